@@ -1,0 +1,1 @@
+"""The engines that draw, behind one port (`base.py`)."""

@@ -1,0 +1,74 @@
+"""The engine port: what a talking-head engine must offer to the pipeline.
+
+An engine is a short list of stages (portrait -> artefacts), a way to listen (speech -> what motion needs),
+a way to drive (artefacts + what was heard -> motion) and a way to render (motion -> frames). It knows no cache, no jobs and no HTTP.
+Third parties add one through the entry-point group `sadtalker_service.engines`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from sadtalker_service.domain import Artefact, Avatar, Motion, Portrait, PreprocessMode, Rendering, Speech, Style
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What an engine can do, so that a request can be refused or answered with a warning before work begins."""
+
+    preprocess_modes: tuple[PreprocessMode, ...]
+    sizes: tuple[int, int]
+    """Smallest and largest `size`."""
+    enhancers: tuple[str, ...] = ()
+    gestures: tuple[str, ...] = ()
+    reference_video: bool = False
+    idle: bool = True
+    """Can make a video of a length without any speech."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step from a portrait to an avatar: a pure function of the portrait, the mode and earlier stages."""
+
+    name: str
+    """Also the prefix of the cache key, e.g. `face_mesh`."""
+    per_mode: bool
+    """Whether the result depends on the preprocess mode (it is then part of the key)."""
+    lifetime: Literal["forever", "month", "week"]
+    compute: Callable[[Portrait, PreprocessMode, Mapping[str, Artefact]], Artefact]
+    essential: bool = True
+    """False for artefacts that rendering does not need (previews): they may be computed later."""
+
+
+class Engine(Protocol):
+    """A talking-head engine."""
+
+    @property
+    def name(self) -> str:
+        """Short name, as in `ENGINE=mesh`."""
+
+    @property
+    def version(self) -> str:
+        """Part of every cache key; changes whenever an artefact or its meaning changes."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the engine can do."""
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """In the order in which they are computed."""
+
+    def warm_up(self) -> None:
+        """Compile, load and touch everything, so that the first request is as fast as the second."""
+
+    def listen(self, speech: Speech) -> Artefact:
+        """What motion needs to know of a recording; depends on the sound alone."""
+
+    def drive(self, avatar: Avatar, heard: Artefact | None, style: Style, duration: float) -> Motion:
+        """Coefficients for `duration` seconds. `heard` is None for an idle video."""
+
+    def render(self, avatar: Avatar, motion: Motion, style: Style) -> Rendering:
+        """Frames, one batch at a time: memory does not grow with the length of the video."""
