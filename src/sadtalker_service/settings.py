@@ -12,7 +12,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """Settings from the environment (names in capitals, e.g. `DATA_DIR`) or from a `.env` file."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_file=".env", extra="ignore", frozen=True, use_attribute_docstrings=True
+    )
 
     data_dir: Path = Path("~/.local/share/sadtalker").expanduser()
     """Folder for everything that outlives a process: cached avatars, videos, stores."""

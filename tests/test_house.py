@@ -1,0 +1,70 @@
+"""The rules of the house that no linter checks."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+import sadtalker_service
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PACKAGE = REPOSITORY / "src" / "sadtalker_service"
+PYPROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+
+
+def pins() -> list[Requirement]:
+    """The pins of constraints.txt that hold for this Python."""
+    text = (REPOSITORY / "constraints.txt").read_text()
+    found = [Requirement(line) for line in text.splitlines() if line and not line.startswith("#")]
+    return [pin for pin in found if pin.marker is None or pin.marker.evaluate()]
+
+
+def test_imports_go_down_the_house_only() -> None:
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-logo"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)  # noqa: S603
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_room_has_its_place_in_the_layers() -> None:
+    (contract,) = PYPROJECT["tool"]["importlinter"]["contracts"]
+    layers = set(re.findall(r"sadtalker_service\.(\w+)", " ".join(contract["layers"])))
+    rooms = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or any(path.glob("*.py"))}
+    assert rooms - {"__init__"} <= layers
+
+
+def test_only_settings_reads_the_environment() -> None:
+    readers = {
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in {"environ", "environb", "getenv"}
+    }
+    assert readers <= {"settings.py"}
+
+
+def test_version_is_the_same_everywhere() -> None:
+    declared = PYPROJECT["project"]["version"]
+    headings = re.findall(r"^## \[([^\]]+)\]", (REPOSITORY / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert sadtalker_service.__version__ == declared == version("sadtalker-service")
+    assert headings[0] in {"Unreleased", declared}
+
+
+def test_every_pin_is_exact_and_every_requirement_has_one() -> None:
+    exact = {canonicalize_name(pin.name): str(pin.specifier) for pin in pins()}
+    assert all(re.fullmatch(r"==[\w.]+", specifier) for specifier in exact.values())
+    project = PYPROJECT["project"]
+    lines = [
+        *project["dependencies"],
+        *project["optional-dependencies"]["dev"],
+        *PYPROJECT["build-system"]["requires"],
+    ]
+    for requirement in map(Requirement, lines):
+        pinned = exact[canonicalize_name(requirement.name)].removeprefix("==")
+        assert Version(pinned) in requirement.specifier
