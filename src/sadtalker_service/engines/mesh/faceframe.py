@@ -1,0 +1,84 @@
+"""The head's own coordinate system, in millimetres.
+
+x runs along the eyes from the person's right to their left, y from the forehead to the chin, z away from the
+camera; the origin is the middle of the mouth. One millimetre is defined by 90 mm between the outer eye corners
+(or 178 mm from the top of the face to the chin, whichever is larger in the picture: a turned or nodding head is
+foreshortened in one of the two).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sadtalker_service.faces.topology import LOWER_LIP, RIGHT_EYE, UPPER_LIP
+
+OUTER_EYE_CORNERS_MM = 90.0
+FACE_HEIGHT_MM = 178.0
+
+_FOREHEAD, _CHIN = 10, 152
+_LEFT_OUTER_CORNER, _RIGHT_OUTER_CORNER = 263, RIGHT_EYE.corners[0]
+_LIP_MIDDLE = (UPPER_LIP[-1][5], LOWER_LIP[-1][5])
+_MOUTH_CORNERS = (UPPER_LIP[0][0], UPPER_LIP[0][-1])
+
+
+@dataclass(frozen=True, eq=False)
+class FaceFrame:
+    """Head-fixed axes, scale and origin of a face in a picture."""
+
+    axes: NDArray[np.float64]
+    """float64 (3, 3): rows are the unit vectors x, y, z of the head in picture coordinates."""
+    scale: float
+    """Pixels per millimetre."""
+    origin: NDArray[np.float64]
+    """float64 (3,): middle of the mouth, pixels."""
+
+    def to_local(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Picture coordinates (n, 3) in pixels to head coordinates (n, 3) in millimetres."""
+        return (np.asarray(points, np.float64) - self.origin) @ self.axes.T / self.scale
+
+    def to_picture(self, local: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Head coordinates (n, 3) in millimetres to picture coordinates (n, 3) in pixels."""
+        return np.asarray(local, np.float64) @ self.axes * self.scale + self.origin
+
+    @property
+    def pose(self) -> tuple[float, float, float]:
+        """Pitch, yaw, roll of the head in degrees; positive: chin down, nose to the picture's right, clockwise."""
+        x, y, z = self.axes
+        pitch = np.degrees(np.arctan2(y[2], y[1]))
+        yaw = np.degrees(np.arctan2(x[2], np.hypot(x[0], x[1])))
+        roll = np.degrees(np.arctan2(x[1], x[0]))
+        del z
+        return float(pitch), float(yaw), float(roll)
+
+
+@dataclass(frozen=True)
+class RestMouth:
+    """The mouth as the photo shows it."""
+
+    opening: float
+    """Between the inner lips, mm, >= 0."""
+    width: float
+    """Between the outer corners, mm."""
+
+
+def fit_face_frame(landmarks: NDArray[np.floating]) -> FaceFrame:
+    """The frame of 478 landmarks, float (478, 3) in pixels."""
+    p = np.asarray(landmarks, np.float64)
+    across = p[_LEFT_OUTER_CORNER] - p[_RIGHT_OUTER_CORNER]
+    down = p[_CHIN] - p[_FOREHEAD]
+    x = across / np.linalg.norm(across)
+    y = down - x * (x @ down)
+    y /= np.linalg.norm(y)
+    scale = max(np.linalg.norm(across) / OUTER_EYE_CORNERS_MM, np.linalg.norm(down) / FACE_HEIGHT_MM)
+    upper, lower = _LIP_MIDDLE
+    return FaceFrame(np.stack([x, y, np.cross(x, y)]), float(scale), (p[upper] + p[lower]) / 2)
+
+
+def rest_mouth(local: NDArray[np.floating]) -> RestMouth:
+    """Opening and width of the mouth of 478 landmarks in head coordinates (mm)."""
+    gaps = [local[b, 1] - local[a, 1] for a, b in zip(UPPER_LIP[-1][3:8], LOWER_LIP[-1][3:8], strict=True)]
+    right, left = _MOUTH_CORNERS
+    return RestMouth(max(0.0, float(np.median(gaps))), float(local[left, 0] - local[right, 0]))

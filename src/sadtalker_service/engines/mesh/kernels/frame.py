@@ -1,0 +1,179 @@
+"""One frame: move the vertices, warp the photo, draw the eyes and the mouth."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from sadtalker_service.engines.mesh.channels import INDEX
+from sadtalker_service.engines.mesh.kernels.eyes import draw_eye
+from sadtalker_service.engines.mesh.kernels.mouth import draw_mouth
+from sadtalker_service.engines.mesh.kernels.raster import FULL_SHADE, draw_triangles
+from sadtalker_service.engines.mesh.kernels.scene import (
+    BREATH,
+    GAZE_X,
+    GAZE_Y,
+    PITCH,
+    ROLL,
+    SHIFT_X,
+    SHIFT_Y,
+    TONGUE,
+    YAW,
+    Scene,
+)
+
+_JAW, _BLINK = INDEX["jaw"], INDEX["blink_right"]
+_BREATH_RISE, _BREATH_SPREAD = np.float32(1.1), np.float32(0.012)
+"""A breath lifts the chest by 1.1 mm and widens it by 1.2 %."""
+_LID_SLIDE = np.float32(0.5)
+"""How far a closed lid's edge takes its skin from above the lashes: half-way to the crease. So the lashes of the open
+eye are covered instead of being stretched."""
+
+F32 = NDArray[np.float32]
+
+
+@njit(cache=True, nogil=True)
+def draw_frames(scene: Scene, controls: F32, frames: NDArray[np.uint8]) -> None:
+    """Draw a batch.
+
+    Args:
+        scene: rig and picture.
+        controls: float32 (n, CONTROLS), see `scene`.
+        frames: uint8 (n, H, W, 3), RGB; must hold the picture at rest where the mesh does not reach.
+    """
+    vertices = scene.rest.shape[0]
+    displacement = np.empty((vertices, 3), np.float32)
+    position = np.empty((vertices, 2), np.float32)
+    still = np.empty((2, 18, 2), np.float32)
+    texture = scene.texture.copy()
+    shade = np.empty(vertices, np.float32)
+    turn = np.empty((3, 3), np.float32)
+    place = np.empty((2, 3), np.float32)
+    for f in range(controls.shape[0]):
+        control = controls[f]
+        _rotation(control[PITCH], control[YAW], control[ROLL], turn)
+        _displace(scene, control, displacement)
+        _project(scene, control, turn, displacement, position, still)
+        _slide_lids(scene, control, texture)
+        _shade(scene, control, shade)
+        draw_triangles(scene.texels, scene.triangles, scene.shaded, position, texture, shade, frames[f])
+        for side in range(2):
+            draw_eye(
+                scene,
+                side,
+                position,
+                still[side],
+                min(max(control[_BLINK + side], np.float32(0.0)), np.float32(1.0)),
+                control[GAZE_X],
+                control[GAZE_Y],
+                frames[f],
+            )
+        _place_mouth(scene, control, turn, place)
+        jaw = np.float32(10.0) * control[_JAW] + scene.jaw_rest
+        draw_mouth(scene, position, place, jaw, control[TONGUE], frames[f])
+
+
+@njit(cache=True, nogil=True)
+def _rotation(pitch: float, yaw: float, roll: float, turn: F32) -> None:
+    """Roll · yaw · pitch about the head's axes."""
+    cp, sp = np.cos(pitch), np.sin(pitch)
+    cy, sy = np.cos(yaw), np.sin(yaw)
+    cr, sr = np.cos(roll), np.sin(roll)
+    turn[0, 0], turn[0, 1], turn[0, 2] = cr * cy, cr * sy * sp - sr * cp, cr * sy * cp + sr * sp
+    turn[1, 0], turn[1, 1], turn[1, 2] = sr * cy, sr * sy * sp + cr * cp, sr * sy * cp - cr * sp
+    turn[2, 0], turn[2, 1], turn[2, 2] = -sy, cy * sp, cy * cp
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _displace(scene: Scene, control: F32, displacement: F32) -> None:
+    """Sum of the channels, mm; lips that would cross meet instead."""
+    displacement[:] = 0.0
+    landmarks = scene.basis.shape[1]
+    for c in range(scene.basis.shape[0]):
+        weight = control[c]
+        if weight != 0.0:
+            for v in range(landmarks):
+                for k in range(3):
+                    displacement[v, k] += weight * scene.basis[c, v, k]
+    for k in range(1, 10):
+        upper, lower = scene.lips[0, k], scene.lips[1, k]
+        gap = scene.rest[lower, 1] + displacement[lower, 1] - scene.rest[upper, 1] - displacement[upper, 1]
+        if gap < 0.0:
+            displacement[upper, 1] += np.float32(0.35) * gap
+            displacement[lower, 1] -= np.float32(0.65) * gap
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _project(scene: Scene, control: F32, turn: F32, displacement: F32, position: F32, still: F32) -> None:
+    """Positions of all vertices, and of the lid points without the lids' own motion, in pixels."""
+    for v in range(scene.rest.shape[0]):
+        _project_vertex(scene, control, turn, v, displacement[v], position[v])
+    none = np.zeros(3, np.float32)
+    for side in range(2):
+        for k in range(18):
+            _project_vertex(scene, control, turn, scene.lids[side, k // 9, k % 9], none, still[side, k])
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _project_vertex(scene: Scene, control: F32, turn: F32, v: int, displacement: F32, out: F32) -> None:
+    x = scene.turning[v, 0] + displacement[0]
+    y = scene.turning[v, 1] + displacement[1]
+    z = scene.turning[v, 2] + displacement[2]
+    px, py, pz = x - scene.pivot[0], y - scene.pivot[1], z - scene.pivot[2]
+    weight = scene.head[v]
+    torso = scene.torso[v] * control[BREATH]
+    mx = turn[0, 0] * px + turn[0, 1] * py + turn[0, 2] * pz + scene.pivot[0] - x + control[SHIFT_X]
+    my = turn[1, 0] * px + turn[1, 1] * py + turn[1, 2] * pz + scene.pivot[1] - y + control[SHIFT_Y]
+    mz = turn[2, 0] * px + turn[2, 1] * py + turn[2, 2] * pz + scene.pivot[2] - z
+    lx = scene.rest[v, 0] + displacement[0] + weight * mx + torso * _BREATH_SPREAD * scene.rest[v, 0]
+    ly = scene.rest[v, 1] + displacement[1] + weight * my - torso * _BREATH_RISE
+    lz = scene.rest[v, 2] + displacement[2] + weight * mz
+    for k in range(2):
+        out[k] = (
+            scene.projection[k, 0] * lx + scene.projection[k, 1] * ly + scene.projection[k, 2] * lz + scene.origin[k]
+        )
+
+
+@njit(cache=True, nogil=True)
+def _slide_lids(scene: Scene, control: F32, texture: F32) -> None:
+    for side in range(2):
+        slide = _LID_SLIDE * min(max(control[_BLINK + side], np.float32(0.0)), np.float32(1.0))
+        for k in range(7):
+            lid, crease = scene.lids[side, 0, k + 1], scene.crease[side, k]
+            for c in range(2):
+                edge = scene.texture[lid, c]
+                texture[lid, c] = edge + slide * (scene.texture[crease, c] - edge)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _shade(scene: Scene, control: F32, shade: F32) -> None:
+    shade[:] = FULL_SHADE
+    for c in range(scene.shading.shape[0]):
+        weight = min(control[c], np.float32(1.5)) * FULL_SHADE
+        if weight > 0.0:
+            for v in range(shade.shape[0]):
+                shade[v] -= weight * scene.shading[c, v]
+
+
+@njit(cache=True, nogil=True)
+def _place_mouth(scene: Scene, control: F32, turn: F32, place: F32) -> None:
+    """Where the plane of the upper teeth lies: columns are the pixel steps per mm in x and y, and its origin."""
+    at = np.zeros(3, np.float32)
+    at[1] = scene.line
+    moved = np.empty(3, np.float32)
+    for i in range(3):
+        total = scene.pivot[i]
+        for j in range(3):
+            total += turn[i, j] * (at[j] - scene.pivot[j])
+        moved[i] = total
+    moved[0] += control[SHIFT_X]
+    moved[1] += control[SHIFT_Y]
+    for k in range(2):
+        place[k, 2] = scene.origin[k]
+        for i in range(3):
+            place[k, 2] += scene.projection[k, i] * moved[i]
+        for axis in range(2):
+            place[k, axis] = 0.0
+            for i in range(3):
+                place[k, axis] += scene.projection[k, i] * turn[i, axis]

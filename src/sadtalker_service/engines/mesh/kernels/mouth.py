@@ -1,0 +1,131 @@
+"""The inside of the mouth, composed into a frame."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from sadtalker_service.engines.mesh.kernels.contour import ENTRIES, clamp01, fill_curve, height_at
+from sadtalker_service.engines.mesh.kernels.scene import Scene
+
+_ONE = np.float32(1.0)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def draw_mouth(
+    scene: Scene,
+    position: NDArray[np.float32],
+    place: NDArray[np.float32],
+    jaw: float,
+    tongue: float,
+    out: NDArray[np.uint8],
+) -> None:
+    """Teeth, tongue and cavity between the lips.
+
+    Args:
+        scene: the constant part.
+        position: float32 (V, 2), vertices of this frame in pixels of `out`.
+        place: float32 (2, 3): pixel of the point (x, y) mm of the mouth is place @ (x, y, 1); the upper teeth hang
+            at y = 0.
+        jaw: how far the jaw is open, mm.
+        tongue: 0 down, 1 the tip at the teeth.
+        out: uint8 (H, W, 3), painted in place.
+    """
+    det = place[0, 0] * place[1, 1] - place[0, 1] * place[1, 0]
+    if abs(det) < 1e-6:
+        return
+    points = np.empty((2, 2, 11), np.float32)  # lip, x or y, point: mm
+    left, right, top, bottom = np.float32(1e9), np.float32(-1e9), np.float32(1e9), np.float32(-1e9)
+    for lip in range(2):
+        for k in range(11):
+            px, py = position[scene.lips[lip, k], 0], position[scene.lips[lip, k], 1]
+            left, right = min(left, px), max(right, px)
+            top, bottom = min(top, py), max(bottom, py)
+            dx, dy = px - place[0, 2], py - place[1, 2]
+            points[lip, 0, k] = (place[1, 1] * dx - place[0, 1] * dy) / det
+            points[lip, 1, k] = (place[0, 0] * dy - place[1, 0] * dx) / det
+    gap = np.float32(0.0)
+    for k in range(3, 8):
+        gap = max(gap, points[1, 1, k] - points[0, 1, k])
+    if gap < 0.12:
+        return
+    upper = np.empty(ENTRIES, np.float32)
+    lower = np.empty(ENTRIES, np.float32)
+    start, end = points[0, 0, 0], points[0, 0, 10]
+    fill_curve(points[0, 0], points[0, 1], upper)
+    fill_curve(points[1, 0], points[1, 1], lower)
+    half = np.float32(0.5) * (end - start)
+    middle = np.float32(0.5) * (start + end)
+    per_mm = (ENTRIES - 1) / (end - start)
+    sharp = scene.scale * np.float32(0.8)  # the lip's edge is a pixel and a bit wide
+    fade = clamp01((gap - np.float32(0.12)) / np.float32(0.6))
+    lower_at = jaw + np.float32(0.3)
+    tongue_at = jaw * np.float32(0.8) - np.float32(4.2) - tongue * np.float32(2.5)
+    lifted = clamp01((tongue - np.float32(0.55)) * np.float32(2.0))
+    layer = np.empty(4, np.float32)
+    colour = np.empty(3, np.float32)
+    for y in range(max(int(top) - 2, 0), min(int(bottom) + 3, out.shape[0])):
+        for x in range(max(int(left) - 2, 0), min(int(right) + 3, out.shape[1])):
+            dx = np.float32(x + 0.5) - place[0, 2]
+            dy = np.float32(y + 0.5) - place[1, 2]
+            mx = (place[1, 1] * dx - place[0, 1] * dy) / det
+            my = (place[0, 0] * dy - place[1, 0] * dx) / det
+            at = (mx - start) * per_mm
+            if at <= 0.0 or at >= ENTRIES - 1:
+                continue
+            under_upper = my - height_at(upper, at)
+            over_lower = height_at(lower, at) - my
+            alpha = clamp01(under_upper * sharp + np.float32(0.35)) * clamp01(over_lower * sharp + np.float32(0.35))
+            if alpha <= 0.004:
+                continue
+            deep_y = my - jaw * np.float32(0.5) - np.float32(4.0)
+            deep = np.exp(-((mx / np.float32(15.0)) ** 2) - (deep_y / np.float32(9.0)) ** 2)
+            for c in range(3):
+                colour[c] = scene.cavity[c] * (_ONE - np.float32(0.72) * deep)
+            _over(scene.tongue, scene.anchors[2], scene.density, mx, my - tongue_at, _ONE, layer, colour)
+            _over(scene.lower, scene.anchors[1], scene.density, mx, my - lower_at, _ONE, layer, colour)
+            if lifted > 0.0:
+                _over(scene.tongue, scene.anchors[2], scene.density, mx, my - tongue_at, lifted, layer, colour)
+            _over(scene.upper, scene.anchors[0], scene.density, mx, my, _ONE, layer, colour)
+            light = _light(under_upper, over_lower, (mx - middle) / half)
+            alpha *= fade
+            for c in range(3):
+                value = out[y, x, c] * (_ONE - alpha) + colour[c] * light * alpha
+                out[y, x, c] = np.uint8(min(max(value + np.float32(0.5), np.float32(0.0)), np.float32(255.0)))
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _light(under_upper: float, over_lower: float, across: float) -> float:
+    """Less light near the lips, under the upper lip, and in the corners."""
+    near = clamp01(min(under_upper, over_lower * np.float32(1.3)) / np.float32(2.2))
+    shadow = np.float32(0.74) + np.float32(0.26) * clamp01(under_upper / np.float32(3.2))
+    corner = clamp01((abs(across) - np.float32(0.45)) / np.float32(0.55))
+    return (np.float32(0.66) + np.float32(0.34) * near) * shadow * (_ONE - np.float32(0.55) * corner * corner)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _over(
+    picture: NDArray[np.uint8],
+    anchor: NDArray[np.float32],
+    density: float,
+    x: float,
+    y: float,
+    strength: float,
+    layer: NDArray[np.float32],
+    colour: NDArray[np.float32],
+) -> None:
+    """Lay the picture's point (x, y) mm over `colour`; `layer` is scratch."""
+    u = x * density + anchor[0] - np.float32(0.5)
+    v = y * density + anchor[1] - np.float32(0.5)
+    if u < 0.0 or v < 0.0 or u >= picture.shape[1] - 1 or v >= picture.shape[0] - 1:
+        return
+    i, j = int(v), int(u)
+    fy, fx = np.float32(v - i), np.float32(u - j)
+    for c in range(4):
+        over = picture[i, j, c] * (_ONE - fx) + picture[i, j + 1, c] * fx
+        under = picture[i + 1, j, c] * (_ONE - fx) + picture[i + 1, j + 1, c] * fx
+        layer[c] = over * (_ONE - fy) + under * fy
+    rest = _ONE - strength * layer[3] / np.float32(255.0)
+    for c in range(3):
+        colour[c] = colour[c] * rest + layer[c] * strength

@@ -1,0 +1,78 @@
+"""Everything constant that the frame kernel reads, and the layout of what changes from frame to frame."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sadtalker_service.engines.mesh.channels import CHANNELS
+
+F32 = NDArray[np.float32]
+
+TONGUE = len(CHANNELS)
+GAZE_X, GAZE_Y = TONGUE + 1, TONGUE + 2
+PITCH, YAW, ROLL = TONGUE + 3, TONGUE + 4, TONGUE + 5
+SHIFT_X, SHIFT_Y = TONGUE + 6, TONGUE + 7
+BREATH = TONGUE + 8
+CONTROLS = TONGUE + 9
+"""Columns of the control array, float32 (F, CONTROLS): the channels, tongue 0..1, gaze (mm), head angles (radians),
+head shift (mm), breath -1..1."""
+
+
+class Scene(NamedTuple):
+    """A rig placed on a picture of a certain size. V vertices, T triangles, C channels."""
+
+    texels: NDArray[np.uint64]
+    """See `texels.pack`."""
+    rest: F32
+    """(V, 3) mm."""
+    turning: F32
+    """(V, 3) mm."""
+    head: F32
+    """(V,) 0..1."""
+    torso: F32
+    """(V,) 0..1."""
+    basis: F32
+    """(C, 478, 3) mm."""
+    shading: F32
+    """(C, V) 0..1."""
+    triangles: NDArray[np.int32]
+    """(T, 3)."""
+    shaded: NDArray[np.bool_]
+    """(T,)."""
+    texture: F32
+    """(V, 2) texel coordinates."""
+    projection: F32
+    """(2, 3): output pixels per millimetre of head coordinates."""
+    origin: F32
+    """(2,): output pixel of the origin of head coordinates."""
+    pivot: F32
+    """(3,) mm: the point that the head turns around."""
+    lips: NDArray[np.int32]
+    """(2, 11): inner ring of the upper and the lower lip, left to right."""
+    lids: NDArray[np.int32]
+    """(2, 2, 9): eye, upper or lower lid with both corners, left to right as seen."""
+    crease: NDArray[np.int32]
+    """(2, 7): eye, the ring above the upper lid, in the order of `lids` without corners."""
+    iris: F32
+    """(2, 3): texel x, y of the middle, radius in texels."""
+    upper: NDArray[np.uint8]
+    """(h, w, 4) upper teeth; `lower` and `tongue` likewise; see `mouth_interior`."""
+    lower: NDArray[np.uint8]
+    tongue: NDArray[np.uint8]
+    anchors: F32
+    """(3, 2): pixel of the origin in the pictures of upper teeth, lower teeth, tongue."""
+    density: float
+    """Pixels per millimetre of those pictures."""
+    cavity: F32
+    """(3,) RGB."""
+    lash: F32
+    """(3,) RGB."""
+    line: float
+    """Height of the lip line, mm."""
+    jaw_rest: float
+    """How far the jaw of the photo is open already, mm."""
+    scale: float
+    """Output pixels per millimetre."""

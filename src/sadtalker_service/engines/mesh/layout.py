@@ -1,0 +1,178 @@
+"""From artefacts to a picture of the wanted size: the stage, the box of it that moves, and the scene on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sadtalker_service.domain import Artefact, Quality, Style, Uint8Image
+from sadtalker_service.engines.mesh.canvas import Rect
+from sadtalker_service.engines.mesh.kernels.scene import Scene
+from sadtalker_service.engines.mesh.kernels.texels import PAD, pack
+from sadtalker_service.engines.mesh.mouth_interior import DENSITY, ORIGIN
+from sadtalker_service.faces.topology import EYES, LOWER_LIP, UPPER_LIP
+
+HEIGHT_CAP: dict[Quality, int] = {"low": 480, "medium": 720, "high": 1080}
+"""Largest height of the video, pixels."""
+
+_PIVOT_BELOW_EARS = (0.0, 18.0, 10.0)
+"""From the middle between the ears to the joint of skull and neck, mm."""
+_EARS = (234, 454)
+_MARGIN = 6
+"""Pixels of source around the box that motion may draw in."""
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Where everything is in the video."""
+
+    plate: Uint8Image
+    """uint8 (H, W, 3), even."""
+    box: Rect
+    """The part that moves, even."""
+    scene: Scene
+
+
+def lay_out(artefacts: Mapping[str, Artefact], style: Style) -> Layout:
+    """Place an avatar on a video of the style's size and quality."""
+    crop = artefacts["face_crop"]
+    stage = assemble_stage(crop, artefacts["background"])
+    sx0, sy0, *_ = crop.record["stage"]
+    wx0, wy0, wx1, wy1 = crop.record["window"]
+    width, height = video_size((wx1 - wx0, wy1 - wy0), crop.record["square"], style)
+    fx, fy = width / (wx1 - wx0), height / (wy1 - wy0)
+    exact = (fx, fy) == (1.0, 1.0)
+    size = (round(stage.shape[1] * fx), round(stage.shape[0] * fy))
+    if not exact:
+        stage = np.asarray(Image.fromarray(stage).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0))
+        fx, fy = size[0] / (crop.record["stage"][2] - sx0), size[1] / (crop.record["stage"][3] - sy0)
+    left = min(max(round((wx0 - sx0) * fx), 0), size[0] - width)
+    top = min(max(round((wy0 - sy0) * fy), 0), size[1] - height)
+    plate = _even(np.ascontiguousarray(stage[top : top + height, left : left + width]))
+    region = crop.record["region"]
+    moving = tuple(
+        round((edge - (sx0, sy0)[k % 2]) * (fx, fy)[k % 2]) - (left, top)[k % 2] for k, edge in enumerate(region)
+    )
+    box = _even_box(moving, (plate.shape[1], plate.shape[0]))
+    origin = np.array([-sx0 * fx - left, -sy0 * fy - top])
+    scene = _scene(artefacts, stage, (left, top), box, origin, np.array([fx, fy]))
+    return Layout(plate, box, scene)
+
+
+def video_size(window: tuple[int, int], square: bool, style: Style) -> tuple[int, int]:
+    """(width, height) of the video before it is made even: `size` for square modes, else the window's own, no higher
+    than the quality's cap."""
+    cap = HEIGHT_CAP[style.quality]
+    if square:
+        side = min(style.size, cap) // 2 * 2
+        return side, side
+    width, height = window
+    factor = min(1.0, cap / height, cap * 16 / 9 / width)
+    if factor == 1.0:
+        return window
+    return max(2, round(width * factor / 2) * 2), max(2, round(height * factor / 2) * 2)
+
+
+def assemble_stage(crop: Artefact, background: Artefact) -> Uint8Image:
+    """The stage from its moving region and the four strips around it."""
+    region = crop.arrays["pixels"]
+    middle = np.concatenate([background.arrays["left"], region, background.arrays["right"]], axis=1)
+    return np.concatenate([background.arrays["top"], middle, background.arrays["bottom"]], axis=0)
+
+
+def _even(plate: Uint8Image) -> Uint8Image:
+    """The plate with its last row or column repeated where a side is odd."""
+    height, width = plate.shape[:2]
+    if height % 2 or width % 2:
+        return np.pad(plate, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    return plate
+
+
+def _even_box(rect: tuple[int, ...], size: tuple[int, int]) -> Rect:
+    x0, y0 = max(rect[0], 0) // 2 * 2, max(rect[1], 0) // 2 * 2
+    x1, y1 = min(rect[2] + 1, size[0]) // 2 * 2, min(rect[3] + 1, size[1]) // 2 * 2
+    return x0, y0, max(x1, x0 + 2), max(y1, y0 + 2)
+
+
+def _scene(
+    artefacts: Mapping[str, Artefact],
+    stage: Uint8Image,
+    window: tuple[int, int],
+    box: Rect,
+    origin: NDArray[np.float64],
+    factor: NDArray[np.float64],
+) -> Scene:
+    """The rig placed on the box.
+
+    window: the video's left top corner on the stage. origin: video pixel of the working picture's (0, 0). factor: video
+    pixels per working pixel.
+    """
+    rig, fit = artefacts["face_mesh"], artefacts["3dmm_coeffs"]
+    scale = float(artefacts["face_crop"].record["scale"])  # working pixels per pixel of the portrait
+    x0, y0 = max(box[0] + window[0] - _MARGIN, 0), max(box[1] + window[1] - _MARGIN, 0)
+    source = stage[y0 : box[3] + window[1] + _MARGIN, x0 : box[2] + window[0] + _MARGIN]
+    to_source = np.array([window[0] - x0, window[1] - y0], np.float64)  # video pixel -> source pixel
+    axes = fit.arrays["axes"].astype(np.float64)
+    pixels_per_mm = factor * scale * float(fit.record["scale"])
+    projection = axes[:, :2].T * pixels_per_mm[:, None]
+    head = fit.arrays["origin"].astype(np.float64)[:2] * scale * factor + origin  # video pixels
+    rest = rig.arrays["rest"]
+    at = rest.astype(np.float64) @ projection.T + head
+    texture = (at + to_source - 0.5) * 2.0 + PAD
+    iris = _iris(texture)
+    ears = rest[list(_EARS)].mean(axis=0)
+    triangles = rig.arrays["triangles"].astype(np.int32)
+    shading = rig.arrays["shading"]
+    return Scene(
+        texels=pack(source),
+        rest=rest,
+        turning=rig.arrays["turning"],
+        head=rig.arrays["head"],
+        torso=rig.arrays["torso"],
+        basis=rig.arrays["basis"],
+        shading=shading,
+        triangles=triangles,
+        shaded=shading.max(axis=0)[triangles].max(axis=1) > 0.004,
+        texture=texture.astype(np.float32),
+        projection=projection.astype(np.float32),
+        origin=(head - np.array(box[:2])).astype(np.float32),
+        pivot=(ears + np.array(_PIVOT_BELOW_EARS)).astype(np.float32),
+        lips=np.array([UPPER_LIP[-1], LOWER_LIP[-1]], np.int32),
+        lids=_lids(),
+        crease=np.array([EYES[0].rings_above[0], EYES[1].rings_above[0][::-1]], np.int32),
+        iris=iris.astype(np.float32),
+        upper=rig.arrays["upper_teeth"],
+        lower=rig.arrays["lower_teeth"],
+        tongue=rig.arrays["tongue"],
+        anchors=np.array([ORIGIN[k] for k in ("upper", "lower", "tongue")], np.float32) * np.float32(DENSITY),
+        density=np.float32(DENSITY),
+        cavity=rig.arrays["cavity"],
+        lash=rig.arrays["lash"],
+        line=np.float32(rig.record["line"]),
+        jaw_rest=np.float32(fit.record["jaw_rest"]),
+        scale=np.float32(np.sqrt(pixels_per_mm[0] * pixels_per_mm[1])),
+    )
+
+
+def _lids() -> NDArray[np.int32]:
+    """int32 (2, 2, 9): both lids of both eyes with their corners, left to right as seen."""
+    out = []
+    for eye, mirrored in zip(EYES, (False, True), strict=True):
+        chains = [(eye.corners[0], *lid, eye.corners[1]) for lid in (eye.upper_lid, eye.lower_lid)]
+        out.append([chain[::-1] if mirrored else chain for chain in chains])
+    return np.array(out, np.int32)
+
+
+def _iris(texture: NDArray[np.float64]) -> NDArray[np.float64]:
+    """float64 (2, 3): texel x, y and radius of both irises."""
+    out = []
+    for eye in EYES:
+        centre, rim = texture[eye.iris[0]], texture[list(eye.iris[1:])]
+        out.append([centre[0], centre[1], np.linalg.norm(rim - centre, axis=1).mean()])
+    return np.array(out)
+
+

@@ -1,0 +1,180 @@
+"""What an open mouth shows: two arches of teeth, a tongue, and the dark behind them.
+
+Drawn once per avatar as small pictures in millimetres of the head, in the light of the scene (`tone.py`). Where the
+photo shows teeth already, they are kept and the arch is drawn around them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, map_coordinates
+
+from sadtalker_service.domain import Uint8Image
+from sadtalker_service.engines.mesh.faceframe import FaceFrame, RestMouth
+from sadtalker_service.engines.mesh.tone import LUMA, Tone
+from sadtalker_service.faces.topology import LOWER_LIP, UPPER_LIP
+
+DENSITY = 6.0
+"""Pixels per millimetre of the pictures."""
+
+Layer = NDArray[np.uint8]
+"""uint8 (h, w, 4): RGB premultiplied by alpha, and alpha."""
+Field = NDArray[np.float64]
+
+_UPPER_TEETH = ((8.2, 1.5, 0.55), (6.2, 1.0, 0.6), (6.6, 1.3, 1.1), (5.2, 0.6, 0.9), (4.0, 0.2, 0.6))
+_LOWER_TEETH = ((5.2, 0.6, 0.3), (5.4, 0.7, 0.3), (5.8, 0.5, 0.7), (5.2, 1.2, 0.7), (4.0, 1.6, 0.5))
+"""From the middle sideways: width, height of the cutting edge, rounding of its corners, mm."""
+
+
+@dataclass(frozen=True, eq=False)
+class MouthInterior:
+    """Pictures of the mouth's inside. Each one's origin is the middle of its upper edge's anchor, see `ORIGIN`."""
+
+    upper: Layer
+    lower: Layer
+    tongue: Layer
+    cavity: NDArray[np.float32]
+    """float32 (3,) RGB of the lit walls."""
+    line: float
+    """Height of the closed lips' line in head coordinates, mm: where the upper teeth are hung."""
+
+
+ORIGIN = {"upper": (28.0, 10.0), "lower": (26.0, 4.0), "tongue": (22.0, 4.0)}
+"""mm from the left and the upper border of a picture to its origin."""
+SIZE = {"upper": (56.0, 18.0), "lower": (52.0, 15.0), "tongue": (44.0, 26.0)}
+"""Width and height of a picture, mm."""
+
+
+def draw_mouth_interior(
+    pixels: Uint8Image, frame: FaceFrame, local: Field, mouth: RestMouth, tone: Tone
+) -> MouthInterior:
+    """The inside of a mouth.
+
+    Args:
+        pixels: uint8 (H, W, 3), the picture that `frame` belongs to.
+        frame: face frame in pixels of that picture.
+        local: float (478, 3) landmarks in head coordinates, mm.
+        mouth: how the photo shows it.
+        tone: colours of the scene.
+    """
+    light = float(np.clip(0.55 + 0.5 * (tone.skin @ LUMA) / 200.0, 0.45, 1.1))
+    parted = mouth.opening >= 1.2
+    line = float(local[13, 1] + 0.4 if parted else (local[13, 1] + local[14, 1]) / 2)
+    upper = _arch("upper", _UPPER_TEETH, tone.tooth, curve=-0.004, length=9.5, direction=1.0)
+    lower = _arch("lower", _LOWER_TEETH, tone.tooth * 0.86, curve=0.006, length=8.0, direction=-1.0)
+    upper = _add_gums(upper, np.array([150.0, 88.0, 92.0]) * light)
+    if mouth.opening > 2.5:
+        upper, lower = _keep_photographed_teeth(upper, lower, pixels, frame, local, line, tone)
+    tongue = _tongue(np.array([160.0, 84.0, 88.0]) * 0.62 * light + 0.10 * tone.lip)
+    cavity = np.array([46.0, 18.0, 22.0]) * np.clip(light, 0.5, 1.0) + 0.10 * tone.lip * light
+    return MouthInterior(
+        _to_layer(upper), _to_layer(lower), _to_layer(tongue), cavity.astype(np.float32), line
+    )
+
+
+def _grid(name: str) -> tuple[Field, Field]:
+    """Coordinates x, y in mm of the centres of a picture's pixels."""
+    width, height = SIZE[name]
+    x = (np.arange(round(width * DENSITY)) + 0.5) / DENSITY - ORIGIN[name][0]
+    y = (np.arange(round(height * DENSITY)) + 0.5) / DENSITY - ORIGIN[name][1]
+    return np.meshgrid(x, y)
+
+
+def _arch(
+    name: str,
+    teeth: tuple[tuple[float, float, float], ...],
+    colour: Field,
+    curve: float,
+    length: float,
+    direction: float,
+) -> Field:
+    """A row of teeth, float (h, w, 4), not premultiplied.
+
+    direction: 1 for teeth that hang down from their roots, -1 for those that stand.
+    """
+    x, y = _grid(name)
+    alpha = np.zeros(x.shape)
+    shade = np.zeros(x.shape)
+    start = 0.0
+    for width, edge, rounding in teeth:
+        centre, half = start + width / 2, width / 2
+        start += width
+        for side in (-1.0, 1.0):
+            across = np.abs(x * side - centre) / half
+            depth = (edge + curve * centre**2 - y) * direction  # from the cutting edge towards the root
+            corner = np.clip((across - 0.55) / 0.45, 0, 1) ** 2 * rounding
+            cover = np.clip((depth - corner) * DENSITY * 0.9 + 0.5, 0, 1)
+            cover *= np.clip((1.0 - across) * half * DENSITY * 0.9 + 0.8, 0, 1)
+            cover *= np.clip((length - depth) * DENSITY * 0.5 + 0.5, 0, 1)
+            relief = (1 - 0.08 * np.clip(across, 0, 1) ** 2 - 0.13 * np.clip(across, 0, 1) ** 10) * (1 - 0.028 * centre)
+            relief *= 0.93 + 0.07 * np.clip(depth / 2.5, 0, 1)  # the translucent edge
+            relief *= 1 - 0.35 * np.clip((depth - length * 0.55) / (length * 0.45), 0, 1)
+            relief *= np.clip(1 - max(0.0, centre - 13.0) / 16.0, 0.25, 1.0)
+            shade = np.where(cover > alpha, relief, shade)
+            alpha = np.maximum(alpha, cover)
+    return np.dstack([shade[..., None] * colour, alpha])
+
+
+def _add_gums(arch: Field, colour: Field) -> Field:
+    x, y = _grid("upper")
+    gum = np.clip((-6.5 - y) * DENSITY * 0.3, 0, 1) * (np.abs(x) < 24.0)
+    arch[..., :3] = arch[..., :3] * (1 - gum[..., None]) + colour * gum[..., None]
+    arch[..., 3] = np.maximum(arch[..., 3], gum)
+    return arch
+
+
+def _tongue(colour: Field) -> Field:
+    x, y = _grid("tongue")
+    dome = np.clip(1 - (x / 17.0) ** 2 - ((y - 11.0) / 9.5) ** 2, 0, 1)
+    furrow = 1 - 0.10 * np.exp(-((x / 1.6) ** 2))
+    relief = (0.30 + 0.62 * np.sqrt(dome)) * furrow
+    return np.dstack([relief[..., None] * colour, np.clip(dome * 5, 0, 1)])
+
+
+def _keep_photographed_teeth(
+    upper: Field, lower: Field, pixels: Uint8Image, frame: FaceFrame, local: Field, line: float, tone: Tone
+) -> tuple[Field, Field]:
+    """Teeth of the photo in the upper arch, and both arches in their colour; unchanged if it shows no teeth."""
+    x, y = _grid("upper")
+    points = np.stack([x, y + line, np.zeros_like(x)], axis=-1).reshape(-1, 3)
+    at = frame.to_picture(points)[:, :2] - 0.5
+    photo = np.stack(
+        [map_coordinates(pixels[..., c].astype(np.float32), at[:, ::-1].T, order=1, mode="nearest") for c in range(3)],
+        axis=-1,
+    ).reshape(*x.shape, 3)
+    inner_upper, inner_lower = (local[list(ring[-1])] for ring in (UPPER_LIP, LOWER_LIP))
+    top = np.interp(x[0], inner_upper[:, 0], inner_upper[:, 1] - line, left=np.inf, right=np.inf)
+    bottom = np.interp(x[0], inner_lower[:, 0], inner_lower[:, 1] - line, left=-np.inf, right=-np.inf)
+    margin = 0.8
+    opening = (y > top + margin) & (y < bottom - margin)
+    luma = photo @ LUMA
+    if opening.sum() < 40:
+        return upper, lower
+    level = np.percentile(luma[opening], 60)
+    white = photo[opening & (luma > level)].mean(axis=0)
+    if white @ LUMA < 0.55 * (tone.skin @ LUMA) or white[1] < 0.72 * white[0]:
+        return upper, lower
+    match = white / np.maximum(1.0, tone.tooth * 0.93)
+    upper[..., :3] *= match
+    lower[..., :3] *= match
+    # the row under the lip is continued upwards: a lip that rises uncovers more of the same tooth
+    first = np.where(opening.any(axis=0), opening.argmax(axis=0), 0)
+    rows = np.arange(x.shape[0])[:, None]
+    above = opening.any(axis=0) & (rows < first) & (rows > first - round(6 * DENSITY))
+    photo = photo[np.where(above, first, rows), np.arange(x.shape[1])]
+    keep = gaussian_filter((opening | above).astype(np.float64), 0.45 * DENSITY)[..., None]
+    keep = np.clip(keep * 1.6 - 0.3, 0, 1)
+    upper[..., :3] = upper[..., :3] * (1 - keep) + photo * keep
+    upper[..., 3] = np.maximum(upper[..., 3], keep[..., 0])
+    return upper, lower
+
+
+def _to_layer(picture: Field) -> Layer:
+    """Premultiplied and softened by a sixth of a millimetre."""
+    alpha = picture[..., 3:]
+    premultiplied = np.dstack([picture[..., :3] * alpha, alpha * 255.0])
+    soft = gaussian_filter(premultiplied, (0.16 * DENSITY, 0.16 * DENSITY, 0))
+    return np.clip(soft + 0.5, 0, 255).astype(np.uint8)

@@ -1,0 +1,52 @@
+"""Motion to frames, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sadtalker_service.domain import Avatar, Motion, Rendering, Style, Uint8Image
+from sadtalker_service.engines.mesh.kernels.frame import draw_frames
+from sadtalker_service.engines.mesh.layout import Layout, lay_out
+
+BATCH = 8
+"""Frames drawn in one call without the GIL; also how soon a cancelled job stops."""
+
+
+def render(avatar: Avatar, motion: Motion, style: Style) -> Rendering:
+    """The video of a motion. Memory is one batch of frames, whatever the length."""
+    layout = lay_out(avatar.artefacts, style)
+    controls = np.ascontiguousarray(motion.coefficients["controls"], np.float32)
+    return Rendering(
+        plate=layout.plate,
+        box=layout.box,
+        fps=motion.fps,
+        frames=len(controls),
+        batches=_batches(layout, controls),
+    )
+
+
+def _batches(layout: Layout, controls: NDArray[np.float32]) -> Iterator[Uint8Image]:
+    buffer = _blank(layout, min(BATCH, len(controls)))
+    for start in range(0, len(controls), BATCH):
+        part = controls[start : start + BATCH]
+        batch = buffer[: len(part)]
+        draw_frames(layout.scene, part, batch)
+        yield batch
+
+
+def _blank(layout: Layout, frames: int) -> Uint8Image:
+    """Frames that hold the picture at rest: what the mesh does not reach is never drawn again."""
+    x0, y0, x1, y1 = layout.box
+    return np.repeat(layout.plate[None, y0:y1, x0:x1], frames, axis=0)
+
+
+def draw_stills(layout: Layout, controls: NDArray[np.float32]) -> Uint8Image:
+    """All frames at once, uint8 (F, h, w, 3): for contact sheets and previews."""
+    frames = _blank(layout, len(controls))
+    draw_frames(layout.scene, np.ascontiguousarray(controls, np.float32), frames)
+    return frames
+
+

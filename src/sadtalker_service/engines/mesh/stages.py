@@ -1,0 +1,146 @@
+"""From a portrait to an avatar, one artefact after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sadtalker_service.domain import Artefact, Portrait, PreprocessMode
+from sadtalker_service.engines.mesh.canvas import Canvas, Rect, plan_canvas, scale_picture
+from sadtalker_service.engines.mesh.faceframe import FaceFrame, fit_face_frame, rest_mouth
+from sadtalker_service.engines.mesh.mouth_interior import draw_mouth_interior
+from sadtalker_service.engines.mesh.surface import build_surface
+from sadtalker_service.engines.mesh.tone import measure_tone
+from sadtalker_service.faces.topology import LANDMARKS
+
+Artefacts = Mapping[str, Artefact]
+
+_REACH = {"extfull": 1.3}
+"""How much wider than usual the moving region is."""
+_STAGE_MARGIN = 0.12
+"""Source kept around a cropped window, in window sides, so that a moving head uncovers real picture."""
+
+
+def upright(portrait: Portrait, artefacts: Artefacts) -> NDArray[np.uint8]:
+    """The portrait's pixels turned upright, as the face detection found them to be needed."""
+    return np.rot90(portrait.pixels, artefacts["face_detection"].record["quarter_turns"])
+
+
+def fit_frame(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) -> Artefact:
+    """`3dmm_coeffs`: head axes, scale, origin and pose, and the mouth at rest."""
+    del portrait, mode
+    landmarks = artefacts["face_detection"].arrays["landmarks"]
+    frame = fit_face_frame(landmarks)
+    mouth = rest_mouth(frame.to_local(landmarks))
+    toothy = float(np.clip((mouth.opening - 2.0) / 4.0, 0.0, 1.0))
+    pitch, yaw, roll = frame.pose
+    return Artefact(
+        {"axes": frame.axes.astype(np.float32), "origin": frame.origin.astype(np.float32)},
+        {
+            "scale": frame.scale,
+            "pitch": pitch,
+            "yaw": yaw,
+            "roll": roll,
+            "rest_opening": mouth.opening,
+            "rest_width": mouth.width,
+            # an open smile is made by the lips more than by the jaw
+            "jaw_rest": (1.0 - 0.75 * toothy) * mouth.opening,
+        },
+    )
+
+
+def frame_of(artefacts: Artefacts) -> FaceFrame:
+    """The face frame that `fit_frame` found, in pixels of the upright portrait."""
+    fit = artefacts["3dmm_coeffs"]
+    return FaceFrame(
+        fit.arrays["axes"].astype(np.float64), float(fit.record["scale"]), fit.arrays["origin"].astype(np.float64)
+    )
+
+
+def cut_region(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) -> Artefact:
+    """`face_crop`: the part of the picture that moves, and the geometry of the canvas."""
+    canvas, stage, region = _rectangles(portrait, mode, artefacts)
+    picture = scale_picture(upright(portrait, artefacts), canvas.scale)
+    x0, y0, x1, y1 = region
+    return Artefact(
+        {"pixels": np.ascontiguousarray(picture[y0:y1, x0:x1])},
+        {
+            "scale": canvas.scale,
+            "square": canvas.square,
+            "window": list(canvas.window),
+            "stage": list(stage),
+            "region": list(region),
+        },
+    )
+
+
+def build_rig(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) -> Artefact:
+    """`face_mesh`: the surface with its channels, and the pictures of the mouth's inside."""
+    pixels = upright(portrait, artefacts)
+    landmarks = artefacts["face_detection"].arrays["landmarks"]
+    frame = frame_of(artefacts)
+    size = (pixels.shape[1], pixels.shape[0])
+    surface = build_surface(landmarks, frame, size, _REACH.get(mode, 1.0))
+    tone = measure_tone(pixels, landmarks, frame)
+    local = frame.to_local(landmarks)
+    interior = draw_mouth_interior(pixels, frame, local, rest_mouth(local), tone)
+    return Artefact(
+        {
+            "rest": surface.rest,
+            "turning": surface.turning,
+            "head": surface.head,
+            "torso": surface.torso,
+            "basis": surface.basis,
+            "shading": surface.shading,
+            "triangles": surface.triangles.astype(np.int16),
+            "upper_teeth": interior.upper,
+            "lower_teeth": interior.lower,
+            "tongue": interior.tongue,
+            "cavity": interior.cavity,
+            "lash": tone.lash.astype(np.float32),
+        },
+        {"line": interior.line},
+    )
+
+
+def cut_background(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) -> Artefact:
+    """`background`: what is around the moving region, as four strips."""
+    canvas, stage, region = _rectangles(portrait, mode, artefacts)
+    picture = scale_picture(upright(portrait, artefacts), canvas.scale)
+    (sx0, sy0, sx1, sy1), (x0, y0, x1, y1) = stage, region
+    strips = {
+        "top": picture[sy0:y0, sx0:sx1],
+        "bottom": picture[y1:sy1, sx0:sx1],
+        "left": picture[y0:y1, sx0:x0],
+        "right": picture[y0:y1, x1:sx1],
+    }
+    return Artefact({name: np.ascontiguousarray(strip) for name, strip in strips.items()})
+
+
+def _rectangles(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) -> tuple[Canvas, Rect, Rect]:
+    """Canvas, stage and moving region, in working pixels."""
+    height, width = upright(portrait, artefacts).shape[:2]
+    landmarks = artefacts["face_detection"].arrays["landmarks"]
+    canvas = plan_canvas(landmarks, (width, height), mode)
+    limits = (max(2, round(width * canvas.scale)), max(2, round(height * canvas.scale)))
+    stage = canvas.window
+    if mode in ("crop", "extcrop"):
+        margin = round(_STAGE_MARGIN * (stage[2] - stage[0]))
+        stage = _clip((stage[0] - margin, stage[1] - margin, stage[2] + margin, stage[3] + margin), limits)
+    surface = build_surface(landmarks, frame_of(artefacts), (width, height), _REACH.get(mode, 1.0))
+    outline = frame_of(artefacts).to_picture(surface.rest[LANDMARKS:])[:, :2] * canvas.scale
+    low, high = np.floor(outline.min(axis=0)).astype(int) - 2, np.ceil(outline.max(axis=0)).astype(int) + 2
+    moving = _clip((int(low[0]), int(low[1]), int(high[0]), int(high[1])), limits)
+    region = (
+        max(moving[0], stage[0]),
+        max(moving[1], stage[1]),
+        min(moving[2], stage[2]),
+        min(moving[3], stage[3]),
+    )
+    return canvas, stage, region
+
+
+def _clip(rect: Rect, limits: tuple[int, int]) -> Rect:
+    return max(rect[0], 0), max(rect[1], 0), min(rect[2], limits[0]), min(rect[3], limits[1])

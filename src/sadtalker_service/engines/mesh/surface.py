@@ -1,0 +1,180 @@
+"""The mesh of a person: the face, and rings around it for hair, neck, shoulders and what lies behind them.
+
+The face is a disc with three holes (eyes, mouth). Rings of vertices around it carry the motion of the head
+outwards until it has faded: at full strength over hair and ears, weaker over the neck, nothing at the outermost ring,
+which ends at the border of the picture where the picture ends first. Breathing moves the rings below the chin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sadtalker_service.engines.mesh.channels import CHANNELS, INDEX, channel_basis, smoothstep
+from sadtalker_service.engines.mesh.faceframe import FaceFrame
+from sadtalker_service.faces.topology import EYES, LANDMARKS, LOWER_LIP, OVAL, TRIANGLES, UPPER_LIP
+
+Array = NDArray[np.float64]
+
+# ring by ring from the face outwards: distance from its middle in units of the face, upwards and downwards
+_REACH_UP = np.array([1.10, 1.28, 1.52, 1.85, 2.30])
+_REACH_DOWN = np.array([1.10, 1.35, 1.80, 2.45, 3.20])
+_STRETCH_UP = 0.35
+"""Hair is higher than the side of the head is wide."""
+_HEAD_UP = np.array([1.0, 1.0, 0.85, 0.42, 0.0])
+_HEAD_DOWN = np.array([0.80, 0.48, 0.16, 0.04, 0.0])
+_TORSO_DOWN = np.array([0.05, 0.35, 0.90, 0.85, 0.0])
+
+EYE_HOLE_GROWTH = (0.055, 0.05)
+"""Upper and lower lid, in eye widths: the hole is cut a little outside of the lash line, so that a closing lid
+is skin alone and takes nothing of the eyeball along."""
+
+_FLAT_DEPTH, _FLAT_SLOPE = 22.0, 0.45
+"""Beyond 22 mm behind the mouth depth counts less: the sides of the head are guessed and must not swing out."""
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """The rig of one person: geometry in head coordinates (mm), independent of any resolution."""
+
+    rest: NDArray[np.float32]
+    """float32 (V, 3): vertices as in the photo; the first 478 are the landmarks."""
+    turning: NDArray[np.float32]
+    """float32 (V, 3): the same with the depth that head rotation uses."""
+    head: NDArray[np.float32]
+    """float32 (V,): share of the head's motion, 0..1."""
+    torso: NDArray[np.float32]
+    """float32 (V,): share of the breathing of chest and shoulders, 0..1."""
+    basis: NDArray[np.float32]
+    """float32 (C, 478, 3): channels, mm."""
+    shading: NDArray[np.float32]
+    """float32 (C, V): how much each channel at 1 darkens the skin, 0..1."""
+    triangles: NDArray[np.int32]
+    """int32 (T, 3) in drawing order: holes, rings, then the face from back to front, lids last."""
+
+
+def build_surface(landmarks: NDArray[np.floating], frame: FaceFrame, size: tuple[int, int], reach: float) -> Surface:
+    """The rig of a face.
+
+    Args:
+        landmarks: float (478, 3), pixels of the picture.
+        frame: the face frame of the same landmarks.
+        size: (width, height) of the picture, pixels.
+        reach: 1 for the usual moving region, more for a wider one (`extfull`).
+    """
+    points = _grow_eye_holes(np.asarray(landmarks, np.float64))
+    rings, head, torso = _rings(points, frame, size, reach)
+    rest = frame.to_local(np.concatenate([points, rings]))
+    turning = rest.copy()
+    depth = rest[:, 2]
+    turning[:, 2] = np.where(depth > _FLAT_DEPTH, _FLAT_DEPTH + _FLAT_SLOPE * (depth - _FLAT_DEPTH), depth)
+    local = rest[:LANDMARKS]
+    return Surface(
+        rest=rest.astype(np.float32),
+        turning=turning.astype(np.float32),
+        head=np.concatenate([np.ones(LANDMARKS), head]).astype(np.float32),
+        torso=np.concatenate([np.zeros(LANDMARKS), torso]).astype(np.float32),
+        basis=channel_basis(local),
+        shading=_shading(rest),
+        triangles=_triangles(local, len(head) // len(OVAL)),
+    )
+
+
+def _grow_eye_holes(points: Array) -> Array:
+    points = points.copy()
+    for eye in EYES:
+        width = np.linalg.norm(points[eye.corners[0]] - points[eye.corners[1]])
+        upper, lower = list(eye.upper_lid), list(eye.lower_lid)
+        across = points[upper, :2] - points[lower, :2]
+        across /= np.linalg.norm(across, axis=1, keepdims=True) + 1e-6
+        bulge = np.sin(np.pi * (np.arange(7) + 1) / 8)[:, None] * width
+        points[upper, :2] += across * bulge * EYE_HOLE_GROWTH[0]
+        points[lower, :2] -= across * bulge * EYE_HOLE_GROWTH[1]
+    return points
+
+
+def _rings(points: Array, frame: FaceFrame, size: tuple[int, int], reach: float) -> tuple[Array, Array, Array]:
+    """Ring vertices (R·36, 3) in pixels, their head weights and torso weights (R·36,)."""
+    oval = points[list(OVAL)]
+    middle = oval.mean(axis=0)
+    spokes = (oval - middle)[:, :2]
+    upness = -(spokes / np.linalg.norm(spokes, axis=1, keepdims=True)) @ frame.axes[1, :2]
+    up = smoothstep(-0.75, 0.35, upness)[:, None]
+    factors = up * (1 + (_REACH_UP - 1) * (1 + _STRETCH_UP * np.clip(upness, 0, 1)[:, None])) + (1 - up) * _REACH_DOWN
+    factors = 1 + (factors - 1) * reach
+    factors = _keep_inside(factors, middle[:2], spokes, size)
+    head = up * _HEAD_UP + (1 - up) * _HEAD_DOWN
+    torso = (1 - up) * _TORSO_DOWN
+    level = np.percentile(oval[:, 2], 60)
+    rings = np.empty((factors.shape[1], len(OVAL), 3))
+    for r in range(factors.shape[1]):
+        rings[r, :, :2] = middle[:2] + spokes * factors[:, r, None]
+        rings[r, :, 2] = oval[:, 2] + (level - oval[:, 2]) * 0.6 * np.clip((_REACH_UP[r] - 1.15) / 0.8, 0, 1)
+    return rings.reshape(-1, 3), head.T.reshape(-1), torso.T.reshape(-1)
+
+
+def _keep_inside(factors: Array, middle: Array, spokes: Array, size: tuple[int, int]) -> Array:
+    """Rings compressed on every spoke that would leave the picture, so that the last ends at its border."""
+    limit = np.array(size, np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        to_border = np.where(spokes > 0, (limit - middle) / spokes, -middle / spokes)
+    border = np.where(np.abs(spokes) < 1e-6, np.inf, to_border).min(axis=1)
+    room = np.maximum(border - 1.0, 0.02)
+    outermost = factors[:, -1] - 1.0
+    return 1.0 + (factors - 1.0) * np.minimum(1.0, room / outermost)[:, None]
+
+
+def _triangles(local: Array, rings: int) -> NDArray[np.int32]:
+    holes = [_strip(UPPER_LIP[-1], LOWER_LIP[-1])]
+    for eye, mirrored in zip(EYES, (False, True), strict=True):
+        first, last = eye.corners
+        strip = _strip((first, *eye.upper_lid, last), (first, *eye.lower_lid, last))
+        holes.append(strip[:, ::-1] if mirrored else strip)
+    loops = [list(OVAL)] + [list(range(LANDMARKS + 36 * r, LANDMARKS + 36 * (r + 1))) for r in range(rings)]
+    bands = [_band(inner, outer) for inner, outer in zip(loops[:-1], loops[1:], strict=True)]
+    lids = {i for eye in EYES for i in (*eye.upper_lid, *eye.rings_above[0])}
+    is_lid = np.isin(TRIANGLES, list(lids)).sum(axis=1) >= 2
+    order = np.argsort(-local[TRIANGLES, 2].mean(axis=1) + np.where(is_lid, 1e5, 0.0), kind="stable")
+    return np.concatenate([*holes, *bands[::-1], TRIANGLES[order]]).astype(np.int32)
+
+
+def _strip(upper: tuple[int, ...], lower: tuple[int, ...]) -> NDArray[np.int32]:
+    """Triangles between two chains from left to right that share their ends."""
+    out = []
+    for i in range(len(upper) - 1):
+        out.append((upper[i], lower[i], upper[i + 1]))
+        out.append((upper[i + 1], lower[i], lower[i + 1]))
+    return np.array([t for t in out if len(set(t)) == 3], np.int32)
+
+
+def _band(inner: list[int], outer: list[int]) -> NDArray[np.int32]:
+    """Triangles between two closed loops that run clockwise as seen."""
+    n = len(inner)
+    out = [(inner[i], inner[(i + 1) % n], outer[i]) for i in range(n)]
+    out += [(inner[(i + 1) % n], outer[(i + 1) % n], outer[i]) for i in range(n)]
+    return np.array(out, np.int32)
+
+
+def _shading(rest: Array) -> NDArray[np.float32]:
+    """Where skin folds or turns from the light: under the lower lip and in the cheeks when the jaw opens, along the
+    nasolabial fold when the corners go outwards, beside the corners of a pucker."""
+    x, y = np.abs(rest[:, 0]), rest[:, 1]
+    half = float(rest[291, 0] - rest[61, 0]) / 2
+    under_lip, nose = float(rest[17, 1]), float(rest[2, 1])
+
+    def bump(cx: float, cy: float, sx: float, sy: float) -> Array:
+        return np.exp(-(((x - cx) / sx) ** 2) - ((y - cy) / sy) ** 2)
+
+    along = np.clip((y - nose) / max(1.0, -nose), 0.0, 1.0)
+    fold_x = 17.0 + along * (half * 1.25 - 17.0)
+    fold = np.exp(-(((x - fold_x) / 5.0) ** 2)) * smoothstep(nose - 6, nose + 4, y) * (1 - smoothstep(0.0, 9.0, y))
+    shading = np.zeros((len(CHANNELS), len(rest)))
+    shading[INDEX["jaw"]] = 0.07 * bump(0.0, under_lip + 6.0, 14.0, 5.0) + 0.06 * bump(half * 1.35, 9.0, 9.0, 12.0)
+    shading[INDEX["smile"]] = 0.10 * fold
+    shading[INDEX["wide"]] = 0.06 * fold
+    shading[INDEX["pucker"]] = 0.06 * bump(half * 1.15, 1.0, 6.0, 7.0)
+    for ring in UPPER_LIP + LOWER_LIP:
+        shading[:, list(ring)] = 0.0
+    return shading.astype(np.float32)
