@@ -1,0 +1,1 @@
+"""Pictures, sound and video: decoding what comes in, encoding what goes out."""

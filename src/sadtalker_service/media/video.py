@@ -1,0 +1,219 @@
+"""Writes a rendering, with or without sound, to an mp4 file.
+
+Two threads share the work: the caller's renders and converts to Y'CbCr, the other encodes. A ring of frames
+goes round between them, so memory does not grow and each waits for the other. The plate is converted once,
+into every frame of the ring; afterwards only the box is converted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from queue import SimpleQueue
+
+import av
+import numpy as np
+
+from sadtalker_service.domain import Quality, Rendering, Uint8Image
+from sadtalker_service.media.colour import rgb_to_yuv420
+from sadtalker_service.media.encoder import Mp4Encoder
+from sadtalker_service.media.soundtrack import Sound, Soundtrack
+from sadtalker_service.media.stopwatch import Stopwatch
+from sadtalker_service.store.whole_file import output_error, whole_file
+
+RING_FRAMES = 12
+"""Frames on their way from the renderer to the encoder: at most this many."""
+
+
+@dataclass(frozen=True)
+class VideoFile:
+    """A finished video."""
+
+    path: Path
+    width: int
+    height: int
+    fps: int
+    frames: int
+    size_bytes: int
+    seconds: Mapping[str, float]
+    """Stage -> seconds. Of the caller's thread: `render`, `convert`, `wait` (for the encoder to free a
+    frame) and `finish` (from the last frame until the file is there). Of the encoder's thread: `encode`,
+    `sound`, `mux` and `starve` (waiting for frames)."""
+
+
+def write_video(
+    rendering: Rendering,
+    path: Path,
+    *,
+    sound: Sound | None = None,
+    quality: Quality = "medium",
+    on_frame: Callable[[int], None] | None = None,
+) -> VideoFile:
+    """Encode `rendering` to `path`, which appears when it is whole.
+
+    `sound` is cut or padded to the length of the picture. `on_frame` is called in this thread after each
+    batch, with the number of frames handed to the encoder so far; an exception that it raises ends the
+    work. Whatever ends it, nothing is left running and no half file stays. Raises `OutputError` where the
+    file cannot be written.
+    """
+    _check(rendering)
+    with whole_file(path) as unfinished:
+        seconds = _encode(rendering, unfinished, path, sound, quality, on_frame)
+        size = unfinished.stat().st_size
+    height, width = rendering.plate.shape[:2]
+    return VideoFile(path, width, height, rendering.fps, rendering.frames, size, seconds)
+
+
+def _encode(
+    rendering: Rendering,
+    unfinished: Path,
+    path: Path,
+    sound: Sound | None,
+    quality: Quality,
+    on_frame: Callable[[int], None] | None,
+) -> Mapping[str, float]:
+    track = Soundtrack(sound, Fraction(rendering.frames, rendering.fps)) if sound else None
+    height, width = rendering.plate.shape[:2]
+    watch = Stopwatch()
+    ring = [_RingFrame(rendering.plate) for _ in range(min(RING_FRAMES, rendering.frames))]
+    encoder = Mp4Encoder(
+        f"file:{unfinished}", width=width, height=height, fps=rendering.fps, quality=quality, soundtrack=track
+    )
+    with closing(_EncoderThread(encoder, ring, path)) as thread:
+        thread.start()
+        _feed(thread, rendering, watch, on_frame)
+        with watch("finish"):
+            thread.finish()
+    return {**watch.seconds, **encoder.watch.seconds}
+
+
+def _feed(
+    thread: _EncoderThread,
+    rendering: Rendering,
+    watch: Stopwatch,
+    on_frame: Callable[[int], None] | None,
+) -> None:
+    done = 0
+    batches = iter(rendering.batches)
+    while True:
+        with watch("render"):
+            batch = next(batches, None)
+        count = 0 if batch is None else len(batch)
+        if done + count > rendering.frames or (batch is None and done < rendering.frames):
+            raise ValueError(f"{done + count} frames were rendered where {rendering.frames} were announced")
+        if batch is None:
+            return
+        for picture in batch:
+            with watch("wait"):
+                frame = thread.free_frame()
+            with watch("convert"):
+                frame.paste(picture, rendering.box)
+            thread.send(frame)
+        done += count
+        if on_frame:
+            on_frame(done)
+
+
+class _RingFrame:
+    """A frame of Y'CbCr 4:2:0 that shows the plate; its box is overwritten again and again."""
+
+    def __init__(self, plate: Uint8Image) -> None:
+        height, width = plate.shape[:2]
+        self.frame = av.VideoFrame(width, height, "yuv420p")
+        self._y, self._cb, self._cr = (
+            np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+            for plane in self.frame.planes
+        )
+        self.paste(plate, (0, 0, width, height))
+
+    def paste(self, picture: Uint8Image, box: tuple[int, int, int, int]) -> None:
+        """Show `picture`, uint8 (y1 - y0, x1 - x0, 3) RGB, in `box`."""
+        x0, y0, x1, y1 = box
+        if picture.shape != (y1 - y0, x1 - x0, 3):
+            raise ValueError(f"a picture of shape {picture.shape} does not fill the box {box}")
+        rgb_to_yuv420(np.ascontiguousarray(picture), self._y, self._cb, self._cr, x0, y0)
+
+
+class _EncoderThread:
+    """Runs the encoder in a thread of its own. An error of either side ends both."""
+
+    def __init__(self, encoder: Mp4Encoder, ring: list[_RingFrame], path: Path) -> None:
+        self._encoder = encoder
+        self._path = path
+        self._free: SimpleQueue[_RingFrame | None] = SimpleQueue()
+        """Frames to draw into; None says that the encoder has ended."""
+        self._ready: SimpleQueue[_RingFrame | _Last] = SimpleQueue()
+        """Frames to encode. Holds no more than the ring has."""
+        for frame in ring:
+            self._free.put(frame)
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="encoder")
+
+    def start(self) -> None:
+        """Begin to encode. Needs a `close` from here on."""
+        self._result: Future[None] = self._pool.submit(self._run)
+
+    def close(self) -> None:
+        """End the thread; the video is lost unless `finish` came first."""
+        self._ready.put(_Last(keep=False))
+        self._pool.shutdown(wait=True)
+
+    def free_frame(self) -> _RingFrame:
+        """A frame to draw into; waits for one. Raises what ended the encoder, if something did."""
+        frame = self._free.get()
+        if frame is None:
+            self._raise_its_error()
+            raise RuntimeError("the encoder ended before the last frame")
+        return frame
+
+    def send(self, frame: _RingFrame) -> None:
+        """Hand a drawn frame over."""
+        self._ready.put(frame)
+
+    def finish(self) -> None:
+        """Wait until the file is complete. Raises what went wrong, if something did."""
+        self._ready.put(_Last(keep=True))
+        self._raise_its_error()
+
+    def _raise_its_error(self) -> None:
+        try:
+            self._result.result()
+        except (OSError, av.FFmpegError) as error:
+            raise output_error(self._path, error.errno, error.strerror) from error
+
+    def _run(self) -> None:
+        try:
+            while isinstance(item := self._next(), _RingFrame):
+                self._encoder.encode(item.frame)
+                self._free.put(item)
+            if item.keep:
+                self._encoder.finish()
+        finally:
+            self._encoder.abandon()
+            self._free.put(None)
+
+    def _next(self) -> _RingFrame | _Last:
+        with self._encoder.watch("starve"):
+            return self._ready.get()
+
+
+@dataclass(frozen=True)
+class _Last:
+    """Ends the encoder's work."""
+
+    keep: bool
+    """Whether the video is complete, or of no use."""
+
+
+def _check(rendering: Rendering) -> None:
+    height, width, channels = rendering.plate.shape
+    x0, y0, x1, y1 = rendering.box
+    if channels != 3 or height % 2 or width % 2 or any(side % 2 for side in rendering.box):
+        raise ValueError(f"plate {rendering.plate.shape} and box {rendering.box} must be even")
+    if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+        raise ValueError(f"box {rendering.box} is not inside the plate {rendering.plate.shape}")
+    if rendering.frames < 1:
+        raise ValueError("a video needs at least one frame")

@@ -1,0 +1,68 @@
+"""A file that is there whole or not at all: written under another name in its folder, then renamed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sadtalker_service.errors import OutputError
+
+_REASONS = {
+    errno.ENOENT: "the folder {folder} does not exist; create it first",
+    errno.ENOTDIR: "{folder} is not a folder",
+    errno.EISDIR: "{path} is a folder; give the name of a file",
+    errno.EACCES: "no permission to write in {folder}",
+    errno.EPERM: "no permission to write in {folder}",
+    errno.EROFS: "{folder} is read-only",
+    errno.ENOSPC: "no space is left on the disk of {folder}",
+    errno.EDQUOT: "the disk quota is used up in {folder}",
+    errno.EFBIG: "the file grew larger than the system allows",
+    errno.ENAMETOOLONG: "the name is too long",
+}
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a new empty file beside `path` to write to; it takes the place of `path` when the block ends
+    well.
+
+    Whatever ends the block, an interrupt too, leaves either the whole file or what was there before.
+    Raises `OutputError` at once where the folder is missing or may not be written to.
+    """
+    path = path.absolute()
+    with output_errors(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a folder", str(path))
+        temporary = _create_beside(path)
+    try:
+        yield temporary
+        with output_errors(path):
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def output_errors(path: Path) -> Iterator[None]:
+    """Turn the system's complaints about writing `path` into one sentence: an `OutputError`."""
+    try:
+        yield
+    except OSError as error:
+        raise output_error(path, error.errno, error.strerror) from error
+
+
+def output_error(path: Path, code: int | None, text: str | None) -> OutputError:
+    """The `OutputError` for a system error number met while writing `path`."""
+    reason = _REASONS.get(code or 0, text or "unknown reason").format(path=path, folder=path.parent)
+    return OutputError(f"Cannot write {path.name}: {reason}.", param="output")
+
+
+def _create_beside(path: Path) -> Path:
+    """An empty file with an unused hidden name; unlike `tempfile`, its permissions follow the umask."""
+    temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(4)}.part")
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    return temporary
