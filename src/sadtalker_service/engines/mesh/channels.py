@@ -170,18 +170,16 @@ def _tuck(basis: Vector, face: _Face) -> None:
 
 
 def _eyes(basis: Vector, face: _Face) -> None:
-    """Blinks bring the upper lid down to the lower one; its crease follows half, the fold under the brow hardly
-    (it is where the rim of spectacles runs). Squinting lifts the lower lid."""
+    """Squinting lifts the lower lid. A blink is drawn by the renderer as skin that comes down over the eyeball; all
+    that moves around it is the lower lid and the fold above, a little."""
     local = face.local
     for eye, name in zip(EYES, ("blink_right", "blink_left"), strict=True):
         blink, squint = basis[INDEX[name]], basis[INDEX["squint"]]
         upper, lower = list(eye.upper_lid), list(eye.lower_lid)
         opening = local[lower] - local[upper]
         opening[:, 2] = 0.0
-        blink[upper] = opening
         blink[lower] = -0.04 * opening
-        blink[list(eye.rings_above[0])] = 0.5 * opening
-        blink[list(eye.rings_above[1])] = 0.06 * opening
+        blink[list(eye.rings_above[1])] = 0.05 * opening
         squint[lower] = -0.25 * opening
         squint[upper] = 0.08 * opening
 

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sadtalker_service.domain import Artefact, Quality, Style, Uint8Image
+from sadtalker_service.engines.mesh import lids
 from sadtalker_service.engines.mesh.canvas import Rect
 from sadtalker_service.engines.mesh.kernels.scene import Scene
 from sadtalker_service.engines.mesh.kernels.texels import PAD, pack
+from sadtalker_service.engines.mesh.lids import lid_anchor
 from sadtalker_service.engines.mesh.mouth_interior import DENSITY, ORIGIN
 from sadtalker_service.faces.topology import EYES, LOWER_LIP, UPPER_LIP
 
@@ -143,8 +145,10 @@ def _scene(
         pivot=(ears + np.array(_PIVOT_BELOW_EARS)).astype(np.float32),
         lips=np.array([UPPER_LIP[-1], LOWER_LIP[-1]], np.int32),
         lids=_lids(),
-        crease=np.array([EYES[0].rings_above[0], EYES[1].rings_above[0][::-1]], np.int32),
         iris=iris.astype(np.float32),
+        lid_skin=rig.arrays["lid_skin"],
+        lid_anchor=np.array([lid_anchor(texture, eye) for eye in EYES], np.float32),
+        lid_step=(lids.DENSITY / (2.0 * pixels_per_mm)).astype(np.float32),
         upper=rig.arrays["upper_teeth"],
         lower=rig.arrays["lower_teeth"],
         tongue=rig.arrays["tongue"],

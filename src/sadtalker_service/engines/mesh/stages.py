@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sadtalker_service.domain import Artefact, Portrait, PreprocessMode
 from sadtalker_service.engines.mesh.canvas import Canvas, Rect, plan_canvas, scale_picture
 from sadtalker_service.engines.mesh.faceframe import FaceFrame, fit_face_frame, rest_mouth
+from sadtalker_service.engines.mesh.lids import draw_lids
 from sadtalker_service.engines.mesh.mouth_interior import draw_mouth_interior
 from sadtalker_service.engines.mesh.surface import build_surface
 from sadtalker_service.engines.mesh.tone import measure_tone
@@ -95,6 +96,7 @@ def build_rig(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) ->
             "basis": surface.basis,
             "shading": surface.shading,
             "triangles": surface.triangles.astype(np.int16),
+            "lid_skin": draw_lids(pixels, frame.to_picture(surface.rest[:LANDMARKS]), frame.scale),
             "upper_teeth": interior.upper,
             "lower_teeth": interior.lower,
             "tongue": interior.tongue,

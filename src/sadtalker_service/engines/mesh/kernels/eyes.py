@@ -1,4 +1,4 @@
-"""Eyes: the eyeball stays behind the lids, looks about a little, and a lash line closes over it."""
+"""Eyes: the eyeball stays in its place and looks about a little; the skin of the upper lid comes down over it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from sadtalker_service.engines.mesh.kernels.raster import sample
 from sadtalker_service.engines.mesh.kernels.scene import Scene
 
 _ONE = np.float32(1.0)
+_LID_HEIGHT = np.float32(16.0)
+"""Highest part of a lid above the opening, mm."""
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -24,7 +26,7 @@ def draw_eye(
     gaze_y: float,
     out: NDArray[np.uint8],
 ) -> None:
-    """One eyeball between its lids, and the lash line of a closing lid.
+    """One eyeball below its upper lid, the lid's skin above that, and a lash line between.
 
     Args:
         scene: the constant part.
@@ -55,47 +57,105 @@ def draw_eye(
     lower = np.empty(ENTRIES, np.float32)
     fill_curve(points[0, 0], points[0, 1], upper)
     fill_curve(points[1, 0], points[1, 1], lower)
-    to_source = _fit_affine(still, scene, side)
-    reach = scene.iris[side, 2] * np.float32(1.7)
-    shift_x = gaze_x * scene.scale * np.float32(2.0)
-    shift_y = gaze_y * scene.scale * np.float32(2.0)
-    u_max, v_max = np.float32(scene.texels.shape[1] - 2), np.float32(scene.texels.shape[0] - 2)
+    for k in range(ENTRIES):  # the edge of the lid
+        upper[k] += blink * max(lower[k] - upper[k], np.float32(0.0))
+    source = _fit_affine(still, scene, side)
+    shown = clamp01((blink - np.float32(0.04)) / np.float32(0.26))
     lash = clamp01((blink - np.float32(0.2)) / np.float32(0.5)) * np.float32(0.8)
-    reach_out = int(scene.scale * 2.0) + 2
-    for y in range(max(int(top) - reach_out, 0), min(int(bottom) + reach_out, out.shape[0])):
-        for x in range(max(int(left) - 1, 0), min(int(right) + 2, out.shape[1])):
+    above = int(_LID_HEIGHT * scene.scale) + 1 if blink > 0.0 else 1
+    beside = int(np.float32(4.5) * scene.scale) + 1 if blink > 0.0 else 1
+    for y in range(max(int(top) - above, 0), min(int(bottom) + 2, out.shape[0])):
+        for x in range(max(int(left) - beside, 0), min(int(right) + beside + 1, out.shape[1])):
             px, py = np.float32(x + 0.5), np.float32(y + 0.5)
             along = (px - ax) * cx + (py - ay) * cy
             height = (py - ay) * cx - (px - ax) * cy
             at = along * (ENTRIES - 1) / length
-            if at <= 0.0 or at >= ENTRIES - 1:
-                continue
-            under_upper = height - height_at(upper, at)
-            over_lower = height_at(lower, at) - height
-            alpha = clamp01(under_upper + np.float32(0.5)) * clamp01(over_lower + np.float32(0.5))
-            if alpha > 0.004:
-                u = to_source[0, 0] * px + to_source[0, 1] * py + to_source[0, 2]
-                v = to_source[1, 0] * px + to_source[1, 1] * py + to_source[1, 2]
-                away = ((u - scene.iris[side, 0]) ** 2 + (v - scene.iris[side, 1]) ** 2) / (reach * reach)
-                hold = np.exp(-away * away)
-                u = min(max(u - shift_x * hold, np.float32(0.0)), u_max)
-                v = min(max(v - shift_y * hold, np.float32(0.0)), v_max)
-                lanes = sample(scene.texels, np.int64(u * 65536.0 + 2048.0), np.int64(v * 65536.0 + 2048.0))
-                shadow = _ONE - np.float32(0.35) * blink * np.exp(
-                    -max(under_upper, np.float32(0.0)) / (np.float32(1.1) * scene.scale)
-                )
-                for c in range(3):
-                    ball = np.float32((lanes >> np.uint64(16 * c)) & np.uint64(255)) * shadow
-                    out[y, x, c] = np.uint8(out[y, x, c] * (_ONE - alpha) + ball * alpha + np.float32(0.5))
-            if lash > 0.0:
-                swell = np.sin(np.float32(np.pi) * at / (ENTRIES - 1))
-                thick = scene.scale * (np.float32(0.22) + np.float32(0.42) * swell) + np.float32(0.2)
-                off = (under_upper - np.float32(0.3) * thick) / thick
-                cover = lash * np.exp(-off * off)
-                if cover > 0.01:
-                    for c in range(3):
-                        value = out[y, x, c] * (_ONE - cover) + scene.lash[c] * cover
-                        out[y, x, c] = np.uint8(value + np.float32(0.5))
+            between = 0.0 < at < ENTRIES - 1
+            at = min(max(at, np.float32(0.0)), np.float32(ENTRIES - 1.001))
+            under_edge = height - height_at(upper, at)
+            u = source[0, 0] * px + source[0, 1] * py + source[0, 2]
+            v = source[1, 0] * px + source[1, 1] * py + source[1, 2]
+            if between:
+                over_lower = height_at(lower, at) - height
+                cover = clamp01(under_edge + np.float32(0.5)) * clamp01(over_lower + np.float32(0.5))
+                if cover > 0.004:
+                    _paint_ball(scene, side, u, v, gaze_x, gaze_y, blink, under_edge, cover, out, y, x)
+            if shown > 0.0:
+                cover = shown * clamp01(np.float32(0.5) - under_edge)
+                if cover > 0.004:
+                    _paint_lid(scene, side, u, v, under_edge, cover, out, y, x)
+                if between and lash > 0.0:
+                    swell = np.sin(np.float32(np.pi) * at / (ENTRIES - 1))
+                    thick = scene.scale * (np.float32(0.15) + np.float32(0.45) * swell) + np.float32(0.2)
+                    off = under_edge / thick - np.float32(0.3)
+                    if off > 0.0:  # lashes hang down
+                        off *= np.float32(0.6)
+                    cover = lash * np.exp(-off * off)
+                    if cover > 0.01:
+                        for c in range(3):
+                            value = out[y, x, c] * (_ONE - cover) + scene.lash[c] * cover
+                            out[y, x, c] = np.uint8(value + np.float32(0.5))
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _paint_ball(
+    scene: Scene,
+    side: int,
+    u: float,
+    v: float,
+    gaze_x: float,
+    gaze_y: float,
+    blink: float,
+    under_edge: float,
+    cover: float,
+    out: NDArray[np.uint8],
+    y: int,
+    x: int,
+) -> None:
+    """The eye of the photo; around the iris it is moved by the gaze, at the lids it stays."""
+    reach = scene.iris[side, 2] * np.float32(1.7)
+    away = ((u - scene.iris[side, 0]) ** 2 + (v - scene.iris[side, 1]) ** 2) / (reach * reach)
+    hold = np.exp(-away * away) * scene.scale * np.float32(2.0)
+    u = min(max(u - gaze_x * hold, np.float32(0.0)), np.float32(scene.texels.shape[1] - 2))
+    v = min(max(v - gaze_y * hold, np.float32(0.0)), np.float32(scene.texels.shape[0] - 2))
+    lanes = sample(scene.texels, np.int64(u * 65536.0 + 2048.0), np.int64(v * 65536.0 + 2048.0))
+    depth = max(under_edge, np.float32(0.0)) / (np.float32(1.1) * scene.scale)
+    shadow = _ONE - np.float32(0.35) * blink * np.exp(-depth)
+    for c in range(3):
+        ball = np.float32((lanes >> np.uint64(16 * c)) & np.uint64(255)) * shadow
+        out[y, x, c] = np.uint8(out[y, x, c] * (_ONE - cover) + ball * cover + np.float32(0.5))
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _paint_lid(
+    scene: Scene,
+    side: int,
+    u: float,
+    v: float,
+    under_edge: float,
+    cover: float,
+    out: NDArray[np.uint8],
+    y: int,
+    x: int,
+) -> None:
+    """The lid's skin, a little darker towards the lashes."""
+    lid = scene.lid_skin[side]
+    i = (v - scene.lid_anchor[side, 1]) * scene.lid_step[1] + np.float32(0.5 * lid.shape[0] - 0.5)
+    j = (u - scene.lid_anchor[side, 0]) * scene.lid_step[0] + np.float32(0.5 * lid.shape[1] - 0.5)
+    if i < 0.0 or j < 0.0 or i >= lid.shape[0] - 1 or j >= lid.shape[1] - 1:
+        return
+    i0, j0 = int(i), int(j)
+    fi, fj = np.float32(i - i0), np.float32(j - j0)
+    w11 = fi * fj
+    w10, w01 = fi - w11, fj - w11
+    w00 = _ONE - w11 - w10 - w01
+    a, b, c, d = lid[i0, j0], lid[i0, j0 + 1], lid[i0 + 1, j0], lid[i0 + 1, j0 + 1]
+    cover *= (a[3] * w00 + b[3] * w01 + c[3] * w10 + d[3] * w11) / np.float32(255.0)
+    near = np.exp(min(under_edge, np.float32(0.0)) / (np.float32(1.6) * scene.scale))
+    shade = np.float32(1.0) - np.float32(0.12) * near
+    for k in range(3):
+        skin = (a[k] * w00 + b[k] * w01 + c[k] * w10 + d[k] * w11) * shade
+        out[y, x, k] = np.uint8(out[y, x, k] * (_ONE - cover) + skin * cover + np.float32(0.5))
 
 
 @njit(cache=True, nogil=True)

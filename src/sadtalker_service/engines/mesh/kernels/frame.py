@@ -26,10 +26,6 @@ from sadtalker_service.engines.mesh.kernels.scene import (
 _JAW, _BLINK = INDEX["jaw"], INDEX["blink_right"]
 _BREATH_RISE, _BREATH_SPREAD = np.float32(1.1), np.float32(0.012)
 """A breath lifts the chest by 1.1 mm and widens it by 1.2 %."""
-_LID_SLIDE = np.float32(0.5)
-"""How far a closed lid's edge takes its skin from above the lashes: half-way to the crease. So the lashes of the open
-eye are covered instead of being stretched."""
-
 F32 = NDArray[np.float32]
 
 
@@ -46,7 +42,6 @@ def draw_frames(scene: Scene, controls: F32, frames: NDArray[np.uint8]) -> None:
     displacement = np.empty((vertices, 3), np.float32)
     position = np.empty((vertices, 2), np.float32)
     still = np.empty((2, 18, 2), np.float32)
-    texture = scene.texture.copy()
     shade = np.empty(vertices, np.float32)
     turn = np.empty((3, 3), np.float32)
     place = np.empty((2, 3), np.float32)
@@ -55,9 +50,8 @@ def draw_frames(scene: Scene, controls: F32, frames: NDArray[np.uint8]) -> None:
         _rotation(control[PITCH], control[YAW], control[ROLL], turn)
         _displace(scene, control, displacement)
         _project(scene, control, turn, displacement, position, still)
-        _slide_lids(scene, control, texture)
         _shade(scene, control, shade)
-        draw_triangles(scene.texels, scene.triangles, scene.shaded, position, texture, shade, frames[f])
+        draw_triangles(scene.texels, scene.triangles, scene.shaded, position, scene.texture, shade, frames[f])
         for side in range(2):
             draw_eye(
                 scene,
@@ -133,17 +127,6 @@ def _project_vertex(scene: Scene, control: F32, turn: F32, v: int, displacement:
         out[k] = (
             scene.projection[k, 0] * lx + scene.projection[k, 1] * ly + scene.projection[k, 2] * lz + scene.origin[k]
         )
-
-
-@njit(cache=True, nogil=True)
-def _slide_lids(scene: Scene, control: F32, texture: F32) -> None:
-    for side in range(2):
-        slide = _LID_SLIDE * min(max(control[_BLINK + side], np.float32(0.0)), np.float32(1.0))
-        for k in range(7):
-            lid, crease = scene.lids[side, 0, k + 1], scene.crease[side, k]
-            for c in range(2):
-                edge = scene.texture[lid, c]
-                texture[lid, c] = edge + slide * (scene.texture[crease, c] - edge)
 
 
 @njit(cache=True, nogil=True, fastmath=True)

@@ -54,10 +54,14 @@ class Scene(NamedTuple):
     """(2, 11): inner ring of the upper and the lower lip, left to right."""
     lids: NDArray[np.int32]
     """(2, 2, 9): eye, upper or lower lid with both corners, left to right as seen."""
-    crease: NDArray[np.int32]
-    """(2, 7): eye, the ring above the upper lid, in the order of `lids` without corners."""
     iris: F32
     """(2, 3): texel x, y of the middle, radius in texels."""
+    lid_skin: NDArray[np.uint8]
+    """(2, h, w, 4), see `lids`."""
+    lid_anchor: F32
+    """(2, 2): texel of the middle of each lid's picture."""
+    lid_step: F32
+    """(2,): pixels of a lid's picture per texel in x and y."""
     upper: NDArray[np.uint8]
     """(h, w, 4) upper teeth; `lower` and `tongue` likewise; see `mouth_interior`."""
     lower: NDArray[np.uint8]

@@ -1,0 +1,124 @@
+"""What a closed eye shows: the skin of the upper lid, without the lashes of the open eye.
+
+The photo has no picture of a closed eye. Its lid is made from the skin around the eye: opening and lashes are cut out
+and the hole is filled smoothly from its border. The renderer lowers this skin over the eyeball, so nothing around the
+eye is dragged along, neither lashes nor the rim of spectacles.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from scipy.ndimage import gaussian_filter, map_coordinates
+
+from sadtalker_service.domain import Uint8Image
+from sadtalker_service.engines.mesh.tone import LUMA
+from sadtalker_service.faces.topology import EYES, Eye
+
+DENSITY = 3.0
+"""Pixels per millimetre of a lid's picture."""
+
+HALF_SIZE = (27.0, 20.0)
+"""Half its width and height, mm."""
+
+Field = NDArray[np.float64]
+
+
+def draw_lids(pixels: Uint8Image, points: Field, scale: float) -> NDArray[np.uint8]:
+    """Lid skin of both eyes.
+
+    Args:
+        pixels: uint8 (H, W, 3).
+        points: float (478+, 3) vertices in pixels, eye holes as the renderer cuts them.
+        scale: pixels per millimetre.
+
+    Returns:
+        uint8 (2, h, w, 4): RGB, and how much of it to show; the middle of the picture is `lid_anchor`.
+    """
+    return np.stack([_draw_lid(pixels, points[:, :2], eye, scale) for eye in EYES])
+
+
+def lid_anchor(points: Field, eye: Eye) -> Field:
+    """(2,): the mean of both lids with their corners, in the units of `points`."""
+    chains = [eye.corners[0], *eye.upper_lid, eye.corners[1], eye.corners[0], *eye.lower_lid, eye.corners[1]]
+    mean: Field = points[chains, :2].mean(axis=0)
+    return mean
+
+
+def _draw_lid(pixels: Uint8Image, p: Field, eye: Eye, scale: float) -> NDArray[np.uint8]:
+    width, height = (round(2 * half * DENSITY) for half in HALF_SIZE)
+    step = scale / DENSITY  # pixels of the portrait per pixel of the lid
+    anchor = lid_anchor(p, eye)
+    x = anchor[0] + (np.arange(width) + 0.5 - width / 2) * step
+    y = anchor[1] + (np.arange(height) + 0.5 - height / 2) * step
+    skin = _sample(pixels, x, y, step)
+
+    def to_lid(point: Field) -> tuple[float, float]:
+        at = (point - anchor) / step + [width / 2, height / 2]
+        return float(at[0]), float(at[1])
+
+    outline = [to_lid(point) for point in _outline(p, eye, scale)]
+    mask = Image.new("L", (width, height))
+    ImageDraw.Draw(mask).polygon(outline, fill=255)
+    hole = gaussian_filter((np.asarray(mask) > 0).astype(np.float64), 1.0) > 0.12
+    filled = _fill(_without_lashes(skin, hole), hole)
+    show = gaussian_filter(hole.astype(np.float64), 1.8)
+    return np.dstack([filled, 255.0 * np.clip(show * 1.5 - 0.25, 0, 1)]).clip(0, 255).astype(np.uint8)
+
+
+def _outline(p: Field, eye: Eye, scale: float) -> Field:
+    """Polygon around opening and lashes: up to the crease, a little beyond the corners, just below the lower lid."""
+    outer, inner = p[eye.corners[0]], p[eye.corners[1]]
+    along = (outer - inner) / np.linalg.norm(outer - inner)
+    upper, lower = p[list(eye.upper_lid)], p[list(eye.lower_lid)]
+    crease, below = p[list(eye.rings_above[0])], p[list(eye.rings_below[0])]
+    top = upper + 0.92 * (crease - upper)
+    bottom = lower + 0.22 * (below - lower)
+    corner = outer + along * 3.5 * scale
+    return np.vstack([corner[None], top, (inner - along * 1.0 * scale)[None], bottom[::-1]])
+
+
+def _sample(pixels: Uint8Image, x: Field, y: Field, step: float) -> Field:
+    """float (h, w, 3): the picture on a grid, low-passed where the grid is coarser than the picture."""
+    margin = 4 + int(2 * step)
+    x0, y0 = max(0, int(x[0]) - margin), max(0, int(y[0]) - margin)
+    part = pixels[y0 : max(y0 + 2, int(y[-1]) + margin), x0 : max(x0 + 2, int(x[-1]) + margin)].astype(np.float32)
+    if part.size == 0:
+        part = pixels[-2:, -2:].astype(np.float32)
+    if step > 1.2:
+        part = gaussian_filter(part, (0.4 * step, 0.4 * step, 0))
+    grid = np.meshgrid(y - 0.5 - y0, x - 0.5 - x0, indexing="ij")
+    return np.stack([map_coordinates(part[..., c], grid, order=1, mode="nearest") for c in range(3)], axis=-1)
+
+
+def _without_lashes(picture: Field, hole: NDArray[np.bool_]) -> Field:
+    """The picture with everything clearly darker than its skin replaced by the skin around it."""
+    luma = picture @ LUMA
+    skin = np.percentile(luma[~hole], 60)
+    trust = np.clip((luma / max(1.0, skin) - 0.62) / 0.2, 0, 1) * ~hole
+    weight = gaussian_filter(trust, 5.0)[..., None] + 0.02 * gaussian_filter((~hole).astype(np.float64), 5.0)[..., None]
+    light = picture * (trust + 1e-9)[..., None]
+    mean = gaussian_filter(light, (5.0, 5.0, 0)) + 0.02 * gaussian_filter(picture * ~hole[..., None], (5.0, 5.0, 0))
+    mean /= np.maximum(weight, 1e-6)
+    return picture * trust[..., None] + mean * (1 - trust[..., None])
+
+
+def _fill(picture: Field, hole: NDArray[np.bool_]) -> Field:
+    """The picture with its hole filled from the border: coarse to fine averages, then relaxed to a harmonic surface."""
+    known = (~hole).astype(np.float64)[..., None]
+    filled = np.broadcast_to(picture[~hole].mean(axis=0), picture.shape).copy()
+    for sigma in (16.0, 8.0, 4.0):
+        weight = gaussian_filter(known, (sigma, sigma, 0))
+        mean = gaussian_filter(picture * known, (sigma, sigma, 0)) / np.maximum(weight, 1e-6)
+        blend = np.clip(weight / 0.3, 0, 1)
+        filled = mean * blend + filled * (1 - blend)
+    skin = picture[~hole].reshape(-1, 3)
+    skin = skin[skin @ LUMA >= np.percentile(skin @ LUMA, 40)].mean(axis=0)
+    filled = np.where(hole[..., None], 0.72 * filled + 0.28 * skin, picture)
+    for _ in range(24):
+        mean = (
+            np.roll(filled, 1, 0) + np.roll(filled, -1, 0) + np.roll(filled, 1, 1) + np.roll(filled, -1, 1)
+        ) / 4.0
+        filled = np.where(hole[..., None], mean, filled)
+    return filled
