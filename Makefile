@@ -73,7 +73,7 @@ $(CREATED):
 	@mkdir -p $(STAMPS) && touch $@
 
 $(INSTALLED): $(CREATED) pyproject.toml constraints.txt
-	@echo "Installing the packages (about 600 MB)"
+	@echo "Installing the packages (about 700 MB)"
 	@$(PIP) --editable .
 	@touch $@
 

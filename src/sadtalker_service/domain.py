@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 PreprocessMode = Literal["crop", "extcrop", "resize", "full", "extfull"]
 """SadTalker's modes: `crop` the face closely, `extcrop` with more around it, `resize` the whole picture
-squeezed to `size`, `full` the whole picture with the person animated in place, `extfull` the same with a wider moving region."""
+squeezed to `size`, `full` the whole picture with the person animated in place, `extfull` the same with a
+wider moving region."""
 
 PREPROCESS_MODES: tuple[PreprocessMode, ...] = ("crop", "extcrop", "resize", "full", "extfull")
 

@@ -1,8 +1,9 @@
 """The engine port: what a talking-head engine must offer to the pipeline.
 
 An engine is a short list of stages (portrait -> artefacts), a way to listen (speech -> what motion needs),
-a way to drive (artefacts + what was heard -> motion) and a way to render (motion -> frames). It knows no cache, no jobs and no HTTP.
-Third parties add one through the entry-point group `sadtalker_service.engines`.
+a way to drive (artefacts + what was heard -> motion) and a way to render (motion -> frames). It knows no
+cache, no jobs and no HTTP. Third parties add one through the entry-point group
+`sadtalker_service.engines`.
 """
 
 from __future__ import annotations
@@ -11,12 +12,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from sadtalker_service.domain import Artefact, Avatar, Motion, Portrait, PreprocessMode, Rendering, Speech, Style
+from sadtalker_service.domain import (
+    Artefact,
+    Avatar,
+    Motion,
+    Portrait,
+    PreprocessMode,
+    Rendering,
+    Speech,
+    Style,
+)
 
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What an engine can do, so that a request can be refused or answered with a warning before work begins."""
+    """What an engine can do: a request is refused, or answered with a warning, before work begins."""
 
     preprocess_modes: tuple[PreprocessMode, ...]
     sizes: tuple[int, int]
