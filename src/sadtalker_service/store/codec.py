@@ -1,0 +1,75 @@
+"""Artefacts as bytes: one safetensors file each, with the record as JSON in its header.
+
+Nothing in such bytes can run code. Reading is strict: what is cut short, altered or foreign raises
+`CorruptArtefact`.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from sadtalker_service.domain import Artefact
+
+FORMAT = "sadtalker-artefact-1"
+"""Name of this layout; another name is another layout."""
+
+
+class CorruptArtefact(ValueError):
+    """The bytes are not an artefact that `encode` wrote. Whoever keeps them treats it as a miss."""
+
+
+def encode(artefact: Artefact) -> bytes:
+    """The bytes of an artefact.
+
+    Its record must be JSON: tuples come back as lists, other types raise `TypeError`, NaN `ValueError`.
+    """
+    arrays = {name: np.asarray(array, order="C") for name, array in artefact.arrays.items()}
+    record = json.dumps(dict(artefact.record), allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+    header = {"format": FORMAT, "record": record, "crc32": str(_checksum(arrays, record))}
+    return save(arrays, header)
+
+
+def decode(data: bytes) -> Artefact:
+    """The artefact of which these are the bytes. Raises `CorruptArtefact`."""
+    header = _header(data)
+    if header.get("format") != FORMAT:
+        raise CorruptArtefact(f"the format is {header.get('format')!r}, not {FORMAT!r}")
+    try:
+        arrays = load(data)
+        record = json.loads(header["record"])
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise CorruptArtefact(f"not readable: {error}") from error
+    if not isinstance(record, dict) or str(_checksum(arrays, header["record"])) != header.get("crc32"):
+        raise CorruptArtefact("the content does not fit its checksum")
+    return Artefact(arrays, record)
+
+
+def _header(data: bytes) -> Mapping[str, Any]:
+    """The metadata in a safetensors header: 8 bytes of length, little-endian, then JSON."""
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or length > len(data) - 8:
+        raise CorruptArtefact(f"cut short: {len(data)} bytes")
+    try:
+        metadata = json.loads(data[8 : 8 + length])["__metadata__"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CorruptArtefact(f"no safetensors header: {error}") from error
+    if not isinstance(metadata, dict):
+        raise CorruptArtefact("no safetensors header")
+    return metadata
+
+
+def _checksum(arrays: Mapping[str, NDArray[Any]], record: str) -> int:
+    crc = zlib.crc32(record.encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        crc = zlib.crc32(f"{name} {array.dtype.str} {array.shape}".encode(), crc)
+        crc = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, crc)
+    return crc

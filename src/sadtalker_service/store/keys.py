@@ -1,0 +1,52 @@
+"""Names under which artefacts are kept, and for how long.
+
+    face_mesh:{image_hash}:{mode}:{engine}:{version}     a stage that depends on the preprocess mode
+    face_detection:{image_hash}:{engine}:{version}       one that does not
+    motion:{audio_hash}:{engine}:{version}               what an engine heard in a recording
+
+A change of an engine's version changes every key, so nothing stale is ever read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
+
+from sadtalker_service.domain import PreprocessMode
+
+Lifetime = Literal["forever", "month", "week"]
+
+_DAY = 86_400.0
+SECONDS: Mapping[Lifetime, float | None] = MappingProxyType(
+    {"forever": None, "month": 30 * _DAY, "week": 7 * _DAY}
+)
+"""Lifetime -> seconds, None for no end."""
+
+_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
+
+
+def stage_key(stage: str, image_hash: str, mode: PreprocessMode | None, engine: str, version: str) -> str:
+    """Key of a stage's artefact; `mode` is None for a stage that does not depend on it."""
+    return _join(stage, image_hash, *([mode] if mode else []), engine, version)
+
+
+def heard_key(audio_hash: str, engine: str, version: str) -> str:
+    """Key of what an engine heard in a recording."""
+    return _join("motion", audio_hash, engine, version)
+
+
+def key_parts(key: str) -> tuple[str, ...]:
+    """The parts of a key, each safe as a file name. Raises `ValueError` for anything else."""
+    parts = tuple(key.split(":"))
+    if len(parts) < 2 or not all(_PART.fullmatch(part) for part in parts):
+        raise ValueError(f"not a cache key: {key!r}")
+    return parts
+
+
+def _join(*parts: str) -> str:
+    key = ":".join(parts)
+    if key_parts(key) != parts:
+        raise ValueError(f"a part of {key!r} holds a colon")
+    return key
