@@ -1,0 +1,55 @@
+"""Loads the networks that the package carries: checked, then run by onnxruntime on one core."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from importlib.resources import files
+from io import BytesIO
+from typing import Literal
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from sadtalker_service.errors import EngineUnavailable
+
+NetworkName = Literal["short_range", "full_range", "landmarks"]
+CONTAINER = "face_models.zip"
+THREADS = 1
+"""The graphs are so small (1-6 ms) that a second thread costs more than it gives."""
+
+
+class Network:
+    """One network. May be called from several threads at once."""
+
+    def __init__(self, graph: bytes) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = THREADS
+        options.inter_op_num_threads = THREADS
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        self.outputs = tuple(output.name for output in self._session.get_outputs())
+
+    def __call__(self, image: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Named outputs for float32 (n, n, 3) RGB in the range of the network."""
+        return dict(zip(self.outputs, self._session.run(None, {"image": image[None]}), strict=True))
+
+
+def load_networks(*names: NetworkName) -> tuple[Network, ...]:
+    """The networks of these names.
+
+    Raises EngineUnavailable if the file that holds them is not the one that was shipped.
+    """
+    models = files(__package__) / "models"
+    data = (models / CONTAINER).read_bytes()
+    expected = json.loads((models / "ORIGIN.json").read_text())["files"][CONTAINER]["sha256"]
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != expected:
+        raise EngineUnavailable(
+            f"The face models {models / CONTAINER} are damaged (SHA-256 {digest}, expected {expected}); "
+            "install the package again."
+        )
+    with zipfile.ZipFile(BytesIO(data)) as archive:
+        return tuple(Network(archive.read(f"{name}.onnx")) for name in names)

@@ -1,0 +1,144 @@
+"""Looks for faces near and far, and for the way up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sadtalker_service.domain import Uint8Image
+from sadtalker_service.faces.detector import Candidate, Detector, overlap
+from sadtalker_service.faces.sampling import Square
+
+MAX_FACES = 10
+"""More faces than this are not looked at."""
+
+ZOOM = 2.0
+"""Side of the square in which a face is looked at again, in sides of its box. There it fills half of the
+detector's input, where the detector is at its best in place, size and which way is up."""
+
+SAME_BOX = 0.6
+"""A box that overlaps by more (intersection over union) with the one found on looking again is kept."""
+
+CLOSEUP_SCORE = 0.5
+"""Least score to be seen in a second look at all."""
+
+SURE_SCORE = 0.85
+"""Seen from close by, faces from the front score more when upright, and nothing else does. A picture is only
+turned on this evidence; as it stands, it is believed with less."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """What a face must have to be believed, at one of the two distances."""
+
+    name: Literal["near", "far"]
+    score: float
+    """Least score of the detector in the whole picture."""
+    closeup: float
+    """Least score in the second look; 0 when the first one counts."""
+    share: float
+    """Least side of the largest box, in long sides of the picture."""
+
+
+NEAR = Range("near", score=0.5, closeup=0.0, share=0.15)
+"""The score is MediaPipe's. The short-range detector is inaccurate on boxes under the share, and blind under
+half of it."""
+
+FAR = Range("far", score=0.3, closeup=0.7, share=0.0)
+"""The full-range detector is unsure of faces of a twentieth of the picture. What it finds is only a place to
+look again; a face seen from the front scores 0.86 and more there."""
+
+
+class View:
+    """A picture after quarter turns counter-clockwise, and what the detectors see in it.
+
+    Remembers what it has seen; belongs to one thread.
+    """
+
+    def __init__(self, pixels: Uint8Image, turns: int, detector: Callable[[Range], Detector]) -> None:
+        self.turns = turns
+        self._pixels = pixels
+        self._detector = detector
+        self._candidates: dict[Range, list[Candidate]] = {}
+        self._closeups: dict[Candidate, tuple[Uint8Image, list[Candidate]]] = {}
+
+    @cached_property
+    def picture(self) -> Uint8Image:
+        """uint8 (H, W, 3) RGB."""
+        return turned(self._pixels, self.turns)
+
+    def candidates(self, limits: Range) -> list[Candidate]:
+        """What the detector for this range takes for faces, largest first; none if all are too small."""
+        if limits not in self._candidates:
+            height, width = self.picture.shape[:2]
+            square = Square(width / 2, height / 2, max(height, width))
+            detector = self._detector(limits)
+            faces = detector.detect(detector.crop(self.picture, square), square, limits.score)
+            faces.sort(key=lambda face: face.side, reverse=True)
+            large = faces and faces[0].side >= limits.share * square.side
+            self._candidates[limits] = faces[:MAX_FACES] if large else []
+        return self._candidates[limits]
+
+    def settle(self, face: Candidate, limits: Range) -> Candidate | None:
+        """A candidate after a second look: itself if it is near and was right, a better box, or None."""
+        closer = self._closer(face)
+        if limits is NEAR and (closer is None or overlap(face.corners, closer.corners[None])[0] >= SAME_BOX):
+            return face
+        return closer if closer is not None and closer.score >= limits.closeup else None
+
+    def turn_scores(self, face: Candidate) -> NDArray[np.float64]:
+        """Scores (4,) of a face after 0..3 further quarter turns; upright it scores best."""
+        scores = self._closeup_scores(face)
+        closer = self._closer(face)
+        if scores.max() < SURE_SCORE and closer is not None:  # perhaps the box was inaccurate
+            scores = np.maximum(scores, self._closeup_scores(closer))
+        return scores
+
+    def _closer(self, face: Candidate) -> Candidate | None:
+        """What overlaps most with a candidate among the faces seen from close by."""
+        _, faces = self._closeup(face)
+        if not faces:
+            return None
+        return faces[int(overlap(face.corners, np.stack([other.corners for other in faces])).argmax())]
+
+    def _closeup_scores(self, face: Candidate) -> NDArray[np.float64]:
+        crop, faces = self._closeup(face)
+        near = self._detector(NEAR)
+        upright = faces[0].score if faces else 0.0
+        return np.array([upright, *(near.best_score(turned(crop, turns)) for turns in (1, 2, 3))])
+
+    def _closeup(self, face: Candidate) -> tuple[Uint8Image, list[Candidate]]:
+        """The surroundings of a face as the short-range detector is shown them, and what it sees."""
+        if face not in self._closeups:
+            square = Square(*face.centre, face.side * ZOOM)
+            near = self._detector(NEAR)
+            crop = near.crop(self.picture, square)
+            self._closeups[face] = crop, near.detect(crop, square, CLOSEUP_SCORE)
+        return self._closeups[face]
+
+
+def likely_turns(views: Sequence[View]) -> list[int]:
+    """Indices of the views in which a face may be upright, the likeliest first.
+
+    views: one for each of 0..3 quarter turns. The detectors also find faces on their side or on their head,
+    without telling so, and the landmarks are wrong then.
+    """
+    best = np.zeros(len(views))
+    for view, limits in product(views, (NEAR, FAR)):
+        for face in view.candidates(limits):
+            best = np.maximum(best, np.roll(view.turn_scores(face), view.turns))
+        if best.max() >= SURE_SCORE:
+            break
+    order = np.argsort(-best, kind="stable")
+    return [int(turns) for turns in order if best[turns] >= (SURE_SCORE if turns else CLOSEUP_SCORE)]
+
+
+def turned(pixels: Uint8Image, turns: int) -> Uint8Image:
+    """A picture after quarter turns counter-clockwise, contiguous."""
+    return np.ascontiguousarray(np.rot90(pixels, turns))
