@@ -24,6 +24,10 @@ from sadtalker_service.domain import (
 )
 
 
+Lifetime = Literal["forever", "month", "week"]
+"""How long a cached artefact is kept: always, 30 days, 7 days (settings can change the two)."""
+
+
 @dataclass(frozen=True)
 class Capabilities:
     """What an engine can do: a request is refused, or answered with a warning, before work begins."""
@@ -34,6 +38,8 @@ class Capabilities:
     enhancers: tuple[str, ...] = ()
     gestures: tuple[str, ...] = ()
     reference_video: bool = False
+    honours: tuple[str, ...] = ()
+    """Further options of SadTalker that have an effect here: `batch_size`, `checkpoint_dir`, `face3dvis`."""
     idle: bool = True
     """Can make a video of a length without any speech."""
 
@@ -46,7 +52,7 @@ class Stage:
     """Also the prefix of the cache key, e.g. `face_mesh`."""
     per_mode: bool
     """Whether the result depends on the preprocess mode (it is then part of the key)."""
-    lifetime: Literal["forever", "month", "week"]
+    lifetime: Lifetime
     compute: Callable[[Portrait, PreprocessMode, Mapping[str, Artefact]], Artefact]
     essential: bool = True
     """False for artefacts that rendering does not need (previews): they may be computed later."""

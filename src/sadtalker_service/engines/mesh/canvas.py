@@ -53,7 +53,9 @@ def plan_canvas(landmarks: NDArray[np.floating], size: tuple[int, int], mode: Pr
         return Canvas(scale, (x0, y0, x0 + side, y0 + side), square=True)
     limits = (MAX_CROP, MAX_CROP) if mode == "resize" else (MAX_WIDTH, MAX_HEIGHT)
     scale = min(1.0, limits[0] / width, limits[1] / height)
-    return Canvas(scale, (0, 0, max(2, round(width * scale)), max(2, round(height * scale))), square=mode == "resize")
+    return Canvas(
+        scale, (0, 0, max(2, round(width * scale)), max(2, round(height * scale))), square=mode == "resize"
+    )
 
 
 def scale_picture(pixels: Uint8Image, scale: float) -> Uint8Image:

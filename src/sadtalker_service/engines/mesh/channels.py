@@ -100,14 +100,14 @@ class _Face:
 
 
 def _jaw(out: Vector, face: _Face) -> None:
-    """A hinge: full at the chin, fading to the sides of the face, a third at the corners of the mouth."""
+    """A hinge: full at the chin, fading to the sides of the face, two fifths at the corners of the mouth."""
     x, y, lateral = face.x, face.y, face.lateral
     weight = smoothstep(-2.0, face.chin * 0.35, y) * (0.12 + 0.88 * (1 - smoothstep(0.95, 2.1, lateral)))
     weight[face.upper] = 0.0
-    weight[face.lower] = (1 - 0.67 * smoothstep(0.22, 1.0, lateral))[face.lower]
-    weight[face.corner] = 0.33
+    weight[face.lower] = (1 - 0.60 * smoothstep(0.26, 1.02, lateral))[face.lower]
+    weight[face.corner] = 0.40
     cheek = face.skin & (lateral > 0.9) & (np.abs(y) < face.chin * 0.35)
-    follow = 0.33 * (1 - smoothstep(0.9, 1.9, lateral)) * smoothstep(-14.0, 2.0, y)
+    follow = 0.40 * (1 - smoothstep(0.9, 1.9, lateral)) * smoothstep(-14.0, 2.0, y)
     weight[cheek] = np.maximum(weight, follow)[cheek]
     weight[MESH_LANDMARKS:] = 0.0
     out[:, 0] = -np.sign(x) * weight * smoothstep(0.4, 1.0, lateral)

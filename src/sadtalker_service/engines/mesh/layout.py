@@ -57,7 +57,8 @@ def lay_out(artefacts: Mapping[str, Artefact], style: Style) -> Layout:
     plate = _even(np.ascontiguousarray(stage[top : top + height, left : left + width]))
     region = crop.record["region"]
     moving = tuple(
-        round((edge - (sx0, sy0)[k % 2]) * (fx, fy)[k % 2]) - (left, top)[k % 2] for k, edge in enumerate(region)
+        round((edge - (sx0, sy0)[k % 2]) * (fx, fy)[k % 2]) - (left, top)[k % 2]
+        for k, edge in enumerate(region)
     )
     box = _even_box(moving, (plate.shape[1], plate.shape[0]))
     origin = np.array([-sx0 * fx - left, -sy0 * fy - top])
@@ -155,6 +156,7 @@ def _scene(
         anchors=np.array([ORIGIN[k] for k in ("upper", "lower", "tongue")], np.float32) * np.float32(DENSITY),
         density=np.float32(DENSITY),
         cavity=rig.arrays["cavity"],
+        seam=rig.arrays["seam"],
         lash=rig.arrays["lash"],
         line=np.float32(rig.record["line"]),
         jaw_rest=np.float32(fit.record["jaw_rest"]),
@@ -178,5 +180,3 @@ def _iris(texture: NDArray[np.float64]) -> NDArray[np.float64]:
         centre, rim = texture[eye.iris[0]], texture[list(eye.iris[1:])]
         out.append([centre[0], centre[1], np.linalg.norm(rim - centre, axis=1).mean()])
     return np.array(out)
-
-

@@ -83,7 +83,9 @@ def _sample(pixels: Uint8Image, x: Field, y: Field, step: float) -> Field:
     """float (h, w, 3): the picture on a grid, low-passed where the grid is coarser than the picture."""
     margin = 4 + int(2 * step)
     x0, y0 = max(0, int(x[0]) - margin), max(0, int(y[0]) - margin)
-    part = pixels[y0 : max(y0 + 2, int(y[-1]) + margin), x0 : max(x0 + 2, int(x[-1]) + margin)].astype(np.float32)
+    part = pixels[y0 : max(y0 + 2, int(y[-1]) + margin), x0 : max(x0 + 2, int(x[-1]) + margin)].astype(
+        np.float32
+    )
     if part.size == 0:
         part = pixels[-2:, -2:].astype(np.float32)
     if step > 1.2:
@@ -97,9 +99,14 @@ def _without_lashes(picture: Field, hole: NDArray[np.bool_]) -> Field:
     luma = picture @ LUMA
     skin = np.percentile(luma[~hole], 60)
     trust = np.clip((luma / max(1.0, skin) - 0.62) / 0.2, 0, 1) * ~hole
-    weight = gaussian_filter(trust, 5.0)[..., None] + 0.02 * gaussian_filter((~hole).astype(np.float64), 5.0)[..., None]
+    weight = (
+        gaussian_filter(trust, 5.0)[..., None]
+        + 0.02 * gaussian_filter((~hole).astype(np.float64), 5.0)[..., None]
+    )
     light = picture * (trust + 1e-9)[..., None]
-    mean = gaussian_filter(light, (5.0, 5.0, 0)) + 0.02 * gaussian_filter(picture * ~hole[..., None], (5.0, 5.0, 0))
+    mean = gaussian_filter(light, (5.0, 5.0, 0)) + 0.02 * gaussian_filter(
+        picture * ~hole[..., None], (5.0, 5.0, 0)
+    )
     mean /= np.maximum(weight, 1e-6)
     return picture * trust[..., None] + mean * (1 - trust[..., None])
 

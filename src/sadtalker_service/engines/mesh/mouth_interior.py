@@ -64,7 +64,7 @@ def draw_mouth_interior(
     parted = mouth.opening >= 1.2
     line = float(local[13, 1] + 0.4 if parted else (local[13, 1] + local[14, 1]) / 2)
     upper = _arch("upper", _UPPER_TEETH, tone.tooth, curve=-0.004, length=9.5, direction=1.0)
-    lower = _arch("lower", _LOWER_TEETH, tone.tooth * 0.86, curve=0.006, length=8.0, direction=-1.0)
+    lower = _arch("lower", _LOWER_TEETH, tone.tooth * 0.80, curve=0.006, length=8.0, direction=-1.0)
     upper = _add_gums(upper, np.array([150.0, 88.0, 92.0]) * light)
     if mouth.opening > 2.5:
         upper, lower = _keep_photographed_teeth(upper, lower, pixels, frame, local, line, tone)
@@ -109,7 +109,9 @@ def _arch(
             cover = np.clip((depth - corner) * DENSITY * 0.9 + 0.5, 0, 1)
             cover *= np.clip((1.0 - across) * half * DENSITY * 0.9 + 0.8, 0, 1)
             cover *= np.clip((length - depth) * DENSITY * 0.5 + 0.5, 0, 1)
-            relief = (1 - 0.08 * np.clip(across, 0, 1) ** 2 - 0.13 * np.clip(across, 0, 1) ** 10) * (1 - 0.028 * centre)
+            relief = (1 - 0.08 * np.clip(across, 0, 1) ** 2 - 0.13 * np.clip(across, 0, 1) ** 10) * (
+                1 - 0.028 * centre
+            )
             relief *= 0.93 + 0.07 * np.clip(depth / 2.5, 0, 1)  # the translucent edge
             relief *= 1 - 0.35 * np.clip((depth - length * 0.55) / (length * 0.45), 0, 1)
             relief *= np.clip(1 - max(0.0, centre - 13.0) / 16.0, 0.25, 1.0)
@@ -142,7 +144,10 @@ def _keep_photographed_teeth(
     points = np.stack([x, y + line, np.zeros_like(x)], axis=-1).reshape(-1, 3)
     at = frame.to_picture(points)[:, :2] - 0.5
     photo = np.stack(
-        [map_coordinates(pixels[..., c].astype(np.float32), at[:, ::-1].T, order=1, mode="nearest") for c in range(3)],
+        [
+            map_coordinates(pixels[..., c].astype(np.float32), at[:, ::-1].T, order=1, mode="nearest")
+            for c in range(3)
+        ],
         axis=-1,
     ).reshape(*x.shape, 3)
     inner_upper, inner_lower = (local[list(ring[-1])] for ring in (UPPER_LIP, LOWER_LIP))

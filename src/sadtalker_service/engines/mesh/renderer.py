@@ -48,5 +48,3 @@ def draw_stills(layout: Layout, controls: NDArray[np.float32]) -> Uint8Image:
     frames = _blank(layout, len(controls))
     draw_frames(layout.scene, np.ascontiguousarray(controls, np.float32), frames)
     return frames
-
-

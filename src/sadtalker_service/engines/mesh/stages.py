@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,12 @@ from sadtalker_service.engines.mesh.canvas import Canvas, Rect, plan_canvas, sca
 from sadtalker_service.engines.mesh.faceframe import FaceFrame, fit_face_frame, rest_mouth
 from sadtalker_service.engines.mesh.lids import draw_lids
 from sadtalker_service.engines.mesh.mouth_interior import draw_mouth_interior
-from sadtalker_service.engines.mesh.surface import build_surface
+from sadtalker_service.engines.mesh.surface import build_surface, outline
 from sadtalker_service.engines.mesh.tone import measure_tone
 from sadtalker_service.faces.topology import LANDMARKS
 
 Artefacts = Mapping[str, Artefact]
+StageFunction = Callable[[Portrait, PreprocessMode, Artefacts], Artefact]
 
 _REACH = {"extfull": 1.3}
 """How much wider than usual the moving region is."""
@@ -56,7 +57,9 @@ def frame_of(artefacts: Artefacts) -> FaceFrame:
     """The face frame that `fit_frame` found, in pixels of the upright portrait."""
     fit = artefacts["3dmm_coeffs"]
     return FaceFrame(
-        fit.arrays["axes"].astype(np.float64), float(fit.record["scale"]), fit.arrays["origin"].astype(np.float64)
+        fit.arrays["axes"].astype(np.float64),
+        float(fit.record["scale"]),
+        fit.arrays["origin"].astype(np.float64),
     )
 
 
@@ -101,6 +104,7 @@ def build_rig(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) ->
             "lower_teeth": interior.lower,
             "tongue": interior.tongue,
             "cavity": interior.cavity,
+            "seam": tone.seam.astype(np.float32),
             "lash": tone.lash.astype(np.float32),
         },
         {"line": interior.line},
@@ -131,9 +135,8 @@ def _rectangles(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) 
     if mode in ("crop", "extcrop"):
         margin = round(_STAGE_MARGIN * (stage[2] - stage[0]))
         stage = _clip((stage[0] - margin, stage[1] - margin, stage[2] + margin, stage[3] + margin), limits)
-    surface = build_surface(landmarks, frame_of(artefacts), (width, height), _REACH.get(mode, 1.0))
-    outline = frame_of(artefacts).to_picture(surface.rest[LANDMARKS:])[:, :2] * canvas.scale
-    low, high = np.floor(outline.min(axis=0)).astype(int) - 2, np.ceil(outline.max(axis=0)).astype(int) + 2
+    ring = outline(landmarks, frame_of(artefacts), (width, height), _REACH.get(mode, 1.0)) * canvas.scale
+    low, high = np.floor(ring.min(axis=0)).astype(int) - 2, np.ceil(ring.max(axis=0)).astype(int) + 2
     moving = _clip((int(low[0]), int(low[1]), int(high[0]), int(high[1])), limits)
     region = (
         max(moving[0], stage[0]),
@@ -146,3 +149,20 @@ def _rectangles(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) 
 
 def _clip(rect: Rect, limits: tuple[int, int]) -> Rect:
     return max(rect[0], 0), max(rect[1], 0), min(rect[2], limits[0]), min(rect[3], limits[1])
+
+
+RIG_STAGES: tuple[tuple[str, StageFunction], ...] = (
+    ("3dmm_coeffs", fit_frame),
+    ("face_crop", cut_region),
+    ("face_mesh", build_rig),
+    ("background", cut_background),
+)
+"""What follows the face detection, in order."""
+
+
+def build_all(portrait: Portrait, mode: PreprocessMode, detection: Artefact) -> dict[str, Artefact]:
+    """Everything that rendering needs, from a face detection."""
+    artefacts = {"face_detection": detection}
+    for name, stage in RIG_STAGES:
+        artefacts[name] = stage(portrait, mode, artefacts)
+    return artefacts

@@ -55,7 +55,9 @@ class Surface:
     """int32 (T, 3) in drawing order: holes, rings, then the face from back to front, lids last."""
 
 
-def build_surface(landmarks: NDArray[np.floating], frame: FaceFrame, size: tuple[int, int], reach: float) -> Surface:
+def build_surface(
+    landmarks: NDArray[np.floating], frame: FaceFrame, size: tuple[int, int], reach: float
+) -> Surface:
     """The rig of a face.
 
     Args:
@@ -82,6 +84,12 @@ def build_surface(landmarks: NDArray[np.floating], frame: FaceFrame, size: tuple
     )
 
 
+def outline(landmarks: NDArray[np.floating], frame: FaceFrame, size: tuple[int, int], reach: float) -> Array:
+    """The outermost ring, float (36, 2) in pixels: outside of it nothing moves. Arguments as `build_surface`."""
+    rings, _head, _torso = _rings(np.asarray(landmarks, np.float64), frame, size, reach)
+    return rings[-len(OVAL) :, :2]
+
+
 def _grow_eye_holes(points: Array) -> Array:
     points = points.copy()
     for eye in EYES:
@@ -95,14 +103,19 @@ def _grow_eye_holes(points: Array) -> Array:
     return points
 
 
-def _rings(points: Array, frame: FaceFrame, size: tuple[int, int], reach: float) -> tuple[Array, Array, Array]:
+def _rings(
+    points: Array, frame: FaceFrame, size: tuple[int, int], reach: float
+) -> tuple[Array, Array, Array]:
     """Ring vertices (R·36, 3) in pixels, their head weights and torso weights (R·36,)."""
     oval = points[list(OVAL)]
     middle = oval.mean(axis=0)
     spokes = (oval - middle)[:, :2]
     upness = -(spokes / np.linalg.norm(spokes, axis=1, keepdims=True)) @ frame.axes[1, :2]
     up = smoothstep(-0.75, 0.35, upness)[:, None]
-    factors = up * (1 + (_REACH_UP - 1) * (1 + _STRETCH_UP * np.clip(upness, 0, 1)[:, None])) + (1 - up) * _REACH_DOWN
+    factors = (
+        up * (1 + (_REACH_UP - 1) * (1 + _STRETCH_UP * np.clip(upness, 0, 1)[:, None]))
+        + (1 - up) * _REACH_DOWN
+    )
     factors = 1 + (factors - 1) * reach
     factors = _keep_inside(factors, middle[:2], spokes, size)
     head = up * _HEAD_UP + (1 - up) * _HEAD_DOWN
@@ -169,9 +182,15 @@ def _shading(rest: Array) -> NDArray[np.float32]:
 
     along = np.clip((y - nose) / max(1.0, -nose), 0.0, 1.0)
     fold_x = 17.0 + along * (half * 1.25 - 17.0)
-    fold = np.exp(-(((x - fold_x) / 5.0) ** 2)) * smoothstep(nose - 6, nose + 4, y) * (1 - smoothstep(0.0, 9.0, y))
+    fold = (
+        np.exp(-(((x - fold_x) / 5.0) ** 2))
+        * smoothstep(nose - 6, nose + 4, y)
+        * (1 - smoothstep(0.0, 9.0, y))
+    )
     shading = np.zeros((len(CHANNELS), len(rest)))
-    shading[INDEX["jaw"]] = 0.07 * bump(0.0, under_lip + 6.0, 14.0, 5.0) + 0.06 * bump(half * 1.35, 9.0, 9.0, 12.0)
+    shading[INDEX["jaw"]] = 0.07 * bump(0.0, under_lip + 6.0, 14.0, 5.0) + 0.06 * bump(
+        half * 1.35, 9.0, 9.0, 12.0
+    )
     shading[INDEX["smile"]] = 0.10 * fold
     shading[INDEX["wide"]] = 0.06 * fold
     shading[INDEX["pucker"]] = 0.06 * bump(half * 1.15, 1.0, 6.0, 7.0)

@@ -37,6 +37,8 @@ class Tone:
     bright: float
     """Luma of the well-lit part of the face (80th percentile)."""
     lip: Colour
+    seam: Colour
+    """The shadow between closed lips."""
     tooth: Colour
     lash: Colour
 
@@ -54,7 +56,8 @@ def measure_tone(pixels: Uint8Image, landmarks: NDArray[np.floating], frame: Fac
     lip = np.mean([_patch(pixels, p[i], 1) for i in _LIP_POINTS], axis=0)
     face = _inside(pixels, p[list(OVAL)])
     bright = float(np.percentile(face @ LUMA, 80))
-    return Tone(skin, bright, lip, _tooth(pixels, p, skin, bright), _lash(pixels, p, frame.scale))
+    seam = lip * np.array([0.50, 0.38, 0.40])
+    return Tone(skin, bright, lip, seam, _tooth(pixels, p, skin, bright), _lash(pixels, p, frame.scale))
 
 
 def _tooth(pixels: Uint8Image, p: Colour, skin: Colour, bright: float) -> Colour:
@@ -65,8 +68,8 @@ def _tooth(pixels: Uint8Image, p: Colour, skin: Colour, bright: float) -> Colour
         top = luma >= np.percentile(luma, 65)
         white = whites[top].mean(axis=0)
         level = float(white @ LUMA)
-    level = float(np.clip(1.02 * level, 0.78 * bright, 1.12 * bright + 12.0))
-    tint = (white / max(1.0, white @ LUMA)) ** 0.65 * (skin / max(1.0, skin @ LUMA)) ** 0.18 * _ENAMEL**0.6
+    level = float(np.clip(1.12 * level, 0.86 * bright, 1.15 * bright + 12.0))
+    tint = (white / max(1.0, white @ LUMA)) ** 0.65 * (skin / max(1.0, skin @ LUMA)) ** 0.18 * _ENAMEL**0.8
     return np.clip(tint / (tint @ LUMA) * min(level, 232.0), 0.0, 245.0)
 
 

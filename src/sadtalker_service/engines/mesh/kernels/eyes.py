@@ -7,7 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from sadtalker_service.engines.mesh.kernels.contour import ENTRIES, clamp01, fill_curve, height_at
-from sadtalker_service.engines.mesh.kernels.raster import sample
+from sadtalker_service.engines.mesh.kernels.raster import blend
 from sadtalker_service.engines.mesh.kernels.scene import Scene
 
 _ONE = np.float32(1.0)
@@ -118,7 +118,10 @@ def _paint_ball(
     hold = np.exp(-away * away) * scene.scale * np.float32(2.0)
     u = min(max(u - gaze_x * hold, np.float32(0.0)), np.float32(scene.texels.shape[1] - 2))
     v = min(max(v - gaze_y * hold, np.float32(0.0)), np.float32(scene.texels.shape[0] - 2))
-    lanes = sample(scene.texels, np.int64(u * 65536.0 + 2048.0), np.int64(v * 65536.0 + 2048.0))
+    fu, fv = np.int64(u * 65536.0 + 2048.0), np.int64(v * 65536.0 + 2048.0)
+    i, j = fv >> 16, fu >> 16
+    texels = scene.texels
+    lanes = blend(texels[i, j], texels[i, j + 1], texels[i + 1, j], texels[i + 1, j + 1], fu, fv)
     depth = max(under_edge, np.float32(0.0)) / (np.float32(1.1) * scene.scale)
     shadow = _ONE - np.float32(0.35) * blink * np.exp(-depth)
     for c in range(3):

@@ -125,7 +125,10 @@ def _project_vertex(scene: Scene, control: F32, turn: F32, v: int, displacement:
     lz = scene.rest[v, 2] + displacement[2] + weight * mz
     for k in range(2):
         out[k] = (
-            scene.projection[k, 0] * lx + scene.projection[k, 1] * ly + scene.projection[k, 2] * lz + scene.origin[k]
+            scene.projection[k, 0] * lx
+            + scene.projection[k, 1] * ly
+            + scene.projection[k, 2] * lz
+            + scene.origin[k]
         )
 
 

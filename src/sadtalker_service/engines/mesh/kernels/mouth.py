@@ -21,7 +21,7 @@ def draw_mouth(
     tongue: float,
     out: NDArray[np.uint8],
 ) -> None:
-    """Teeth, tongue and cavity between the lips.
+    """Teeth, tongue and cavity between the lips; a soft line where they are closed.
 
     Args:
         scene: the constant part.
@@ -48,8 +48,6 @@ def draw_mouth(
     gap = np.float32(0.0)
     for k in range(3, 8):
         gap = max(gap, points[1, 1, k] - points[0, 1, k])
-    if gap < 0.12:
-        return
     upper = np.empty(ENTRIES, np.float32)
     lower = np.empty(ENTRIES, np.float32)
     start, end = points[0, 0, 0], points[0, 0, 10]
@@ -60,6 +58,10 @@ def draw_mouth(
     per_mm = (ENTRIES - 1) / (end - start)
     sharp = scene.scale * np.float32(0.8)  # the lip's edge is a pixel and a bit wide
     fade = clamp01((gap - np.float32(0.12)) / np.float32(0.6))
+    closed = np.float32(0.8) * (_ONE - clamp01((gap - np.float32(0.3)) / np.float32(1.2)))
+    seam = (
+        np.float32(0.45) + np.float32(0.35) / scene.scale
+    )  # half the width of the line between closed lips, mm
     lower_at = jaw + np.float32(0.3)
     tongue_at = jaw * np.float32(0.8) - np.float32(4.2) - tongue * np.float32(2.5)
     lifted = clamp01((tongue - np.float32(0.55)) * np.float32(2.0))
@@ -76,7 +78,18 @@ def draw_mouth(
                 continue
             under_upper = my - height_at(upper, at)
             over_lower = height_at(lower, at) - my
-            alpha = clamp01(under_upper * sharp + np.float32(0.35)) * clamp01(over_lower * sharp + np.float32(0.35))
+            if closed > 0.0:
+                off = np.float32(0.5) * (under_upper - over_lower) / seam
+                across = abs(mx - middle) / half
+                line = closed * np.exp(-off * off) * (_ONE - across**8)
+                if line > 0.01:
+                    for c in range(3):
+                        value = out[y, x, c] * (_ONE - line) + scene.seam[c] * line
+                        out[y, x, c] = np.uint8(value + np.float32(0.5))
+            alpha = clamp01(under_upper * sharp + np.float32(0.35)) * clamp01(
+                over_lower * sharp + np.float32(0.35)
+            )
+            alpha *= fade
             if alpha <= 0.004:
                 continue
             deep_y = my - jaw * np.float32(0.5) - np.float32(4.0)
@@ -86,10 +99,11 @@ def draw_mouth(
             _over(scene.tongue, scene.anchors[2], scene.density, mx, my - tongue_at, _ONE, layer, colour)
             _over(scene.lower, scene.anchors[1], scene.density, mx, my - lower_at, _ONE, layer, colour)
             if lifted > 0.0:
-                _over(scene.tongue, scene.anchors[2], scene.density, mx, my - tongue_at, lifted, layer, colour)
+                _over(
+                    scene.tongue, scene.anchors[2], scene.density, mx, my - tongue_at, lifted, layer, colour
+                )
             _over(scene.upper, scene.anchors[0], scene.density, mx, my, _ONE, layer, colour)
             light = _light(under_upper, over_lower, (mx - middle) / half)
-            alpha *= fade
             for c in range(3):
                 value = out[y, x, c] * (_ONE - alpha) + colour[c] * light * alpha
                 out[y, x, c] = np.uint8(min(max(value + np.float32(0.5), np.float32(0.0)), np.float32(255.0)))

@@ -11,6 +11,14 @@ from sadtalker_service.engines.mesh.kernels.texels import LANE_HALF, LANE_MASK
 FULL_SHADE = 256
 """Shade of 1.0: the source colour as it is."""
 
+_1 = np.uintp(1)
+
+
+TOP_X, TOP_Y, MIDDLE_X, MIDDLE_Y, BOTTOM_Y, LONG, UPPER, LOWER = range(8)
+EDGE_FIELDS = 8
+"""Fields of a triangle's edges: three corners from top to bottom and the slopes dx/dy of the long edge and of the two
+short ones."""
+
 
 @njit(cache=True, nogil=True, fastmath=True)
 def draw_triangles(
@@ -29,73 +37,109 @@ def draw_triangles(
 
     Args:
         texels: uint64 (h, w), see `texels.pack`.
-        triangles: int32 (T, 3) vertex numbers; seen from the front all turn the same way (negative area, y down).
+        triangles: int32 (T, 3) vertices; seen from the front all turn the same way (negative area, y down).
         shaded: bool (T,): whether to multiply by the interpolated `shade`.
         position: float32 (V, 2) x, y in pixels of `out`.
         texture: float32 (V, 2) x, y in texels.
         shade: float32 (V,) 0..256, 256 = unchanged.
         out: uint8 (H, W, 3) RGB, painted in place.
     """
+    edges = np.empty(EDGE_FIELDS, np.float32)
+    planes = np.empty(9, np.float32)
     for t in range(triangles.shape[0]):
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        ux = position[b, 0] - position[a, 0]
-        uy = position[b, 1] - position[a, 1]
-        vx = position[c, 0] - position[a, 0]
-        vy = position[c, 1] - position[a, 1]
-        area = ux * vy - uy * vx
-        if area > -1e-3:
-            continue
-        inverse = np.float32(1.0) / area
-        # gradients of the texture coordinates and of the shade, per pixel in x and y
-        tu_x, tu_y = _gradient(texture[a, 0], texture[b, 0], texture[c, 0], ux, uy, vx, vy, inverse)
-        tv_x, tv_y = _gradient(texture[a, 1], texture[b, 1], texture[c, 1], ux, uy, vx, vy, inverse)
-        sh_x, sh_y = _gradient(shade[a], shade[b], shade[c], ux, uy, vx, vy, inverse)
-        fu_x = np.int64(tu_x * np.float32(65536.0))
-        fv_x = np.int64(tv_x * np.float32(65536.0))
-        fs_x = np.int64(sh_x * np.float32(65536.0))
-        top, middle, bottom = _by_height(position, a, b, c)
-        ty, my, by = position[top, 1], position[middle, 1], position[bottom, 1]
-        y0 = max(int(np.ceil(ty - 0.5)), 0)
-        y1 = min(int(np.ceil(by - 0.5)), out.shape[0])
-        if y1 <= y0:
-            continue
-        long_slope = (position[bottom, 0] - position[top, 0]) / (by - ty)
-        upper_slope = (position[middle, 0] - position[top, 0]) / max(my - ty, np.float32(1e-9))
-        lower_slope = (position[bottom, 0] - position[middle, 0]) / max(by - my, np.float32(1e-9))
-        for y in range(y0, y1):
-            yc = np.float32(y + 0.5)
-            left = position[top, 0] + (yc - ty) * long_slope
-            if yc < my:
-                right = position[top, 0] + (yc - ty) * upper_slope
-            else:
-                right = position[middle, 0] + (yc - my) * lower_slope
-            if left > right:
-                left, right = right, left
-            x0 = max(int(np.ceil(left - 0.5)), 0)
-            x1 = min(int(np.ceil(right - 0.5)), out.shape[1])
-            if x1 <= x0:
-                continue
-            dx = np.float32(x0 + 0.5) - position[a, 0]
-            dy = yc - position[a, 1]
-            fu = _fixed(texture[a, 0] + tu_x * dx + tu_y * dy)
-            fv = _fixed(texture[a, 1] + tv_x * dx + tv_y * dy)
-            inside = _inside(fu, fu + fu_x * (x1 - 1 - x0), texels.shape[1]) and _inside(
-                fv, fv + fv_x * (x1 - 1 - x0), texels.shape[0]
-            )
-            if shaded[t] or not inside:
-                fs = np.int64((shade[a] + sh_x * dx + sh_y * dy) * np.float32(65536.0))
-                _paint_shaded(texels, out, y, x0, x1, fu, fv, fs, fu_x, fv_x, fs_x)
-            else:
-                _paint(texels, out, y, x0, x1, fu, fv, fu_x, fv_x)
+        if _set_up(
+            triangles[t, 0], triangles[t, 1], triangles[t, 2], position, texture, shade, edges, planes
+        ):
+            bottom = min(_first_centre(edges[BOTTOM_Y]), out.shape[0])
+            for y in range(_first_centre(edges[TOP_Y]), bottom):
+                x0, x1 = _span(edges, np.float32(y + 0.5), out.shape[1])
+                if x1 > x0:
+                    _paint(texels, planes, shaded[t], out, y, x0, x1)
 
 
-@njit(cache=True, nogil=True, fastmath=True, inline="always")
-def _gradient(
-    at_a: float, at_b: float, at_c: float, ux: float, uy: float, vx: float, vy: float, inverse: float
-) -> tuple[float, float]:
-    p = at_b - at_a
-    q = at_c - at_a
-    return (p * vy - q * uy) * inverse, (q * ux - p * vx) * inverse
+@njit(cache=True, nogil=True, fastmath=True)
+def _set_up(
+    a: int,
+    b: int,
+    c: int,
+    position: NDArray[np.float32],
+    texture: NDArray[np.float32],
+    shade: NDArray[np.float32],
+    edges: NDArray[np.float32],
+    planes: NDArray[np.float32],
+) -> bool:
+    """Edges of a triangle, and the planes of u, v and shade over it: value at pixel (0, 0), step in x, step in y.
+    False if it shows its back."""
+    ax, ay = position[a, 0], position[a, 1]
+    ux, uy = position[b, 0] - ax, position[b, 1] - ay
+    vx, vy = position[c, 0] - ax, position[c, 1] - ay
+    area = ux * vy - uy * vx
+    if area > -1e-3:
+        return False
+    inverse = np.float32(1.0) / area
+    for k in range(3):
+        if k < 2:
+            at_a, at_b, at_c = texture[a, k], texture[b, k], texture[c, k]
+        else:
+            at_a, at_b, at_c = shade[a], shade[b], shade[c]
+        p, q = at_b - at_a, at_c - at_a
+        in_x = (p * vy - q * uy) * inverse
+        in_y = (q * ux - p * vx) * inverse
+        planes[3 * k] = at_a - in_x * ax - in_y * ay
+        planes[3 * k + 1] = in_x
+        planes[3 * k + 2] = in_y
+    top, middle, bottom = _by_height(position, a, b, c)
+    ty, my, by = position[top, 1], position[middle, 1], position[bottom, 1]
+    edges[TOP_X], edges[TOP_Y] = position[top, 0], ty
+    edges[MIDDLE_X], edges[MIDDLE_Y] = position[middle, 0], my
+    edges[BOTTOM_Y] = by
+    tiny = np.float32(1e-9)
+    edges[LONG] = (position[bottom, 0] - position[top, 0]) / max(by - ty, tiny)
+    edges[UPPER] = (position[middle, 0] - position[top, 0]) / max(my - ty, tiny)
+    edges[LOWER] = (position[bottom, 0] - position[middle, 0]) / max(by - my, tiny)
+    return True
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _span(edges: NDArray[np.float32], y: float, width: int) -> tuple[int, int]:
+    """First pixel inside and first beyond, on the row whose centres are at height y."""
+    left = edges[TOP_X] + (y - edges[TOP_Y]) * edges[LONG]
+    if y < edges[MIDDLE_Y]:
+        right = edges[TOP_X] + (y - edges[TOP_Y]) * edges[UPPER]
+    else:
+        right = edges[MIDDLE_X] + (y - edges[MIDDLE_Y]) * edges[LOWER]
+    return _first_centre(min(left, right)), min(_first_centre(max(left, right)), width)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _paint(
+    texels: NDArray[np.uint64],
+    planes: NDArray[np.float32],
+    shaded: bool,
+    out: NDArray[np.uint8],
+    y: int,
+    x0: int,
+    x1: int,
+) -> None:
+    x, yc = np.float32(x0 + 0.5), np.float32(y + 0.5)
+    u = _fixed(planes[0] + planes[1] * x + planes[2] * yc)
+    v = _fixed(planes[3] + planes[4] * x + planes[5] * yc)
+    du, dv = np.int64(planes[1] * np.float32(65536.0)), np.int64(planes[4] * np.float32(65536.0))
+    last = x1 - 1 - x0
+    inside = _inside(u, u + du * last, texels.shape[1]) and _inside(v, v + dv * last, texels.shape[0])
+    if shaded or not inside:
+        s = np.int64((planes[6] + planes[7] * x + planes[8] * yc) * np.float32(65536.0))
+        _paint_shaded(texels, out, y, x0, x1, u, v, s, du, dv, np.int64(planes[7] * np.float32(65536.0)))
+        return
+    row = np.uintp(y)
+    for column in range(x0, x1):
+        i, j = np.uintp(v >> 16), np.uintp(u >> 16)  # unsigned: no test for indices from the end
+        lanes = blend(texels[i, j], texels[i, j + _1], texels[i + _1, j], texels[i + _1, j + _1], u, v)
+        out[row, np.uintp(column), 0] = np.uint8(lanes)
+        out[row, np.uintp(column), 1] = np.uint8(lanes >> np.uint64(16))
+        out[row, np.uintp(column), 2] = np.uint8(lanes >> np.uint64(32))
+        u += du
+        v += dv
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -110,21 +154,26 @@ def _by_height(position: NDArray[np.float32], a: int, b: int, c: int) -> tuple[i
     return a, b, c
 
 
-@njit(cache=True, nogil=True, inline="always")
-def sample(texels: NDArray[np.uint64], u: np.int64, v: np.int64) -> np.uint64:
-    """Bilinear tap. u, v: texel coordinates as 16.16 fixed point, inside. Returns three 8-bit lanes."""
-    x = np.uintp(u >> 16)  # unsigned: no test for indices from the end
-    y = np.uintp(v >> 16)
+@njit(cache=True, nogil=True)
+def blend(a: np.uint64, b: np.uint64, c: np.uint64, d: np.uint64, u: np.int64, v: np.int64) -> np.uint64:
+    """Bilinear mean of four neighbours (a b above c d) at the fractions of the 16.16 coordinates u, v.
+
+    It takes texels, not the array of them: an array argument would be reference-counted for every pixel.
+    Returns three 8-bit lanes.
+    """
     fx = np.uint64((u >> 12) & 15)
     fy = np.uint64((v >> 12) & 15)
     w11 = fx * fy
     w10 = (fy << np.uint64(4)) - w11
     w01 = (fx << np.uint64(4)) - w11
     w00 = np.uint64(256) - w11 - w10 - w01
-    one = np.uintp(1)
-    total = texels[y, x] * w00 + texels[y, x + one] * w01
-    total += texels[y + one, x] * w10 + texels[y + one, x + one] * w11
-    return ((total + LANE_HALF) >> np.uint64(8)) & LANE_MASK
+    return ((a * w00 + b * w01 + c * w10 + d * w11 + LANE_HALF) >> np.uint64(8)) & LANE_MASK
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _first_centre(edge: float) -> int:
+    """The first pixel whose centre is at or beyond an edge, and not before the first of all."""
+    return int(max(edge, np.float32(0.0)) + np.float32(0.5))
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -136,27 +185,6 @@ def _fixed(value: float) -> np.int64:
 @njit(cache=True, nogil=True, inline="always")
 def _inside(first: np.int64, last: np.int64, limit: int) -> bool:
     return min(first, last) >= 0 and max(first, last) < ((limit - 1) << 16)
-
-
-@njit(cache=True, nogil=True)
-def _paint(
-    texels: NDArray[np.uint64],
-    out: NDArray[np.uint8],
-    y: int,
-    x0: int,
-    x1: int,
-    u: np.int64,
-    v: np.int64,
-    du: np.int64,
-    dv: np.int64,
-) -> None:
-    for x in range(np.uintp(x0), np.uintp(x1)):
-        lanes = sample(texels, u, v)
-        out[y, x, 0] = np.uint8(lanes)
-        out[y, x, 1] = np.uint8(lanes >> np.uint64(16))
-        out[y, x, 2] = np.uint8(lanes >> np.uint64(32))
-        u += du
-        v += dv
 
 
 @njit(cache=True, nogil=True)
@@ -178,7 +206,9 @@ def _paint_shaded(
     below = np.int64(((texels.shape[0] - 1) << 16) - 1)
     for x in range(np.uintp(x0), np.uintp(x1)):
         weight = np.uint64(min(max(shade >> 16, 0), FULL_SHADE))
-        lanes = sample(texels, min(max(u, 0), right), min(max(v, 0), below))
+        uc, vc = min(max(u, 0), right), min(max(v, 0), below)
+        i, j = np.uintp(vc >> 16), np.uintp(uc >> 16)
+        lanes = blend(texels[i, j], texels[i, j + _1], texels[i + _1, j], texels[i + _1, j + _1], uc, vc)
         lanes = ((lanes * weight + LANE_HALF) >> np.uint64(8)) & LANE_MASK
         out[y, x, 0] = np.uint8(lanes)
         out[y, x, 1] = np.uint8(lanes >> np.uint64(16))

@@ -72,6 +72,8 @@ class Scene(NamedTuple):
     """Pixels per millimetre of those pictures."""
     cavity: F32
     """(3,) RGB."""
+    seam: F32
+    """(3,) RGB of the line between closed lips."""
     lash: F32
     """(3,) RGB."""
     line: float

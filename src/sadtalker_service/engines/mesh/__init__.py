@@ -1,0 +1,5 @@
+"""The mesh engine: a photo, a rig of 478 landmarks, and a mouth that speaks; CPU only, nothing to download."""
+
+from sadtalker_service.engines.mesh.engine import MeshEngine
+
+__all__ = ["MeshEngine"]

@@ -1,0 +1,116 @@
+"""The mesh engine: CPU only, nothing to download."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from sadtalker_service.domain import (
+    PREPROCESS_MODES,
+    SPEECH_RATE,
+    Artefact,
+    Avatar,
+    Motion,
+    Portrait,
+    PreprocessMode,
+    Rendering,
+    Speech,
+    Style,
+)
+from sadtalker_service.engines.base import Capabilities, Lifetime, Stage
+from sadtalker_service.engines.mesh import previews, stages
+from sadtalker_service.engines.mesh.faceframe import RestMouth
+from sadtalker_service.engines.mesh.motion.drive import drive
+from sadtalker_service.engines.mesh.motion.gestures import GESTURES
+from sadtalker_service.engines.mesh.renderer import render
+from sadtalker_service.engines.mesh.warmup import warm_up_renderer
+from sadtalker_service.errors import InvalidOption
+from sadtalker_service.faces.landmarker import DEFAULT_MIN_FACE_PIXELS, FaceLandmarker
+from sadtalker_service.speech import listen
+from sadtalker_service.speech.articulation import Articulation
+
+
+_LIFETIMES: dict[str, Lifetime] = {
+    "3dmm_coeffs": "forever",
+    "face_crop": "month",
+    "face_mesh": "month",
+    "background": "week",
+}
+
+
+class MeshEngine:
+    """Landmarks -> rig -> phoneme-driven mouth, blinks and head motion -> the warped photo with a drawn mouth.
+
+    The only state is the face landmarker, loaded at the first use and safe to share between threads.
+    """
+
+    name = "mesh"
+    version = "1"
+    capabilities = Capabilities(
+        preprocess_modes=PREPROCESS_MODES,
+        sizes=(128, 1024),
+        gestures=tuple(GESTURES),
+    )
+
+    def __init__(self, min_face_pixels: int = DEFAULT_MIN_FACE_PIXELS) -> None:
+        """`min_face_pixels`: smallest face that is animated."""
+        self._min_face_pixels = min_face_pixels
+
+    @cached_property
+    def _landmarker(self) -> FaceLandmarker:
+        return FaceLandmarker(self._min_face_pixels)
+
+    @cached_property
+    def stages(self) -> tuple[Stage, ...]:
+        """Seed-compatible names; previews come last and may be left for later."""
+        return (
+            Stage("face_detection", False, "month", self._detect),
+            *(Stage(name, True, _LIFETIMES[name], compute) for name, compute in stages.RIG_STAGES),
+            Stage("visemes", False, "week", previews.viseme_pictures, essential=False),
+            Stage("gestures", False, "week", previews.gesture_clips, essential=False),
+        )
+
+    def _detect(
+        self, portrait: Portrait, mode: PreprocessMode, artefacts: Mapping[str, Artefact]
+    ) -> Artefact:
+        """`face_detection`: box, score and landmarks of the largest face, and how to turn the picture upright."""
+        del mode, artefacts
+        found = self._landmarker.detect(portrait.pixels)
+        return Artefact(
+            {"landmarks": found.landmarks},
+            {
+                "box": [float(v) for v in found.box],
+                "score": float(found.score),
+                "faces": found.faces,
+                "quarter_turns": found.quarter_turns,
+            },
+        )
+
+    def warm_up(self) -> None:
+        """Load the models of face and speech and compile every kernel, on a drawn picture."""
+        self._landmarker  # noqa: B018
+        listen(Speech("", np.zeros(SPEECH_RATE // 2, np.float32), Path()))
+        warm_up_renderer()
+
+    def listen(self, speech: Speech) -> Artefact:
+        """Lip articulation, loudness, pauses and accents of a recording."""
+        return listen(speech).to_artefact()
+
+    def drive(self, avatar: Avatar, heard: Artefact | None, style: Style, duration: float) -> Motion:
+        """Controls of the rig, one row per frame; see `motion.drive`."""
+        unknown = [cue.name for cue in style.gestures if cue.name not in GESTURES]
+        if unknown:
+            raise InvalidOption(
+                f"unknown gesture {unknown[0]!r}: choose from {', '.join(GESTURES)}", param="gestures"
+            )
+        fit = avatar.artefacts["3dmm_coeffs"].record
+        mouth = RestMouth(float(fit["rest_opening"]), float(fit["rest_width"]))
+        articulation = None if heard is None else Articulation.from_artefact(heard)
+        return drive(articulation, mouth, style, duration)
+
+    def render(self, avatar: Avatar, motion: Motion, style: Style) -> Rendering:
+        """Frames of a motion."""
+        return render(avatar, motion, style)

@@ -1,0 +1,74 @@
+"""Blinks and the small movements of the eyes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sadtalker_service.engines.mesh.motion.signals import RATE, Signal, smooth, ticks
+
+CLOSING, HOLD, REOPENING = 0.085, 0.035, 0.16
+"""Seconds of a blink's parts (VanderWerf et al. 2003: closing takes half as long as opening)."""
+
+_GAP = (2.2, 5.2)
+"""Seconds between blinks."""
+_DOUBLE = 0.10
+"""Share of blinks that come twice."""
+_FIXATION = (0.35, 1.9)
+"""Seconds between saccades."""
+_GAZE_X, _GAZE_Y = 0.60, 0.22
+"""Largest deviation of the gaze, mm on the eyeball."""
+
+
+def blink_times(rng: np.random.Generator, duration: float, pauses: NDArray[np.float32]) -> list[float]:
+    """Seconds at which blinks begin; one that would fall near a pause in the speech waits for it, as people do."""
+    times: list[float] = []
+    at = float(rng.uniform(0.5, 1.6))
+    while at < duration - 0.1:
+        begin = at
+        for start, _end in pauses:
+            if 0.0 <= start - at < 0.6:
+                begin = float(start)
+                break
+        times.append(begin)
+        at = begin + (0.36 if rng.random() < _DOUBLE else float(rng.uniform(*_GAP)))
+    return times
+
+
+def blink_shape(since: Signal) -> Signal:
+    """Closure 0..1 at times since a blink began, seconds."""
+    closing = np.clip(since / CLOSING, 0.0, 1.0) ** 1.3
+    opening = np.clip((since - CLOSING - HOLD) / REOPENING, 0.0, 1.0) ** 0.8
+    return np.where(since < 0.0, 0.0, closing - opening).clip(0.0, 1.0)
+
+
+def blinks(begins: list[float], times: Signal, fps: int) -> Signal:
+    """Closure 0..1 of every frame, (F,); every blink has a closed frame even between two."""
+    closure = np.zeros(len(times))
+    for begin in begins:
+        since = times - begin
+        full = CLOSING + HOLD / 2
+        nearest = since[np.argmin(np.abs(since - full))]
+        if abs(nearest - full) <= 0.5 / fps + 1e-9:
+            since = since - (nearest - full)
+        closure = np.maximum(closure, blink_shape(since))
+    return closure
+
+
+def gaze(rng: np.random.Generator, duration: float, begins: list[float]) -> Signal:
+    """Deviation of the gaze in mm, (T, 2) at `RATE`: fixations with quick jumps between, more often at blinks."""
+    length = ticks(duration)
+    target = np.zeros((length, 2))
+    at = 0.0
+    while at < duration:
+        hold = float(rng.uniform(*_FIXATION))
+        away = rng.uniform(-1.0, 1.0, 2) * (_GAZE_X, _GAZE_Y)
+        if rng.random() < 0.45:
+            away *= 0.15  # back to the viewer
+        target[int(at * RATE) : int((at + hold) * RATE) + 1] = away
+        at += hold
+    for begin in begins:
+        start = int((begin + CLOSING) * RATE)
+        if start < length and rng.random() < 0.5:
+            target[start : start + int(0.4 * RATE)] *= 0.2
+    return smooth(target, 0.012)

@@ -1,0 +1,130 @@
+"""Head motion: slow wandering, nods with the accents of speech, breathing; 46 styles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sadtalker_service.domain import Track
+from sadtalker_service.engines.mesh.motion.signals import RATE, Signal, smooth, ticks, wander
+
+POSE_STYLES = 46
+
+LIMITS = np.radians([8.0, 10.0, 9.0])
+"""Largest pitch, yaw and roll that the warp draws cleanly, radians."""
+
+
+@dataclass(frozen=True)
+class HeadStyle:
+    """How a person moves the head. Angles are standard deviations in degrees."""
+
+    pitch: float
+    yaw: float
+    roll: float
+    pace: float
+    """Multiplies all frequencies."""
+    nod: float
+    """Degrees of the nod at a strong accent."""
+    tilt: float
+    """Constant roll, degrees."""
+    turn: float
+    """Constant yaw, degrees."""
+
+
+def head_style(number: int) -> HeadStyle:
+    """Style 0..45; 0 is a calm, even-tempered speaker, the others are drawn around it."""
+    if number == 0:
+        return HeadStyle(pitch=1.7, yaw=2.6, roll=1.5, pace=1.0, nod=2.1, tilt=0.0, turn=0.0)
+    rng = np.random.default_rng([46, number])
+    lively = rng.uniform(0.65, 1.5)
+    return HeadStyle(
+        pitch=1.7 * lively * rng.uniform(0.7, 1.3),
+        yaw=2.6 * lively * rng.uniform(0.6, 1.4),
+        roll=1.5 * lively * rng.uniform(0.5, 1.5),
+        pace=rng.uniform(0.75, 1.4),
+        nod=rng.uniform(1.0, 3.2),
+        tilt=rng.uniform(-1.6, 1.6),
+        turn=rng.uniform(-1.6, 1.6),
+    )
+
+
+def head_motion(
+    rng: np.random.Generator,
+    duration: float,
+    style: HeadStyle,
+    liveliness: Signal,
+    accents: NDArray[np.float32],
+) -> tuple[Signal, Signal]:
+    """Angles and shift of the head.
+
+    Args:
+        rng: source of the wandering.
+        duration: seconds.
+        style: how the person moves.
+        liveliness: (T,) 0..1 at `RATE`: how much is being said; in silence the head is calmer.
+        accents: (A, 2) times and strengths of prosodic accents.
+
+    Returns:
+        angles (T, 3) pitch, yaw, roll in radians; shift (T, 2) in mm.
+    """
+    length = ticks(duration)
+    calm = 0.45 + 0.55 * liveliness[:length]
+    calm = np.pad(calm, (0, length - len(calm)), mode="edge")
+    slow = [wander(rng, length, hertz * style.pace) for hertz in (0.25, 0.16, 0.20)]
+    quick = [wander(rng, length, hertz * style.pace) for hertz in (0.7, 0.6, 0.5)]
+    nods = _nods(length, accents, rng)
+    degrees = np.stack(
+        [
+            style.pitch * (0.88 * slow[0] + 0.47 * quick[0]) * calm + style.nod * nods,
+            style.yaw * (0.95 * slow[1] + 0.30 * quick[1]) * calm + style.turn,
+            style.roll * (0.93 * slow[2] + 0.36 * quick[2]) * calm + style.tilt,
+        ],
+        axis=1,
+    )
+    shift = np.stack([0.9 * wander(rng, length, 0.15), 0.5 * wander(rng, length, 0.2) + 0.4 * nods], axis=1)
+    return np.radians(degrees), shift
+
+
+def _nods(length: int, accents: NDArray[np.float32], rng: np.random.Generator) -> Signal:
+    """A dip of the chin at each accent, with a small rise before it; 1 = a strong nod."""
+    seconds = np.arange(length) / RATE
+    nods = np.zeros(length)
+    for at, strength in accents:
+        size = float(strength) * rng.uniform(0.6, 1.0)
+        around = slice(max(0, int((at - 0.8) * RATE)), int((at + 0.8) * RATE))
+        since = seconds[around] - at
+        nods[around] += size * np.exp(-(((since - 0.02) / 0.14) ** 2))
+        nods[around] -= 0.45 * size * np.exp(-(((since + 0.24) / 0.16) ** 2))
+    return nods
+
+
+def follow_tracks(
+    angles: Signal, tracks: tuple[Track | None, Track | None, Track | None], duration: float
+) -> Signal:
+    """Angles (T, 3) with those that the user gave in degrees in place of the free ones; a rest of the free motion stays."""
+    out = angles.copy()
+    for k, track in enumerate(tracks):
+        if track is not None:
+            stops = np.linspace(0.0, duration, max(2, len(track.degrees)))
+            degrees = track.degrees if len(track.degrees) > 1 else track.degrees * 2
+            wanted = np.interp(np.arange(len(angles)) / RATE, stops, np.radians(degrees))
+            out[:, k] = smooth(wanted, 0.08) + 0.15 * angles[:, k]
+    return out
+
+
+def keep_clean(angles: Signal) -> Signal:
+    """Angles bent softly into `LIMITS`: linear to two thirds, then approaching the limit."""
+    knee = LIMITS * 2 / 3
+    over = np.maximum(np.abs(angles) - knee, 0.0)
+    room = LIMITS - knee
+    return np.sign(angles) * (np.minimum(np.abs(angles), knee) + room * (1 - np.exp(-over / room)))
+
+
+def breathing(rng: np.random.Generator, duration: float) -> Signal:
+    """Breath (T,) -1..1: about 16 a minute, never quite the same."""
+    length = ticks(duration)
+    rate = 0.27 * (1 + 0.12 * wander(rng, length, 0.1))
+    phase = 2 * np.pi * (np.cumsum(rate) / RATE + rng.random())
+    return np.sin(phase)

@@ -1,0 +1,98 @@
+"""Lip articulation to the rig's mouth channels."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sadtalker_service.engines.mesh.channels import CHANNELS, INDEX
+from sadtalker_service.engines.mesh.faceframe import RestMouth
+from sadtalker_service.engines.mesh.motion.signals import Signal, sample
+from sadtalker_service.speech.articulation import ARTICULATORS, Articulation
+
+JAW_MM, UPPER_LIP_MM, LOWER_LIP_MM, CORNERS_MM = 10.0, 3.0, 4.0, 7.2
+"""What the channels jaw, upper_lip, lower_lip and wide do at 1: opening by the first three, width by the last, mm."""
+
+_UPPER_SHARE = 0.36
+"""Of the opening that the jaw does not make, the part that the upper lip makes."""
+_WIDEST = 26.0
+"""Largest opening, mm."""
+_NEUTRAL_WIDTH = 50.0
+"""Width of a relaxed mouth, mm: one that is wider in the photo smiles, and must give that up to purse."""
+_BILABIAL, _LABIODENTAL = 0, 1
+
+_COLUMN = {name: i for i, name in enumerate(ARTICULATORS)}
+
+
+def lip_motion(
+    articulation: Articulation, times: Signal, mouth: RestMouth, expression_scale: float
+) -> tuple[Signal, Signal, Signal]:
+    """Mouth channels of every frame.
+
+    Args:
+        articulation: what the lips say.
+        times: seconds of the frames, (F,).
+        mouth: the mouth of the photo, which the motion starts from.
+        expression_scale: 1 = natural.
+
+    Returns:
+        channels float64 (F, C), tongue float64 (F,) 0..1, and the intended opening float64 (F,) in mm.
+    """
+    wanted = sample(articulation.articulators, times)
+    wanted[:, : _COLUMN["pucker"]] *= expression_scale
+    _close_on_time(wanted, articulation.closures, times)
+    opening = np.clip(wanted[:, _COLUMN["opening"]], 0.0, _WIDEST)
+    jaw = np.clip(np.minimum(wanted[:, _COLUMN["jaw"]], 0.85 * opening), 0.0, 14.0)
+    pucker, press = wanted[:, _COLUMN["pucker"]], wanted[:, _COLUMN["press"]]
+    rest = opening - jaw
+    channels = np.zeros((len(times), len(CHANNELS)))
+    channels[:, INDEX["jaw"]] = jaw / JAW_MM
+    channels[:, INDEX["upper_lip"]] = _UPPER_SHARE * rest / UPPER_LIP_MM
+    channels[:, INDEX["lower_lip"]] = (1 - _UPPER_SHARE) * rest / LOWER_LIP_MM
+    channels[:, INDEX["wide"]] = wanted[:, _COLUMN["width"]] / CORNERS_MM
+    channels[:, INDEX["pucker"]] = pucker
+    channels[:, INDEX["press"]] = press
+    channels[:, INDEX["tuck"]] = wanted[:, _COLUMN["tuck"]]
+    channels[:, INDEX["squint"]] = 0.10 * np.clip(channels[:, INDEX["wide"]], 0.0, 1.0)
+    smile = max(0.0, mouth.width - _NEUTRAL_WIDTH)
+    channels[:, INDEX["wide"]] -= 0.8 * smile / CORNERS_MM * pucker
+    channels[:, INDEX["smile"]] -= 0.08 * smile * pucker
+    return channels + rest_closure(mouth), wanted[:, _COLUMN["tongue"]], opening
+
+
+def rest_closure(mouth: RestMouth) -> Signal:
+    """Channels (C,) that close the mouth of the photo: by the jaw when it is ajar, by lips and corners when it is a
+    toothy smile."""
+    toothy = float(np.clip((mouth.opening - 2.0) / 4.0, 0.0, 1.0))
+    closure = np.zeros(len(CHANNELS))
+    closure[INDEX["upper_lip"]] = -0.45 * toothy * mouth.opening / UPPER_LIP_MM
+    closure[INDEX["lower_lip"]] = -0.30 * toothy * mouth.opening / LOWER_LIP_MM
+    closure[INDEX["jaw"]] = -(1.0 - 0.75 * toothy) * mouth.opening / JAW_MM
+    closure[INDEX["wide"]] = -0.35 * toothy
+    return closure
+
+
+def _close_on_time(wanted: Signal, closures: NDArray[np.float32], times: Signal) -> None:
+    """One frame of every /p b m/ is closed and one of every /f v/ has the lip under the teeth, however short it is."""
+    for kind, start, end in closures:
+        middle = (start + end) / 2
+        frame = int(np.argmin(np.abs(times - middle)))
+        if not start - 0.06 <= times[frame] <= end + 0.06:
+            continue
+        around = np.exp(-(((times - times[frame]) / 0.030) ** 2))
+        if kind == _BILABIAL:
+            for name in ("opening", "jaw", "tongue"):
+                wanted[:, _COLUMN[name]] *= 1 - around
+            wanted[:, _COLUMN["press"]] = np.maximum(wanted[:, _COLUMN["press"]], 0.8 * around)
+        elif kind == _LABIODENTAL:
+            wanted[:, _COLUMN["opening"]] *= 1 - 0.75 * around
+            wanted[:, _COLUMN["jaw"]] *= 1 - 0.6 * around
+            wanted[:, _COLUMN["tuck"]] = np.maximum(wanted[:, _COLUMN["tuck"]], 0.9 * around)
+
+
+def shape_controls(viseme: str, mouth: RestMouth) -> tuple[Signal, float]:
+    """Channels (C,) and tongue 0..1 of one viseme that is held, for pictures of mouth shapes."""
+    targets = VISEME_TARGETS[VISEMES.index(viseme)][None]
+    still = Articulation.held(targets)
+    channels, tongue, _opening = lip_motion(still, np.zeros(1), mouth, 1.0)
+    return channels[0], float(tongue[0])

@@ -1,0 +1,53 @@
+"""Random signals in continuous time, so that a motion is the same at every frame rate."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+
+Signal = NDArray[np.float64]
+
+RATE = 100
+"""Ticks per second of everything that is made before it is sampled at the frames."""
+
+
+def ticks(duration: float) -> int:
+    """Number of ticks of a duration in seconds."""
+    return max(1, int(np.ceil(duration * RATE)) + 1)
+
+
+def frame_times(frames: int, fps: int) -> Signal:
+    """Seconds of the middle of each frame."""
+    return (np.arange(frames) + 0.5) / fps
+
+
+def sample(signal: NDArray[np.floating], times: Signal) -> Signal:
+    """A signal (T,) or (T, n) at `RATE`, linearly interpolated at times in seconds."""
+    values = np.asarray(signal, np.float64)
+    at = np.clip(times * RATE, 0, len(values) - 1)
+    low = np.minimum(at.astype(int), max(len(values) - 2, 0))
+    high = np.minimum(low + 1, len(values) - 1)
+    weight = (at - low).reshape(-1, *([1] * (values.ndim - 1)))
+    result: Signal = values[low] * (1 - weight) + values[high] * weight
+    return result
+
+
+def smooth(signal: NDArray[np.floating], seconds: float) -> Signal:
+    """Gaussian low-pass with a standard deviation in seconds."""
+    result: Signal = gaussian_filter1d(np.asarray(signal, np.float64), seconds * RATE, axis=0, mode="nearest")
+    return result
+
+
+def wander(rng: np.random.Generator, length: int, hertz: float) -> Signal:
+    """Low-pass noise (length,) of unit standard deviation that changes about `hertz` times a second.
+
+    A longer signal begins like a shorter one, and the scale is that of the process, not of the piece.
+    """
+    sigma = RATE / (2 * np.pi * hertz)
+    lead = int(4 * sigma)
+    noise = rng.standard_normal(length + 2 * lead)
+    result: Signal = gaussian_filter1d(noise, sigma)[lead : lead + length] * np.sqrt(
+        2 * sigma * np.sqrt(np.pi)
+    )
+    return result

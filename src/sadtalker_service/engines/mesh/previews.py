@@ -1,0 +1,51 @@
+"""Artefacts to look at: a small picture of every mouth shape, and the gestures as ready-made controls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from PIL import Image
+
+from sadtalker_service.domain import Artefact, Portrait, PreprocessMode, Style, Uint8Image
+from sadtalker_service.engines.mesh import stages
+from sadtalker_service.engines.mesh.faceframe import RestMouth
+from sadtalker_service.engines.mesh.kernels.scene import CONTROLS, TONGUE
+from sadtalker_service.engines.mesh.layout import lay_out
+from sadtalker_service.engines.mesh.motion.gestures import GESTURES, gesture_clip
+from sadtalker_service.engines.mesh.motion.lips import shape_controls
+from sadtalker_service.engines.mesh.renderer import draw_stills
+from sadtalker_service.speech.visemes import LETTER_VISEMES, VISEMES
+
+SIDE = 96
+"""Pixels of a viseme's picture."""
+
+
+def viseme_pictures(portrait: Portrait, mode: PreprocessMode, artefacts: Mapping[str, Artefact]) -> Artefact:
+    """`visemes`: coefficients and pictures of the letters A E I O U M B P F V S T L R and of all visemes.
+
+    Arrays: `controls` float32 (15, CONTROLS) and `pictures` uint8 (15, SIDE, SIDE, 3), in the order of `VISEMES`.
+    The record maps each letter to its viseme.
+    """
+    del mode
+    crop = stages.build_all(portrait, "crop", artefacts["face_detection"])
+    fit = artefacts["3dmm_coeffs"].record
+    mouth = RestMouth(float(fit["rest_opening"]), float(fit["rest_width"]))
+    controls = np.zeros((len(VISEMES), CONTROLS), np.float32)
+    for row, viseme in zip(controls, VISEMES, strict=True):
+        channels, tongue = shape_controls(viseme, mouth)
+        row[: len(channels)] = channels
+        row[TONGUE] = tongue
+    layout = lay_out(crop, Style(preprocess="crop", size=2 * SIDE))
+    pictures = np.stack([_shrink(picture) for picture in draw_stills(layout, controls)])
+    return Artefact({"controls": controls, "pictures": pictures}, {"letters": dict(LETTER_VISEMES)})
+
+
+def _shrink(picture: Uint8Image) -> Uint8Image:
+    return np.asarray(Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+
+
+def gesture_clips(portrait: Portrait, mode: PreprocessMode, artefacts: Mapping[str, Artefact]) -> Artefact:
+    """`gestures`: controls float32 (T, CONTROLS) of each gesture, 100 ticks a second."""
+    del portrait, mode, artefacts
+    return Artefact({name: gesture_clip(name).astype(np.float32) for name in GESTURES})

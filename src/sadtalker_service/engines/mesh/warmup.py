@@ -1,0 +1,44 @@
+"""Compile every kernel before the first request needs it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from numpy.typing import NDArray
+
+from sadtalker_service.domain import Artefact, Avatar, Motion, Portrait, Style
+from sadtalker_service.engines.mesh import stages
+from sadtalker_service.engines.mesh.channels import CHANNELS
+from sadtalker_service.engines.mesh.kernels.scene import CONTROLS
+from sadtalker_service.engines.mesh.renderer import render
+from sadtalker_service.faces.topology import LANDMARKS
+
+
+def warm_up_renderer() -> None:
+    """Render one frame of a plain picture with scattered landmarks: compiles, or loads what was compiled."""
+    portrait = Portrait("", np.full((128, 128, 3), 127, np.uint8))
+    detection = Artefact({"landmarks": _scattered_landmarks(128)}, {"quarter_turns": 0})
+    artefacts = stages.build_all(portrait, "crop", detection)
+    avatar = Avatar("", "mesh", "crop", artefacts)
+    controls = np.full((1, CONTROLS), 0.1, np.float32)
+    controls[0, len(CHANNELS) :] = 0.01
+    for batch in render(
+        avatar, Motion(25, {"controls": controls}), Style(preprocess="crop", size=128)
+    ).batches:
+        del batch
+
+
+def _scattered_landmarks(side: int) -> NDArray[np.float32]:
+    """float32 (478, 3): anywhere in a picture of `side` pixels, but for the few that fix scale and directions."""
+    points = np.random.default_rng(0).uniform(0.3 * side, 0.7 * side, (LANDMARKS, 3))
+    fixed = {
+        33: (0.3, 0.4),
+        263: (0.7, 0.4),
+        10: (0.5, 0.2),
+        152: (0.5, 0.9),
+        61: (0.4, 0.7),
+        291: (0.6, 0.7),
+    }
+    for index, (x, y) in fixed.items():
+        points[index] = x * side, y * side, 0.0
+    return points.astype(np.float32)
