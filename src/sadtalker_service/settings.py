@@ -19,6 +19,9 @@ class Settings(BaseSettings):
     data_dir: Path = Path("~/.local/share/sadtalker").expanduser()
     """Folder for everything that outlives a process: cached avatars, videos, stores."""
 
+    cache_max_bytes: int = Field(2_000_000_000, ge=0)
+    """Size of the cache folder, bytes; what was not used for longest goes first."""
+
     engine: str = "auto"
     """`auto`, `mesh` or the name of an installed engine. `auto` takes the best one that can run here."""
 

@@ -9,16 +9,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-AAC_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
-"""Sample rates that every AAC encoder and player takes, Hz."""
-
 
 class Sound(Protocol):
     """A sound that is read once, piece by piece; `audio.stream_sound` gives one."""
 
     @property
     def rate(self) -> int:
-        """Samples per second, one of `AAC_RATES`."""
+        """Samples per second, one of `audio.AAC_RATES`."""
 
     @property
     def channels(self) -> int:

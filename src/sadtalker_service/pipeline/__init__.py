@@ -1,1 +1,1 @@
-"""From a portrait to a cached avatar, and from an avatar and speech to a video. Knows no HTTP and no terminal."""
+"""From a portrait to a cached avatar, from an avatar and speech to a video. Knows no HTTP and no terminal."""

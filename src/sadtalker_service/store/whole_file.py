@@ -35,8 +35,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     path = path.absolute()
     with output_errors(path):
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "is a folder", str(path))
+        _refuse_folder(path)
         temporary = _create_beside(path)
     try:
         yield temporary
@@ -44,6 +43,14 @@ def whole_file(path: Path) -> Iterator[Path]:
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """Raises at once the `OutputError` that `whole_file(path)` would raise later."""
+    path = path.absolute()
+    with output_errors(path):
+        _refuse_folder(path)
+        _create_beside(path).unlink()
 
 
 @contextmanager
@@ -59,6 +66,11 @@ def output_error(path: Path, code: int | None, text: str | None) -> OutputError:
     """The `OutputError` for a system error number met while writing `path`."""
     reason = _REASONS.get(code or 0, text or "unknown reason").format(path=path, folder=path.parent)
     return OutputError(f"Cannot write {path.name}: {reason}.", param="output")
+
+
+def _refuse_folder(path: Path) -> None:
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a folder", str(path))
 
 
 def _create_beside(path: Path) -> Path:

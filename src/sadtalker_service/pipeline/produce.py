@@ -1,0 +1,116 @@
+"""From an avatar and speech to a video file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from sadtalker_service.domain import Artefact, Motion, Rendering, Speech, Style
+from sadtalker_service.engines.base import Engine
+from sadtalker_service.errors import EmptyAudio, InvalidOption, UnsupportedByEngine
+from sadtalker_service.media.audio import stream_sound
+from sadtalker_service.media.stopwatch import Clock, Stopwatch
+from sadtalker_service.media.video import VideoFile, write_video
+from sadtalker_service.pipeline.cached import CachedComputation
+from sadtalker_service.pipeline.prepare import Prepared
+from sadtalker_service.pipeline.progress import Reporter
+from sadtalker_service.pipeline.report import Report
+from sadtalker_service.store.cache import ArtefactCache
+from sadtalker_service.store.keys import heard_key
+
+
+def produce(
+    engine: Engine,
+    prepared: Prepared,
+    speech: Speech | None,
+    style: Style,
+    output: Path,
+    *,
+    cache: ArtefactCache,
+    idle_seconds: float = 0.0,
+    warnings: tuple[str, ...] = (),
+    reporter: Reporter | None = None,
+    clock: Clock = time.perf_counter,
+) -> Report:
+    """Make the video of `prepared` speaking `speech`, or idle for `idle_seconds` where that is None.
+
+    `warnings` are handed on into the report. The work ends with `Cancelled` within one batch of frames when
+    `reporter` says so; then, and after any other error, there is no file. Raises `EmptyAudio`,
+    `OutputError` and what the engine raises.
+    """
+    reporter = reporter or Reporter()
+    watch, start = Stopwatch(clock), clock()
+    duration = _duration(engine, speech, style, idle_seconds)
+    computation = CachedComputation(cache)
+    heard = _listen(engine, speech, computation, watch, reporter)
+    reporter.stage("drive")
+    with watch("drive"):
+        motion = engine.drive(prepared.avatar, heard, style, duration)
+    with watch("set_up"):
+        rendering = engine.render(prepared.avatar, motion, style)
+    reporter.rendering(rendering.frames)
+    video = _write(rendering, speech, style, output, reporter)
+    problems = dict.fromkeys([*prepared.cache.problems, *computation.log.problems])
+    return Report(
+        output=video.path,
+        engine=engine.name,
+        width=video.width,
+        height=video.height,
+        fps=video.fps,
+        frames=video.frames,
+        video_seconds=video.frames / video.fps,
+        size_bytes=video.size_bytes,
+        wall_seconds=sum(prepared.seconds.values()) + clock() - start,
+        seconds={**prepared.seconds, **watch.seconds, **video.seconds},
+        cache_hits=(*prepared.cache.hits, *computation.log.hits),
+        cache_misses=(*prepared.cache.misses, *computation.log.misses),
+        warnings=(*warnings, *_remarks(style, motion), *problems),
+    )
+
+
+def _duration(engine: Engine, speech: Speech | None, style: Style, idle_seconds: float) -> float:
+    """Seconds of video to make."""
+    if speech is None:
+        if not engine.capabilities.idle:
+            raise UnsupportedByEngine(f"The {engine.name} engine needs a recording.", param="driven_audio")
+        if idle_seconds * style.fps < 1:
+            raise InvalidOption("An idle video needs a length of at least one frame.", param="idle")
+        return idle_seconds
+    if speech.duration * style.fps < 1:
+        raise EmptyAudio(
+            f"The recording is {speech.duration * 1000:.0f} ms long, shorter than one frame.",
+            param="driven_audio",
+        )
+    return speech.duration
+
+
+def _listen(
+    engine: Engine,
+    speech: Speech | None,
+    computation: CachedComputation,
+    watch: Stopwatch,
+    reporter: Reporter,
+) -> Artefact | None:
+    if speech is None:
+        return None
+    reporter.stage("listen")
+    key = heard_key(speech.audio_hash, engine.name, engine.version)
+    with watch("listen"):
+        return computation.artefact("motion", key, "week", lambda: engine.listen(speech))
+
+
+def _write(
+    rendering: Rendering, speech: Speech | None, style: Style, output: Path, reporter: Reporter
+) -> VideoFile:
+    sound = stream_sound(speech.path) if speech else None
+    return write_video(rendering, output, sound=sound, quality=style.quality, on_frame=reporter.frames)
+
+
+def _remarks(style: Style, motion: Motion) -> Iterator[str]:
+    """What was asked for and is not in the video. An engine may add to it in `warnings` of the record."""
+    end = motion.frames / motion.fps
+    for cue in style.gestures:
+        if cue.at >= end:
+            yield f"gesture {cue.name}@{cue.at:g} begins after the end of the video at {end:.1f} s."
+    yield from motion.record.get("warnings", ())

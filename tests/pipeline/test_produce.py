@@ -1,0 +1,153 @@
+"""An avatar and speech become a video, with a report that can be checked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from sadtalker_service.domain import GestureCue, Portrait, Speech, Style, Track
+from sadtalker_service.errors import Cancelled, EmptyAudio, InvalidOption, OutputError
+from sadtalker_service.pipeline.prepare import Prepared, prepare
+from sadtalker_service.pipeline.produce import produce
+from sadtalker_service.pipeline.progress import Progress, Reporter
+from sadtalker_service.store.cache import MemoryCache, NoCache
+
+
+@pytest.fixture
+def prepared(engine, portrait: Portrait) -> Prepared:
+    return prepare(engine, portrait, "full", NoCache())
+
+
+def brightness(path: Path) -> NDArray[np.float64]:
+    """Mean luma of the moving patch, per frame."""
+    with av.open(str(path)) as container:
+        return np.array([f.to_ndarray()[30:60, 40:80].mean() for f in container.decode(video=0)])
+
+
+def test_the_video_shows_what_was_heard(engine, prepared: Prepared, speech: Speech, tmp_path: Path) -> None:
+    report = produce(engine, prepared, speech, Style(), tmp_path / "v.mp4", cache=NoCache())
+    luma = brightness(tmp_path / "v.mp4")
+    assert (report.frames, report.fps, len(luma)) == (50, 25, 50)
+    assert luma[14:24].min() > luma[:11].max() + 50
+    assert luma[28:].max() < 60
+    with av.open(str(tmp_path / "v.mp4")) as container:
+        sound = np.concatenate([f.to_ndarray() for f in container.decode(audio=0)], axis=1)[0]
+    loud = np.flatnonzero(np.abs(sound) > 0.2) / 44_100
+    assert loud.min() == pytest.approx(0.5, abs=0.01)
+    assert loud.max() == pytest.approx(1.0, abs=0.01)
+
+
+def test_the_report_is_what_happened(engine, portrait: Portrait, speech: Speech, tmp_path: Path) -> None:
+    cache = MemoryCache(10**8)
+    first = produce(
+        engine,
+        prepare(engine, portrait, "full", cache),
+        speech,
+        Style(fps=30),
+        tmp_path / "v.mp4",
+        cache=cache,
+        warnings=("enhancer gfpgan was not applied.",),
+    )
+    assert (first.width, first.height, first.fps, first.frames) == (128, 96, 30, 60)
+    assert first.video_seconds == 2.0
+    assert first.size_bytes == (tmp_path / "v.mp4").stat().st_size
+    assert first.real_time_factor == pytest.approx(2.0 / first.wall_seconds)
+    assert first.cache_misses == ("face_detection", "face_mesh", "motion")
+    assert {"face_mesh", "listen", "drive", "render", "encode", "finish"} <= set(first.seconds)
+    beside = ("encode", "sound", "mux", "starve")
+    serial = sum(s for name, s in first.seconds.items() if name not in beside)
+    assert serial <= first.wall_seconds * 1.01
+    assert first.warnings == ("enhancer gfpgan was not applied.",)
+
+    again = produce(
+        engine, prepare(engine, portrait, "full", cache), speech, Style(), tmp_path / "w.mp4", cache=cache
+    )
+    assert again.cache_hits == ("face_detection", "face_mesh", "motion")
+    assert engine.calls["listen"] == 1
+    assert json.loads(json.dumps(again.to_json()))["cache_hits"] == list(again.cache_hits)
+
+
+def test_progress_rises_to_the_end(engine, prepared: Prepared, speech: Speech, tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    reporter = Reporter(seen.append)
+    produce(engine, prepared, speech, Style(), tmp_path / "v.mp4", cache=NoCache(), reporter=reporter)
+    assert [p.stage for p in seen[:3]] == ["listen", "drive", "render"]
+    frames = [p.frame for p in seen if p.stage == "render"]
+    assert frames == [0, 8, 16, 24, 32, 40, 48, 50]
+    assert all(p.total == 50 for p in seen if p.stage == "render")
+    assert seen[-1].eta_seconds == 0
+    assert seen[-1].fps > 0
+
+
+def test_speed_and_time_left_follow_the_clock() -> None:
+    now = iter([100.0, 102.0, 104.0])
+    seen: list[Progress] = []
+    reporter = Reporter(seen.append, clock=lambda: next(now))
+    reporter.rendering(100)
+    reporter.frames(10)
+    reporter.frames(40)
+    assert [(p.frame, p.fps, p.eta_seconds) for p in seen] == [
+        (0, 0.0, None),
+        (10, 5.0, 18.0),
+        (40, 10.0, 6.0),
+    ]
+
+
+@pytest.mark.parametrize("stop_at", [0, 1, 16, 40])
+def test_cancelling_ends_within_a_batch_and_leaves_no_file(
+    engine, prepared: Prepared, speech: Speech, tmp_path: Path, stop_at: int
+) -> None:
+    seen: list[int] = []
+    reporter = Reporter(lambda p: seen.append(p.frame), lambda: bool(seen) and seen[-1] >= stop_at)
+    with pytest.raises(Cancelled):
+        produce(engine, prepared, speech, Style(), tmp_path / "v.mp4", cache=NoCache(), reporter=reporter)
+    assert seen[-1] <= stop_at + 8
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_idle_video_has_its_length_and_no_sound(engine, prepared: Prepared, tmp_path: Path) -> None:
+    report = produce(engine, prepared, None, Style(), tmp_path / "v.mp4", cache=NoCache(), idle_seconds=1.5)
+    with av.open(str(tmp_path / "v.mp4")) as container:
+        assert len(container.streams.audio) == 0
+    assert report.video_seconds == pytest.approx(1.5, abs=0.04)
+    assert "listen" not in report.seconds
+
+
+def test_idle_needs_a_length(engine, prepared: Prepared, tmp_path: Path) -> None:
+    with pytest.raises(InvalidOption, match="one frame"):
+        produce(engine, prepared, None, Style(), tmp_path / "v.mp4", cache=NoCache(), idle_seconds=0.01)
+
+
+def test_speech_shorter_than_a_frame_is_refused(
+    engine, prepared: Prepared, speech: Speech, tmp_path: Path
+) -> None:
+    tiny = Speech(speech.audio_hash, speech.samples[:100], speech.path)
+    with pytest.raises(EmptyAudio, match="6 ms long"):
+        produce(engine, prepared, tiny, Style(), tmp_path / "v.mp4", cache=NoCache())
+
+
+def test_what_is_not_in_the_video_is_said(engine, prepared: Prepared, speech: Speech, tmp_path: Path) -> None:
+    style = Style(
+        gestures=(GestureCue("smile", 0.5), GestureCue("nod_yes", 2.0)), input_yaw=Track((0.0, 40.0))
+    )
+    report = produce(engine, prepared, speech, style, tmp_path / "v.mp4", cache=NoCache())
+    assert report.warnings == (
+        "gesture nod_yes@2 begins after the end of the video at 2.0 s.",
+        "input_yaw was limited to 6 degrees.",
+    )
+
+
+def test_a_missing_folder_is_said(engine, prepared: Prepared, speech: Speech, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="does not exist"):
+        produce(engine, prepared, speech, Style(), tmp_path / "no" / "v.mp4", cache=NoCache())
+
+
+def test_equal_requests_give_equal_videos(engine, prepared: Prepared, speech: Speech, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        produce(engine, prepared, speech, Style(), tmp_path / f"{name}.mp4", cache=NoCache())
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()

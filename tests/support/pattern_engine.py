@@ -1,0 +1,98 @@
+"""A small engine for tests: a patch on the picture is as bright as the speech is loud.
+
+With this folder on the path it is installed as the engine `pattern`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sadtalker_service.domain import (
+    Artefact,
+    Avatar,
+    Motion,
+    Portrait,
+    PreprocessMode,
+    Rendering,
+    Speech,
+    Style,
+)
+from sadtalker_service.engines.base import Capabilities, Stage
+from sadtalker_service.errors import NoFaceFound
+
+BATCH = 8
+
+
+class PatternEngine:
+    """Implements `engines.base.Engine`. `calls` counts what was really computed."""
+
+    name = "pattern"
+    version = "1"
+    capabilities = Capabilities(
+        preprocess_modes=("crop", "full"), sizes=(64, 512), gestures=("nod_yes", "smile"), enhancers=()
+    )
+
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()
+        self.stages = (
+            Stage("face_detection", False, "month", self._detect),
+            Stage("face_mesh", True, "forever", self._mesh),
+            Stage("visemes", False, "week", self._visemes, essential=False),
+        )
+
+    def warm_up(self) -> None:
+        self.calls["warm_up"] += 1
+
+    def _detect(
+        self, portrait: Portrait, mode: PreprocessMode, artefacts: Mapping[str, Artefact]
+    ) -> Artefact:
+        self.calls["face_detection"] += 1
+        if portrait.pixels.max() < 10:
+            raise NoFaceFound("No face was found in the picture.", param="source_image")
+        w, h = portrait.size
+        return Artefact({}, {"box": [w // 4, h // 4, 3 * w // 4, 3 * h // 4]})
+
+    def _mesh(self, portrait: Portrait, mode: PreprocessMode, artefacts: Mapping[str, Artefact]) -> Artefact:
+        self.calls["face_mesh"] += 1
+        x0, y0, x1, y1 = (v // 2 * 2 for v in artefacts["face_detection"].record["box"])
+        h, w = portrait.pixels.shape[:2]
+        return Artefact({"plate": portrait.pixels[: h // 2 * 2, : w // 2 * 2]}, {"box": [x0, y0, x1, y1]})
+
+    def _visemes(
+        self, portrait: Portrait, mode: PreprocessMode, artefacts: Mapping[str, Artefact]
+    ) -> Artefact:
+        self.calls["visemes"] += 1
+        return Artefact({"A": np.zeros(3)})
+
+    def listen(self, speech: Speech) -> Artefact:
+        self.calls["listen"] += 1
+        ticks = speech.samples[: len(speech.samples) // 160 * 160].reshape(-1, 160)
+        return Artefact({"loudness": np.sqrt((ticks**2).mean(axis=1)).astype(np.float32)})
+
+    def drive(self, avatar: Avatar, heard: Artefact | None, style: Style, duration: float) -> Motion:
+        frames = round(duration * style.fps)
+        level = np.zeros(frames, np.float32)
+        if heard is not None:
+            ticks = np.arange(frames) * 100 // style.fps
+            level = heard.arrays["loudness"][np.minimum(ticks, len(heard.arrays["loudness"]) - 1)]
+        record = {"warnings": ["input_yaw was limited to 6 degrees."]} if style.input_yaw else {}
+        return Motion(style.fps, {"level": level * style.expression_scale}, record)
+
+    def render(self, avatar: Avatar, motion: Motion, style: Style) -> Rendering:
+        mesh = avatar.artefacts["face_mesh"]
+        plate = mesh.arrays["plate"]
+        x0, y0, x1, y1 = mesh.record["box"]
+
+        def draw() -> Iterator[NDArray[np.uint8]]:
+            pictures = np.empty((BATCH, y1 - y0, x1 - x0, 3), np.uint8)
+            for first in range(0, motion.frames, BATCH):
+                levels = motion.coefficients["level"][first : first + BATCH]
+                for picture, level in zip(pictures, levels, strict=False):
+                    picture[:] = min(255, int(16 + 400 * level))
+                yield pictures[: len(levels)]
+
+        return Rendering(plate, (x0, y0, x1, y1), motion.fps, motion.frames, draw())
