@@ -1,8 +1,8 @@
 """The articulators of the rig: how each one moves the face when it is at 1.
 
 A channel is a displacement of the 478 landmarks in head coordinates (mm). Channels add up. Amplitudes follow
-articulatory phonetics (jaw 10 mm, lips 3-4 mm, protrusion 5 mm); the spatial weights are smooth bumps around the
-mouth, the eyes and the brows, averaged over the mesh where neither lips nor lids need sharp detail.
+articulatory phonetics (jaw 10 mm, lips 3-4 mm, protrusion 5 mm); the spatial weights are smooth bumps around
+the mouth, the eyes and the brows, averaged over the mesh where neither lips nor lids need sharp detail.
 """
 
 from __future__ import annotations
@@ -170,8 +170,8 @@ def _tuck(basis: Vector, face: _Face) -> None:
 
 
 def _eyes(basis: Vector, face: _Face) -> None:
-    """Squinting lifts the lower lid. A blink is drawn by the renderer as skin that comes down over the eyeball; all
-    that moves around it is the lower lid and the fold above, a little."""
+    """Squinting lifts the lower lid. A blink is drawn by the renderer as skin that comes down over the eyeball;
+    all that moves around it is the lower lid and the fold above, a little."""
     local = face.local
     for eye, name in zip(EYES, ("blink_right", "blink_left"), strict=True):
         blink, squint = basis[INDEX[name]], basis[INDEX["squint"]]

@@ -32,7 +32,6 @@ from sadtalker_service.faces.landmarker import DEFAULT_MIN_FACE_PIXELS, FaceLand
 from sadtalker_service.speech import listen
 from sadtalker_service.speech.articulation import Articulation
 
-
 _LIFETIMES: dict[str, Lifetime] = {
     "3dmm_coeffs": "forever",
     "face_crop": "month",
@@ -42,7 +41,7 @@ _LIFETIMES: dict[str, Lifetime] = {
 
 
 class MeshEngine:
-    """Landmarks -> rig -> phoneme-driven mouth, blinks and head motion -> the warped photo with a drawn mouth.
+    """Landmarks -> rig -> phoneme-driven mouth, blinks, head motion -> the warped photo with a drawn mouth.
 
     The only state is the face landmarker, loaded at the first use and safe to share between threads.
     """
@@ -76,7 +75,7 @@ class MeshEngine:
     def _detect(
         self, portrait: Portrait, mode: PreprocessMode, artefacts: Mapping[str, Artefact]
     ) -> Artefact:
-        """`face_detection`: box, score and landmarks of the largest face, and how to turn the picture upright."""
+        """`face_detection`: box, score, landmarks of the largest face, and the turns that make it upright."""
         del mode, artefacts
         found = self._landmarker.detect(portrait.pixels)
         return Artefact(

@@ -1,7 +1,7 @@
 """What an open mouth shows: two arches of teeth, a tongue, and the dark behind them.
 
-Drawn once per avatar as small pictures in millimetres of the head, in the light of the scene (`tone.py`). Where the
-photo shows teeth already, they are kept and the arch is drawn around them.
+Drawn once per avatar as small pictures in millimetres of the head, in the light of the scene (`tone.py`).
+Where the photo shows teeth already, they are kept and the arch is drawn around them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LOWER_TEETH = ((5.2, 0.6, 0.3), (5.4, 0.7, 0.3), (5.8, 0.5, 0.7), (5.2, 1.2, 0.
 
 @dataclass(frozen=True, eq=False)
 class MouthInterior:
-    """Pictures of the mouth's inside. Each one's origin is the middle of its upper edge's anchor, see `ORIGIN`."""
+    """Pictures of the mouth's inside; where the origin of each one is, `ORIGIN` says."""
 
     upper: Layer
     lower: Layer
@@ -64,7 +64,7 @@ def draw_mouth_interior(
     parted = mouth.opening >= 1.2
     line = float(local[13, 1] + 0.4 if parted else (local[13, 1] + local[14, 1]) / 2)
     upper = _arch("upper", _UPPER_TEETH, tone.tooth, curve=-0.004, length=9.5, direction=1.0)
-    lower = _arch("lower", _LOWER_TEETH, tone.tooth * 0.80, curve=0.006, length=8.0, direction=-1.0)
+    lower = _arch("lower", _LOWER_TEETH, tone.tooth * 0.84, curve=0.006, length=8.0, direction=-1.0)
     upper = _add_gums(upper, np.array([150.0, 88.0, 92.0]) * light)
     if mouth.opening > 2.5:
         upper, lower = _keep_photographed_teeth(upper, lower, pixels, frame, local, line, tone)
@@ -109,7 +109,7 @@ def _arch(
             cover = np.clip((depth - corner) * DENSITY * 0.9 + 0.5, 0, 1)
             cover *= np.clip((1.0 - across) * half * DENSITY * 0.9 + 0.8, 0, 1)
             cover *= np.clip((length - depth) * DENSITY * 0.5 + 0.5, 0, 1)
-            relief = (1 - 0.08 * np.clip(across, 0, 1) ** 2 - 0.13 * np.clip(across, 0, 1) ** 10) * (
+            relief = (1 - 0.08 * np.clip(across, 0, 1) ** 2 - 0.11 * np.clip(across, 0, 1) ** 10) * (
                 1 - 0.028 * centre
             )
             relief *= 0.93 + 0.07 * np.clip(depth / 2.5, 0, 1)  # the translucent edge
@@ -139,7 +139,7 @@ def _tongue(colour: Field) -> Field:
 def _keep_photographed_teeth(
     upper: Field, lower: Field, pixels: Uint8Image, frame: FaceFrame, local: Field, line: float, tone: Tone
 ) -> tuple[Field, Field]:
-    """Teeth of the photo in the upper arch, and both arches in their colour; unchanged if it shows no teeth."""
+    """Teeth of the photo in the upper arch, both arches in their colour; unchanged if it shows no teeth."""
     x, y = _grid("upper")
     points = np.stack([x, y + line, np.zeros_like(x)], axis=-1).reshape(-1, 3)
     at = frame.to_picture(points)[:, :2] - 0.5

@@ -15,7 +15,13 @@ from sadtalker_service.engines.mesh.layout import lay_out
 from sadtalker_service.engines.mesh.motion.gestures import GESTURES, gesture_clip
 from sadtalker_service.engines.mesh.motion.lips import shape_controls
 from sadtalker_service.engines.mesh.renderer import draw_stills
-from sadtalker_service.speech.visemes import LETTER_VISEMES, VISEMES
+from sadtalker_service.speech.visemes import VISEMES
+
+LETTER_VISEMES = {
+    "A": "aa", "E": "E", "I": "I", "O": "O", "U": "U", "M": "PP", "B": "PP", "P": "PP",
+    "F": "FF", "V": "FF", "S": "SS", "T": "DD", "L": "nn", "R": "RR",
+}
+"""The fourteen letters that avatars are asked for, and the mouth shape of each."""
 
 SIDE = 96
 """Pixels of a viseme's picture."""
@@ -24,7 +30,7 @@ SIDE = 96
 def viseme_pictures(portrait: Portrait, mode: PreprocessMode, artefacts: Mapping[str, Artefact]) -> Artefact:
     """`visemes`: coefficients and pictures of the letters A E I O U M B P F V S T L R and of all visemes.
 
-    Arrays: `controls` float32 (15, CONTROLS) and `pictures` uint8 (15, SIDE, SIDE, 3), in the order of `VISEMES`.
+    Arrays in the order of `VISEMES`: `controls` float32 (15, CONTROLS), `pictures` uint8 (15, SIDE, SIDE, 3).
     The record maps each letter to its viseme.
     """
     del mode
@@ -38,7 +44,7 @@ def viseme_pictures(portrait: Portrait, mode: PreprocessMode, artefacts: Mapping
         row[TONGUE] = tongue
     layout = lay_out(crop, Style(preprocess="crop", size=2 * SIDE))
     pictures = np.stack([_shrink(picture) for picture in draw_stills(layout, controls)])
-    return Artefact({"controls": controls, "pictures": pictures}, {"letters": dict(LETTER_VISEMES)})
+    return Artefact({"controls": controls, "pictures": pictures}, {"letters": LETTER_VISEMES})
 
 
 def _shrink(picture: Uint8Image) -> Uint8Image:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-
 from numpy.typing import NDArray
 
 from sadtalker_service.domain import Artefact, Avatar, Motion, Portrait, Style
@@ -29,7 +28,7 @@ def warm_up_renderer() -> None:
 
 
 def _scattered_landmarks(side: int) -> NDArray[np.float32]:
-    """float32 (478, 3): anywhere in a picture of `side` pixels, but for the few that fix scale and directions."""
+    """float32 (478, 3): anywhere in a picture of `side` pixels, but for the few that fix scale and axes."""
     points = np.random.default_rng(0).uniform(0.3 * side, 0.7 * side, (LANDMARKS, 3))
     fixed = {
         33: (0.3, 0.4),

@@ -21,7 +21,7 @@ _GAZE_X, _GAZE_Y = 0.60, 0.22
 
 
 def blink_times(rng: np.random.Generator, duration: float, pauses: NDArray[np.float32]) -> list[float]:
-    """Seconds at which blinks begin; one that would fall near a pause in the speech waits for it, as people do."""
+    """Seconds at which blinks begin; one that would fall shortly before a pause in the speech waits for it."""
     times: list[float] = []
     at = float(rng.uniform(0.5, 1.6))
     while at < duration - 0.1:
@@ -56,7 +56,7 @@ def blinks(begins: list[float], times: Signal, fps: int) -> Signal:
 
 
 def gaze(rng: np.random.Generator, duration: float, begins: list[float]) -> Signal:
-    """Deviation of the gaze in mm, (T, 2) at `RATE`: fixations with quick jumps between, more often at blinks."""
+    """Deviation of the gaze in mm, (T, 2) at `RATE`: fixations with quick jumps between them."""
     length = ticks(duration)
     target = np.zeros((length, 2))
     at = 0.0

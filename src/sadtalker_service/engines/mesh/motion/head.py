@@ -12,7 +12,7 @@ from sadtalker_service.engines.mesh.motion.signals import RATE, Signal, smooth, 
 
 POSE_STYLES = 46
 
-LIMITS = np.radians([8.0, 10.0, 9.0])
+LIMITS = np.radians([10.0, 14.0, 13.0])
 """Largest pitch, yaw and roll that the warp draws cleanly, radians."""
 
 
@@ -36,13 +36,13 @@ class HeadStyle:
 def head_style(number: int) -> HeadStyle:
     """Style 0..45; 0 is a calm, even-tempered speaker, the others are drawn around it."""
     if number == 0:
-        return HeadStyle(pitch=1.7, yaw=2.6, roll=1.5, pace=1.0, nod=2.1, tilt=0.0, turn=0.0)
+        return HeadStyle(pitch=2.1, yaw=3.6, roll=2.2, pace=1.0, nod=2.4, tilt=0.0, turn=0.0)
     rng = np.random.default_rng([46, number])
     lively = rng.uniform(0.65, 1.5)
     return HeadStyle(
-        pitch=1.7 * lively * rng.uniform(0.7, 1.3),
-        yaw=2.6 * lively * rng.uniform(0.6, 1.4),
-        roll=1.5 * lively * rng.uniform(0.5, 1.5),
+        pitch=2.1 * lively * rng.uniform(0.7, 1.3),
+        yaw=3.6 * lively * rng.uniform(0.6, 1.4),
+        roll=2.2 * lively * rng.uniform(0.5, 1.5),
         pace=rng.uniform(0.75, 1.4),
         nod=rng.uniform(1.0, 3.2),
         tilt=rng.uniform(-1.6, 1.6),
@@ -103,7 +103,7 @@ def _nods(length: int, accents: NDArray[np.float32], rng: np.random.Generator) -
 def follow_tracks(
     angles: Signal, tracks: tuple[Track | None, Track | None, Track | None], duration: float
 ) -> Signal:
-    """Angles (T, 3) with those that the user gave in degrees in place of the free ones; a rest of the free motion stays."""
+    """Angles (T, 3) with the tracks in place of the free motion, of which a little stays."""
     out = angles.copy()
     for k, track in enumerate(tracks):
         if track is not None:

@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from sadtalker_service.engines.mesh.channels import CHANNELS, INDEX
 from sadtalker_service.engines.mesh.faceframe import RestMouth
 from sadtalker_service.engines.mesh.motion.signals import Signal, sample
-from sadtalker_service.speech.articulation import ARTICULATORS, Articulation
+from sadtalker_service.speech.articulation import Articulation
+from sadtalker_service.speech.visemes import ARTICULATORS, VISEME_TARGETS, VISEMES
 
 JAW_MM, UPPER_LIP_MM, LOWER_LIP_MM, CORNERS_MM = 10.0, 3.0, 4.0, 7.2
-"""What the channels jaw, upper_lip, lower_lip and wide do at 1: opening by the first three, width by the last, mm."""
+"""What the channels do at 1, mm: the first three open the mouth, the last widens it."""
 
 _UPPER_SHARE = 0.36
 """Of the opening that the jaw does not make, the part that the upper lip makes."""
@@ -19,6 +20,8 @@ _WIDEST = 26.0
 """Largest opening, mm."""
 _NEUTRAL_WIDTH = 50.0
 """Width of a relaxed mouth, mm: one that is wider in the photo smiles, and must give that up to purse."""
+_NARROWEST = 0.27
+"""Largest share of the width that a pursed mouth gives up."""
 _BILABIAL, _LABIODENTAL = 0, 1
 
 _COLUMN = {name: i for i, name in enumerate(ARTICULATORS)}
@@ -41,11 +44,25 @@ def lip_motion(
     wanted = sample(articulation.articulators, times)
     wanted[:, : _COLUMN["pucker"]] *= expression_scale
     _close_on_time(wanted, articulation.closures, times)
+    channels, opening = to_channels(wanted, mouth)
+    return channels, wanted[:, _COLUMN["tongue"]], opening
+
+
+def to_channels(wanted: Signal, mouth: RestMouth) -> tuple[Signal, Signal]:
+    """Rig channels that make the mouth of a photo look as wanted.
+
+    Args:
+        wanted: float (F, 8), see `speech.visemes.ARTICULATORS`.
+        mouth: the mouth of the photo.
+
+    Returns:
+        channels float64 (F, C) and the opening of the lips float64 (F,) in mm.
+    """
     opening = np.clip(wanted[:, _COLUMN["opening"]], 0.0, _WIDEST)
     jaw = np.clip(np.minimum(wanted[:, _COLUMN["jaw"]], 0.85 * opening), 0.0, 14.0)
     pucker, press = wanted[:, _COLUMN["pucker"]], wanted[:, _COLUMN["press"]]
     rest = opening - jaw
-    channels = np.zeros((len(times), len(CHANNELS)))
+    channels = np.zeros((len(wanted), len(CHANNELS)))
     channels[:, INDEX["jaw"]] = jaw / JAW_MM
     channels[:, INDEX["upper_lip"]] = _UPPER_SHARE * rest / UPPER_LIP_MM
     channels[:, INDEX["lower_lip"]] = (1 - _UPPER_SHARE) * rest / LOWER_LIP_MM
@@ -57,12 +74,14 @@ def lip_motion(
     smile = max(0.0, mouth.width - _NEUTRAL_WIDTH)
     channels[:, INDEX["wide"]] -= 0.8 * smile / CORNERS_MM * pucker
     channels[:, INDEX["smile"]] -= 0.08 * smile * pucker
-    return channels + rest_closure(mouth), wanted[:, _COLUMN["tongue"]], opening
+    narrowest = -_NARROWEST * mouth.width / CORNERS_MM
+    channels[:, INDEX["wide"]] = np.maximum(channels[:, INDEX["wide"]], narrowest)
+    return channels + rest_closure(mouth), opening
 
 
 def rest_closure(mouth: RestMouth) -> Signal:
-    """Channels (C,) that close the mouth of the photo: by the jaw when it is ajar, by lips and corners when it is a
-    toothy smile."""
+    """Channels (C,) that close the mouth of the photo: by the jaw when it is ajar, by lips and corners when it
+    is a toothy smile."""
     toothy = float(np.clip((mouth.opening - 2.0) / 4.0, 0.0, 1.0))
     closure = np.zeros(len(CHANNELS))
     closure[INDEX["upper_lip"]] = -0.45 * toothy * mouth.opening / UPPER_LIP_MM
@@ -73,7 +92,7 @@ def rest_closure(mouth: RestMouth) -> Signal:
 
 
 def _close_on_time(wanted: Signal, closures: NDArray[np.float32], times: Signal) -> None:
-    """One frame of every /p b m/ is closed and one of every /f v/ has the lip under the teeth, however short it is."""
+    """One frame of every /p b m/ is closed and one of every /f v/ has the lip under the teeth, if ever so short."""
     for kind, start, end in closures:
         middle = (start + end) / 2
         frame = int(np.argmin(np.abs(times - middle)))
@@ -92,7 +111,6 @@ def _close_on_time(wanted: Signal, closures: NDArray[np.float32], times: Signal)
 
 def shape_controls(viseme: str, mouth: RestMouth) -> tuple[Signal, float]:
     """Channels (C,) and tongue 0..1 of one viseme that is held, for pictures of mouth shapes."""
-    targets = VISEME_TARGETS[VISEMES.index(viseme)][None]
-    still = Articulation.held(targets)
-    channels, tongue, _opening = lip_motion(still, np.zeros(1), mouth, 1.0)
-    return channels[0], float(tongue[0])
+    wanted = VISEME_TARGETS[VISEMES.index(viseme)][None].astype(np.float64)
+    channels, _opening = to_channels(wanted, mouth)
+    return channels[0], float(wanted[0, _COLUMN["tongue"]])
