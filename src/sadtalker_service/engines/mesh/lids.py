@@ -63,8 +63,8 @@ def _draw_lid(pixels: Uint8Image, p: Field, eye: Eye, scale: float) -> NDArray[n
     ImageDraw.Draw(mask).polygon(outline, fill=255)
     hole = gaussian_filter((np.asarray(mask) > 0).astype(np.float64), 1.0) > 0.12
     filled = _fill(_without_lashes(skin, hole), hole)
-    show = gaussian_filter(hole.astype(np.float64), 1.8)
-    return np.dstack([filled, 255.0 * np.clip(show * 1.5 - 0.25, 0, 1)]).clip(0, 255).astype(np.uint8)
+    show = gaussian_filter(hole.astype(np.float64), 2.6)
+    return np.dstack([filled, 255.0 * np.clip(show * 1.3 - 0.15, 0, 1)]).clip(0, 255).astype(np.uint8)
 
 
 def _outline(p: Field, eye: Eye, scale: float) -> Field:
@@ -73,7 +73,7 @@ def _outline(p: Field, eye: Eye, scale: float) -> Field:
     along = (outer - inner) / np.linalg.norm(outer - inner)
     upper, lower = p[list(eye.upper_lid)], p[list(eye.lower_lid)]
     crease, below = p[list(eye.rings_above[0])], p[list(eye.rings_below[0])]
-    top = upper + 0.92 * (crease - upper)
+    top = upper + 1.06 * (crease - upper)
     bottom = lower + 0.22 * (below - lower)
     corner = outer + along * 3.5 * scale
     return np.vstack([corner[None], top, (inner - along * 1.0 * scale)[None], bottom[::-1]])
@@ -98,7 +98,7 @@ def _without_lashes(picture: Field, hole: NDArray[np.bool_]) -> Field:
     """The picture with everything clearly darker than its skin replaced by the skin around it."""
     luma = picture @ LUMA
     skin = np.percentile(luma[~hole], 60)
-    trust = np.clip((luma / max(1.0, skin) - 0.62) / 0.2, 0, 1) * ~hole
+    trust = np.clip((luma / max(1.0, skin) - 0.42) / 0.25, 0, 1) * ~hole
     weight = (
         gaussian_filter(trust, 5.0)[..., None]
         + 0.02 * gaussian_filter((~hole).astype(np.float64), 5.0)[..., None]
@@ -112,7 +112,8 @@ def _without_lashes(picture: Field, hole: NDArray[np.bool_]) -> Field:
 
 
 def _fill(picture: Field, hole: NDArray[np.bool_]) -> Field:
-    """The picture with its hole filled from the border: coarse to fine averages, then relaxed to a harmonic surface."""
+    """The picture with its hole filled from the border, coarse to fine averages relaxed to a harmonic surface,
+    and in the middle of the hole moved a third of the way to clear skin: the border is full of shadows."""
     known = (~hole).astype(np.float64)[..., None]
     filled = np.broadcast_to(picture[~hole].mean(axis=0), picture.shape).copy()
     for sigma in (16.0, 8.0, 4.0):
@@ -122,10 +123,11 @@ def _fill(picture: Field, hole: NDArray[np.bool_]) -> Field:
         filled = mean * blend + filled * (1 - blend)
     skin = picture[~hole].reshape(-1, 3)
     skin = skin[skin @ LUMA >= np.percentile(skin @ LUMA, 40)].mean(axis=0)
-    filled = np.where(hole[..., None], 0.72 * filled + 0.28 * skin, picture)
+    filled = np.where(hole[..., None], filled, picture)
     for _ in range(24):
         mean = (
             np.roll(filled, 1, 0) + np.roll(filled, -1, 0) + np.roll(filled, 1, 1) + np.roll(filled, -1, 1)
         ) / 4.0
         filled = np.where(hole[..., None], mean, filled)
-    return filled
+    clear = 0.35 * np.clip((gaussian_filter(hole.astype(np.float64), 4.0) - 0.45) / 0.5, 0, 1)[..., None]
+    return filled * (1 - clear) + skin * clear

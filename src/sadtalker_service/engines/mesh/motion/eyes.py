@@ -21,7 +21,7 @@ _GAZE_X, _GAZE_Y = 0.60, 0.22
 
 
 def blink_times(rng: np.random.Generator, duration: float, pauses: NDArray[np.float32]) -> list[float]:
-    """Seconds at which blinks begin; one that would fall shortly before a pause in the speech waits for it."""
+    """Seconds at which blinks begin; one that would fall shortly before a pause in speech waits for it."""
     times: list[float] = []
     at = float(rng.uniform(0.5, 1.6))
     while at < duration - 0.1:

@@ -80,8 +80,8 @@ def to_channels(wanted: Signal, mouth: RestMouth) -> tuple[Signal, Signal]:
 
 
 def rest_closure(mouth: RestMouth) -> Signal:
-    """Channels (C,) that close the mouth of the photo: by the jaw when it is ajar, by lips and corners when it
-    is a toothy smile."""
+    """Channels (C,) that close the mouth of the photo: by the jaw when it is ajar, by lips and corners when
+    it is a toothy smile."""
     toothy = float(np.clip((mouth.opening - 2.0) / 4.0, 0.0, 1.0))
     closure = np.zeros(len(CHANNELS))
     closure[INDEX["upper_lip"]] = -0.45 * toothy * mouth.opening / UPPER_LIP_MM
@@ -92,7 +92,8 @@ def rest_closure(mouth: RestMouth) -> Signal:
 
 
 def _close_on_time(wanted: Signal, closures: NDArray[np.float32], times: Signal) -> None:
-    """One frame of every /p b m/ is closed and one of every /f v/ has the lip under the teeth, if ever so short."""
+    """One frame of every /p b m/ is closed, one of every /f v/ has the lip under the teeth, be it ever so
+    short."""
     for kind, start, end in closures:
         middle = (start + end) / 2
         frame = int(np.argmin(np.abs(times - middle)))
