@@ -1,0 +1,156 @@
+"""From the bytes of an uploaded picture to a portrait, and back to PNG.
+
+Whatever a camera, a phone or a drawing program writes ends as 8-bit sRGB, upright, without transparency. What
+cannot be read ends as `UnreadableImage` or `ImageTooLarge`, and nothing else: decoders are not trusted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+
+import numpy as np
+from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+
+from sadtalker_service.domain import Portrait, Uint8Image
+from sadtalker_service.errors import ImageTooLarge, UnreadableImage
+from sadtalker_service.media.heic import decode_heic, is_heic
+from sadtalker_service.media.pixel_limit import advice, check_pixels
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+"""Pillow's decoders that are used, beside HEIC. The many others are for files that nobody takes portraits
+with, and some of them run other programs."""
+
+BACKDROP = (255, 255, 255)
+"""Colour behind transparent pixels: white, as pages and viewers show them."""
+
+DECODING_ERRORS = (
+    ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, OSError, RuntimeError,
+    SyntaxError, TypeError, ValueError, struct.error, zlib.error,
+)  # fmt: skip
+"""What the decoders raise on damaged data; they promise nothing."""
+
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation (EXIF 2.32, tag 0x0112) -> what makes the picture upright."""
+
+
+def decode_image(data: bytes, *, max_bytes: int, max_pixels: int) -> Portrait:
+    """The portrait in the bytes of a picture file: of an animation the first frame, transparency over white,
+    colours in sRGB, more than 8 bits scaled down, turned as EXIF says.
+
+    Raises ImageTooLarge if there are more bytes or, by its header, more pixels than allowed; UnreadableImage
+    if it is no picture in a known format, damaged or cut off.
+    """
+    if not data:
+        raise UnreadableImage("The picture is empty: the file has no bytes.")
+    if len(data) > max_bytes:
+        raise ImageTooLarge(
+            f"The picture has {len(data):,} bytes; at most {max_bytes:,} are allowed. "
+            "Save it smaller, for example as JPEG."
+        )
+    with reading_errors(max_pixels):
+        pixels = to_srgb(make_upright(load_picture(data, max_pixels)))
+    return Portrait(hashlib.sha256(data).hexdigest(), pixels)
+
+
+def encode_png(pixels: Uint8Image) -> bytes:
+    """A PNG file of uint8 (H, W, 3) RGB, or (H, W, 4) RGBA."""
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+@contextmanager
+def reading_errors(max_pixels: int) -> Iterator[None]:
+    """Turns what decoders raise into our errors."""
+    try:
+        with warnings.catch_warnings():  # about sizes, which are checked here, and about metadata
+            warnings.simplefilter("ignore")
+            yield
+    except Image.DecompressionBombError as error:
+        raise ImageTooLarge(f"The picture is too large. {advice(max_pixels)}") from error
+    except UnidentifiedImageError as error:
+        raise UnreadableImage(
+            "The file is not a picture that can be read. Use JPEG, PNG, WebP, HEIC, AVIF, TIFF, BMP or GIF."
+        ) from error
+    except DECODING_ERRORS as error:
+        raise UnreadableImage(
+            "The picture is damaged or cut off. Save or upload it again, for example as JPEG or PNG."
+        ) from error
+
+
+def load_picture(data: bytes, max_pixels: int) -> Image.Image:
+    """The decoded picture, its size checked before."""
+    try:
+        picture = Image.open(BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError:
+        if not is_heic(data):
+            raise
+        return decode_heic(data, max_pixels)
+    check_pixels(picture.size, max_pixels)
+    picture.load()
+    return picture
+
+
+def make_upright(picture: Image.Image) -> Image.Image:
+    """A loaded picture, turned as its EXIF orientation says."""
+    try:
+        turn = UPRIGHT.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    except DECODING_ERRORS:  # damaged metadata of a picture that is whole
+        turn = None
+    return picture if turn is None else picture.transpose(turn)
+
+
+def to_srgb(picture: Image.Image) -> Uint8Image:
+    """uint8 (H, W, 3) sRGB of a loaded picture of any mode."""
+    profile = picture.info.get("icc_profile")
+    if picture.mode.startswith(("I", "F")):
+        picture = to_eight_bits(picture)
+    if picture.has_transparency_data:
+        layers = picture.convert("RGBA")
+        opaque, alpha = apply_profile(layers.convert("RGB"), profile), layers.getchannel("A")
+        picture = Image.composite(opaque, Image.new("RGB", picture.size, BACKDROP), alpha)
+    else:
+        picture = apply_profile(picture, profile)
+    return np.array(picture)
+
+
+def to_eight_bits(picture: Image.Image) -> Image.Image:
+    """Grey levels of 16 or 32 bits or floating point as "L", scaled by the smallest of the usual full scales
+    that holds them all."""
+    levels = np.nan_to_num(np.asarray(picture, np.float64), posinf=0.0, neginf=0.0)
+    if picture.mode.startswith("I;16"):
+        full = 65535.0
+    else:
+        highest = levels.max()
+        full = next((scale for scale in (1.0, 255.0, 65535.0) if highest <= scale), highest)
+    return Image.fromarray((np.clip(levels / full, 0, 1) * 255 + 0.5).astype(np.uint8))
+
+
+def apply_profile(picture: Image.Image, profile: bytes | None) -> Image.Image:
+    """The picture as RGB, its colours brought from its ICC profile to sRGB."""
+    if picture.mode in {"1", "P"}:
+        picture = picture.convert("L" if picture.mode == "1" else "RGB")
+    if profile or picture.mode == "LAB":
+        try:
+            source = ImageCms.ImageCmsProfile(BytesIO(profile)) if profile else ImageCms.createProfile("LAB")
+            target = ImageCms.createProfile("sRGB")
+            converted = ImageCms.profileToProfile(picture, source, target, outputMode="RGB")
+        except (ImageCms.PyCMSError, *DECODING_ERRORS):  # of another colour space, or damaged:
+            converted = None  # viewers show the picture as if it had none
+        if converted is not None:
+            return converted
+    return picture.convert("RGB")
