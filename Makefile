@@ -18,7 +18,7 @@ INSTALLED := $(STAMPS)/installed
 WARMED := $(STAMPS)/warmed
 DEVELOP := $(STAMPS)/develop
 
-ENGINE_SOURCES := $(shell find src/sadtalker_service/engines -name '*.py')
+COMPILED_SOURCES := $(shell grep -rl --include='*.py' 'numba' src)
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -83,8 +83,8 @@ $(DEVELOP): $(INSTALLED)
 	@touch $@
 
 # Compiles the kernels now, so that no request ever waits for the compiler.
-$(WARMED): $(INSTALLED) $(ENGINE_SOURCES)
-	@[ ! -e src/sadtalker_service/cli.py ] || $(BIN)/sadtalker warmup
+$(WARMED): $(INSTALLED) $(COMPILED_SOURCES)
+	@$(BIN)/sadtalker warmup
 	@touch $@
 
 .PHONY: help install test lint lint-style lint-format lint-types lint-imports format bench docs examples constraints clean

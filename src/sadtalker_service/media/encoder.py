@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -44,16 +45,16 @@ class Effort:
     """x264's own options, `name=value:name=value`."""
 
 
-# Measured on talking heads of 512x512, one core, milliseconds of CPU per frame / kbit/s / dB of PSNR:
-#   medium 3.3 / 609 / 43.7, where plain `veryfast` takes 6.0 / 590 / 43.6: its finer motion search and
-#   partitions gain little on faces that hardly move, its look-ahead gains much; low 2.1 / 350 / 40.8, where
-#   plain `ultrafast` takes 1.1 / 809 / 39.9; high 6.3 / 884 / 45.5 (at crf 18), where `faster` takes 10.3 /
-#   929 / 46.4.
+# Measured on talking heads of 512x512, one core: milliseconds of CPU per frame / kbit/s / dB of PSNR.
+#   low    2.1 / 350 / 40.8  (plain `ultrafast` 1.1 / 809 / 39.9)
+#   medium 3.3 / 609 / 43.7  (plain `veryfast` 6.0 / 590 / 43.6)
+#   high   4.1 / 916 / 45.5  (plain `veryfast` 6.3 / 884 / 45.5, `faster` 10.3 / 929 / 46.4; all at crf 18)
+# On faces that hardly move, finer motion search and smaller partitions gain little, the look-ahead much.
 EFFORTS: Mapping[Quality, Effort] = MappingProxyType(
     {
         "low": Effort("ultrafast", 26, "cabac=1:mbtree=1:rc-lookahead=10:bframes=3:no-deblock=0:deblock=0,0"),
         "medium": Effort("veryfast", 21, "subme=1:partitions=i8x8,i4x4"),
-        "high": Effort("veryfast", 17),
+        "high": Effort("veryfast", 17, "subme=1:partitions=i8x8,i4x4"),
     }
 )
 
@@ -148,7 +149,7 @@ class Mp4Encoder:
         context = stream.codec_context
         context.time_base = Fraction(1, self._fps)
         context.gop_size = _SECONDS_PER_KEYFRAME * self._fps
-        context.thread_count = 1
+        context.thread_count = _encoder_threads()
         context.color_range = _LIMITED_RANGE
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         # chromaloc=1: chroma sits in the middle of its 2x2 square, as `colour.rgb_to_yuv420` computes it
@@ -164,6 +165,11 @@ class Mp4Encoder:
         # on speech a third of the default coder's time, and nearer to the original at the same bit rate
         context.options = {"aac_coder": "fast"}
         return stream
+
+
+def _encoder_threads() -> int:
+    """One core is the renderer's; more than four threads gain little at these sizes."""
+    return max(1, min(4, len(os.sched_getaffinity(0)) - 1))
 
 
 _LAYOUTS = MappingProxyType({1: "mono", 2: "stereo"})

@@ -1,0 +1,1 @@
+"""Measures the house on the machine at hand."""

@@ -1,0 +1,55 @@
+"""What machine the numbers are from."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numba
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Hardware and versions that decide the speed."""
+
+    processor: str
+    cores: int
+    """Cores that the measurement may use."""
+    load: float
+    """Mean number of processes that wanted a core in the minute before."""
+    python: str
+    packages: str
+
+
+def this_machine() -> Machine:
+    """The machine as this process sees it."""
+    return Machine(
+        processor=_processor(),
+        cores=len(os.sched_getaffinity(0)),
+        load=round(os.getloadavg()[0], 1),
+        python=platform.python_version(),
+        packages=f"numba {numba.__version__}, numpy {np.__version__}, PyAV {av.__version__}",
+    )
+
+
+@contextmanager
+def limited_to(cores: int) -> Iterator[None]:
+    """Keep this process, its threads to come and its children on `cores` cores."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(before)[:cores])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Model"))]
+    return names[0] if names else platform.machine()

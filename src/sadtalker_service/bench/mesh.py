@@ -1,0 +1,208 @@
+"""The speed of the mesh engine: stage by stage and whole, beside the encoder alone on the same frames."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from PIL import Image
+
+from sadtalker_service.domain import Style
+from sadtalker_service.engines.mesh import MeshEngine
+from sadtalker_service.media.audio import stream_sound
+from sadtalker_service.media.image import encode_png
+from sadtalker_service.media.video import write_video
+from sadtalker_service.pipeline.from_files import make_video, read_portrait, read_speech
+from sadtalker_service.pipeline.prepare import prepare
+from sadtalker_service.pipeline.report import Report
+from sadtalker_service.settings import Settings
+from sadtalker_service.store.cache import MemoryCache, NoCache
+from sadtalker_service.store.codec import encode
+
+Tell = Callable[[str], None]
+"""Is told what is being measured."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A kind of video."""
+
+    name: str
+    picture: tuple[int, int] | None
+    """Width and height that the portrait is brought to, None to take it as it is."""
+    style: Style
+
+
+CASES = (
+    Case("close-up 512x512", None, Style(preprocess="crop", size=512)),
+    Case("full picture 1080x1620, medium", (1080, 1620), Style(preprocess="full", quality="medium")),
+    Case("full picture 1080x1620, high", (1080, 1620), Style(preprocess="full", quality="high")),
+)
+
+
+@dataclass(frozen=True)
+class Times:
+    """Medians over the runs, in seconds."""
+
+    wall: float
+    cpu: float
+    """Of all threads together; other work disturbs it less. On two cores the wall time is at least half."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One case."""
+
+    case: str
+    video: str
+    """Size and frame rate of the video."""
+    frames: int
+    video_seconds: float
+    cold: Times
+    """The command `sadtalker generate` from its start to its end, nothing cached."""
+    warm: Times
+    """The same work in a process that has done it before, nothing cached."""
+    cached: Times
+    """The same again, avatar and recording known."""
+    writing: Times
+    """Writing the very same frames and sound without rendering them: no renderer can go below it."""
+    preparation: float
+    """From the decoded picture to the avatar, median seconds."""
+    stages: Mapping[str, float]
+    """Stage -> median seconds of the warm runs."""
+    avatar_bytes: int
+    """What the cache keeps of an avatar, without previews."""
+    preview_bytes: int
+    """What the previews add."""
+
+
+def measure(case: Case, source_image: Path, driven_audio: Path, *, repeats: int, tell: Tell) -> Measured:
+    """Measure one case. The ways take turns, so that other work on the machine disturbs all of them alike."""
+    with tempfile.TemporaryDirectory(prefix="sadtalker-bench-") as name:
+        folder = Path(name)
+        work = _Work(case.style, _resized(source_image, case.picture, folder), driven_audio, folder)
+        work.keep_frames()
+        cache = MemoryCache(10**9)
+        work.video(cache)
+        reports: list[Report] = []
+        ways: dict[str, Callable[[], object]] = {
+            "cold": work.command,
+            "warm": lambda: reports.append(work.video(NoCache())),
+            "cached": lambda: work.video(cache),
+            "writing": work.write,
+        }
+        times: dict[str, list[Times]] = {way: [] for way in ways}
+        for k in range(repeats):
+            for way, run in ways.items():
+                tell(f"{case.name}: {way}, {k + 1} of {repeats}")
+                times[way].append(_timed(run))
+        avatar, previews = work.cache_bytes()
+    last = reports[-1]
+    prepared = [s.name for s in work.engine.stages if s.essential]
+    return Measured(
+        case=case.name,
+        video=f"{last.width}x{last.height}, {last.fps} fps",
+        frames=last.frames,
+        video_seconds=last.video_seconds,
+        cold=_medians(times["cold"]),
+        warm=_medians(times["warm"]),
+        cached=_medians(times["cached"]),
+        writing=_medians(times["writing"]),
+        preparation=median(sum(r.seconds[name] for name in prepared) for r in reports),
+        stages={name: median(r.seconds[name] for r in reports) for name in last.seconds},
+        avatar_bytes=avatar,
+        preview_bytes=previews,
+    )
+
+
+def _timed(run: Callable[[], object]) -> Times:
+    cpu, wall = _cpu_seconds(), time.perf_counter()
+    run()
+    return Times(time.perf_counter() - wall, _cpu_seconds() - cpu)
+
+
+def _cpu_seconds() -> float:
+    """Of this process and its ended children."""
+    return sum(os.times()[:4])
+
+
+def _medians(times: list[Times]) -> Times:
+    return Times(median(t.wall for t in times), median(t.cpu for t in times))
+
+
+class _Work:
+    """The work of one case, in the ways in which it is measured."""
+
+    def __init__(self, style: Style, picture: Path, speech: Path, folder: Path) -> None:
+        self.engine = MeshEngine()
+        self._style = style
+        self._picture = picture
+        self._speech = speech
+        self._output = folder / "video.mp4"
+        self._settings = Settings(data_dir=folder)
+
+    def command(self) -> None:
+        """The command in a fresh process."""
+        program = [sys.executable, "-m", "sadtalker_service", "generate", "--engine", "mesh", "--no_cache"]
+        files = ["--source_image", self._picture, "--driven_audio", self._speech, "--output", self._output]
+        style = ["--preprocess", self._style.preprocess, "--size", self._style.size]
+        command = [*program, *map(str, files), *map(str, style), "--quality", self._style.quality]
+        subprocess.run(command, check=True, capture_output=True)  # noqa: S603  this package's own command
+
+    def video(self, cache: NoCache | MemoryCache) -> Report:
+        """The whole work in this process."""
+        return make_video(
+            self.engine,
+            self._picture,
+            self._speech,
+            self._style,
+            self._output,
+            settings=self._settings,
+            cache=cache,
+        )
+
+    def keep_frames(self) -> None:
+        """Render all frames into memory, for `write`."""
+        portrait = read_portrait(self._picture, self._settings)
+        speech = read_speech(self._speech, self._settings)
+        avatar = prepare(self.engine, portrait, self._style.preprocess, NoCache()).avatar
+        motion = self.engine.drive(avatar, self.engine.listen(speech), self._style, speech.duration)
+        self._rendering = self.engine.render(avatar, motion, self._style)
+        self._frames = [batch.copy() for batch in self._rendering.batches]
+
+    def write(self) -> None:
+        """Write the frames that were kept, and the sound."""
+        again = replace(self._rendering, batches=iter(self._frames))
+        write_video(again, self._output, sound=stream_sound(self._speech), quality=self._style.quality)
+
+    def cache_bytes(self) -> tuple[int, int]:
+        """Bytes that a cache keeps of the avatar: what rendering needs, and the previews."""
+        portrait = read_portrait(self._picture, self._settings)
+        made = prepare(self.engine, portrait, self._style.preprocess, NoCache(), previews=True)
+        sizes = {name: len(encode(artefact)) for name, artefact in made.avatar.artefacts.items()}
+        needed = sum(sizes[stage.name] for stage in self.engine.stages if stage.essential)
+        return needed, sum(sizes.values()) - needed
+
+
+def _resized(path: Path, size: tuple[int, int] | None, folder: Path) -> Path:
+    """The picture cut to the shape of `size` around its middle and brought to it; unchanged for None."""
+    if size is None:
+        return path
+    settings = Settings()
+    pixels = read_portrait(path, settings).pixels
+    height, width = pixels.shape[:2]
+    scale = min(width / size[0], height / size[1])
+    w, h = round(size[0] * scale), round(size[1] * scale)
+    left, top = (width - w) // 2, (height - h) // 2
+    cut = Image.fromarray(pixels[top : top + h, left : left + w])
+    target = folder / "portrait.png"
+    target.write_bytes(encode_png(np.asarray(cut.resize(size, Image.Resampling.LANCZOS))))
+    return target

@@ -1,0 +1,67 @@
+"""The command `sadtalker`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from sadtalker_service import __version__
+from sadtalker_service.cli.lazy import LazyGroup
+from sadtalker_service.errors import SadTalkerError
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as of every program that a SIGINT ends."""
+
+
+@click.group(
+    cls=LazyGroup,
+    commands_at={
+        "generate": ("sadtalker_service.cli.generate", "Make a portrait speak a recording: writes a video."),
+        "sheet": (
+            "sadtalker_service.cli.sheet",
+            "Write a picture of a portrait's mouth shapes, blinks and poses.",
+        ),
+        "bench": ("sadtalker_service.cli.bench", "Measure the speed of an engine on this machine."),
+        "warmup": (
+            "sadtalker_service.cli.warmup",
+            "Compile and load everything, so that no video has to wait.",
+        ),
+    },
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.version_option(__version__, prog_name="sadtalker")
+def sadtalker() -> None:
+    """A portrait and a recording become a talking-head video."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command and end the process: 0 well, 2 bad input, 130 Ctrl-C, others as in `errors.py`."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = sadtalker.main(arguments, prog_name="sadtalker", standalone_mode=False)
+    except SadTalkerError as error:
+        code = _complain(error.message, error.exit_code)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "sadtalker"
+        code = _complain(f"{error.format_message()} See `{command} --help`.", error.exit_code)
+    except click.ClickException as error:
+        code = _complain(error.format_message(), error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        code = _complain("interrupted.", INTERRUPTED)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(message: str, code: int) -> int:
+    line = " ".join(message.split())
+    click.echo(f"sadtalker: {line}", err=True)
+    return code
+
+
+def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
+    """End as after Ctrl-C: what was begun is cleared away."""
+    raise SystemExit(128 + number)

@@ -1,0 +1,134 @@
+"""`sadtalker generate`: from files to a file, with SadTalker's option names."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sadtalker_service.cli.cache import open_cache
+from sadtalker_service.cli.options import GenerateOptions, generate_options
+from sadtalker_service.cli.progress_bar import progress_bar
+from sadtalker_service.cli.spelling import SadTalkerCommand
+from sadtalker_service.engines.base import Engine
+from sadtalker_service.engines.registry import AUTO, FALLBACK, load_engine
+from sadtalker_service.errors import InvalidOption, SadTalkerError
+from sadtalker_service.pipeline.from_files import make_video
+from sadtalker_service.pipeline.progress import Listener, Reporter
+from sadtalker_service.pipeline.report import Report
+from sadtalker_service.pipeline.wishes import check_request
+from sadtalker_service.settings import Settings, get_settings
+from sadtalker_service.store.whole_file import check_writable, output_errors
+
+_EXAMPLES = """\b
+Examples:
+  sadtalker generate --source_image me.jpg --driven_audio hello.wav --output talking.mp4
+  sadtalker generate --source_image me.jpg --driven_audio hello.wav --preprocess crop --still
+  sadtalker generate --source_image me.jpg --driven_audio hello.wav --input_yaw -10 20 0 --pose_style 12
+  sadtalker generate --source_image me.jpg --driven_audio hello.wav --gestures nod_yes@1.5,smile@3
+  sadtalker generate --source_image me.jpg --idle 10 --quality high --output idle.mp4
+  sadtalker generate --source_image me.jpg --driven_audio hello.wav --json
+
+Options may be spelled with hyphens too: --source-image.
+"""
+
+
+@click.command("generate", cls=SadTalkerCommand, epilog=_EXAMPLES)
+@generate_options
+def command(**given: Any) -> None:
+    """Make the person of a portrait speak a recording.
+
+    Needs --source_image and one of --driven_audio and --idle.
+    """
+    options = GenerateOptions(**given)
+    with _errors_as_json(wanted=options.as_json), progress_bar(wanted=not options.as_json) as listener:
+        report = _generate(options, get_settings(), listener)
+    if options.as_json:
+        click.echo(json.dumps(report.to_json()))
+        return
+    for warning in report.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    if options.verbose:
+        click.echo(_details(report), err=True)
+    click.echo(_summary(report))
+
+
+def _generate(options: GenerateOptions, settings: Settings, listener: Listener | None) -> Report:
+    engine, style = _engine(options, settings), options.style
+    warnings = check_request(engine, style, options.extras)
+    if (options.driven_audio is None) == (options.idle is None):
+        raise InvalidOption("Give one of --driven_audio and --idle.", param="driven_audio")
+    if options.idle and options.idle > settings.max_idle_seconds:
+        raise InvalidOption(f"--idle may be at most {settings.max_idle_seconds:g} seconds.", param="idle")
+    output = _output(options)
+    check_writable(output)
+
+    return make_video(
+        engine,
+        options.source_image,
+        options.driven_audio,
+        style,
+        output,
+        settings=settings,
+        cache=open_cache(settings, options.cache_dir, wanted=not options.no_cache),
+        idle_seconds=options.idle or 0.0,
+        warnings=warnings,
+        reporter=Reporter(listener),
+    )
+
+
+def _engine(options: GenerateOptions, settings: Settings) -> Engine:
+    name = options.engine or settings.engine
+    return load_engine(FALLBACK if options.cpu and name == AUTO else name)
+
+
+def _output(options: GenerateOptions) -> Path:
+    """`--output`, or as SadTalker does a name made of the time in `--result_dir`, which is created."""
+    if options.output:
+        return options.output
+    path = options.result_dir / time.strftime("%Y_%m_%d_%H.%M.%S.mp4")
+    with output_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@contextmanager
+def _errors_as_json(*, wanted: bool) -> Iterator[None]:
+    """On standard output the error as JSON, besides the line on standard error."""
+    try:
+        yield
+    except SadTalkerError as error:
+        if wanted:
+            facts = {"code": error.code, "message": error.message, "param": error.param}
+            click.echo(json.dumps({"error": {**facts, "retryable": error.retryable}}))
+        raise
+
+
+def _summary(report: Report) -> str:
+    beside = ("starve", "wait", "sound", "mux")
+    stages = [f"{n} {s:.2f}" for n, s in report.seconds.items() if s >= 0.005 and n not in beside]
+    cached = f", {len(report.cache_hits)} from the cache" if report.cache_hits else ""
+    return (
+        f"{report.output}: {report.frames} frames, {report.video_seconds:.1f} s "
+        f"in {report.wall_seconds:.2f} s, {report.real_time_factor:.1f} times real time "
+        f"({', '.join(stages)}{cached})"
+    )
+
+
+def _details(report: Report) -> str:
+    lines = [f"engine    {report.engine}"]
+    lines += [
+        f"picture   {report.width}x{report.height} at {report.fps} fps, {report.size_bytes / 1e6:.2f} MB"
+    ]
+    lines += [f"cache     had {_list(report.cache_hits)}; computed {_list(report.cache_misses)}"]
+    lines += [f"{seconds:8.3f} s {stage}" for stage, seconds in report.seconds.items()]
+    return "\n".join(lines)
+
+
+def _list(names: tuple[str, ...]) -> str:
+    return ", ".join(names) or "nothing"

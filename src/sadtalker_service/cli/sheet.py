@@ -1,0 +1,34 @@
+"""`sadtalker sheet`: what a portrait can do, on one picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from PIL import Image
+
+from sadtalker_service.cli.cache import open_cache
+from sadtalker_service.cli.spelling import SadTalkerCommand
+from sadtalker_service.domain import PREPROCESS_MODES, PreprocessMode
+from sadtalker_service.engines.mesh import MeshEngine
+from sadtalker_service.engines.mesh.sheet import contact_sheet
+from sadtalker_service.pipeline.from_files import read_portrait
+from sadtalker_service.pipeline.prepare import prepare
+from sadtalker_service.settings import get_settings
+from sadtalker_service.store.whole_file import output_errors, whole_file
+
+
+@click.command("sheet", cls=SadTalkerCommand)
+@click.argument("photo", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--output", type=click.Path(path_type=Path), default="sheet.png", show_default=True)
+@click.option("--preprocess", type=click.Choice(PREPROCESS_MODES), default="crop", show_default=True)
+@click.option("--no_cache", is_flag=True, help="Compute everything anew, keep nothing.")
+def command(photo: Path, output: Path, preprocess: PreprocessMode, no_cache: bool) -> None:
+    """Write a picture of PHOTO's mouth shapes, blinks and poses."""
+    settings, engine = get_settings(), MeshEngine()
+    portrait = read_portrait(photo, settings)
+    prepared = prepare(engine, portrait, preprocess, open_cache(settings, None, wanted=not no_cache))
+    picture = Image.fromarray(contact_sheet(prepared.avatar))
+    with whole_file(output) as unfinished, output_errors(output):
+        picture.save(unfinished, format="PNG")
+    click.echo(f"{output}: {picture.width}x{picture.height}")

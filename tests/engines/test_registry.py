@@ -1,0 +1,67 @@
+"""Engines are found by name, and `auto` takes the best one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from sadtalker_service.engines.registry import installed_engines, load_engine
+from sadtalker_service.errors import EngineUnavailable
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Install a distribution with engines, as pip would; its code is the text given."""
+
+    def put(name: str, code: str) -> None:
+        (tmp_path / f"{name}_engine.py").write_text(code)
+        info = tmp_path / f"{name}_engine-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-engine\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(
+            f"[sadtalker_service.engines]\n{name} = {name}_engine:Engine\n"
+        )
+        monkeypatch.syspath_prepend(str(tmp_path))
+        monkeypatch.delitem(sys.modules, f"{name}_engine", raising=False)
+
+    return put
+
+
+def engine(name: str, available: bool | None) -> str:
+    code = f"class Engine:\n    name = {name!r}\n"
+    if available is not None:
+        code += f"    @classmethod\n    def available(cls):\n        return {available}\n"
+    return code
+
+
+def test_an_installed_engine_is_found_by_its_name(install) -> None:
+    install("paint", engine("paint", available=None))
+    assert "paint" in installed_engines()
+    assert load_engine("paint").name == "paint"
+
+
+def test_an_unknown_name_is_answered_with_those_there_are(install) -> None:
+    install("paint", engine("paint", available=None))
+    with pytest.raises(EngineUnavailable, match="'foo'; there are auto, mesh, paint") as caught:
+        load_engine("foo")
+    assert (caught.value.exit_code, caught.value.param) == (3, "engine")
+
+
+def test_auto_takes_an_engine_that_says_it_can_run_here(install) -> None:
+    install("paint", engine("paint", available=True))
+    assert load_engine("auto").name == "paint"
+
+
+def test_auto_passes_over_engines_that_cannot_run_here(install) -> None:
+    install("paint", engine("paint", available=False))
+    install("quiet", engine("quiet", available=None))
+    install("broken", "import a_module_that_is_missing\n")
+    assert load_engine("auto").name == "mesh"
+
+
+def test_an_engine_that_does_not_load_says_why(install) -> None:
+    install("broken", "import a_module_that_is_missing\n")
+    with pytest.raises(EngineUnavailable, match="a_module_that_is_missing"):
+        load_engine("broken")
