@@ -1,0 +1,59 @@
+"""From timed visemes to smooth viseme weights: each sound pulls the mouth, and neighbours share it.
+
+Dominance blending after Cohen and Massaro, "Modeling Coarticulation in Synthetic Visual Speech" (1993).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+
+from sadtalker_service.speech.phonemes import Segmentation
+from sadtalker_service.speech.visemes import VISEMES, as_visemes
+
+TICK_RATE = 100
+"""Ticks per second of everything that moves; tick i is at i / TICK_RATE seconds."""
+
+LEAD = 0.03
+"""How much lips go before the sound that they form, seconds."""
+
+_DOMINANCE: dict[str, tuple[float, float]] = {
+    "sil": (0.45, 0.035), "PP": (1.6, 0.0315), "FF": (1.3, 0.0315), "TH": (0.9, 0.042), "DD": (0.6, 0.042),
+    "kk": (0.35, 0.042), "CH": (1.0, 0.042), "SS": (0.7, 0.042), "nn": (0.5, 0.042), "RR": (0.7, 0.042),
+    "aa": (1.0, 0.042), "E": (0.9, 0.042), "I": (0.9, 0.042), "O": (1.1, 0.042), "U": (1.1, 0.042),
+}  # fmt: skip
+"""Strength of each viseme, and the time in seconds over which it fades outside of its own segment: lips
+insist on p b m f v and on rounding, while k g h let the next vowel through."""
+
+_STEEPNESS = 1.4
+"""Exponent of the fading: between an exponential (1) and a bell (2)."""
+_REACH = 0.25
+"""Beyond this distance from its segment, in seconds, a viseme has no say."""
+_SHORTEST = 0.03
+"""Shorter segments act as if they had this length, seconds."""
+_IDLE = 1e-3
+"""Weight of rest where nothing is near."""
+_SMOOTHING = 2.5
+"""Standard deviation of the low-pass over the weights, ticks."""
+
+Float32 = NDArray[np.float32]
+
+
+def viseme_weights(segmentation: Segmentation, length: int) -> Float32:
+    """float32 (length, 15): the share of every viseme at every tick, each row with the sum 1."""
+    weights = np.zeros((length, len(VISEMES)))
+    weights[:, VISEMES.index("sil")] = _IDLE
+    for viseme, start, end in as_visemes(segmentation.phonemes):
+        strength, fade = _DOMINANCE[VISEMES[viseme]]
+        middle, half = (start + end) / 2 - LEAD, max(end - start, _SHORTEST) / 2
+        first = max(0, int((middle - half - _REACH) * TICK_RATE))
+        last = min(length, int((middle + half + _REACH) * TICK_RATE) + 2)
+        if first >= last:
+            continue
+        away = np.abs(np.arange(first, last) / TICK_RATE - middle) - half
+        pull = strength * np.exp(-((np.maximum(away, 0.0) / fade) ** _STEEPNESS))
+        weights[first:last, viseme] = np.maximum(weights[first:last, viseme], pull)
+    weights /= weights.sum(axis=1, keepdims=True)
+    smooth = gaussian_filter1d(weights, _SMOOTHING, axis=0, mode="nearest")
+    return np.asarray(smooth, np.float32)

@@ -1,0 +1,45 @@
+"""The recogniser and its fallbacks: what to do with silence, noise, and voices it does not understand."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from sadtalker_service.domain import Speech
+from sadtalker_service.speech.articulation import Articulation, articulate
+from sadtalker_service.speech.loudness import is_voiceless, level_db, pitched_share
+from sadtalker_service.speech.phonemes import PhonemeSource, PhonemeTrack
+from sadtalker_service.speech.signal_source import SignalSource
+
+_UNHEARD = 0.2
+"""A recogniser that finds speech in less than this part of the time that has a pitch did not understand."""
+
+
+def listen(speech: Speech, source: PhonemeSource | None = None) -> Articulation:
+    """How a mouth says a recording; it stays shut for silence and for steady noise.
+
+    Args:
+        speech: the recording.
+        source: where phonemes come from; by default the recogniser, which is loaded once.
+    """
+    return articulate(hear(speech, source or default_source()), speech)
+
+
+def hear(speech: Speech, source: PhonemeSource) -> PhonemeTrack:
+    """The phonemes of `source`, or of the signal alone if `source` hears nothing in a voice."""
+    if is_voiceless(speech.samples, level_db(speech.samples)):
+        return PhonemeTrack(())
+    track = source.phonemes(speech)
+    voiced = pitched_share(speech.samples) * speech.duration
+    if track.voiced_seconds() < _UNHEARD * voiced:
+        return SignalSource().phonemes(speech)
+    return track
+
+
+@lru_cache(maxsize=1)
+def default_source() -> PhonemeSource:
+    """The recogniser, or the signal alone where pocketsphinx is not installed. Loads half a second, once."""
+    try:
+        from sadtalker_service.speech.recogniser import PocketsphinxRecogniser  # noqa: PLC0415
+    except ImportError:  # no wheel for this platform
+        return SignalSource()
+    return PocketsphinxRecogniser()

@@ -1,0 +1,180 @@
+"""Phonemes from pocketsphinx: three phone-loop passes and one word pass, averaged.
+
+The models (US English acoustic model, phone and word language models, CMUdict) are part of its wheel. A
+recording in another language is heard as the nearest English sounds, which is good enough for lips.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from threading import Lock
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+from pocketsphinx import Decoder, get_model_path
+
+from sadtalker_service.domain import SPEECH_RATE, Speech
+from sadtalker_service.speech.chunks import cut_at_pauses
+from sadtalker_service.speech.phonemes import SILENCE, Phoneme, PhonemeTrack, Segmentation
+
+_SPEEDS = (1.0, 16 / 15, 15 / 16)
+"""The phone loop hears the recording as it is, slower and faster: its mistakes differ, the truth does not."""
+_WORD_WEIGHT = 0.5
+"""Say of the word pass beside all phone-loop passes together."""
+
+_FRAME_SECONDS = 0.01
+_FIRST_EDGE = 0.0078
+"""Analysis windows are 25.6 ms wide and 10 ms apart: frame i looks at 10 i + 12.8 ms, and stands for the
+10 ms around that."""
+
+_SHORTEST = SPEECH_RATE // 2
+"""Shorter pieces are padded with silence to this many samples."""
+
+_WORD_SEARCH: dict[str, object] = {
+    "ds": 2,  # new Gaussians every other frame
+    "pl_window": 2,  # frames that the phone lookahead sees
+    "maxhmmpf": 1000,
+    "maxwpf": 5,
+    "fwdflat": False,
+    "bestpath": False,
+}
+"""A search that is a sixth of the full one and moves lips no worse (docs/speech.md)."""
+_PHONE_BEAM, _PHONE_END_BEAM, _PHONE_LM_WEIGHT = 1e-10, 1e-8, 2.0
+
+_WORDS, _PHONES, _ALL_PHONES = "_default", "phones", "all_phones"
+
+_Timed = list[tuple[str, float, float]]
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A stretch of a recording on its way through the passes."""
+
+    begin: float
+    """Seconds from the start of the recording."""
+    seconds: float
+    samples: NDArray[np.float32]
+
+
+class PocketsphinxRecogniser:
+    """A `PhonemeSource` on one pocketsphinx decoder: loads in half a second, then serves any number of times.
+
+    May be called from several threads: they take turns. Equal recordings give equal phonemes, whatever was
+    heard before.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._decoder = _load()
+        noise = np.random.default_rng(0).standard_normal(SPEECH_RATE // 5).astype(np.float32)
+        self._noise = _pcm(noise)
+
+    def phonemes(self, speech: Speech) -> PhonemeTrack:
+        """One segmentation per pass; labels are ARPAbet or silence."""
+        passes: list[list[Phoneme]] = [[] for _ in range(len(_SPEEDS) + 1)]
+        for first, last in cut_at_pauses(speech.samples):
+            piece = _Piece(first / SPEECH_RATE, (last - first) / SPEECH_RATE, speech.samples[first:last])
+            with self._lock:
+                heard = self._hear(piece)
+            for so_far, timed in zip(passes, heard, strict=True):
+                so_far.extend(_placed(timed, piece))
+        phone_weight = (1.0 - _WORD_WEIGHT) / len(_SPEEDS)
+        weights = [_WORD_WEIGHT] + [phone_weight] * len(_SPEEDS)
+        return PhonemeTrack(
+            tuple(Segmentation(tuple(p), weight) for p, weight in zip(passes, weights, strict=True))
+        )
+
+    def _hear(self, piece: _Piece) -> list[_Timed]:
+        """The word pass, then the phone-loop passes."""
+        loops = [self._hear_phones(piece.samples, speed) for speed in _SPEEDS]
+        words = self._hear_words(piece.samples)
+        return [loops[0] if words is None else words, *loops]
+
+    def _hear_phones(self, samples: NDArray[np.float32], speed: float) -> _Timed:
+        """The likeliest phones, with no regard to words, of the recording played `speed` times as fast."""
+        if speed != 1.0:
+            samples = soxr.resample(samples, SPEECH_RATE, SPEECH_RATE / speed)
+        self._decode(_PHONES, _pcm(samples))
+        return [
+            (s.word, s.start_frame * _FRAME_SECONDS * speed, (s.end_frame + 1) * _FRAME_SECONDS * speed)
+            for s in self._decoder.seg() or ()
+        ]
+
+    def _hear_words(self, samples: NDArray[np.float32]) -> _Timed | None:
+        """The phones of the likeliest words, or None if no words could be aligned."""
+        pcm = _pcm(samples)
+        self._decode(_WORDS, pcm)
+        if not self._decoder.hyp():
+            return None
+        try:
+            self._decoder.set_alignment()
+            self._run(pcm)
+        except RuntimeError:  # the search gave up before the end: nothing to align
+            return None
+        return [
+            (phone.name, phone.start * _FRAME_SECONDS, (phone.start + phone.duration) * _FRAME_SECONDS)
+            for word in self._decoder.get_alignment()
+            for phone in word
+        ]
+
+    def _decode(self, search: str, pcm: bytes) -> None:
+        """Run a search from a known state.
+
+        The decoder carries over the state of its front end and, in the acoustic model, the best Gaussians of
+        the last frames. The first is made new; the second is overwritten by hearing noise with every phone
+        alive.
+        """
+        self._decoder.reinit_feat()
+        self._decoder.activate_search(_ALL_PHONES)
+        self._run(self._noise)
+        self._decoder.reinit_feat()
+        self._decoder.activate_search(search)
+        self._run(pcm)
+
+    def _run(self, pcm: bytes) -> None:
+        self._decoder.start_utt()
+        try:
+            self._decoder.process_raw(pcm, full_utt=True)
+        finally:
+            self._decoder.end_utt()
+
+
+def _load() -> Decoder:
+    """A decoder with three searches; each takes its beams from the configuration at the time it is added."""
+    decoder = Decoder(
+        hmm=get_model_path("en-us/en-us"),
+        lm=get_model_path("en-us/en-us.lm.bin"),
+        dict=get_model_path("en-us/cmudict-en-us.dict"),
+        loglevel="FATAL",
+        **_WORD_SEARCH,
+    )
+    config = decoder.config
+    phone_model = get_model_path("en-us/en-us-phone.lm.bin")
+    config["lw"] = _PHONE_LM_WEIGHT
+    config["beam"], config["pbeam"] = _PHONE_BEAM, _PHONE_END_BEAM
+    decoder.add_allphone_file(_PHONES, phone_model)
+    config["beam"], config["pbeam"] = 0.0, 0.0
+    decoder.add_allphone_file(_ALL_PHONES, phone_model)
+    return decoder
+
+
+def _pcm(samples: NDArray[np.float32]) -> bytes:
+    """16-bit samples with a peak of 0.8, padded if very short."""
+    padded = np.pad(samples, (0, max(0, _SHORTEST - len(samples))))
+    peak = float(np.max(np.abs(padded)))
+    scaled = padded * (0.8 * 32767.0 / peak) if peak > 0 else padded
+    return scaled.astype(np.int16).tobytes()
+
+
+def _placed(timed: _Timed, piece: _Piece) -> list[Phoneme]:
+    """Phonemes in the time of the recording; fillers such as [NOISE], +SPN+ or <s> are pauses."""
+    placed = []
+    for name, start, end in timed:
+        if name.startswith("("):  # null transitions of the search
+            continue
+        first, last = (min(t + _FIRST_EDGE, piece.seconds) for t in (start, end))
+        if last > first:
+            label = name if name.isalpha() else SILENCE
+            placed.append(Phoneme(label, piece.begin + first, piece.begin + last))
+    return placed
