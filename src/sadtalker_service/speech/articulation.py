@@ -83,13 +83,11 @@ def articulate(track: PhonemeTrack, speech: Speech) -> Articulation:
 
     Loudness does not open the mouth: on real speakers that made the match worse (docs/speech.md).
     """
-    level = level_db(speech.samples)
-    loud = loudness(level)
-    ticks = len(level)
-    opinions = [viseme_weights(s, ticks) for s in track.segmentations]
+    loud = loudness(level_db(speech.samples))
+    if not track.segmentations:
+        track, loud = PhonemeTrack.exact(()), np.zeros_like(loud)
+    opinions = [viseme_weights(s, len(loud)) for s in track.segmentations]
     shares = np.array([s.weight for s in track.segmentations], np.float32)
-    if not opinions:
-        opinions, shares = [viseme_weights_of_silence(ticks)], np.ones(1, np.float32)
     shares /= shares.sum()
     visemes = _average(opinions, shares)
     motion = visemes @ VISEME_TARGETS
@@ -101,13 +99,6 @@ def articulate(track: PhonemeTrack, speech: Speech) -> Articulation:
     rest_in_pauses(motion, pauses, speech.duration)
     motion[:, JAW] = np.minimum(motion[:, JAW], 0.9 * motion[:, OPENING])
     return Articulation(motion, visemes, closures, loud, pauses, accents(loud))
-
-
-def viseme_weights_of_silence(ticks: int) -> Float32:
-    """float32 (ticks, 15): rest throughout."""
-    weights = np.zeros((ticks, len(VISEMES)), np.float32)
-    weights[:, VISEMES.index("sil")] = 1.0
-    return weights
 
 
 def _average(opinions: Sequence[Float32], shares: Float32) -> Float32:

@@ -54,7 +54,8 @@ def pauses_of(track: PhonemeTrack, duration: float) -> Float32:
     spoken = _agreed(spans, [s.weight for s in track.segmentations])
     edges = [0.0, *(t - LEAD for span in spoken for t in span), duration]
     gaps = zip(edges[::2], edges[1::2], strict=True)
-    return np.array([(a, b) for a, b in gaps if b - a >= _SHORTEST_PAUSE], np.float32).reshape(-1, 2)
+    kept = [(a, b) for a, b in gaps if b - a >= _SHORTEST_PAUSE or not spoken]
+    return np.array(kept, np.float32).reshape(-1, 2)
 
 
 def close_lips(motion: Float32, closures: Float32) -> None:

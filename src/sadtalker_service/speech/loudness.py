@@ -67,10 +67,11 @@ def pitched_share(samples: Samples) -> float:
     if count == 0:
         return 0.0
     starts = np.linspace(0, len(samples) - size, count).astype(int)
-    pieces = samples[starts[:, None] + np.arange(size)].astype(np.float64)
-    pieces -= pieces.mean(axis=1, keepdims=True)
+    pieces = np.diff(samples[starts[:, None] + np.arange(size)].astype(np.float64), prepend=0.0)
+    pieces[:, 0] = 0.0
     spectrum = np.abs(np.fft.rfft(pieces, 2 * size, axis=1)) ** 2
     correlation = np.fft.irfft(spectrum, axis=1)[:, :size] / (1.0 - np.arange(size) / size)
-    best = correlation[:, _PITCH_LAGS].max(axis=1)
-    loud = correlation[:, 0] > 1e-6 * size
-    return float(np.mean(loud & (best > _PERIODIC * correlation[:, 0])))
+    here = correlation[:, _PITCH_LAGS]
+    before, after = (correlation[:, _PITCH_LAGS.start + d : _PITCH_LAGS.stop + d] for d in (-1, 1))
+    best = np.where((here > before) & (here >= after), here, 0.0).max(axis=1)
+    return float(np.mean((best > _PERIODIC * correlation[:, 0]) & (correlation[:, 0] > 0)))

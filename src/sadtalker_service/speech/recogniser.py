@@ -1,4 +1,4 @@
-"""Phonemes from pocketsphinx: three phone-loop passes and one word pass, averaged.
+"""Phonemes from pocketsphinx: one word pass and two phone-loop passes, averaged.
 
 The models (US English acoustic model, phone and word language models, CMUdict) are part of its wheel. A
 recording in another language is heard as the nearest English sounds, which is good enough for lips.
@@ -18,8 +18,9 @@ from sadtalker_service.domain import SPEECH_RATE, Speech
 from sadtalker_service.speech.chunks import cut_at_pauses
 from sadtalker_service.speech.phonemes import SILENCE, Phoneme, PhonemeTrack, Segmentation
 
-_SPEEDS = (1.0, 16 / 15, 15 / 16)
-"""The phone loop hears the recording as it is, slower and faster: its mistakes differ, the truth does not."""
+_SPEEDS = (16 / 15, 15 / 16)
+"""The phone loop hears the recording faster and slower: the mistakes differ, the truth does not.
+A third pass at the speed of the word pass costs a sixth more time and changes nothing (docs/speech.md)."""
 _WORD_WEIGHT = 0.5
 """Say of the word pass beside all phone-loop passes together."""
 
@@ -89,7 +90,7 @@ class PocketsphinxRecogniser:
         """The word pass, then the phone-loop passes."""
         loops = [self._hear_phones(piece.samples, speed) for speed in _SPEEDS]
         words = self._hear_words(piece.samples)
-        return [loops[0] if words is None else words, *loops]
+        return [self._hear_phones(piece.samples, 1.0) if words is None else words, *loops]
 
     def _hear_phones(self, samples: NDArray[np.float32], speed: float) -> _Timed:
         """The likeliest phones, with no regard to words, of the recording played `speed` times as fast."""
