@@ -29,6 +29,10 @@ _LOWER_TEETH = ((5.2, 0.6, 0.3), (5.4, 0.7, 0.3), (5.8, 0.5, 0.7), (5.2, 1.2, 0.
 """From the middle sideways: width, height of the cutting edge, rounding of its corners, mm."""
 
 
+_SHADED = np.array([0.86, 0.82, 0.78])
+"""The lower teeth lie in the shadow of lip and tongue, and take on their colour."""
+
+
 @dataclass(frozen=True, eq=False)
 class MouthInterior:
     """Pictures of the mouth's inside; where the origin of each one is, `ORIGIN` says."""
@@ -64,7 +68,7 @@ def draw_mouth_interior(
     parted = mouth.opening >= 1.2
     line = float(local[13, 1] + 0.4 if parted else (local[13, 1] + local[14, 1]) / 2)
     upper = _arch("upper", _UPPER_TEETH, tone.tooth, curve=-0.004, length=9.5, direction=1.0)
-    lower = _arch("lower", _LOWER_TEETH, tone.tooth * 0.84, curve=0.006, length=8.0, direction=-1.0)
+    lower = _arch("lower", _LOWER_TEETH, tone.tooth * _SHADED, curve=0.006, length=8.0, direction=-1.0)
     upper = _add_gums(upper, np.array([150.0, 88.0, 92.0]) * light)
     if mouth.opening > 2.5:
         upper, lower = _keep_photographed_teeth(upper, lower, pixels, frame, local, line, tone)

@@ -10,6 +10,12 @@ from sadtalker_service.engines.mesh.kernels.contour import ENTRIES, clamp01, fil
 from sadtalker_service.engines.mesh.kernels.scene import Scene
 
 _ONE = np.float32(1.0)
+_EDGE = np.float32(0.35)
+"""Cover of the opening where a lip ends."""
+_LOWER_TEETH = np.float32(2.0)
+"""How far the lower teeth stand below the upper ones when the jaw is closed, mm."""
+_JAW_ARC = np.float32(1.14)
+"""The lower teeth are farther from the hinge than the lip is, and swing down further."""
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -26,8 +32,8 @@ def draw_mouth(
     Args:
         scene: the constant part.
         position: float32 (V, 2), vertices of this frame in pixels of `out`.
-        place: float32 (2, 3): pixel of the point (x, y) mm of the mouth is place @ (x, y, 1); the upper teeth hang
-            at y = 0.
+        place: float32 (2, 3): pixel of the point (x, y) mm of the mouth is place @ (x, y, 1); the upper teeth
+            hang at y = 0.
         jaw: how far the jaw is open, mm.
         tongue: 0 down, 1 the tip at the teeth.
         out: uint8 (H, W, 3), painted in place.
@@ -36,15 +42,7 @@ def draw_mouth(
     if abs(det) < 1e-6:
         return
     points = np.empty((2, 2, 11), np.float32)  # lip, x or y, point: mm
-    left, right, top, bottom = np.float32(1e9), np.float32(-1e9), np.float32(1e9), np.float32(-1e9)
-    for lip in range(2):
-        for k in range(11):
-            px, py = position[scene.lips[lip, k], 0], position[scene.lips[lip, k], 1]
-            left, right = min(left, px), max(right, px)
-            top, bottom = min(top, py), max(bottom, py)
-            dx, dy = px - place[0, 2], py - place[1, 2]
-            points[lip, 0, k] = (place[1, 1] * dx - place[0, 1] * dy) / det
-            points[lip, 1, k] = (place[0, 0] * dy - place[1, 0] * dx) / det
+    left, top, right, bottom = _locate_lips(scene.lips, position, place, det, points)
     gap = np.float32(0.0)
     for k in range(3, 8):
         gap = max(gap, points[1, 1, k] - points[0, 1, k])
@@ -59,10 +57,8 @@ def draw_mouth(
     sharp = scene.scale * np.float32(0.8)  # the lip's edge is a pixel and a bit wide
     fade = clamp01((gap - np.float32(0.12)) / np.float32(0.6))
     closed = np.float32(0.8) * (_ONE - clamp01((gap - np.float32(0.3)) / np.float32(1.2)))
-    seam = (
-        np.float32(0.45) + np.float32(0.35) / scene.scale
-    )  # half the width of the line between closed lips, mm
-    lower_at = jaw + np.float32(0.3)
+    half_seam = np.float32(0.45) + np.float32(0.35) / scene.scale  # mm; not thinner than a third of a pixel
+    lower_at = jaw + _LOWER_TEETH
     tongue_at = jaw * np.float32(0.8) - np.float32(4.2) - tongue * np.float32(2.5)
     lifted = clamp01((tongue - np.float32(0.55)) * np.float32(2.0))
     layer = np.empty(4, np.float32)
@@ -78,22 +74,17 @@ def draw_mouth(
                 continue
             under_upper = my - height_at(upper, at)
             over_lower = height_at(lower, at) - my
+            across = (mx - middle) / half
             if closed > 0.0:
-                off = np.float32(0.5) * (under_upper - over_lower) / seam
-                across = abs(mx - middle) / half
-                line = closed * np.exp(-off * off) * (_ONE - across**8)
+                line = closed * _seam(under_upper - over_lower, across, half_seam)
                 if line > 0.01:
                     for c in range(3):
                         value = out[y, x, c] * (_ONE - line) + scene.seam[c] * line
                         out[y, x, c] = np.uint8(value + np.float32(0.5))
-            alpha = clamp01(under_upper * sharp + np.float32(0.35)) * clamp01(
-                over_lower * sharp + np.float32(0.35)
-            )
-            alpha *= fade
+            alpha = fade * clamp01(under_upper * sharp + _EDGE) * clamp01(over_lower * sharp + _EDGE)
             if alpha <= 0.004:
                 continue
-            deep_y = my - jaw * np.float32(0.5) - np.float32(4.0)
-            deep = np.exp(-((mx / np.float32(15.0)) ** 2) - (deep_y / np.float32(9.0)) ** 2)
+            deep = _depth(mx, my, jaw)
             for c in range(3):
                 colour[c] = scene.cavity[c] * (_ONE - np.float32(0.72) * deep)
             _over(scene.tongue, scene.anchors[2], scene.density, mx, my - tongue_at, _ONE, layer, colour)
@@ -103,10 +94,51 @@ def draw_mouth(
                     scene.tongue, scene.anchors[2], scene.density, mx, my - tongue_at, lifted, layer, colour
                 )
             _over(scene.upper, scene.anchors[0], scene.density, mx, my, _ONE, layer, colour)
-            light = _light(under_upper, over_lower, (mx - middle) / half)
+            light = _light(under_upper, over_lower, across) * alpha
             for c in range(3):
-                value = out[y, x, c] * (_ONE - alpha) + colour[c] * light * alpha
-                out[y, x, c] = np.uint8(min(max(value + np.float32(0.5), np.float32(0.0)), np.float32(255.0)))
+                value = out[y, x, c] * (_ONE - alpha) + colour[c] * light + np.float32(0.5)
+                out[y, x, c] = np.uint8(min(max(value, np.float32(0.0)), np.float32(255.0)))
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _locate_lips(
+    lips: NDArray[np.int32],
+    position: NDArray[np.float32],
+    place: NDArray[np.float32],
+    det: float,
+    points: NDArray[np.float32],
+) -> tuple[float, float, float, float]:
+    """Fill `points`, float32 (2, 2, 11): lip, x or y, point; mm on the plane of the teeth.
+
+    Returns left, top, right, bottom of the opening in pixels. `det` is that of the plane's axes.
+    """
+    left, right, top, bottom = np.float32(1e9), np.float32(-1e9), np.float32(1e9), np.float32(-1e9)
+    for lip in range(2):
+        for k in range(11):
+            px, py = position[lips[lip, k], 0], position[lips[lip, k], 1]
+            left, right = min(left, px), max(right, px)
+            top, bottom = min(top, py), max(bottom, py)
+            dx, dy = px - place[0, 2], py - place[1, 2]
+            points[lip, 0, k] = (place[1, 1] * dx - place[0, 1] * dy) / det
+            points[lip, 1, k] = (place[0, 0] * dy - place[1, 0] * dx) / det
+    return left, top, right, bottom
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _seam(asunder: float, across: float, half_width: float) -> float:
+    """Strength 0..1 of the line between closed lips, fading towards the corners.
+
+    asunder: how much farther away the upper lip is than the lower one, mm. across: -1 and 1 at the corners.
+    """
+    off = np.float32(0.5) * asunder / half_width
+    return np.exp(-off * off) * (_ONE - across**8)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _depth(x: float, y: float, jaw: float) -> float:
+    """How dark the cavity is, 0..1: darkest in its middle, half-way down to the lower teeth."""
+    below = y - jaw * np.float32(0.5) - np.float32(4.0)
+    return np.exp(-((x / np.float32(15.0)) ** 2) - (below / np.float32(9.0)) ** 2)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -118,7 +150,7 @@ def _light(under_upper: float, over_lower: float, across: float) -> float:
     return (np.float32(0.66) + np.float32(0.34) * near) * shadow * (_ONE - np.float32(0.55) * corner * corner)
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True, inline="always")
 def _over(
     picture: NDArray[np.uint8],
     anchor: NDArray[np.float32],
