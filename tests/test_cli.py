@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -164,6 +166,8 @@ def test_idle_needs_no_recording(sadtalker: Run) -> None:
         ((*BASIC, "--ref_pose", "me.png"), r"cannot follow a reference video"),
         ((*BASIC, "--preprocess", "face"), r"'face' is not one of"),
         ((*BASIC, "--nonsense"), r"No such option"),
+        ((*BASIC, "--output", "talking.avi"), r"talking.avi must end in .mp4"),
+        ((*BASIC[:-1], "speech.mp4", "--output", "./speech.mp4"), r"speech.mp4 is the recording itself"),
         (("generate", "--source_image", "hello.wav", "--driven_audio", "hello.wav"), r"picture|image"),
         (("generate", "--source_image", "me.png", "--driven_audio", "me.png"), r"sound|recording|audio"),
         (("generate", "--source_image", "black.png", "--driven_audio", "hello.wav"), r"No face was found"),
@@ -173,6 +177,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
     folder: Path, sadtalker: Run, args: tuple[str, ...], pattern: str
 ) -> None:
     Image.new("RGB", (64, 64)).save(folder / "black.png")
+    shutil.copy(folder / "hello.wav", folder / "speech.mp4")
     before = set(folder.iterdir())
     ended = sadtalker(*args)
     assert_one_line(ended, 2, pattern)
@@ -267,3 +272,19 @@ def test_several_numbers_after_one_name(written: list[str], understood: list[str
 def test_hyphens_in_names_only() -> None:
     args = ["--source-image=my-face.png", "-h", "a-b", "--driven-audio", "x-y.wav"]
     assert with_underscores(args) == ["--source_image=my-face.png", "-h", "a-b", "--driven_audio", "x-y.wav"]
+
+
+def test_warmup_says_how_long_it_took(sadtalker: Run) -> None:
+    assert re.fullmatch(r"The pattern engine is warm after [\d.]+ s.\n", sadtalker("warmup").stdout)
+
+
+def test_sheet_shows_many_different_looks(folder: Path, sadtalker: Run) -> None:
+    portrait = Path(__file__).parents[1] / "examples/portrait.jpg"
+    ended = sadtalker("sheet", str(portrait), "--output", "sheet.png")
+    assert ended.returncode == 0, ended.stderr
+    pixels = np.asarray(Image.open(folder / "sheet.png")).astype(float)
+    assert ended.stdout == f"sheet.png: {pixels.shape[1]}x{pixels.shape[0]}\n"
+    cells = [c for row in np.split(pixels, pixels.shape[0] // 320) for c in np.split(row, 5, axis=1)]
+    looks = [c[200:290, 80:240] for c in cells if c.max() > 0]  # mouths
+    assert len(looks) >= 15
+    assert sum(np.abs(a - b).mean() > 1 for a, b in itertools.pairwise(looks)) >= 12

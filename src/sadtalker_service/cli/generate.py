@@ -90,6 +90,12 @@ def _engine(options: GenerateOptions, settings: Settings) -> Engine:
 def _output(options: GenerateOptions) -> Path:
     """`--output`, or as SadTalker does a name made of the time in `--result_dir`, which is created."""
     if options.output:
+        if options.output.suffix.lower() != ".mp4":
+            raise InvalidOption(
+                f"{options.output} must end in .mp4: no other format is written.", param="output"
+            )
+        if options.driven_audio and options.output.resolve() == options.driven_audio.resolve():
+            raise InvalidOption(f"{options.output} is the recording itself.", param="output")
         return options.output
     path = options.result_dir / time.strftime("%Y_%m_%d_%H.%M.%S.mp4")
     with output_errors(path):

@@ -49,12 +49,13 @@ class Effort:
 #   low    2.1 / 350 / 40.8  (plain `ultrafast` 1.1 / 809 / 39.9)
 #   medium 3.3 / 609 / 43.7  (plain `veryfast` 6.0 / 590 / 43.6)
 #   high   4.1 / 916 / 45.5  (plain `veryfast` 6.3 / 884 / 45.5, `faster` 10.3 / 929 / 46.4; all at crf 18)
-# On faces that hardly move, finer motion search and smaller partitions gain little, the look-ahead much.
+# On faces that hardly move, finer motion search and smaller partitions gain little, the look-ahead much;
+# weighted prediction is for fades.
 EFFORTS: Mapping[Quality, Effort] = MappingProxyType(
     {
         "low": Effort("ultrafast", 26, "cabac=1:mbtree=1:rc-lookahead=10:bframes=3:no-deblock=0:deblock=0,0"),
-        "medium": Effort("veryfast", 21, "subme=1:partitions=i8x8,i4x4"),
-        "high": Effort("veryfast", 17, "subme=1:partitions=i8x8,i4x4"),
+        "medium": Effort("veryfast", 21, "subme=1:partitions=i8x8,i4x4:weightp=0"),
+        "high": Effort("veryfast", 17, "subme=1:partitions=i8x8,i4x4:weightp=0"),
     }
 )
 

@@ -68,8 +68,10 @@ class DirectoryCache:
                 unfinished.write_bytes(data)
                 os.utime(unfinished, (now, 0.0 if lifetime is None else now + lifetime))
             self._make_room(len(data))
-        except (OSError, OutputError) as error:
+        except OutputError as error:
             raise CacheUnavailable(f"cannot write the cache in {self._root}: {error}") from error
+        except OSError as error:
+            raise CacheUnavailable(f"cannot write the cache in {self._root}: {error.strerror}") from error
 
     def _path(self, key: str) -> Path:
         *folders, name = key_parts(key)
