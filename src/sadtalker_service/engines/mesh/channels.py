@@ -66,7 +66,9 @@ def channel_basis(local: NDArray[np.floating]) -> NDArray[np.float32]:
     _tuck(basis, face)
     _eyes(basis, face)
     _brows(basis[INDEX["brow"]], face)
-    return (_smoothing(3) @ basis).astype(np.float32)
+    flat = basis.transpose(1, 0, 2).reshape(LANDMARKS, -1)  # one product for all channels
+    smooth = (_smoothing(3) @ flat).reshape(LANDMARKS, len(CHANNELS), 3)
+    return np.ascontiguousarray(smooth.transpose(1, 0, 2), np.float32)
 
 
 class _Face:
@@ -170,8 +172,8 @@ def _tuck(basis: Vector, face: _Face) -> None:
 
 
 def _eyes(basis: Vector, face: _Face) -> None:
-    """Squinting lifts the lower lid. A blink is drawn by the renderer as skin that comes down over the eyeball;
-    all that moves around it is the lower lid and the fold above, a little."""
+    """Squinting lifts the lower lid. A blink is drawn by the renderer as skin that comes down over the
+    eyeball; all that moves around it is the lower lid and the fold above, a little."""
     local = face.local
     for eye, name in zip(EYES, ("blink_right", "blink_left"), strict=True):
         blink, squint = basis[INDEX[name]], basis[INDEX["squint"]]

@@ -1,8 +1,8 @@
 """What a closed eye shows: the skin of the upper lid, without the lashes of the open eye.
 
-The photo has no picture of a closed eye. Its lid is made from the skin around the eye: opening and lashes are cut out
-and the hole is filled smoothly from its border. The renderer lowers this skin over the eyeball, so nothing around the
-eye is dragged along, neither lashes nor the rim of spectacles.
+The photo has no picture of a closed eye. Its lid is made from the skin around the eye: opening and lashes
+are cut out and the hole is filled smoothly from its border. The renderer lowers this skin over the eyeball,
+so nothing around the eye is dragged along, neither lashes nor the rim of spectacles.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sadtalker_service.domain import Uint8Image
 from sadtalker_service.engines.mesh.tone import LUMA
 from sadtalker_service.faces.topology import EYES, Eye
 
-DENSITY = 3.0
+DENSITY = 2.0
 """Pixels per millimetre of a lid's picture."""
 
 HALF_SIZE = (27.0, 20.0)
@@ -61,14 +61,15 @@ def _draw_lid(pixels: Uint8Image, p: Field, eye: Eye, scale: float) -> NDArray[n
     outline = [to_lid(point) for point in _outline(p, eye, scale)]
     mask = Image.new("L", (width, height))
     ImageDraw.Draw(mask).polygon(outline, fill=255)
-    hole = gaussian_filter((np.asarray(mask) > 0).astype(np.float64), 1.0) > 0.12
+    hole = gaussian_filter((np.asarray(mask) > 0).astype(np.float64), 0.8) > 0.12
     filled = _fill(_without_lashes(skin, hole), hole)
-    show = gaussian_filter(hole.astype(np.float64), 2.6)
+    show = gaussian_filter(hole.astype(np.float64), 1.7)
     return np.dstack([filled, 255.0 * np.clip(show * 1.3 - 0.15, 0, 1)]).clip(0, 255).astype(np.uint8)
 
 
 def _outline(p: Field, eye: Eye, scale: float) -> Field:
-    """Polygon around opening and lashes: up to the crease, a little beyond the corners, just below the lower lid."""
+    """Polygon around opening and lashes: up to the crease, a little beyond the corners, just below the lower
+    lid."""
     outer, inner = p[eye.corners[0]], p[eye.corners[1]]
     along = (outer - inner) / np.linalg.norm(outer - inner)
     upper, lower = p[list(eye.upper_lid)], p[list(eye.lower_lid)]
@@ -99,24 +100,19 @@ def _without_lashes(picture: Field, hole: NDArray[np.bool_]) -> Field:
     luma = picture @ LUMA
     skin = np.percentile(luma[~hole], 60)
     trust = np.clip((luma / max(1.0, skin) - 0.42) / 0.25, 0, 1) * ~hole
-    weight = (
-        gaussian_filter(trust, 5.0)[..., None]
-        + 0.02 * gaussian_filter((~hole).astype(np.float64), 5.0)[..., None]
-    )
-    light = picture * (trust + 1e-9)[..., None]
-    mean = gaussian_filter(light, (5.0, 5.0, 0)) + 0.02 * gaussian_filter(
-        picture * ~hole[..., None], (5.0, 5.0, 0)
-    )
-    mean /= np.maximum(weight, 1e-6)
+    share = (trust + 0.02 * ~hole)[..., None]  # a little of everything: there may be no clear skin at all
+    around = gaussian_filter(picture * share, (3.3, 3.3, 0))
+    mean = around / np.maximum(gaussian_filter(share, (3.3, 3.3, 0)), 1e-6)
     return picture * trust[..., None] + mean * (1 - trust[..., None])
 
 
 def _fill(picture: Field, hole: NDArray[np.bool_]) -> Field:
-    """The picture with its hole filled from the border, coarse to fine averages relaxed to a harmonic surface,
-    and in the middle of the hole moved a third of the way to clear skin: the border is full of shadows."""
+    """The picture with its hole filled from the border, coarse to fine averages relaxed to a harmonic
+    surface, and in the middle of the hole moved a third of the way to clear skin: the border is full of
+    shadows."""
     known = (~hole).astype(np.float64)[..., None]
     filled = np.broadcast_to(picture[~hole].mean(axis=0), picture.shape).copy()
-    for sigma in (16.0, 8.0, 4.0):
+    for sigma in (10.0, 5.0, 2.5):
         weight = gaussian_filter(known, (sigma, sigma, 0))
         mean = gaussian_filter(picture * known, (sigma, sigma, 0)) / np.maximum(weight, 1e-6)
         blend = np.clip(weight / 0.3, 0, 1)
@@ -129,5 +125,5 @@ def _fill(picture: Field, hole: NDArray[np.bool_]) -> Field:
             np.roll(filled, 1, 0) + np.roll(filled, -1, 0) + np.roll(filled, 1, 1) + np.roll(filled, -1, 1)
         ) / 4.0
         filled = np.where(hole[..., None], mean, filled)
-    clear = 0.35 * np.clip((gaussian_filter(hole.astype(np.float64), 4.0) - 0.45) / 0.5, 0, 1)[..., None]
+    clear = 0.35 * np.clip((gaussian_filter(hole.astype(np.float64), 2.7) - 0.45) / 0.5, 0, 1)[..., None]
     return filled * (1 - clear) + skin * clear

@@ -7,6 +7,7 @@ Where the photo shows teeth already, they are kept and the arch is drawn around 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,8 @@ Field = NDArray[np.float64]
 _UPPER_TEETH = ((8.2, 1.5, 0.55), (6.2, 1.0, 0.6), (6.6, 1.3, 1.1), (5.2, 0.6, 0.9), (4.0, 0.2, 0.6))
 _LOWER_TEETH = ((5.2, 0.6, 0.3), (5.4, 0.7, 0.3), (5.8, 0.5, 0.7), (5.2, 1.2, 0.7), (4.0, 1.6, 0.5))
 """From the middle sideways: width, height of the cutting edge, rounding of its corners, mm."""
+_ARCHES = {"upper": (_UPPER_TEETH, -0.004, 9.5, 1.0), "lower": (_LOWER_TEETH, 0.006, 8.0, -1.0)}
+"""Teeth, curve of the row (1/mm), length of a tooth (mm), and 1 if they hang, -1 if they stand."""
 
 
 _SHADED = np.array([0.86, 0.82, 0.78])
@@ -67,8 +70,8 @@ def draw_mouth_interior(
     light = float(np.clip(0.55 + 0.5 * (tone.skin @ LUMA) / 200.0, 0.45, 1.1))
     parted = mouth.opening >= 1.2
     line = float(local[13, 1] + 0.4 if parted else (local[13, 1] + local[14, 1]) / 2)
-    upper = _arch("upper", _UPPER_TEETH, tone.tooth, curve=-0.004, length=9.5, direction=1.0)
-    lower = _arch("lower", _LOWER_TEETH, tone.tooth * _SHADED, curve=0.006, length=8.0, direction=-1.0)
+    upper = _arch("upper", tone.tooth)
+    lower = _arch("lower", tone.tooth * _SHADED)
     upper = _add_gums(upper, np.array([150.0, 88.0, 92.0]) * light)
     if mouth.opening > 2.5:
         upper, lower = _keep_photographed_teeth(upper, lower, pixels, frame, local, line, tone)
@@ -87,41 +90,38 @@ def _grid(name: str) -> tuple[Field, Field]:
     return np.meshgrid(x, y)
 
 
-def _arch(
-    name: str,
-    teeth: tuple[tuple[float, float, float], ...],
-    colour: Field,
-    curve: float,
-    length: float,
-    direction: float,
-) -> Field:
-    """A row of teeth, float (h, w, 4), not premultiplied.
+def _arch(name: str, colour: Field) -> Field:
+    """A row of teeth, float (h, w, 4), not premultiplied."""
+    shade, alpha = _arch_shape(name)
+    return np.dstack([shade[..., None] * colour, alpha])
 
-    direction: 1 for teeth that hang down from their roots, -1 for those that stand.
-    """
+
+@lru_cache(maxsize=2)
+def _arch_shape(name: str) -> tuple[Field, Field]:
+    """Brightness and cover of a row of teeth, float (h, w) each; the same for everybody."""
+    teeth, curve, length, direction = _ARCHES[name]
     x, y = _grid(name)
-    alpha = np.zeros(x.shape)
-    shade = np.zeros(x.shape)
+    alpha, shade = np.zeros(x.shape), np.zeros(x.shape)
     start = 0.0
     for width, edge, rounding in teeth:
         centre, half = start + width / 2, width / 2
         start += width
         for side in (-1.0, 1.0):
-            across = np.abs(x * side - centre) / half
-            depth = (edge + curve * centre**2 - y) * direction  # from the cutting edge towards the root
+            across = np.abs(x[0] * side - centre) / half
+            columns = across < 1.2
+            across = across[columns]
+            depth = (edge + curve * centre**2 - y[:, columns]) * direction  # from the edge towards the root
             corner = np.clip((across - 0.55) / 0.45, 0, 1) ** 2 * rounding
             cover = np.clip((depth - corner) * DENSITY * 0.9 + 0.5, 0, 1)
             cover *= np.clip((1.0 - across) * half * DENSITY * 0.9 + 0.8, 0, 1)
             cover *= np.clip((length - depth) * DENSITY * 0.5 + 0.5, 0, 1)
-            relief = (1 - 0.08 * np.clip(across, 0, 1) ** 2 - 0.11 * np.clip(across, 0, 1) ** 10) * (
-                1 - 0.028 * centre
-            )
-            relief *= 0.93 + 0.07 * np.clip(depth / 2.5, 0, 1)  # the translucent edge
+            rounded = 1 - 0.08 * np.clip(across, 0, 1) ** 2 - 0.11 * np.clip(across, 0, 1) ** 10
+            relief = rounded * (1 - 0.028 * centre) * np.clip(1 - max(0.0, centre - 13.0) / 16.0, 0.25, 1.0)
+            relief = relief * (0.93 + 0.07 * np.clip(depth / 2.5, 0, 1))  # the translucent edge
             relief *= 1 - 0.35 * np.clip((depth - length * 0.55) / (length * 0.45), 0, 1)
-            relief *= np.clip(1 - max(0.0, centre - 13.0) / 16.0, 0.25, 1.0)
-            shade = np.where(cover > alpha, relief, shade)
-            alpha = np.maximum(alpha, cover)
-    return np.dstack([shade[..., None] * colour, alpha])
+            shade[:, columns] = np.where(cover > alpha[:, columns], relief, shade[:, columns])
+            alpha[:, columns] = np.maximum(alpha[:, columns], cover)
+    return shade, alpha
 
 
 def _add_gums(arch: Field, colour: Field) -> Field:

@@ -1,8 +1,8 @@
 """The light and the colours of a portrait, measured where the face shows them.
 
-Teeth that are drawn must look as if they had been there when the picture was taken. The white of the eyes is the one
-near-white thing in every portrait: its colour carries the tint of the scene (or of the painter's palette), its
-brightness the exposure.
+Teeth that are drawn must look as if they had been there when the picture was taken. The white of the eyes is
+the one near-white thing in every portrait: its colour carries the tint of the scene (or of the painter's
+palette), its brightness the exposure.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def measure_tone(pixels: Uint8Image, landmarks: NDArray[np.floating], frame: Fac
     p = np.asarray(landmarks, np.float64)[:, :2]
     skin = np.median([_patch(pixels, p[i], 2) for i in _SKIN_POINTS], axis=0)
     lip = np.mean([_patch(pixels, p[i], 1) for i in _LIP_POINTS], axis=0)
-    face = _inside(pixels, p[list(OVAL)])
+    step = max(1, int(frame.scale))  # a sample per millimetre is plenty
+    face = _inside(pixels[::step, ::step], p[list(OVAL)] / step)
     bright = float(np.percentile(face @ LUMA, 80))
     seam = lip * np.array([0.50, 0.38, 0.40])
     return Tone(skin, bright, lip, seam, _tooth(pixels, p, skin, bright), _lash(pixels, p, frame.scale))
@@ -70,7 +71,8 @@ def _tooth(pixels: Uint8Image, p: Colour, skin: Colour, bright: float) -> Colour
         level = float(white @ LUMA)
     level = float(np.clip(1.12 * level, 0.86 * bright, 1.15 * bright + 12.0))
     tint = (white / max(1.0, white @ LUMA)) ** 0.65 * (skin / max(1.0, skin @ LUMA)) ** 0.18 * _ENAMEL**0.8
-    return np.clip(tint / (tint @ LUMA) * min(level, 232.0), 0.0, 245.0)
+    tooth: Colour = np.clip(tint / (tint @ LUMA) * min(level, 232.0), 0.0, 245.0)
+    return tooth
 
 
 def _sclera(pixels: Uint8Image, p: Colour, side: int) -> Colour:
@@ -89,7 +91,8 @@ def _lash(pixels: Uint8Image, p: Colour, scale: float) -> Colour:
             samples += [_patch(pixels, p[i] + [0.0, dy * scale], 0) for dy in (-1.5, -0.5, 0.5, 1.5)]
     colours = np.array(samples)
     luma = colours @ LUMA
-    return colours[luma <= np.percentile(luma, 30)].mean(axis=0)
+    dark: Colour = colours[luma <= np.percentile(luma, 30)].mean(axis=0)
+    return dark
 
 
 def _patch(pixels: Uint8Image, at: Colour, radius: int) -> Colour:
@@ -97,7 +100,8 @@ def _patch(pixels: Uint8Image, at: Colour, radius: int) -> Colour:
     height, width = pixels.shape[:2]
     x, y = int(np.clip(at[0], 0, width - 1)), int(np.clip(at[1], 0, height - 1))
     part = pixels[max(0, y - radius) : y + radius + 1, max(0, x - radius) : x + radius + 1]
-    return part.reshape(-1, 3).mean(axis=0)
+    mean: Colour = part.reshape(-1, 3).mean(axis=0)
+    return mean
 
 
 def _inside(pixels: Uint8Image, polygon: Colour, without: tuple[Colour, float] | None = None) -> Colour:
