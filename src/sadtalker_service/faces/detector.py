@@ -57,6 +57,12 @@ class Candidate:
         return self.box.reshape(2, 2)
 
     @property
+    def roll(self) -> float:
+        """Angle of the line from the right eye to the left, radians, clockwise as seen; 0 is level."""
+        dx, dy = self.keypoints[1] - self.keypoints[0]
+        return float(np.arctan2(dy, dx))
+
+    @property
     def side(self) -> float:
         """The longer side of the box, pixels."""
         return float(max(self.box[2] - self.box[0], self.box[3] - self.box[1]))

@@ -49,5 +49,4 @@ class RefinedMesh:
 
 def face_square(face: Candidate) -> Square:
     """The square around a face, turned so that its eyes are level."""
-    dx, dy = face.keypoints[1] - face.keypoints[0]
-    return Square(*face.centre, face.side * MARGIN, float(np.arctan2(dy, dx)))
+    return Square(*face.centre, face.side * MARGIN, face.roll)

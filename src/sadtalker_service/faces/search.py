@@ -32,6 +32,10 @@ SURE_SCORE = 0.85
 """Seen from close by, faces from the front score more when upright, and nothing else does. A picture is only
 turned on this evidence; as it stands, it is believed with less."""
 
+LEVEL_SCORE, LEVEL_ROLL = 0.88, np.pi / 4
+"""A face with at least this score whose eyes are as level as quarter turns can make them (radians) is
+upright. One on its side scores as much only with its eyes on edge; one on its head does not."""
+
 
 @dataclass(frozen=True)
 class Range:
@@ -108,10 +112,12 @@ class View:
         return faces[int(overlap(face.corners, np.stack([other.corners for other in faces])).argmax())]
 
     def _closeup_scores(self, face: Candidate) -> NDArray[np.float64]:
+        """Scores (4,) of what is seen from close by; 0 for the turns that need no look."""
         crop, faces = self._closeup(face)
-        near = self._detector(NEAR)
-        upright = faces[0].score if faces else 0.0
-        return np.array([upright, *(near.best_score(turned(crop, turns)) for turns in (1, 2, 3))])
+        scores = np.array([faces[0].score if faces else 0.0, 0.0, 0.0, 0.0])
+        if scores[0] < LEVEL_SCORE or abs(faces[0].roll) > LEVEL_ROLL:
+            scores[1:] = [self._detector(NEAR).best_score(turned(crop, turns)) for turns in (1, 2, 3)]
+        return scores
 
     def _closeup(self, face: Candidate) -> tuple[Uint8Image, list[Candidate]]:
         """The surroundings of a face as the short-range detector is shown them, and what it sees."""

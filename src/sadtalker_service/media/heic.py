@@ -19,7 +19,7 @@ from sadtalker_service.errors import UnreadableImage
 from sadtalker_service.media.pixel_limit import check_pixels
 
 TIMEOUT = 60.0
-"""Seconds. A picture of 50 million pixels takes about 5."""
+"""Seconds. A photo of 12 million pixels takes about one."""
 
 
 def is_heic(data: bytes) -> bool:
