@@ -6,7 +6,6 @@ recording in another language is heard as the nearest English sounds, which is g
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from threading import Lock
 
 import numpy as np
@@ -18,14 +17,13 @@ from sadtalker_service.domain import SPEECH_RATE, Speech
 from sadtalker_service.speech.chunks import cut_at_pauses
 from sadtalker_service.speech.phonemes import SILENCE, Phoneme, PhonemeTrack, Segmentation
 
-_SPEEDS = (16 / 15, 15 / 16)
-"""The phone loop hears the recording faster and slower: the mistakes differ, the truth does not.
-A third pass at the speed of the word pass costs a sixth more time and changes nothing (docs/speech.md)."""
+SPEEDS = (16 / 15, 15 / 16)
+"""The phone loop hears the recording slower and faster: the mistakes differ, the truth does not. A third pass
+at the speed of the word pass costs a sixth more time and changes nothing (docs/speech.md)."""
 _WORD_WEIGHT = 0.5
 """Say of the word pass beside all phone-loop passes together."""
 
-_FRAME_SECONDS = 0.01
-_FIRST_EDGE = 0.0078
+_HOP, _EDGE = 0.01, 0.0078
 """Analysis windows are 25.6 ms wide and 10 ms apart: frame i looks at 10 i + 12.8 ms, and stands for the
 10 ms around that."""
 
@@ -45,17 +43,7 @@ _PHONE_BEAM, _PHONE_END_BEAM, _PHONE_LM_WEIGHT = 1e-10, 1e-8, 2.0
 
 _WORDS, _PHONES, _ALL_PHONES = "_default", "phones", "all_phones"
 
-_Timed = list[tuple[str, float, float]]
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """A stretch of a recording on its way through the passes."""
-
-    begin: float
-    """Seconds from the start of the recording."""
-    seconds: float
-    samples: NDArray[np.float32]
+Samples = NDArray[np.float32]
 
 
 class PocketsphinxRecogniser:
@@ -72,52 +60,45 @@ class PocketsphinxRecogniser:
         self._noise = _pcm(noise)
 
     def phonemes(self, speech: Speech) -> PhonemeTrack:
-        """One segmentation per pass; labels are ARPAbet or silence."""
-        passes: list[list[Phoneme]] = [[] for _ in range(len(_SPEEDS) + 1)]
+        """One segmentation per pass, the word pass first; labels are ARPAbet or silence."""
+        passes: list[list[Phoneme]] = [[] for _ in range(len(SPEEDS) + 1)]
         for first, last in cut_at_pauses(speech.samples):
-            piece = _Piece(first / SPEECH_RATE, (last - first) / SPEECH_RATE, speech.samples[first:last])
-            with self._lock:
-                heard = self._hear(piece)
-            for so_far, timed in zip(passes, heard, strict=True):
-                so_far.extend(_placed(timed, piece))
-        phone_weight = (1.0 - _WORD_WEIGHT) / len(_SPEEDS)
-        weights = [_WORD_WEIGHT] + [phone_weight] * len(_SPEEDS)
+            samples = speech.samples[first:last]
+            begin = first / SPEECH_RATE
+            loops = [self.hear_phones(samples, speed) for speed in SPEEDS]
+            words = self.hear_words(samples)
+            if words is None:
+                words = self.hear_phones(samples, 1.0)
+            for so_far, heard in zip(passes, (words, *loops), strict=True):
+                so_far.extend(Phoneme(p.label, begin + p.start, begin + p.end) for p in heard)
+        weights = [_WORD_WEIGHT] + [(1.0 - _WORD_WEIGHT) / len(SPEEDS)] * len(SPEEDS)
         return PhonemeTrack(
             tuple(Segmentation(tuple(p), weight) for p, weight in zip(passes, weights, strict=True))
         )
 
-    def _hear(self, piece: _Piece) -> list[_Timed]:
-        """The word pass, then the phone-loop passes."""
-        loops = [self._hear_phones(piece.samples, speed) for speed in _SPEEDS]
-        words = self._hear_words(piece.samples)
-        return [self._hear_phones(piece.samples, 1.0) if words is None else words, *loops]
+    def hear_phones(self, samples: Samples, speed: float) -> list[Phoneme]:
+        """The likeliest phones, with no regard to words, of a sound that is played `speed` times as slow."""
+        played = samples if speed == 1.0 else soxr.resample(samples, SPEECH_RATE, SPEECH_RATE * speed)
+        with self._lock:
+            self._decode(_PHONES, _pcm(played))
+            found = [(s.word, s.start_frame, s.end_frame + 1) for s in self._decoder.seg() or ()]
+        return _timed(found, 1.0 / speed, len(samples) / SPEECH_RATE)
 
-    def _hear_phones(self, samples: NDArray[np.float32], speed: float) -> _Timed:
-        """The likeliest phones, with no regard to words, of the recording played `speed` times as fast."""
-        if speed != 1.0:
-            samples = soxr.resample(samples, SPEECH_RATE, SPEECH_RATE / speed)
-        self._decode(_PHONES, _pcm(samples))
-        return [
-            (s.word, s.start_frame * _FRAME_SECONDS * speed, (s.end_frame + 1) * _FRAME_SECONDS * speed)
-            for s in self._decoder.seg() or ()
-        ]
-
-    def _hear_words(self, samples: NDArray[np.float32]) -> _Timed | None:
-        """The phones of the likeliest words, or None if no words could be aligned."""
+    def hear_words(self, samples: Samples) -> list[Phoneme] | None:
+        """The phones of the likeliest words in a stretch of sound, or None if none could be aligned."""
         pcm = _pcm(samples)
-        self._decode(_WORDS, pcm)
-        if not self._decoder.hyp():
-            return None
-        try:
-            self._decoder.set_alignment()
-            self._run(pcm)
-        except RuntimeError:  # the search gave up before the end: nothing to align
-            return None
-        return [
-            (phone.name, phone.start * _FRAME_SECONDS, (phone.start + phone.duration) * _FRAME_SECONDS)
-            for word in self._decoder.get_alignment()
-            for phone in word
-        ]
+        with self._lock:
+            self._decode(_WORDS, pcm)
+            if not self._decoder.hyp():
+                return None
+            try:
+                self._decoder.set_alignment()
+                self._run(pcm)
+            except RuntimeError:  # the search gave up before the end: nothing to align
+                return None
+            phones = [phone for word in self._decoder.get_alignment() for phone in word]
+            found = [(p.name, p.start, p.start + p.duration) for p in phones]
+        return _timed(found, 1.0, len(samples) / SPEECH_RATE)
 
     def _decode(self, search: str, pcm: bytes) -> None:
         """Run a search from a known state.
@@ -160,7 +141,7 @@ def _load() -> Decoder:
     return decoder
 
 
-def _pcm(samples: NDArray[np.float32]) -> bytes:
+def _pcm(samples: Samples) -> bytes:
     """16-bit samples with a peak of 0.8, padded if very short."""
     padded = np.pad(samples, (0, max(0, _SHORTEST - len(samples))))
     peak = float(np.max(np.abs(padded)))
@@ -168,14 +149,13 @@ def _pcm(samples: NDArray[np.float32]) -> bytes:
     return scaled.astype(np.int16).tobytes()
 
 
-def _placed(timed: _Timed, piece: _Piece) -> list[Phoneme]:
-    """Phonemes in the time of the recording; fillers such as [NOISE], +SPN+ or <s> are pauses."""
-    placed = []
-    for name, start, end in timed:
+def _timed(found: list[tuple[str, int, int]], stretch: float, seconds: float) -> list[Phoneme]:
+    """Phonemes from (label, first frame, last frame + 1); fillers such as [NOISE] or +SPN+ are pauses."""
+    phonemes = []
+    for name, first, last in found:
         if name.startswith("("):  # null transitions of the search
             continue
-        first, last = (min(t + _FIRST_EDGE, piece.seconds) for t in (start, end))
-        if last > first:
-            label = name if name.isalpha() else SILENCE
-            placed.append(Phoneme(label, piece.begin + first, piece.begin + last))
-    return placed
+        start, end = (min((_EDGE + _HOP * frame) * stretch, seconds) for frame in (first, last))
+        if end > start:
+            phonemes.append(Phoneme(name if name.isalpha() else SILENCE, start, end))
+    return phonemes
