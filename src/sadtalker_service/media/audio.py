@@ -103,7 +103,7 @@ def decode_speech(path: Path, *, max_bytes: int, max_seconds: float) -> Speech:
     seconds = 0.0
     for block in sound.blocks():
         seconds += len(block.samples) / block.rate
-        if seconds > max_seconds:
+        if seconds > max_seconds + SHORTEST_SECONDS:  # codecs pad the end
             raise AudioTooLarge(
                 f"The recording is longer than {max_seconds:g} seconds; cut it into several.",
                 param="driven_audio",
