@@ -1,7 +1,7 @@
 """Which part of the portrait is shown, which part moves, and at which resolution.
 
-All rectangles are (x0, y0, x1, y1) in working pixels: the portrait scaled down once so that the video fits into
-1920×1080 (a video is never larger than that) and otherwise as it is.
+All rectangles are (x0, y0, x1, y1) in working pixels: the portrait scaled down once so that the video fits
+into 1920×1080 (a video is never larger than that) and otherwise as it is.
 """
 
 from __future__ import annotations
@@ -70,14 +70,15 @@ def scale_picture(pixels: Uint8Image, scale: float) -> Uint8Image:
 def _face_square(p: NDArray[np.float64], size: tuple[int, int], factor: float) -> tuple[float, float, float]:
     """Left, top and side of the aligned face crop's bounding square, kept inside the picture.
 
-    The crop of FFHQ (Karras et al. 2019, dataset appendix), which SadTalker uses too: half its side is twice the
-    distance of the eyes or 1.8 times that from eyes to mouth, its centre a tenth of the latter below the eyes.
+    The crop of FFHQ (Karras et al. 2019, dataset appendix), which SadTalker uses too: half its side is twice
+    the distance of the eyes or 1.8 times that from eyes to mouth, its centre a tenth of the latter below the
+    eyes.
     """
     eyes = [p[list(eye.contour), :2].mean(axis=0) for eye in EYES]
     mouth = (p[UPPER_LIP[0][0], :2] + p[LOWER_LIP[0][-1], :2]) / 2
     middle = (eyes[0] + eyes[1]) / 2
     down = mouth - middle
-    half = max(np.linalg.norm(eyes[1] - eyes[0]) * 2.0, np.linalg.norm(down) * 1.8) * factor
+    half = factor * float(max(np.linalg.norm(eyes[1] - eyes[0]) * 2.0, np.linalg.norm(down) * 1.8))
     centre = middle + down * 0.1
     side = min(2.0 * half, float(min(size)))
     x0 = min(max(centre[0] - side / 2, 0.0), size[0] - side)

@@ -1,9 +1,9 @@
 """The head's own coordinate system, in millimetres.
 
 x runs along the eyes from the person's right to their left, y from the forehead to the chin, z away from the
-camera; the origin is the middle of the mouth. One millimetre is defined by 90 mm between the outer eye corners
-(or 178 mm from the top of the face to the chin, whichever is larger in the picture: a turned or nodding head is
-foreshortened in one of the two).
+camera; the origin is the middle of the mouth. One millimetre is defined by 90 mm between the outer eye
+corners (or 178 mm from the top of the face to the chin, whichever is larger in the picture: a turned or
+nodding head is foreshortened in one of the two).
 """
 
 from __future__ import annotations
@@ -45,12 +45,14 @@ class FaceFrame:
 
     @property
     def pose(self) -> tuple[float, float, float]:
-        """Pitch, yaw, roll of the head in degrees; positive: chin down, nose to the picture's right, clockwise."""
-        x, y, z = self.axes
+        """Pitch, yaw, roll of the head in degrees.
+
+        Positive: chin down, nose to the picture's right, clockwise as seen.
+        """
+        x, y, _ = self.axes
         pitch = np.degrees(np.arctan2(y[2], y[1]))
         yaw = np.degrees(np.arctan2(x[2], np.hypot(x[0], x[1])))
         roll = np.degrees(np.arctan2(x[1], x[0]))
-        del z
         return float(pitch), float(yaw), float(roll)
 
 

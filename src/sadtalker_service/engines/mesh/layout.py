@@ -1,4 +1,4 @@
-"""From artefacts to a picture of the wanted size: the stage, the box of it that moves, and the scene on it."""
+"""From artefacts to a picture of the wanted size: the stage, its moving box, and the scene on that."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def lay_out(artefacts: Mapping[str, Artefact], style: Style) -> Layout:
 
 
 def video_size(window: tuple[int, int], square: bool, style: Style) -> tuple[int, int]:
-    """(width, height) of the video before it is made even: `size` for square modes, else the window's own, no higher
-    than the quality's cap."""
+    """(width, height) of the video before it is made even: `size` for square modes, else the window's own, no
+    higher than the quality's cap."""
     cap = HEIGHT_CAP[style.quality]
     if square:
         side = min(style.size, cap) // 2 * 2
@@ -111,8 +111,8 @@ def _scene(
 ) -> Scene:
     """The rig placed on the box.
 
-    window: the video's left top corner on the stage. origin: video pixel of the working picture's (0, 0). factor: video
-    pixels per working pixel.
+    window: the video's left top corner on the stage. origin: video pixel of the working picture's (0, 0).
+    factor: video pixels per working pixel.
     """
     rig, fit = artefacts["face_mesh"], artefacts["3dmm_coeffs"]
     scale = float(artefacts["face_crop"].record["scale"])  # working pixels per pixel of the portrait

@@ -103,7 +103,8 @@ def _without_lashes(picture: Field, hole: NDArray[np.bool_]) -> Field:
     share = (trust + 0.02 * ~hole)[..., None]  # a little of everything: there may be no clear skin at all
     around = gaussian_filter(picture * share, (3.3, 3.3, 0))
     mean = around / np.maximum(gaussian_filter(share, (3.3, 3.3, 0)), 1e-6)
-    return picture * trust[..., None] + mean * (1 - trust[..., None])
+    cleared: Field = picture * trust[..., None] + mean * (1 - trust[..., None])
+    return cleared
 
 
 def _fill(picture: Field, hole: NDArray[np.bool_]) -> Field:
@@ -126,4 +127,5 @@ def _fill(picture: Field, hole: NDArray[np.bool_]) -> Field:
         ) / 4.0
         filled = np.where(hole[..., None], mean, filled)
     clear = 0.35 * np.clip((gaussian_filter(hole.astype(np.float64), 2.7) - 0.45) / 0.5, 0, 1)[..., None]
-    return filled * (1 - clear) + skin * clear
+    lid: Field = filled * (1 - clear) + skin * clear
+    return lid

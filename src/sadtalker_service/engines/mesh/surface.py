@@ -1,13 +1,15 @@
 """The mesh of a person: the face, and rings around it for hair, neck, shoulders and what lies behind them.
 
 The face is a disc with three holes (eyes, mouth). Rings of vertices around it carry the motion of the head
-outwards until it has faded: at full strength over hair and ears, weaker over the neck, nothing at the outermost ring,
-which ends at the border of the picture where the picture ends first. Breathing moves the rings below the chin.
+outwards until it has faded: at full strength over hair and ears, weaker over the neck, nothing at the
+outermost ring, which ends at the border of the picture where the picture ends first. Breathing moves the
+rings below the chin.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +30,12 @@ _HEAD_DOWN = np.array([0.80, 0.48, 0.16, 0.04, 0.0])
 _TORSO_DOWN = np.array([0.05, 0.35, 0.90, 0.85, 0.0])
 
 EYE_HOLE_GROWTH = (0.055, 0.05)
-"""Upper and lower lid, in eye widths: the hole is cut a little outside of the lash line, so that a closing lid
-is skin alone and takes nothing of the eyeball along."""
+"""Upper and lower lid, in eye widths: the hole is cut a little outside of the lash line, so that a closing
+lid is skin alone and takes nothing of the eyeball along."""
 
 _FLAT_DEPTH, _FLAT_SLOPE = 22.0, 0.45
-"""Beyond 22 mm behind the mouth depth counts less: the sides of the head are guessed and must not swing out."""
+"""Beyond 22 mm behind the mouth depth counts less: the sides of the head are guessed and must not swing
+out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +88,10 @@ def build_surface(
 
 
 def outline(landmarks: NDArray[np.floating], frame: FaceFrame, size: tuple[int, int], reach: float) -> Array:
-    """The outermost ring, float (36, 2) in pixels: outside of it nothing moves. Arguments as `build_surface`."""
+    """The outermost ring, float (36, 2) in pixels: outside of it nothing moves.
+
+    Arguments as `build_surface`.
+    """
     rings, _head, _torso = _rings(np.asarray(landmarks, np.float64), frame, size, reach)
     return rings[-len(OVAL) :, :2]
 
@@ -136,7 +142,8 @@ def _keep_inside(factors: Array, middle: Array, spokes: Array, size: tuple[int, 
     border = np.where(np.abs(spokes) < 1e-6, np.inf, to_border).min(axis=1)
     room = np.maximum(border - 1.0, 0.02)
     outermost = factors[:, -1] - 1.0
-    return 1.0 + (factors - 1.0) * np.minimum(1.0, room / outermost)[:, None]
+    kept: Array = 1.0 + (factors - 1.0) * np.minimum(1.0, room / outermost)[:, None]
+    return kept
 
 
 def _triangles(local: Array, rings: int) -> NDArray[np.int32]:
@@ -146,7 +153,7 @@ def _triangles(local: Array, rings: int) -> NDArray[np.int32]:
         strip = _strip((first, *eye.upper_lid, last), (first, *eye.lower_lid, last))
         holes.append(strip[:, ::-1] if mirrored else strip)
     loops = [list(OVAL)] + [list(range(LANDMARKS + 36 * r, LANDMARKS + 36 * (r + 1))) for r in range(rings)]
-    bands = [_band(inner, outer) for inner, outer in zip(loops[:-1], loops[1:], strict=True)]
+    bands = [_band(inner, outer) for inner, outer in pairwise(loops)]
     lids = {i for eye in EYES for i in (*eye.upper_lid, *eye.rings_above[0])}
     is_lid = np.isin(TRIANGLES, list(lids)).sum(axis=1) >= 2
     order = np.argsort(-local[TRIANGLES, 2].mean(axis=1) + np.where(is_lid, 1e5, 0.0), kind="stable")
@@ -171,8 +178,8 @@ def _band(inner: list[int], outer: list[int]) -> NDArray[np.int32]:
 
 
 def _shading(rest: Array) -> NDArray[np.float32]:
-    """Where skin folds or turns from the light: under the lower lip and in the cheeks when the jaw opens, along the
-    nasolabial fold when the corners go outwards, beside the corners of a pucker."""
+    """Where skin folds or turns from the light: under the lower lip and in the cheeks when the jaw opens,
+    along the nasolabial fold when the corners go outwards, beside the corners of a pucker."""
     x, y = np.abs(rest[:, 0]), rest[:, 1]
     half = float(rest[291, 0] - rest[61, 0]) / 2
     under_lip, nose = float(rest[17, 1]), float(rest[2, 1])

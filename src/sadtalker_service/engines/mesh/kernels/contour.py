@@ -1,7 +1,7 @@
 """Openings bounded by two curves: the mouth between the lips, an eye between the lids.
 
-In the opening's own frame (x from corner to corner) both borders are functions of x, so a table of heights says for
-every pixel how far inside it is; that distance gives the anti-aliased edge.
+In the opening's own frame (x from corner to corner) both borders are functions of x, so a table of heights
+says for every pixel how far inside it is; that distance gives the anti-aliased edge.
 """
 
 from __future__ import annotations

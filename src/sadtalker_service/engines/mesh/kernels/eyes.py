@@ -1,4 +1,4 @@
-"""Eyes: the eyeball stays in its place and looks about a little; the skin of the upper lid comes down over it."""
+"""Eyes: the eyeball stays in its place and looks about a little; the upper lid's skin comes down over it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from sadtalker_service.engines.mesh.kernels.scene import Scene
 _ONE = np.float32(1.0)
 _LID_HEIGHT = np.float32(16.0)
 """Highest part of a lid above the opening, mm."""
+_LID_BESIDE = np.float32(4.5)
+"""How far a lid goes on beside the corners, mm."""
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -32,7 +34,8 @@ def draw_eye(
         scene: the constant part.
         side: 0 right, 1 left.
         position: float32 (V, 2), vertices of this frame in pixels of `out`.
-        still: float32 (18, 2), where the lid points of `scene.lids[side]` would be if the eye were as in the photo.
+        still: float32 (18, 2), where the lid points of `scene.lids[side]` would be if the eye were as in the
+            photo.
         blink: 0 open .. 1 closed.
         gaze_x, gaze_y: how far the iris looks away from where the photo looks, mm.
         out: uint8 (H, W, 3), painted in place.
@@ -44,26 +47,16 @@ def draw_eye(
     if length < 2.0:
         return
     cx, cy = (bx - ax) / length, (by - ay) / length
-    points = np.empty((2, 2, 9), np.float32)
-    left, right, top, bottom = np.float32(1e9), np.float32(-1e9), np.float32(1e9), np.float32(-1e9)
-    for lid in range(2):
-        for k in range(9):
-            px, py = position[lids[lid, k], 0], position[lids[lid, k], 1]
-            left, right = min(left, px), max(right, px)
-            top, bottom = min(top, py), max(bottom, py)
-            points[lid, 0, k] = (px - ax) * cx + (py - ay) * cy
-            points[lid, 1, k] = (py - ay) * cx - (px - ax) * cy
     upper = np.empty(ENTRIES, np.float32)
     lower = np.empty(ENTRIES, np.float32)
-    fill_curve(points[0, 0], points[0, 1], upper)
-    fill_curve(points[1, 0], points[1, 1], lower)
+    left, top, right, bottom = _trace_lids(lids, position, cx, cy, upper, lower)
     for k in range(ENTRIES):  # the edge of the lid
         upper[k] += blink * max(lower[k] - upper[k], np.float32(0.0))
     source = _fit_affine(still, scene, side)
     shown = clamp01((blink - np.float32(0.04)) / np.float32(0.26))
     lash = clamp01((blink - np.float32(0.2)) / np.float32(0.5)) * np.float32(0.8)
     above = int(_LID_HEIGHT * scene.scale) + 1 if blink > 0.0 else 1
-    beside = int(np.float32(4.5) * scene.scale) + 1 if blink > 0.0 else 1
+    beside = int(_LID_BESIDE * scene.scale) + 1 if blink > 0.0 else 1
     for y in range(max(int(top) - above, 0), min(int(bottom) + 2, out.shape[0])):
         for x in range(max(int(left) - beside, 0), min(int(right) + beside + 1, out.shape[1])):
             px, py = np.float32(x + 0.5), np.float32(y + 0.5)
@@ -85,19 +78,45 @@ def draw_eye(
                 if cover > 0.004:
                     _paint_lid(scene, side, u, v, under_edge, cover, out, y, x)
                 if between and lash > 0.0:
-                    swell = np.sin(np.float32(np.pi) * at / (ENTRIES - 1))
-                    thick = scene.scale * (np.float32(0.15) + np.float32(0.45) * swell) + np.float32(0.2)
-                    off = under_edge / thick - np.float32(0.3)
-                    if off > 0.0:  # lashes hang down
-                        off *= np.float32(0.6)
-                    cover = lash * np.exp(-off * off)
-                    if cover > 0.01:
-                        for c in range(3):
-                            value = out[y, x, c] * (_ONE - cover) + scene.lash[c] * cover
-                            out[y, x, c] = np.uint8(value + np.float32(0.5))
+                    _paint_lash(scene, at, under_edge, lash, out, y, x)
 
 
 @njit(cache=True, nogil=True, fastmath=True)
+def _trace_lids(
+    lids: NDArray[np.int32],
+    position: NDArray[np.float32],
+    cx: float,
+    cy: float,
+    upper: NDArray[np.float32],
+    lower: NDArray[np.float32],
+) -> tuple[float, float, float, float]:
+    """Fill the heights of both lids below the line between the corners, pixels.
+
+    Args:
+        lids: int32 (2, 9), one eye of `Scene.lids`.
+        position: float32 (V, 2), pixels.
+        cx, cy: unit vector from the left corner to the right one.
+        upper, lower: float32 (ENTRIES,), filled.
+
+    Returns:
+        left, top, right, bottom of the opening, pixels.
+    """
+    ax, ay = position[lids[0, 0], 0], position[lids[0, 0], 1]
+    points = np.empty((2, 2, 9), np.float32)
+    left, right, top, bottom = np.float32(1e9), np.float32(-1e9), np.float32(1e9), np.float32(-1e9)
+    for lid in range(2):
+        for k in range(9):
+            px, py = position[lids[lid, k], 0], position[lids[lid, k], 1]
+            left, right = min(left, px), max(right, px)
+            top, bottom = min(top, py), max(bottom, py)
+            points[lid, 0, k] = (px - ax) * cx + (py - ay) * cy
+            points[lid, 1, k] = (py - ay) * cx - (px - ax) * cy
+    fill_curve(points[0, 0], points[0, 1], upper)
+    fill_curve(points[1, 0], points[1, 1], lower)
+    return left, top, right, bottom
+
+
+@njit(cache=True, nogil=True, inline="always")
 def _paint_ball(
     scene: Scene,
     side: int,
@@ -129,7 +148,7 @@ def _paint_ball(
         out[y, x, c] = np.uint8(out[y, x, c] * (_ONE - cover) + ball * cover + np.float32(0.5))
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True, inline="always")
 def _paint_lid(
     scene: Scene,
     side: int,
@@ -159,6 +178,23 @@ def _paint_lid(
     for k in range(3):
         skin = (a[k] * w00 + b[k] * w01 + c[k] * w10 + d[k] * w11) * shade
         out[y, x, k] = np.uint8(out[y, x, k] * (_ONE - cover) + skin * cover + np.float32(0.5))
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _paint_lash(
+    scene: Scene, at: float, under_edge: float, lash: float, out: NDArray[np.uint8], y: int, x: int
+) -> None:
+    """The line of lashes along the edge of the lid: thickest in the middle, softer where lashes hang down."""
+    swell = np.sin(np.float32(np.pi) * at / (ENTRIES - 1))
+    thick = scene.scale * (np.float32(0.15) + np.float32(0.45) * swell) + np.float32(0.2)
+    off = under_edge / thick - np.float32(0.3)
+    if off > 0.0:
+        off *= np.float32(0.6)
+    cover = lash * np.exp(-off * off)
+    if cover > 0.01:
+        for c in range(3):
+            value = out[y, x, c] * (_ONE - cover) + scene.lash[c] * cover
+            out[y, x, c] = np.uint8(value + np.float32(0.5))
 
 
 @njit(cache=True, nogil=True)

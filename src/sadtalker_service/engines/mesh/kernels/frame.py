@@ -144,7 +144,8 @@ def _shade(scene: Scene, control: F32, shade: F32) -> None:
 
 @njit(cache=True, nogil=True)
 def _place_mouth(scene: Scene, control: F32, turn: F32, place: F32) -> None:
-    """Where the plane of the upper teeth lies: columns are the pixel steps per mm in x and y, and its origin."""
+    """Where the plane of the upper teeth lies: columns are the pixel steps per mm in x and y, and its
+    origin."""
     at = np.zeros(3, np.float32)
     at[1] = scene.line
     moved = np.empty(3, np.float32)

@@ -41,16 +41,9 @@ def draw_mouth(
     det = place[0, 0] * place[1, 1] - place[0, 1] * place[1, 0]
     if abs(det) < 1e-6:
         return
-    points = np.empty((2, 2, 11), np.float32)  # lip, x or y, point: mm
-    left, top, right, bottom = _locate_lips(scene.lips, position, place, det, points)
-    gap = np.float32(0.0)
-    for k in range(3, 8):
-        gap = max(gap, points[1, 1, k] - points[0, 1, k])
     upper = np.empty(ENTRIES, np.float32)
     lower = np.empty(ENTRIES, np.float32)
-    start, end = points[0, 0, 0], points[0, 0, 10]
-    fill_curve(points[0, 0], points[0, 1], upper)
-    fill_curve(points[1, 0], points[1, 1], lower)
+    (left, top, right, bottom), start, end, gap = _trace_lips(scene.lips, position, place, upper, lower)
     half = np.float32(0.5) * (end - start)
     middle = np.float32(0.5) * (start + end)
     per_mm = (ENTRIES - 1) / (end - start)
@@ -101,17 +94,25 @@ def draw_mouth(
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _locate_lips(
+def _trace_lips(
     lips: NDArray[np.int32],
     position: NDArray[np.float32],
     place: NDArray[np.float32],
-    det: float,
-    points: NDArray[np.float32],
-) -> tuple[float, float, float, float]:
-    """Fill `points`, float32 (2, 2, 11): lip, x or y, point; mm on the plane of the teeth.
+    upper: NDArray[np.float32],
+    lower: NDArray[np.float32],
+) -> tuple[tuple[float, float, float, float], float, float, float]:
+    """Fill the heights of both lips' inner edges, mm on the plane of the teeth.
 
-    Returns left, top, right, bottom of the opening in pixels. `det` is that of the plane's axes.
+    Args:
+        lips: int32 (2, 11), see `Scene`.
+        position, place: see `draw_mouth`.
+        upper, lower: float32 (ENTRIES,), filled.
+
+    Returns:
+        left, top, right, bottom of the opening, pixels; x of its corners and its largest height, mm.
     """
+    det = place[0, 0] * place[1, 1] - place[0, 1] * place[1, 0]
+    points = np.empty((2, 2, 11), np.float32)  # lip, x or y, point
     left, right, top, bottom = np.float32(1e9), np.float32(-1e9), np.float32(1e9), np.float32(-1e9)
     for lip in range(2):
         for k in range(11):
@@ -121,7 +122,13 @@ def _locate_lips(
             dx, dy = px - place[0, 2], py - place[1, 2]
             points[lip, 0, k] = (place[1, 1] * dx - place[0, 1] * dy) / det
             points[lip, 1, k] = (place[0, 0] * dy - place[1, 0] * dx) / det
-    return left, top, right, bottom
+    gap = np.float32(0.0)
+    for k in range(3, 8):
+        gap = max(gap, points[1, 1, k] - points[0, 1, k])
+    start, end = points[0, 0, 0], points[0, 0, 10]
+    fill_curve(points[0, 0], points[0, 1], upper)
+    fill_curve(points[1, 0], points[1, 1], lower)
+    return (left, top, right, bottom), start, end, gap
 
 
 @njit(cache=True, nogil=True, inline="always")

@@ -13,11 +13,10 @@ FULL_SHADE = 256
 
 _1 = np.uintp(1)
 
-
 TOP_X, TOP_Y, MIDDLE_X, MIDDLE_Y, BOTTOM_Y, LONG, UPPER, LOWER = range(8)
 EDGE_FIELDS = 8
-"""Fields of a triangle's edges: three corners from top to bottom and the slopes dx/dy of the long edge and of the two
-short ones."""
+"""Fields of a triangle's edges: three corners from top to bottom and the slopes dx/dy of the long edge and of
+the two short ones."""
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -33,7 +32,8 @@ def draw_triangles(
     """Paint triangles in their order; one that shows its back is left out.
 
     Pixel (i, j) covers [i, i + 1) × [j, j + 1) and is painted when its centre is inside; spans are half open
-    and a shared edge is computed alike for both of its triangles, so neighbours leave neither gap nor overlap.
+    and a shared edge is computed alike for both of its triangles, so neighbours leave neither gap nor
+    overlap.
 
     Args:
         texels: uint64 (h, w), see `texels.pack`.
@@ -57,7 +57,7 @@ def draw_triangles(
                     _paint(texels, planes, shaded[t], out, y, x0, x1)
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True, inline="always")
 def _set_up(
     a: int,
     b: int,
@@ -68,8 +68,8 @@ def _set_up(
     edges: NDArray[np.float32],
     planes: NDArray[np.float32],
 ) -> bool:
-    """Edges of a triangle, and the planes of u, v and shade over it: value at pixel (0, 0), step in x, step in y.
-    False if it shows its back."""
+    """Edges of a triangle, and the planes of u, v and shade over it: value at pixel (0, 0), step in x, step
+    in y. False if it shows its back."""
     ax, ay = position[a, 0], position[a, 1]
     ux, uy = position[b, 0] - ax, position[b, 1] - ay
     vx, vy = position[c, 0] - ax, position[c, 1] - ay
@@ -111,7 +111,7 @@ def _span(edges: NDArray[np.float32], y: float, width: int) -> tuple[int, int]:
     return _first_centre(min(left, right)), min(_first_centre(max(left, right)), width)
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True, inline="always")
 def _paint(
     texels: NDArray[np.uint64],
     planes: NDArray[np.float32],
@@ -178,7 +178,7 @@ def _first_centre(edge: float) -> int:
 
 @njit(cache=True, nogil=True, inline="always")
 def _fixed(value: float) -> np.int64:
-    """16.16 fixed point, moved half a step up so that the sampler's cut to sixteenths rounds to the nearest."""
+    """16.16 fixed point, half a step up so that the sampler's cut to sixteenths rounds to the nearest."""
     return np.int64(value * np.float32(65536.0) + np.float32(2048.0))
 
 

@@ -17,8 +17,8 @@ PITCH, YAW, ROLL = TONGUE + 3, TONGUE + 4, TONGUE + 5
 SHIFT_X, SHIFT_Y = TONGUE + 6, TONGUE + 7
 BREATH = TONGUE + 8
 CONTROLS = TONGUE + 9
-"""Columns of the control array, float32 (F, CONTROLS): the channels, tongue 0..1, gaze (mm), head angles (radians),
-head shift (mm), breath -1..1."""
+"""Columns of the control array, float32 (F, CONTROLS): the channels, tongue 0..1, gaze (mm), head angles
+(radians), head shift (mm), breath -1..1."""
 
 
 class Scene(NamedTuple):
@@ -68,7 +68,7 @@ class Scene(NamedTuple):
     tongue: NDArray[np.uint8]
     anchors: F32
     """(3, 2): pixel of the origin in the pictures of upper teeth, lower teeth, tongue."""
-    density: float
+    density: np.float32
     """Pixels per millimetre of those pictures."""
     cavity: F32
     """(3,) RGB."""
@@ -76,9 +76,9 @@ class Scene(NamedTuple):
     """(3,) RGB of the line between closed lips."""
     lash: F32
     """(3,) RGB."""
-    line: float
+    line: np.float32
     """Height of the lip line, mm."""
-    jaw_rest: float
+    jaw_rest: np.float32
     """How far the jaw of the photo is open already, mm."""
-    scale: float
+    scale: np.float32
     """Output pixels per millimetre."""
