@@ -18,7 +18,8 @@ INSTALLED := $(STAMPS)/installed
 WARMED := $(STAMPS)/warmed
 DEVELOP := $(STAMPS)/develop
 
-COMPILED_SOURCES := $(shell grep -rl --include='*.py' 'numba' src)
+MESH := src/sadtalker_service/engines/mesh
+COMPILED_SOURCES := $(sort $(shell grep -rl --include='*.py' numba src) $(wildcard $(MESH)/kernels/*.py) $(MESH)/channels.py)
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -82,8 +83,10 @@ $(DEVELOP): $(INSTALLED)
 	@$(PIP) --editable '.[dev]'
 	@touch $@
 
-# Compiles the kernels now, so that no request ever waits for the compiler.
+# Compiles the kernels now, so that no request ever waits for the compiler: all of them, because numba does not
+# notice that a file which a kernel calls or takes a constant from has changed.
 $(WARMED): $(INSTALLED) $(COMPILED_SOURCES)
+	@find src -name '*.nbi' -delete
 	@$(BIN)/sadtalker warmup
 	@touch $@
 
