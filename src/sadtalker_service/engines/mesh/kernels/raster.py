@@ -12,7 +12,7 @@ FULL_SHADE = 256
 """Shade of 1.0: the source colour as it is."""
 
 LOOK_AHEAD = 16
-"""Rows of pixels that the source is fetched ahead of the row that is painted: a moving head reaches that far."""
+"""Rows of pixels that the source is fetched ahead of the painting: a moving head reaches that far."""
 
 _1 = np.uintp(1)
 
@@ -61,7 +61,7 @@ def draw_triangles(
                 starts[y + 1] += 1
     for y in range(out.shape[0]):
         starts[y + 1] += starts[y]
-    active = np.empty(max(starts[out.shape[0]], 1), np.int32)
+    active = np.empty(max(int(starts[out.shape[0]]), 1), np.int32)
     filled = starts.copy()
     for t in range(count):
         for y in range(rows[t, 0], rows[t, 1]):
@@ -79,7 +79,7 @@ def draw_triangles(
 
 @njit(cache=True, nogil=True)
 def _touch(texels: NDArray[np.uint64], row: int, until: int, out: NDArray[np.uint8]) -> int:
-    """Read one texel of every cache line of the rows from `row` on, in order, as the processor likes to fetch them."""
+    """Read one texel of every cache line of the rows from `row` on, in the order that processors fetch best."""
     until = min(until, texels.shape[0])
     seen = np.uint64(0)
     for i in range(row, until):
