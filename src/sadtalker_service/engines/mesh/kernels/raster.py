@@ -79,7 +79,7 @@ def draw_triangles(
 
 @njit(cache=True, nogil=True)
 def _touch(texels: NDArray[np.uint64], row: int, until: int, out: NDArray[np.uint8]) -> int:
-    """Read one texel of every cache line of the rows from `row` on, in the order that processors fetch best."""
+    """Read one texel of every cache line of the rows from `row` on, in the order processors like."""
     until = min(until, texels.shape[0])
     seen = np.uint64(0)
     for i in range(row, until):

@@ -29,7 +29,8 @@ def _rise(t: Signal, start: float, end: float, ramp: float) -> Signal:
     up = np.clip((t - start) / ramp, 0, 1)
     down = np.clip((end - t) / ramp, 0, 1)
     level = np.minimum(up, down)
-    return level * level * (3 - 2 * level)
+    smooth: Signal = level * level * (3 - 2 * level)
+    return smooth
 
 
 def _swing(t: Signal, duration: float, cycles: float) -> Signal:

@@ -119,7 +119,8 @@ def keep_clean(angles: Signal) -> Signal:
     knee = LIMITS * 2 / 3
     over = np.maximum(np.abs(angles) - knee, 0.0)
     room = LIMITS - knee
-    return np.sign(angles) * (np.minimum(np.abs(angles), knee) + room * (1 - np.exp(-over / room)))
+    bent: Signal = np.sign(angles) * (np.minimum(np.abs(angles), knee) + room * (1 - np.exp(-over / room)))
+    return bent
 
 
 def breathing(rng: np.random.Generator, duration: float) -> Signal:
