@@ -2,8 +2,8 @@
 
     .venv/bin/python tools/make_pictures.py
 
-writes `docs/images/talking.jpg` (frames of the example video) and `docs/images/contact_sheet.jpg` (every mouth shape,
-blinks and poses of the example portrait).
+writes `docs/images/talking.jpg` (frames of the example video) and `docs/images/contact_sheet.jpg`
+(every mouth shape, blinks and poses of the example portrait).
 """
 
 from __future__ import annotations
@@ -33,9 +33,7 @@ def main() -> None:
     """Write both pictures."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     engine, cache = MeshEngine(), MemoryCache(10**9)
-    portrait = decode_image(
-        (ROOT / "examples/portrait.jpg").read_bytes(), max_bytes=10**8, max_pixels=10**8
-    )
+    portrait = decode_image((ROOT / "examples/portrait.jpg").read_bytes(), max_bytes=10**8, max_pixels=10**8)
     speech = decode_speech(ROOT / "examples/speech.wav", max_bytes=10**8, max_seconds=60.0)
     prepared = prepare(engine, portrait, "crop", cache=cache)
     sheet = Image.fromarray(contact_sheet(prepared.avatar, cell=240))
