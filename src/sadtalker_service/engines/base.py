@@ -23,7 +23,6 @@ from sadtalker_service.domain import (
     Style,
 )
 
-
 Lifetime = Literal["forever", "month", "week"]
 """How long a cached artefact is kept: always, 30 days, 7 days (settings can change the two)."""
 
