@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sadtalker_service.bench.machine import limited_to, this_machine
+from sadtalker_service.bench.machine import CoreTime, core_time, limited_to, stolen_share, this_machine
 from sadtalker_service.bench.memory import MemoryUse
 from sadtalker_service.bench.mesh import Measured, Times
 from sadtalker_service.bench.table import BEGIN, END, page, update
@@ -35,7 +35,7 @@ MEASURED = Measured(
 
 
 def test_the_page_says_what_was_measured() -> None:
-    text = page(this_machine(), [MEASURED], [MemoryUse(10, 300_000_000), MemoryUse(600, 340_000_000)])
+    text = page(this_machine(), 0.25, [MEASURED], [MemoryUse(10, 300_000_000), MemoryUse(600, 340_000_000)])
     for row in (
         "| the command, fresh process | **2.0x** (5.00 s, CPU 6.00 s) |",
         "| avatar and recording cached | **8.0x** (1.25 s, CPU 2.40 s) |",
@@ -47,6 +47,7 @@ def test_the_page_says_what_was_measured() -> None:
     ):
         assert row in text.splitlines()
     assert this_machine().processor in text
+    assert "the host took 25% of the cores' time" in text
 
 
 def test_the_page_is_rewritten_between_its_marks(tmp_path: Path) -> None:
@@ -65,6 +66,13 @@ def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
     assert path.read_text() == "mine"
     with pytest.raises(OutputError):
         update(tmp_path / "missing.md", "new")
+
+
+def test_stolen_time_is_a_share_of_the_wanted_time() -> None:
+    assert stolen_share(CoreTime(1000, 10), CoreTime(2000, 260)) == 0.25
+    now = core_time()
+    assert 0 <= now.stolen <= now.wanted
+    assert 0 <= stolen_share(now, core_time()) <= 1
 
 
 def test_the_cores_are_given_back() -> None:

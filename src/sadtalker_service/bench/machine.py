@@ -38,6 +38,28 @@ def this_machine() -> Machine:
     )
 
 
+@dataclass(frozen=True)
+class CoreTime:
+    """What the cores of this (virtual) machine did since it started, in ticks."""
+
+    wanted: int
+    """Ticks in which a core had work to do."""
+    stolen: int
+    """Those of them in which the host gave the core to another virtual machine."""
+
+
+def core_time() -> CoreTime:
+    """The counters of now (`man 5 proc`, /proc/stat)."""
+    ticks = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    user, nice, system, _idle, _io, irq, softirq, steal = ticks
+    return CoreTime(user + nice + system + irq + softirq + steal, steal)
+
+
+def stolen_share(before: CoreTime, after: CoreTime) -> float:
+    """Part of the wanted time that the host took away, 0..1: wall times are longer by it."""
+    return (after.stolen - before.stolen) / max(1, after.wanted - before.wanted)
+
+
 @contextmanager
 def limited_to(cores: int) -> Iterator[None]:
     """Keep this process, its threads to come and its children on `cores` cores."""

@@ -17,9 +17,9 @@ _BESIDE = ("encode", "sound", "mux", "starve")
 """Stages of the encoder's thread, which run beside the others."""
 
 
-def page(machine: Machine, measured: Sequence[Measured], memory: Sequence[MemoryUse]) -> str:
-    """Tables in Markdown."""
-    return "\n".join(_lines(machine, measured, memory))
+def page(machine: Machine, stolen: float, measured: Sequence[Measured], memory: Sequence[MemoryUse]) -> str:
+    """Tables in Markdown. `stolen` is the share of the cores' time that the host took, 0..1."""
+    return "\n".join(_lines(machine, stolen, measured, memory))
 
 
 def update(path: Path, text: str) -> None:
@@ -34,9 +34,12 @@ def update(path: Path, text: str) -> None:
         unfinished.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}")
 
 
-def _lines(machine: Machine, measured: Sequence[Measured], memory: Sequence[MemoryUse]) -> Iterator[str]:
-    yield f"{machine.processor}, {machine.cores} cores (load {machine.load} before), Python {machine.python},"
-    yield f"{machine.packages}. Medians; **x** is times faster than real time, CPU is all threads together."
+def _lines(
+    machine: Machine, stolen: float, measured: Sequence[Measured], memory: Sequence[MemoryUse]
+) -> Iterator[str]:
+    yield f"{machine.processor}, {machine.cores} cores, Python {machine.python}, {machine.packages}."
+    yield f"Load {machine.load} before; the host took {stolen:.0%} of the cores' time meanwhile."
+    yield "Medians; **x** is times faster than real time, CPU is all threads together."
     yield ""
     yield from _table(
         ("", *(m.case for m in measured)),

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from sadtalker_service.bench.machine import limited_to, this_machine
+from sadtalker_service.bench.machine import core_time, limited_to, stolen_share, this_machine
 from sadtalker_service.bench.memory import measure_memory
 from sadtalker_service.bench.mesh import CASES, Tell, measure
 from sadtalker_service.bench.table import page, update
@@ -29,7 +29,7 @@ def command() -> None:
 @command.command("mesh", cls=SadTalkerCommand)
 @click.option("--source_image", type=_FILE, default="examples/portrait.jpg", show_default=True)
 @click.option("--driven_audio", type=_FILE, default="examples/speech.wav", show_default=True)
-@click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Runs per median.")
+@click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Runs per median.")
 @click.option("--cores", type=click.IntRange(min=1), default=2, show_default=True, help="Cores to use.")
 @click.option("--memory", is_flag=True, help="Also the peak memory of 10 s and 10 minutes of video (slow).")
 @click.option("--update", "page_path", type=_FILE, help="Write the table into this page too.")
@@ -45,15 +45,16 @@ def mesh(
 ) -> None:
     """Measure the mesh engine: per stage and whole; cold, warm and cached; beside the encoder alone."""
     with limited_to(cores), _status(wanted=not as_json) as tell:
-        machine = this_machine()
+        machine, before = this_machine(), core_time()
         measured = [measure(c, source_image, driven_audio, repeats=repeats, tell=tell) for c in CASES]
         tell("peak memory")
         used = measure_memory(source_image, driven_audio, _MEMORY_SECONDS) if memory else []
-    text = page(machine, measured, used)
+    stolen = stolen_share(before, core_time())
+    text = page(machine, stolen, measured, used)
     if page_path:
         update(page_path, text)
     if as_json:
-        values = {"machine": machine, "cases": measured, "memory": used}
+        values = {"machine": machine, "stolen": stolen, "cases": measured, "memory": used}
         click.echo(json.dumps(values, default=asdict))
     else:
         click.echo(text)
