@@ -137,7 +137,7 @@ def _set_up(
 def _span(edges: NDArray[np.float32], t: int, y: float, width: int) -> tuple[int, int]:
     """First pixel inside and first beyond, on the row whose centres are at height y."""
     left = edges[t, TOP_X] + (y - edges[t, TOP_Y]) * edges[t, LONG]
-    if y < edges[t, MIDDLE_Y]:
+    if y <= edges[t, MIDDLE_Y]:
         right = edges[t, TOP_X] + (y - edges[t, TOP_Y]) * edges[t, UPPER]
     else:
         right = edges[t, MIDDLE_X] + (y - edges[t, MIDDLE_Y]) * edges[t, LOWER]
@@ -206,7 +206,7 @@ def blend(a: np.uint64, b: np.uint64, c: np.uint64, d: np.uint64, u: np.int64, v
 
 @njit(cache=True, nogil=True, inline="always")
 def _first_centre(edge: float) -> int:
-    """The first pixel whose centre is at or beyond an edge, and not before the first of all."""
+    """The first pixel whose centre is beyond an edge, and not before the first of all."""
     return int(max(edge, np.float32(0.0)) + np.float32(0.5))
 
 
