@@ -28,7 +28,8 @@ from sadtalker_service.engines.mesh.motion.gestures import GESTURES
 from sadtalker_service.engines.mesh.renderer import render
 from sadtalker_service.engines.mesh.warmup import warm_up_renderer
 from sadtalker_service.errors import InvalidOption
-from sadtalker_service.faces.landmarker import DEFAULT_MIN_FACE_PIXELS, FaceLandmarker
+from sadtalker_service.faces.landmarker import FaceLandmarker
+from sadtalker_service.settings import get_settings
 from sadtalker_service.speech import listen
 from sadtalker_service.speech.articulation import Articulation
 
@@ -54,13 +55,13 @@ class MeshEngine:
         gestures=tuple(GESTURES),
     )
 
-    def __init__(self, min_face_pixels: int = DEFAULT_MIN_FACE_PIXELS) -> None:
-        """`min_face_pixels`: smallest face that is animated."""
+    def __init__(self, min_face_pixels: int | None = None) -> None:
+        """`min_face_pixels`: least height of a face that is animated; by default that of the settings."""
         self._min_face_pixels = min_face_pixels
 
     @cached_property
     def _landmarker(self) -> FaceLandmarker:
-        return FaceLandmarker(self._min_face_pixels)
+        return FaceLandmarker(self._min_face_pixels or get_settings().min_face_pixels)
 
     @cached_property
     def stages(self) -> tuple[Stage, ...]:

@@ -1,0 +1,44 @@
+"""The engine as the pipeline sees it."""
+
+from pathlib import Path
+
+import pytest
+
+from sadtalker_service.engines.mesh import MeshEngine
+from sadtalker_service.errors import FaceTooSmall
+from sadtalker_service.media.image import decode_image
+from sadtalker_service.pipeline.prepare import prepare
+from sadtalker_service.settings import get_settings
+from sadtalker_service.store.cache import NoCache
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+
+
+@pytest.fixture
+def portrait():
+    return decode_image((EXAMPLES / "portrait.jpg").read_bytes(), max_bytes=10**8, max_pixels=10**8)
+
+
+def test_the_smallest_face_is_a_setting(monkeypatch, portrait):
+    monkeypatch.setenv("MIN_FACE_PIXELS", "400")
+    get_settings.cache_clear()
+    try:
+        with pytest.raises(FaceTooSmall, match="400"):
+            prepare(MeshEngine(), portrait, "crop", cache=NoCache())
+    finally:
+        get_settings.cache_clear()
+
+
+def test_previews_show_every_mouth_shape(portrait):
+    engine = MeshEngine()
+    artefacts = dict(prepare(engine, portrait, "crop", cache=NoCache()).avatar.artefacts)
+    stages = {stage.name: stage for stage in engine.stages}
+    visemes = stages["visemes"].compute(portrait, "crop", artefacts)
+    pictures = visemes.arrays["pictures"].astype(float)
+    letters = visemes.record["letters"]
+    assert "".join(letters) == "AEIOUMBPFVSTLR"
+    assert pictures.shape == (15, 96, 96, 3)
+    apart = [abs(a - b).mean() for k, a in enumerate(pictures) for b in pictures[:k]]
+    assert min(apart) > 0.05
+    clips = stages["gestures"].compute(portrait, "crop", artefacts)
+    assert sorted(clips.arrays) == ["blink", "hello", "nod_no", "nod_yes", "smile"]
