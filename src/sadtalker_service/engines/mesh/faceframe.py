@@ -45,12 +45,12 @@ class FaceFrame:
 
     @property
     def pose(self) -> tuple[float, float, float]:
-        """Pitch, yaw, roll of the head in degrees.
+        """Pitch, yaw, roll of the head in degrees, applied in this order.
 
         Positive: chin down, nose to the picture's right, clockwise as seen.
         """
-        x, y, _ = self.axes
-        pitch = np.degrees(np.arctan2(y[2], y[1]))
+        x, y, z = self.axes
+        pitch = np.degrees(np.arctan2(y[2], z[2]))
         yaw = np.degrees(np.arctan2(x[2], np.hypot(x[0], x[1])))
         roll = np.degrees(np.arctan2(x[1], x[0]))
         return float(pitch), float(yaw), float(roll)
