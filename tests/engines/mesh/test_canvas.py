@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -14,29 +16,18 @@ from sadtalker_service.faces.topology import OVAL
 
 Landmarks = NDArray[np.float32]
 Size = tuple[int, int]
+FaceAt = Callable[[Size, float, float, float], Landmarks]
 
 SIZES = st.tuples(st.integers(65, 5000), st.integers(65, 5000))
 SHARES = st.floats(0.0, 1.0)
 
 
-def face_at(landmarks: Landmarks, size: Size, height: float, x: float, y: float) -> Landmarks:
-    """The landmarks moved and scaled: the oval has 0.15 (`height` 0) to 0.99 (1) of the largest size that
-    fits, and lies x and y of the way from one border to the other."""
-    oval = landmarks[list(OVAL), :2]
-    low, extent = oval.min(axis=0), np.ptp(oval, axis=0)
-    scale = (0.15 + 0.84 * height) * (np.array(size) / extent).min()
-    room = np.array(size) - extent * scale
-    out = landmarks.astype(np.float64) * scale
-    out[:, :2] += room * (x, y) - low * scale
-    return out.astype(np.float32)
-
-
 @settings(max_examples=60, deadline=None)
 @given(SIZES, SHARES, SHARES, SHARES, st.sampled_from(PREPROCESS_MODES))
 def test_the_window_lies_in_the_working_picture_and_is_never_enlarged(
-    landmarks: Landmarks, size: Size, height: float, x: float, y: float, mode: PreprocessMode
+    face_at: FaceAt, size: Size, height: float, x: float, y: float, mode: PreprocessMode
 ) -> None:
-    canvas = plan_canvas(face_at(landmarks, size, height, x, y), size, mode)
+    canvas = plan_canvas(face_at(size, height, x, y), size, mode)
     assert 0.0 < canvas.scale <= 1.0
     working = [round(side * canvas.scale) for side in size]
     x0, y0, x1, y1 = canvas.window
@@ -47,9 +38,9 @@ def test_the_window_lies_in_the_working_picture_and_is_never_enlarged(
 @settings(max_examples=60, deadline=None)
 @given(SIZES, SHARES, SHARES, SHARES)
 def test_crops_are_square_hold_the_face_and_extcrop_shows_more(
-    landmarks: Landmarks, size: Size, height: float, x: float, y: float
+    face_at: FaceAt, size: Size, height: float, x: float, y: float
 ) -> None:
-    points = face_at(landmarks, size, height, x, y)
+    points = face_at(size, height, x, y)
     oval = points[list(OVAL), :2]
     shown = []
     for mode in ("crop", "extcrop"):
@@ -59,13 +50,13 @@ def test_crops_are_square_hold_the_face_and_extcrop_shows_more(
         assert canvas.square
         assert canvas.window[2] - canvas.window[0] == canvas.window[3] - canvas.window[1] <= MAX_CROP
         shown.append(side[0])
-        assume(side[0] < min(size) - 2 or np.ptp(oval, axis=0).max() < side[0])
         slack = 2.0 / canvas.scale
-        assert (oval.min(axis=0) >= window[:2] - slack).all()
-        assert (oval.max(axis=0) <= window[2:] + slack).all()
-    assert shown[1] >= shown[0] - 2.0 / canvas.scale
-    if shown[1] < min(size) - 4:  # not cut off by the picture
-        assert shown[1] == pytest.approx(1.4 * shown[0], rel=0.03)
+        if side[0] < min(size) - slack:  # else there is not as much picture as wanted
+            assert (oval.min(axis=0) >= window[:2] - slack).all()
+            assert (oval.max(axis=0) <= window[2:] + slack).all()
+    assert shown[1] >= shown[0] - slack
+    if shown[1] < min(size) - slack:
+        assert shown[1] == pytest.approx(1.4 * shown[0], rel=0.01, abs=2.0 * slack)
 
 
 @settings(max_examples=40, deadline=None)
