@@ -1,0 +1,193 @@
+"""The still picture: what does not move is the photo, at every size and in every mode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from scipy.ndimage import binary_dilation, binary_erosion
+
+from sadtalker_service.domain import (
+    PREPROCESS_MODES,
+    QUALITIES,
+    Artefact,
+    Portrait,
+    PreprocessMode,
+    Quality,
+    Style,
+)
+from sadtalker_service.engines.mesh import stages
+from sadtalker_service.engines.mesh.kernels.frame import draw_frames
+from sadtalker_service.engines.mesh.kernels.scene import CONTROLS
+from sadtalker_service.engines.mesh.layout import HEIGHT_CAP, Layout, assemble_stage, lay_out, video_size
+from sadtalker_service.faces.topology import EYES, MOUTH_OPENING
+
+Picture = NDArray[np.uint8]
+Prepared = Callable[..., tuple[Picture, Mapping[str, Artefact]]]
+
+
+@pytest.fixture(scope="module")
+def prepared(portrait: Portrait, landmarks: NDArray[np.float32]) -> Prepared:
+    """Prepare a part of the portrait, resized to (width, height): its pixels and artefacts."""
+
+    def prepare(
+        mode: PreprocessMode,
+        size: tuple[int, int] = (512, 512),
+        part: tuple[int, int, int, int] = (0, 0, 512, 512),
+    ) -> tuple[Picture, Mapping[str, Artefact]]:
+        x0, y0, x1, y1 = part
+        factor = np.array([size[0] / (x1 - x0), size[1] / (y1 - y0)])
+        pixels = portrait.pixels[y0:y1, x0:x1]
+        if (factor != 1.0).any():
+            pixels = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
+        points = landmarks.copy()
+        points[:, :2] = (points[:, :2] - (x0, y0)) * factor
+        points[:, 2] *= factor.mean()
+        detection = Artefact({"landmarks": points}, {"quarter_turns": 0})
+        return pixels, stages.build_all(Portrait("", np.ascontiguousarray(pixels)), mode, detection)
+
+    return prepare
+
+
+def still(layout: Layout) -> Picture:
+    """The box with all controls at zero, drawn over a negative, so that what is not drawn differs."""
+    x0, y0, x1, y1 = layout.box
+    frames = np.ascontiguousarray(255 - layout.plate[None, y0:y1, x0:x1])
+    draw_frames(layout.scene, np.zeros((1, CONTROLS), np.float32), frames)
+    return frames[0]
+
+
+def vertices(layout: Layout) -> NDArray[np.float32]:
+    """float32 (V, 2): where the vertices are at rest, pixels of the box."""
+    return layout.scene.rest @ layout.scene.projection.T + layout.scene.origin
+
+
+def inside(layout: Layout, *rings: Sequence[int]) -> NDArray[np.bool_]:
+    """Pixels of the box inside any of the polygons of vertices."""
+    mask = Image.new("1", (layout.box[2] - layout.box[0], layout.box[3] - layout.box[1]))
+    for ring in rings:
+        ImageDraw.Draw(mask).polygon(
+            [(float(x), float(y)) for x, y in vertices(layout)[list(ring)] - 0.5], fill=1
+        )
+    return np.asarray(mask)
+
+
+@pytest.mark.parametrize("mode", PREPROCESS_MODES)
+def test_at_rest_the_photo_comes_back_bit_for_bit_but_for_eyes_and_mouth(
+    prepared: Prepared, mode: PreprocessMode
+) -> None:
+    _, artefacts = prepared(mode)
+    layout = lay_out(artefacts, Style(preprocess=mode, size=512, quality="high"))
+    x0, y0, x1, y1 = layout.box
+    changed = (still(layout) != layout.plate[y0:y1, x0:x1]).any(axis=2)
+    last = range(len(layout.scene.rest) - 36, len(layout.scene.rest))
+    reached = binary_erosion(inside(layout, last), np.ones((3, 3)), iterations=2, border_value=1)
+    drawn = inside(layout, EYES[0].contour, EYES[1].contour, MOUTH_OPENING)
+    drawn = binary_dilation(drawn, np.ones((3, 3)), iterations=3)
+    assert not changed[reached & ~drawn].any()
+    assert changed[~binary_dilation(reached, iterations=6)].all()  # nothing is drawn beyond the mesh
+    assert reached.mean() > 0.5
+    assert drawn.mean() < 0.06
+
+
+@pytest.mark.parametrize("mode", PREPROCESS_MODES)
+def test_eyes_at_rest_are_those_of_the_photo(prepared: Prepared, mode: PreprocessMode) -> None:
+    _, artefacts = prepared(mode)
+    layout = lay_out(artefacts, Style(preprocess=mode, size=512, quality="high"))
+    x0, y0, x1, y1 = layout.box
+    eyes = binary_dilation(inside(layout, EYES[0].contour, EYES[1].contour), iterations=3)
+    change = still(layout)[eyes].astype(int) - layout.plate[y0:y1, x0:x1][eyes]
+    assert np.abs(change).max() <= 2
+
+
+@pytest.mark.parametrize("mode", ["full", "extfull"])
+@pytest.mark.parametrize("part", [(0, 0, 512, 512), (7, 3, 512, 500), (0, 0, 511, 512), (1, 0, 512, 477)])
+def test_the_plate_is_the_picture_and_odd_sides_are_made_even_by_repeating_the_last(
+    prepared: Prepared, mode: PreprocessMode, part: tuple[int, int, int, int]
+) -> None:
+    width, height = part[2] - part[0], part[3] - part[1]
+    pixels, artefacts = prepared(mode, (width, height), part)
+    layout = lay_out(artefacts, Style(preprocess=mode, quality="high"))
+    assert np.array_equal(
+        layout.plate, np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    )
+    x0, y0, x1, y1 = layout.box
+    assert not any(edge % 2 for edge in layout.box)
+    assert 0 <= x0 < x1 <= layout.plate.shape[1]
+    assert 0 <= y0 < y1 <= layout.plate.shape[0]
+    ring = vertices(layout)[-36:]
+    even = np.array([x1 - x0, y1 - y0])
+    assert ring.min() >= -1e-3  # the box holds all that moves
+    assert (ring.max(axis=0) <= even + 1.0).all()
+
+
+@pytest.mark.parametrize("mode", PREPROCESS_MODES)
+def test_strips_and_region_are_put_together_again(prepared: Prepared, mode: PreprocessMode) -> None:
+    pixels, artefacts = prepared(mode)
+    stage = assemble_stage(artefacts["face_crop"], artefacts["background"])
+    x0, y0, x1, y1 = artefacts["face_crop"].record["stage"]
+    assert np.array_equal(stage, pixels[y0:y1, x0:x1])  # the portrait is small: not scaled
+
+
+@pytest.mark.parametrize("quality", QUALITIES)
+@pytest.mark.parametrize("size", [(1080, 1620), (1920, 1080), (2400, 900), (300, 400), (641, 479)])
+def test_a_whole_picture_is_scaled_down_to_the_quality_and_never_up(
+    prepared: Prepared, quality: Quality, size: tuple[int, int]
+) -> None:
+    side = min(512, round(512 * size[0] / size[1]))  # the part of the portrait that has this shape
+    part = (
+        max(0, 222 - side // 2),
+        0,
+        max(0, 222 - side // 2) + side,
+        min(512, round(side * size[1] / size[0])),
+    )
+    _, artefacts = prepared("full", size, part)
+    plate = lay_out(artefacts, Style(preprocess="full", quality=quality)).plate
+    height, width = plate.shape[:2]
+    assert width % 2 == height % 2 == 0
+    assert height <= HEIGHT_CAP[quality]
+    assert width <= HEIGHT_CAP[quality] * 16 // 9 + 1
+    assert width <= size[0] + 1
+    assert height <= size[1] + 1
+    assert width / height == pytest.approx(size[0] / size[1], rel=2.5 / min(width, height))
+    fills = height >= HEIGHT_CAP[quality] - 1 or width >= HEIGHT_CAP[quality] * 16 // 9 - 1
+    assert fills or (width, height) == (size[0] + size[0] % 2, size[1] + size[1] % 2)
+
+
+@pytest.mark.parametrize("mode", ["crop", "extcrop", "resize"])
+@pytest.mark.parametrize(("size", "side"), [(256, 256), (333, 332), (512, 512), (1024, 720)])
+def test_square_modes_have_the_size_asked_for_up_to_the_quality(
+    prepared: Prepared, mode: PreprocessMode, size: int, side: int
+) -> None:
+    _, artefacts = prepared(mode)
+    layout = lay_out(artefacts, Style(preprocess=mode, size=size, quality="medium"))
+    assert layout.plate.shape == (side, side, 3)
+    assert not any(edge % 2 for edge in layout.box)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.integers(2, 1920),
+    st.integers(2, 1080),
+    st.sampled_from(QUALITIES),
+    st.integers(128, 1024),
+    st.booleans(),
+)
+def test_video_sizes_keep_to_the_cap(
+    width: int, height: int, quality: Quality, size: int, square: bool
+) -> None:
+    cap = HEIGHT_CAP[quality]
+    w, h = video_size((width, height), square, Style(size=size, quality=quality))
+    assert 2 <= h <= cap
+    assert 2 <= w <= cap * 16 // 9 + 1
+    if square:
+        assert w == h == min(size, cap) // 2 * 2
+    else:
+        assert w <= max(2, width)
+        assert h <= max(2, height)
+        assert (w, h) == (width, height) or w % 2 == h % 2 == 0
