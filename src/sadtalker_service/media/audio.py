@@ -99,7 +99,7 @@ def decode_speech(path: Path, *, max_bytes: int, max_seconds: float) -> Speech:
     digest = _digest(path, max_bytes)
     sound = _SoundFile(path)
     resampler = _Resampler(SPEECH_RATE, 1)
-    chunks: list[Float32] = []
+    decoded = bytearray()  # grows in place: a list of pieces would need its memory twice to become one
     seconds = 0.0
     for block in sound.blocks():
         seconds += len(block.samples) / block.rate
@@ -108,13 +108,14 @@ def decode_speech(path: Path, *, max_bytes: int, max_seconds: float) -> Speech:
                 f"The recording is longer than {max_seconds:g} seconds; cut it into several.",
                 param="driven_audio",
             )
-        chunks.append(resampler.push(block))
-    chunks.append(resampler.finish())
+        decoded += resampler.push(block).tobytes()
+    decoded += resampler.finish().tobytes()
     sound.refuse_mostly_damaged()
-    samples = np.concatenate(chunks)[:, 0]
+    samples = np.frombuffer(decoded, np.float32)
     if len(samples) < SHORTEST_SECONDS * SPEECH_RATE:
         raise EmptyAudio("The recording holds no sound, or less than one video frame.", param="driven_audio")
-    return Speech(audio_hash=digest, samples=_levelled(samples), path=path)
+    _level(samples)
+    return Speech(audio_hash=digest, samples=samples, path=path)
 
 
 def stream_sound(path: Path, *, rate: int | None = None, channels_max: int = 2) -> SoundStream:
@@ -147,11 +148,12 @@ def _resampled(first: _Block, rest: Generator[_Block], resampler: _Resampler) ->
                 yield np.clip(piece, -1.0, 1.0)
 
 
-def _levelled(samples: Float32) -> Float32:
-    """Without its mean, and with a peak of 1 at most."""
-    level = samples - np.mean(samples, dtype=np.float64).astype(np.float32)
-    peak = float(np.max(np.abs(level)))
-    return np.ascontiguousarray(level / peak if peak > 1.0 else level, dtype=np.float32)
+def _level(samples: Float32) -> None:
+    """Take away the mean and bring a peak above 1 down to 1, in place."""
+    samples -= np.mean(samples, dtype=np.float64).astype(np.float32)
+    peak = max(float(samples.max()), -float(samples.min()))
+    if peak > 1.0:
+        samples /= peak
 
 
 def _digest(path: Path, max_bytes: int) -> str:

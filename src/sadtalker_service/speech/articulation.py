@@ -84,7 +84,7 @@ def articulate(track: PhonemeTrack, speech: Speech) -> Articulation:
     Loudness does not open the mouth: on real speakers that made the match worse (docs/speech.md).
     """
     loud = loudness(level_db(speech.samples))
-    if not track.segmentations:
+    if track.voiced_seconds() == 0:
         track, loud = PhonemeTrack.exact(()), np.zeros_like(loud)
     opinions = [viseme_weights(s, len(loud)) for s in track.segmentations]
     shares = np.array([s.weight for s in track.segmentations], np.float32)

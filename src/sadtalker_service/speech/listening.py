@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from sadtalker_service.domain import Speech
 from sadtalker_service.speech.articulation import Articulation, articulate
-from sadtalker_service.speech.loudness import is_voiceless, level_db, pitched_share
+from sadtalker_service.speech.loudness import is_voiceless, pitched_share
 from sadtalker_service.speech.phonemes import PhonemeSource, PhonemeTrack
 from sadtalker_service.speech.signal_source import SignalSource
 
@@ -26,7 +26,7 @@ def listen(speech: Speech, source: PhonemeSource | None = None) -> Articulation:
 
 def hear(speech: Speech, source: PhonemeSource) -> PhonemeTrack:
     """The phonemes of `source`, or of the signal alone if `source` hears nothing in a voice."""
-    if is_voiceless(speech.samples, level_db(speech.samples)):
+    if is_voiceless(speech.samples):
         return PhonemeTrack(())
     track = source.phonemes(speech)
     voiced = pitched_share(speech.samples) * speech.duration

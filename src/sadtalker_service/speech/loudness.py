@@ -19,6 +19,8 @@ _RANGE_DB = 38.0
 """From the loud parts of speech down to what counts as nothing."""
 _STEADY_DB = 5.0
 """Speech, even in noise, goes up and down by more than this; hiss and hum do not."""
+_BLOCK = 1000 * TICK
+"""Samples that are filtered at a time."""
 _PERIODIC = 0.45
 """Normalised autocorrelation above which a stretch has a pitch."""
 _PITCH_LAGS = slice(SPEECH_RATE // 400, SPEECH_RATE // 60)
@@ -29,8 +31,11 @@ Samples = NDArray[np.float32]
 
 def level_db(samples: Samples) -> Float32:
     """Power of each tick in dBFS, at least -100: float32 (T,) with T = max(1, ceil(N / TICK))."""
-    padded = np.pad(samples, (0, -len(samples) % TICK or (TICK if len(samples) == 0 else 0)))
-    power = np.mean(np.square(padded.reshape(-1, TICK), dtype=np.float32), axis=1)
+    whole = len(samples) // TICK * TICK
+    ticks = samples[:whole].reshape(-1, TICK)
+    power = np.einsum("ij,ij->i", ticks, ticks) / TICK  # no copy of the samples: they may be ten minutes
+    if whole < len(samples) or whole == 0:
+        power = np.append(power, np.square(samples[whole:]).sum() / TICK)
     return np.asarray(10.0 * np.log10(power + 1e-10), np.float32)
 
 
@@ -39,8 +44,9 @@ def loudness(level: Float32) -> Float32:
     loud = float(np.percentile(level, 95))
     if loud < QUIET_DBFS:
         return np.zeros_like(level)
-    smooth = gaussian_filter1d(level, 1.5, mode="nearest")
-    return np.asarray(np.clip((smooth - (loud - _RANGE_DB)) / _RANGE_DB, 0.0, 1.0), np.float32)
+    floor = loud - _RANGE_DB
+    smooth = gaussian_filter1d(np.maximum(level, floor), 1.5, mode="nearest")
+    return np.asarray(np.clip((smooth - floor) / _RANGE_DB, 0.0, 1.0), np.float32)
 
 
 def accents(loud: Float32) -> Float32:
@@ -51,11 +57,13 @@ def accents(loud: Float32) -> Float32:
     return np.stack([peaks / 100.0, strength], axis=1).astype(np.float32)
 
 
-def is_voiceless(samples: Samples, level: Float32) -> bool:
+def is_voiceless(samples: Samples) -> bool:
     """True for silence, and for steady noise: a level that stays where it is, and no pitch."""
-    if float(np.percentile(level, 95)) < QUIET_DBFS:
+    if float(np.percentile(level_db(samples), 95)) < QUIET_DBFS:
         return True
-    smooth = gaussian_filter1d(level, 3.0, mode="nearest")
+    blocks = (samples[i : i + _BLOCK] for i in range(0, len(samples), _BLOCK))
+    without_rumble = np.concatenate([level_db(np.diff(block, prepend=block[:1])) for block in blocks])
+    smooth = gaussian_filter1d(without_rumble, 3.0, mode="nearest")
     swing = float(np.percentile(smooth, 95) - np.percentile(smooth, 5))
     return swing < _STEADY_DB and pitched_share(samples) < 0.05
 

@@ -17,9 +17,9 @@ from sadtalker_service.domain import SPEECH_RATE, Speech
 from sadtalker_service.speech.chunks import cut_at_pauses
 from sadtalker_service.speech.phonemes import SILENCE, Phoneme, PhonemeTrack, Segmentation
 
-SPEEDS = (16 / 15, 15 / 16)
-"""The phone loop hears the recording slower and faster: the mistakes differ, the truth does not. A third pass
-at the speed of the word pass costs a sixth more time and changes nothing (docs/speech.md)."""
+SPEEDS = (1.0, 16 / 15)
+"""The phone loop hears the recording as it is and slower: mistakes differ, the truth does not. A third pass,
+faster, costs a sixth more time and changes nothing (docs/speech.md)."""
 _WORD_WEIGHT = 0.5
 """Say of the word pass beside all phone-loop passes together."""
 
@@ -39,7 +39,8 @@ _WORD_SEARCH: dict[str, object] = {
     "bestpath": False,
 }
 """A search that is a sixth of the full one and moves lips no worse (docs/speech.md)."""
-_PHONE_BEAM, _PHONE_END_BEAM, _PHONE_LM_WEIGHT = 1e-10, 1e-8, 2.0
+_PHONE_BEAM, _PHONE_END_BEAM, _PHONE_LM_WEIGHT = 1e-15, 1e-10, 2.0
+"""With a beam of 1e-10 the loop sometimes stays in one phone for seconds."""
 
 _WORDS, _PHONES, _ALL_PHONES = "_default", "phones", "all_phones"
 
@@ -67,9 +68,7 @@ class PocketsphinxRecogniser:
             begin = first / SPEECH_RATE
             loops = [self.hear_phones(samples, speed) for speed in SPEEDS]
             words = self.hear_words(samples)
-            if words is None:
-                words = self.hear_phones(samples, 1.0)
-            for so_far, heard in zip(passes, (words, *loops), strict=True):
+            for so_far, heard in zip(passes, (loops[0] if words is None else words, *loops), strict=True):
                 so_far.extend(Phoneme(p.label, begin + p.start, begin + p.end) for p in heard)
         weights = [_WORD_WEIGHT] + [(1.0 - _WORD_WEIGHT) / len(SPEEDS)] * len(SPEEDS)
         return PhonemeTrack(
