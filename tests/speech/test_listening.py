@@ -1,5 +1,6 @@
 """From a recording to lips, whatever the recording is."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from sadtalker_service.speech.closing import BILABIAL
 from sadtalker_service.speech.listening import default_source, hear
 from sadtalker_service.speech.phonemes import Phoneme, PhonemeTrack
 from sadtalker_service.speech.recogniser import PocketsphinxRecogniser
+from sadtalker_service.speech.signal_source import SignalSource
 from sadtalker_service.speech.visemes import OPENING
 
 RNG = np.random.default_rng(0)
@@ -68,6 +70,14 @@ def test_equal_recordings_give_equal_lips(example: Speech, articulation: Articul
 def test_the_recogniser_is_the_default_and_is_loaded_once() -> None:
     assert isinstance(default_source(), PocketsphinxRecogniser)
     assert default_source() is default_source()
+
+
+def test_without_pocketsphinx_lips_follow_the_signal(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "sadtalker_service.speech.recogniser", None)
+    assert isinstance(default_source.__wrapped__(), SignalSource)
+    assert "recogniser_missing" in caplog.text
 
 
 NOISE = RNG.standard_normal(2 * SPEECH_RATE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import lru_cache
 
 from sadtalker_service.domain import Speech
@@ -9,6 +10,8 @@ from sadtalker_service.speech.articulation import Articulation, articulate
 from sadtalker_service.speech.loudness import is_voiceless, pitched_share
 from sadtalker_service.speech.phonemes import PhonemeSource, PhonemeTrack
 from sadtalker_service.speech.signal_source import SignalSource
+
+_log = logging.getLogger(__name__)
 
 _UNHEARD = 0.2
 """A recogniser that finds speech in less than this part of the time that has a pitch did not understand."""
@@ -40,6 +43,7 @@ def default_source() -> PhonemeSource:
     """The recogniser, or the signal alone where pocketsphinx is not installed. Loads half a second, once."""
     try:
         from sadtalker_service.speech.recogniser import PocketsphinxRecogniser  # noqa: PLC0415
-    except ImportError:  # no wheel for this platform
+    except ImportError as error:  # no wheel for this platform
+        _log.warning("recogniser_missing, lips follow the signal alone: %s", error)
         return SignalSource()
     return PocketsphinxRecogniser()
