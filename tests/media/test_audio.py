@@ -19,7 +19,7 @@ from scipy.signal import correlate
 
 from sadtalker_service.domain import SPEECH_RATE, Speech
 from sadtalker_service.errors import AudioTooLarge, EmptyAudio, UnreadableAudio
-from sadtalker_service.media.audio import decode_speech, stream_sound
+from sadtalker_service.media.audio import _block, decode_speech, stream_sound
 
 Signal = NDArray[np.float32]
 
@@ -419,3 +419,10 @@ def test_no_damage_brings_anything_but_our_errors(
             read()
         except (UnreadableAudio, EmptyAudio, AudioTooLarge):
             continue
+
+
+def test_frames_with_more_planes_than_pyav_reads_are_left_out() -> None:
+    """A damaged header of an AAC file may say 26 channels; reading them ended the process."""
+    frame = av.AudioFrame(format="fltp", layout="22.2", samples=64)
+    frame.sample_rate = 48_000
+    assert _block(frame) is None

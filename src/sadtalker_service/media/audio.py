@@ -35,6 +35,10 @@ AAC_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_0
 _PLAUSIBLE_RATES = range(2_000, 768_001)
 """Anything else is a damaged header, Hz."""
 
+_MOST_PLANES = 8
+"""Channels of a planar frame that PyAV can read: it looks for more of them where there is no memory. No codec
+in use has more, but a damaged header may say so."""
+
 _LARGEST_SAMPLE = 1e6
 """Float files may hold 16-bit integers as they are, but nothing above this: it is damage, and becomes 0."""
 
@@ -251,6 +255,8 @@ def _block(frame: av.AudioFrame) -> _Block | None:
     layout: Any = frame.layout
     names = tuple(channel.name for channel in layout.channels)
     if frame.rate not in _PLAUSIBLE_RATES or not names or frame.samples == 0:
+        return None
+    if frame.format.is_planar and len(names) > _MOST_PLANES:
         return None
     raw = frame.to_ndarray()
     planar = raw.shape[0] == len(names) and len(names) > 1
