@@ -163,7 +163,7 @@ def _keep_photographed_teeth(
     if opening.sum() < 40:
         return upper, lower
     level = np.percentile(luma[opening], 60)
-    white = photo[opening & (luma > level)].mean(axis=0)
+    white = photo[opening & (luma >= level)].mean(axis=0)
     if white @ LUMA < 0.55 * (tone.skin @ LUMA) or white[1] < 0.72 * white[0]:
         return upper, lower
     match = white / np.maximum(1.0, tone.tooth * 0.93)
