@@ -25,7 +25,7 @@ _PIVOT_BELOW_EARS = (0.0, 18.0, 10.0)
 """From the middle between the ears to the joint of skull and neck, mm."""
 _EARS = (234, 454)
 _MARGIN = 6
-"""Pixels of source around the box that motion may draw in."""
+"""Pixels of source kept around the moving region."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,7 @@ def lay_out(artefacts: Mapping[str, Artefact], style: Style) -> Layout:
     )
     box = _even_box(moving, (plate.shape[1], plate.shape[0]))
     origin = np.array([-sx0 * fx - left, -sy0 * fy - top])
-    scene = _scene(artefacts, stage, (left, top), box, origin, np.array([fx, fy]))
+    scene = _scene(artefacts, stage, (left, top), box, moving, origin, np.array([fx, fy]))
     return Layout(plate, box, scene)
 
 
@@ -106,18 +106,21 @@ def _scene(
     stage: Uint8Image,
     window: tuple[int, int],
     box: Rect,
+    moving: tuple[int, ...],
     origin: NDArray[np.float64],
     factor: NDArray[np.float64],
 ) -> Scene:
     """The rig placed on the box.
 
-    window: the video's left top corner on the stage. origin: video pixel of the working picture's (0, 0).
-    factor: video pixels per working pixel.
+    window: the video's left top corner on the stage. box: what is drawn, in pixels of the video. moving: what
+    moves, in the same; beyond the video is what may come in. origin: video pixel of the working picture's
+    (0, 0). factor: video pixels per working pixel.
     """
     rig, fit = artefacts["face_mesh"], artefacts["3dmm_coeffs"]
     scale = float(artefacts["face_crop"].record["scale"])  # working pixels per pixel of the portrait
-    x0, y0 = max(box[0] + window[0] - _MARGIN, 0), max(box[1] + window[1] - _MARGIN, 0)
-    source = stage[y0 : box[3] + window[1] + _MARGIN, x0 : box[2] + window[0] + _MARGIN]
+    x0, y0 = (max(min(box[k], moving[k]) + window[k] - _MARGIN, 0) for k in (0, 1))
+    x1, y1 = (max(box[k + 2], moving[k + 2]) + window[k] + _MARGIN for k in (0, 1))
+    source = stage[y0:y1, x0:x1]
     to_source = np.array([window[0] - x0, window[1] - y0], np.float64)  # video pixel -> source pixel
     axes = fit.arrays["axes"].astype(np.float64)
     pixels_per_mm = factor * scale * float(fit.record["scale"])

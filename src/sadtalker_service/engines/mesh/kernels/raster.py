@@ -67,9 +67,11 @@ def draw_triangles(
         for y in range(rows[t, 0], rows[t, 1]):
             active[filled[y]] = t
             filled[y] += 1
-    touched = 0
+    left = int(texture[0, 0] - np.float32(2.0) * position[0, 0])  # texel of the first pixel, about
+    top = int(texture[0, 1] - np.float32(2.0) * position[0, 1])
+    touched = max(top, 0)
     for y in range(out.shape[0]):
-        touched = _touch(texels, touched, 2 * (y + LOOK_AHEAD), out)
+        touched = _touch(texels, touched, top + 2 * (y + LOOK_AHEAD), left, left + 2 * out.shape[1], out)
         for k in range(starts[y], starts[y + 1]):
             t = active[k]
             x0, x1 = _span(edges, t, np.float32(y + 0.5), out.shape[1])
@@ -78,12 +80,15 @@ def draw_triangles(
 
 
 @njit(cache=True, nogil=True)
-def _touch(texels: NDArray[np.uint64], row: int, until: int, out: NDArray[np.uint8]) -> int:
-    """Read one texel of every cache line of the rows from `row` on, in the order processors like."""
+def _touch(
+    texels: NDArray[np.uint64], row: int, until: int, left: int, right: int, out: NDArray[np.uint8]
+) -> int:
+    """Read one texel of every cache line from row `row` on and from column `left` to `right`, in the order
+    processors like. Returns the row to go on from."""
     until = min(until, texels.shape[0])
     seen = np.uint64(0)
     for i in range(row, until):
-        for j in range(0, texels.shape[1], 8):
+        for j in range(max(left, 0), min(right, texels.shape[1]), 8):
             seen |= texels[i, j]
     if seen >> np.uint64(63):  # never: texels use 40 bits; but the reads count as needed
         out[0, 0, 0] = 0
