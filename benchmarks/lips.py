@@ -8,8 +8,8 @@ FOLDER (default: reference/lips in the shared folder, that is the environment va
 
 Scoring: a prediction is sampled at `t + av_lag_s` plus one constant shift for opening, width and chin
 together, chosen for each clip on the other clips; Pearson r per clip, mean over the clips, 95 % bootstrap
-interval over clips. Chance: the same for the prediction of another clip, with the best shift within 0.4 s for each pair.
-Ten clips are few: differences below 0.05 mean nothing.
+interval over clips. Chance: the same for the prediction of another clip, with the best shift within 0.4 s for
+each pair. Ten clips are few: differences below 0.05 mean nothing.
 """
 
 from __future__ import annotations

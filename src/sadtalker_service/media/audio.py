@@ -35,9 +35,9 @@ AAC_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_0
 _PLAUSIBLE_RATES = range(2_000, 768_001)
 """Anything else is a damaged header, Hz."""
 
-_MOST_PLANES = 8
-"""Channels of a planar frame that PyAV can read: it looks for more of them where there is no memory. No codec
-in use has more, but a damaged header may say so."""
+_PLANES_READ = 7
+"""Channels of a planar frame that PyAV's own reading is safe for: with more it runs past FFmpeg's list of
+planes, into memory that is not there, and ends the process."""
 
 _LARGEST_SAMPLE = 1e6
 """Float files may hold 16-bit integers as they are, but nothing above this: it is damage, and becomes 0."""
@@ -200,24 +200,19 @@ class _SoundFile:
             packets = container.demux(stream)
             while True:
                 try:
-                    packet = next(packets, None)
-                    frames = packet.decode() if packet is not None else []
-                except (av.error.FFmpegError, ValueError) as error:
-                    if _is_end(error):
+                    packet = next(packets, None)  # after an error of its own it has no more
+                    if packet is None:
                         break
-                    self._bad += 1
-                    if not isinstance(error, av.error.InvalidDataError):
-                        break  # reading itself failed: there is nothing after it
-                    continue
-                if packet is None:
+                    blocks = [_block(frame) for frame in packet.decode()]
+                except av.error.EOFError:
                     break
-                for frame in frames:
-                    block = _block(frame)
-                    if block is None:
-                        self._bad += 1
-                    else:
-                        self._good += 1
-                        yield block
+                except (av.error.FFmpegError, ValueError):
+                    self._bad += 1
+                    continue
+                good = [block for block in blocks if block is not None]
+                self._good += len(good)
+                self._bad += len(blocks) - len(good)
+                yield from good
 
     def refuse_mostly_damaged(self) -> None:
         """Raise UnreadableAudio if more frames failed than decoded."""
@@ -240,10 +235,6 @@ class _SoundFile:
             ) from error
 
 
-def _is_end(error: Exception) -> bool:
-    return isinstance(error, av.error.EOFError)
-
-
 @lru_cache(maxsize=1)
 def _own_demuxers() -> str:
     """FFmpeg's list of the formats that read nothing but their own file."""
@@ -251,18 +242,32 @@ def _own_demuxers() -> str:
 
 
 def _block(frame: av.AudioFrame) -> _Block | None:
-    """Samples of a frame as float32 (n, channels), or None if its header cannot be true."""
+    """Samples of a frame as float32 (n, channels), or None if its header cannot be true.
+
+    Raises:
+        av.error.FFmpegError: a layout that FFmpeg cannot convert.
+    """
     layout: Any = frame.layout
     names = tuple(channel.name for channel in layout.channels)
     if frame.rate not in _PLAUSIBLE_RATES or not names or frame.samples == 0:
         return None
-    if frame.format.is_planar and len(names) > _MOST_PLANES:
-        return None
+    if frame.format.is_planar and len(names) > _PLANES_READ:
+        frame = _interleaved(frame)
     raw = frame.to_ndarray()
-    planar = raw.shape[0] == len(names) and len(names) > 1
-    samples = _as_float(raw.T if planar else raw.reshape(-1, len(names)))
+    samples = _as_float(raw.T if frame.format.is_planar else raw.reshape(-1, len(names)))
     samples[~(np.abs(samples) <= _LARGEST_SAMPLE)] = 0.0
     return _Block(samples, frame.rate, names)
+
+
+def _interleaved(frame: av.AudioFrame) -> av.AudioFrame:
+    """The same samples in one plane.
+
+    Raises:
+        av.error.FFmpegError: a layout that FFmpeg cannot convert.
+    """
+    packed = av.AudioResampler(format=frame.format.packed, layout=frame.layout, rate=frame.rate)
+    (same,) = packed.resample(frame)
+    return same
 
 
 def _as_float(raw: NDArray[Any]) -> Float32:
