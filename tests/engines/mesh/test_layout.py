@@ -129,11 +129,17 @@ def test_the_plate_is_the_picture_and_odd_sides_are_made_even_by_repeating_the_l
 
 
 @pytest.mark.parametrize("mode", PREPROCESS_MODES)
-def test_strips_and_region_are_put_together_again(prepared: Prepared, mode: PreprocessMode) -> None:
-    pixels, artefacts = prepared(mode)
+def test_strips_and_region_are_put_together_again(
+    portrait: Portrait, landmarks: NDArray[np.float32], mode: PreprocessMode
+) -> None:
+    pixels = np.pad(portrait.pixels, ((90, 0), (0, 0), (0, 0)), mode="reflect")  # something above the face
+    detection = Artefact({"landmarks": landmarks + np.float32([0, 90, 0])}, {"quarter_turns": 0})
+    artefacts = stages.build_all(Portrait("", pixels), mode, detection)
     stage = assemble_stage(artefacts["face_crop"], artefacts["background"])
     x0, y0, x1, y1 = artefacts["face_crop"].record["stage"]
     assert np.array_equal(stage, pixels[y0:y1, x0:x1])  # the portrait is small: not scaled
+    strips = {name for name, strip in artefacts["background"].arrays.items() if strip.size}
+    assert mode in ("crop", "extcrop") or strips == {"top", "bottom", "left", "right"}
 
 
 @pytest.mark.parametrize("quality", QUALITIES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 
 from sadtalker_service.domain import Portrait
 from sadtalker_service.engines.mesh.faceframe import FaceFrame, fit_face_frame
@@ -58,6 +59,22 @@ def test_a_lid_is_skin_without_lashes_or_eyeball(
     assert luma[shown].min() > 0.55 * skin
     assert abs(np.median(luma[shown]) - skin) < 0.12 * skin
     assert np.abs(np.diff(luma, axis=0))[shown[1:] & shown[:-1]].max() < 0.12 * skin  # and no line is left
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_dark_lines_around_an_eye_do_not_darken_its_lid(
+    portrait: Portrait, points: NDArray[np.float64], frame: FaceFrame, lids: NDArray[np.uint8], side: int
+) -> None:
+    """Long lashes, make-up, the rim of spectacles: what is filled in from there is still skin."""
+    eye = EYES[side]
+    made_up = Image.fromarray(portrait.pixels)
+    around = points[[*eye.rings_above[0], *eye.rings_below[0][::-1], eye.rings_above[0][0]], :2]
+    ImageDraw.Draw(made_up).line([(float(x), float(y)) for x, y in around], fill=(25, 18, 15), width=2)
+    lid = draw_lids(np.asarray(made_up), points, frame.scale)[side]
+    shown = lids[side][..., 3] > 200
+    darker = lids[side][shown][:, :3] @ LUMA - lid[shown][:, :3] @ LUMA
+    assert darker.mean() < 20
+    assert darker.max() < 60
 
 
 @pytest.mark.parametrize("side", [0, 1])
