@@ -197,13 +197,6 @@ def test_an_articulation_survives_as_an_artefact() -> None:
         assert getattr(back, name).dtype == np.float32
 
 
-def test_a_held_shape_stays() -> None:
-    held = Articulation.held(VISEME_TARGETS[[VISEMES.index("PP")] * 3])
-    assert held.articulators.shape == (3, 8)
-    assert not held.articulators[:, OPENING].any()
-    assert (held.articulators[:, PRESS] == 1).all()
-
-
 LABELS = ["AA", "IY", "UW", "M", "F", "S", "OY", SILENCE, "a", "ʃ", "?"]
 
 

@@ -14,7 +14,7 @@ from sadtalker_service.speech.closing import close_lips, closures_of, pauses_of,
 from sadtalker_service.speech.coarticulation import TICK_RATE, viseme_weights
 from sadtalker_service.speech.loudness import accents, level_db, loudness
 from sadtalker_service.speech.phonemes import PhonemeTrack
-from sadtalker_service.speech.visemes import ARTICULATORS, JAW, OPENING, VISEME_TARGETS, VISEMES
+from sadtalker_service.speech.visemes import ARTICULATORS, JAW, OPENING, VISEME_TARGETS
 
 __all__ = ["ARTICULATORS", "Articulation", "articulate"]
 
@@ -48,17 +48,6 @@ class Articulation:
     """float32 (A, 2): seconds, strength 0..1 of stressed syllables, for nods and brows."""
     rate: int = TICK_RATE
     """Ticks per second."""
-
-    @classmethod
-    def held(cls, articulators: NDArray[np.floating]) -> Articulation:
-        """A mouth that holds given shapes, (T, 8); nothing is heard."""
-        shapes = np.array(articulators, np.float32)
-        shapes[:, OPENING] = np.maximum(shapes[:, OPENING], 0.0)
-        ticks = len(shapes)
-        silent = np.zeros((ticks, len(VISEMES)), np.float32)
-        silent[:, 0] = 1.0
-        none = np.zeros((0, 3), np.float32)
-        return cls(shapes, silent, none, np.zeros(ticks, np.float32), none[:, :2], none[:, :2])
 
     def to_artefact(self) -> Artefact:
         """Named arrays and the rate: all of it."""

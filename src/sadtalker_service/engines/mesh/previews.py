@@ -15,13 +15,7 @@ from sadtalker_service.engines.mesh.layout import lay_out
 from sadtalker_service.engines.mesh.motion.gestures import GESTURES, gesture_clip
 from sadtalker_service.engines.mesh.motion.lips import shape_controls
 from sadtalker_service.engines.mesh.renderer import draw_stills
-from sadtalker_service.speech.visemes import VISEMES
-
-LETTER_VISEMES = {
-    "A": "aa", "E": "E", "I": "I", "O": "O", "U": "U", "M": "PP", "B": "PP", "P": "PP",
-    "F": "FF", "V": "FF", "S": "SS", "T": "DD", "L": "nn", "R": "RR",
-}
-"""The fourteen letters that avatars are asked for, and the mouth shape of each."""
+from sadtalker_service.speech.visemes import LETTER_VISEMES, VISEMES
 
 SIDE = 96
 """Pixels of a viseme's picture."""
@@ -44,7 +38,7 @@ def viseme_pictures(portrait: Portrait, mode: PreprocessMode, artefacts: Mapping
         row[TONGUE] = tongue
     layout = lay_out(crop, Style(preprocess="crop", size=2 * SIDE))
     pictures = np.stack([_shrink(picture) for picture in draw_stills(layout, controls)])
-    return Artefact({"controls": controls, "pictures": pictures}, {"letters": LETTER_VISEMES})
+    return Artefact({"controls": controls, "pictures": pictures}, {"letters": dict(LETTER_VISEMES)})
 
 
 def _shrink(picture: Uint8Image) -> Uint8Image:
