@@ -1,7 +1,8 @@
-"""What every test run needs: compiled kernels that are those of the source."""
+"""What every test run needs: kernels compiled from the present source, programs that can be interrupted."""
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import sadtalker_service
@@ -10,6 +11,13 @@ MESH = Path(sadtalker_service.__file__).parent / "engines" / "mesh"
 
 
 def pytest_sessionstart() -> None:
+    """Prepare both."""
+    # a run in the background inherits that interrupts are ignored, and so would the programs that tests start
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _forget_stale_kernels()
+
+
+def _forget_stale_kernels() -> None:
     """Remove cached machine code that is older than a source it was made from.
 
     numba compiles a kernel anew when the kernel's own file changes, not when one that it calls or a constant

@@ -4,12 +4,16 @@ from pathlib import Path
 
 import pytest
 
+from sadtalker_service.domain import Avatar, Style
 from sadtalker_service.engines.mesh import MeshEngine
+from sadtalker_service.engines.mesh.kernels import frame, texels
+from sadtalker_service.engines.mesh.warmup import warm_up_renderer
 from sadtalker_service.errors import FaceTooSmall
 from sadtalker_service.media.image import decode_image
 from sadtalker_service.pipeline.prepare import prepare
 from sadtalker_service.settings import get_settings
 from sadtalker_service.store.cache import NoCache
+from sadtalker_service.store.codec import decode, encode
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
@@ -42,3 +46,20 @@ def test_previews_show_every_mouth_shape(portrait):
     assert min(apart) > 0.05
     clips = stages["gestures"].compute(portrait, "crop", artefacts)
     assert sorted(clips.arrays) == ["blink", "hello", "nod_no", "nod_yes", "smile"]
+
+
+@pytest.mark.parametrize("mode", ["full", "crop", "resize"])
+@pytest.mark.parametrize("cached", [False, True])
+def test_after_the_warm_up_no_request_compiles_a_kernel(portrait, mode, cached):
+    warm_up_renderer()
+    kernels = (frame.draw_frames, texels._upsample)
+    compiled = [len(kernel.signatures) for kernel in kernels]
+    engine = MeshEngine()
+    avatar = prepare(engine, portrait, mode, cache=NoCache()).avatar
+    if cached:
+        read = {name: decode(encode(artefact)) for name, artefact in avatar.artefacts.items()}
+        avatar = Avatar(avatar.image_hash, avatar.engine, avatar.mode, read)
+    style = Style(preprocess=mode)
+    for batch in engine.render(avatar, engine.drive(avatar, None, style, 0.2), style).batches:
+        assert len(batch) > 0
+    assert [len(kernel.signatures) for kernel in kernels] == compiled

@@ -133,7 +133,7 @@ def _scene(
     ears = rest[list(_EARS)].mean(axis=0)
     triangles = rig.arrays["triangles"].astype(np.int32)
     shading = rig.arrays["shading"]
-    return Scene(
+    scene = Scene(
         texels=pack(source),
         rest=rest,
         turning=rig.arrays["turning"],
@@ -164,6 +164,10 @@ def _scene(
         line=np.float32(rig.record["line"]),
         jaw_rest=np.float32(fit.record["jaw_rest"]),
         scale=np.float32(np.sqrt(pixels_per_mm[0] * pixels_per_mm[1])),
+    )
+    # arrays from a cache are read-only and others not: one kind of array, or the kernels are compiled twice
+    return Scene._make(
+        np.array(field, order="C") if isinstance(field, np.ndarray) else field for field in scene
     )
 
 

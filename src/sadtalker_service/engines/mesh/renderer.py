@@ -19,7 +19,7 @@ BATCH = 8
 def render(avatar: Avatar, motion: Motion, style: Style) -> Rendering:
     """The video of a motion. Memory is one batch of frames, whatever the length."""
     layout = lay_out(avatar.artefacts, style)
-    controls = np.ascontiguousarray(motion.coefficients["controls"], np.float32)
+    controls = np.array(motion.coefficients["controls"], np.float32, order="C")
     return Rendering(
         plate=layout.plate,
         box=layout.box,
@@ -52,5 +52,5 @@ def _blank(layout: Layout, frames: int) -> Uint8Image:
 def draw_stills(layout: Layout, controls: NDArray[np.float32]) -> Uint8Image:
     """All frames at once, uint8 (F, h, w, 3): for contact sheets and previews."""
     frames = _blank(layout, len(controls))
-    draw_frames(layout.scene, np.ascontiguousarray(controls, np.float32), frames)
+    draw_frames(layout.scene, np.array(controls, np.float32, order="C"), frames)
     return frames

@@ -37,7 +37,8 @@ def pack(pixels: NDArray[np.uint8]) -> NDArray[np.uint64]:
     """
     height, width = pixels.shape[:2]
     texels = np.empty((2 * height + 2 * PAD, 2 * width + 2 * PAD), np.uint64)
-    _upsample(np.ascontiguousarray(pixels), HALF_PIXEL_TAPS, texels)
+    # always a writable array: numba compiles a kernel anew for a read-only one
+    _upsample(np.array(pixels, order="C"), HALF_PIXEL_TAPS, texels)
     return texels
 
 
