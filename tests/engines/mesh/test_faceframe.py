@@ -39,7 +39,7 @@ def turned(pitch: float, yaw: float, roll: float) -> Points:
     y to z (the chin goes back, that is down), about y takes z to x (the nose goes to the left: hence the
     minus), about z takes x to y (clockwise as seen).
     """
-    rotation = Rotation.from_euler("ZYX", [roll, -yaw, pitch], degrees=True)
+    rotation = Rotation.from_euler("ZYX", [roll, yaw, pitch], degrees=True)
     return rotation.as_matrix().T
 
 
@@ -73,9 +73,9 @@ def test_positive_pitch_is_the_chin_down() -> None:
     assert moved((20, 0, 0), NOSE_TIP)[1] > 5  # and the nose points down
 
 
-def test_positive_yaw_is_the_nose_to_the_right_of_the_picture() -> None:
+def test_positive_yaw_is_the_nose_to_the_left_of_the_picture() -> None:
     assert fit_face_frame(picture_of(head(), turned(0, 20, 0), 1.0)).pose[1] == pytest.approx(20)
-    assert moved((0, 20, 0), NOSE_TIP)[0] > 5
+    assert moved((0, 20, 0), NOSE_TIP)[0] < -5
 
 
 def test_positive_roll_is_clockwise() -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sadtalker_service.domain import PreprocessMode, Uint8Image
-from sadtalker_service.faces.topology import EYES, LOWER_LIP, UPPER_LIP
+from sadtalker_service.faces.topology import EYES, LOWER_LIP, OVAL, UPPER_LIP
 
 Rect = tuple[int, int, int, int]
 
@@ -81,6 +81,8 @@ def _face_square(p: NDArray[np.float64], size: tuple[int, int], factor: float) -
     half = factor * float(max(np.linalg.norm(eyes[1] - eyes[0]) * 2.0, np.linalg.norm(down) * 1.8))
     centre = middle + down * 0.1
     side = min(2.0 * half, float(min(size)))
-    x0 = min(max(centre[0] - side / 2, 0.0), size[0] - side)
-    y0 = min(max(centre[1] - side / 2, 0.0), size[1] - side)
+    corner = centre - side / 2
+    oval = p[list(OVAL), :2]
+    corner = np.minimum(np.maximum(corner, oval.max(axis=0) - side), oval.min(axis=0))  # the whole face first
+    x0, y0 = np.clip(corner, 0.0, np.array(size) - side)
     return float(x0), float(y0), float(side)

@@ -47,11 +47,11 @@ class FaceFrame:
     def pose(self) -> tuple[float, float, float]:
         """Pitch, yaw, roll of the head in degrees, applied in this order.
 
-        Positive: chin down, nose to the picture's right, clockwise as seen.
+        Positive: chin down, nose to the picture's left, clockwise as seen; as the controls of the motion.
         """
         x, y, z = self.axes
         pitch = np.degrees(np.arctan2(y[2], z[2]))
-        yaw = np.degrees(np.arctan2(x[2], np.hypot(x[0], x[1])))
+        yaw = np.degrees(np.arctan2(-x[2], np.hypot(x[0], x[1])))
         roll = np.degrees(np.arctan2(x[1], x[0]))
         return float(pitch), float(yaw), float(roll)
 

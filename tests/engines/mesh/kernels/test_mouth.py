@@ -18,6 +18,8 @@ from sadtalker_service.engines.mesh.motion.lips import rest_closure
 PARTS = {"upper": 2, "lower": 1, "tongue": 0}
 """Blue upper teeth, green lower teeth, a red tongue; the cavity is black."""
 AJAR, OPEN = 0.7, 1.3
+PARTED = 1.2
+"""Of the lower lip: it must give way to show the teeth behind it."""
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,7 @@ def scene(portrait: Portrait, detection: Artefact) -> tuple[Scene, NDArray[np.fl
 
 
 def draw(scene: tuple[Scene, NDArray[np.float32]], **columns: float) -> NDArray[np.uint8]:
-    """The frame of a closed mouth with some controls added: `jaw`, `tongue`, `roll` (radians)."""
+    """The frame of a closed mouth with controls added: `jaw`, `lower_lip`, `tongue`, `roll` (radians)."""
     placed, closed = scene
     controls = closed[None].copy()
     for name, value in columns.items():
@@ -72,7 +74,7 @@ def test_a_closed_mouth_shows_nothing_of_its_inside(scene: tuple[Scene, NDArray[
 def test_upper_teeth_hang_still_and_lower_teeth_follow_the_jaw(
     scene: tuple[Scene, NDArray[np.float32]],
 ) -> None:
-    ajar, opened = (draw(scene, jaw=jaw) for jaw in (AJAR, OPEN))
+    ajar, opened = (draw(scene, jaw=jaw, lower_lip=PARTED) for jaw in (AJAR, OPEN))
     assert abs(rows(ajar, "upper").max() - rows(opened, "upper").max()) <= 1
     dropped = rows(opened, "lower").min() - rows(ajar, "lower").min()
     wanted = 10.0 * (OPEN - AJAR) * float(scene[0].scale)  # the jaw drops by 10 mm at 1
@@ -82,14 +84,14 @@ def test_upper_teeth_hang_still_and_lower_teeth_follow_the_jaw(
 def test_from_top_to_bottom_there_are_upper_teeth_the_tongue_and_lower_teeth(
     scene: tuple[Scene, NDArray[np.float32]],
 ) -> None:
-    opened = draw(scene, jaw=OPEN)
+    opened = draw(scene, jaw=OPEN, lower_lip=PARTED)
     assert rows(opened, "upper").max() < rows(opened, "tongue").min()
     assert rows(opened, "tongue").max() < rows(opened, "lower").min()
     assert np.ptp(rows(opened, "tongue")) > 3.0 * scene[0].scale
 
 
 def test_a_lifted_tongue_hides_the_lower_teeth_behind_it(scene: tuple[Scene, NDArray[np.float32]]) -> None:
-    down, up = (draw(scene, jaw=OPEN, tongue=tongue).astype(int) for tongue in (0.0, 1.0))
+    down, up = (draw(scene, jaw=OPEN, lower_lip=PARTED, tongue=tongue).astype(int) for tongue in (0.0, 1.0))
     red, green = (
         [(frame[..., c] > 2 * frame[..., 1 - c] + 40).sum() for frame in (down, up)] for c in (0, 1)
     )

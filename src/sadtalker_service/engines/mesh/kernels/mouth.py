@@ -12,10 +12,8 @@ from sadtalker_service.engines.mesh.kernels.scene import Scene
 _ONE = np.float32(1.0)
 _EDGE = np.float32(0.35)
 """Cover of the opening where a lip ends."""
-_LOWER_TEETH = np.float32(2.0)
+_LOWER_TEETH = np.float32(2.8)
 """How far the lower teeth stand below the upper ones when the jaw is closed, mm."""
-_JAW_ARC = np.float32(1.14)
-"""The lower teeth are farther from the hinge than the lip is, and swing down further."""
 
 
 @njit(cache=True, nogil=True, fastmath=True)
