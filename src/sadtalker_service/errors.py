@@ -18,10 +18,12 @@ class SadTalkerError(Exception):
     retryable: ClassVar[bool] = False
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, message: str, *, param: str | None = None) -> None:
+    def __init__(self, message: str, *, param: str | None = None, retry_after: float | None = None) -> None:
+        """`retry_after`: seconds after which trying again makes sense, where that is known."""
         super().__init__(message)
         self.message = message
         self.param = param
+        self.retry_after = retry_after
 
 
 class InvalidInput(SadTalkerError):
@@ -88,6 +90,123 @@ class UnsupportedByEngine(InvalidInput):
     """The chosen engine cannot do what was asked."""
 
     code = "unsupported_by_engine"
+
+
+class UnsupportedMedia(InvalidInput):
+    """The upload is of a kind that is never read here (a PDF where a picture belongs)."""
+
+    code = "unsupported_media_type"
+    status = 415
+
+
+class RequestTooLarge(InvalidInput):
+    """The body of the request is over the limit."""
+
+    code = "request_too_large"
+    status = 413
+
+
+class UploadTooSlow(InvalidInput):
+    """The body of the request did not arrive in time."""
+
+    code = "upload_timeout"
+    status = 408
+    retryable = True
+
+
+class NotFound(InvalidInput):
+    """There is no such avatar, session or video (any more)."""
+
+    code = "not_found"
+    status = 404
+
+
+class NotReady(InvalidInput):
+    """What was asked for is not made yet, or never will be; the message says in which state it is."""
+
+    code = "not_ready"
+    status = 409
+
+
+class Conflict(InvalidInput):
+    """The same request is being answered at this moment."""
+
+    code = "conflict"
+    status = 409
+    retryable = True
+
+
+class IdempotencyKeyReused(InvalidInput):
+    """An `Idempotency-Key` came back with another request than the first time."""
+
+    code = "idempotency_key_reused"
+
+
+class Unauthorized(InvalidInput):
+    """No API key, or one that is not known."""
+
+    code = "unauthorized"
+    status = 401
+
+
+class Forbidden(InvalidInput):
+    """The API key has no right to this."""
+
+    code = "forbidden"
+    status = 403
+
+
+class RateLimited(InvalidInput):
+    """The API key has used up its requests of this minute."""
+
+    code = "rate_limited"
+    status = 429
+    retryable = True
+
+
+class LaneFull(SadTalkerError):
+    """As many requests wait in this lane as may wait."""
+
+    code = "lane_full"
+    status = 429
+    retryable = True
+
+
+class StoreUnavailable(SadTalkerError):
+    """The queue's server does not answer: nothing can be taken on, nothing that was taken on is lost."""
+
+    code = "store_unavailable"
+    status = 503
+    retryable = True
+
+
+class Draining(SadTalkerError):
+    """This instance is being shut down; another one, or this one after its restart, takes requests."""
+
+    code = "draining"
+    status = 503
+    retryable = True
+
+
+class StoreMisconfigured(SadTalkerError):
+    """A server cannot be used as it is set up; found at the start, before any work is taken on."""
+
+    code = "store_misconfigured"
+    exit_code = 3
+
+
+class WorkerLost(SadTalkerError):
+    """The worker died, again and again, while it made this video."""
+
+    code = "worker_lost"
+    retryable = True
+
+
+class TimeLimitExceeded(SadTalkerError):
+    """The video took longer than its time limit."""
+
+    code = "time_limit_exceeded"
+    retryable = True
 
 
 class EngineUnavailable(SadTalkerError):

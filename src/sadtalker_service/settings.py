@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -42,6 +43,107 @@ class Settings(BaseSettings):
 
     max_idle_seconds: float = Field(600.0, gt=0)
     """Longest idle video, seconds."""
+
+    host: str = "127.0.0.1"
+    """Address on which the service listens; `0.0.0.0` for all of this machine's."""
+
+    port: int = Field(8000, ge=0, le=65_535)
+    """TCP port on which the service listens; 0 takes a free one."""
+
+    workers: int | None = Field(None, ge=0)
+    """Processes that make videos; unset: one per two cores. 0 serves HTTP only, for workers elsewhere."""
+
+    redis_url: str | None = None
+    """Server of the cache, `redis://`, `rediss://` or `unix://`; unset: an embedded one."""
+
+    queue_url: str | None = None
+    """Server of queue and sessions, which must not evict; unset: that of `REDIS_URL`, or an embedded one."""
+
+    redis_host: str | None = None
+    """Host of the cache's server, in place of `REDIS_URL`."""
+
+    redis_port: int = Field(6379, ge=1, le=65_535)
+    """Port that goes with `REDIS_HOST`."""
+
+    redis_db: int = Field(0, ge=0)
+    """Database that goes with `REDIS_HOST`."""
+
+    cache_maxmemory: int = Field(2_000_000_000, ge=16_000_000)
+    """Memory of the embedded cache server, bytes; what was not used for longest goes first."""
+
+    artefact_url: str | None = None
+    """Where originals, recordings and videos lie, as an fsspec URL (`file:///data`, `s3://bucket/folder`);
+    unset: the folder `artefacts` in `DATA_DIR`."""
+
+    artefact_max_bytes: int = Field(20_000_000_000, ge=0)
+    """Size of the artefact store, bytes: above it the videos used longest ago go first, then recordings."""
+
+    video_retention_seconds: float = Field(7 * 86_400.0, gt=0)
+    """How long a video is kept after its last use, seconds."""
+
+    speech_retention_seconds: float = Field(7 * 86_400.0, gt=0)
+    """How long a recording is kept after its last use, seconds."""
+
+    portrait_retention_seconds: float = Field(90 * 86_400.0, gt=0)
+    """How long a portrait, and with it the avatar, is kept after its last use, seconds."""
+
+    cache_month_seconds: float = Field(30 * 86_400.0, gt=0)
+    """Lifetime of cached artefacts of tier 1 (face detection, crop, mesh), seconds."""
+
+    cache_week_seconds: float = Field(7 * 86_400.0, gt=0)
+    """Lifetime of cached artefacts of tier 2 (gestures, visemes, background, motion), seconds."""
+
+    session_ttl_seconds: float = Field(3_600.0, gt=0)
+    """How long a session is remembered after its last change once it has ended, seconds."""
+
+    max_waiting: int = Field(100, ge=1)
+    """Most requests that wait in a lane; the next one is answered 429 with `Retry-After`."""
+
+    vip_in_a_row: int = Field(8, ge=1)
+    """So many VIP requests are served before a waiting standard one has its turn."""
+
+    max_attempts: int = Field(3, ge=1)
+    """Starts of a job whose worker dies each time, before it counts as failed."""
+
+    lease_seconds: float = Field(15.0, ge=2)
+    """A worker that has not been heard of for so long has lost its job to another one, seconds."""
+
+    job_base_seconds: float = Field(120.0, gt=0)
+    """Time limit of a job, seconds, apart from the part that grows with its length."""
+
+    job_seconds_per_second: float = Field(6.0, gt=0)
+    """Time limit of a job, seconds more for each second of video."""
+
+    shutdown_grace_seconds: float = Field(60.0, ge=0)
+    """After SIGTERM a running job may go on for so long, then it is handed back to the queue, seconds."""
+
+    idempotency_seconds: float = Field(86_400.0, gt=0)
+    """How long an `Idempotency-Key` is remembered, seconds."""
+
+    upload_timeout_seconds: float = Field(120.0, gt=0)
+    """A request's body must have arrived after so long, seconds."""
+
+    api_keys: str = ""
+    """Keys that may use the API, as a JSON list: `[{"name": "shop", "key": "...", "vip": true,
+    "per_minute": 60}]`; empty: no key is asked for."""
+
+    api_keys_file: Path | None = None
+    """File with such a JSON list, in place of `API_KEYS`."""
+
+    cors_origins: str = ""
+    """Origins whose pages may call the API, separated by commas; `*` for all, empty for none."""
+
+    webhook_secret: str = ""
+    """Secret that signs callbacks (Standard Webhooks, `whsec_...`); empty: callbacks are not signed."""
+
+    webhook_allow_private: bool = False
+    """Whether callbacks may go to private and loopback addresses."""
+
+    log_format: Literal["auto", "json", "console"] = "auto"
+    """`json` for machines, `console` for people; `auto` is `console` on a terminal."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least important events that are logged."""
 
 
 @lru_cache(maxsize=1)

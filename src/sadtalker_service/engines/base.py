@@ -44,6 +44,17 @@ class Capabilities:
 
 
 @dataclass(frozen=True)
+class EngineCard:
+    """What can be known of an engine without loading it. Plain values: it travels as JSON."""
+
+    name: str
+    version: str
+    capabilities: Capabilities
+    stages: tuple[tuple[str, bool, bool], ...]
+    """(name, per mode, essential) of each stage, in order."""
+
+
+@dataclass(frozen=True)
 class Stage:
     """One step from a portrait to an avatar: a pure function of the portrait, the mode and earlier stages."""
 
@@ -87,3 +98,9 @@ class Engine(Protocol):
 
     def render(self, avatar: Avatar, motion: Motion, style: Style) -> Rendering:
         """Frames, one batch at a time: memory does not grow with the length of the video."""
+
+
+def card_of(engine: Engine) -> EngineCard:
+    """What `engine` says of itself."""
+    stages = tuple((stage.name, stage.per_mode, stage.essential) for stage in engine.stages)
+    return EngineCard(engine.name, engine.version, engine.capabilities, stages)
