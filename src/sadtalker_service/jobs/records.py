@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 from pydantic import TypeAdapter
 
@@ -33,13 +33,13 @@ class _Record:
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
-        values: dict[str, Any] = _adapter(type(self)).dump_python(self, mode="json")
+        values: dict[str, Any] = _adapter(cast("Any", type(self))).dump_python(self, mode="json")
         return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """The record of which `values` are the JSON. Raises `pydantic.ValidationError` for anything else."""
-        record: Self = _adapter(cls).validate_python(dict(values))
+        record: Self = _adapter(cast("Any", cls)).validate_python(dict(values))
         return record
 
 
