@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -139,11 +141,20 @@ class Settings(BaseSettings):
     webhook_allow_private: bool = False
     """Whether callbacks may go to private and loopback addresses."""
 
+    metrics_port: int = Field(0, ge=0, le=65_535)
+    """TCP port on which `sadtalker worker` answers `/metrics`; 0: none. `sadtalker serve` needs none: its API
+    tells of the workers beside it."""
+
     log_format: Literal["auto", "json", "console"] = "auto"
     """`json` for machines, `console` for people; `auto` is `console` on a terminal."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least important events that are logged."""
+
+
+def set_environment(values: Mapping[str, str]) -> None:
+    """Set variables of this process's environment, for its children and for libraries that read it."""
+    os.environ.update(values)
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,236 @@
+"""Every metric of the service that processes count themselves, in one place.
+
+Names begin with `sadtalker_`, units are seconds and bytes, and the values of every label come from a short
+list: routes by their template, never a path; errors by their code; no session, no image, no address.
+What lies in the stores (waiting jobs, heartbeats) is read when somebody asks: `jobs.gauges`.
+
+API and workers are processes of their own. They share a folder of small files (`metrics_folder.py`), from
+which any of them can tell the sums of all; without that folder a process tells of itself alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    generate_latest,
+    multiprocess,
+    start_http_server,
+)
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+"""Media type of what `render` gives."""
+
+METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
+"""Methods with a series of their own; a client may send any word."""
+
+_ANSWERS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
+"""Seconds: from a status in a few milliseconds to an upload over a slow line."""
+_STAGES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+"""Seconds: from loading an artefact to rendering ten minutes."""
+_JOBS = (0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
+_WAITS = (0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
+_FACTORS = (0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 32.0)
+"""Seconds of video per second of work."""
+
+REGISTRY = CollectorRegistry(auto_describe=True)
+"""The metrics below and nothing else: what a library registers with the default registry is not ours."""
+
+_requests = Counter(
+    "sadtalker_http_requests", "Requests answered.", ("method", "route", "status"), registry=REGISTRY
+)
+_request_seconds = Histogram(
+    "sadtalker_http_request_duration_seconds",
+    "From the first byte of a request to the last of its answer.",
+    ("route",),
+    buckets=_ANSWERS,
+    registry=REGISTRY,
+)
+_jobs = Counter("sadtalker_jobs", "Sessions that ended, by how.", ("lane", "outcome"), registry=REGISTRY)
+_failures = Counter(
+    "sadtalker_job_failures", "Sessions that failed, by the error's code.", ("code",), registry=REGISTRY
+)
+_job_seconds = Histogram(
+    "sadtalker_job_duration_seconds",
+    "From the start of a job to its published video; kind: first, cached_avatar, repeated.",
+    ("kind",),
+    buckets=_JOBS,
+    registry=REGISTRY,
+)
+_waited = Histogram(
+    "sadtalker_job_wait_seconds",
+    "From the acceptance of a session to the start of its job.",
+    ("lane",),
+    buckets=_WAITS,
+    registry=REGISTRY,
+)
+_attempts = Counter(
+    "sadtalker_job_attempts",
+    "Starts of jobs: more than sessions when workers die.",
+    ("lane",),
+    registry=REGISTRY,
+)
+_requeued = Counter(
+    "sadtalker_jobs_requeued", "Jobs put back into the queue, by why.", ("reason",), registry=REGISTRY
+)
+_first_bytes = Histogram(
+    "sadtalker_stream_first_bytes_seconds",
+    "From the start of a job to the first bytes of its stream.",
+    buckets=_ANSWERS,
+    registry=REGISTRY,
+)
+_real_time_factor = Histogram(
+    "sadtalker_real_time_factor",
+    "Seconds of video made per second of work: above 1 is faster than real time.",
+    buckets=_FACTORS,
+    registry=REGISTRY,
+)
+_frames = Counter("sadtalker_frames", "Frames of published videos.", registry=REGISTRY)
+_video_seconds = Counter("sadtalker_video_seconds", "Length of published videos.", registry=REGISTRY)
+_stage_seconds = Histogram(
+    "sadtalker_stage_duration_seconds",
+    "Duration of a stage of preparing or producing.",
+    ("stage",),
+    buckets=_STAGES,
+    registry=REGISTRY,
+)
+_preparations = Counter(
+    "sadtalker_avatar_preparations",
+    "Avatars prepared after their upload, by outcome.",
+    ("outcome",),
+    registry=REGISTRY,
+)
+_preparation_seconds = Histogram(
+    "sadtalker_avatar_preparation_duration_seconds",
+    "Duration of preparing an avatar.",
+    buckets=_STAGES,
+    registry=REGISTRY,
+)
+_cache = Counter(
+    "sadtalker_cache_requests",
+    "Artefacts asked of the cache, by kind and result (hit, miss).",
+    ("kind", "result"),
+    registry=REGISTRY,
+)
+_cache_errors = Counter(
+    "sadtalker_cache_errors", "Requests that the cache's server could not answer.", registry=REGISTRY
+)
+_callbacks = Counter(
+    "sadtalker_callbacks",
+    "Callbacks, by result (delivered, refused, given_up).",
+    ("result",),
+    registry=REGISTRY,
+)
+_removed = Counter(
+    "sadtalker_artefacts_removed",
+    "Files removed from the artefact store, by kind and reason (age, size, request).",
+    ("kind", "reason"),
+    registry=REGISTRY,
+)
+
+
+def observe_request(method: str, route: str, status: int, seconds: float) -> None:
+    """A request was answered. `route` is the template of the path, `unmatched` where there is none."""
+    _requests.labels(method if method in METHODS else "other", route, str(status)).inc()
+    _request_seconds.labels(route).observe(seconds)
+
+
+def job_started(lane: str, waited_seconds: float) -> None:
+    """A worker began a job, the first time or again."""
+    _attempts.labels(lane).inc()
+    _waited.labels(lane).observe(waited_seconds)
+
+
+def job_ended(lane: str, outcome: str, code: str | None = None) -> None:
+    """A session ended `ready`, `failed` or `cancelled`; `code` is that of the error of a failed one."""
+    _jobs.labels(lane, outcome).inc()
+    if code is not None:
+        _failures.labels(code).inc()
+
+
+def observe_job(kind: str, seconds: float, *, video_seconds: float, frames: int) -> None:
+    """A video was published after `seconds` of work. `kind`: `first`, `cached_avatar` or `repeated`."""
+    _job_seconds.labels(kind).observe(seconds)
+    _frames.inc(frames)
+    _video_seconds.inc(video_seconds)
+    if seconds > 0:
+        _real_time_factor.observe(video_seconds / seconds)
+
+
+def observe_first_bytes(seconds: float) -> None:
+    """The first bytes of a stream were written so long after the start of its job."""
+    _first_bytes.observe(seconds)
+
+
+def observe_stage(stage: str, seconds: float) -> None:
+    """A stage (of the engine, or `listen`, `drive`, `render`, `encode`) took so long."""
+    _stage_seconds.labels(stage).observe(seconds)
+
+
+def observe_stages(seconds: Mapping[str, float]) -> None:
+    """Several stages, as a report lists them."""
+    for stage, duration in seconds.items():
+        observe_stage(stage, duration)
+
+
+def avatar_prepared(outcome: str, seconds: float) -> None:
+    """The preparation of an uploaded avatar ended, `ready` or `failed`."""
+    _preparations.labels(outcome).inc()
+    _preparation_seconds.observe(seconds)
+
+
+def job_requeued(reason: str) -> None:
+    """A job went back into the queue: `lease` (its worker was lost), `forgotten` (the broker had lost it),
+    `handed_back` (its worker was shut down)."""
+    _requeued.labels(reason).inc()
+
+
+def cache_request(kind: str, hit: bool) -> None:
+    """The cache was asked for an artefact of this kind."""
+    _cache.labels(kind, "hit" if hit else "miss").inc()
+
+
+def cache_error() -> None:
+    """The cache's server could not be asked."""
+    _cache_errors.inc()
+
+
+def callback(result: str) -> None:
+    """A callback was `delivered`, `refused` by its receiver (and will be tried again) or `given_up`."""
+    _callbacks.labels(result).inc()
+
+
+def artefact_removed(kind: str, reason: str) -> None:
+    """A file was removed: `kind` is the store's folder, `reason` one of `age`, `size`, `request`."""
+    _removed.labels(kind, reason).inc()
+
+
+def render(*more: Collector) -> bytes:
+    """All metrics as Prometheus text: those of every process in the folder, and `more`, asked now."""
+    return generate_latest(_everything(*more))
+
+
+def serve(host: str, port: int, *more: Collector) -> WSGIServer:
+    """Answer `GET /metrics` on a port of its own, from a thread, for processes without an HTTP face.
+
+    `shutdown` and `server_close` of what is returned end it. Raises `OSError` when the port is taken.
+    """
+    server, _thread = start_http_server(port, host, _everything(*more))
+    return server
+
+
+def _everything(*more: Collector) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    try:
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # it has no types
+    except ValueError:  # there is no shared folder: this process is all there is
+        registry.register(REGISTRY)
+    for collector in more:
+        registry.register(collector)
+    return registry
