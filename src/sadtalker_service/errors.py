@@ -217,6 +217,13 @@ class EngineUnavailable(SadTalkerError):
     exit_code = 3
 
 
+class EngineStarting(EngineUnavailable):
+    """No worker has said yet which engine it has: they are still being started."""
+
+    code = "engine_starting"
+    retryable = True
+
+
 class OutputError(SadTalkerError):
     """The video could not be written (disk full, no permission, folder missing)."""
 

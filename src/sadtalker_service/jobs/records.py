@@ -138,6 +138,9 @@ class Session(_Record):
     """Starts so far; the number of the running one fences off all earlier ones."""
     leader: str | None = None
     """Session whose work this one shares, being equal to it; None for one that is worked on itself."""
+    run_as: str | None = None
+    """Session id under which its video is made or was made, where that is another one: its leader's, or that
+    of a session that was cancelled and left its running work to this one."""
     reused: bool = False
     """Whether the video was there already."""
     moment: Moment | None = None
@@ -151,6 +154,11 @@ class Session(_Record):
     user_data: str | None = None
     request_id: str | None = None
 
+    @property
+    def run_id(self) -> str:
+        """Session id that the worker knows: the name of the media stream, together with `attempt`."""
+        return self.run_as or self.session_id
+
 
 @dataclass(frozen=True)
 class Standing(_Record):
@@ -159,7 +167,7 @@ class Standing(_Record):
     ahead: int
     """Sessions that will be served before it, running ones not among them."""
     eta_seconds: float | None
-    """Until its video is ready, from measured rates; None while nothing was measured."""
+    """Until its video is ready, from measured rates; None while nothing was measured or no worker lives."""
 
 
 @dataclass(frozen=True)
@@ -193,3 +201,18 @@ class KnownEngine(_Record):
     """An engine as a worker published it."""
 
     card: EngineCard
+
+
+@dataclass(frozen=True)
+class WorkerFacts(_Record):
+    """What a worker says of itself with each heartbeat."""
+
+    queues: tuple[str, ...]
+    """Queues that it serves, in order."""
+    engine: str | None = None
+    """Name of the engine that it keeps warm; None before it is loaded."""
+    state: Literal["starting", "idle", "busy", "stopping"] = "starting"
+    session_id: str | None = None
+    """Session that it works on."""
+    seen_at: float = 0.0
+    """Time of the heartbeat; the board writes it."""
