@@ -66,6 +66,16 @@ _USUAL_CHANNELS = {
 """What files mean that give a number of channels and no names."""
 
 
+_MEDIA_TYPES = {
+    "aac": "aac", "avi": "x-msvideo", "flac": "flac", "matroska": "webm", "mp3": "mpeg", "mp4": "mp4",
+    "mpegts": "mp2t", "ogg": "ogg", "wav": "wav",
+}  # fmt: skip
+"""FFmpeg's name of a format -> second half of the media type."""
+
+_COVER = av.stream.Disposition.attached_pic
+"""Marks the cover picture of a recording, which is no video."""
+
+
 @dataclass(frozen=True, eq=False)
 class SoundStream:
     """A sound to be read once, in pieces."""
@@ -141,6 +151,12 @@ def stream_sound(path: Path, *, rate: int | None = None, channels_max: int = 2) 
     out_rate = rate or next((r for r in AAC_RATES if r >= first.rate), AAC_RATES[-1])
     channels = 1 if len(first.names) == 1 else min(2, channels_max)
     return SoundStream(out_rate, channels, _resampled(first, blocks, _Resampler(out_rate, channels)))
+
+
+def audio_media_type(path: Path) -> str:
+    """Media type of a file with sound, by what it holds: `audio/mpeg`, or `video/mp4` where pictures go with
+    it. Raises `UnreadableAudio`."""
+    return _SoundFile(path).media_type()
 
 
 def _resampled(first: _Block, rest: Generator[_Block], resampler: _Resampler) -> Iterator[Float32]:
@@ -222,6 +238,14 @@ class _SoundFile:
                 "Save it again, for instance as WAV.",
                 param="driven_audio",
             )
+
+    def media_type(self) -> str:
+        """See `audio_media_type`."""
+        with self._open() as container:
+            names = container.format.name.split(",")
+            moving = any(s.frames != 1 and not s.disposition & _COVER for s in container.streams.video)
+        kind = next((_MEDIA_TYPES[name] for name in names if name in _MEDIA_TYPES), f"x-{names[0]}")
+        return f"{'video' if moving else 'audio'}/{kind}"
 
     def _open(self) -> Any:
         options = {"format_whitelist": _own_demuxers(), "protocol_whitelist": "file"}

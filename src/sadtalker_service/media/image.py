@@ -66,6 +66,18 @@ def decode_image(data: bytes, *, max_bytes: int, max_pixels: int) -> Portrait:
     return Portrait(hashlib.sha256(data).hexdigest(), pixels)
 
 
+def image_media_type(data: bytes) -> str:
+    """Media type of the bytes of a picture that `decode_image` reads, by what they are. Raises
+    UnreadableImage."""
+    try:
+        with Image.open(BytesIO(data), formats=FORMATS) as picture:
+            return Image.MIME[picture.format or ""]
+    except (UnidentifiedImageError, *DECODING_ERRORS) as error:
+        if is_heic(data):
+            return "image/heic"
+        raise UnreadableImage("The file is not a picture that can be read.") from error
+
+
 def encode_png(pixels: Uint8Image) -> bytes:
     """A PNG file of uint8 (H, W, 3) RGB, or (H, W, 4) RGBA."""
     file = BytesIO()

@@ -1,0 +1,94 @@
+"""Fields of forms and options of commands are text: here it becomes flags, numbers, angles and gestures."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from sadtalker_service.domain import GestureCue, Track
+from sadtalker_service.errors import InvalidOption
+
+_FLAGS = {
+    **dict.fromkeys(("1", "true", "yes", "on"), True),
+    **dict.fromkeys(("0", "false", "no", "off"), False),
+}
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?", re.IGNORECASE | re.ASCII)
+_WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
+_SHOWN = 40
+"""Characters of a wrong value that a message repeats."""
+
+Choice = TypeVar("Choice", bound=str)
+
+
+def parse_angles(text: str, param: str) -> Track:
+    """Angles in degrees, evenly spread over the video: `0,30,0` or `0 30 0`. Raises `InvalidOption`."""
+    pieces = text.replace(",", " ").split()
+    if not pieces or not all(_NUMBER.fullmatch(piece) for piece in pieces):
+        raise InvalidOption(f"{_quoted(text)} is no list of angles such as 0,30,0.", param=param)
+    return Track(tuple(float(piece) for piece in pieces))
+
+
+def parse_gestures(text: str, param: str) -> tuple[GestureCue, ...]:
+    """Gestures and the seconds at which they begin: `nod_yes@1.5,smile@3`, or as JSON
+    `[{"name": "nod_yes", "at": 1.5}]`. Raises `InvalidOption`."""
+    try:
+        if text.lstrip().startswith("["):
+            return tuple(_cue_from_json(item) for item in json.loads(text))
+        return tuple(_cue(piece) for piece in text.split(",") if piece.strip())
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise InvalidOption(
+            f"{_quoted(text)} is no list of gestures with times such as nod_yes@1.5,smile@3.", param=param
+        ) from None
+
+
+def parse_flag(text: str, param: str) -> bool:
+    """`true` or `false`, in the ways that forms write it. Raises `InvalidOption`."""
+    flag = _FLAGS.get(text.strip().lower())
+    if flag is None:
+        raise InvalidOption(f"{param} is {_quoted(text)}, but must be true or false.", param=param)
+    return flag
+
+
+def parse_number(text: str, param: str) -> float:
+    """A finite number with a point for the fraction. Raises `InvalidOption`."""
+    if not _NUMBER.fullmatch(text.strip()) or not math.isfinite(float(text)):
+        raise InvalidOption(f"{param} is {_quoted(text)}, but must be a number.", param=param)
+    return float(text)
+
+
+def parse_whole(text: str, param: str) -> int:
+    """A whole number. Raises `InvalidOption`."""
+    if not _WHOLE.fullmatch(text.strip()):
+        raise InvalidOption(f"{param} is {_quoted(text)}, but must be a whole number.", param=param)
+    return int(text)
+
+
+def parse_choice(text: str, param: str, choices: Sequence[Choice]) -> Choice:
+    """One of `choices`, as it is spelled there; capitals do not matter. Raises `InvalidOption`."""
+    found = next((choice for choice in choices if choice.lower() == text.strip().lower()), None)
+    if found is None:
+        raise InvalidOption(
+            f"{param} is {_quoted(text)}, but must be one of {', '.join(choices)}.", param=param
+        )
+    return found
+
+
+def _cue(text: str) -> GestureCue:
+    name, _, at = text.strip().partition("@")
+    if not _NUMBER.fullmatch(at):
+        raise ValueError(at)
+    return GestureCue(name, float(at))
+
+
+def _cue_from_json(item: Any) -> GestureCue:
+    name, at = item["name"], item["at"]
+    if not isinstance(name, str) or isinstance(at, bool) or not isinstance(at, int | float):
+        raise TypeError(name)
+    return GestureCue(name, float(at))
+
+
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
