@@ -92,6 +92,13 @@ class UnsupportedByEngine(InvalidInput):
     code = "unsupported_by_engine"
 
 
+class MalformedRequest(InvalidInput):
+    """The body is not what its headers say: no multipart form, or one that is cut short."""
+
+    code = "malformed_request"
+    status = 400
+
+
 class UnsupportedMedia(InvalidInput):
     """The upload is of a kind that is never read here (a PDF where a picture belongs)."""
 
