@@ -119,6 +119,9 @@ class Settings(BaseSettings):
     shutdown_grace_seconds: float = Field(60.0, ge=0)
     """After SIGTERM a running job may go on for so long, then it is handed back to the queue, seconds."""
 
+    worker_max_bytes: int = Field(6_000_000_000, ge=100_000_000)
+    """A worker whose process has taken more memory than that is replaced after its job, bytes."""
+
     idempotency_seconds: float = Field(86_400.0, gt=0)
     """How long an `Idempotency-Key` is remembered, seconds."""
 

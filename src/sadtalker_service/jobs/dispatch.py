@@ -1,0 +1,56 @@
+"""Sends work to the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from celery import Celery
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
+
+from sadtalker_service.domain import PreprocessMode
+from sadtalker_service.errors import StoreUnavailable
+from sadtalker_service.jobs.queues import AGAIN, GENERATE_TASK, PREPARE, PREPARE_TASK, QUEUE_OF_LANE
+from sadtalker_service.jobs.records import Session
+from sadtalker_service.jobs.time_limit import job_limit
+from sadtalker_service.settings import Settings
+
+
+class CeleryDispatch:
+    """Sends through Celery. May be used by several threads. Each method raises `StoreUnavailable`."""
+
+    def __init__(self, app: Celery, settings: Settings) -> None:
+        self._app = app
+        self._settings = settings
+
+    def generate(self, session: Session) -> None:
+        """Let a worker make the video of a waiting session, when it is its lane's turn."""
+        self._send_session(session, QUEUE_OF_LANE[session.lane])
+
+    def again(self, session: Session) -> None:
+        """Let a worker make the video of a session that was begun before: it goes first."""
+        self._send_session(session, AGAIN)
+
+    def prepare(self, image_id: str, mode: PreprocessMode) -> None:
+        """Let a worker prepare an avatar."""
+        self._send(PREPARE_TASK, [image_id, mode], PREPARE, job_limit(self._settings, 0.0))
+
+    def _send_session(self, session: Session, queue: str) -> None:
+        limit = job_limit(self._settings, session.wish.audio_seconds)
+        self._send(GENERATE_TASK, [session.session_id], queue, limit)
+
+    def _send(self, task: str, arguments: list[str], queue: str, limit: float) -> None:
+        with _broker_errors():
+            # the limit is held by the worker's parent process, which ends a child that hangs
+            self._app.send_task(task, arguments, queue=queue, time_limit=limit)
+
+
+@contextmanager
+def _broker_errors() -> Iterator[None]:
+    try:
+        yield
+    except (KombuError, RedisError, OSError) as error:
+        raise StoreUnavailable(
+            "The queue's server does not answer. Try again in a moment.", retry_after=2.0
+        ) from error
