@@ -1,0 +1,47 @@
+"""The queue's server as the stores of this folder see it: commands, scripts, and one error for all failures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha1
+from typing import Any
+
+import redis
+from redis.exceptions import NoScriptError
+
+from sadtalker_service.jobs import scripts
+from sadtalker_service.store.connections import store_errors
+
+Argument = str | bytes | int | float
+
+
+class QueueServer:
+    """Sends commands and scripts. Every method raises `StoreUnavailable` where the server does not answer."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        """`client` gives bytes (`decode_responses=False`)."""
+        self.client = client
+
+    def script(self, name: str, *arguments: Argument) -> Any:
+        """What the script `scripts/{name}.lua` returns for `arguments`."""
+        text = scripts.source(name)
+        # the server keeps scripts by this name; sending 40 bytes instead of the text is why it exists
+        digest = sha1(text.encode(), usedforsecurity=False).hexdigest()
+        with store_errors():
+            try:
+                return self.client.execute_command("EVALSHA", digest, 0, *arguments)  # type: ignore[no-untyped-call]
+            except NoScriptError:  # first use, or the server was started again
+                return self.client.execute_command("EVAL", text, 0, *arguments)  # type: ignore[no-untyped-call]
+
+    def command(self, *words: Argument) -> Any:
+        """What one command answers, e.g. `command("ZCARD", "waiting:vip")`."""
+        with store_errors():
+            return self.client.execute_command(*words)  # type: ignore[no-untyped-call]
+
+    def commands(self, *commands: Sequence[Argument]) -> list[Any]:
+        """What several commands answer, sent in one round trip and done without others between them."""
+        with store_errors():
+            pipeline = self.client.pipeline(transaction=True)
+            for words in commands:
+                pipeline.execute_command(*words)  # type: ignore[no-untyped-call]
+            return list(pipeline.execute())
