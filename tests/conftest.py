@@ -1,9 +1,14 @@
-"""What every test run needs: kernels compiled from the present source, programs that can be interrupted."""
+"""What every test run needs: kernels compiled from the present source, programs that can be interrupted, and
+real servers for those that ask."""
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
+from tests.support.servers import StoreServer, cache_store, queue_store
 
 import sadtalker_service
 
@@ -29,3 +34,40 @@ def _forget_stale_kernels() -> None:
     if any(path.stat().st_mtime < newest for path in cached):
         for path in cached:
             path.unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="module")
+def _queue_store() -> Iterator[StoreServer]:
+    yield from _running(queue_store())
+
+
+@pytest.fixture(scope="module")
+def _cache_store() -> Iterator[StoreServer]:
+    yield from _running(cache_store())
+
+
+@pytest.fixture
+def queue_server(_queue_store: StoreServer) -> StoreServer:
+    """A running queue server without any keys."""
+    return _emptied(_queue_store)
+
+
+@pytest.fixture
+def cache_server(_cache_store: StoreServer) -> StoreServer:
+    """A running cache server without any keys."""
+    return _emptied(_cache_store)
+
+
+def _running(server: StoreServer) -> Iterator[StoreServer]:
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+def _emptied(server: StoreServer) -> StoreServer:
+    if not server.running:
+        server.start()
+    server.client().flushall()
+    return server

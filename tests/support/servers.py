@@ -1,0 +1,94 @@
+"""Real servers for tests: the service's own two kinds, each on a unix socket in a short temporary folder."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import redis
+
+from sadtalker_service.jobs.embedded import cache_server_argv, queue_server_argv
+from sadtalker_service.store.connections import connect
+
+CACHE_BYTES = 64_000_000
+
+
+class StoreServer:
+    """A server that a test may stop, kill and start again with the same data."""
+
+    def __init__(self, argv: Callable[[Path, Path], tuple[str, ...]]) -> None:
+        """`argv`: (socket, data folder) -> command."""
+        self._folder = Path(tempfile.mkdtemp(prefix="st-"))  # pytest's own paths are too long for a socket
+        self.socket = self._folder / "s"
+        self.url = f"unix://{self.socket}"
+        self._argv = argv(self.socket, self._folder)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Its data."""
+        return self._folder
+
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether its process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Return when it answers."""
+        self._process = subprocess.Popen(self._argv, stdout=subprocess.DEVNULL, start_new_session=True)
+        until = time.monotonic() + 20
+        while not self._answers():
+            assert self._process.poll() is None, (self._folder / "server.log").read_text()
+            assert time.monotonic() < until, "the server does not answer"
+            time.sleep(0.02)
+
+    def client(self) -> redis.Redis:
+        """A client as the service makes it."""
+        return connect(self.url)
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End it well."""
+        self._end(signal.SIGTERM)
+
+    def remove(self) -> None:
+        """Stop it and delete its data."""
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is not None and self.running:
+            self._process.send_signal(number)
+            self._process.wait(20)
+
+    def _answers(self) -> bool:
+        with redis.Redis(unix_socket_path=str(self.socket), retry=None) as client:
+            try:
+                return bool(client.ping())
+            except redis.RedisError:
+                return False
+
+
+def queue_store() -> StoreServer:
+    """A queue server, not yet started."""
+    return StoreServer(queue_server_argv)
+
+
+def cache_store() -> StoreServer:
+    """A cache server, not yet started."""
+    return StoreServer(lambda socket, folder: cache_server_argv(socket, folder, CACHE_BYTES))
