@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import ExponentialBackoff
+from redis.backoff import AbstractBackoff, ExponentialBackoff, NoBackoff
 from redis.exceptions import (
     ConnectionError as NoConnection,
 )
@@ -50,7 +50,6 @@ OLDEST_SERVER = (6, 2)
 _RETRY_AFTER = 2.0
 _SOCKET_SECONDS = 5.0
 _CONNECT_SECONDS = 2.0
-_RETRIES = 3
 _REFUSALS = ("MISCONF", "OOM", "READONLY", "LOADING", "MASTERDOWN", "NOREPLICAS")
 """First words of answers of a server that is there and cannot do its work at this moment."""
 
@@ -114,21 +113,21 @@ def run_dir(settings: Settings) -> Path:
     return folder
 
 
-def connect(url: str) -> redis.Redis:
+def connect(url: str, *, patient: bool = True) -> redis.Redis:
     """A client with a pool of connections, made when they are needed. Safe to use from several threads.
 
     A command fails after some seconds at most: what waits for an answer has somebody waiting for it.
+    `patient` bridges a restart of the server; without it (for the cache, which one can do without) a command
+    is only tried once more, over a new connection.
     """
-    return redis.Redis.from_url(
-        url, retry=Retry(_backoff(), _RETRIES), decode_responses=False, **_options(unix=_is_unix(url))
-    )
+    retry = Retry(*_persistence(patient=patient))
+    return redis.Redis.from_url(url, retry=retry, decode_responses=False, **_options(url))
 
 
-def connect_async(url: str) -> redis.asyncio.Redis:
+def connect_async(url: str, *, patient: bool = True) -> redis.asyncio.Redis:
     """As `connect`, for asyncio."""
-    return redis.asyncio.Redis.from_url(
-        url, retry=AsyncRetry(_backoff(), _RETRIES), decode_responses=False, **_options(unix=_is_unix(url))
-    )
+    retry = AsyncRetry(*_persistence(patient=patient))
+    return redis.asyncio.Redis.from_url(url, retry=retry, decode_responses=False, **_options(url))
 
 
 def broker_url(url: str) -> str:
@@ -211,7 +210,7 @@ def _refused(error: ResponseError) -> StoreUnavailable:
     return StoreUnavailable(f"The queue's server takes nothing on: {reason}.", retry_after=_RETRY_AFTER)
 
 
-def _options(*, unix: bool) -> dict[str, Any]:
+def _options(url: str) -> dict[str, Any]:
     options: dict[str, Any] = {
         "protocol": 2,  # one shape of answers, whichever version of the library is installed
         "socket_timeout": _SOCKET_SECONDS,
@@ -220,12 +219,13 @@ def _options(*, unix: bool) -> dict[str, Any]:
         "client_name": "sadtalker",
     }
     # a server on another machine may vanish without a word
-    return options if unix else {**options, "socket_keepalive": True}
+    return options if _is_unix(url) else {**options, "socket_keepalive": True}
 
 
-def _backoff() -> ExponentialBackoff:
-    """0.2 s, 0.4 s, 0.5 s: as long as a restarted server needs, and no longer than a request may wait."""
-    return ExponentialBackoff(cap=0.5, base=0.1)
+def _persistence(*, patient: bool) -> tuple[AbstractBackoff, int]:
+    """Pauses between tries and their number: 0.2 s, 0.4 s, 0.5 s are as long as a restarted server needs, and
+    no longer than a request may wait."""
+    return (ExponentialBackoff(cap=0.5, base=0.1), 3) if patient else (NoBackoff(), 1)
 
 
 def _is_unix(url: str) -> bool:

@@ -1,0 +1,107 @@
+"""The cache of artefacts on a server that speaks the Redis protocol: shared by all processes and machines."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import redis
+
+from sadtalker_service.domain import Artefact
+from sadtalker_service.store.cache import CacheUnavailable
+from sadtalker_service.store.codec import CorruptArtefact, decode, encode
+from sadtalker_service.store.keys import key_parts
+
+PAUSE_SECONDS = 1.0
+"""After the server did not answer nobody asks it for so long: the work goes on without it, and a stage that
+is looked up does not wait for it again."""
+
+_YEAR_MS = 365 * 86_400_000
+_NO_END_MS = 10 * _YEAR_MS
+"""What never expires gets a lifetime all the same: a server with `volatile-lru` evicts nothing else."""
+_SCANNED_AT_ONCE = 1_000
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+class RedisCache:
+    """Keeps artefacts under their keys. What goes first when memory is full is the server's decision."""
+
+    def __init__(self, client: redis.Redis, clock: Callable[[], float] = time.monotonic) -> None:
+        """`client` gives bytes. `clock` tells seconds."""
+        self._client = client
+        self._clock = clock
+        self._away_until = float("-inf")
+
+    def get(self, key: str) -> Artefact | None:
+        """The artefact, or None. What cannot be read is removed. Raises `CacheUnavailable`."""
+        key_parts(key)
+        with self._server():
+            data: Any = self._client.get(key)
+        if data is None:
+            return None
+        try:
+            return decode(data)
+        except CorruptArtefact:
+            with self._server():
+                self._client.unlink(key)
+            return None
+
+    def put(self, key: str, artefact: Artefact, lifetime: float | None) -> None:
+        """Keep `artefact` for `lifetime` seconds. Raises `CacheUnavailable`."""
+        key_parts(key)
+        data = encode(artefact)
+        with self._server():
+            self._client.set(key, data, px=_NO_END_MS if lifetime is None else max(1, round(1000 * lifetime)))
+
+    def forget(self, image_id: str) -> int:
+        """Remove every artefact made from the portrait or recording with this hash; how many there were.
+
+        Raises `CacheUnavailable`.
+        """
+        if not _HASH.fullmatch(image_id):
+            raise ValueError(f"not a sha256: {image_id!r}")
+        with self._server(pausing=False):
+            keys = list(self._keys(f"*:{image_id}:*"))
+            return int(self._client.unlink(*keys)) if keys else 0
+
+    def count_by_kind(self) -> Mapping[str, int]:
+        """Kind (`face_mesh`, `visemes`) -> artefacts that are kept. Raises `CacheUnavailable`."""
+        with self._server():
+            return Counter(key.split(":")[0] for key in self._keys("*"))
+
+    def size_and_ttl(self, key: str) -> tuple[int, int | None] | None:
+        """(bytes, seconds left or None for no end) of an artefact, or None. Raises `CacheUnavailable`."""
+        with self._server():
+            pipe = self._client.pipeline(transaction=False)
+            pipe.strlen(key)
+            pipe.pttl(key)
+            size, left_ms = pipe.execute()
+        if not size:
+            return None
+        endless = left_ms < 0 or left_ms > _NO_END_MS - _YEAR_MS
+        return int(size), None if endless else left_ms // 1000
+
+    def _keys(self, pattern: str) -> Iterator[str]:
+        """The keys of artefacts among those that match: the server may be the queue's as well."""
+        for raw in self._client.scan_iter(match=pattern, count=_SCANNED_AT_ONCE):
+            key = raw.decode(errors="replace")
+            parts = key.split(":")
+            if len(parts) in {4, 5} and _HASH.fullmatch(parts[1]):
+                yield key
+
+    @contextmanager
+    def _server(self, *, pausing: bool = True) -> Iterator[None]:
+        """Talk to the server. Every complaint of it is a `CacheUnavailable`: a full one too."""
+        if pausing and self._clock() < self._away_until:
+            raise CacheUnavailable("the cache's server did not answer a moment ago")
+        try:
+            yield
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            self._away_until = self._clock() + PAUSE_SECONDS
+            raise CacheUnavailable(f"the cache's server does not answer: {error}") from error
+        except redis.RedisError as error:
+            raise CacheUnavailable(f"the cache's server refused: {error}") from error
