@@ -134,6 +134,24 @@ class NotReady(InvalidInput):
     code = "not_ready"
     status = 409
 
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after: float | None = None,
+        state: str | None = None,
+    ) -> None:
+        """`state`: that of the session that was asked for."""
+        super().__init__(message, param=param, retry_after=retry_after)
+        self.state = state
+
+
+class AlreadyEnded(NotReady):
+    """A session that has ended cannot be ended."""
+
+    code = "already_ended"
+
 
 class Conflict(InvalidInput):
     """The same request is being answered at this moment."""
