@@ -112,6 +112,8 @@ class Artefact:
     arrays: Mapping[str, NDArray[Any]]
     record: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     """JSON values only."""
+    seconds: float = 0.0
+    """What computing it took, 0 where nobody measured. Whoever computes for a cache notes it."""
 
     def nbytes(self) -> int:
         """Bytes of the arrays."""

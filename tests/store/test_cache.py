@@ -28,7 +28,7 @@ class Clock:
 
 
 def artefact(value: float, size: int = 1000) -> Artefact:
-    return Artefact({"a": np.full(size, value, np.float32)}, {"value": value})
+    return Artefact({"a": np.full(size, value, np.float32)}, {"value": value}, seconds=value / 4)
 
 
 Make = Callable[[int], ArtefactCache]
@@ -60,6 +60,7 @@ def test_what_was_put_is_got(make: Make) -> None:
     assert second is not None
     assert (first.record["value"], second.record["value"]) == (1, 2)
     assert first.arrays["a"].tolist() == [1.0] * 1000
+    assert (first.seconds, second.seconds) == (0.25, 0.5)
 
 
 def test_a_later_value_takes_the_place_of_the_earlier(make: Make) -> None:

@@ -34,10 +34,13 @@ JSON = st.recursive(
 
 
 @settings(max_examples=100, deadline=None)
-@given(ARRAYS, st.dictionaries(st.text(), JSON, max_size=4))
-def test_comes_back_as_it_was(arrays: dict[str, np.ndarray], record: dict[str, object]) -> None:
-    back = decode(encode(Artefact(arrays, record)))
+@given(ARRAYS, st.dictionaries(st.text(), JSON, max_size=4), st.floats(0, 1e6))
+def test_comes_back_as_it_was(
+    arrays: dict[str, np.ndarray], record: dict[str, object], seconds: float
+) -> None:
+    back = decode(encode(Artefact(arrays, record, seconds)))
     assert back.record == record
+    assert back.seconds == seconds
     assert set(back.arrays) == set(arrays)
     for name, array in arrays.items():
         assert back.arrays[name].dtype == array.dtype
@@ -50,7 +53,7 @@ def test_views_are_written_as_they_look() -> None:
     np.testing.assert_array_equal(decode(encode(Artefact({"a": array}))).arrays["a"], array)
 
 
-EXAMPLE = encode(Artefact({"a": np.arange(6.0), "b": np.eye(3, dtype=np.uint8)}, {"score": 0.5}))
+EXAMPLE = encode(Artefact({"a": np.arange(6.0), "b": np.eye(3, dtype=np.uint8)}, {"score": 0.5}, 0.25))
 
 
 @given(st.integers(0, len(EXAMPLE) - 1), st.integers(1, 255))
@@ -83,8 +86,13 @@ def test_a_longer_file_is_noticed() -> None:
         b"PK\x03\x04 not ours",
         save({"a": np.zeros(3)}),
         save({"a": np.zeros(3)}, {"format": "another-1", "record": "{}"}),
-        save({"a": np.zeros(3)}, {"format": "sadtalker-artefact-1", "record": "{}"}),
-        save({"a": np.zeros(3)}, {"format": "sadtalker-artefact-1", "record": "[", "crc32": "1"}),
+        save({"a": np.zeros(3)}, {"format": "sadtalker-artefact-2", "record": "{}"}),
+        save({"a": np.zeros(3)}, {"format": "sadtalker-artefact-2", "record": "{}", "seconds": "0"}),
+        save(
+            {"a": np.zeros(3)},
+            {"format": "sadtalker-artefact-2", "record": "{}", "seconds": "x", "crc32": "1"},
+        ),
+        save({"a": np.zeros(3)}, {"format": "sadtalker-artefact-2", "record": "[", "crc32": "1"}),
         (8).to_bytes(8, "little") + b"[1, 2 ,]",
         (2).to_bytes(8, "little") + b"{}",
     ],
@@ -104,6 +112,11 @@ def test_any_bytes_are_refused_cleanly(data: bytes) -> None:
 def test_a_record_that_is_not_json_is_refused(record: dict[str, object]) -> None:
     with pytest.raises((ValueError, TypeError)):
         encode(Artefact({}, record))
+
+
+def test_the_time_it_took_is_no_part_of_the_record() -> None:
+    back = decode(EXAMPLE)
+    assert (dict(back.record), back.seconds) == ({"score": 0.5}, 0.25)
 
 
 def test_the_file_is_plain_safetensors_with_the_record_in_its_header() -> None:

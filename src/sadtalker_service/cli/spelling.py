@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import TypeVar
 
 import click
 
 from sadtalker_service.domain import GestureCue, Track
+from sadtalker_service.errors import InvalidOption
+from sadtalker_service.pipeline.fields import parse_angles, parse_gestures
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+
+Value = TypeVar("Value")
 
 
 class SadTalkerCommand(click.Command):
@@ -48,28 +53,20 @@ def join_numbers(args: Sequence[str], several: Collection[str]) -> Iterator[str]
 
 def angles(ctx: click.Context, param: click.Parameter, value: str | None) -> Track | None:
     """Callback of an option with angles in degrees: `0,30,0` or `0 30 0`, evenly spread over the video."""
-    if value is None:
-        return None
-    try:
-        return Track(tuple(float(piece) for piece in value.replace(",", " ").split()))
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is no list of angles such as 0,30,0.", ctx, param) from None
+    return None if value is None else _read(parse_angles, ctx, param, value)
 
 
 def gestures(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[GestureCue, ...]:
     """Callback of the option with gestures and the seconds at which they begin: `nod_yes@1.5,smile@3`."""
+    return _read(parse_gestures, ctx, param, value or "")
+
+
+def _read(parse: Callable[[str, str], Value], ctx: click.Context, param: click.Parameter, text: str) -> Value:
     try:
-        return tuple(_cue(piece) for piece in (value or "").split(",") if piece.strip())
-    except ValueError:
-        raise click.BadParameter(
-            f"{value!r} is no list of gestures with times such as nod_yes@1.5,smile@3.", ctx, param
-        ) from None
+        return parse(text, param.name or "")
+    except InvalidOption as error:
+        raise click.BadParameter(error.message, ctx, param) from None
 
 
 def _are_numbers(text: str) -> bool:
     return all(_NUMBER.fullmatch(piece) for piece in text.strip(",").split(","))
-
-
-def _cue(text: str) -> GestureCue:
-    name, _, at = text.strip().partition("@")
-    return GestureCue(name, float(at))

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from types import MappingProxyType
-from typing import Protocol
 
 import av
 import numpy as np
@@ -18,6 +18,8 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from sadtalker_service.domain import Quality
+from sadtalker_service.media.boxes import Writable
+from sadtalker_service.media.fragments import Fragmenter, LiveFragments
 from sadtalker_service.media.soundtrack import Soundtrack
 from sadtalker_service.media.stopwatch import Stopwatch
 
@@ -32,6 +34,10 @@ _AAC_BITS_PER_SAMPLE = 4
 _AAC_MOST_BITS = 64_000
 """Bits per second and channel, at most."""
 _SECONDS_PER_KEYFRAME = 4
+_REORDERED_FRAMES = 2
+"""x264 with B-frames, one of them a reference for the others: decoding begins so many frames before 0."""
+_AAC_PRIMING_SAMPLES = 1024
+"""One AAC frame: FFmpeg's encoder begins so many samples before 0."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +66,6 @@ EFFORTS: Mapping[Quality, Effort] = MappingProxyType(
 )
 
 
-class Writable(Protocol):
-    """Anything that takes bytes in order: a socket, a growing buffer, a file."""
-
-    def write(self, data: bytes, /) -> int:
-        """Take all of `data`; the number of bytes taken."""
-
-
 class Mp4Encoder:
     """Encodes frames and sound as they come and writes an mp4 to `target`. For one thread at a time.
 
@@ -84,8 +83,11 @@ class Mp4Encoder:
         quality: Quality,
         soundtrack: Soundtrack | None = None,
         layout: Mapping[str, str] = FASTSTART,
+        stream: Writable | None = None,
     ) -> None:
-        """`width` and `height` are even. `layout` are options of FFmpeg's mp4 writer."""
+        """`width` and `height` are even. `layout` are options of FFmpeg's mp4 writer. `stream` gets the same
+        video as fragmented mp4, the initialisation segment now, each fragment as soon as it is encoded; when
+        it raises `OSError` it gets no more, and the video is made all the same."""
         self.watch = Stopwatch()
         self._fps = fps
         self._frames = 0
@@ -93,6 +95,7 @@ class Mp4Encoder:
         self._container = av.open(target, "w", format="mp4", container_options=dict(layout))
         self._video = self._add_video(width, height, EFFORTS[quality])
         self._audio = self._add_audio(soundtrack) if soundtrack else None
+        self._live = LiveFragments(partial(self._fragmenter, stream)) if stream else None
 
     def encode(self, frame: av.VideoFrame) -> None:
         """Encode the next frame (yuv420p) and the sound that goes with it. `frame` may be reused then."""
@@ -115,16 +118,33 @@ class Mp4Encoder:
                 packets = self._audio.encode(None)
             self._mux(packets)
         with self.watch("mux"):
+            if self._live:
+                self._live.close()
             self._container.close()
 
     def abandon(self) -> None:
         """Let go of the target. What was written is of no use, so neither is a complaint about it."""
+        if self._live:
+            self._live.abandon()
         with suppress(OSError, av.FFmpegError):
             self._container.close()
 
     def _mux(self, packets: list[Packet[Stream]]) -> None:
         with self.watch("mux"):
-            self._container.mux(packets)
+            for packet in packets:
+                if self._live:
+                    self._live.mux(packet)
+                self._container.mux(packet)
+
+    def _fragmenter(self, stream: Writable) -> Fragmenter:
+        self._container.start_encoding()  # opens the encoders: the tracks can be described
+        return Fragmenter(
+            stream,
+            self._video,
+            self._audio,
+            video_delay=Fraction(_REORDERED_FRAMES, self._fps),
+            audio_delay=Fraction(_AAC_PRIMING_SAMPLES, self._soundtrack.rate if self._soundtrack else 1),
+        )
 
     def _encode_sound_until(self, seconds: Fraction) -> None:
         track, audio = self._soundtrack, self._audio

@@ -19,6 +19,7 @@ import av
 import numpy as np
 
 from sadtalker_service.domain import Quality, Rendering, Uint8Image
+from sadtalker_service.media.boxes import Writable
 from sadtalker_service.media.colour import rgb_to_yuv420
 from sadtalker_service.media.encoder import Mp4Encoder
 from sadtalker_service.media.soundtrack import Sound, Soundtrack
@@ -52,6 +53,7 @@ def write_video(
     sound: Sound | None = None,
     quality: Quality = "medium",
     on_frame: Callable[[int], None] | None = None,
+    stream: Writable | None = None,
 ) -> VideoFile:
     """Encode `rendering` to `path`, which appears when it is whole.
 
@@ -59,10 +61,14 @@ def write_video(
     batch, with the number of frames handed to the encoder so far; an exception that it raises ends the
     work. Whatever ends it, nothing is left running and no half file stays. Raises `OutputError` where the
     file cannot be written.
+
+    `stream` gets the same pictures and sound as fragmented mp4 while they are made, a whole piece with each
+    call: first the initialisation segment, before anything is rendered, then fragments of a fifth of a
+    second. When it raises `OSError` it is dropped, and the file is written all the same.
     """
     _check(rendering)
     with whole_file(path) as unfinished:
-        seconds = _encode(rendering, unfinished, path, sound, quality, on_frame)
+        seconds = _encode(rendering, unfinished, path, sound, quality, on_frame, stream)
         size = unfinished.stat().st_size
     height, width = rendering.plate.shape[:2]
     return VideoFile(path, width, height, rendering.fps, rendering.frames, size, seconds)
@@ -75,13 +81,20 @@ def _encode(
     sound: Sound | None,
     quality: Quality,
     on_frame: Callable[[int], None] | None,
+    stream: Writable | None,
 ) -> Mapping[str, float]:
     track = Soundtrack(sound, Fraction(rendering.frames, rendering.fps)) if sound else None
     height, width = rendering.plate.shape[:2]
     watch = Stopwatch()
     ring = [_RingFrame(rendering.plate) for _ in range(min(RING_FRAMES, rendering.frames))]
     encoder = Mp4Encoder(
-        f"file:{unfinished}", width=width, height=height, fps=rendering.fps, quality=quality, soundtrack=track
+        f"file:{unfinished}",
+        width=width,
+        height=height,
+        fps=rendering.fps,
+        quality=quality,
+        soundtrack=track,
+        stream=stream,
     )
     with closing(_EncoderThread(encoder, ring, path)) as thread:
         thread.start()

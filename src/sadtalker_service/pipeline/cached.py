@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from sadtalker_service.domain import Artefact
+from sadtalker_service.media.stopwatch import Clock
 from sadtalker_service.store.cache import ArtefactCache, CacheUnavailable
+from sadtalker_service.store.flights import Flights, NoFlights
 from sadtalker_service.store.keys import SECONDS, Lifetime
+
+
+@dataclass(frozen=True)
+class CacheTerms:
+    """How a cache is used."""
+
+    lifetimes: Mapping[Lifetime, float | None] = field(default_factory=lambda: SECONDS)
+    """Lifetime -> seconds, None for no end; those of the settings are in `store.keys.lifetimes`."""
+    flights: Flights = field(default_factory=NoFlights)
+    """Keeps others from computing the same thing at the same time."""
+    on_lookup: Callable[[str, bool], None] | None = None
+    """Told the kind of each artefact that was wanted, and whether it was there."""
+    on_wait: Callable[[], None] | None = None
+    """Called several times a second while another computes what is wanted here; may raise `Cancelled`."""
 
 
 @dataclass
@@ -20,28 +37,50 @@ class CacheLog:
     """Kinds of artefacts that had to be computed."""
     problems: list[str] = field(default_factory=list)
     """Why the cache could not be used, each reason once."""
+    saved_seconds: float = 0.0
+    """What computing the artefacts that were there had cost, less what getting them took."""
 
 
 class CachedComputation:
     """Gives artefacts from the cache, or computes and keeps them. A cache that fails costs time only."""
 
-    def __init__(self, cache: ArtefactCache) -> None:
+    def __init__(
+        self, cache: ArtefactCache, terms: CacheTerms | None = None, clock: Clock = time.perf_counter
+    ) -> None:
         self._cache = cache
+        self._terms = terms or CacheTerms()
+        self._clock = clock
         self.log = CacheLog()
 
     def artefact(self, kind: str, key: str, lifetime: Lifetime, compute: Callable[[], Artefact]) -> Artefact:
         """The artefact under `key`; `kind` is the name under which it is counted."""
+        start = self._clock()
         found = self._get(key)
-        if found is not None:
-            self.log.hits.append(kind)
-            return found
-        self.log.misses.append(kind)
+        while found is None:
+            with self._terms.flights.lead(key, self._terms.on_wait) as ours:
+                # somebody may have put it there since: while we waited, or just before we took the lead
+                found = self._get(key)
+                if found is None and ours:
+                    return self._compute(kind, key, lifetime, compute)
+        self._count(kind, hit=True)
+        self.log.saved_seconds += max(0.0, found.seconds - (self._clock() - start))
+        return found
+
+    def _compute(self, kind: str, key: str, lifetime: Lifetime, compute: Callable[[], Artefact]) -> Artefact:
+        self._count(kind, hit=False)
+        start = self._clock()
         computed = compute()
+        computed = replace(computed, seconds=self._clock() - start)
         try:
-            self._cache.put(key, computed, SECONDS[lifetime])
+            self._cache.put(key, computed, self._terms.lifetimes[lifetime])
         except CacheUnavailable as error:
             self._note(error)
         return computed
+
+    def _count(self, kind: str, *, hit: bool) -> None:
+        (self.log.hits if hit else self.log.misses).append(kind)
+        if self._terms.on_lookup:
+            self._terms.on_lookup(kind, hit)
 
     def _get(self, key: str) -> Artefact | None:
         try:

@@ -10,9 +10,10 @@ from sadtalker_service.domain import Artefact, Motion, Rendering, Speech, Style
 from sadtalker_service.engines.base import Engine
 from sadtalker_service.errors import EmptyAudio, InvalidOption, UnsupportedByEngine
 from sadtalker_service.media.audio import stream_sound
+from sadtalker_service.media.boxes import Writable
 from sadtalker_service.media.stopwatch import Clock, Stopwatch
 from sadtalker_service.media.video import VideoFile, write_video
-from sadtalker_service.pipeline.cached import CachedComputation
+from sadtalker_service.pipeline.cached import CachedComputation, CacheTerms
 from sadtalker_service.pipeline.prepare import Prepared
 from sadtalker_service.pipeline.progress import Reporter
 from sadtalker_service.pipeline.report import Report
@@ -28,6 +29,8 @@ def produce(
     output: Path,
     *,
     cache: ArtefactCache,
+    terms: CacheTerms | None = None,
+    stream: Writable | None = None,
     idle_seconds: float = 0.0,
     warnings: tuple[str, ...] = (),
     reporter: Reporter | None = None,
@@ -35,6 +38,7 @@ def produce(
 ) -> Report:
     """Make the video of `prepared` speaking `speech`, or idle for `idle_seconds` where that is None.
 
+    `stream` gets the video as fragmented mp4 while it is being made, see `media.video.write_video`.
     `warnings` are handed on into the report. The work ends with `Cancelled` within one batch of frames when
     `reporter` says so; then, and after any other error, there is no file. Raises `EmptyAudio`,
     `OutputError` and what the engine raises.
@@ -42,7 +46,7 @@ def produce(
     reporter = reporter or Reporter()
     watch, start = Stopwatch(clock), clock()
     duration = _duration(engine, speech, style, idle_seconds)
-    computation = CachedComputation(cache)
+    computation = CachedComputation(cache, terms)
     heard = _listen(engine, speech, computation, watch, reporter)
     reporter.stage("drive")
     with watch("drive"):
@@ -50,7 +54,7 @@ def produce(
     with watch("set_up"):
         rendering = engine.render(prepared.avatar, motion, style)
     reporter.rendering(rendering.frames)
-    video = _write(rendering, speech, style, output, reporter)
+    video = _write(rendering, speech, style, output, reporter, stream)
     problems = dict.fromkeys([*prepared.cache.problems, *computation.log.problems])
     return Report(
         output=video.path,
@@ -65,6 +69,7 @@ def produce(
         seconds={**prepared.seconds, **watch.seconds, **video.seconds},
         cache_hits=(*prepared.cache.hits, *computation.log.hits),
         cache_misses=(*prepared.cache.misses, *computation.log.misses),
+        saved_seconds=prepared.cache.saved_seconds + computation.log.saved_seconds,
         warnings=(*warnings, *_remarks(style, motion), *problems),
     )
 
@@ -101,10 +106,21 @@ def _listen(
 
 
 def _write(
-    rendering: Rendering, speech: Speech | None, style: Style, output: Path, reporter: Reporter
+    rendering: Rendering,
+    speech: Speech | None,
+    style: Style,
+    output: Path,
+    reporter: Reporter,
+    stream: Writable | None,
 ) -> VideoFile:
-    sound = stream_sound(speech.path) if speech else None
-    return write_video(rendering, output, sound=sound, quality=style.quality, on_frame=reporter.frames)
+    return write_video(
+        rendering,
+        output,
+        sound=stream_sound(speech.path) if speech else None,
+        quality=style.quality,
+        on_frame=reporter.frames,
+        stream=stream,
+    )
 
 
 def _remarks(style: Style, motion: Motion) -> Iterator[str]:

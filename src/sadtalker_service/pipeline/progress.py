@@ -62,8 +62,12 @@ class Reporter:
         eta = (self._total - done) / fps if fps > 0 else None
         self._tell(Progress("render", done, self._total, fps, eta))
 
-    def _tell(self, progress: Progress) -> None:
+    def check(self) -> None:
+        """Raises `Cancelled` where the work shall end; for waits in which there is nothing to tell."""
         if self._cancelled and self._cancelled():
             raise Cancelled("The work was stopped on request.")
+
+    def _tell(self, progress: Progress) -> None:
+        self.check()
         if self._listener:
             self._listener(progress)

@@ -29,6 +29,8 @@ class Report:
     """Kinds of artefacts that came out of the cache."""
     cache_misses: tuple[str, ...]
     """Kinds of artefacts that were computed."""
+    saved_seconds: float
+    """What computing the artefacts that came out of the cache had cost, less what getting them took."""
     warnings: tuple[str, ...]
     """What was asked for and not applied, and other things worth knowing."""
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from sadtalker_service.domain import PREPROCESS_MODES, QUALITIES, Style, Track
-from sadtalker_service.engines.base import Engine
+from sadtalker_service.engines.base import Capabilities
 from sadtalker_service.errors import InvalidOption, UnsupportedByEngine
 
 FRAME_RATES = (24, 25, 30, 50, 60)
@@ -22,6 +23,22 @@ _LATEST_CUE = 86_400.0
 """Seconds; a day is longer than any video."""
 
 
+_MOST_ANGLES, _MOST_CUES = 1_000, 500
+"""More is no wish but a mistake, and would have to be carried about."""
+
+
+class Able(Protocol):
+    """Whatever says what an engine can do: the engine itself, or its card."""
+
+    @property
+    def name(self) -> str:
+        """Short name."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the engine can do."""
+
+
 @dataclass(frozen=True)
 class Extras:
     """SadTalker's options that are no matter of style. None and False where they were not given."""
@@ -30,9 +47,9 @@ class Extras:
     """Restores the face after rendering."""
     background_enhancer: str | None = None
     """Sharpens what is not the face."""
-    ref_eyeblink: Path | None = None
+    ref_eyeblink: Path | str | None = None
     """A video whose blinks are taken over."""
-    ref_pose: Path | None = None
+    ref_pose: Path | str | None = None
     """A video whose head motion is taken over."""
     batch_size: int | None = None
     """Frames rendered at once by a neural engine."""
@@ -42,7 +59,7 @@ class Extras:
     """Draw the face model beside the video."""
 
 
-def check_request(engine: Engine, style: Style, extras: Extras) -> tuple[str, ...]:
+def check_request(engine: Able, style: Style, extras: Extras) -> tuple[str, ...]:
     """Warnings about what will be left out.
 
     Raises `InvalidOption` for a value out of its range, `UnsupportedByEngine` for what the engine cannot do.
@@ -50,6 +67,11 @@ def check_request(engine: Engine, style: Style, extras: Extras) -> tuple[str, ..
     check_style(style)
     _refuse(engine, style, extras)
     return tuple(_warnings(engine, extras))
+
+
+def applied(engine: Able, wanted: str | None) -> str | None:
+    """The enhancer that will be applied: `wanted`, or None where the engine does not have it."""
+    return wanted if wanted in engine.capabilities.enhancers else None
 
 
 def check_style(style: Style) -> None:
@@ -63,13 +85,15 @@ def check_style(style: Style) -> None:
         track: Track | None = getattr(style, name)
         if track is not None and not track.degrees:
             raise InvalidOption(f"{name} needs at least one angle.", param=name)
+        _at_most(name, len(track.degrees) if track else 0, _MOST_ANGLES)
         for angle in track.degrees if track else ():
             _within(name, angle, -180.0, 180.0)
+    _at_most("gestures", len(style.gestures), _MOST_CUES)
     for cue in style.gestures:
         _within("gestures", cue.at, 0.0, _LATEST_CUE)
 
 
-def _refuse(engine: Engine, style: Style, extras: Extras) -> None:
+def _refuse(engine: Able, style: Style, extras: Extras) -> None:
     can = engine.capabilities
     smallest, largest = can.sizes
     if style.preprocess not in can.preprocess_modes:
@@ -86,7 +110,7 @@ def _refuse(engine: Engine, style: Style, extras: Extras) -> None:
             )
 
 
-def _warnings(engine: Engine, extras: Extras) -> Iterator[str]:
+def _warnings(engine: Able, extras: Extras) -> Iterator[str]:
     can = engine.capabilities
     for name in ("enhancer", "background_enhancer"):
         wanted = getattr(extras, name)
@@ -107,11 +131,22 @@ def _within(name: str, value: float, low: float, high: float) -> None:
         raise InvalidOption(f"{name} is {value:g}, but must be between {low:g} and {high:g}.", param=name)
 
 
+def _at_most(name: str, count: int, most: int) -> None:
+    if count > most:
+        raise InvalidOption(f"{name} has {count:,} entries, but may have at most {most:,}.", param=name)
+
+
 def _names(values: tuple[object, ...]) -> str:
     return ", ".join(str(value) for value in values)
 
 
-def _unsupported(engine: Engine, name: str, value: object, known: str) -> UnsupportedByEngine:
+def _unsupported(engine: Able, name: str, value: object, known: str) -> UnsupportedByEngine:
     return UnsupportedByEngine(
-        f"The {engine.name} engine does not know {name} {value!r}; it knows {known}.", param=name
+        f"The {engine.name} engine does not know {name} {_shown(value)}; it knows {known}.", param=name
     )
+
+
+def _shown(value: object) -> str:
+    """At most forty characters of it."""
+    text = repr(value)
+    return text if len(text) <= 40 else text[:40] + "..."

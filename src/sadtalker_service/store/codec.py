@@ -1,5 +1,5 @@
 """Artefacts as bytes: one safetensors file each, with the record as JSON in its header.
-
+What computing the artefact took stands beside the record: it tells, when it is read, how much was saved.
 Nothing in such bytes can run code. Reading is strict: what is cut short, altered or foreign raises
 `CorruptArtefact`.
 """
@@ -18,7 +18,7 @@ from safetensors.numpy import load, save
 
 from sadtalker_service.domain import Artefact
 
-FORMAT = "sadtalker-artefact-1"
+FORMAT = "sadtalker-artefact-2"
 """Name of this layout; another name is another layout."""
 
 
@@ -33,8 +33,9 @@ def encode(artefact: Artefact) -> bytes:
     """
     arrays = {name: np.asarray(array, order="C") for name, array in artefact.arrays.items()}
     record = json.dumps(dict(artefact.record), allow_nan=False, separators=(",", ":"), ensure_ascii=False)
-    header = {"format": FORMAT, "record": record, "crc32": str(_checksum(arrays, record))}
-    return save(arrays, header)
+    seconds = json.dumps(float(artefact.seconds), allow_nan=False)
+    checksum = str(_checksum(arrays, record, seconds))
+    return save(arrays, {"format": FORMAT, "record": record, "seconds": seconds, "crc32": checksum})
 
 
 def decode(data: bytes) -> Artefact:
@@ -45,11 +46,13 @@ def decode(data: bytes) -> Artefact:
     try:
         arrays = load(data)
         record = json.loads(header["record"])
+        seconds = float(header["seconds"])
+        checksum = str(_checksum(arrays, header["record"], header["seconds"]))
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise CorruptArtefact(f"not readable: {error}") from error
-    if not isinstance(record, dict) or str(_checksum(arrays, header["record"])) != header.get("crc32"):
+    if not isinstance(record, dict) or checksum != header.get("crc32"):
         raise CorruptArtefact("the content does not fit its checksum")
-    return Artefact(arrays, record)
+    return Artefact(arrays, record, seconds)
 
 
 def _header(data: bytes) -> Mapping[str, Any]:
@@ -66,8 +69,8 @@ def _header(data: bytes) -> Mapping[str, Any]:
     return metadata
 
 
-def _checksum(arrays: Mapping[str, NDArray[Any]], record: str) -> int:
-    crc = zlib.crc32(record.encode())
+def _checksum(arrays: Mapping[str, NDArray[Any]], record: str, seconds: str) -> int:
+    crc = zlib.crc32(seconds.encode(), zlib.crc32(record.encode()))
     for name in sorted(arrays):
         array = arrays[name]
         crc = zlib.crc32(f"{name} {array.dtype.str} {array.shape}".encode(), crc)

@@ -10,11 +10,12 @@ A change of an engine's version changes every key, so nothing stale is ever read
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Literal
 
 from sadtalker_service.domain import PreprocessMode
+from sadtalker_service.settings import Settings
 
 Lifetime = Literal["forever", "month", "week"]
 
@@ -22,9 +23,16 @@ _DAY = 86_400.0
 SECONDS: Mapping[Lifetime, float | None] = MappingProxyType(
     {"forever": None, "month": 30 * _DAY, "week": 7 * _DAY}
 )
-"""Lifetime -> seconds, None for no end."""
+"""Lifetime -> seconds, None for no end; `lifetimes` gives those of the settings."""
 
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
+
+
+def lifetimes(settings: Settings) -> Mapping[Lifetime, float | None]:
+    """Lifetime -> seconds, as the settings say; None for no end."""
+    return MappingProxyType(
+        {"forever": None, "month": settings.cache_month_seconds, "week": settings.cache_week_seconds}
+    )
 
 
 def stage_key(stage: str, image_hash: str, mode: PreprocessMode | None, engine: str, version: str) -> str:
@@ -35,6 +43,23 @@ def stage_key(stage: str, image_hash: str, mode: PreprocessMode | None, engine: 
 def heard_key(audio_hash: str, engine: str, version: str) -> str:
     """Key of what an engine heard in a recording."""
     return _join("motion", audio_hash, engine, version)
+
+
+def avatar_keys(
+    stages: Iterable[tuple[str, bool, bool]],
+    image_hash: str,
+    mode: PreprocessMode,
+    engine: str,
+    version: str,
+) -> dict[str, str]:
+    """Stage -> key of everything that an engine keeps of a portrait in one mode.
+
+    `stages` are those of its card: (name, whether it depends on the mode, whether rendering needs it).
+    """
+    return {
+        name: stage_key(name, image_hash, mode if per_mode else None, engine, version)
+        for name, per_mode, _ in stages
+    }
 
 
 def key_parts(key: str) -> tuple[str, ...]:

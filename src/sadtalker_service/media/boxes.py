@@ -1,0 +1,126 @@
+"""The boxes of an mp4 stream (ISO/IEC 14496-12): where a piece ends, when tracks begin, what is in them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from typing import Protocol
+
+_HEADER = struct.Struct(">I4s")
+"""Size of a box in bytes, these eight included, and its type."""
+_EDIT = struct.Struct(">I4sI4sIIIiI")
+"""`edts` with an `elst` of one entry: sizes and types, version and flags, number of entries, duration,
+media time, rate as 16.16 fixed point."""
+
+
+class Writable(Protocol):
+    """Anything that takes bytes in order: a socket, a growing buffer, a file."""
+
+    def write(self, data: bytes, /) -> int:
+        """Take all of `data`; the number of bytes taken."""
+
+
+class Pieces:
+    """Takes the bytes of a fragmented mp4 as FFmpeg writes them and hands them on in whole pieces: `ftyp` and
+    `moov` as the first one, then each `moof` with its `mdat`.
+
+    Never raises into FFmpeg, which would keep the error for a later call, even of another file: `check` does.
+    """
+
+    def __init__(self, target: Writable, delays: Sequence[Fraction]) -> None:
+        """`delays`, in seconds, are cut from the start of each track by an edit list: FFmpeg would write one
+        only after it has seen the first packets."""
+        self._target = target
+        self._delays = delays
+        self._waiting = bytearray()
+        self._seen = 0
+        """Bytes of `_waiting` that are whole boxes."""
+        self._error: OSError | None = None
+        self._stopped = False
+
+    def write(self, data: bytes, /) -> int:
+        """Take the next bytes."""
+        if self._stopped:
+            return len(data)
+        self._waiting += data
+        while not self._stopped and len(self._waiting) >= self._seen + _HEADER.size:
+            size, kind = _HEADER.unpack_from(self._waiting, self._seen)
+            if len(self._waiting) < self._seen + size:
+                break
+            self._seen += size
+            if kind in {b"moov", b"mdat"}:
+                self._hand_on(kind)
+        return len(data)
+
+    def check(self) -> None:
+        """Raises what the target raised."""
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> None:
+        """Hand on nothing more."""
+        self._stopped = True
+
+    def _hand_on(self, kind: bytes) -> None:
+        piece = bytes(self._waiting[: self._seen])
+        del self._waiting[: self._seen]
+        self._seen = 0
+        try:
+            self._target.write(_with_edit_lists(piece, self._delays) if kind == b"moov" else piece)
+        except OSError as error:
+            self._error = error
+            self.stop()
+
+
+def stream_type(initialisation: bytes) -> str:
+    """The media type of a stream that begins with this initialisation segment, as
+    `MediaSource.isTypeSupported` and `addSourceBuffer` want it: `video/mp4; codecs="avc1.64001e, mp4a.40.2"`.
+
+    Raises `ValueError` for other bytes.
+    """
+    at = initialisation.find(b"avcC")
+    if at < 0:
+        raise ValueError("no initialisation segment of an H.264 video")
+    # RFC 6381: profile, constraints and level, which follow the version in the decoder's configuration
+    codecs = [f"avc1.{initialisation[at + 5 : at + 8].hex()}"]
+    if b"mp4a" in initialisation:
+        codecs.append("mp4a.40.2")  # AAC-LC, the only sound that is written here
+    return f'video/mp4; codecs="{", ".join(codecs)}"'
+
+
+def _with_edit_lists(initialisation: bytes, delays: Sequence[Fraction]) -> bytes:
+    """The segment with an edit list in each track, in order, that starts it `delay` seconds in."""
+    data = initialisation
+    moov = next(at for kind, at, _ in _boxes(data, 0, len(data)) if kind == b"moov")
+    tracks = [at for kind, at, _ in _inside(data, moov) if kind == b"trak"]
+    for track, delay in reversed(list(zip(tracks, delays, strict=True))):  # the last first: it moves no other
+        data = _with_edit_list(data, moov, track, delay)
+    return data
+
+
+def _with_edit_list(data: bytes, moov: int, trak: int, delay: Fraction) -> bytes:
+    inside = {kind: (at, end) for kind, at, end in _inside(data, trak)}
+    header = next(at for kind, at, _ in _inside(data, inside[b"mdia"][0]) if kind == b"mdhd")
+    # version 0: version and flags, two times of 32 bits, then the time scale
+    (scale,) = struct.unpack_from(">I", data, header + _HEADER.size + 12)
+    edit = _EDIT.pack(_EDIT.size, b"edts", _EDIT.size - 8, b"elst", 0, 1, 0, round(delay * scale), 1 << 16)
+    after = inside[b"tkhd"][1]
+    data = data[:after] + edit + data[after:]
+    for box in (moov, trak):
+        size, kind = _HEADER.unpack_from(data, box)
+        data = data[:box] + _HEADER.pack(size + len(edit), kind) + data[box + _HEADER.size :]
+    return data
+
+
+def _inside(data: bytes, box: int) -> Iterator[tuple[bytes, int, int]]:
+    """(type, start, end) of the boxes in the one that starts at `box`."""
+    size, _ = _HEADER.unpack_from(data, box)
+    return _boxes(data, box + _HEADER.size, box + size)
+
+
+def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    while at < end:
+        size, kind = _HEADER.unpack_from(data, at)
+        yield kind, at, at + size
+        at += size
