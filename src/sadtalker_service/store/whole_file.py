@@ -11,6 +11,9 @@ from pathlib import Path
 
 from sadtalker_service.errors import OutputError
 
+UNFINISHED_SUFFIX = ".part"
+"""End of the names of files that are being written; a crash leaves them behind."""
+
 _REASONS = {
     errno.ENOENT: "the folder {folder} does not exist; create it first",
     errno.ENOTDIR: "{folder} is not a folder",
@@ -75,6 +78,6 @@ def _refuse_folder(path: Path) -> None:
 
 def _create_beside(path: Path) -> Path:
     """An empty file with an unused hidden name; unlike `tempfile`, its permissions follow the umask."""
-    temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(4)}.part")
+    temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(4)}{UNFINISHED_SUFFIX}")
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     return temporary
