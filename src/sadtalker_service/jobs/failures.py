@@ -1,4 +1,4 @@
-"""Errors as records, and records as errors: a failure is kept with a session or an avatar and raised again."""
+"""Errors as records and back: a failure is kept with a session or an avatar, and raised again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def failure_of(error: SadTalkerError) -> Failure:
 
 
 def error_of(failure: Failure) -> SadTalkerError:
-    """The error that `failure` was, with its status; a plain `SadTalkerError` for a code that is not known."""
+    """The error that `failure` was, with its status; a plain `SadTalkerError` for an unknown code."""
     kind = _kinds().get(failure.code, SadTalkerError)
     return kind(failure.message, param=failure.param)
 

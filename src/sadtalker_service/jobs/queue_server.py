@@ -1,4 +1,4 @@
-"""The queue's server as the stores of this folder see it: commands, scripts, and one error for all failures."""
+"""The queue's server as the stores of this folder see it: commands, scripts, one error for all failures."""
 
 from __future__ import annotations
 

@@ -1,0 +1,51 @@
+-- Takes a session on: ready at once, behind an equal one, or waiting.
+local id, base, lane, key, image, engine, seconds, queued_at, callback, given, max_waiting, ttl, result_ttl =
+  unpack(ARGV)
+local now = time_of(given)
+if redis.call('EXISTS', 'session:' .. id) == 1 then -- the answer to the first sending was lost
+  return { 'accepted', view(id) }
+end
+if redis.call('EXISTS', 'avatar_modes:' .. image) == 0 then
+  return { 'gone' }
+end
+
+local function enter()
+  set(id, 'base', base, 'state', 'queued', 'lane', lane, 'result_key', key, 'image_id', image, 'engine', engine,
+    'seconds', seconds, 'queued_at', queued_at, 'callback', callback, 'attempt', '0', 'starts', '0', 'fence', '0',
+    'seq', redis.call('INCR', 'sequence'))
+  redis.call('SADD', 'image_sessions:' .. image, id)
+  count('accepted:' .. lane)
+end
+
+local outcome = redis.call('HGET', 'result:' .. key, 'outcome')
+if outcome then
+  enter()
+  set(id, 'outcome', outcome, 'reused', '1')
+  count('reused')
+  redis.call('PEXPIRE', 'result:' .. key, result_ttl)
+  close(id, 'ready', now, ttl)
+  return { 'accepted', view(id) }
+end
+
+local leader = redis.call('GET', 'leading:' .. key)
+if leader then
+  local state, its_lane, flagged = get(leader, 'state', 'lane', 'cancel')
+  if not flagged and (state == 'generating' or its_lane == lane or its_lane == 'vip') then
+    if redis.call('ZCARD', 'followers:' .. leader) >= tonumber(max_waiting) then
+      return { 'full' }
+    end
+    enter()
+    place_behind(id, leader)
+    tell(id, event_of(leader, now))
+    return { 'accepted', view(id) }
+  end
+end
+
+if redis.call('ZCARD', 'waiting:' .. lane) >= tonumber(max_waiting) then
+  return { 'full' }
+end
+enter()
+place_in_lane(id, now)
+lead(id)
+tell(id, event_of(id, now))
+return { 'accepted', view(id) }
