@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,3 +37,12 @@ def test_damaged_models_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(networks, "files", lambda _: tmp_path)
     with pytest.raises(EngineUnavailable, match="install the package again"):
         networks.load_networks("short_range")
+
+
+def test_networks_run_without_telling_anybody(tmp_path: Path) -> None:
+    """onnxruntime as it comes makes a number for this machine below the home folder, to report under."""
+    program = "from sadtalker_service.faces.networks import load_networks; load_networks('short_range')"
+    kept = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    homes = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    subprocess.run([sys.executable, "-c", program], env=kept | homes, check=True)
+    assert list(tmp_path.rglob("*")) == []
