@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sadtalker_service.domain import (
     Artefact,
@@ -66,6 +69,29 @@ class Stage:
     compute: Callable[[Portrait, PreprocessMode, Mapping[str, Artefact]], Artefact]
     essential: bool = True
     """False for artefacts that rendering does not need (previews): they may be computed later."""
+
+
+@dataclass(frozen=True, eq=False)
+class MouthShapes:
+    """What a stage called `visemes` has to show, whatever else it keeps in its artefact."""
+
+    pictures: NDArray[np.uint8]
+    """uint8 (n, S, S, 3) RGB: one small picture of the mouth for each viseme."""
+    names: tuple[str, ...]
+    """Names of the n visemes."""
+    letters: Mapping[str, str]
+    """Letter -> name of its viseme: at least A E I O U M B P F V S T L R."""
+
+    def to_artefact(self, **arrays: NDArray[Any]) -> Artefact:
+        """As arrays and a record, with further `arrays` of the engine."""
+        record = {"names": list(self.names), "letters": dict(self.letters)}
+        return Artefact({"pictures": self.pictures, **arrays}, record)
+
+    @classmethod
+    def from_artefact(cls, artefact: Artefact) -> MouthShapes:
+        """What `to_artefact` gave. Raises `KeyError` for another artefact."""
+        record = artefact.record
+        return cls(artefact.arrays["pictures"], tuple(record["names"]), record["letters"])
 
 
 class Engine(Protocol):

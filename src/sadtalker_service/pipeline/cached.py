@@ -55,7 +55,11 @@ class CachedComputation:
     def artefact(self, kind: str, key: str, lifetime: Lifetime, compute: Callable[[], Artefact]) -> Artefact:
         """The artefact under `key`; `kind` is the name under which it is counted."""
         start = self._clock()
-        found = self._get(key)
+        try:
+            found = self._cache.get(key)
+        except CacheUnavailable as error:  # nor can others be told then what is computed here
+            self._note(error)
+            return self._compute(kind, key, lifetime, compute)
         while found is None:
             with self._terms.flights.lead(key, self._terms.on_wait) as ours:
                 # somebody may have put it there since: while we waited, or just before we took the lead

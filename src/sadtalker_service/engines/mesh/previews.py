@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from sadtalker_service.domain import Artefact, Portrait, PreprocessMode, Style, Uint8Image
+from sadtalker_service.engines.base import MouthShapes
 from sadtalker_service.engines.mesh import stages
 from sadtalker_service.engines.mesh.faceframe import RestMouth
 from sadtalker_service.engines.mesh.kernels.scene import CONTROLS, TONGUE
@@ -24,8 +25,8 @@ SIDE = 96
 def viseme_pictures(portrait: Portrait, mode: PreprocessMode, artefacts: Mapping[str, Artefact]) -> Artefact:
     """`visemes`: coefficients and pictures of the letters A E I O U M B P F V S T L R and of all visemes.
 
-    Arrays in the order of `VISEMES`: `controls` float32 (15, CONTROLS), `pictures` uint8 (15, SIDE, SIDE, 3).
-    The record maps each letter to its viseme.
+    `MouthShapes` with pictures of SIDE pixels, and `controls` float32 (15, CONTROLS), both in the order of
+    `VISEMES`.
     """
     del mode
     crop = stages.build_all(portrait, "crop", artefacts["face_detection"])
@@ -38,7 +39,7 @@ def viseme_pictures(portrait: Portrait, mode: PreprocessMode, artefacts: Mapping
         row[TONGUE] = tongue
     layout = lay_out(crop, Style(preprocess="crop", size=2 * SIDE))
     pictures = np.stack([_shrink(picture) for picture in draw_stills(layout, controls)])
-    return Artefact({"controls": controls, "pictures": pictures}, {"letters": dict(LETTER_VISEMES)})
+    return MouthShapes(pictures, tuple(VISEMES), LETTER_VISEMES).to_artefact(controls=controls)
 
 
 def _shrink(picture: Uint8Image) -> Uint8Image:
