@@ -236,13 +236,14 @@ class SessionStore:
         """Running sessions whose lease had expired at `now` (default: the present), for `requeue`."""
         return _ids(self._queue.script("lost", self._now() if now is None else f"{now:.6f}"))
 
-    def requeue(self, session_id: str) -> Session | None:
+    def requeue(self, session_id: str, worker: str = "") -> Session | None:
         """Back to its place in the queue if its lease has expired; the caller sends its ticket.
 
-        None: no ticket is due. It lives, or has ended; or it ends here: its attempts are used up, it was to
-        be cancelled, or its result has become known.
+        `worker` is one that is known to have died: its leases need not expire. None: no ticket is due. It
+        lives, or has ended; or it ends here: its attempts are used up, it was to be cancelled, or its result
+        has become known.
         """
-        raw = self._queue.script("requeue", session_id, self._now(), self._ttl, *self._last_rites())
+        raw = self._queue.script("requeue", session_id, worker, self._now(), self._ttl, *self._last_rites())
         return _session(raw) if raw else None
 
     def unsent(self, limit: int = 100) -> tuple[Session, ...]:
