@@ -1,0 +1,87 @@
+"""Reads the Dockerfile, so that tests run what it says and not a copy of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """A line of the Dockerfile, continued lines put together."""
+
+    name: str
+    text: str
+
+    @property
+    def words(self) -> list[str]:
+        """Its arguments, of the JSON form or of the shell form."""
+        if self.text.startswith("["):
+            found: list[str] = json.loads(self.text)
+            return found
+        return shlex.split(self.text)
+
+    @property
+    def options(self) -> dict[str, str]:
+        """`--from=build` as {"from": "build"}."""
+        found = re.findall(r"--(\w[\w-]*)=(\S+)", self.text)
+        return dict(found)
+
+    @property
+    def operands(self) -> list[str]:
+        """The arguments that are no options."""
+        return [word for word in self.words if not word.startswith("--")]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What lies between two `FROM`."""
+
+    base: str
+    name: str | None
+    instructions: tuple[Instruction, ...]
+
+    def all(self, name: str) -> list[Instruction]:
+        """The instructions called `name`, in order."""
+        return [instruction for instruction in self.instructions if instruction.name == name]
+
+    def last(self, name: str) -> Instruction:
+        """The instruction called `name` that counts."""
+        return self.all(name)[-1]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What all `ENV` set."""
+        words = [word for found in self.all("ENV") for word in found.words]
+        return {name: value for name, _, value in (word.partition("=") for word in words)}
+
+    @property
+    def healthcheck(self) -> list[str]:
+        """Its command."""
+        command: list[str] = json.loads(self.last("HEALTHCHECK").text.partition("CMD ")[2])
+        return command
+
+
+def read_dockerfile(path: Path) -> list[Stage]:
+    """The stages in order."""
+    stages: list[tuple[list[str], list[Instruction]]] = []
+    for instruction in _instructions(path.read_text()):
+        if instruction.name == "FROM":
+            stages.append((instruction.words, []))
+        else:
+            stages[-1][1].append(instruction)
+    return [
+        Stage(words[0], words[2] if len(words) > 2 else None, tuple(instructions))
+        for words, instructions in stages
+    ]
+
+
+def _instructions(text: str) -> Iterator[Instruction]:
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    for joined in "\n".join(lines).replace("\\\n", " ").splitlines():
+        name, _, rest = joined.strip().partition(" ")
+        yield Instruction(name, rest.strip())
