@@ -25,20 +25,15 @@ class CeleryDispatch:
         self._settings = settings
 
     def generate(self, session: Session) -> None:
-        """Let a worker make the video of a waiting session, when it is its lane's turn."""
-        self._send_session(session, QUEUE_OF_LANE[session.lane])
-
-    def again(self, session: Session) -> None:
-        """Let a worker make the video of a session that was begun before: it goes first."""
-        self._send_session(session, AGAIN)
+        """Let a worker make the video of a waiting session: when it is its lane's turn, or next of all if it
+        was begun before."""
+        queue = QUEUE_OF_LANE[session.lane] if session.started_at is None else AGAIN
+        limit = job_limit(self._settings, session.wish.audio_seconds)
+        self._send(GENERATE_TASK, [session.session_id], queue, limit)
 
     def prepare(self, image_id: str, mode: PreprocessMode) -> None:
         """Let a worker prepare an avatar."""
         self._send(PREPARE_TASK, [image_id, mode], PREPARE, job_limit(self._settings, 0.0))
-
-    def _send_session(self, session: Session, queue: str) -> None:
-        limit = job_limit(self._settings, session.wish.audio_seconds)
-        self._send(GENERATE_TASK, [session.session_id], queue, limit)
 
     def _send(self, task: str, arguments: list[str], queue: str, limit: float) -> None:
         with _broker_errors():
