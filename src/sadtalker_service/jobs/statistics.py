@@ -6,20 +6,28 @@ Three kinds of requests are told apart: `first` (something of the avatar had to 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import median
 from typing import Literal
 
 import redis
 
 from sadtalker_service.jobs.queue_server import QueueServer
-from sadtalker_service.jobs.records import Lane, Outcome, SessionState
+from sadtalker_service.jobs.records import ENDED, LANES, Lane, Outcome, SessionState
 
 RequestKind = Literal["first", "cached_avatar", "repeated"]
 REQUEST_KINDS: tuple[RequestKind, ...] = ("first", "cached_avatar", "repeated")
 
 BUCKETS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 """Upper bounds of the distribution of generation times, seconds; one more bucket has no bound."""
+
+RECENT = 500
+"""So many durations are kept of each kind, for the median."""
+
+RATE_WEIGHT = 0.2
+"""Share of the latest job in an engine's rate: after ten jobs a tenth is left of what was before."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,7 @@ class KindFigures:
     average_seconds: float | None
     """From the start of the work to the published video; for `repeated`, from the request to its answer."""
     median_seconds: float | None
-    """Of the last 500."""
+    """Of the last 500 requests."""
     average_video_seconds: float | None
     seconds_per_video_second: float | None
     """Work for a second of video; its inverse is the real-time factor."""
@@ -76,10 +84,18 @@ class Snapshot:
     @property
     def hit_rate(self) -> float | None:
         """Share of hits over all kinds of artefacts, 0..1; None if never asked."""
+        return CacheFigures(
+            sum(figures.hits for figures in self.cache.values()),
+            sum(figures.misses for figures in self.cache.values()),
+        ).rate
 
     def speedup(self, kind: RequestKind) -> float | None:
         """How much shorter requests of `kind` were than those of kind `first`: the ratio of the averages, per
         second of video for those that made one. None while one of them was not measured."""
+        first, other = self.kinds["first"], self.kinds[kind]
+        if kind == "repeated":
+            return _ratio(first.average_seconds, other.average_seconds)
+        return _ratio(first.seconds_per_video_second, other.seconds_per_video_second)
 
 
 class Statistics:
@@ -90,15 +106,100 @@ class Statistics:
 
     def count_cache(self, kind: str, hit: bool) -> None:
         """An artefact of `kind` was asked for."""
+        self._queue.command("HINCRBY", "stats:cache", f"{kind}:{'hit' if hit else 'miss'}", 1)
 
     def job_done(self, kind: RequestKind, lane: Lane, engine: str, outcome: Outcome) -> None:
         """A worker has made a video. Sessions are counted where they end, not here."""
+        self._measure(kind, lane, outcome.total_seconds, outcome.video_seconds, outcome.saved_seconds, engine)
 
     def answered_again(self, lane: Lane, seconds: float) -> None:
         """A request was answered with a video that was there, `seconds` after it came in."""
+        self._measure("repeated", lane, seconds, 0.0, 0.0, "")
 
     def rate(self, engine: str) -> float | None:
         """Seconds of work per second of video, recent jobs counting more; None while nothing was measured."""
+        rate = self._queue.command("HGET", "stats:rates", engine)
+        return None if rate is None else float(rate)
 
     def snapshot(self) -> Snapshot:
         """All figures; one round trip."""
+        sessions, cache, rates, distribution, *kinds = self._queue.commands(
+            *(("HGETALL", f"stats:{name}") for name in ("sessions", "cache", "rates", "distribution")),
+            *(("HGETALL", f"stats:kind:{kind}") for kind in REQUEST_KINDS),
+            *(("LRANGE", f"stats:recent:{kind}", 0, RECENT - 1) for kind in REQUEST_KINDS),
+        )
+        count = _Counts(sessions)
+        sums, recent = kinds[: len(REQUEST_KINDS)], kinds[len(REQUEST_KINDS) :]
+        return Snapshot(
+            kinds={
+                kind: _kind_figures(_decoded(sums[index]), [float(value) for value in recent[index]])
+                for index, kind in enumerate(REQUEST_KINDS)
+            },
+            cache=_cache_figures(_decoded(cache)),
+            accepted={lane: count(f"accepted:{lane}") for lane in LANES},
+            ended={
+                lane: {state: count(f"ended:{lane}:{state}") for state in sorted(ENDED)} for lane in LANES
+            },
+            reused=count("reused"),
+            shared=count("shared"),
+            rates={engine: float(rate) for engine, rate in sorted(_decoded(rates).items())},
+            distribution={
+                bound: int(_decoded(distribution).get(str(bound), 0)) for bound in (*BUCKETS, math.inf)
+            },
+        )
+
+    def _measure(
+        self, kind: RequestKind, lane: Lane, seconds: float, video_seconds: float, saved: float, engine: str
+    ) -> None:
+        bucket = next((bound for bound in BUCKETS if seconds <= bound), math.inf)
+        self._queue.script(
+            "measure",
+            kind,
+            lane,
+            seconds,
+            video_seconds,
+            saved,
+            str(bucket),
+            engine,
+            RATE_WEIGHT,
+            RECENT,
+        )
+
+
+class _Counts:
+    """Counters of which some were never counted."""
+
+    def __init__(self, raw: Mapping[bytes, bytes]) -> None:
+        self._values = _decoded(raw)
+
+    def __call__(self, name: str) -> int:
+        return int(self._values.get(name, 0))
+
+
+def _kind_figures(sums: Mapping[str, str], recent: list[float]) -> KindFigures:
+    count = int(sums.get("count", 0))
+    seconds, video_seconds = float(sums.get("seconds", 0)), float(sums.get("video_seconds", 0))
+    return KindFigures(
+        count=count,
+        average_seconds=seconds / count if count else None,
+        median_seconds=median(recent) if recent else None,
+        average_video_seconds=video_seconds / count if video_seconds else None,
+        seconds_per_video_second=_ratio(seconds, video_seconds),
+        saved_seconds=float(sums.get("saved_seconds", 0)),
+    )
+
+
+def _cache_figures(counts: Mapping[str, str]) -> dict[str, CacheFigures]:
+    kinds = sorted({name.rpartition(":")[0] for name in counts})
+    return {
+        kind: CacheFigures(int(counts.get(f"{kind}:hit", 0)), int(counts.get(f"{kind}:miss", 0)))
+        for kind in kinds
+    }
+
+
+def _ratio(value: float | None, by: float | None) -> float | None:
+    return value / by if value and by else None
+
+
+def _decoded(raw: Mapping[bytes, bytes]) -> dict[str, str]:
+    return {name.decode(): value.decode() for name, value in raw.items()}

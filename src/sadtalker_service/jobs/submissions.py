@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import structlog
+
 from sadtalker_service.domain import PreprocessMode, Style
+from sadtalker_service.errors import EngineUnavailable, NotFound, OutputError
 from sadtalker_service.jobs.avatars import AvatarStore
 from sadtalker_service.jobs.boards import EngineShelf
-from sadtalker_service.jobs.records import AvatarRecord, Lane, Session
+from sadtalker_service.jobs.failures import error_of
+from sadtalker_service.jobs.records import AvatarRecord, Lane, Session, Wish
 from sadtalker_service.jobs.sessions import SessionStore
 from sadtalker_service.jobs.statistics import Statistics
-from sadtalker_service.store.artefact_store import ArtefactStore
+from sadtalker_service.media.inspection import ImageFacts
+from sadtalker_service.pipeline.request import result_key
+from sadtalker_service.pipeline.wishes import Extras, check_request
+from sadtalker_service.store.artefact_store import ArtefactStore, portrait_name, speech_name, video_name
+from sadtalker_service.store.cache import CacheUnavailable
+from sadtalker_service.store.keys import avatar_keys
+
+log = structlog.get_logger(__name__)
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def _random_id() -> str:
+    return str(uuid.uuid4())
 
 
 class Dispatch(Protocol):
@@ -33,16 +53,7 @@ class AvatarCache(Protocol):
         """Remove every artefact made from the portrait; how many there were. Raises `CacheUnavailable`."""
 
     def size_and_ttl(self, key: str) -> tuple[int, int | None] | None:
-        """(bytes, seconds left or None for no end) of an artefact, None if absent. Raises `CacheUnavailable`."""
-
-
-@dataclass(frozen=True)
-class ImageFacts:
-    """What was found out about an uploaded picture."""
-
-    width: int
-    height: int
-    media_type: str
+        """(bytes, seconds left or None for no end) of an artefact, or None. Raises `CacheUnavailable`."""
 
 
 @dataclass(frozen=True)
@@ -112,10 +123,19 @@ class FrontDesk:
         artefacts: ArtefactStore,
         cache: AvatarCache,
         dispatch: Dispatch,
-        clock: Callable[[], float],
-        new_id: Callable[[], str],
+        clock: Callable[[], float] = time.time,
+        new_id: Callable[[], str] = _random_id,
     ) -> None:
-        """`clock` gives seconds since 1970, `new_id` session ids (`str(uuid4())`)."""
+        """`clock` gives seconds since 1970; `new_id` ids of sessions, which nobody can guess."""
+        self._sessions = sessions
+        self._avatars = avatars
+        self._engines = engines
+        self._statistics = statistics
+        self._artefacts = artefacts
+        self._cache = cache
+        self._dispatch = dispatch
+        self._clock = clock
+        self._new_id = new_id
 
     def upload(
         self, path: Path, image_id: str, mode: PreprocessMode, facts: ImageFacts
@@ -125,6 +145,24 @@ class FrontDesk:
         The avatar, and whether it was known already (`ready` or in preparation). Raises `OutputError` where
         it cannot be stored.
         """
+        now = self._clock()
+        record = AvatarRecord(
+            image_id=image_id,
+            mode=mode,
+            state="processing",
+            uploaded_at=now,
+            changed_at=now,
+            width=facts.width,
+            height=facts.height,
+            size_bytes=path.stat().st_size,
+            media_type=facts.media_type,
+        )
+        with self._avatars.alone(image_id):
+            self._artefacts.put_file(path, portrait_name(image_id))
+            known, is_new = self._avatars.add(record)
+        if is_new:
+            self._dispatch.prepare(image_id, mode)
+        return known, not is_new
 
     def generate(self, request: VideoRequest) -> Session:
         """Take a request on. Ready at once if its video is there.
@@ -132,20 +170,203 @@ class FrontDesk:
         Raises `NotFound` for an unknown portrait, the error with which its preparation failed (`NoFaceFound`,
         ...), `InvalidOption`, `UnsupportedByEngine`, `EngineUnavailable`, `LaneFull`, `OutputError`.
         """
+        start = self._clock()
+        known = self._portrait(request.image_id, request.style.preprocess)
+        wish, warnings = self._wish(request)
+        if known.mode != request.style.preprocess:
+            self._add_mode(known, request.style.preprocess)
+        session = Session(
+            session_id=self._new_id(),
+            lane=request.lane,
+            wish=wish,
+            result_key=result_key(wish),
+            queued_at=start,
+            warnings=(*request.warnings, *warnings),
+            settings=request.settings,
+            callback_url=request.callback_url,
+            user_data=request.user_data,
+            request_id=request.request_id,
+        )
+        self._check_video(session.result_key)
+        accepted = self._sessions.accept(session)
+        if accepted.state == "ready":
+            self._artefacts.touch(portrait_name(request.image_id))
+            self._statistics.answered_again(request.lane, max(0.0, self._clock() - start))
+            return accepted
+        self._keep_files(request, accepted)
+        if accepted.state == "queued" and accepted.leader is None:
+            self._dispatch.generate(accepted)
+        return accepted
 
     def cancel(self, session_id: str) -> Session:
         """End a session; see `SessionStore.cancel`. Raises `NotFound`."""
+        session = self._sessions.cancel(session_id)
+        if session is None:
+            raise NotFound("There is no such session (any more).", param="session_id")
+        send_waiting(self._sessions, self._dispatch)
+        return session
 
     def delete_avatar(self, image_id: str) -> None:
         """Remove the portrait, every artefact and every video made from it; its sessions are cancelled.
 
-        Raises `NotFound`.
+        What a cache that is away still holds is removed later, by `forget_deleted`. Raises `NotFound`.
         """
+        _check_image_id(image_id)
+        with self._avatars.alone(image_id):
+            videos = self._avatars.delete(image_id)  # from here on none of its sessions can become ready
+            if videos is None and not self._artefacts.exists(portrait_name(image_id)):
+                raise _no_avatar()
+            for session_id in self._sessions.of_image(image_id):
+                self._sessions.cancel(session_id)
+            for key in videos or ():
+                self._artefacts.delete(video_name(key))
+                self._sessions.delete_video(key)
+            forget_deleted(self._avatars, self._cache)
+            self._artefacts.delete(portrait_name(image_id))  # the last: until then asking again goes on
 
     def summary(self, image_id: str) -> ImageSummary:
         """What is kept of a portrait. Raises `NotFound`."""
+        records = self._avatars.modes(image_id)
+        if not records:
+            raise _no_avatar()
+        components = self._components(image_id, [record.mode for record in records])
+        cached = [part for part in components.values() if part.cached]
+        return ImageSummary(
+            image_id=image_id,
+            records=records,
+            components=components,
+            total_bytes=sum(part.size_bytes for part in cached),
+            coverage=len(cached) / len(components) if components else 0.0,
+            videos=self._avatars.videos(image_id),
+        )
+
+    def _portrait(self, image_id: str, mode: PreprocessMode) -> AvatarRecord:
+        """The avatar in this mode, or else in any. Raises `NotFound`, and the failure of its preparation."""
+        record = self._avatars.get(image_id, mode)
+        if record is None:
+            others = self._avatars.modes(image_id)
+            if not others:
+                raise _no_avatar()
+            record = others[0]
+        elif record.failure is not None:
+            raise error_of(record.failure)
+        return record
+
+    def _add_mode(self, other: AvatarRecord, mode: PreprocessMode) -> None:
+        """A mode in which the portrait was not uploaded: it is prepared for that now."""
+        now = self._clock()
+        record = AvatarRecord(
+            image_id=other.image_id,
+            mode=mode,
+            state="processing",
+            uploaded_at=now,
+            changed_at=now,
+            width=other.width,
+            height=other.height,
+            size_bytes=other.size_bytes,
+            media_type=other.media_type,
+        )
+        if self._avatars.add_mode(record):
+            self._dispatch.prepare(other.image_id, mode)
+
+    def _wish(self, request: VideoRequest) -> tuple[Wish, tuple[str, ...]]:
+        """What the session shall become, and what of the request is left out."""
+        card = self._engines.card(request.engine)
+        blink, pose = request.ref_eyeblink, request.ref_pose
+        extras = Extras(
+            enhancer=request.enhancer,
+            background_enhancer=request.background_enhancer,
+            ref_eyeblink=blink and blink[1],
+            ref_pose=pose and pose[1],
+        )
+        warnings = check_request(card, request.style, extras)
+        able = card.capabilities.enhancers
+        wish = Wish(
+            image_id=request.image_id,
+            audio_id=request.audio_id,
+            style=request.style,
+            engine=card.name,
+            engine_version=card.version,
+            audio_seconds=request.audio_seconds,
+            enhancer=request.enhancer if request.enhancer in able else None,
+            background_enhancer=request.background_enhancer if request.background_enhancer in able else None,
+            ref_eyeblink_id=blink and blink[0],
+            ref_pose_id=pose and pose[0],
+        )
+        return wish, warnings
+
+    def _check_video(self, key: str) -> None:
+        """A known result whose file is gone is none."""
+        if self._sessions.known_result(key) is None:
+            return
+        if self._artefacts.exists(video_name(key)):
+            self._artefacts.touch(video_name(key))
+        else:
+            log.warning("video_missing", result_key=key)
+            self._sessions.delete_video(key)
+
+    def _keep_files(self, request: VideoRequest, session: Session) -> None:
+        """After the session was accepted: requests that are refused leave no files behind."""
+        try:
+            self._artefacts.touch(portrait_name(request.image_id))
+            if request.audio_id and request.audio_path:
+                self._artefacts.put_file(request.audio_path, speech_name(request.audio_id))
+            for reference in filter(None, (request.ref_eyeblink, request.ref_pose)):
+                self._artefacts.put_file(reference[1], speech_name(reference[0]))
+        except OutputError:
+            self.cancel(session.session_id)
+            raise
+
+    def _components(self, image_id: str, modes: Sequence[PreprocessMode]) -> dict[str, Component]:
+        try:
+            card = self._engines.card()
+        except EngineUnavailable:
+            return {}
+        keys: dict[str, set[str]] = {}
+        for mode in modes:
+            for stage, key in avatar_keys(card.stages, image_id, mode, card.name, card.version).items():
+                keys.setdefault(stage, set()).add(key)
+        return {stage: self._component(sorted(names)) for stage, names in keys.items()}
+
+    def _component(self, keys: Sequence[str]) -> Component:
+        found = []
+        try:
+            found = [known for known in map(self._cache.size_and_ttl, keys) if known]
+        except CacheUnavailable as error:
+            log.warning("cache_unavailable", reason=str(error))
+        ttls = [ttl for _, ttl in found if ttl is not None]
+        return Component(bool(found), min(ttls, default=None), sum(size for size, _ in found))
 
 
 def send_waiting(sessions: SessionStore, dispatch: Dispatch) -> int:
     """Send the tickets of promoted and handed back sessions; how many. To be called after `fail`, `hand_back`
     and `cancel`, and by the janitor. Raises `StoreUnavailable`."""
+    waiting = sessions.unsent()
+    for session in waiting:
+        dispatch.generate(session)
+    return len(waiting)
+
+
+def forget_deleted(avatars: AvatarStore, cache: AvatarCache) -> int:
+    """Remove what the cache holds of deleted portraits; of how many. To be called by the janitor too: a cache
+    that is away is asked again. Raises `StoreUnavailable`."""
+    done = 0
+    for image_id in avatars.to_forget():
+        try:
+            cache.forget(image_id)
+        except CacheUnavailable as error:
+            log.warning("artefacts_not_forgotten", image_id=image_id, reason=str(error))
+            break
+        avatars.forgotten(image_id)
+        done += 1
+    return done
+
+
+def _check_image_id(image_id: str) -> None:
+    """What is no hash names nothing, and must not become the name of a file."""
+    if not _SHA256.fullmatch(image_id):
+        raise _no_avatar()
+
+
+def _no_avatar() -> NotFound:
+    return NotFound("There is no such avatar; upload its picture first.", param="image_id")

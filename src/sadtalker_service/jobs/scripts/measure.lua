@@ -1,7 +1,8 @@
 -- Adds a video to the figures of its kind of request.
-local kind, seconds, video_seconds, saved, bucket, engine, weight, kept = unpack(ARGV)
+local kind, lane, seconds, video_seconds, saved, bucket, engine, weight, kept = unpack(ARGV)
 local hash = 'stats:kind:' .. kind
 redis.call('HINCRBY', hash, 'count', 1)
+redis.call('HINCRBY', hash, 'count:' .. lane, 1)
 redis.call('HINCRBYFLOAT', hash, 'seconds', seconds)
 redis.call('HINCRBYFLOAT', hash, 'video_seconds', video_seconds)
 redis.call('HINCRBYFLOAT', hash, 'saved_seconds', saved)
