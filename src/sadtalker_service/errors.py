@@ -220,6 +220,13 @@ class StoreMisconfigured(SadTalkerError):
     exit_code = 3
 
 
+class StartFailed(SadTalkerError):
+    """A part of the service does not start; the message says which one and why."""
+
+    code = "start_failed"
+    exit_code = 3
+
+
 class WorkerLost(SadTalkerError):
     """The worker died, again and again, while it made this video."""
 

@@ -164,3 +164,8 @@ def set_environment(values: Mapping[str, str]) -> None:
 def get_settings() -> Settings:
     """The settings of this process."""
     return Settings()
+
+
+def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a child process: that of this one, and `extra`."""
+    return {**os.environ, **extra}

@@ -26,6 +26,8 @@ INTERRUPTED = 130
             "sadtalker_service.cli.sheet",
             "Write a picture of a portrait's mouth shapes, blinks and poses.",
         ),
+        "serve": ("sadtalker_service.cli.serve", "Run the service: stores, API and workers."),
+        "worker": ("sadtalker_service.cli.worker", "Make videos for a service that runs elsewhere."),
         "bench": ("sadtalker_service.cli.bench", "Measure the speed of an engine on this machine."),
         "warmup": (
             "sadtalker_service.cli.warmup",

@@ -1,0 +1,46 @@
+"""The address on which the service listens, looked at before anything is started."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+
+from sadtalker_service.errors import StartFailed
+
+_REASONS = {
+    errno.EADDRINUSE: "another program listens there; choose another one with --port",
+    errno.EADDRNOTAVAIL: "this machine does not have that address; choose another one with --host",
+    errno.EACCES: "ports below 1024 need rights; choose another one with --port",
+}
+
+
+def port_to_listen(host: str, port: int) -> int:
+    """`port` itself, or a free one for 0. Raises `StartFailed` where nobody can listen there."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            # connections of an earlier run that have not faded away yet are no obstacle
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen(1)
+            return int(probe.getsockname()[1])
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0, error.strerror)
+        raise StartFailed(f"Cannot listen on {host}, port {port}: {reason}.") from error
+
+
+def address_for_clients(host: str, port: int) -> str:
+    """The base of URLs for clients of this machine: `http://127.0.0.1:8000`."""
+    host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - taken apart
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def is_public(host: str) -> bool:
+    """Whether other machines may reach it."""
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host != "localhost"
