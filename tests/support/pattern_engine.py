@@ -5,6 +5,9 @@ With this folder on the path it is installed as the engine `pattern`.
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
@@ -25,6 +28,14 @@ from sadtalker_service.engines.base import Capabilities, Stage
 from sadtalker_service.errors import NoFaceFound
 
 BATCH = 8
+
+SLOW = 1000
+"""A style with the seed `SLOW + n` takes n milliseconds more for each batch."""
+DEADLY, HANGING, DEFECT = 40, 41, 42
+"""Values of `pose_style` that end the process in the second batch, never give a second batch, and raise what
+nobody expects."""
+DEADLY_PIXEL = (13, 14, 15)
+"""A portrait with this colour in its corner ends the process that prepares it."""
 
 
 class PatternEngine:
@@ -58,6 +69,8 @@ class PatternEngine:
 
     def _mesh(self, portrait: Portrait, mode: PreprocessMode, artefacts: Mapping[str, Artefact]) -> Artefact:
         self.calls["face_mesh"] += 1
+        if tuple(portrait.pixels[0, 0]) == DEADLY_PIXEL:
+            os.kill(os.getpid(), signal.SIGKILL)
         x0, y0, x1, y1 = (v // 2 * 2 for v in artefacts["face_detection"].record["box"])
         h, w = portrait.pixels.shape[:2]
         return Artefact({"plate": portrait.pixels[: h // 2 * 2, : w // 2 * 2]}, {"box": [x0, y0, x1, y1]})
@@ -94,5 +107,18 @@ class PatternEngine:
                 for picture, level in zip(pictures, levels, strict=False):
                     picture[:] = min(255, int(16 + 400 * level))
                 yield pictures[: len(levels)]
+                _misbehave(style)
 
         return Rendering(plate, (x0, y0, x1, y1), motion.fps, motion.frames, draw())
+
+
+def _misbehave(style: Style) -> None:
+    """After the first batch, and after each of a slow one."""
+    if style.pose_style == DEADLY:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if style.pose_style == HANGING:
+        time.sleep(3600)
+    if style.pose_style == DEFECT:
+        raise RuntimeError("a defect of the engine")
+    if style.seed >= SLOW:
+        time.sleep((style.seed - SLOW) / 1000)

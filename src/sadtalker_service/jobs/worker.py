@@ -9,16 +9,20 @@ from __future__ import annotations
 import os
 import socket
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
+from billiard.util import get_logger
 from celery import signals
+from celery.exceptions import SecurityWarning
 
 from sadtalker_service.engines.registry import AUTO, installed_engines
 from sadtalker_service.errors import EngineUnavailable, InvalidOption, StoreUnavailable
 from sadtalker_service.jobs.boards import WorkerBoard
 from sadtalker_service.jobs.celery_app import make_app
+from sadtalker_service.jobs.child_watch import ChildWatch
 from sadtalker_service.jobs.dispatch import CeleryDispatch
 from sadtalker_service.jobs.failures import failure_of
 from sadtalker_service.jobs.patience import best_effort
@@ -57,18 +61,22 @@ def run_worker(settings: Settings, queues: Sequence[str], name: str | None = Non
     keeper = Keeper(worker, SessionStore(queue, settings), CeleryDispatch(app, settings), shared)
     child = WorkerChild(settings, worker, chosen, shared, app)
     register_tasks(app, child.hands, keeper)
-    celery = app.Worker(
-        hostname=worker,
-        queues=chosen,
-        # workers need not know each other: nobody counts, greets or elects anybody
-        without_gossip=True,
-        without_mingle=True,
-        without_heartbeat=True,
-        quiet=True,
-    )
+    app.steps["worker"].add(ChildWatch)
     with _Signals(shared, settings.shutdown_grace_seconds, child):
         keeper.child_lost()  # what a worker of this name had begun before it died
-        celery.start()
+        celery = app.Worker(
+            hostname=worker,
+            queues=chosen,
+            # workers need not know each other: nobody counts, greets or elects anybody
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
+            quiet=True,
+        )
+        with warnings.catch_warnings():
+            # Celery warns of workers run by root for the sake of pickled messages, which are not read here
+            warnings.simplefilter("ignore", SecurityWarning)
+            celery.start()
     best_effort(lambda: WorkerBoard(queue).leave(worker))
     if shared.broken:
         raise EngineUnavailable("The worker could not load its engine; its log says why.")
@@ -135,7 +143,8 @@ class _Signals:
 
 
 def _keep_logging(**_: object) -> None:
-    """Logging is set up already."""
+    """Logging is set up already; Celery's process pool shall use it too."""
+    get_logger().propagate = True
 
 
 def _chosen(queues: Sequence[str]) -> list[str]:

@@ -18,7 +18,9 @@ from structlog.typing import Processor
 
 from sadtalker_service.settings import Settings
 
-TALKATIVE = ("httpcore", "httpx", "fsspec", "numba", "PIL", "asyncio", "urllib3")
+TALKATIVE = (
+    "celery", "multiprocessing", "kombu", "httpcore", "httpx", "fsspec", "numba", "PIL", "asyncio", "urllib3",
+)  # fmt: skip
 """Libraries whose everyday events tell nothing that an event of ours does not tell; warnings are kept."""
 
 
