@@ -122,6 +122,10 @@ class Settings(BaseSettings):
     worker_max_bytes: int = Field(6_000_000_000, ge=100_000_000)
     """A worker whose process has taken more memory than that is replaced after its job, bytes."""
 
+    drain_seconds: float = Field(1.0, ge=0)
+    """After SIGTERM the API says for so long that it is not ready and refuses new work, before it stops
+    listening, seconds; longer where a load balancer needs time to notice."""
+
     idempotency_seconds: float = Field(86_400.0, gt=0)
     """How long an `Idempotency-Key` is remembered, seconds."""
 
