@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from sadtalker_service.domain import GestureCue, Style, Track
+from sadtalker_service.engines.base import card_of
 from sadtalker_service.errors import InvalidOption, UnsupportedByEngine
-from sadtalker_service.pipeline.wishes import Extras, check_request
+from sadtalker_service.pipeline.wishes import Extras, applied, check_request
 
 NAN = float("nan")
 
@@ -33,6 +34,8 @@ def test_a_plain_request_passes(engine) -> None:
         ({"input_roll": Track(())}, "input_roll needs at least one angle"),
         ({"gestures": (GestureCue("smile", -1.0),)}, "gestures is -1"),
         ({"gestures": (GestureCue("smile", NAN),)}, "gestures is nan"),
+        ({"input_pitch": Track((0.0,) * 1001)}, "input_pitch has 1,001 entries, but may have at most 1,000"),
+        ({"gestures": (GestureCue("smile", 1.0),) * 501}, "gestures has 501 entries"),
     ],
 )
 def test_values_out_of_range_are_refused(engine, change: dict[str, object], message: str) -> None:
@@ -84,3 +87,25 @@ def test_an_engine_that_can_is_not_warned_about(engine) -> None:
     )
     extras = Extras(enhancer="gfpgan", batch_size=8, ref_pose=Path("v.mp4"))
     assert check_request(engine, Style(), extras) == ()
+
+
+def test_a_card_is_as_good_as_the_engine(engine) -> None:
+    card = card_of(engine)
+    assert check_request(card, Style(), Extras(enhancer="gfpgan")) == (
+        "enhancer gfpgan was not applied: the pattern engine has none.",
+    )
+    with pytest.raises(UnsupportedByEngine, match="The pattern engine does not know size 1024"):
+        check_request(card, Style(size=1024), Extras())
+
+
+def test_a_long_wrong_value_is_not_repeated(engine) -> None:
+    with pytest.raises(UnsupportedByEngine) as caught:
+        check_request(engine, Style(gestures=(GestureCue("x" * 10_000, 1.0),)), Extras())
+    assert len(caught.value.message) < 200
+
+
+def test_only_enhancers_that_the_engine_has_are_applied(engine) -> None:
+    assert applied(engine, "gfpgan") is None
+    engine.capabilities = replace(engine.capabilities, enhancers=("gfpgan",))
+    assert applied(engine, "gfpgan") == "gfpgan"
+    assert applied(card_of(engine), None) is None

@@ -1,0 +1,150 @@
+"""What is cached is not computed, what is computed elsewhere is waited for, and all of it is counted."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.support.servers import StoreServer
+
+from sadtalker_service.domain import Artefact, Portrait, Speech, Style
+from sadtalker_service.errors import Cancelled
+from sadtalker_service.pipeline.cached import CachedComputation, CacheTerms
+from sadtalker_service.pipeline.prepare import prepare
+from sadtalker_service.pipeline.produce import produce
+from sadtalker_service.store.cache import ArtefactCache, MemoryCache
+from sadtalker_service.store.connections import connect
+from sadtalker_service.store.directory import DirectoryCache
+from sadtalker_service.store.flights import RedisFlights
+from sadtalker_service.store.redis_cache import RedisCache
+
+KEY = "face_mesh:" + "ab" * 32 + ":full:mesh:1"
+MADE = Artefact({"a": np.arange(6.0)}, {"b": 1})
+
+
+class Clock:
+    """Every look at it takes a tenth of a second."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 0.1
+        return self.now
+
+
+@pytest.fixture(params=["memory", "directory", "redis"])
+def cache(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ArtefactCache]:
+    if request.param == "memory":
+        yield MemoryCache(10**6)
+    elif request.param == "directory":
+        yield DirectoryCache(tmp_path, 10**6)
+    else:
+        yield RedisCache(request.getfixturevalue("cache_server").client())
+
+
+def test_a_hit_saves_what_the_miss_took(cache: ArtefactCache) -> None:
+    clock = Clock()
+
+    def compute() -> Artefact:
+        clock.now += 2.0
+        return MADE
+
+    first = CachedComputation(cache, clock=clock)
+    assert first.artefact("face_mesh", KEY, "week", compute).seconds == pytest.approx(2.1)
+    assert first.log.saved_seconds == 0
+    again = CachedComputation(cache, clock=clock)
+    found = again.artefact("face_mesh", KEY, "week", compute)
+    assert (dict(found.record), found.arrays["a"].tolist()) == ({"b": 1}, list(range(6)))
+    assert again.log.saved_seconds == pytest.approx(2.1 - 0.1)
+    assert (first.log.misses, again.log.hits) == (["face_mesh"], ["face_mesh"])
+
+
+def test_what_is_quicker_computed_than_loaded_saves_nothing(cache: ArtefactCache) -> None:
+    CachedComputation(cache, clock=lambda: 0.0).artefact("face_mesh", KEY, "week", lambda: MADE)
+    again = CachedComputation(cache, clock=Clock())
+    again.artefact("face_mesh", KEY, "week", lambda: MADE)
+    assert again.log.saved_seconds == 0
+
+
+def test_every_lookup_is_told(cache: ArtefactCache) -> None:
+    told: list[tuple[str, bool]] = []
+    terms = CacheTerms(on_lookup=lambda kind, hit: told.append((kind, hit)))
+    for _ in range(2):
+        CachedComputation(cache, terms).artefact("face_mesh", KEY, "week", lambda: MADE)
+    assert told == [("face_mesh", False), ("face_mesh", True)]
+
+
+def test_lifetimes_are_those_of_the_terms(cache_server: StoreServer) -> None:
+    client = cache_server.client()
+    terms = CacheTerms(lifetimes={"forever": None, "month": 500.0, "week": 100.0})
+    CachedComputation(RedisCache(client), terms).artefact("face_mesh", KEY, "week", lambda: MADE)
+    assert 90 < client.ttl(KEY) <= 100
+
+
+def test_equal_work_in_two_places_is_done_once(cache_server: StoreServer) -> None:
+    began, computed = threading.Event(), []
+
+    def compute() -> Artefact:
+        computed.append(1)
+        began.set()
+        assert waiting.wait(10)
+        return MADE
+
+    waiting = threading.Event()
+    terms = CacheTerms(flights=RedisFlights(cache_server.client()), on_wait=waiting.set)
+    with ThreadPoolExecutor(2) as pool:
+        one, two = (CachedComputation(RedisCache(cache_server.client()), terms) for _ in range(2))
+        first = pool.submit(one.artefact, "face_mesh", KEY, "week", compute)
+        assert began.wait(10)
+        second = pool.submit(two.artefact, "face_mesh", KEY, "week", compute)
+        assert first.result(20).arrays["a"].tolist() == second.result(20).arrays["a"].tolist()
+    assert computed == [1]
+    assert (one.log.misses, two.log.hits) == (["face_mesh"], ["face_mesh"])
+
+
+def test_whoever_waits_computes_himself_when_the_other_fails(cache_server: StoreServer) -> None:
+    began, waiting = threading.Event(), threading.Event()
+
+    def fail() -> Artefact:
+        began.set()
+        assert waiting.wait(10)
+        raise ArithmeticError
+
+    terms = CacheTerms(flights=RedisFlights(cache_server.client()), on_wait=waiting.set)
+    cache = RedisCache(cache_server.client())
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(CachedComputation(cache, terms).artefact, "face_mesh", KEY, "week", fail)
+        assert began.wait(10)
+        second = pool.submit(CachedComputation(cache, terms).artefact, "face_mesh", KEY, "week", lambda: MADE)
+        assert second.result(20).arrays["a"].tolist() == list(range(6))
+        assert isinstance(first.exception(20), ArithmeticError)
+
+
+def test_waiting_ends_when_the_work_is_cancelled(cache_server: StoreServer) -> None:
+    def cancel() -> None:
+        raise Cancelled("stopped on request")
+
+    flights = RedisFlights(cache_server.client())
+    computation = CachedComputation(
+        RedisCache(cache_server.client()), CacheTerms(flights=flights, on_wait=cancel)
+    )
+    with flights.lead(KEY), pytest.raises(Cancelled):
+        computation.artefact("face_mesh", KEY, "week", lambda: MADE)
+
+
+def test_work_goes_on_without_the_server_and_says_why(
+    engine, portrait: Portrait, speech: Speech, tmp_path: Path, cache_server: StoreServer
+) -> None:
+    client = connect(cache_server.url, patient=False)
+    cache, terms = RedisCache(client), CacheTerms(flights=RedisFlights(client))
+    cache_server.kill()
+    prepared = prepare(engine, portrait, "full", cache, terms=terms)
+    report = produce(engine, prepared, speech, Style(), tmp_path / "v.mp4", cache=cache, terms=terms)
+    assert report.frames == 50
+    assert report.cache_misses == ("face_detection", "face_mesh", "motion")
+    assert any("does not answer" in warning for warning in report.warnings)
