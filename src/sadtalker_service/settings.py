@@ -149,8 +149,8 @@ class Settings(BaseSettings):
     """Whether callbacks may go to private and loopback addresses."""
 
     metrics_port: int = Field(0, ge=0, le=65_535)
-    """TCP port on which `sadtalker worker` answers `/metrics`; 0: none. `sadtalker serve` needs none: its API
-    tells of the workers beside it."""
+    """TCP port, on `HOST`, on which `sadtalker worker` answers `/metrics`; 0: none. `sadtalker serve` needs
+    none: its API tells of the workers beside it."""
 
     log_format: Literal["auto", "json", "console"] = "auto"
     """`json` for machines, `console` for people; `auto` is `console` on a terminal."""

@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sadtalker_service.telemetry import metrics
 from sadtalker_service.telemetry.metrics_folder import VARIABLE, fresh_metrics_folder
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
@@ -35,33 +36,15 @@ def counted(lines: Sequence[str], environment: dict[str, str] | None = None) -> 
     """What a new process prints that runs `lines` and then `print(metrics.render().decode())`."""
     program = "\n".join(["from sadtalker_service.telemetry import metrics", *lines])
     command = [sys.executable, "-c", f"{program}\nprint(metrics.render().decode())"]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=True, env={**environ, **(environment or {})}
-    )
+    variables = {**environ, **(environment or {})}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=variables, cwd=REPOSITORY)
     return done.stdout
 
 
-EVERYTHING = (
-    "metrics.observe_request('GET', '/api/{lane}/status/{session_id}', 200, 0.004)",
-    "metrics.observe_request('BREW', 'unmatched', 405, 0.001)",
-    "metrics.job_started('vip', 0.3)",
-    "metrics.job_ended('vip', 'ready')",
-    "metrics.job_ended('standard', 'failed', 'worker_lost')",
-    "metrics.observe_job('first', 4.0, video_seconds=10.0, frames=250)",
-    "metrics.observe_first_bytes(0.2)",
-    "metrics.observe_stages({'face_mesh': 0.02, 'render': 1.5})",
-    "metrics.avatar_prepared('ready', 0.4)",
-    "metrics.job_requeued('lease')",
-    "metrics.cache_request('face_mesh', True)",
-    "metrics.cache_request('face_mesh', False)",
-    "metrics.cache_error()",
-    "metrics.callback('delivered')",
-    "metrics.artefact_removed('videos', 'age')",
-)
-
-
 def test_each_function_counts_in_its_own_series() -> None:
-    found = samples(counted(EVERYTHING))
+    found = samples(
+        counted(["from tests.support.every_metric import count_everything", "count_everything()"])
+    )
     route = "/api/{lane}/status/{session_id}"
     expected = {
         ("sadtalker_http_requests_total", (("method", "GET"), ("route", route), ("status", "200"))): 1,

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+
 import click
 
 from sadtalker_service.cli.service_settings import settings_with
+from sadtalker_service.errors import StartFailed
 from sadtalker_service.jobs.queues import NORMAL, PREPARE, VIP
-from sadtalker_service.jobs.worker import run_worker
+from sadtalker_service.settings import Settings, set_environment
+from sadtalker_service.telemetry.metrics_folder import fresh_metrics_folder
 
 
 @click.command("worker")
@@ -21,4 +29,32 @@ from sadtalker_service.jobs.worker import run_worker
 def command(queues: str, name: str | None) -> int:
     """Work for a service that runs elsewhere: REDIS_URL, QUEUE_URL and ARTEFACT_URL say where."""
     chosen = [queue.strip() for queue in queues.split(",") if queue.strip()]
-    return run_worker(settings_with(), chosen, name)
+    settings = settings_with()
+    with _metrics_of_its_own(settings):
+        # imported now: what counts decides when it is imported where it does so
+        code: int = import_module("sadtalker_service.jobs.worker").run_worker(settings, chosen, name)
+    return code
+
+
+@contextmanager
+def _metrics_of_its_own(settings: Settings) -> Iterator[None]:
+    """As a block: answer `/metrics` for the processes of this worker, if `METRICS_PORT` asks for it.
+
+    Without it they count where the one that started them says: for the API of `sadtalker serve`.
+    """
+    if not settings.metrics_port:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="sadtalker-metrics-") as folder:
+        set_environment(fresh_metrics_folder(Path(folder)))
+        metrics = import_module("sadtalker_service.telemetry.metrics")
+        try:
+            server = metrics.serve(settings.host, settings.metrics_port)
+        except OSError as error:
+            where = f"{settings.host}, port {settings.metrics_port}"
+            raise StartFailed(f"Cannot answer /metrics on {where}: {error.strerror}.") from error
+        try:
+            yield
+        finally:
+            server.shutdown()
+            server.server_close()

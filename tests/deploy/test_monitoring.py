@@ -1,0 +1,108 @@
+"""Alarms and the dashboard speak of metrics that the service exports, with labels that they really have."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+from tests.support.every_metric import count_everything
+from tests.support.servers import StoreServer
+
+from sadtalker_service.jobs.boards import WorkerBoard
+from sadtalker_service.jobs.gauges import StoreGauges
+from sadtalker_service.jobs.records import WorkerFacts
+from sadtalker_service.jobs.sessions import SessionStore
+from sadtalker_service.settings import Settings
+from sadtalker_service.telemetry import metrics
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+OPERATIONS = DEPLOY.parent / "docs" / "operations.md"
+ALERTS = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())
+RULES: list[dict[str, Any]] = [rule for group in ALERTS["groups"] for rule in group["rules"]]
+DASHBOARD: dict[str, Any] = json.loads((DEPLOY / "grafana" / "sadtalker.json").read_text())
+QUERIES = [target["expr"] for panel in DASHBOARD["panels"] for target in panel.get("targets", ())]
+ADDED_BY_PROMETHEUS = {"instance", "job"}
+
+
+@pytest.fixture
+def exported(queue_server: StoreServer, cache_server: StoreServer, tmp_path: Path) -> dict[str, set[str]]:
+    """Name of each series -> names of its labels, when everything has happened once."""
+    count_everything()
+    queue, settings = queue_server.client(), Settings()
+    workers = WorkerBoard(queue)
+    workers.beat("first@host", WorkerFacts(("vip", "normal"), "mesh", "idle"))
+    servers = {"queue": queue, "cache": cache_server.client()}
+    gauges = StoreGauges(settings, SessionStore(queue, settings), workers, servers, {"data": tmp_path})
+    parsed = text_string_to_metric_families(metrics.render(gauges).decode())
+    return {sample.name: set(sample.labels) for family in parsed for sample in family.samples}
+
+
+def names_in(query: str) -> set[str]:
+    return set(re.findall(r"\bsadtalker_\w+", query))
+
+
+def labels_in(query: str) -> set[str]:
+    grouped = re.findall(r"\b(?:by|without) \(([^)]*)\)", query)
+    matched = re.findall(r"\{([^}]*)\}", query)
+    return {name.strip() for group in grouped for name in group.split(",")} | {
+        found for group in matched for found in re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", group)
+    }
+
+
+@pytest.mark.parametrize("query", [rule["expr"] for rule in RULES] + QUERIES)
+def test_every_query_asks_for_metrics_and_labels_that_there_are(
+    query: str, exported: dict[str, set[str]]
+) -> None:
+    names = names_in(query)
+    assert names or query.startswith("up{")
+    assert names <= set(exported)
+    assert labels_in(query) <= set().union(ADDED_BY_PROMETHEUS, *(exported[name] for name in names))
+
+
+def test_queries_of_a_metric_that_there_is_not_would_be_found(exported: dict[str, set[str]]) -> None:
+    assert not names_in("rate(sadtalker_videos_total[5m])") <= set(exported)
+    assert labels_in('sum by (lane, le) (x{kind!="first"})') == {"lane", "le", "kind"}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_every_alarm_says_what_is_wrong_and_has_a_section_on_what_to_do(rule: dict[str, Any]) -> None:
+    assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
+    assert rule["labels"]["severity"] in {"critical", "warning", "info"}
+    assert rule["annotations"]["summary"].endswith(".")
+    assert re.fullmatch(r"\d+[smh]", rule.get("for", "0s"))
+    assert f"### {rule['alert']}\n" in OPERATIONS.read_text()
+
+
+def test_names_of_alarms_are_unique_and_no_section_is_left_over() -> None:
+    names = [rule["alert"] for rule in RULES]
+    assert len(set(names)) == len(names)
+    assert set(re.findall(r"^### (SadTalker\w+)$", OPERATIONS.read_text(), re.MULTILINE)) == set(names)
+
+
+def test_panels_have_different_numbers_and_do_not_overlap() -> None:
+    panels = DASHBOARD["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    cells = [
+        (x, y)
+        for panel in panels
+        for x in range(panel["gridPos"]["x"], panel["gridPos"]["x"] + panel["gridPos"]["w"])
+        for y in range(panel["gridPos"]["y"], panel["gridPos"]["y"] + panel["gridPos"]["h"])
+    ]
+    assert len(set(cells)) == len(cells)
+
+
+def test_scrape_configuration_names_services_of_the_compose_file_and_their_ports() -> None:
+    compose = yaml.safe_load((DEPLOY.parent / "docker-compose.yml").read_text())["services"]
+    config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
+    jobs = {job["job_name"]: job for job in config["scrape_configs"]}
+    assert jobs["sadtalker"]["static_configs"] == [{"targets": ["microservice:8000"]}]
+    (discovered,) = jobs["sadtalker-worker"]["dns_sd_configs"]
+    assert discovered["names"] == ["worker"]
+    assert str(discovered["port"]) == compose["worker"]["environment"]["METRICS_PORT"]
+    assert "metrics_path" not in jobs["sadtalker"]
+    assert all((DEPLOY / "prometheus" / name).exists() for name in config["rule_files"])
