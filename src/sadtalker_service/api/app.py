@@ -1,0 +1,136 @@
+"""The application: routes, what is around them, and what lives as long as it does."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import structlog
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
+
+from sadtalker_service import __version__
+from sadtalker_service.api.drain import Drain
+from sadtalker_service.api.errors import install_error_handlers
+from sadtalker_service.api.health import Health
+from sadtalker_service.api.rate_limit import RateLimit
+from sadtalker_service.api.render.stats import DESCRIPTION
+from sadtalker_service.api.requests import RequestAccount
+from sadtalker_service.api.routes import avatars, cache, health, home, images, media, previews, videos
+from sadtalker_service.api.security import Admitted, Gate, KeyRing, load_keys
+from sadtalker_service.api.services import Services, open_services
+from sadtalker_service.api.threads import allow_threads
+from sadtalker_service.jobs.submissions import Dispatch
+from sadtalker_service.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_EXPOSED = ("X-Request-ID", "Retry-After", "Content-Range", "Content-Disposition", "ETag")
+"""Headers that scripts of other origins may read."""
+_JANITOR_SECONDS = 10.0
+
+Janitor = Callable[[Settings, threading.Event], None]
+
+
+def create_app(
+    settings: Settings, *, dispatch: Dispatch | None = None, janitor: Janitor | None = None
+) -> FastAPI:
+    """The application of `settings`. Nothing is connected or started before it starts.
+
+    `dispatch` sends work elsewhere than through Celery; `janitor` runs in a thread while the application
+    does, until its event is set. Raises `StoreMisconfigured` for API keys that cannot be read.
+    """
+    keys = KeyRing(load_keys(settings))
+    app = FastAPI(
+        title="SadTalker microservice",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=_lifespan,
+        redirect_slashes=False,  # an address with a slash too many is unknown, not elsewhere
+        openapi_tags=[
+            {"name": "avatars", "description": "Portraits and what is prepared of them."},
+            {"name": "videos", "description": "Requests for videos, in two lanes; `vip` is served first."},
+            {"name": "operation", "description": "The service itself."},
+        ],
+    )
+    app.state.settings, app.state.drain, app.state.keys = settings, Drain(), keys
+    app.state.dispatch, app.state.janitor = dispatch, janitor
+    install_error_handlers(app)
+    _add_routes(app, protected=bool(keys))
+    origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
+    if origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=_EXPOSED,
+        )
+    app.add_middleware(RequestAccount)
+    return app
+
+
+def _add_routes(app: FastAPI, *, protected: bool) -> None:
+    needed = [Admitted] if protected else []
+    # addresses with words come before those with a lane in the same place
+    for module in (avatars, previews, images, cache, videos, media, health):
+        app.include_router(module.router, dependencies=needed)
+    app.include_router(health.open_router)
+    app.include_router(home.open_router)
+    if home.STUDIO.is_dir():
+        app.mount("/studio", _Page(directory=home.STUDIO, html=True), name="studio")
+
+
+class _Page(StaticFiles):
+    """The studio's files, with the headers of its page."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with a file."""
+
+        async def send_marked(message: dict[str, object]) -> None:
+            if message["type"] == "http.response.start":
+                extra = [(name.lower().encode(), text.encode()) for name, text in home.PAGE_HEADERS.items()]
+                message["headers"] = [*message["headers"], *extra]  # type: ignore[misc]  # ASGI: a list of pairs
+            await send(message)
+
+        await super().__call__(scope, receive, send_marked)  # type: ignore[arg-type]  # as above
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    allow_threads()
+    settings: Settings = app.state.settings
+    services = open_services(settings, app.state.drain, app.state.dispatch)
+    app.state.services = services
+    app.state.gate = Gate(app.state.keys, RateLimit(services.queue_async))
+    app.state.health = Health(services, time.monotonic)
+    services.inspector.start()
+    stop = threading.Event()
+    thread = _start_janitor(app, stop)
+    log.info("api_started", version=__version__)
+    try:
+        yield
+    finally:
+        stop.set()
+        await _close(services, thread)
+        log.info("api_stopped")
+
+
+def _start_janitor(app: FastAPI, stop: threading.Event) -> threading.Thread | None:
+    janitor: Janitor | None = app.state.janitor
+    if janitor is None:
+        return None
+    thread = threading.Thread(target=janitor, args=(app.state.settings, stop), name="janitor", daemon=True)
+    thread.start()
+    return thread
+
+
+async def _close(services: Services, janitor: threading.Thread | None) -> None:
+    if janitor is not None:
+        await asyncio.to_thread(janitor.join, _JANITOR_SECONDS)
+    await services.close()

@@ -1,0 +1,135 @@
+"""Every error becomes the same object with the right status, whoever raises it."""
+
+from __future__ import annotations
+
+import http
+import math
+import re
+from collections.abc import Mapping
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from redis.exceptions import RedisError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse
+
+from sadtalker_service.api.schemas.problem import Problem, ProblemAnswer
+from sadtalker_service.errors import (
+    InvalidOption,
+    MalformedRequest,
+    NotFound,
+    NotReady,
+    SadTalkerError,
+    StoreUnavailable,
+    Unauthorized,
+)
+
+log = structlog.get_logger(__name__)
+
+FIELD_OF_OPTION: Mapping[str, str] = {
+    "source_image": "image_file",
+    "driven_audio": "audio_file",
+    "preprocess": "preprocess_mode",
+    "idle": "audio_file",
+    "output": "",
+}
+"""Options of the command line -> the form's fields; an empty name: nothing that a client sent."""
+
+_CLIENT_CLOSED = 499
+"""What proxies log for a client that went away; nobody reads it."""
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Let `app` answer every error with our object."""
+    app.add_exception_handler(SadTalkerError, _ours)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RedisError, _store)
+    app.add_exception_handler(ClientDisconnect, _gone)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def problem_response(error: SadTalkerError) -> JSONResponse:
+    """The answer that tells of `error`."""
+    headers = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    elif error.status in {429, 503}:
+        headers["Retry-After"] = "1"
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = "Bearer"
+    if error.status in {408, 413}:
+        headers["Connection"] = "close"  # part of the body may still be on its way: it is not read
+    state = error.state if isinstance(error, NotReady) else None
+    problem = problem_of(error.code, error.message, retryable=error.retryable, param=error.param)
+    return problem_response_of(error.status, problem, headers, state)
+
+
+def problem_response_of(
+    status: int, problem: Problem, headers: Mapping[str, str], state: str | None = None
+) -> JSONResponse:
+    """The answer with this error object; `state` is that of the session that was asked for."""
+    body = ProblemAnswer(error=problem, detail=problem.message, status=state).model_dump(mode="json")
+    if state is None:
+        del body["status"]
+    return JSONResponse(body, status, dict(headers))
+
+
+def problem_of(code: str, message: str, *, retryable: bool, param: str | None = None) -> Problem:
+    """The error object of a failure that was written down, or of an error just raised."""
+    field = FIELD_OF_OPTION.get(param, param) if param else None
+    return Problem(
+        code=code,
+        message=message,
+        param=field or None,
+        retryable=retryable,
+        doc_url=f"/docs/errors#{code}",
+    )
+
+
+async def _ours(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, SadTalkerError):
+        raise error
+    if error.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.warning("request_refused", code=error.code, reason=error.message)
+    return problem_response(error)
+
+
+async def _validation(request: Request, error: Exception) -> Response:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    first = error.errors()[0]
+    name = str(first["loc"][-1]) if first["loc"] else None
+    return await _ours(request, InvalidOption(f"{name}: {first['msg']}.", param=name))
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    """What the framework refuses by itself: no such path, no such method, a body that is none."""
+    if not isinstance(error, HTTPException):
+        raise error
+    if error.status_code == http.HTTPStatus.NOT_FOUND:
+        return await _ours(request, NotFound("There is nothing at this address; see /docs."))
+    if error.status_code == http.HTTPStatus.BAD_REQUEST:
+        return await _ours(request, MalformedRequest(str(error.detail)))
+    phrase = http.HTTPStatus(error.status_code).phrase
+    code = re.sub(r"[^a-z]+", "_", phrase.lower())
+    problem = problem_of(code, f"{phrase}.", retryable=False)
+    return problem_response_of(error.status_code, problem, error.headers or {})
+
+
+async def _store(request: Request, error: Exception) -> Response:
+    """A command to a store that nobody expected to fail."""
+    log.warning("store_error", reason=str(error))
+    return await _ours(request, StoreUnavailable("The store does not answer.", retry_after=2.0))
+
+
+async def _gone(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=_CLIENT_CLOSED)
+
+
+async def _unexpected(_request: Request, error: Exception) -> Response:
+    """A fault of ours; its traceback is logged by the server, which gets the error too."""
+    message = "Something went wrong here, not in the request. It was logged."
+    return problem_response_of(500, problem_of(SadTalkerError.code, message, retryable=False), {})

@@ -1,0 +1,94 @@
+"""What readiness needs, looked at in threads and remembered for a moment: probes come often."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable
+
+import redis
+
+from sadtalker_service.api.schemas.stats import Check, Ready
+from sadtalker_service.api.services import Services
+from sadtalker_service.errors import SadTalkerError
+from sadtalker_service.jobs.records import WorkerFacts
+
+FRESH_SECONDS = 1.0
+_WRITABLE_SECONDS = 10.0
+"""Trying to write is dearer than asking a server."""
+_WARM = frozenset({"idle", "busy"})
+
+
+class Health:
+    """Checks everything when the last look is too old."""
+
+    def __init__(self, services: Services, clock: Callable[[], float]) -> None:
+        self._services = services
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._seen: tuple[float, dict[str, Check]] | None = None
+        self._written: tuple[float, Check] | None = None
+
+    def ready(self) -> Ready:
+        """Whether work is taken. Raises nothing: what cannot be reached is a check that failed."""
+        with self._lock:
+            now = self._clock()
+            if self._seen is None or now - self._seen[0] > FRESH_SECONDS:
+                self._seen = (self._clock(), self._look())
+            checks = dict(self._seen[1])
+        draining = self._services.drain.begun
+        checks["draining"] = Check(
+            ok=not draining, required=True, detail="shutting down" if draining else None
+        )
+        if not all(check.ok for check in checks.values() if check.required):
+            return Ready(status="not_ready", checks=checks)
+        degraded = not all(check.ok for check in checks.values())
+        return Ready(status="degraded" if degraded else "ready", checks=checks)
+
+    def _look(self) -> dict[str, Check]:
+        services = self._services
+        return {
+            "queue_store": _ping(services.queue, required=True),
+            "cache_store": _ping(services.cache_client, required=False),
+            "artefact_store": self._writable(),
+            "worker": self._worker(),
+        }
+
+    def _writable(self) -> Check:
+        if self._written is None or self._clock() - self._written[0] > _WRITABLE_SECONDS:
+            self._written = (self._clock(), self._try_to_write())
+        return self._written[1]
+
+    def _try_to_write(self) -> Check:
+        store, name = self._services.artefacts, f"probes/{secrets.token_hex(8)}"
+        try:
+            store.put_bytes(b"ready?", name)
+            store.delete(name)
+        except SadTalkerError as error:
+            return Check(ok=False, required=True, detail=error.message)
+        except OSError as error:
+            return Check(ok=False, required=True, detail=error.strerror or type(error).__name__)
+        return Check(ok=True, required=True)
+
+    def _worker(self) -> Check:
+        try:
+            live = self._services.workers.live()
+        except SadTalkerError as error:
+            return Check(ok=False, required=True, detail=error.message)
+        warm = sum(renders(facts) for facts in live.values())
+        detail = f"{warm} of {len(live)} workers keep an engine warm for videos"
+        return Check(ok=warm > 0, required=True, detail=detail)
+
+
+def renders(facts: WorkerFacts) -> bool:
+    """Whether a worker makes videos and has its engine warm."""
+    return facts.state in _WARM and facts.engine is not None and any(q != "prepare" for q in facts.queues)
+
+
+def _ping(client: redis.Redis, *, required: bool) -> Check:
+    try:
+        client.ping()
+    except redis.RedisError as error:
+        # the error's text may hold an address with a password
+        return Check(ok=False, required=required, detail=f"does not answer ({type(error).__name__})")
+    return Check(ok=True, required=required)

@@ -1,0 +1,79 @@
+"""Ids in paths: anything that could not be one is unknown, and never reaches a store or a file system."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from fastapi import Path
+
+from sadtalker_service.api.schemas.avatars import IMAGE_ID
+from sadtalker_service.api.schemas.videos import SESSION_ID
+from sadtalker_service.domain import PREPROCESS_MODES, PreprocessMode
+from sadtalker_service.errors import InvalidOption, NotFound
+from sadtalker_service.jobs.records import LANES, Lane
+from sadtalker_service.pipeline.fields import parse_choice
+
+_IMAGE = re.compile(r"[0-9a-f]{64}")
+_SESSION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+ImagePath = Annotated[
+    str,
+    Path(
+        alias="image_id",
+        description="sha256 of the picture's bytes.",
+        examples=[IMAGE_ID],
+        json_schema_extra={"pattern": f"^{_IMAGE.pattern}$"},
+    ),
+]
+SessionPath = Annotated[
+    str,
+    Path(
+        alias="session_id",
+        description="From the answer to the request.",
+        examples=[SESSION_ID],
+        json_schema_extra={"pattern": f"^{_SESSION.pattern}$"},
+    ),
+]
+LanePath = Annotated[
+    str,
+    Path(alias="lane", description="VIP is served first.", json_schema_extra={"enum": list(LANES)}),
+]
+
+
+def image_id_of(text: str) -> str:
+    """The id of a portrait. Raises `NotFound` for what is none."""
+    if not _IMAGE.fullmatch(text):
+        raise NotFound("There is no such portrait; its id has 64 hexadecimal digits.", param="image_id")
+    return text
+
+
+def session_id_of(text: str) -> str:
+    """The id of a session. Raises `NotFound` for what is none."""
+    if not _SESSION.fullmatch(text):
+        raise NotFound("There is no such session.", param="session_id")
+    return text
+
+
+def lane_of(text: str) -> Lane:
+    """The lane. Raises `NotFound` for what is none."""
+    for lane in LANES:
+        if text == lane:
+            return lane
+    raise NotFound("There is no such lane: use vip or standard.", param="lane")
+
+
+def mode_of(text: str | None) -> PreprocessMode:
+    """A preprocess mode; `full` where none is given. Raises `InvalidOption`."""
+    if text is None or not text.strip():
+        return "full"
+    return parse_choice(text, "preprocess_mode", PREPROCESS_MODES)
+
+
+def idempotency_key_of(text: str | None) -> str | None:
+    """The header's value. Raises `InvalidOption` for one that is too long or not printable ASCII."""
+    if text is None:
+        return None
+    if not re.fullmatch(r"[\x21-\x7e]{1,255}", text):
+        raise InvalidOption("Idempotency-Key must have 1 to 255 visible characters.", param="Idempotency-Key")
+    return text

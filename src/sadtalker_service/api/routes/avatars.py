@@ -1,0 +1,129 @@
+"""Portraits: upload, state, list, removal."""
+
+from __future__ import annotations
+
+import asyncio
+from statistics import fmean
+from typing import Annotated
+
+import structlog
+from fastapi import APIRouter, Query, Request, Response
+
+from sadtalker_service.api.forms import UPLOAD_TEXTS, form_body, remarks, required_file, upload_files
+from sadtalker_service.api.ids import ImagePath, image_id_of, mode_of
+from sadtalker_service.api.multipart import ReceivedFile
+from sadtalker_service.api.render.avatars import avatar_list, avatar_status, upload_answer
+from sadtalker_service.api.schemas.avatars import AvatarList, AvatarStatus, UploadAnswer, UploadForm
+from sadtalker_service.api.schemas.problem import problems
+from sadtalker_service.api.services import Services, services_of
+from sadtalker_service.api.threads import in_thread
+from sadtalker_service.api.uploads import receive_form
+from sadtalker_service.domain import PREPROCESS_MODES
+from sadtalker_service.errors import NotFound
+from sadtalker_service.jobs.avatars import AvatarStore
+from sadtalker_service.media.inspection import ImageFacts
+
+log = structlog.get_logger(__name__)
+router = APIRouter(prefix="/api/avatar", tags=["avatars"])
+
+_ModeQuery = Annotated[
+    str | None,
+    Query(
+        description="Mode in which the portrait was uploaded.",
+        json_schema_extra={"enum": list(PREPROCESS_MODES), "default": "full"},
+    ),
+]
+
+
+@router.post(
+    "/upload",
+    status_code=202,
+    response_model=UploadAnswer,
+    responses={
+        200: {"model": UploadAnswer, "description": "The avatar is ready already."},
+        **problems(400, 408, 413, 415, 422, 507),
+    },
+    openapi_extra=form_body(UploadForm),
+    summary="Upload a portrait",
+)
+async def upload(request: Request, response: Response) -> UploadAnswer:
+    """Take a portrait on and have it prepared in the background; `image_id` names it from then on."""
+    services = services_of(request)
+    services.drain.check()
+    settings = services.settings
+    async with receive_form(
+        request, UPLOAD_TEXTS, upload_files(settings), services.uploads, settings.upload_timeout_seconds
+    ) as form:
+        image = required_file(form, "image_file")
+        mode = mode_of(form.texts.get("preprocess_mode"))
+        facts = await _facts(services, image)
+        record, known = await in_thread(services.desk.upload, image.path, image.sha256, mode, facts)
+    log.info("avatar_uploaded", image_id=record.image_id, mode=mode, known=known, state=record.state)
+    if record.state == "ready":
+        response.status_code = 200
+        summary = await in_thread(services.desk.summary, record.image_id)
+        return upload_answer(record, summary=summary, expected_seconds=None, warnings=remarks(form))
+    expected = await in_thread(expected_preparation, services.avatars)
+    return upload_answer(record, summary=None, expected_seconds=expected, warnings=remarks(form))
+
+
+@router.get(
+    "/status/{image_id}",
+    response_model=AvatarStatus,
+    responses=problems(404, 422),
+    summary="How far an avatar is",
+)
+def status(request: Request, image_id: ImagePath, preprocess_mode: _ModeQuery = None) -> AvatarStatus:
+    """State, progress and face of an avatar; with what the cache holds of it."""
+    services, name = services_of(request), image_id_of(image_id)
+    mode = mode_of(preprocess_mode)
+    record = services.avatars.get(name, mode)
+    if record is None:
+        raise NotFound(f"There is no such portrait in mode {mode}; upload it.", param="image_id")
+    figures = services.statistics.snapshot() if record.state == "ready" else None
+    return avatar_status(record, services.desk.summary(name), figures)
+
+
+@router.get("", response_model=AvatarList, responses=problems(422), summary="List avatars")
+def avatars(
+    request: Request,
+    limit: Annotated[int, Query(ge=1, le=200, description="Most avatars of a page.")] = 50,
+    cursor: Annotated[
+        str | None, Query(max_length=200, description="`next_cursor` of the page before.")
+    ] = None,
+) -> AvatarList:
+    """Avatars, the latest upload first."""
+    return avatar_list(*services_of(request).avatars.list(limit, cursor))
+
+
+@router.delete(
+    "/{image_id}",
+    status_code=204,
+    response_class=Response,
+    responses=problems(404),
+    summary="Remove an avatar",
+)
+def delete(request: Request, image_id: ImagePath) -> Response:
+    """Remove the original, everything computed from it and every video made from it."""
+    name = image_id_of(image_id)
+    services_of(request).desk.delete_avatar(name)
+    log.info("avatar_deleted", image_id=name)
+    return Response(status_code=204)
+
+
+async def _facts(services: Services, image: ReceivedFile) -> ImageFacts:
+    """Size and kind of a picture; one that was uploaded before is not decoded again.
+
+    Raises `UnreadableImage`, `ImageTooLarge`.
+    """
+    known = await in_thread(services.avatars.modes, image.sha256)
+    if known:
+        return ImageFacts(known[0].width, known[0].height, known[0].media_type)
+    return await asyncio.wrap_future(services.inspector.inspect_image(image.path))
+
+
+def expected_preparation(avatars: AvatarStore) -> float | None:
+    """What preparing took for the latest avatars, on average, seconds; None if there are none."""
+    latest, _ = avatars.list(limit=10)
+    measured = [sum(record.seconds.values()) for record in latest if record.seconds]
+    return fmean(measured) if measured else None

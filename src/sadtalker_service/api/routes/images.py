@@ -1,0 +1,25 @@
+"""What is kept of a portrait."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+
+from sadtalker_service.api.ids import ImagePath, image_id_of
+from sadtalker_service.api.render.avatars import image_summary
+from sadtalker_service.api.schemas.avatars import ImageSummaryAnswer
+from sadtalker_service.api.schemas.problem import problems
+from sadtalker_service.api.services import services_of
+
+router = APIRouter(prefix="/api/image", tags=["avatars"])
+
+
+@router.get(
+    "/{image_id}/summary",
+    response_model=ImageSummaryAnswer,
+    responses=problems(404),
+    summary="What is cached of a portrait",
+)
+def summary(request: Request, image_id: ImagePath) -> ImageSummaryAnswer:
+    """What the cache holds of a portrait, stage by stage, and what it is worth."""
+    services = services_of(request)
+    return image_summary(services.desk.summary(image_id_of(image_id)), services.statistics.snapshot())

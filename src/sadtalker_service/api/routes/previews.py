@@ -1,0 +1,95 @@
+"""What there is to look at of an avatar: mouth shapes, gestures, the cropped picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Literal, TypeVar
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from sadtalker_service.api.ids import ImagePath, image_id_of
+from sadtalker_service.api.schemas.avatars import Visemes
+from sadtalker_service.api.schemas.problem import problems
+from sadtalker_service.api.services import Services, services_of
+from sadtalker_service.engines.base import EngineCard
+from sadtalker_service.errors import NotFound, NotReady, StoreUnavailable
+from sadtalker_service.pipeline.previews import gesture_clip, preview_picture, viseme_sheet
+from sadtalker_service.store.cache import CacheUnavailable
+
+router = APIRouter(prefix="/api/avatar", tags=["avatars"])
+
+_HEADERS = {"Cache-Control": "private, max-age=3600"}
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+
+Value = TypeVar("Value")
+
+
+@router.get(
+    "/{image_id}/visemes",
+    response_model=Visemes,
+    responses={200: {"content": {"image/png": _BINARY}}, **problems(404, 409, 422)},
+    summary="Mouth shapes",
+)
+def visemes(
+    request: Request,
+    image_id: ImagePath,
+    form: Annotated[
+        Literal["json", "png"], Query(alias="format", description="Places of the shapes, or their picture.")
+    ] = "json",
+) -> Response:
+    """One picture with all mouth shapes of the avatar, and where each of them is on it."""
+    services, name = services_of(request), image_id_of(image_id)
+    sheet = _shown(services, name, lambda card: viseme_sheet(services.cache, card, name))
+    if form == "png":
+        return Response(sheet.png, media_type="image/png", headers=_HEADERS)
+    sprite = f"/api/avatar/{name}/visemes?format=png"
+    return JSONResponse({"image_id": name, "sprite_url": sprite, **sheet.cells}, headers=_HEADERS)
+
+
+@router.get(
+    "/{image_id}/gestures/{name}",
+    response_class=Response,
+    responses={200: {"content": {"video/mp4": _BINARY}}, **problems(404, 409)},
+    summary="A gesture as a clip",
+)
+def gesture(
+    request: Request,
+    image_id: ImagePath,
+    name: Annotated[str, Path(description="A gesture of the engine.", examples=["nod_yes"])],
+) -> Response:
+    """A short silent mp4 in which the avatar makes the gesture."""
+    services, image = services_of(request), image_id_of(image_id)
+    known = services.engines.card().capabilities.gestures
+    if name not in known:
+        raise NotFound(f"There is no such gesture; there are {', '.join(known) or 'none'}.", param="name")
+    clip = _shown(services, image, lambda card: gesture_clip(services.cache, card, image, name))
+    return Response(clip, media_type="video/mp4", headers=_HEADERS)
+
+
+@router.get(
+    "/{image_id}/preview",
+    response_class=Response,
+    responses={200: {"content": {"image/png": _BINARY}}, **problems(404, 409)},
+    summary="The cropped picture",
+)
+def preview(request: Request, image_id: ImagePath) -> Response:
+    """The face as the engine sees it, as PNG."""
+    services, name = services_of(request), image_id_of(image_id)
+    picture = _shown(services, name, lambda card: preview_picture(services.cache, card, name))
+    return Response(picture, media_type="image/png", headers=_HEADERS)
+
+
+def _shown(services: Services, image_id: str, show: Callable[[EngineCard], Value | None]) -> Value:
+    """What `show` finds in the cache. Raises `NotFound`, `NotReady` if there is none, `StoreUnavailable`."""
+    records = services.avatars.modes(image_id)
+    if not records:
+        raise NotFound("There is no such portrait; upload it.", param="image_id")
+    try:
+        found = show(services.engines.card())
+    except CacheUnavailable as error:
+        raise StoreUnavailable("The cache's server does not answer.", retry_after=2.0) from error
+    if found is None:
+        state = records[0].state
+        raise NotReady(f"There is nothing to look at (yet): the avatar is {state}.", state=state)
+    return found
