@@ -69,6 +69,9 @@ def test_the_report_is_what_happened(engine, portrait: Portrait, speech: Speech,
     )
     assert again.cache_hits == ("face_detection", "face_mesh", "motion")
     assert engine.calls["listen"] == 1
+    kept = [a.seconds for a in prepare(engine, portrait, "full", cache).avatar.artefacts.values()]
+    assert 0 < again.saved_seconds <= sum(kept) + first.seconds["listen"]
+    assert first.saved_seconds == 0
     assert json.loads(json.dumps(again.to_json()))["cache_hits"] == list(again.cache_hits)
 
 
@@ -151,3 +154,40 @@ def test_equal_requests_give_equal_videos(engine, prepared: Prepared, speech: Sp
     for name in ("a", "b"):
         produce(engine, prepared, speech, Style(), tmp_path / f"{name}.mp4", cache=NoCache())
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+class Viewer:
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.seen_at: list[str] = []
+        self.stage = ""
+
+    def write(self, data: bytes) -> int:
+        self.pieces.append(data)
+        self.seen_at.append(self.stage)
+        return len(data)
+
+
+def test_who_watches_sees_the_video_while_it_is_made(
+    engine, prepared: Prepared, speech: Speech, tmp_path: Path
+) -> None:
+    viewer = Viewer()
+
+    def follow(progress: Progress) -> None:
+        viewer.stage = f"{progress.stage} {progress.frame}"
+
+    reporter = Reporter(follow)
+    produce(
+        engine,
+        prepared,
+        speech,
+        Style(),
+        tmp_path / "v.mp4",
+        cache=NoCache(),
+        stream=viewer,
+        reporter=reporter,
+    )
+    (tmp_path / "s.mp4").write_bytes(b"".join(viewer.pieces))
+    np.testing.assert_array_equal(brightness(tmp_path / "s.mp4"), brightness(tmp_path / "v.mp4"))
+    assert viewer.seen_at[0] == "render 0"
+    assert len(viewer.pieces) == pytest.approx(1 + 10, abs=1)

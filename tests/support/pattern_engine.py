@@ -24,7 +24,7 @@ from sadtalker_service.domain import (
     Speech,
     Style,
 )
-from sadtalker_service.engines.base import Capabilities, Stage
+from sadtalker_service.engines.base import Capabilities, MouthShapes, Stage
 from sadtalker_service.errors import NoFaceFound
 
 BATCH = 8
@@ -79,7 +79,9 @@ class PatternEngine:
         self, portrait: Portrait, mode: PreprocessMode, artefacts: Mapping[str, Artefact]
     ) -> Artefact:
         self.calls["visemes"] += 1
-        return Artefact({"A": np.zeros(3)})
+        pictures = np.stack([np.full((8, 8, 3), shade, np.uint8) for shade in range(0, 210, 30)])
+        names = tuple(f"v{n}" for n in range(len(pictures)))
+        return MouthShapes(pictures, names, {"A": "v0", "B": "v6"}).to_artefact()
 
     def listen(self, speech: Speech) -> Artefact:
         self.calls["listen"] += 1

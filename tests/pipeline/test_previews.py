@@ -1,0 +1,122 @@
+"""What there is to look at of an avatar is made once, and shown without the engine."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from sadtalker_service.domain import Portrait
+from sadtalker_service.engines.base import card_of
+from sadtalker_service.engines.mesh import MeshEngine
+from sadtalker_service.pipeline.from_files import read_portrait
+from sadtalker_service.pipeline.prepare import keys_of
+from sadtalker_service.pipeline.previews import (
+    gesture_clip,
+    make_previews,
+    preview_picture,
+    viseme_sheet,
+)
+from sadtalker_service.settings import Settings
+from sadtalker_service.store.cache import ArtefactCache, MemoryCache
+from sadtalker_service.store.directory import DirectoryCache
+
+PORTRAIT = Path(__file__).parents[2] / "examples" / "portrait.jpg"
+LETTERS = set("AEIOUMBPFVSTLR")
+
+
+def pixels(png: bytes) -> NDArray[np.uint8]:
+    return np.asarray(Image.open(io.BytesIO(png), formats=["PNG"]))
+
+
+def frames(mp4: bytes) -> NDArray[np.float64]:
+    """(F, H, W) luma."""
+    with av.open(io.BytesIO(mp4)) as container:
+        return np.stack([f.to_ndarray(format="gray").astype(float) for f in container.decode(video=0)])
+
+
+def test_mouth_shapes_are_cells_of_one_picture(engine, portrait: Portrait) -> None:
+    cache = MemoryCache(10**8)
+    make_previews(engine, portrait, "full", cache)
+    sheet = viseme_sheet(cache, card_of(engine), portrait.image_hash)
+    assert sheet is not None
+    picture = pixels(sheet.png)
+    assert (sheet.cells["width"], sheet.cells["height"]) == (40, 16) == picture.shape[1::-1]
+    for number, place in enumerate(sheet.cells["visemes"].values()):
+        cell = picture[place["y"] : place["y"] + 8, place["x"] : place["x"] + 8]
+        assert (cell == 30 * number).all()
+    assert sheet.cells["letters"] == {"A": "v0", "B": "v6"}
+
+
+def test_previews_are_made_once(engine, portrait: Portrait, tmp_path: Path) -> None:
+    first = make_previews(engine, portrait, "full", DirectoryCache(tmp_path, 10**8))
+    again = make_previews(engine, portrait, "full", DirectoryCache(tmp_path, 10**8))
+    assert (first.misses, first.hits) == (["preview", "gesture_clips"], [])
+    assert (again.misses, again.hits) == ([], ["preview", "gesture_clips"])
+    assert engine.calls["visemes"] == 1
+
+
+def test_nothing_is_shown_that_was_not_made(engine, portrait: Portrait) -> None:
+    cache, card = MemoryCache(10**8), card_of(engine)
+    assert viseme_sheet(cache, card, portrait.image_hash) is None
+    assert gesture_clip(cache, card, portrait.image_hash, "smile") is None
+    assert preview_picture(cache, card, portrait.image_hash) is None
+    make_previews(engine, portrait, "full", cache)
+    assert gesture_clip(cache, card, portrait.image_hash, "jump") is None
+    assert gesture_clip(cache, card, portrait.image_hash, "smile") is not None
+
+
+def test_keys_of_an_avatar_are_those_under_which_it_is_kept(engine, portrait: Portrait) -> None:
+    cache = MemoryCache(10**8)
+    make_previews(engine, portrait, "crop", cache)
+    keys = keys_of(card_of(engine), portrait.image_hash, "crop")
+    assert list(keys) == ["face_detection", "face_mesh", "visemes"]
+    assert all(cache.get(key) is not None for key in keys.values())
+
+
+@pytest.fixture(scope="module")
+def shown() -> tuple[ArtefactCache, MeshEngine, str]:
+    """The example portrait's previews by the mesh engine."""
+    cache, engine = MemoryCache(10**8), MeshEngine()
+    portrait = read_portrait(PORTRAIT, Settings())
+    make_previews(engine, portrait, "full", cache)
+    return cache, engine, portrait.image_hash
+
+
+def test_every_letter_has_its_mouth(shown: tuple[ArtefactCache, MeshEngine, str]) -> None:
+    sheet = viseme_sheet(*shown)
+    assert sheet is not None
+    letters, places, side = sheet.cells["letters"], sheet.cells["visemes"], sheet.cells["cell"]
+    assert set(letters) >= LETTERS
+    picture = pixels(sheet.png).astype(int)
+
+    def mouth(letter: str) -> NDArray[np.int_]:
+        at = places[letters[letter]]
+        return picture[at["y"] : at["y"] + side, at["x"] : at["x"] + side]
+
+    assert np.abs(mouth("A") - mouth("M")).max() > 40, "open and shut"
+    assert letters["M"] == letters["B"] == letters["P"]
+
+
+def test_every_gesture_moves_and_comes_back(shown: tuple[ArtefactCache, MeshEngine, str]) -> None:
+    cache, engine, image_id = shown
+    for name in engine.capabilities.gestures:
+        clip = gesture_clip(cache, engine, image_id, name)
+        assert clip is not None
+        played = frames(clip)
+        assert played.shape == (60, 256, 256)
+        moved = np.abs(played - played[0]).mean(axis=(1, 2))
+        assert moved.max() > 2 * moved[-3:].mean(), name
+
+
+def test_the_picture_is_the_close_up(shown: tuple[ArtefactCache, MeshEngine, str]) -> None:
+    png = preview_picture(*shown)
+    assert png is not None
+    picture = pixels(png)
+    assert picture.shape == (480, 480, 3)
+    assert picture.std() > 20
