@@ -14,7 +14,7 @@ from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.services import Services, services_of
 from sadtalker_service.engines.base import EngineCard
 from sadtalker_service.errors import NotFound, NotReady, StoreUnavailable
-from sadtalker_service.pipeline.previews import gesture_clip, preview_picture, viseme_sheet
+from sadtalker_service.pipeline.exhibits import gesture_clip, preview_picture, viseme_sheet
 from sadtalker_service.store.cache import CacheUnavailable
 
 router = APIRouter(prefix="/api/avatar", tags=["avatars"])
