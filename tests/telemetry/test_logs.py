@@ -58,7 +58,8 @@ def test_our_events_carry_name_values_level_time_role_and_logger(stream: StringI
 
 def test_lines_of_libraries_become_events_too(stream: StringIO) -> None:
     configure(stream)
-    logging.getLogger("uvicorn.error").warning("Invalid request from %s", "a client")
+    twice = {"color_message": "Invalid request from \x1b[1m%s"}
+    logging.getLogger("uvicorn.error").warning("Invalid request from %s", "a client", extra=twice)
     warnings.warn("something is old", stacklevel=1)
     first, second = events(stream)
     assert (first["event"], first["level"], first["logger"]) == (
@@ -66,6 +67,7 @@ def test_lines_of_libraries_become_events_too(stream: StringIO) -> None:
         "warning",
         "uvicorn.error",
     )
+    assert "color_message" not in first
     assert "something is old" in second["event"]
     assert first["role"] == second["role"] == "worker"
 

@@ -93,4 +93,14 @@ def _rendering(settings: Settings, stream: TextIO) -> list[Processor]:
         # plain tracebacks: the rich ones print every local variable, a portrait's pixels among them
         plain = structlog.dev.plain_traceback
         return [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain)]
-    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+    return [
+        _without_colours,
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(default=str),
+    ]
+
+
+def _without_colours(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Uvicorn sends its lines a second time, in colours."""
+    event.pop("color_message", None)
+    return event
