@@ -18,6 +18,7 @@ from sadtalker_service.jobs.patience import best_effort, patiently
 from sadtalker_service.jobs.records import Failure
 from sadtalker_service.jobs.workplace import Workplace
 from sadtalker_service.pipeline.prepare import Prepared, prepare
+from sadtalker_service.pipeline.previews import make_previews
 from sadtalker_service.store.cache import CacheUnavailable
 from sadtalker_service.telemetry import metrics
 from sadtalker_service.telemetry.logs import bound
@@ -53,7 +54,7 @@ class Preparer:
 
     def _preview(self, portrait: Portrait, mode: PreprocessMode) -> None:
         place = self._place
-        prepare(place.engines.default, portrait, mode, place.cache, previews=True, terms=place.cache_terms())
+        make_previews(place.engines.default, portrait, mode, place.cache, terms=place.cache_terms())
 
 
 class _Preparation:
