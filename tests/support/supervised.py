@@ -1,0 +1,69 @@
+"""A supervisor over small programs: `python supervised.py FOLDER '[[{"name": ..., "code": ...}], ...]'`.
+
+A child's `code` is Python. It is ready when it has made the file FOLDER/{name}.ready with its pid; when it
+ends well it is to write a line to FOLDER/order.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sadtalker_service.errors import SadTalkerError
+from sadtalker_service.jobs.child import ChildSpec
+from sadtalker_service.jobs.supervisor import Supervisor
+from sadtalker_service.settings import child_environment
+
+PRELUDE = """
+import os, signal, subprocess, sys, time
+from pathlib import Path
+folder, name = Path(sys.argv[1]), sys.argv[2]
+
+def ready():
+    unfinished = folder / f".{name}.ready"
+    unfinished.write_text(str(os.getpid()))
+    unfinished.rename(folder / f"{name}.ready")
+
+def leave(*_):
+    with (folder / "order").open("a") as file:
+        file.write(name + "\\n")
+    sys.exit(0)
+
+signal.signal(signal.SIGTERM, leave)
+with (folder / "starts").open("a") as file:
+    file.write(name + "\\n")
+"""
+
+
+def spec(folder: Path, name: str, code: str, grace: float = 5.0) -> ChildSpec:
+    ready = folder / f"{name}.ready"
+    return ChildSpec(
+        name=name,
+        argv=(sys.executable, "-c", PRELUDE + code, str(folder), name),
+        env=child_environment({}),
+        ready=ready.exists,
+        prepare=partial(ready.unlink, missing_ok=True),
+        grace=grace,
+    )
+
+
+def main(folder: Path, stages: list[list[dict[str, Any]]]) -> int:
+    """0 when it was stopped, else the exit code that the command would have."""
+    try:
+        Supervisor(
+            [[spec(folder, **child) for child in stage] for stage in stages],
+            lambda name: click.echo(f"ready {name}"),
+        ).run()
+    except SadTalkerError as error:
+        click.echo(error.message, err=True)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), json.loads(sys.argv[2])))
