@@ -55,6 +55,8 @@ class Attempt:
         )
         self._reason: StopReason | None = None
         self._ask_at = self._tell_at = 0.0
+        self.succeeded = False
+        """Whether the session has become ready by it."""
 
     def must_stop(self) -> bool:
         """Whether the work shall end now; cheap enough to be asked after each batch of frames."""
@@ -90,6 +92,7 @@ class Attempt:
         if not patiently(lambda: self._sessions.finish(self._id, self._number, outcome)):
             log.info("job_finished_too_late", attempt=self._number)
             return False
+        self.succeeded = True
         metrics.job_ended(self._lane, "ready")
         return True
 

@@ -50,6 +50,8 @@ class Maker:
             log.info("job_started", lane=session.lane, attempt=session.attempt)
             metrics.job_started(session.lane, max(0.0, (session.started_at or 0.0) - session.queued_at))
             self._make(session, attempt, start)
+        if not attempt.succeeded:
+            place.forget_if_deleted(session.wish.image_id)
 
     def _make(self, session: Session, attempt: Attempt, start: float) -> None:
         unfinished = self._place.scratch / f"{session.session_id}.mp4"

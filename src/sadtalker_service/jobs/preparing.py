@@ -19,7 +19,6 @@ from sadtalker_service.jobs.records import Failure
 from sadtalker_service.jobs.workplace import Workplace
 from sadtalker_service.pipeline.prepare import Prepared, prepare
 from sadtalker_service.pipeline.previews import make_previews
-from sadtalker_service.store.cache import CacheUnavailable
 from sadtalker_service.telemetry import metrics
 from sadtalker_service.telemetry.logs import bound
 
@@ -151,10 +150,7 @@ class _Preparation:
     def _stop(self) -> None:
         if self._lease.lost:  # the avatar was deleted: what was computed meanwhile goes too
             log.info("preparation_unwanted")
-            try:
-                self._place.cache.forget(self._image_id)
-            except CacheUnavailable as error:
-                log.warning("cache_not_forgotten", reason=str(error))
+            self._place.forget_if_deleted(self._image_id)
             return
         patiently(self._end_count)
         patiently(lambda: self._place.dispatch.prepare(self._image_id, self._mode))

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import redis
+import structlog
 
+from sadtalker_service.errors import StoreUnavailable
 from sadtalker_service.jobs.avatars import AvatarStore
 from sadtalker_service.jobs.dispatch import CeleryDispatch
 from sadtalker_service.jobs.engine_rack import EngineRack
@@ -20,10 +22,13 @@ from sadtalker_service.jobs.statistics import Statistics
 from sadtalker_service.pipeline.cached import CacheTerms
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.artefact_store import ArtefactStore
+from sadtalker_service.store.cache import CacheUnavailable
 from sadtalker_service.store.flights import RedisFlights
 from sadtalker_service.store.keys import lifetimes
 from sadtalker_service.store.redis_cache import RedisCache
 from sadtalker_service.telemetry import metrics
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +61,14 @@ class Workplace:
         return CacheTerms(
             lifetimes(self.settings), RedisFlights(self.cache_client), self._count_lookup, on_wait
         )
+
+    def forget_if_deleted(self, image_id: str) -> None:
+        """Remove what a job has left in the cache of a portrait that was deleted while it ran."""
+        try:
+            if not self.avatars.modes(image_id):
+                self.cache.forget(image_id)
+        except (StoreUnavailable, CacheUnavailable) as error:
+            log.warning("artefacts_not_forgotten", image_id=image_id, reason=str(error))
 
     def _count_lookup(self, kind: str, hit: bool) -> None:
         metrics.cache_request(kind, hit)

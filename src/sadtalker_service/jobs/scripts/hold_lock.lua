@@ -1,0 +1,8 @@
+-- Takes a lock, or extends one's own; 0 where somebody else has it.
+local key, token, ms = unpack(ARGV)
+local holder = redis.call('GET', key)
+if holder and holder ~= token then
+  return 0
+end
+redis.call('SET', key, token, 'PX', ms)
+return 1
