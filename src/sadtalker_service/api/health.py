@@ -45,6 +45,11 @@ class Health:
         degraded = not all(check.ok for check in checks.values())
         return Ready(status="degraded" if degraded else "ready", checks=checks)
 
+    def forget(self) -> None:
+        """Look anew next time."""
+        with self._lock:
+            self._seen = self._written = None
+
     def _look(self) -> dict[str, Check]:
         services = self._services
         return {

@@ -1,0 +1,231 @@
+"""The way of a request through the API, with a worker played by the test."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from tests.support.jobs import OUTCOME
+from tests.support.running_api import VIDEO, RunningApi, picture, recording, sha256
+
+
+def test_upload_is_taken_on_and_prepared_in_the_background(api: RunningApi, client: httpx.Client) -> None:
+    answer = client.post("/api/avatar/upload", files={"image_file": ("me.png", picture())})
+    assert answer.status_code == 202
+    body = answer.json()
+    assert body["image_id"] == sha256(picture())
+    assert (body["status"], body["preprocess_mode"]) == ("processing", "full")
+    assert api.tickets.prepared == [(body["image_id"], "full")]
+    assert api.kept() == {f"portraits/{body['image_id']}"}
+    assert api.unfinished() == []
+
+
+def test_upload_says_how_long_preparing_took_before(api: RunningApi, client: httpx.Client) -> None:
+    first = api.upload(client, picture(1))
+    assert first["estimated_time"].startswith("not measured yet")
+    api.prepare(first["image_id"])
+    assert api.upload(client, picture(2))["estimated_time"] == "about 0.12 seconds (first time only)"
+
+
+def test_portrait_that_is_ready_is_said_to_be(api: RunningApi, client: httpx.Client) -> None:
+    image_id = api.upload(client)["image_id"]
+    api.prepare(image_id)
+    answer = client.post("/api/avatar/upload", files={"image_file": ("again.png", picture())})
+    assert answer.status_code == 200
+    body = answer.json()
+    assert body["status"] == "already_processed"
+    assert body["cached_stages"] == ["face_detection", "face_mesh"]
+    assert body["cache_summary"]["image_hash"] == image_id
+    assert api.tickets.prepared == [(image_id, "full")]
+
+
+def test_each_mode_is_an_avatar_of_its_own(api: RunningApi, client: httpx.Client) -> None:
+    image_id = api.upload(client)["image_id"]
+    assert api.upload(client, preprocess_mode="crop")["status"] == "processing"
+    assert api.tickets.prepared == [(image_id, "full"), (image_id, "crop")]
+    assert client.get(f"/api/avatar/status/{image_id}?preprocess_mode=crop").json()["status"] == "processing"
+    assert client.get(f"/api/avatar/status/{image_id}?preprocess_mode=extfull").status_code == 404
+
+
+def test_avatar_shows_progress_face_and_error(api: RunningApi, client: httpx.Client) -> None:
+    image_id = api.upload(client)["image_id"]
+    path = f"/api/avatar/status/{image_id}"
+    api.services.avatars.stage(image_id, "full", "face_mesh")
+    processing = client.get(path).json()
+    assert (processing["status"], processing["progress"]["stage"]) == ("processing", "face_mesh")
+    assert processing["performance_ready"] is None
+    api.prepare(image_id)
+    ready = client.get(path).json()
+    assert ready["status"] == "ready"
+    assert ready["face"] == {"box": [10.0, 8.0, 40.0, 38.0], "confidence": 0.93}
+    assert ready["performance_ready"]["generation_time"] == "not measured yet"
+    assert ready["processing_seconds"] == {"face_detection": 0.02, "face_mesh": 0.1}
+
+    other = api.upload(client, picture(3))["image_id"]
+    api.refuse(other)
+    failed = client.get(f"/api/avatar/status/{other}").json()
+    assert failed["status"] == "failed"
+    assert failed["error"]["code"] == "no_face_found"
+    assert failed["error"]["param"] == "image_file"
+
+
+def test_avatars_are_listed_page_by_page(api: RunningApi, client: httpx.Client) -> None:
+    for seed in range(5):
+        api.upload(client, picture(seed))
+    seen, cursor = [], None
+    while True:
+        page = client.get("/api/avatar", params={"limit": 2, **({"cursor": cursor} if cursor else {})}).json()
+        seen += [item["image_id"] for item in page["avatars"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert sorted(seen) == sorted(sha256(picture(seed)) for seed in range(5))
+
+
+def test_video_from_request_to_download(api: RunningApi, client: httpx.Client) -> None:
+    image_id = api.upload(client)["image_id"]
+    answer = api.generate(client, image_id)
+    assert answer.status_code == 202
+    body = answer.json()
+    session_id = body["session_id"]
+    assert (body["status"], body["queue_position"]) == ("queued", 1)
+    assert body["settings"]["still_mode"] is True
+    assert body["settings"]["quality"] == "medium"
+    assert body["estimated_time"] == "not measured yet"
+    assert body["links"]["download"] == f"/api/vip/download/{session_id}"
+    assert api.tickets.generated == [session_id]
+
+    queued = client.get(body["links"]["status"]).json()
+    assert (queued["status"], queued["queue_position"]) == ("queued", 1)
+    assert queued["queue_info"] == {"queue_size": 1, "processing": False, "current_session": None}
+
+    session = api.begin(session_id)
+    api.move(session, 20)
+    generating = client.get(body["links"]["status"]).json()
+    assert generating["status"] == "generating"
+    assert generating["progress"]["percent"] == 40.0
+    assert generating["progress"]["eta_seconds"] == pytest.approx(0.3)
+
+    api.finish(session)
+    ready = client.get(body["links"]["status"]).json()
+    assert (ready["status"], ready["video_ready"]) == ("ready", True)
+    assert ready["performance"]["total_time"] == "1.500s"
+    assert ready["performance"]["estimated_without_cache"] == "1.750s"
+    assert ready["performance"]["speedup"] == "1.2x faster"
+    assert ready["performance"]["seconds"]["video_render_time"] == 1.0
+    assert ready["performance"]["real_time_factor"] == pytest.approx(OUTCOME.video_seconds / 1.5, abs=0.01)
+    assert ready["video"]["frames"] == 50
+    video = client.get(ready["download_url"])
+    assert video.content == VIDEO
+    assert video.headers["content-type"] == "video/mp4"
+    expected = f'attachment; filename="sadtalker_vip_{session_id[:8]}.mp4"'
+    assert video.headers["content-disposition"] == expected
+
+
+def test_known_result_is_ready_at_once(api: RunningApi, client: httpx.Client) -> None:
+    api.make(api.accepted(client))
+    answer = api.generate(client, sha256(picture()))
+    assert answer.status_code == 200
+    body = answer.json()
+    assert (body["status"], body["queue_position"], body["video_ready"]) == ("ready", 0, True)
+    assert client.get(body["download_url"]).content == VIDEO
+    assert body["performance"]["seconds"]["total_time"] < 1.5
+    assert body["performance"]["seconds"]["estimated_without_cache"] == 1.75
+    assert len(api.tickets.generated) == 1
+
+
+def test_video_of_a_portrait_in_preparation_is_accepted(api: RunningApi, client: httpx.Client) -> None:
+    assert api.generate(client, api.upload(client)["image_id"]).status_code == 202
+
+
+def test_video_of_a_portrait_without_face_gets_that_error(api: RunningApi, client: httpx.Client) -> None:
+    image_id = api.upload(client)["image_id"]
+    api.refuse(image_id)
+    answer = api.generate(client, image_id)
+    assert answer.status_code == 422
+    assert answer.json()["error"]["code"] == "no_face_found"
+    assert not any(name.startswith("speech/") for name in api.kept())
+
+
+def test_what_is_not_applied_is_said(api: RunningApi, client: httpx.Client) -> None:
+    image_id = api.upload(client)["image_id"]
+    answer = api.generate(client, image_id, enhancer="gfpgan", colour="blue", voice="anna")
+    warnings = " ".join(answer.json()["warnings"])
+    assert "enhancer gfpgan was not applied" in warnings
+    assert "colour is not known" in warnings
+    assert "voice has no effect" in warnings
+    status = client.get(answer.json()["links"]["status"]).json()
+    assert "colour is not known" in " ".join(status["warnings"])
+
+
+def test_full_lane_says_when_to_come_again(api: RunningApi, client: httpx.Client) -> None:
+    image_id = api.upload(client)["image_id"]
+    for seed in range(3):
+        assert api.generate(client, image_id, recording(seed)).status_code == 202
+    answer = api.generate(client, image_id, recording(9))
+    assert answer.status_code == 429
+    assert answer.json()["error"]["code"] == "lane_full"
+    assert answer.json()["error"]["retryable"] is True
+    assert int(answer.headers["retry-after"]) >= 1
+    assert f"speech/{sha256(recording(9))}" not in api.kept()
+    assert api.generate(client, image_id, recording(9), lane="standard").status_code == 202
+
+
+def test_lane_of_a_session_is_part_of_its_address(api: RunningApi, client: httpx.Client) -> None:
+    session_id = api.accepted(client, lane="standard")
+    assert client.get(f"/api/standard/status/{session_id}").status_code == 200
+    assert client.get(f"/api/vip/status/{session_id}").status_code == 404
+    assert client.get(f"/api/gold/status/{session_id}").status_code == 404
+
+
+def test_failed_video_says_why(api: RunningApi, client: httpx.Client) -> None:
+    session_id = api.accepted(client)
+    api.fail(api.begin(session_id))
+    status = client.get(f"/api/vip/status/{session_id}").json()
+    assert status["status"] == "failed"
+    assert status["error"]["code"] == "time_limit_exceeded"
+    assert status["error"]["retryable"] is True
+    download = client.get(f"/api/vip/download/{session_id}")
+    assert (download.status_code, download.json()["status"]) == (409, "failed")
+
+
+def test_waiting_session_is_cancelled_once(api: RunningApi, client: httpx.Client) -> None:
+    session_id = api.accepted(client)
+    answer = client.delete(f"/api/vip/session/{session_id}")
+    assert (answer.status_code, answer.json()["status"]) == (202, "cancelled")
+    assert client.get(f"/api/vip/status/{session_id}").json()["status"] == "cancelled"
+    again = client.delete(f"/api/vip/session/{session_id}")
+    assert (again.status_code, again.json()["status"]) == (409, "cancelled")
+    assert again.json()["error"]["code"] == "already_ended"
+
+
+def test_running_session_is_told_to_stop(api: RunningApi, client: httpx.Client) -> None:
+    session_id = api.accepted(client)
+    api.begin(session_id)
+    answer = client.delete(f"/api/vip/session/{session_id}")
+    assert (answer.status_code, answer.json()["status"]) == (202, "generating")
+    assert api.services.sessions.is_cancelled(session_id)
+
+
+def test_removed_avatar_leaves_nothing(api: RunningApi, client: httpx.Client) -> None:
+    image_id = api.upload(client)["image_id"]
+    session_id = api.generate(client, image_id).json()["session_id"]
+    session = api.begin(session_id)
+    assert api.services.avatars.link_video(image_id, session.result_key)
+    api.finish(session)
+    assert client.delete(f"/api/avatar/{image_id}").status_code == 204
+    assert {name for name in api.kept() if not name.startswith("speech/")} == set()
+    assert client.get(f"/api/avatar/status/{image_id}").status_code == 404
+    assert client.get(f"/api/vip/download/{session_id}").status_code in {404, 409}
+    assert client.delete(f"/api/avatar/{image_id}").status_code == 404
+
+
+def test_only_the_beginning_of_other_peoples_session_ids_is_shown(
+    api: RunningApi, client: httpx.Client
+) -> None:
+    running, waiting = api.accepted(client, recording(1)), api.accepted(client, recording(2))
+    api.begin(running)
+    texts = [
+        client.get(path).text for path in (f"/api/vip/status/{waiting}", "/", "/api/cache/stats", "/metrics")
+    ]
+    assert running[:8] in texts[0]
+    assert all(running not in text for text in texts)
