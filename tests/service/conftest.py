@@ -1,0 +1,28 @@
+"""The real service, one for all tests of this folder that do it no harm."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.running_service import RunningService
+
+
+@pytest.fixture(scope="session")
+def service() -> Iterator[RunningService]:
+    """With the mesh engine and one worker, ready."""
+    folder = Path(tempfile.mkdtemp(prefix="st-"))  # pytest's own paths are too long for a socket
+    with RunningService(folder) as running:
+        yield running
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """A folder for a service of one's own."""
+    folder = Path(tempfile.mkdtemp(prefix="st-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
