@@ -1,0 +1,80 @@
+"""`Idempotency-Key`: the same request sent again makes no second session."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from tests.support.running_api import RunningApi, picture, recording
+
+KEY = {"Idempotency-Key": "order-7"}
+
+
+def test_same_key_and_request_is_the_same_session(api: RunningApi, client: httpx.Client) -> None:
+    image_id = api.upload(client)["image_id"]
+    first = api.generate(client, image_id, headers=KEY)
+    session = api.begin(first.json()["session_id"])
+    second = api.generate(client, image_id, headers=KEY)
+    assert second.status_code == 202
+    assert second.json()["session_id"] == first.json()["session_id"]
+    assert second.json()["status"] == "generating"
+    api.finish(session)
+    third = api.generate(client, image_id, headers=KEY)
+    assert (third.status_code, third.json()["status"]) == (200, "ready")
+    assert len(api.known_sessions()) == 1
+
+
+@pytest.mark.parametrize("change", ["field", "recording", "portrait"])
+def test_same_key_with_another_request_is_refused(
+    api: RunningApi, client: httpx.Client, change: str
+) -> None:
+    image_id = api.upload(client)["image_id"]
+    assert api.generate(client, image_id, headers=KEY).status_code == 202
+    other = api.upload(client, picture(5))["image_id"] if change == "portrait" else image_id
+    sound = recording(5) if change == "recording" else recording()
+    fields = {"seed": "5"} if change == "field" else {}
+    answer = api.generate(client, other, sound, headers=KEY, **fields)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "idempotency_key_reused")
+    assert len(api.known_sessions()) == 1
+
+
+def test_key_whose_request_is_being_answered_is_refused(api: RunningApi, client: httpx.Client) -> None:
+    image_id = api.upload(client)["image_id"]
+    # the first request, as it stands between its claim and its session
+    first = api.generate(client, image_id, headers=KEY)
+    keys = api.services.queue.keys("idempotency:*")
+    api.services.queue.hdel(keys[0], "session")
+    answer = api.generate(client, image_id, headers=KEY)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "conflict")
+    assert answer.headers["retry-after"] == "1"
+    assert first.status_code == 202
+
+
+def test_key_of_a_refused_request_may_be_used_again(api: RunningApi, client: httpx.Client) -> None:
+    image_id = api.upload(client)["image_id"]
+    assert api.generate(client, image_id, headers=KEY, quality="best").status_code == 422
+    assert api.generate(client, image_id, headers=KEY).status_code == 202
+
+
+def test_request_whose_session_was_forgotten_begins_anew(api: RunningApi, client: httpx.Client) -> None:
+    image_id = api.upload(client)["image_id"]
+    first = api.generate(client, image_id, headers=KEY).json()["session_id"]
+    api.make(first)
+    api.services.queue.delete(f"session:{first}")
+    answer = api.generate(client, image_id, headers=KEY)
+    assert answer.json()["session_id"] != first
+    again = api.generate(client, image_id, headers=KEY)
+    assert again.json()["session_id"] == answer.json()["session_id"]
+
+
+def test_lanes_have_keys_of_their_own(api: RunningApi, client: httpx.Client) -> None:
+    image_id = api.upload(client)["image_id"]
+    vip = api.generate(client, image_id, headers=KEY)
+    standard = api.generate(client, image_id, recording(2), "standard", headers=KEY)
+    assert (vip.status_code, standard.status_code) == (202, 202)
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "with space", "ümlaut"])
+def test_key_that_is_none_is_refused(api: RunningApi, client: httpx.Client, key: str) -> None:
+    headers = {"Idempotency-Key": key.encode("utf-8")}
+    answer = api.generate(client, "a" * 64, headers=headers)  # type: ignore[arg-type]
+    assert (answer.status_code, answer.json()["error"]["param"]) == (422, "Idempotency-Key")
