@@ -1,0 +1,47 @@
+"""Runs commands as a document shows them: by bash, with real curl and jq, against the service of the test.
+
+The documents say `localhost:8000`. Curl is told by its own file of settings to connect to the service of the
+test when it is to connect there, so that not a letter of a command need be changed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+PROGRAMS = ("bash", "curl", "jq")
+
+
+class Shell:
+    """A folder in which commands are run. Each call is a shell of its own."""
+
+    def __init__(self, folder: Path, url: str, *, strict: bool = False) -> None:
+        """`url` is the service's. `strict`: an answer of 4xx or 5xx is an error of the command."""
+        missing = [program for program in PROGRAMS if shutil.which(program) is None]
+        if missing:
+            pytest.skip(f"not installed, and `.ci/run` could not: {', '.join(missing)}")
+        self.folder = folder
+        address = urlsplit(url)
+        lines = [f'connect-to = "localhost:8000:{address.hostname}:{address.port}"', "max-time = 120"]
+        (folder / ".curlrc").write_text("\n".join([*lines, *(["fail-with-body"] if strict else [])]) + "\n")
+
+    def run(self, script: str, variables: Mapping[str, str] | None = None) -> str:
+        """What `script` prints. It must end well."""
+        quiet = {"CURL_HOME": str(self.folder), "HOME": str(self.folder), **(variables or {})}
+        done = subprocess.run(
+            ["/bin/bash", "-euo", "pipefail", "-c", script],
+            cwd=self.folder,
+            env={**os.environ, **quiet},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
+        )
+        assert done.returncode == 0, f"{script}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        return done.stdout
