@@ -124,3 +124,12 @@ def _misbehave(style: Style) -> None:
         raise RuntimeError("a defect of the engine")
     if style.seed >= SLOW:
         time.sleep((style.seed - SLOW) / 1000)
+
+
+class BrokenEngine(PatternEngine):
+    """Installed, but cannot run here."""
+
+    name = "broken"
+
+    def warm_up(self) -> None:
+        raise RuntimeError("no graphics card")

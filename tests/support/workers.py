@@ -1,0 +1,278 @@
+"""Real workers for tests: processes of their own, with the small engine, on real servers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+import wave
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from tests.support.servers import StoreServer
+
+from sadtalker_service.domain import PreprocessMode, Style
+from sadtalker_service.jobs.avatars import AvatarStore
+from sadtalker_service.jobs.boards import EngineShelf, WorkerBoard
+from sadtalker_service.jobs.celery_app import make_app
+from sadtalker_service.jobs.dispatch import CeleryDispatch
+from sadtalker_service.jobs.janitor import run_janitor
+from sadtalker_service.jobs.records import AvatarRecord, AvatarState, Lane, Session, SessionState, Wish
+from sadtalker_service.jobs.sessions import SessionStore
+from sadtalker_service.media.image import encode_png
+from sadtalker_service.pipeline.request import result_key
+from sadtalker_service.settings import Settings
+from sadtalker_service.store.artefact_store import ArtefactStore, artefact_url, portrait_name, speech_name
+from sadtalker_service.store.connections import connect, store_urls
+
+SUPPORT = Path(__file__).parent
+EXAMPLES = SUPPORT.parents[1] / "examples"
+LEASE_SECONDS = 3.0
+"""Short, so that tests need not wait long for a lost worker."""
+
+
+class WorkerProcess:
+    """A worker, as a user starts it."""
+
+    def __init__(self, settings: Settings, queues: str, name: str, log: Path, engine: str) -> None:
+        self._log = log
+        given = {name.upper(): str(getattr(settings, name)) for name in settings.model_fields_set}
+        environment = {**os.environ, **given, "PYTHONPATH": str(SUPPORT), "ENGINE": engine}
+        command = [sys.executable, "-m", "sadtalker_service", "worker", "--queues", queues, "--name", name]
+        with log.open("ab") as file:
+            self.process = subprocess.Popen(
+                command, env=environment, stdout=file, stderr=file, start_new_session=True
+            )
+
+    @property
+    def child(self) -> int:
+        """Process number of the child with the engine."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        (child,) = map(int, children)
+        return child
+
+    @property
+    def log(self) -> str:
+        """What it has written."""
+        return self._log.read_text()
+
+    def kill(self) -> None:
+        """`kill -9` of the parent: the child goes with it."""
+        self.process.kill()
+        self.process.wait(20)
+
+    def kill_child(self) -> None:
+        """`kill -9` of the child alone."""
+        os.kill(self.child, signal.SIGKILL)
+
+    def stop(self, seconds: float = 30.0) -> int:
+        """SIGTERM; the exit code."""
+        self.process.terminate()
+        return self.process.wait(seconds)
+
+
+class Workshop:
+    """Stores, workers and a janitor; what a front desk does, with short words."""
+
+    def __init__(self, queue: StoreServer, cache: StoreServer, folder: Path, **changes: object) -> None:
+        self.folder = folder
+        values = {
+            "data_dir": folder / "data",
+            "redis_url": cache.url,
+            "queue_url": queue.url,
+            "lease_seconds": LEASE_SECONDS,
+            **changes,
+        }
+        self.settings = Settings(_env_file=None, **values)  # type: ignore[arg-type]
+        self.queue = connect(store_urls(self.settings).queue)
+        self.cache = connect(store_urls(self.settings).cache)
+        self.sessions = SessionStore(self.queue, self.settings)
+        self.avatars = AvatarStore(self.queue)
+        self.engines = EngineShelf(self.queue)
+        self.board = WorkerBoard(self.queue)
+        self.artefacts = ArtefactStore(artefact_url(self.settings))
+        self.dispatch = CeleryDispatch(make_app(self.settings), self.settings)
+        self._workers: list[WorkerProcess] = []
+
+    # ---------------------------------------------------------------- workers
+
+    def worker(
+        self, queues: str = "vip,normal", name: str = "render", *, engine: str = "pattern", warm: bool = True
+    ) -> WorkerProcess:
+        """Start one; with `warm`, return when it is ready for work."""
+        worker = WorkerProcess(self.settings, queues, name, self.folder / f"{name}.log", engine)
+        self._workers.append(worker)
+        if warm:
+            before = time.time()
+            wait_for(lambda: self._is_warm(name, before), f"{name} is warm", 90, lambda: worker.log)
+        return worker
+
+    def _is_warm(self, name: str, since: float) -> bool:
+        return any(
+            worker.startswith(f"{name}@") and facts.engine and facts.state == "idle" and facts.seen_at > since
+            for worker, facts in self.board.live().items()
+        )
+
+    @contextmanager
+    def janitor(self) -> Iterator[None]:
+        """One that works as long as the block runs, as in the API's process."""
+        stop = threading.Event()
+        thread = threading.Thread(target=run_janitor, args=(self.settings, stop), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join(30)
+
+    def close(self) -> None:
+        """Kill what still runs."""
+        for worker in self._workers:
+            if worker.process.poll() is None:
+                worker.kill()
+        self.queue.close()
+        self.cache.close()
+
+    # ---------------------------------------------------------------- requests
+
+    def portrait(
+        self, seed: int = 1, *, brightest: int = 250, corner: tuple[int, int, int] | None = None
+    ) -> str:
+        """Upload a picture of noise; its image id. Nobody is told to prepare it."""
+        pixels = np.random.default_rng(seed).integers(brightest // 2, brightest, (96, 128, 3), dtype=np.uint8)
+        if corner:
+            pixels[0, 0] = corner
+        return self.picture(encode_png(pixels))
+
+    def real_portrait(self) -> str:
+        """Upload the example portrait; its image id."""
+        return self.picture((EXAMPLES / "portrait.jpg").read_bytes(), "crop")
+
+    def picture(self, data: bytes, mode: PreprocessMode = "full") -> str:
+        """Upload a picture file; its image id."""
+        image_id, now = sha256(data).hexdigest(), time.time()
+        self.artefacts.put_bytes(data, portrait_name(image_id))
+        record = AvatarRecord(image_id, mode, "processing", now, now, 128, 96, len(data), "image/png")
+        self.avatars.add(record)
+        return image_id
+
+    def speech(self, seconds: float = 1.0, pitch: float = 440.0) -> str:
+        """Upload a tone; its audio id."""
+        rate = 16_000
+        time_axis = np.arange(round(seconds * rate)) / rate
+        tone = (0.3 * np.sin(2 * np.pi * pitch * time_axis) * 32_767).astype("<i2")
+        path = self.folder / f"{uuid.uuid4()}.wav"
+        with wave.open(str(path), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(rate)
+            file.writeframes(tone.tobytes())
+        data = path.read_bytes()
+        path.unlink()
+        audio_id = sha256(data).hexdigest()
+        self.artefacts.put_bytes(data, speech_name(audio_id))
+        return audio_id
+
+    def real_speech(self) -> str:
+        """Upload the example recording; its audio id."""
+        data = (EXAMPLES / "speech.wav").read_bytes()
+        audio_id = sha256(data).hexdigest()
+        self.artefacts.put_bytes(data, speech_name(audio_id))
+        return audio_id
+
+    def request(
+        self,
+        image_id: str,
+        audio_id: str,
+        style: Style | None = None,
+        *,
+        lane: Lane = "standard",
+        seconds: float = 1.0,
+        callback_url: str | None = None,
+    ) -> str:
+        """Ask for a video; its session id."""
+        card = self.engines.card()
+        wish = Wish(image_id, audio_id, style or Style(), card.name, card.version, seconds)
+        session = Session(
+            str(uuid.uuid4()), lane, wish, result_key(wish), time.time(), callback_url=callback_url
+        )
+        accepted = self.sessions.accept(session)
+        if accepted.state == "queued" and accepted.leader is None:
+            self.dispatch.generate(accepted)
+        return accepted.session_id
+
+    def wait(self, session_id: str, *states: SessionState, seconds: float = 60.0) -> Session:
+        """The session when it is in one of these states."""
+        wait_for(lambda: self.session(session_id).state in states, f"session {states}", seconds, self.logs)
+        return self.session(session_id)
+
+    def wait_for_frame(self, session_id: str, frame: int = 1) -> Session:
+        """The session when that many frames of it are rendered."""
+        wait_for(
+            lambda: (moment := self.session(session_id).moment) is not None and moment.frame >= frame,
+            "frames",
+            60,
+            self.logs,
+        )
+        return self.session(session_id)
+
+    def wait_for_avatar(
+        self, image_id: str, state: AvatarState, mode: PreprocessMode = "full"
+    ) -> AvatarRecord:
+        """The avatar when it is in this state."""
+
+        def avatar() -> AvatarRecord:
+            found = self.avatars.get(image_id, "full")
+            assert found is not None
+            return found
+
+        wait_for(lambda: avatar().state == state, f"avatar {state}", 60, self.logs)
+        return avatar()
+
+    def cached(self, pattern: str) -> list[str]:
+        """Keys on the cache's server."""
+        return sorted(key.decode() for key in self.cache.scan_iter(match=pattern))
+
+    def session(self, session_id: str) -> Session:
+        """As it stands."""
+        found = self.sessions.get(session_id)
+        assert found is not None
+        return found
+
+    def videos(self) -> list[str]:
+        """Names of all finished videos."""
+        return sorted(entry.name for entry in self.artefacts.entries("videos/"))
+
+    def logs(self) -> str:
+        """Of all workers."""
+        return "\n".join(worker.log for worker in self._workers)
+
+
+@contextmanager
+def open_workshop(
+    queue: StoreServer, cache: StoreServer, folder: Path, **changes: object
+) -> Iterator[Workshop]:
+    """A workshop whose workers end with the block; `changes` are settings."""
+    workshop = Workshop(queue, cache, folder, **changes)
+    try:
+        yield workshop
+    finally:
+        workshop.close()
+
+
+def wait_for(
+    condition: Callable[[], bool], what: str, seconds: float = 30.0, logs: Callable[[], str] = str
+) -> float:
+    """Return the seconds that it took until `condition` held."""
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < seconds, f"{what}: not within {seconds} s\n{logs()[-6000:]}"
+        time.sleep(0.01)
+    return time.monotonic() - start
