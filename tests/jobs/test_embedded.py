@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 from tests.support.running_service import lives, until
 from tests.support.servers import StoreServer
 

@@ -156,8 +156,10 @@ class _Announcements:
             self._announce(f"Listening on {self._url}; {rest}")
         elif name in self._awaited:
             self._awaited.remove(name)
-            if not self._awaited:
-                self._announce(f"Ready: {self._url}")
+        else:  # not for the first time
+            return
+        if not self._awaited:
+            self._announce(f"Ready: {self._url}")
 
 
 def _metrics_environment(folder: Path) -> dict[str, str]:
@@ -168,7 +170,13 @@ def _metrics_environment(folder: Path) -> dict[str, str]:
 
 
 def _warn(settings: Settings) -> None:
-    """Look at what is not ours: other people's servers, and who may reach us. Raises `StoreMisconfigured`."""
+    """Look at what is not ours: who may reach us, and other people's servers. Raises `StoreMisconfigured`."""
+    if is_public(settings.host) and not settings.api_keys and settings.api_keys_file is None:
+        log.warning(
+            "service_unprotected",
+            host=settings.host,
+            advice="Whoever reaches this address may use the service: set API_KEYS, or HOST to 127.0.0.1.",
+        )
     urls = store_urls(settings)
     if not urls.embedded_queue:
         with connect(urls.queue) as queue:
@@ -179,12 +187,6 @@ def _warn(settings: Settings) -> None:
             "cache_not_shared",
             advice="Workers on other machines have a cache of their own, and nobody can watch their videos"
             " while they are made; set REDIS_URL too.",
-        )
-    if is_public(settings.host) and not settings.api_keys and settings.api_keys_file is None:
-        log.warning(
-            "service_unprotected",
-            host=settings.host,
-            advice="Whoever reaches this address may use the service: set API_KEYS, or HOST to 127.0.0.1.",
         )
 
 

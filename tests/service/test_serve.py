@@ -1,0 +1,160 @@
+"""`sadtalker serve`: what is killed comes back, what is stopped is gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.support.running_service import PATTERN_ENGINE, Role, RunningService, lives, until
+from tests.support.servers import StoreServer
+
+ROLES: tuple[Role, ...] = ("queue", "cache", "api", "render", "prepare")
+
+
+@pytest.fixture(scope="module")
+def pattern_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """With the small engine. Its tests leave it whole, and its folder is one with a long path."""
+    folder = tmp_path_factory.mktemp("a-folder-with-a-name-that-is-too-long-for-any-socket" * 2)
+    with RunningService(folder, PATTERN_ENGINE) as running:
+        yield running
+
+
+def is_ready(service: RunningService) -> bool:
+    try:
+        return httpx.get(f"{service.url}/readyz", timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def serve(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """A service that is not to come up."""
+    return subprocess.run(
+        [sys.executable, "-m", "sadtalker_service", "serve", *arguments],
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def last_line(done: subprocess.CompletedProcess[str]) -> str:
+    return done.stderr.strip().splitlines()[-1]
+
+
+def test_ready_service_answers_and_says_where(pattern_service: RunningService) -> None:
+    assert pattern_service.url.startswith("http://127.0.0.1:")
+    assert is_ready(pattern_service)
+    assert f"Ready: {pattern_service.url}" in pattern_service.log
+    for role in ROLES:
+        assert len(pattern_service.pids(role)) == 1
+
+
+def test_workers_leave_the_processors_to_who_answers(pattern_service: RunningService) -> None:
+    niceness = {role: os.getpriority(os.PRIO_PROCESS, pattern_service.pid(role)) for role in ROLES}
+    assert niceness["render"] - niceness["api"] == 5
+    assert niceness["api"] == niceness["queue"]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_killed_process_comes_back_and_the_service_is_ready_again(
+    pattern_service: RunningService, role: Role
+) -> None:
+    others = {other: pattern_service.pid(other) for other in ROLES if other != role}
+    killed = pattern_service.kill(role)
+    assert pattern_service.pid(role, other_than=killed) != killed
+    until(lambda: is_ready(pattern_service), "ready again", 60)
+    assert {other: pattern_service.pid(other) for other in others} == others
+
+
+def test_second_service_on_the_same_folder_is_refused(pattern_service: RunningService) -> None:
+    done = serve("--port", "0", "--data_dir", str(pattern_service.data_dir))
+    assert done.returncode == 3
+    assert f"process {pattern_service.process.pid}" in last_line(done)
+    assert is_ready(pattern_service)
+
+
+def test_port_in_use_is_one_line(data_dir: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = serve("--port", port, "--data_dir", str(data_dir))
+    assert done.returncode == 3
+    assert last_line(done) == (
+        f"sadtalker: Cannot listen on 127.0.0.1, port {port}:"
+        " another program listens there; choose another one with --port."
+    )
+    assert not list(data_dir.glob("queue"))
+
+
+def test_server_that_may_evict_jobs_is_refused(data_dir: Path, cache_server: StoreServer) -> None:
+    done = serve("--port", "0", "--data_dir", str(data_dir), REDIS_URL=cache_server.url)
+    assert done.returncode == 3
+    assert "evicts jobs" in last_line(done)
+    assert "QUEUE_URL" in last_line(done)
+    assert not list(data_dir.glob("queue"))
+
+
+def test_server_that_is_not_there_is_one_line(data_dir: Path) -> None:
+    done = serve("--port", "0", "--data_dir", str(data_dir), QUEUE_URL=f"unix://{data_dir}/nobody")
+    assert done.returncode == 3
+    assert "does not answer" in last_line(done)
+
+
+def test_setting_that_cannot_be_used_is_one_line(data_dir: Path) -> None:
+    done = serve("--data_dir", str(data_dir), PORT="many")
+    assert done.returncode == 2
+    assert "PORT" in last_line(done)
+
+
+def test_engine_that_is_not_installed_ends_the_start(data_dir: Path) -> None:
+    done = serve("--port", "0", "--data_dir", str(data_dir), ENGINE="nobody")
+    assert done.returncode == 3
+    assert "There is no engine called 'nobody'" in done.stderr
+    assert "The service does not start" in last_line(done)
+
+
+def test_public_address_without_keys_is_warned_of(data_dir: Path) -> None:
+    """The service is not let up: what is looked at first is enough."""
+    public = ("--host", "0.0.0.0", "--port", "0", "--data_dir", str(data_dir))  # noqa: S104
+    nobody = f"unix://{data_dir}/nobody"
+    for keys, warned in (("", True), ('[{"name": "shop", "key": "0123456789abcdef0123"}]', False)):
+        done = serve(*public, QUEUE_URL=nobody, API_KEYS=keys)
+        assert ("service_unprotected" in done.stderr) == warned
+
+
+def test_servers_that_are_given_are_used_and_left_running(
+    data_dir: Path, queue_server: StoreServer, cache_server: StoreServer
+) -> None:
+    env = {**PATTERN_ENGINE, "QUEUE_URL": queue_server.url, "REDIS_URL": cache_server.url}
+    with RunningService(data_dir, env) as service:
+        assert service.pids("queue") == service.pids("cache") == []
+        assert is_ready(service)
+        assert queue_server.client().exists("workers")
+        assert service.stop(signal.SIGINT) == 0
+    assert queue_server.running
+    assert cache_server.running
+
+
+def test_stop_ends_everything_and_leaves_no_process(data_dir: Path) -> None:
+    with RunningService(data_dir, PATTERN_ENGINE) as service:
+        everybody = service.everybody()
+        assert len(everybody) > len(ROLES)
+        assert service.stop() == 0
+        until(lambda: not any(map(lives, everybody)), "everybody gone", 5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
+def test_killed_supervisor_takes_all_with_it_and_the_next_one_starts(data_dir: Path) -> None:
+    with RunningService(data_dir, PATTERN_ENGINE) as first:
+        everybody = first.everybody()
+        first.process.kill()
+        with RunningService(data_dir, PATTERN_ENGINE, workers=0) as second:
+            until(lambda: not any(map(lives, everybody)), "everybody gone", 30)
+            assert second.stop() == 0
