@@ -24,9 +24,7 @@ def test_same_key_and_request_is_the_same_session(api: RunningApi, client: httpx
 
 
 @pytest.mark.parametrize("change", ["field", "recording", "portrait"])
-def test_same_key_with_another_request_is_refused(
-    api: RunningApi, client: httpx.Client, change: str
-) -> None:
+def test_same_key_with_another_request_is_refused(api: RunningApi, client: httpx.Client, change: str) -> None:
     image_id = api.upload(client)["image_id"]
     assert api.generate(client, image_id, headers=KEY).status_code == 202
     other = api.upload(client, picture(5))["image_id"] if change == "portrait" else image_id

@@ -26,8 +26,10 @@ def test_range_within_the_file(header: str, expected: ByteRange) -> None:
 
 @pytest.mark.parametrize(
     "header",
-    [None, "", "bytes=", "bytes=-", "bytes=5-4", "bytes=a-b", "items=0-1", "bytes=0-1,3-4", "bytes=0-" * 500]
-    + ["bytes=--1", "bytes=1-2-3", "bytes=0x1-2", "bytes=٣-٤", "bytes=" + "9" * 50 + "-"],
+    [
+        *(None, "", "bytes=", "bytes=-", "bytes=5-4", "bytes=a-b", "items=0-1", "bytes=0-1,3-4"),
+        *("bytes=0-" * 500, "bytes=--1", "bytes=1-2-3", "bytes=0x1-2", "bytes=٣-٤", f"bytes={'9' * 50}-"),
+    ],
 )
 def test_what_is_no_single_range_means_the_whole_file(header: str | None) -> None:
     assert parse_range(header, 100) is None

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import structlog
 from fastapi import Request
 from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
 from starlette.types import Send
 
 from sadtalker_service.api.services import Services
@@ -138,32 +139,31 @@ def _fragments(services: Services, name: str) -> Any:
 async def _while_wanted(
     request: Request, services: Services, pieces: AsyncGenerator[bytes, None]
 ) -> bytes | None:
-    """The first piece; None if the client went away first. Raises `Draining`, and what `pieces` raises."""
-    first: asyncio.Future[Any] = asyncio.ensure_future(anext(pieces, None))
+    """The first piece, None if there is none. Raises `Draining`, `ClientDisconnect`, what `pieces` raises."""
+    first: asyncio.Future[bytes | None] = asyncio.ensure_future(anext(pieces, None))
     try:
         while not first.done():
             await asyncio.wait({first}, timeout=_LOOK_SECONDS)
-            if first.done():
-                break
-            services.drain.check()
-            if await request.is_disconnected():
-                return None
-        piece: bytes | None = first.result()
+            if not first.done():
+                services.drain.check()
+                await _check_client(request)
+        return first.result()
     except BaseException:
         await _stop(first, pieces)
         raise
-    if piece is None:
-        await _stop(first, pieces)
-    return piece
+
+
+async def _check_client(request: Request) -> None:
+    if await request.is_disconnected():
+        raise ClientDisconnect
 
 
 async def _joined(
     first: bytes | None, rest: AsyncGenerator[bytes, None], services: Services
 ) -> AsyncIterator[bytes]:
-    if first is None:
-        return
     try:
-        yield first
+        if first is not None:
+            yield first
         async for piece in rest:
             yield piece
             if services.drain.begun:
