@@ -27,6 +27,9 @@ help: ## show this list
 
 install: $(INSTALLED) $(WARMED) ## set up .venv with the command sadtalker, ready and warm
 
+serve: install ## set up .venv and run the service: stores, API and workers, on port 8000, until Ctrl-C
+	@$(BIN)/sadtalker serve
+
 test: $(DEVELOP) $(WARMED) ## set up, then check style, types, import directions and run the tests (TESTS=... for some)
 	@$(MAKE) --no-print-directory --keep-going lint; lint=$$?; \
 	[ $$lint -eq 0 ] || echo "make: the checks above failed; the tests run all the same." >&2; \
@@ -90,4 +93,4 @@ $(WARMED): $(INSTALLED) $(COMPILED_SOURCES)
 	@$(BIN)/sadtalker warmup
 	@touch $@
 
-.PHONY: help install test lint lint-style lint-format lint-types lint-imports format bench docs examples constraints clean
+.PHONY: help install serve test lint lint-style lint-format lint-types lint-imports format bench docs examples constraints clean
