@@ -24,21 +24,25 @@ from sadtalker_service.store.connections import LONGEST_BLOCK_SECONDS, store_err
 BEGINNING = "0-0"
 """Id before that of every event."""
 
-_ID = re.compile(r"(\d{1,19})-(\d{1,19})")
+_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 """Milliseconds since 1970, and a number that keeps events of one millisecond apart; both below 2^64."""
-_BLOCK_MS = round(1000 * LONGEST_BLOCK_SECONDS)
 _READ_AT_ONCE = 200
 
 Event = dict[str, Any]
 
 
 async def follow(
-    client: redis.asyncio.Redis, session_id: str, last_id: str = BEGINNING
+    client: redis.asyncio.Redis,
+    session_id: str,
+    last_id: str = BEGINNING,
+    *,
+    wait_seconds: float = LONGEST_BLOCK_SECONDS,
 ) -> AsyncIterator[tuple[str, Event]]:
     """(id, event) of every event after the one called `last_id`, as they come.
 
     Ends after the event with which the session ended, and at once for a session that is not known. A
-    `last_id` that is none counts as `BEGINNING`. Raises `StoreUnavailable`.
+    `last_id` that is none counts as `BEGINNING`. While nothing happens the server is asked each `wait_seconds`
+    whether the session is still known. Raises `StoreUnavailable`.
     """
     stream = f"events:{session_id}"
     last = last_id if _ID.fullmatch(last_id) else BEGINNING
@@ -51,7 +55,7 @@ async def follow(
                 return
         if not events and await _is_over(client, stream, last):
             return
-        wait_ms = _BLOCK_MS
+        wait_ms = round(1000 * wait_seconds)
 
 
 async def _read(

@@ -29,8 +29,8 @@ end
 
 local leader = redis.call('GET', 'leading:' .. key)
 if leader then
-  local state, its_lane, flagged = get(leader, 'state', 'lane', 'cancel')
-  if not flagged and (state == 'generating' or its_lane == lane or its_lane == 'vip') then
+  local state, its_lane = get(leader, 'state', 'lane')
+  if state == 'generating' or its_lane == lane or its_lane == 'vip' then
     if redis.call('ZCARD', 'followers:' .. leader) >= tonumber(max_waiting) then
       return { 'full' }
     end

@@ -250,15 +250,19 @@ end
 -- last one for which it did.
 local function session_of_run(id, attempt, ttl)
   local owner, heir = id, get(id, 'heir')
+  local left = {}
   while heir do
-    redis.call('PEXPIRE', 'session:' .. owner, ttl) -- the way to the heir must last as long as the run
+    left[#left + 1] = owner
     owner, heir = heir, get(heir, 'heir')
   end
   local state, present, run_as = get(owner, 'state', 'attempt', 'run_as')
-  if state == 'generating' and present == attempt and (run_as or owner) == id then
-    return owner
+  if state ~= 'generating' or present ~= attempt or (run_as or owner) ~= id then
+    return nil, owner
   end
-  return nil, owner
+  for _, name in ipairs(left) do
+    redis.call('PEXPIRE', 'session:' .. name, ttl) -- the way to the heir must last as long as the run
+  end
+  return owner
 end
 
 local function avatar_is_gone(id)
@@ -283,8 +287,8 @@ local function settle(id, now, rules)
   end
   local other = redis.call('GET', 'leading:' .. key)
   if other and other ~= id then
-    local state, other_flagged = get(other, 'state', 'cancel')
-    if state == 'generating' and not other_flagged then
+    local state = get(other, 'state')
+    if state == 'generating' then
       local event = event_of(other, now)
       for _, follower in ipairs(followers_of(id)) do
         tell(follower, event)

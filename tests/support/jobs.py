@@ -1,0 +1,92 @@
+"""Sessions, outcomes and a clock for tests of what runs in the background."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import redis
+
+from sadtalker_service.domain import PreprocessMode, Style
+from sadtalker_service.engines.base import Capabilities, EngineCard
+from sadtalker_service.jobs.avatars import AvatarStore
+from sadtalker_service.jobs.records import AvatarRecord, Lane, Outcome, Session, Wish
+
+IMAGE = "a" * 64
+AUDIO = "b" * 64
+KEY = "c" * 64
+
+CARD = EngineCard(
+    name="pattern",
+    version="1",
+    capabilities=Capabilities(("crop", "full"), (64, 512), enhancers=(), gestures=("smile",)),
+    stages=(("face_detection", False, True), ("face_mesh", True, True), ("visemes", False, False)),
+)
+
+OUTCOME = Outcome(
+    width=512,
+    height=512,
+    fps=25,
+    frames=50,
+    video_seconds=2.0,
+    size_bytes=40_000,
+    total_seconds=1.5,
+    seconds={"render": 1.0},
+    saved_seconds=0.25,
+)
+
+
+class Clock:
+    """Seconds since 1970 that pass when a test says so."""
+
+    def __init__(self, now: float = 1_700_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+
+
+@dataclass
+class Tickets:
+    """A `Dispatch` that keeps what it is given."""
+
+    generated: list[str] = field(default_factory=list)
+    prepared: list[tuple[str, str]] = field(default_factory=list)
+
+    def generate(self, session: Session) -> None:
+        """A ticket for a video."""
+        self.generated.append(session.session_id)
+
+    def prepare(self, image_id: str, mode: PreprocessMode) -> None:
+        """A ticket for an avatar."""
+        self.prepared.append((image_id, mode))
+
+
+def make_session(
+    session_id: str,
+    lane: Lane = "standard",
+    *,
+    key: str = KEY,
+    image_id: str = IMAGE,
+    at: float = 1_700_000_000.0,
+    seconds: float = 2.0,
+    callback_url: str | None = None,
+) -> Session:
+    """A session that was not accepted yet."""
+    wish = Wish(image_id, AUDIO, Style(), "pattern", "1", seconds)
+    return Session(session_id, lane, wish, key, at, callback_url=callback_url)
+
+
+def make_avatar(
+    image_id: str = IMAGE, mode: PreprocessMode = "full", at: float = 1_700_000_000.0
+) -> AvatarRecord:
+    """An avatar that was just uploaded."""
+    return AvatarRecord(image_id, mode, "processing", at, at, 640, 480, 12_345, "image/jpeg")
+
+
+def know_avatar(client: redis.Redis, image_id: str = IMAGE) -> None:
+    """Sessions are accepted for portraits that are known only."""
+    AvatarStore(client).add(make_avatar(image_id))
