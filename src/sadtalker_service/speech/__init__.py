@@ -8,6 +8,6 @@ millimetres with closures, pauses and accents. `listen` does it all.
 from __future__ import annotations
 
 from sadtalker_service.speech.articulation import Articulation
-from sadtalker_service.speech.listening import listen
+from sadtalker_service.speech.listening import listen, listen_with_two_cores
 
-__all__ = ["Articulation", "listen"]
+__all__ = ["Articulation", "listen", "listen_with_two_cores"]

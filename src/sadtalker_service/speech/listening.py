@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 from functools import lru_cache
+from typing import Protocol, runtime_checkable
 
 from sadtalker_service.domain import Speech
 from sadtalker_service.speech.articulation import Articulation, articulate
@@ -36,6 +38,19 @@ def hear(speech: Speech, source: PhonemeSource) -> PhonemeTrack:
     if track.voiced_seconds() < _UNHEARD * voiced:
         return SignalSource().phonemes(speech)
     return track
+
+
+def listen_with_two_cores() -> None:
+    """Have the recogniser use a second process, if there is a core for it: for services, which hear many
+    recordings. It takes 0.2 GB from the second recording on."""
+    source = default_source()
+    if isinstance(source, _TwoEared) and len(os.sched_getaffinity(0)) > 1:
+        source.open_second_ear()
+
+
+@runtime_checkable
+class _TwoEared(Protocol):
+    def open_second_ear(self) -> None: ...
 
 
 @lru_cache(maxsize=1)

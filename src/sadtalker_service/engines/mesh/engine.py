@@ -30,7 +30,7 @@ from sadtalker_service.engines.mesh.warmup import warm_up_renderer
 from sadtalker_service.errors import InvalidOption
 from sadtalker_service.faces.landmarker import FaceLandmarker
 from sadtalker_service.settings import get_settings
-from sadtalker_service.speech import listen
+from sadtalker_service.speech import listen, listen_with_two_cores
 from sadtalker_service.speech.articulation import Articulation
 
 _LIFETIMES: dict[str, Lifetime] = {
@@ -93,6 +93,7 @@ class MeshEngine:
         """Load the models of face and speech and compile every kernel, on a drawn picture."""
         self._landmarker  # noqa: B018
         listen(Speech("", np.zeros(SPEECH_RATE // 2, np.float32), Path()))
+        listen_with_two_cores()  # only who stays warms up
         warm_up_renderer()
 
     def listen(self, speech: Speech) -> Artefact:
