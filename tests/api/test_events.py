@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 from tests.support.running_api import RunningApi, recording
 
 from sadtalker_service.api import events
+from sadtalker_service.api.threads import THREADS
 
 
 def read(lines: Iterator[str]) -> Iterator[tuple[str | None, dict[str, Any] | None]]:
@@ -112,21 +112,25 @@ def test_silent_stream_is_kept_alive(
 
 def test_many_listeners_leave_threads_to_others(api: RunningApi, client: httpx.Client) -> None:
     session_id = api.accepted(client)
-    ended = []
+    listeners = THREADS + 16
 
-    def listen() -> None:
-        with api.client() as own, own.stream("GET", f"/api/vip/events/{session_id}") as answer:
-            ended.append([record["status"] for _, record in read(answer.iter_lines()) if record][-1])
+    async def listen(own: httpx.AsyncClient) -> str:
+        async with own.stream("GET", f"/api/vip/events/{session_id}") as answer:
+            lines = [line async for line in answer.aiter_lines() if line.startswith("data: ")]
+        state: str = json.loads(lines[-1][6:])["status"]
+        return state
 
-    listeners = [threading.Thread(target=listen) for _ in range(100)]
-    for listener in listeners:
-        listener.start()
-    time.sleep(1.0)
-    assert client.get(f"/api/vip/status/{session_id}").status_code == 200
-    api.make(session_id)
-    for listener in listeners:
-        listener.join(20)
-    assert ended == ["ready"] * 100
+    async def listen_all() -> list[str]:
+        limits = httpx.Limits(max_connections=None)
+        async with httpx.AsyncClient(base_url=api.url, timeout=20, limits=limits) as own:
+            coming = asyncio.gather(*(listen(own) for _ in range(listeners)))
+            while api.services.queue.info("clients")["blocked_clients"] < listeners:
+                await asyncio.sleep(0.05)
+            assert (await own.get(f"/api/vip/status/{session_id}")).status_code == 200
+            api.make(session_id)
+            return await coming
+
+    assert asyncio.run(listen_all()) == ["ready"] * listeners
 
 
 def test_events_of_an_unknown_session(api: RunningApi, client: httpx.Client) -> None:
