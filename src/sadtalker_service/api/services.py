@@ -96,7 +96,7 @@ def open_services(settings: Settings, drain: Drain, dispatch: Dispatch | None = 
     Raises `StoreMisconfigured` where the folder for sockets cannot be made.
     """
     urls = store_urls(settings)
-    queue, cache_client = connect(urls.queue), connect(urls.cache)
+    queue, cache_client = connect(urls.queue), connect(urls.cache, patient=False)
     uploads = run_dir(settings) / "uploads"
     sweep(uploads)
     sessions, avatars = SessionStore(queue, settings), AvatarStore(queue)
@@ -126,7 +126,7 @@ def open_services(settings: Settings, drain: Drain, dispatch: Dispatch | None = 
         queue=queue,
         cache_client=cache_client,
         queue_async=connect_async(urls.queue),
-        cache_async=connect_async(urls.cache),
+        cache_async=connect_async(urls.cache, patient=False),
         watch=QueueWatch(sessions, time.monotonic),
         drain=drain,
         uploads=uploads,

@@ -63,7 +63,7 @@ def run_janitor(settings: Settings, stop: threading.Event) -> None:
 def make_janitor(settings: Settings) -> Janitor:
     """A janitor on the stores of the settings. Raises `StoreMisconfigured` for a wrong ARTEFACT_URL."""
     urls = store_urls(settings)
-    queue, cache = connect(urls.queue), RedisCache(connect(urls.cache))
+    queue, cache = connect(urls.queue), RedisCache(connect(urls.cache, patient=False))
     dispatch = CeleryDispatch(make_app(settings), settings)
     sessions, avatars = SessionStore(queue, settings), AvatarStore(queue)
     artefacts = ArtefactStore(artefact_url(settings))

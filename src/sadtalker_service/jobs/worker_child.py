@@ -91,7 +91,7 @@ class WorkerChild:
 
     def _open(self) -> TaskHands:
         settings, urls = self._settings, store_urls(self._settings)
-        queue, cache = connect(urls.queue), connect(urls.cache)
+        queue, cache = connect(urls.queue), connect(urls.cache, patient=False)
         heartbeat = Heartbeat(WorkerBoard(queue), self._worker, self._queues, lambda: self._shared.stopping)
         heartbeat.start()
         engine = load_engine(settings.engine)
