@@ -256,7 +256,7 @@ class Sessions(RuleBasedStateMachine):
             assert session.state in ENDED
         kept = ("session:", "events:", "result:", "stats:", "avatar", "video_of:")
         lists = {"sequence", "dead", "preparing", "to_forget"}
-        left = {name.decode() for name in self.client.keys()}
+        left = {name.decode() for name in self.client.keys("*")}
         assert {name for name in left if not name.startswith(kept)} <= lists
 
     # ---------------------------------------------------------------- looking
@@ -284,7 +284,7 @@ class Sessions(RuleBasedStateMachine):
 
     def everything(self) -> dict[bytes, Any]:
         """All that the server holds, but for times of expiry."""
-        names = sorted(self.client.keys())
+        names = sorted(self.client.keys("*"))
         return {name: self.client.dump(name) for name in names}
 
     def fields(self, session_id: str) -> dict[str, str]:

@@ -41,8 +41,8 @@ async def follow(
     """(id, event) of every event after the one called `last_id`, as they come.
 
     Ends after the event with which the session ended, and at once for a session that is not known. A
-    `last_id` that is none counts as `BEGINNING`. While nothing happens the server is asked each `wait_seconds`
-    whether the session is still known. Raises `StoreUnavailable`.
+    `last_id` that is none counts as `BEGINNING`. While nothing happens the server is asked each
+    `wait_seconds` whether the session is still known. Raises `StoreUnavailable`.
     """
     stream = f"events:{session_id}"
     last = last_id if _ID.fullmatch(last_id) else BEGINNING
