@@ -17,6 +17,5 @@ def count_everything() -> None:
     metrics.job_requeued("lease")
     metrics.cache_request("face_mesh", True)
     metrics.cache_request("face_mesh", False)
-    metrics.cache_error()
     metrics.callback("delivered")
     metrics.artefact_removed("videos", "age")

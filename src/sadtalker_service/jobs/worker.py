@@ -19,7 +19,7 @@ from celery import signals
 from celery.exceptions import SecurityWarning
 
 from sadtalker_service.engines.registry import AUTO, installed_engines
-from sadtalker_service.errors import EngineUnavailable, InvalidOption, StoreUnavailable
+from sadtalker_service.errors import EngineUnavailable, InvalidOption, StoreUnavailable, TimeLimitExceeded
 from sadtalker_service.jobs.boards import WorkerBoard
 from sadtalker_service.jobs.celery_app import make_app
 from sadtalker_service.jobs.child_watch import ChildWatch
@@ -112,7 +112,10 @@ class Keeper:
         attempt, self.shared.attempt = self.shared.attempt, 0
         log.warning("job_too_long", session_id=session_id, attempt=attempt, limit=limit)
         try:
-            self.sessions.fail(session_id, attempt, failure_of(too_long(limit)))
+            ended = self.sessions.fail(session_id, attempt, failure_of(too_long(limit)))
+            session = self.sessions.get(session_id) if ended else None
+            if session is not None:
+                metrics.job_ended(session.lane, "failed", TimeLimitExceeded.code)
         except StoreUnavailable as error:
             log.warning("job_not_failed", session_id=session_id, reason=error.message)
 

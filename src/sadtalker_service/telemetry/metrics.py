@@ -52,7 +52,7 @@ _request_seconds = Histogram(
     buckets=_ANSWERS,
     registry=REGISTRY,
 )
-_jobs = Counter("sadtalker_jobs", "Sessions that ended, by how.", ("lane", "outcome"), registry=REGISTRY)
+_jobs = Counter("sadtalker_jobs", "Jobs that workers ended, by how.", ("lane", "outcome"), registry=REGISTRY)
 _failures = Counter(
     "sadtalker_job_failures", "Sessions that failed, by the error's code.", ("code",), registry=REGISTRY
 )
@@ -118,9 +118,6 @@ _cache = Counter(
     ("kind", "result"),
     registry=REGISTRY,
 )
-_cache_errors = Counter(
-    "sadtalker_cache_errors", "Requests that the cache's server could not answer.", registry=REGISTRY
-)
 _callbacks = Counter(
     "sadtalker_callbacks",
     "Callbacks, by result (delivered, refused, given_up).",
@@ -129,7 +126,7 @@ _callbacks = Counter(
 )
 _removed = Counter(
     "sadtalker_artefacts_removed",
-    "Files removed from the artefact store, by kind and reason (age, size, request).",
+    "Files removed from the artefact store, by kind and reason (age, size).",
     ("kind", "reason"),
     registry=REGISTRY,
 )
@@ -148,7 +145,7 @@ def job_started(lane: str, waited_seconds: float) -> None:
 
 
 def job_ended(lane: str, outcome: str, code: str | None = None) -> None:
-    """A session ended `ready`, `failed` or `cancelled`; `code` is that of the error of a failed one."""
+    """A job ended `ready`, `failed` or `cancelled`; `code` is that of the error of a failed one."""
     _jobs.labels(lane, outcome).inc()
     if code is not None:
         _failures.labels(code).inc()
@@ -186,8 +183,8 @@ def avatar_prepared(outcome: str, seconds: float) -> None:
 
 
 def job_requeued(reason: str) -> None:
-    """A job went back into the queue: `lease` (its worker was lost), `forgotten` (the broker had lost it),
-    `handed_back` (its worker was shut down)."""
+    """A job went back into the queue: `child_lost` (its process was), `lease` (its worker was), `forgotten`
+    (its message was), `handed_back` (its worker was shut down)."""
     _requeued.labels(reason).inc()
 
 
@@ -196,18 +193,13 @@ def cache_request(kind: str, hit: bool) -> None:
     _cache.labels(kind, "hit" if hit else "miss").inc()
 
 
-def cache_error() -> None:
-    """The cache's server could not be asked."""
-    _cache_errors.inc()
-
-
 def callback(result: str) -> None:
     """A callback was `delivered`, `refused` by its receiver (and will be tried again) or `given_up`."""
     _callbacks.labels(result).inc()
 
 
 def artefact_removed(kind: str, reason: str) -> None:
-    """A file was removed: `kind` is the store's folder, `reason` one of `age`, `size`, `request`."""
+    """A file was removed: `kind` is the store's folder, `reason` is `age` or `size`."""
     _removed.labels(kind, reason).inc()
 
 
