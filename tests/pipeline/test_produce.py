@@ -189,5 +189,32 @@ def test_who_watches_sees_the_video_while_it_is_made(
     )
     (tmp_path / "s.mp4").write_bytes(b"".join(viewer.pieces))
     np.testing.assert_array_equal(brightness(tmp_path / "s.mp4"), brightness(tmp_path / "v.mp4"))
-    assert viewer.seen_at[0] == "render 0"
+    assert viewer.seen_at[0] == "listen 0", "what will come is told before the recording is heard"
+    assert viewer.seen_at[1].startswith("render")
     assert len(viewer.pieces) == pytest.approx(1 + 10, abs=1)
+
+
+def test_a_recording_that_is_known_is_not_announced_apart(
+    engine, prepared: Prepared, speech: Speech, tmp_path: Path
+) -> None:
+    cache = MemoryCache(10**8)
+    first, again = Viewer(), Viewer()
+    for viewer in (first, again):
+        produce(engine, prepared, speech, Style(), tmp_path / "v.mp4", cache=cache, stream=viewer)
+    assert first.pieces == again.pieces
+    assert engine.calls["listen"] == 1
+
+
+class BrokenViewer(Viewer):
+    def write(self, data: bytes) -> int:
+        super().write(data)
+        raise ConnectionResetError("nobody listens")
+
+
+def test_a_stream_that_breaks_at_once_does_not_break_the_video(
+    engine, prepared: Prepared, speech: Speech, tmp_path: Path
+) -> None:
+    viewer = BrokenViewer()
+    report = produce(engine, prepared, speech, Style(), tmp_path / "v.mp4", cache=NoCache(), stream=viewer)
+    assert report.frames == len(brightness(tmp_path / "v.mp4")) == 50
+    assert len(viewer.pieces) == 1, "it is not tried again"

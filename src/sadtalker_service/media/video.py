@@ -74,6 +74,48 @@ def write_video(
     return VideoFile(path, width, height, rendering.fps, rendering.frames, size, seconds)
 
 
+def initialisation(rendering: Rendering, *, sound: Sound | None, quality: Quality) -> bytes:
+    """The first piece that `write_video` sends to its `stream`: the same for every video of this size, rate
+    and quality, with a sound of this rate and number of channels. Nothing is rendered, nor read."""
+    height, width = rendering.plate.shape[:2]
+    pieces = _Kept()
+    encoder = Mp4Encoder(
+        _Nowhere(),
+        width=width,
+        height=height,
+        fps=rendering.fps,
+        quality=quality,
+        soundtrack=Soundtrack(sound, Fraction(1)) if sound else None,
+        layout={},
+        stream=pieces,
+    )
+    encoder.abandon()
+    return pieces.first
+
+
+class _Kept:
+    """Keeps the first piece."""
+
+    first = b""
+
+    def write(self, data: bytes, /) -> int:
+        self.first = self.first or data
+        return len(data)
+
+
+class _Nowhere:
+    """A file that is forgotten at once."""
+
+    def write(self, data: bytes, /) -> int:
+        return len(data)
+
+    def seek(self, position: int, whence: int = 0) -> int:
+        return position
+
+    def tell(self) -> int:
+        return 0
+
+
 def _encode(
     rendering: Rendering,
     unfinished: Path,

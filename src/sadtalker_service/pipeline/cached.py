@@ -50,15 +50,26 @@ class CachedComputation:
         self._cache = cache
         self._terms = terms or CacheTerms()
         self._clock = clock
+        self._available = True
+        """Whether the cache answered when it was last asked."""
         self.log = CacheLog()
 
-    def artefact(self, kind: str, key: str, lifetime: Lifetime, compute: Callable[[], Artefact]) -> Artefact:
-        """The artefact under `key`; `kind` is the name under which it is counted."""
+    def artefact(
+        self,
+        kind: str,
+        key: str,
+        lifetime: Lifetime,
+        compute: Callable[[], Artefact],
+        *,
+        on_miss: Callable[[], None] | None = None,
+    ) -> Artefact:
+        """The artefact under `key`; `kind` is the name under which it is counted. Where it is not there at
+        once, `on_miss` is called before it is computed or waited for."""
         start = self._clock()
-        try:
-            found = self._cache.get(key)
-        except CacheUnavailable as error:  # nor can others be told then what is computed here
-            self._note(error)
+        found = self._get(key)
+        if found is None and on_miss:
+            on_miss()
+        if found is None and not self._available:  # nor can others be told what is computed here
             return self._compute(kind, key, lifetime, compute)
         while found is None:
             with self._terms.flights.lead(key, self._terms.on_wait) as ours:
@@ -88,8 +99,10 @@ class CachedComputation:
 
     def _get(self, key: str) -> Artefact | None:
         try:
+            self._available = True
             return self._cache.get(key)
         except CacheUnavailable as error:
+            self._available = False
             self._note(error)
             return None
 

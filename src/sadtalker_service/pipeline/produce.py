@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from sadtalker_service.domain import Artefact, Motion, Rendering, Speech, Style
@@ -13,6 +14,7 @@ from sadtalker_service.media.audio import stream_sound
 from sadtalker_service.media.boxes import Writable
 from sadtalker_service.media.stopwatch import Clock, Stopwatch
 from sadtalker_service.media.video import VideoFile, write_video
+from sadtalker_service.pipeline.announcement import AnnouncedStream, announcement
 from sadtalker_service.pipeline.cached import CachedComputation, CacheTerms
 from sadtalker_service.pipeline.prepare import Prepared
 from sadtalker_service.pipeline.progress import Reporter
@@ -47,14 +49,19 @@ def produce(
     watch, start = Stopwatch(clock), clock()
     duration = _duration(engine, speech, style, idle_seconds)
     computation = CachedComputation(cache, terms)
-    heard = _listen(engine, speech, computation, watch, reporter)
+    viewers = AnnouncedStream(stream) if stream else None
+    heard = None
+    if speech:
+        reporter.stage("listen")
+        with watch("listen"):
+            heard = _listen(engine, prepared, speech, style, computation, viewers)
     reporter.stage("drive")
     with watch("drive"):
         motion = engine.drive(prepared.avatar, heard, style, duration)
     with watch("set_up"):
         rendering = engine.render(prepared.avatar, motion, style)
     reporter.rendering(rendering.frames)
-    video = _write(rendering, speech, style, output, reporter, stream)
+    video = _write(rendering, speech, style, output, reporter, viewers)
     problems = dict.fromkeys([*prepared.cache.problems, *computation.log.problems])
     return Report(
         output=video.path,
@@ -92,17 +99,18 @@ def _duration(engine: Engine, speech: Speech | None, style: Style, idle_seconds:
 
 def _listen(
     engine: Engine,
-    speech: Speech | None,
+    prepared: Prepared,
+    speech: Speech,
+    style: Style,
     computation: CachedComputation,
-    watch: Stopwatch,
-    reporter: Reporter,
-) -> Artefact | None:
-    if speech is None:
-        return None
-    reporter.stage("listen")
+    viewers: AnnouncedStream | None,
+) -> Artefact:
+    def announce() -> None:
+        if viewers:
+            viewers.announce(announcement(engine, prepared.avatar, speech, style))
+
     key = heard_key(speech.audio_hash, engine.name, engine.version)
-    with watch("listen"):
-        return computation.artefact("motion", key, "week", lambda: engine.listen(speech))
+    return computation.artefact("motion", key, "week", partial(engine.listen, speech), on_miss=announce)
 
 
 def _write(
