@@ -18,7 +18,7 @@ from tests.support.running_service import lives, until
 from tests.support.servers import StoreServer
 
 from sadtalker_service.errors import StartFailed, StoreMisconfigured, StoreUnavailable
-from sadtalker_service.jobs.address import address_for_clients, is_public, port_to_listen
+from sadtalker_service.jobs.address import address_for_clients, is_public, listen
 from sadtalker_service.jobs.child import ChildSpec
 from sadtalker_service.jobs.embedded import embedded_servers, server_program
 from sadtalker_service.jobs.service_lock import only_service
@@ -214,11 +214,13 @@ def test_port_in_use_is_found_before_anything_starts() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(StartFailed, match=rf"port {port}: another program.*--port"):
-            port_to_listen("127.0.0.1", port)
-    assert port_to_listen("127.0.0.1", port) == port
-    assert port_to_listen("127.0.0.1", 0) > 0
+            listen("127.0.0.1", port)
+    with listen("127.0.0.1", port) as listener:
+        assert listener.getsockname()[1] == port
+    with listen("127.0.0.1", 0) as listener:
+        assert listener.getsockname()[1] > 0
     with pytest.raises(StartFailed, match="--host"):
-        port_to_listen("192.0.2.1", 0)
+        listen("192.0.2.1", 0)
 
 
 def test_addresses_as_clients_write_them() -> None:

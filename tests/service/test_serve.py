@@ -74,6 +74,14 @@ def test_killed_process_comes_back_and_the_service_is_ready_again(
     assert {other: pattern_service.pid(other) for other in others} == others
 
 
+def test_request_while_the_api_is_started_again_waits_and_is_answered(
+    pattern_service: RunningService,
+) -> None:
+    killed = pattern_service.kill("api")
+    until(lambda: not lives(killed), "the death of the API", 5)
+    assert httpx.get(f"{pattern_service.url}/livez", timeout=60).status_code == 200
+
+
 def test_second_service_on_the_same_folder_is_refused(pattern_service: RunningService) -> None:
     done = serve("--port", "0", "--data_dir", str(pattern_service.data_dir))
     assert done.returncode == 3

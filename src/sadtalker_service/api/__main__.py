@@ -1,10 +1,14 @@
-"""`python -m sadtalker_service.api`: the HTTP server, one process."""
+"""`python -m sadtalker_service.api`: the HTTP server, one process.
+
+With `--fd NUMBER` it accepts on a listening socket that it was given, else it listens on HOST and PORT.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import resource
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,7 +63,9 @@ class DrainingServer(uvicorn.Server):
         self.should_exit = True
 
 
-def main() -> None:
+@click.command()
+@click.option("--fd", type=int, help="Number of a listening socket.")
+def main(fd: int | None) -> None:
     """Serve until SIGTERM or SIGINT."""
     settings = get_settings()
     configure_logging(settings, "api")
@@ -70,7 +76,7 @@ def main() -> None:
         click.echo(f"sadtalker: {error.message}", err=True)
         sys.exit(error.exit_code)
     server = DrainingServer(_config(app, settings), app.state.drain, settings.drain_seconds)
-    server.run()
+    server.run(None if fd is None else [_given_socket(fd)])
     sys.exit(0 if server.started else 3)
 
 
@@ -89,6 +95,12 @@ def _config(app: object, settings: Settings) -> uvicorn.Config:
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_FINISH_SECONDS,
     )
+
+
+def _given_socket(fd: int) -> socket.socket:
+    listener = socket.socket(fileno=fd)
+    listener.set_inheritable(False)  # the processes that look at uploads have no use for it
+    return listener
 
 
 def _allow_connections() -> None:

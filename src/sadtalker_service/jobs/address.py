@@ -1,4 +1,5 @@
-"""The address on which the service listens, looked at before anything is started."""
+"""The address on which the service listens: taken before anything is started, and kept while the API is being
+started again, so that a request of that moment waits instead of being refused."""
 
 from __future__ import annotations
 
@@ -15,21 +16,32 @@ _REASONS = {
 }
 
 
-def port_to_listen(host: str, port: int) -> int:
-    """`port` itself, or a free one for 0. Raises `StartFailed` where nobody can listen there."""
+_WAITING = 2_048
+"""Connections that may wait to be accepted; the system has a limit of its own (4096)."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket, to be closed by the caller; on a free port for 0.
+
+    Raises `StartFailed` where nobody can listen there.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        with socket.socket(family, kind, protocol) as probe:
+        listener = socket.socket(family, kind, protocol)
+        try:
             # connections of an earlier run that have not faded away yet are no obstacle
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            probe.listen(1)
-            return int(probe.getsockname()[1])
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(_WAITING)
+        except OSError:
+            listener.close()
+            raise
     except OSError as error:
         reason = _REASONS.get(error.errno or 0, error.strerror)
         raise StartFailed(f"Cannot listen on {host}, port {port}: {reason}.") from error
+    return listener
 
 
 def address_for_clients(host: str, port: int) -> str:

@@ -39,6 +39,8 @@ class ChildSpec:
     """Seconds from the stop signal to `kill -9`."""
     nice: int = 0
     """0..19: how far others go first when the processors are busy."""
+    pass_fds: tuple[int, ...] = ()
+    """Open files that it is given, under the same numbers."""
     log_file: Path | None = None
     """Where it says why it ended, if not on the standard error."""
 
@@ -75,6 +77,7 @@ class Child:
             spec.argv,
             env=dict(spec.env),
             stdin=subprocess.DEVNULL,
+            pass_fds=spec.pass_fds,
             # Ctrl-C in a terminal reaches the supervisor alone, and all that a child starts ends with it
             start_new_session=True,
             # safe: the supervisor has one thread

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from sadtalker_service.errors import StartFailed, StoreUnavailable
-from sadtalker_service.jobs.address import address_for_clients, is_public, port_to_listen
+from sadtalker_service.jobs.address import address_for_clients, is_public, listen
 from sadtalker_service.jobs.boards import WorkerBoard
 from sadtalker_service.jobs.child import ChildSpec
 from sadtalker_service.jobs.embedded import embedded_servers
@@ -34,7 +34,8 @@ _WORKER_GRACE = 15.0
 """Seconds more than a worker gives its job, to hand it back."""
 _WORKER_NICE = 5
 """Rendering takes every processor it can get; whoever asks the API or a store is answered first."""
-_LIVEZ_SECONDS = 1.0
+_LIVEZ_SECONDS = 0.3
+"""Until it runs, the API is asked in vain: its socket is there, nobody accepts."""
 
 
 def run_service(settings: Settings, announce: Callable[[str], None]) -> None:
@@ -44,19 +45,20 @@ def run_service(settings: Settings, announce: Callable[[str], None]) -> None:
     `StoreMisconfigured`, before anything is started where that is possible.
     """
     folder = run_dir(settings)
-    with only_service(folder):
-        settings = settings.model_copy(update={"port": port_to_listen(settings.host, settings.port)})
+    with only_service(folder), listen(settings.host, settings.port) as listener:
+        settings = settings.model_copy(update={"port": listener.getsockname()[1]})
         _warn(settings)
-        stages = service_stages(settings, folder)
+        stages = service_stages(settings, folder, listener.fileno())
         workers = [spec.name for spec in stages[-1] if spec.name != API]
         url = address_for_clients(settings.host, settings.port)
-        Supervisor(stages, _Announcements(url, workers, announce)).run()
+        # what the API does not accept any more shall be refused, not wait for nobody
+        Supervisor(stages, _Announcements(url, workers, announce), on_stop=listener.close).run()
 
 
-def service_stages(settings: Settings, folder: Path) -> tuple[tuple[ChildSpec, ...], ...]:
-    """The embedded servers; then API and workers. `folder` is that of sockets and metrics.
+def service_stages(settings: Settings, folder: Path, listener: int) -> tuple[tuple[ChildSpec, ...], ...]:
+    """The embedded servers; then API and workers.
 
-    `settings.port` is the real one.
+    `folder` is that of sockets and metrics, `listener` the number of the socket on which the API accepts.
     """
     environment = child_environment(
         {
@@ -66,7 +68,10 @@ def service_stages(settings: Settings, folder: Path) -> tuple[tuple[ChildSpec, .
             **_metrics_environment(folder / "metrics"),
         }
     )
-    return embedded_servers(settings), (_api(settings, environment), *_workers(settings, environment))
+    return embedded_servers(settings), (
+        _api(settings, environment, listener),
+        *_workers(settings, environment),
+    )
 
 
 def render_workers(settings: Settings) -> int:
@@ -76,12 +81,13 @@ def render_workers(settings: Settings) -> int:
     return max(1, len(os.sched_getaffinity(0)) // 2)
 
 
-def _api(settings: Settings, environment: dict[str, str]) -> ChildSpec:
+def _api(settings: Settings, environment: dict[str, str], listener: int) -> ChildSpec:
     url = address_for_clients(settings.host, settings.port)
     return ChildSpec(
         name=API,
-        argv=(sys.executable, "-m", "sadtalker_service.api"),
+        argv=(sys.executable, "-m", "sadtalker_service.api", "--fd", str(listener)),
         env=environment,
+        pass_fds=(listener,),
         ready=lambda: _is_alive(url),
         grace=_API_GRACE,
     )

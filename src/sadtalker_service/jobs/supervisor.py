@@ -28,6 +28,7 @@ class Supervisor:
         self,
         stages: Sequence[Sequence[ChildSpec]],
         on_ready: Callable[[str], None] = lambda _name: None,
+        on_stop: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """
@@ -35,10 +36,12 @@ class Supervisor:
             stages: the children of a stage are started together when all of the stage before are ready, and
                 stopped together, in their order, before any of the stage before.
             on_ready: called with a child's name each time that it has become ready.
+            on_stop: called once, before the first child is told to stop.
             clock: seconds.
         """
         self._stages = [[Child(spec, clock) for spec in stage] for stage in stages]
         self._on_ready = on_ready
+        self._on_stop = on_stop
         self._clock = clock
 
     def run(self) -> None:
@@ -55,6 +58,7 @@ class Supervisor:
                     self._look_after(self._children())
                     wakeups.wait(self._pause())
             finally:
+                self._on_stop()
                 self._stop(wakeups)
 
     def _start(self, wakeups: Wakeups) -> None:
