@@ -6,298 +6,330 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import pytest
 from tests.support.pattern_engine import DEADLY, DEADLY_PIXEL, DEFECT, HANGING, SLOW
-from tests.support.servers import StoreServer
-from tests.support.workers import Workshop, open_workshop, wait_for
+from tests.support.servers import StoreServer, cache_store, queue_store
+from tests.support.workers import WorkerProcess, Workshop, open_workshop, wait_for
 
 from sadtalker_service.domain import Style
+
+Opener = Callable[..., AbstractContextManager[Workshop]]
 
 ENOUGH = 60.0
 """Seconds: more than anything here takes on a busy machine."""
 
 
-@pytest.fixture
-def workshop(queue_server: StoreServer, cache_server: StoreServer, tmp_path: Path) -> Iterator[Workshop]:
-    with open_workshop(queue_server, cache_server, tmp_path) as opened:
+@pytest.fixture(scope="module")
+def servers() -> Iterator[tuple[StoreServer, StoreServer]]:
+    """Of the queue and of the cache."""
+    queue, cache = queue_store(), cache_store()
+    try:
+        queue.start()
+        cache.start()
+        yield queue, cache
+    finally:
+        queue.remove()
+        cache.remove()
+
+
+@pytest.fixture(scope="module")
+def shop(
+    servers: tuple[StoreServer, StoreServer], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Workshop]:
+    """One for many tests: starting a worker takes two seconds."""
+    limits = {"job_base_seconds": 5.0, "job_seconds_per_second": 1.0}
+    with open_workshop(*servers, tmp_path_factory.mktemp("shop"), **limits) as opened:
         yield opened
 
 
+@pytest.fixture
+def worker(shop: Workshop) -> WorkerProcess:
+    """A warm one, which outlives the test if it can."""
+    return shop.ensure("vip,normal,prepare", "render")
+
+
+@pytest.fixture
+def fresh(queue_server: StoreServer, cache_server: StoreServer, tmp_path: Path) -> Opener:
+    """Opens another workshop, with other settings."""
+    return partial(open_workshop, queue_server, cache_server, tmp_path)
+
+
+@pytest.fixture
+def wanted(shop: Workshop, worker: WorkerProcess) -> tuple[str, str]:
+    """A portrait and a recording."""
+    return shop.portrait(), shop.speech()
+
+
 def slow(milliseconds: int = 200) -> Style:
-    """A video of a second has three batches."""
+    """A video of a second has four batches, after each of which it sleeps. No two tests wish for the same."""
     return Style(seed=SLOW + milliseconds)
 
 
-def test_killed_child_job_runs_again(workshop: Workshop) -> None:
-    worker = workshop.worker()
-    image_id, audio_id = workshop.portrait(), workshop.speech()
-    session_id = workshop.request(image_id, audio_id, slow())
-    waiting = workshop.request(image_id, audio_id)
-    workshop.wait_for_frame(session_id)
+def test_killed_child_job_runs_again(shop: Workshop, worker: WorkerProcess, wanted: tuple[str, str]) -> None:
+    before = set(shop.videos())
+    session_id = shop.request(*wanted, slow(201))
+    waiting = shop.request(*wanted)
+    shop.wait_for_frame(session_id)
     child = worker.child
     worker.kill_child()
-    session = workshop.wait(session_id, "ready")
-    assert session.attempt == 2
-    workshop.wait(waiting, "ready")
+    assert shop.wait(session_id, "ready").attempt == 2
+    assert shop.wait(waiting, "ready").attempt == 1
     assert worker.child != child
-    assert len(workshop.videos()) == 2  # one for each request
+    assert len(set(shop.videos()) - before) == 2  # one for each request
 
 
-def test_killed_worker_job_runs_again_on_another_one(workshop: Workshop) -> None:
-    first = workshop.worker("normal", "first")
-    workshop.worker("vip", "second")  # jobs that are run again are for all
-    session_id = workshop.request(workshop.portrait(), workshop.speech(), slow())
-    workshop.wait_for_frame(session_id)
-    with workshop.janitor():
-        first.kill()
-        session = workshop.wait(session_id, "ready")
-    assert session.attempt == 2
-    assert len(workshop.videos()) == 1
-
-
-def test_worker_that_comes_back_under_its_name_begins_its_job_again_at_once(workshop: Workshop) -> None:
-    worker = workshop.worker()
-    session_id = workshop.request(workshop.portrait(), workshop.speech(), slow())
-    workshop.wait_for_frame(session_id)
-    worker.kill()
-    workshop.worker()  # and no janitor
-    assert workshop.wait(session_id, "ready").attempt == 2
-
-
-def test_a_job_that_kills_its_worker_fails_after_three_attempts(workshop: Workshop) -> None:
-    worker = workshop.worker()
-    image_id, audio_id = workshop.portrait(), workshop.speech()
-    poison = workshop.request(image_id, audio_id, Style(pose_style=DEADLY))
-    harmless = workshop.request(image_id, audio_id)
-    session = workshop.wait(poison, "failed")
+def test_a_job_that_kills_its_worker_fails_after_three_attempts(
+    shop: Workshop, worker: WorkerProcess, wanted: tuple[str, str]
+) -> None:
+    poison = shop.request(*wanted, Style(pose_style=DEADLY))
+    harmless = shop.request(*wanted, Style(seed=1))
+    session = shop.wait(poison, "failed")
     assert session.failure is not None
     assert (session.failure.code, session.attempt) == ("worker_lost", 3)
     assert "3 times" in session.failure.message
-    assert workshop.sessions.dead() == (poison,)
-    workshop.wait(harmless, "ready")
+    assert shop.sessions.dead() == (poison,)
+    shop.wait(harmless, "ready")
     assert worker.process.poll() is None
 
 
-def test_a_defect_of_the_engine_fails_the_session_and_leaves_the_worker_warm(workshop: Workshop) -> None:
-    worker = workshop.worker()
+def test_a_defect_of_the_engine_fails_the_session_and_leaves_the_worker_warm(
+    shop: Workshop, worker: WorkerProcess, wanted: tuple[str, str]
+) -> None:
     child = worker.child
-    image_id, audio_id = workshop.portrait(), workshop.speech()
-    session = workshop.wait(workshop.request(image_id, audio_id, Style(pose_style=DEFECT)), "failed")
+    session = shop.wait(shop.request(*wanted, Style(pose_style=DEFECT)), "failed")
     assert session.failure is not None
     assert (session.failure.code, session.attempt) == ("internal_error", 1)
     assert "a defect of the engine" not in session.failure.message
     assert "a defect of the engine" in worker.log
-    workshop.wait(workshop.request(image_id, audio_id), "ready")
+    shop.wait(shop.request(*wanted, Style(seed=2)), "ready")
     assert worker.child == child
 
 
 def test_a_job_that_hangs_is_ended_by_its_time_limit(
-    queue_server: StoreServer, cache_server: StoreServer, tmp_path: Path
+    shop: Workshop, worker: WorkerProcess, wanted: tuple[str, str]
 ) -> None:
-    limits = {"job_base_seconds": 2.0, "job_seconds_per_second": 1.0}
-    with open_workshop(queue_server, cache_server, tmp_path, **limits) as workshop:
-        workshop.worker()
-        image_id, audio_id = workshop.portrait(), workshop.speech()
-        hanging = workshop.request(image_id, audio_id, Style(pose_style=HANGING))
-        next_one = workshop.request(image_id, audio_id)
-        session = workshop.wait(hanging, "failed")
-        assert session.failure is not None
-        assert (session.failure.code, session.attempt) == ("time_limit_exceeded", 1)
-        workshop.wait(next_one, "ready")
-
-
-def test_sigterm_lets_the_job_finish_and_takes_no_other(workshop: Workshop) -> None:
-    worker = workshop.worker()
-    image_id, audio_id = workshop.portrait(), workshop.speech()
-    running = workshop.request(image_id, audio_id, slow())
-    waiting = workshop.request(image_id, audio_id)
-    workshop.wait_for_frame(running)
-    assert worker.stop() == 0
-    assert workshop.session(running).state == "ready"
-    assert workshop.session(waiting).state == "queued"
-    assert workshop.board.live() == {}
-    workshop.worker()
-    workshop.wait(waiting, "ready")
-
-
-def test_sigterm_hands_the_job_back_after_the_grace(
-    queue_server: StoreServer, cache_server: StoreServer, tmp_path: Path
-) -> None:
-    with open_workshop(queue_server, cache_server, tmp_path, shutdown_grace_seconds=0.3) as workshop:
-        worker = workshop.worker()
-        image_id, audio_id = workshop.portrait(), workshop.speech()
-        session_id = workshop.request(image_id, audio_id, slow(700))
-        later = workshop.request(image_id, audio_id, slow(1))
-        workshop.wait_for_frame(session_id)
-        assert worker.stop() == 0
-        handed_back = workshop.session(session_id)
-        assert handed_back.state == "queued"
-        assert workshop.sessions.waiting("standard") == (session_id, later)
-        workshop.worker()
-        assert workshop.wait(session_id, "ready").started_at < workshop.wait(later, "ready").started_at
-        assert workshop.sessions.dead() == ()
-
-
-def test_a_second_sigterm_hands_the_job_back_at_once(workshop: Workshop) -> None:
-    worker = workshop.worker()
-    session_id = workshop.request(workshop.portrait(), workshop.speech(seconds=8), slow(400), seconds=8)
-    workshop.wait_for_frame(session_id)
-    worker.process.terminate()
-    time.sleep(0.3)
-    assert worker.stop() == 0  # long before the grace of a minute, or the eight seconds of the job, are over
-    assert workshop.session(session_id).state == "queued"
-
-
-def test_sigterm_to_all_processes_of_a_worker_lets_the_job_finish_too(workshop: Workshop) -> None:
-    worker = workshop.worker()
-    session_id = workshop.request(workshop.portrait(), workshop.speech(), slow())
-    workshop.wait_for_frame(session_id)
-    os.killpg(worker.process.pid, signal.SIGTERM)
-    assert worker.process.wait(ENOUGH) == 0
-    assert (workshop.session(session_id).state, workshop.session(session_id).attempt) == ("ready", 1)
-
-
-def test_a_worker_that_was_thought_dead_changes_nothing_when_it_wakes(workshop: Workshop) -> None:
-    sleeper = workshop.worker("normal", "sleeper")
-    workshop.worker("vip", "other")
-    session_id = workshop.request(workshop.portrait(), workshop.speech(), slow())
-    workshop.wait_for_frame(session_id)
-    processes = (sleeper.process.pid, sleeper.child)
-    with workshop.janitor():
-        for pid in processes:
-            os.kill(pid, signal.SIGSTOP)
-        session = workshop.wait(session_id, "ready")
-        for pid in processes:
-            os.kill(pid, signal.SIGCONT)
-        wait_for(lambda: "job_stopped" in sleeper.log, "the sleeper stops", ENOUGH, workshop.logs)
-    assert session.attempt == 2
-    assert '"reason": "lost"' in sleeper.log
-    assert workshop.session(session_id) == session
-    assert len(workshop.videos()) == 1
-
-
-def test_killed_queue_server_loses_nothing(workshop: Workshop, queue_server: StoreServer) -> None:
-    worker = workshop.worker()
-    image_id, audio_id = workshop.portrait(), workshop.speech()
-    with workshop.janitor():
-        running = workshop.request(image_id, audio_id, slow(500))
-        waiting = [workshop.request(image_id, audio_id, Style(seed=seed)) for seed in range(5)]
-        workshop.wait_for_frame(running)
-        time.sleep(1.1)  # what was accepted is on the disk after a second
-        queue_server.kill()
-        time.sleep(1.0)
-        queue_server.start()
-        assert workshop.wait(running, "ready").attempt == 1
-        for session_id in waiting:
-            workshop.wait(session_id, "ready")
+    hanging = shop.request(*wanted, Style(pose_style=HANGING))
+    next_one = shop.request(*wanted, Style(seed=3))
+    session = shop.wait(hanging, "failed")
+    assert session.failure is not None
+    assert (session.failure.code, session.attempt) == ("time_limit_exceeded", 1)
+    shop.wait(next_one, "ready")
     assert worker.process.poll() is None
-    assert len(workshop.videos()) == 6
+
+
+def test_a_full_disk_fails_the_session_with_its_reason_and_nothing_is_left(
+    shop: Workshop, worker: WorkerProcess, wanted: tuple[str, str]
+) -> None:
+    before = shop.files()
+    endless = resource.prlimit(worker.child, resource.RLIMIT_FSIZE)
+    resource.prlimit(worker.child, resource.RLIMIT_FSIZE, (2_000, endless[1]))
+    session = shop.wait(shop.request(*wanted, Style(seed=4)), "failed")
+    resource.prlimit(worker.child, resource.RLIMIT_FSIZE, endless)
+    assert session.failure is not None
+    assert (session.failure.code, session.failure.retryable) == ("output_error", True)
+    assert shop.files() == before
+    shop.wait(shop.request(*wanted, Style(seed=4)), "ready")
 
 
 def test_without_the_cache_server_videos_are_made_all_the_same(
-    workshop: Workshop, cache_server: StoreServer
+    shop: Workshop, servers: tuple[StoreServer, StoreServer], wanted: tuple[str, str]
 ) -> None:
-    workshop.worker()
-    image_id, audio_id = workshop.portrait(), workshop.speech()
-    workshop.wait(workshop.request(image_id, audio_id), "ready")
-    cache_server.kill()
-    without = workshop.wait(workshop.request(image_id, audio_id, Style(seed=1)), "ready")
+    shop.wait(shop.request(*wanted, Style(seed=5)), "ready")
+    _, cache = servers
+    cache.kill()
+    without = shop.wait(shop.request(*wanted, Style(seed=6)), "ready")
     assert without.outcome is not None
     assert {"face_mesh", "motion"} <= set(without.outcome.cache_misses)
     assert any("cache" in warning for warning in without.outcome.warnings)
-    cache_server.start()
+    cache.start()
     time.sleep(1.1)  # a cache that was away is asked again after a second
-    workshop.wait(workshop.request(image_id, audio_id, Style(seed=2)), "ready")
-    again = workshop.wait(workshop.request(image_id, audio_id, Style(seed=3)), "ready")
+    shop.wait(shop.request(*wanted, Style(seed=7)), "ready")
+    again = shop.wait(shop.request(*wanted, Style(seed=8)), "ready")
     assert again.outcome is not None
     assert {"face_mesh", "motion"} <= set(again.outcome.cache_hits)
 
 
-def test_a_full_disk_fails_the_session_with_its_reason_and_nothing_is_left(workshop: Workshop) -> None:
-    worker = workshop.worker()
-    image_id, audio_id = workshop.portrait(), workshop.speech()
-    endless = resource.prlimit(worker.child, resource.RLIMIT_FSIZE)
-    resource.prlimit(worker.child, resource.RLIMIT_FSIZE, (2_000, endless[1]))
-    session = workshop.wait(workshop.request(image_id, audio_id), "failed")
-    assert session.failure is not None
-    assert (session.failure.code, session.failure.retryable) == ("output_error", True)
-    assert workshop.videos() == []
-    assert [path for path in (workshop.folder / "data").rglob("*") if ".mp4" in path.name] == []
-    resource.prlimit(worker.child, resource.RLIMIT_FSIZE, endless)
-    workshop.wait(workshop.request(image_id, audio_id), "ready")
+def test_killed_queue_server_loses_nothing(
+    shop: Workshop,
+    servers: tuple[StoreServer, StoreServer],
+    worker: WorkerProcess,
+    wanted: tuple[str, str],
+) -> None:
+    before = set(shop.videos())
+    with shop.janitor():
+        running = shop.request(*wanted, slow(500))
+        waiting = [shop.request(*wanted, Style(seed=seed)) for seed in range(10, 15)]
+        shop.wait_for_frame(running)
+        time.sleep(1.1)  # what was accepted is on the disk after a second
+        queue, _ = servers
+        queue.kill()
+        time.sleep(1.0)
+        queue.start()
+        assert shop.wait(running, "ready").attempt == 1
+        for session_id in waiting:
+            shop.wait(session_id, "ready")
+    assert worker.process.poll() is None
+    assert len(set(shop.videos()) - before) == 6
 
 
-def test_messages_that_the_broker_has_lost_are_sent_again(workshop: Workshop) -> None:
-    workshop.worker("normal")  # takes no VIP jobs, but tells which engine there is
-    image_id, audio_id = workshop.portrait(), workshop.speech()
-    lost = [workshop.request(image_id, audio_id, Style(seed=seed), lane="vip") for seed in range(3)]
-    workshop.queue.delete("vip")
-    with workshop.janitor():
-        workshop.worker("vip", "vip-worker")
+def test_messages_that_the_broker_has_lost_are_sent_again(shop: Workshop, wanted: tuple[str, str]) -> None:
+    lost = [shop.request(*wanted, Style(seed=seed), send=False) for seed in range(20, 23)]
+    never_prepared = shop.portrait(seed=3)  # of which nobody was told
+    with shop.janitor():
         for session_id in lost:
-            workshop.wait(session_id, "ready")
+            shop.wait(session_id, "ready")
+        shop.wait_for_avatar(never_prepared, "ready")
 
 
-def test_avatar_is_prepared_and_its_previews_after_it(workshop: Workshop) -> None:
-    workshop.worker("prepare")
-    image_id = workshop.portrait()
-    workshop.dispatch.prepare(image_id, "full")
-    avatar = workshop.wait_for_avatar(image_id, "ready")
+def test_avatar_is_prepared_and_its_previews_after_it(shop: Workshop, worker: WorkerProcess) -> None:
+    image_id = shop.portrait(seed=4)
+    shop.dispatch.prepare(image_id, "full")
+    avatar = shop.wait_for_avatar(image_id, "ready")
     assert avatar.stages == ("face_detection", "face_mesh")
     assert avatar.face_box == (32.0, 24.0, 96.0, 72.0)
     assert avatar.seconds["face_mesh"] > 0
-    wait_for(lambda: bool(workshop.cached(f"visemes:{image_id}:*")), "previews", ENOUGH, workshop.logs)
+    wait_for(lambda: bool(shop.cached(f"visemes:{image_id}:*")), "previews", ENOUGH, shop.logs)
 
 
-def test_portrait_without_a_face_fails_with_its_reason(workshop: Workshop) -> None:
-    workshop.worker("prepare")
-    image_id = workshop.portrait(brightest=5)
-    workshop.dispatch.prepare(image_id, "full")
-    avatar = workshop.wait_for_avatar(image_id, "failed")
+def test_portrait_without_a_face_fails_with_its_reason(shop: Workshop, worker: WorkerProcess) -> None:
+    image_id = shop.portrait(brightest=5)
+    shop.dispatch.prepare(image_id, "full")
+    avatar = shop.wait_for_avatar(image_id, "failed")
     assert avatar.failure is not None
     assert (avatar.failure.code, avatar.failure.retryable) == ("no_face_found", False)
 
 
-def test_a_portrait_that_kills_its_worker_is_given_up(workshop: Workshop) -> None:
-    workshop.worker("prepare")
-    poison, harmless = workshop.portrait(corner=DEADLY_PIXEL), workshop.portrait(seed=2)
-    workshop.dispatch.prepare(poison, "full")
-    avatar = workshop.wait_for_avatar(poison, "failed")
-    assert avatar.failure is not None
-    assert avatar.failure.code == "worker_lost"
-    workshop.dispatch.prepare(harmless, "full")
-    workshop.wait_for_avatar(harmless, "ready")
+def test_a_portrait_that_kills_its_worker_is_given_up(shop: Workshop, worker: WorkerProcess) -> None:
+    poison, harmless = shop.portrait(corner=DEADLY_PIXEL), shop.portrait(seed=5)
+    shop.dispatch.prepare(poison, "full")
+
+    def is_given_up() -> bool:
+        for flight in shop.cached(f"flight:*:{poison}:*"):  # of the dead one: it would end after some seconds
+            shop.cache.delete(flight)
+        return shop.avatar(poison).state == "failed"
+
+    wait_for(is_given_up, "the portrait is given up", ENOUGH, shop.logs)
+    failure = shop.avatar(poison).failure
+    assert failure is not None
+    assert failure.code == "worker_lost"
+    shop.dispatch.prepare(harmless, "full")
+    shop.wait_for_avatar(harmless, "ready")
 
 
-def test_a_lost_preparation_is_begun_again(workshop: Workshop) -> None:
-    image_id = workshop.portrait()  # no message was ever sent
-    workshop.worker("prepare")
-    with workshop.janitor():
-        workshop.wait_for_avatar(image_id, "ready")
+def test_sigterm_to_every_process_of_a_worker_lets_the_job_finish_and_takes_no_other(
+    shop: Workshop, worker: WorkerProcess, wanted: tuple[str, str]
+) -> None:
+    running, waiting = shop.request(*wanted, slow(202)), shop.request(*wanted, Style(seed=30))
+    shop.wait_for_frame(running)
+    os.killpg(worker.process.pid, signal.SIGTERM)
+    assert worker.process.wait(ENOUGH) == 0
+    assert (shop.session(running).state, shop.session(running).attempt) == ("ready", 1)
+    assert shop.session(waiting).state == "queued"
+    assert shop.board.live() == {}
+    shop.sessions.cancel(waiting)
 
 
-def test_a_worker_without_its_engine_ends_and_says_why(workshop: Workshop) -> None:
-    worker = workshop.worker(engine="none", warm=False)
-    assert worker.process.wait(ENOUGH) == 3
-    assert "There is no engine called 'none'" in worker.log
-    broken = workshop.worker(name="broken", engine="broken", warm=False)
-    assert broken.process.wait(ENOUGH) == 3
-    assert "its log says why" in broken.log
-    assert "no graphics card" in broken.log
+def test_worker_that_comes_back_under_its_name_begins_its_job_again_at_once(
+    shop: Workshop, worker: WorkerProcess, wanted: tuple[str, str]
+) -> None:
+    session_id = shop.request(*wanted, slow(203))
+    shop.wait_for_frame(session_id)
+    worker.kill()
+    assert shop.session(session_id).state == "generating"
+    shop.ensure("vip,normal,prepare", "render")  # and no janitor
+    assert shop.wait(session_id, "ready").attempt == 2
 
 
-def test_killed_mesh_worker_makes_the_video_again(workshop: Workshop) -> None:
-    worker = workshop.worker(engine="mesh")
-    image_id, audio_id = workshop.real_portrait(), workshop.real_speech()
-    session_id = workshop.request(image_id, audio_id, Style(preprocess="crop", size=256), seconds=5)
-    workshop.wait_for_frame(session_id)
-    worker.kill_child()
-    session = workshop.wait(session_id, "ready", seconds=120)
+def test_a_second_sigterm_hands_the_job_back_at_once(
+    shop: Workshop, worker: WorkerProcess, wanted: tuple[str, str]
+) -> None:
+    running, later = shop.request(*wanted, slow(600)), shop.request(*wanted, slow(1))
+    shop.wait_for_frame(running)
+    worker.process.terminate()
+    time.sleep(0.3)
+    assert worker.stop() == 0  # long before the grace of a minute is over
+    assert shop.session(running).state == "queued"
+    assert shop.sessions.waiting("standard") == (running, later)
+    shop.ensure("vip,normal,prepare", "render")
+    first, second = shop.wait(running, "ready"), shop.wait(later, "ready")
+    assert first.started_at is not None
+    assert second.started_at is not None
+    assert first.started_at < second.started_at
+
+
+def test_a_worker_that_was_thought_dead_changes_nothing_when_it_wakes(
+    shop: Workshop, worker: WorkerProcess, wanted: tuple[str, str]
+) -> None:
+    before = set(shop.videos())
+    shop.ensure("vip", "other")  # jobs that are run again are for all
+    session_id = shop.request(*wanted, slow(204))
+    shop.wait_for_frame(session_id)
+    processes = (worker.process.pid, worker.child)
+    with shop.janitor():
+        for pid in processes:
+            os.kill(pid, signal.SIGSTOP)
+        session = shop.wait(session_id, "ready")
+        for pid in processes:
+            os.kill(pid, signal.SIGCONT)
+        wait_for(lambda: "job_stopped" in worker.log, "the sleeper stops", ENOUGH, shop.logs)
     assert session.attempt == 2
-    assert session.outcome is not None
-    assert session.outcome.frames > 25
-    assert "face_mesh" in session.outcome.cache_hits  # what the first attempt had prepared
-    assert len(workshop.videos()) == 1
+    assert shop.session(session_id) == session
+    assert len(set(shop.videos()) - before) == 1
+
+
+def test_killed_worker_job_runs_again_on_another_one(
+    shop: Workshop, worker: WorkerProcess, wanted: tuple[str, str]
+) -> None:
+    before = set(shop.videos())
+    shop.ensure("vip", "other")
+    session_id = shop.request(*wanted, slow(205))
+    shop.wait_for_frame(session_id)
+    with shop.janitor():
+        worker.kill()
+        assert shop.wait(session_id, "ready").attempt == 2
+    assert len(set(shop.videos()) - before) == 1
+
+
+def test_sigterm_hands_the_job_back_after_the_grace(
+    fresh: Opener,
+) -> None:
+    with fresh(shutdown_grace_seconds=0.3) as shop:
+        worker = shop.worker()
+        session_id = shop.request(shop.portrait(), shop.speech(), slow(700))
+        shop.wait_for_frame(session_id)
+        assert worker.stop() == 0
+        assert shop.session(session_id).state == "queued"
+        assert shop.queue.llen("again") == 1
+        assert shop.sessions.begin(session_id, "another") is not None  # the first of three that count
+
+
+def test_a_worker_whose_engine_does_not_run_ends_and_says_why(
+    fresh: Opener,
+) -> None:
+    with fresh() as shop:
+        broken = shop.worker(engine="broken", warm=False)
+        assert broken.process.wait(ENOUGH) == 3
+        assert "its log says why" in broken.log
+        assert "no graphics card" in broken.log
+
+
+def test_killed_mesh_worker_makes_the_video_again(
+    fresh: Opener,
+) -> None:
+    with fresh() as shop:
+        worker = shop.worker(engine="mesh")
+        style = Style(preprocess="crop", size=256)
+        session_id = shop.request(shop.real_portrait(), shop.real_speech(), style, seconds=10.4)
+        shop.wait_for_frame(session_id)
+        worker.kill_child()
+        session = shop.wait(session_id, "ready", seconds=120)
+        assert session.attempt == 2
+        assert session.outcome is not None
+        assert session.outcome.frames == pytest.approx(10.42 * 25, abs=1)
+        assert "face_mesh" in session.outcome.cache_hits  # what the first attempt had prepared
+        assert len(shop.videos()) == 1

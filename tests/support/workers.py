@@ -42,6 +42,7 @@ class WorkerProcess:
     """A worker, as a user starts it."""
 
     def __init__(self, settings: Settings, queues: str, name: str, log: Path, engine: str) -> None:
+        self.name = name
         self._log = log
         given = {name.upper(): str(getattr(settings, name)) for name in settings.model_fields_set}
         environment = {**os.environ, **given, "PYTHONPATH": str(SUPPORT), "ENGINE": engine}
@@ -113,6 +114,13 @@ class Workshop:
             before = time.time()
             wait_for(lambda: self._is_warm(name, before), f"{name} is warm", 90, lambda: worker.log)
         return worker
+
+    def ensure(self, queues: str, name: str, engine: str = "pattern") -> WorkerProcess:
+        """The worker of this name, started unless it is there."""
+        for worker in self._workers:
+            if worker.name == name and worker.process.poll() is None:
+                return worker
+        return self.worker(queues, name, engine=engine)
 
     def _is_warm(self, name: str, since: float) -> bool:
         return any(
@@ -196,15 +204,16 @@ class Workshop:
         lane: Lane = "standard",
         seconds: float = 1.0,
         callback_url: str | None = None,
+        send: bool = True,
     ) -> str:
-        """Ask for a video; its session id."""
+        """Ask for a video; its session id. Without `send` its message is lost on the way to the broker."""
         card = self.engines.card()
         wish = Wish(image_id, audio_id, style or Style(), card.name, card.version, seconds)
         session = Session(
             str(uuid.uuid4()), lane, wish, result_key(wish), time.time(), callback_url=callback_url
         )
         accepted = self.sessions.accept(session)
-        if accepted.state == "queued" and accepted.leader is None:
+        if send and accepted.state == "queued" and accepted.leader is None:
             self.dispatch.generate(accepted)
         return accepted.session_id
 
@@ -223,18 +232,16 @@ class Workshop:
         )
         return self.session(session_id)
 
-    def wait_for_avatar(
-        self, image_id: str, state: AvatarState, mode: PreprocessMode = "full"
-    ) -> AvatarRecord:
-        """The avatar when it is in this state."""
+    def wait_for_avatar(self, image_id: str, state: AvatarState) -> AvatarRecord:
+        """The avatar, in mode `full`, when it is in this state."""
+        wait_for(lambda: self.avatar(image_id).state == state, f"avatar {state}", 60, self.logs)
+        return self.avatar(image_id)
 
-        def avatar() -> AvatarRecord:
-            found = self.avatars.get(image_id, "full")
-            assert found is not None
-            return found
-
-        wait_for(lambda: avatar().state == state, f"avatar {state}", 60, self.logs)
-        return avatar()
+    def avatar(self, image_id: str) -> AvatarRecord:
+        """As it stands, in mode `full`."""
+        found = self.avatars.get(image_id, "full")
+        assert found is not None
+        return found
 
     def cached(self, pattern: str) -> list[str]:
         """Keys on the cache's server."""
@@ -249,6 +256,10 @@ class Workshop:
     def videos(self) -> list[str]:
         """Names of all finished videos."""
         return sorted(entry.name for entry in self.artefacts.entries("videos/"))
+
+    def files(self) -> list[Path]:
+        """Everything under the data folder."""
+        return sorted(path for path in self.settings.data_dir.rglob("*") if path.is_file())
 
     def logs(self) -> str:
         """Of all workers."""

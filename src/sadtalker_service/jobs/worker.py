@@ -62,7 +62,9 @@ def run_worker(settings: Settings, queues: Sequence[str], name: str | None = Non
     child = WorkerChild(settings, worker, chosen, shared, app)
     register_tasks(app, child.hands, keeper)
     app.steps["worker"].add(ChildWatch)
-    with _Signals(shared, settings.shutdown_grace_seconds, child):
+    with _Signals(shared, settings.shutdown_grace_seconds, child), warnings.catch_warnings():
+        # Celery warns of workers run by root for the sake of pickled messages, which are not read here
+        warnings.simplefilter("ignore", SecurityWarning)
         keeper.child_lost()  # what a worker of this name had begun before it died
         celery = app.Worker(
             hostname=worker,
@@ -73,10 +75,7 @@ def run_worker(settings: Settings, queues: Sequence[str], name: str | None = Non
             without_heartbeat=True,
             quiet=True,
         )
-        with warnings.catch_warnings():
-            # Celery warns of workers run by root for the sake of pickled messages, which are not read here
-            warnings.simplefilter("ignore", SecurityWarning)
-            celery.start()
+        celery.start()
     best_effort(lambda: WorkerBoard(queue).leave(worker))
     if shared.broken:
         raise EngineUnavailable("The worker could not load its engine; its log says why.")
