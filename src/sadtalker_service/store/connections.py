@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -50,8 +51,8 @@ OLDEST_SERVER = (6, 2)
 _RETRY_AFTER = 2.0
 _SOCKET_SECONDS = 5.0
 _CONNECT_SECONDS = 2.0
-_REFUSALS = ("MISCONF", "OOM", "READONLY", "LOADING", "MASTERDOWN", "NOREPLICAS")
-"""First words of answers of a server that is there and cannot do its work at this moment."""
+_REFUSAL = re.compile(r"\b(MISCONF|OOM|READONLY|LOADING|MASTERDOWN|NOREPLICAS|BUSY)\b")
+"""Words of answers of a server that is there and cannot do its work at this moment."""
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ def store_errors() -> Iterator[None]:
         raise _refused(error) from error
     except ResponseError as error:
         # inside of a script the server's refusal comes with words around it
-        if not any(word in str(error) for word in _REFUSALS):
+        if not _REFUSAL.search(str(error)):
             raise
         raise _refused(error) from error
 
