@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socketserver
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -204,3 +206,27 @@ def test_absent_server_is_refused_at_the_start(tmp_path: Path) -> None:
 
 def test_passwords_are_not_shown() -> None:
     assert without_password("redis://user:secret@box:6379/0?x=secret") == "redis://box:6379/0"
+
+
+class _OldServer(socketserver.StreamRequestHandler):
+    """Says about itself what Redis 5 said; takes every other command for good."""
+
+    def handle(self) -> None:
+        facts = b"redis_version:5.0.7\r\nmaxmemory_policy:noeviction\r\naof_enabled:1\r\n"
+        while words := [self.rfile.readline() for _ in range(2 * int(self.rfile.readline()[1:] or 0))]:
+            if words[1].strip() == b"INFO":
+                self.wfile.write(b"$%d\r\n%s\r\n" % (len(facts), facts))
+            else:
+                self.wfile.write(b"+OK\r\n")
+
+
+def test_server_that_is_too_old_is_refused() -> None:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _OldServer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = server.server_address[1]
+        with (
+            connect(f"redis://127.0.0.1:{port}/0") as client,
+            pytest.raises(StoreMisconfigured, match=r"Redis 5\.0\.7"),
+        ):
+            check_queue_server(client, shared=False)
+        server.shutdown()
