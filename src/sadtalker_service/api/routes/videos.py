@@ -87,11 +87,12 @@ async def generate(
     responses=problems(404),
     summary="How far a video is",
 )
-def status(request: Request, lane: LanePath, session_id: SessionPath) -> SessionStatus:
+async def status(request: Request, lane: LanePath, session_id: SessionPath) -> Response:
     """State, place in the queue, progress, and in the end what it took."""
     services = services_of(request)
-    session, standing = look(services, lane_of(lane), session_id_of(session_id))
-    return session_status(session, standing, services.watch.glance())
+    record = await in_thread(_status, services, lane_of(lane), session_id_of(session_id))
+    # rendered already: the framework would send it to a thread once more, to be checked there
+    return Response(record, media_type="application/json")
 
 
 @router.delete(
@@ -111,6 +112,12 @@ def cancel(request: Request, lane: LanePath, session_id: SessionPath) -> CancelA
         if session.state in {"queued", "generating", "cancelled"}:
             return cancel_answer(session)
     raise AlreadyEnded(f"The session has ended already: it is {session.state}.", state=session.state)
+
+
+def _status(services: Services, lane: Lane, session_id: str) -> str:
+    """What clients ask for most of all: one round trip to the store."""
+    session, standing = look(services, lane, session_id)
+    return session_status(session, standing, services.watch.glance()).model_dump_json()
 
 
 def look(services: Services, lane: Lane, session_id: str) -> tuple[Session, Standing | None]:

@@ -1,0 +1,134 @@
+"""How long clients that poll wait for an answer, while a hundred sessions wait and videos are made.
+
+    .venv/bin/python benchmarks/status_latency.py http://127.0.0.1:8000 [--clients 50] [--waiting 100]
+        [--seconds 20] [--pause 0.2] [--json]
+
+The service must allow as many waiting sessions (`MAX_WAITING`). Each client asks for the state of one session
+after the other, with a pause between answer and question. The same is measured for `/livez`, which asks no
+store: what is left there is the machine and the client, which share the processors with the service.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import json
+import random
+import time
+import wave
+from collections.abc import Sequence
+from pathlib import Path
+
+import httpx
+
+from sadtalker_service.bench.machine import core_time, stolen_share, this_machine
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def main() -> None:
+    options = read_options()
+    before = core_time()
+    found = asyncio.run(measure(options))
+    found["machine"] = vars(this_machine())
+    found["stolen"] = round(stolen_share(before, core_time()), 3)
+    print(json.dumps(found, indent=None if options.json else 2))
+
+
+def read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("url")
+    parser.add_argument("--clients", type=int, default=50)
+    parser.add_argument("--waiting", type=int, default=100)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--pause", type=float, default=0.2)
+    parser.add_argument("--lane", choices=("vip", "standard"), default="standard")
+    parser.add_argument("--json", action="store_true", help="on one line")
+    return parser.parse_args()
+
+
+async def measure(options: argparse.Namespace) -> dict[str, object]:
+    """Percentiles in milliseconds."""
+    limits = httpx.Limits(max_connections=options.clients, max_keepalive_connections=options.clients)
+    async with httpx.AsyncClient(base_url=options.url, timeout=60, limits=limits) as client:
+        image_id = await uploaded(client)
+        sessions = [
+            await accepted(client, options.lane, image_id, number) for number in range(options.waiting + 1)
+        ]
+        paths = [f"/api/{options.lane}/status/{session}" for session in sessions]
+        found = {
+            "clients": options.clients,
+            "waiting": options.waiting,
+            "pause_seconds": options.pause,
+            "status": await polled(client, options, paths),
+            "livez": await polled(client, options, ["/livez"]),
+        }
+        for session in reversed(sessions):
+            await client.delete(f"/api/{options.lane}/session/{session}")
+    return found
+
+
+async def polled(
+    client: httpx.AsyncClient, options: argparse.Namespace, paths: Sequence[str]
+) -> dict[str, float]:
+    until = time.perf_counter() + options.seconds
+    latencies: list[float] = []
+
+    async def poll(number: int) -> None:
+        await asyncio.sleep(random.random() * options.pause)  # noqa: S311  clients are not in step
+        turn = number
+        while time.perf_counter() < until:
+            start = time.perf_counter()
+            answer = await client.get(paths[turn % len(paths)])
+            latencies.append(1000 * (time.perf_counter() - start))
+            answer.raise_for_status()
+            turn += options.clients
+            await asyncio.sleep(options.pause)
+
+    await asyncio.gather(*(poll(number) for number in range(options.clients)))
+    return percentiles(sorted(latencies), options.seconds)
+
+
+def percentiles(ordered: Sequence[float], seconds: float) -> dict[str, float]:
+    found = {f"p{q}_ms": round(ordered[int(q / 100 * (len(ordered) - 1))], 1) for q in (50, 95, 99)}
+    return {
+        "answers": len(ordered),
+        "per_second": round(len(ordered) / seconds, 1),
+        **found,
+        "max_ms": round(ordered[-1], 1),
+    }
+
+
+async def uploaded(client: httpx.AsyncClient) -> str:
+    picture = (EXAMPLES / "portrait.jpg").read_bytes()
+    answer = await client.post("/api/avatar/upload", files={"image_file": ("me.jpg", picture, "image/jpeg")})
+    image_id: str = answer.raise_for_status().json()["image_id"]
+    return image_id
+
+
+async def accepted(client: httpx.AsyncClient, lane: str, image_id: str, number: int) -> str:
+    """A session of its own: each has another recording."""
+    answer = await client.post(
+        f"/api/{lane}/generate",
+        data={"image_id": image_id, "enhancer": "none"},
+        files={"audio_file": ("speech.wav", recording(number), "audio/wav")},
+    )
+    session_id: str = answer.raise_for_status().json()["session_id"]
+    return session_id
+
+
+def recording(number: int, seconds: float = 5.0) -> bytes:
+    """`seconds` of the example recording, a hundredth of a second later for each number."""
+    with wave.open(str(EXAMPLES / "speech.wav")) as source:
+        source.setpos(number * source.getframerate() // 100 % (source.getnframes() // 2))
+        frames = source.readframes(int(seconds * source.getframerate()))
+        file = io.BytesIO()
+        with wave.open(file, "wb") as target:
+            target.setparams(source.getparams())
+            target.writeframes(frames)
+    return file.getvalue()
+
+
+if __name__ == "__main__":
+    main()
