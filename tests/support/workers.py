@@ -12,6 +12,7 @@ import uuid
 import wave
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -43,6 +44,7 @@ class WorkerProcess:
 
     def __init__(self, settings: Settings, queues: str, name: str, log: Path, engine: str) -> None:
         self.name = name
+        self.started_at = time.time()
         self._log = log
         given = {name.upper(): str(getattr(settings, name)) for name in settings.model_fields_set}
         environment = {**os.environ, **given, "PYTHONPATH": str(SUPPORT), "ENGINE": engine}
@@ -111,9 +113,14 @@ class Workshop:
         worker = WorkerProcess(self.settings, queues, name, self.folder / f"{name}.log", engine)
         self._workers.append(worker)
         if warm:
-            before = time.time()
-            wait_for(lambda: self._is_warm(name, before), f"{name} is warm", 90, lambda: worker.log)
+            self.wait_until_warm(name)
         return worker
+
+    def wait_until_warm(self, *names: str) -> None:
+        """Return when the workers last started under these names are ready for work."""
+        for name in names:
+            worker = next(worker for worker in reversed(self._workers) if worker.name == name)
+            wait_for(partial(self._is_warm, worker), f"{name} is warm", 90, self.logs)
 
     def ensure(self, queues: str, name: str, engine: str = "pattern") -> WorkerProcess:
         """The worker of this name, started unless it is there."""
@@ -122,10 +129,13 @@ class Workshop:
                 return worker
         return self.worker(queues, name, engine=engine)
 
-    def _is_warm(self, name: str, since: float) -> bool:
+    def _is_warm(self, worker: WorkerProcess) -> bool:
         return any(
-            worker.startswith(f"{name}@") and facts.engine and facts.state == "idle" and facts.seen_at > since
-            for worker, facts in self.board.live().items()
+            name.startswith(f"{worker.name}@")
+            and facts.engine
+            and facts.state == "idle"
+            and facts.seen_at > worker.started_at
+            for name, facts in self.board.live().items()
         )
 
     @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import hashlib
 import hmac
 import ipaddress
@@ -122,7 +121,7 @@ def read_secret(text: str) -> bytes:
         return b""
     try:
         return base64.b64decode(text.removeprefix(_SECRET_PREFIX), validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise StoreMisconfigured(
             "WEBHOOK_SECRET is not `whsec_` followed by base64; make one with"
             " `echo whsec_$(head -c 32 /dev/urandom | base64)`."

@@ -1,0 +1,200 @@
+"""The janitor: what it puts right, and that nothing stops it. What it does for real workers is in
+tests/service/test_workers_die.py."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.support.servers import StoreServer
+from tests.support.workers import Workshop, open_workshop, wait_for
+
+from sadtalker_service.domain import Style
+from sadtalker_service.engines.base import Capabilities, EngineCard
+from sadtalker_service.jobs.callbacks import CallbackQueue
+from sadtalker_service.jobs.janitor import Janitor, make_janitor, run_janitor
+from sadtalker_service.jobs.records import Session
+from sadtalker_service.settings import Settings
+
+LEASE = 2.0
+CARD = EngineCard("pattern", "1", Capabilities(("full",), (64, 512)), ())
+
+
+@pytest.fixture
+def shop(queue_server: StoreServer, cache_server: StoreServer, tmp_path: Path) -> Iterator[Workshop]:
+    """Without any worker."""
+    with open_workshop(queue_server, cache_server, tmp_path, lease_seconds=LEASE) as opened:
+        opened.engines.publish(CARD, default=True)
+        yield opened
+
+
+@pytest.fixture
+def clock() -> list[float]:
+    """The janitor's, in seconds."""
+    return [1_000.0]
+
+
+@pytest.fixture
+def janitor(shop: Workshop, clock: list[float]) -> Janitor:
+    wait_for_uptime(shop)
+    return janitor_of(shop, clock)
+
+
+def janitor_of(shop: Workshop, clock: list[float]) -> Janitor:
+    return Janitor(
+        shop.queue,
+        shop.sessions,
+        shop.avatars,
+        shop.dispatch,
+        CallbackQueue(shop.queue),
+        LEASE,
+        (),
+        clock=lambda: clock[0],
+    )
+
+
+def wait_for_uptime(shop: Workshop) -> None:
+    """Leases of a server that was just started are not believed."""
+    wait_for(lambda: shop.queue.info("server")["uptime_in_seconds"] > LEASE, "uptime")
+
+
+def begun(shop: Workshop, seed: int = 0) -> Session:
+    """A session that a worker has begun."""
+    session_id = shop.request(shop.portrait(), shop.speech(), Style(seed=seed), send=False)
+    session = shop.sessions.begin(session_id, "worker")
+    assert session is not None
+    return session
+
+
+def expire(shop: Workshop, session: Session) -> None:
+    shop.queue.zadd("running", {session.session_id: 1.0})
+
+
+def test_expired_lease_puts_the_job_first(shop: Workshop, janitor: Janitor) -> None:
+    lost, alive = begun(shop, 1), begun(shop, 2)
+    expire(shop, lost)
+    assert janitor.tick()
+    assert shop.session(lost.session_id).state == "queued"
+    assert shop.queue.llen("again") == 1
+    assert shop.session(alive.session_id).state == "generating"
+
+
+def test_after_an_outage_workers_get_the_time_to_renew_their_leases(
+    shop: Workshop, janitor: Janitor, clock: list[float], queue_server: StoreServer
+) -> None:
+    session = begun(shop)
+    expire(shop, session)
+    time.sleep(1.1)  # what was written is on the disk after a second
+    queue_server.kill()
+    assert not janitor.tick()
+    queue_server.start()
+    clock[0] += LEASE + 1
+    assert janitor.tick()
+    assert shop.session(session.session_id).state == "generating"  # the server itself has just been started
+    wait_for_uptime(shop)
+    clock[0] += 1
+    assert janitor.tick()
+    assert shop.session(session.session_id).state == "queued"
+
+
+def test_a_session_without_a_message_gets_one(shop: Workshop, janitor: Janitor, clock: list[float]) -> None:
+    session_id = shop.request(shop.portrait(), shop.speech(), send=False)
+    assert janitor.tick()
+    assert shop.queue.llen("normal") == 0  # its message may be on its way
+    time.sleep(LEASE)
+    clock[0] += 6
+    assert janitor.tick()
+    assert shop.queue.llen("normal") == 1
+    assert shop.sessions.waiting("standard") == (session_id,)
+    clock[0] += 60
+    time.sleep(LEASE)
+    assert janitor.tick()
+    assert shop.queue.llen("normal") == 1  # one is enough
+
+
+def test_an_avatar_that_nobody_prepares_gets_a_message(shop: Workshop, janitor: Janitor) -> None:
+    shop.portrait()
+    assert janitor.tick()
+    assert shop.queue.llen("prepare") == 0
+    time.sleep(LEASE)
+    assert janitor_of(shop, [0.0]).tick()  # not this one: the other has the lock
+    assert shop.queue.llen("prepare") == 0
+    janitor.leave()
+    time.sleep(0.01)
+    assert janitor_of(shop, [0.0]).tick()
+    assert shop.queue.llen("prepare") == 1
+
+
+def test_ended_session_with_a_callback_is_announced_once(shop: Workshop, janitor: Janitor) -> None:
+    session_id = shop.request(shop.portrait(), shop.speech(), callback_url="https://x.example/", send=False)
+    shop.sessions.cancel(session_id)
+    assert janitor.tick()
+    callbacks = CallbackQueue(shop.queue)
+    (callback,) = callbacks.claim()
+    assert (callback.callback_id, callback.url) == (session_id, "https://x.example/")
+    assert '"video.cancelled"' in callback.body
+    callbacks.delivered(callback)
+    assert janitor.tick()
+    assert callbacks.count() == 0
+
+
+def test_one_janitor_works_at_a_time_and_another_takes_over(
+    shop: Workshop, janitor: Janitor, clock: list[float]
+) -> None:
+    other = janitor_of(shop, clock)
+    assert janitor.tick()
+    expire(shop, begun(shop))
+    assert other.tick()
+    assert shop.queue.llen("again") == 0
+    shop.queue.delete("lock:janitor")  # as it expires when its holder has died
+    assert other.tick()
+    assert shop.queue.llen("again") == 1
+    expire(shop, begun(shop, 2))
+    clock[0] += 1
+    assert janitor.tick()
+    assert shop.queue.llen("again") == 1
+
+
+def test_it_survives_whatever_happens_and_goes_on(
+    shop: Workshop, queue_server: StoreServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stop = threading.Event()
+    thread = threading.Thread(target=run_janitor, args=(shop.settings, stop))
+    thread.start()
+    try:
+        wait_for(lambda: bool(shop.queue.exists("lock:janitor")), "the first tick")
+        shop.queue.set("tickets", "not what belongs here")  # makes a script fail
+        wait_for(lambda: "janitor_stumbled" in capsys.readouterr().out, "the error is logged")
+        queue_server.kill()
+        wait_for(lambda: "janitor_waits" in capsys.readouterr().out, "the outage is logged")
+        queue_server.start()
+        shop.queue.flushall()
+        shop.engines.publish(CARD, default=True)
+        wait_for_uptime(shop)
+        session = begun(shop)
+        expire(shop, session)
+        wait_for(lambda: shop.session(session.session_id).state == "queued", "the job is found")
+        assert thread.is_alive()
+    finally:
+        stop.set()
+        thread.join(20)
+    assert not thread.is_alive()
+
+
+def test_all_duties_are_set_up_from_the_settings(shop: Workshop) -> None:
+    settings: Settings = shop.settings
+    janitor = make_janitor(settings)
+    audio_id = shop.speech()
+    old = replace(shop.session(shop.request(shop.portrait(), audio_id, send=False)))
+    shop.sessions.cancel(old.session_id)
+    path = shop.artefacts.path(f"speech/{audio_id}")
+    assert path is not None
+    long_ago = time.time() - settings.speech_retention_seconds - 60
+    os.utime(path, (long_ago, long_ago))
+    assert janitor.tick()
+    wait_for(lambda: not path.exists(), "the old recording is removed")

@@ -1,0 +1,74 @@
+"""Who is served first by real workers, and that everybody is served."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.pattern_engine import SLOW
+from tests.support.servers import StoreServer
+from tests.support.workers import Workshop, open_workshop
+
+from sadtalker_service.domain import Style
+from sadtalker_service.jobs.records import Session
+
+VIP_IN_A_ROW = 4
+
+
+@pytest.fixture
+def shop(queue_server: StoreServer, cache_server: StoreServer, tmp_path: Path) -> Iterator[Workshop]:
+    with open_workshop(queue_server, cache_server, tmp_path, vip_in_a_row=VIP_IN_A_ROW) as opened:
+        yield opened
+
+
+def in_order(sessions: list[Session]) -> list[str]:
+    """Their ids, by the start of their work."""
+    return [s.session_id for s in sorted(sessions, key=lambda s: s.started_at or 0.0)]
+
+
+def test_vip_overtakes_twenty_waiting_requests_and_standard_ones_still_have_their_turn(
+    shop: Workshop,
+) -> None:
+    shop.worker()
+    image_id, audio_id = shop.portrait(), shop.speech()
+    running = shop.request(image_id, audio_id, Style(seed=SLOW + 250))
+    shop.wait_for_frame(running)
+    standard = [shop.request(image_id, audio_id, Style(seed=n)) for n in range(20)]
+    vip = [shop.request(image_id, audio_id, Style(seed=100 + n), lane="vip") for n in range(10)]
+    assert shop.session(running).state == "generating"
+    ready = [shop.wait(session_id, "ready") for session_id in (*standard, *vip)]
+    order = in_order(ready)
+    assert [session_id for session_id in order if session_id in standard] == standard
+    assert [session_id for session_id in order if session_id in vip] == vip
+    # one that came first, then as many VIP ones as may be in a row, then one that had its turn
+    lanes = ["v" if session_id in vip else "s" for session_id in order]
+    assert "".join(lanes[:12]) == "vvvvsvvvvsvv"
+
+
+def test_standard_requests_are_served_under_constant_vip_load(shop: Workshop) -> None:
+    shop.worker()
+    image_id, audio_id = shop.portrait(), shop.speech(0.2)
+    vip = [shop.request(image_id, audio_id, Style(seed=n), lane="vip", seconds=0.2) for n in range(30)]
+    standard = [shop.request(image_id, audio_id, Style(seed=100 + n), seconds=0.2) for n in range(3)]
+    added = 0
+    while any(shop.session(session_id).state != "ready" for session_id in standard):
+        while len(shop.sessions.waiting("vip")) < 10:  # there is always somebody with more right
+            style = Style(seed=1_000_000 + added)
+            vip.append(shop.request(image_id, audio_id, style, lane="vip", seconds=0.2))
+            added += 1
+        assert added < 500
+    assert shop.sessions.waiting("vip")
+
+
+def test_two_workers_share_the_jobs_and_make_each_video_once(shop: Workshop) -> None:
+    workers = [shop.worker(name=name, warm=False) for name in ("one", "two")]
+    shop.wait_until_warm("one", "two")
+    image_id, audio_id = shop.portrait(), shop.speech()
+    sessions = [shop.request(image_id, audio_id, Style(seed=SLOW + n)) for n in range(50, 62)]
+    again = [shop.request(image_id, audio_id, Style(seed=SLOW + n), lane="vip") for n in range(50, 53)]
+    for session_id in (*sessions, *again):
+        shop.wait(session_id, "ready")
+    made = [worker.log.count('"job_ready"') for worker in workers]
+    assert sum(made) == len(shop.videos()) == len(sessions)
+    assert min(made) >= 2
