@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +16,9 @@ import pytest
 from tests.support.running_service import PATTERN_ENGINE, Role, RunningService, lives, until
 from tests.support.servers import StoreServer
 
+from sadtalker_service.settings import Settings
+from sadtalker_service.store.connections import run_dir
+
 ROLES: tuple[Role, ...] = ("queue", "cache", "api", "render", "prepare")
 
 
@@ -24,6 +28,7 @@ def pattern_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runnin
     folder = tmp_path_factory.mktemp("a-folder-with-a-name-that-is-too-long-for-any-socket" * 2)
     with RunningService(folder, PATTERN_ENGINE) as running:
         yield running
+    shutil.rmtree(run_dir(Settings(data_dir=folder)))
 
 
 def is_ready(service: RunningService) -> bool:
