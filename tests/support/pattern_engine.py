@@ -133,3 +133,12 @@ class BrokenEngine(PatternEngine):
 
     def warm_up(self) -> None:
         raise RuntimeError("no graphics card")
+
+
+class DeadlyEngine(PatternEngine):
+    """Installed, but ends every process that loads it."""
+
+    name = "deadly"
+
+    def warm_up(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -15,6 +15,7 @@ class SharedState:
         self._stop_at = RawValue("d", 0.0)
         self._attempt = RawValue("i", 0)
         self._broken = RawValue("b", 0)
+        self._set_ups = RawValue("i", 0)
 
     def stop_at(self, moment: float) -> None:
         """The parent: the running job must be finished or handed back at `moment`."""
@@ -46,3 +47,12 @@ class SharedState:
     def break_down(self) -> None:
         """The child: there is no engine to work with."""
         self._broken.value = 1
+
+    def begin_set_up(self) -> int:
+        """The child: its set-up begins; how many before it have begun without coming to an end."""
+        self._set_ups.value += 1
+        return int(self._set_ups.value) - 1
+
+    def end_set_up(self) -> None:
+        """The child: it is ready for work."""
+        self._set_ups.value = 0

@@ -13,6 +13,7 @@ from celery import Celery
 
 from sadtalker_service.domain import PreprocessMode
 from sadtalker_service.engines.registry import load_engine
+from sadtalker_service.errors import EngineUnavailable
 from sadtalker_service.jobs.avatars import AvatarStore
 from sadtalker_service.jobs.boards import EngineShelf, WorkerBoard
 from sadtalker_service.jobs.dispatch import CeleryDispatch
@@ -86,7 +87,11 @@ class WorkerChild:
         Where that fails the whole worker is brought to its end: a new child would fare no better.
         """
         with _EndsTheWorker(self._shared):
+            deaths = self._shared.begin_set_up()
+            if deaths >= self._settings.max_attempts:
+                raise EngineUnavailable(f"The process died {deaths} times while it loaded the engine.")
             self._hands = self._open()
+            self._shared.end_set_up()
             log.info("worker_ready", worker=self._worker, queues=self._queues)
 
     def _open(self) -> TaskHands:
