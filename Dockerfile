@@ -12,7 +12,7 @@ COPY src src
 RUN PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
     pip --python /opt/sadtalker/bin/python install --no-cache-dir --no-warn-script-location .
 # Compiles the renderer for this CPU, so that no container has to. On a CPU with other features a container
-# compiles for itself at its start, some twenty seconds.
+# compiles for itself at its start, half a minute or more.
 RUN NUMBA_CACHE_DIR=/opt/kernels /opt/sadtalker/bin/sadtalker warmup
 
 
