@@ -155,19 +155,14 @@ def test_servers_that_are_given_are_used_and_left_running(
     assert cache_server.running
 
 
-def test_stop_ends_everything_and_leaves_no_process(data_dir: Path) -> None:
-    with RunningService(data_dir, PATTERN_ENGINE) as service:
-        everybody = service.everybody()
-        assert len(everybody) > len(ROLES)
-        assert service.stop() == 0
-        until(lambda: not any(map(lives, everybody)), "everybody gone", 5)
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
-def test_killed_supervisor_takes_all_with_it_and_the_next_one_starts(data_dir: Path) -> None:
+def test_killed_supervisor_takes_all_with_it_and_the_next_one_leaves_no_process(data_dir: Path) -> None:
     with RunningService(data_dir, PATTERN_ENGINE) as first:
-        everybody = first.everybody()
+        killed = first.everybody()
         first.process.kill()
-        with RunningService(data_dir, PATTERN_ENGINE, workers=0) as second:
-            until(lambda: not any(map(lives, everybody)), "everybody gone", 30)
+        with RunningService(data_dir, PATTERN_ENGINE) as second:
+            until(lambda: not any(map(lives, killed)), "the first one gone", 30)
+            stopped = second.everybody()
+            assert len(stopped) > len(ROLES)
             assert second.stop() == 0
+            until(lambda: not any(map(lives, stopped)), "the second one gone", 5)
