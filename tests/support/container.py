@@ -160,6 +160,7 @@ class RootFileSystem:
             lines += [f"mount --bind {root}/data {root}/data"]
             lines += [f"mount -o remount,ro {path}" for path in frozen[:-1]]
             lines += [f"mount -o remount,bind,ro {root}"]
-        lines += [f"mount -t tmpfs -o mode=1777,size=512m tmpfs {root / 'tmp'}"]
+        # as Docker mounts one: nothing in it can be executed
+        lines += [f"mount -t tmpfs -o noexec,nosuid,nodev,mode=1777,size=512m tmpfs {root / 'tmp'}"]
         lines += [f"mount -t proc proc {root}/proc", f"mount --rbind /dev {root}/dev"]
         return lines
