@@ -20,6 +20,7 @@ import uvicorn
 from sadtalker_service.api.app import create_app
 from sadtalker_service.api.drain import Drain
 from sadtalker_service.errors import SadTalkerError
+from sadtalker_service.jobs.janitor import run_janitor
 from sadtalker_service.settings import Settings, get_settings
 from sadtalker_service.telemetry.logs import configure_logging
 
@@ -71,7 +72,7 @@ def main(fd: int | None) -> None:
     configure_logging(settings, "api")
     _allow_connections()
     try:
-        app = create_app(settings)
+        app = create_app(settings, janitor=run_janitor)
     except SadTalkerError as error:
         click.echo(f"sadtalker: {error.message}", err=True)
         sys.exit(error.exit_code)
