@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
 import hypothesis.strategies as st
+import pytest
 import redis
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import (
@@ -19,7 +22,7 @@ from hypothesis.stateful import (
 from tests.support.jobs import OUTCOME, Clock, know_avatar, make_session
 from tests.support.servers import StoreServer
 
-from sadtalker_service.errors import LaneFull, NotFound
+from sadtalker_service.errors import LaneFull
 from sadtalker_service.jobs.avatars import AvatarStore
 from sadtalker_service.jobs.records import ENDED, LANES, Failure, Lane, Moment, Session
 from sadtalker_service.jobs.sessions import SessionStore
@@ -28,6 +31,8 @@ from sadtalker_service.settings import Settings
 
 KEYS = {"k1": "1" * 64, "k2": "2" * 64, "k3": "1" * 64}
 """Result key -> portrait."""
+
+WORKERS = st.sampled_from(["w1", "w2"])
 
 Run = tuple[str, int]
 
@@ -62,11 +67,12 @@ class Sessions(RuleBasedStateMachine):
 
     @rule(target=ids, lane=st.sampled_from(LANES), key=st.sampled_from(sorted(KEYS)))
     def accept(self, lane: Lane, key: str) -> Any:
+        know_avatar(self.client, KEYS[key])
         session = make_session(f"s{len(self.accepted)}", lane, key=key, image_id=KEYS[key], at=self.clock())
         before = self.everything()
         try:
             accepted = self.store.accept(session)
-        except (LaneFull, NotFound):
+        except LaneFull:
             assert self.everything() == before
             return multiple()
         assert accepted == self.store.get(session.session_id)
@@ -90,14 +96,21 @@ class Sessions(RuleBasedStateMachine):
     def delete_avatar(self, key: str) -> None:
         self.avatars.delete(KEYS[key])
 
-    @rule(key=st.sampled_from(sorted(KEYS)))
-    def upload_again(self, key: str) -> None:
-        know_avatar(self.client, KEYS[key])
-
     # ---------------------------------------------------------------- workers
 
-    @rule(target=runs, session_id=ids, worker=st.sampled_from(["w1", "w2"]))
+    @rule(target=runs, lane=st.sampled_from(LANES), place=st.integers(0, 1), worker=WORKERS)
+    def serve(self, lane: Lane, place: int, worker: str) -> Any:
+        return self.begin_one(self.store.waiting(lane)[place : place + 1], worker)
+
+    @rule(target=runs, session_id=ids, worker=WORKERS)
     def begin(self, session_id: str, worker: str) -> Any:
+        return self.begin_one((session_id,), worker)
+
+    def begin_one(self, names: Sequence[str], worker: str) -> Any:
+        """The run, if there is one."""
+        if not names:
+            return multiple()
+        (session_id,) = names
         session = self.store.begin(session_id, worker)
         if session is None:
             return multiple()
@@ -162,10 +175,18 @@ class Sessions(RuleBasedStateMachine):
     # ---------------------------------------------------------------- what must hold
 
     @invariant()
-    def ends_are_final(self) -> None:
-        for session_id in self.accepted:
-            session = self.store.get(session_id)
-            assert session is not None
+    def rules_hold(self) -> None:
+        shown, hashes = self.shown(), self.hashes()
+        self.check_ends(shown)
+        self.check_runs(shown)
+        self.check_places(hashes)
+        self.check_leaders(hashes)
+        self.check_events(shown)
+        self.check_counters(hashes)
+
+    def check_ends(self, shown: dict[str, Session]) -> None:
+        """Ends are final."""
+        for session_id, session in shown.items():
             if session.state in ENDED:
                 assert self.ends.setdefault(session_id, session) == session
                 assert session.ended_at is not None
@@ -174,28 +195,29 @@ class Sessions(RuleBasedStateMachine):
             else:
                 assert session_id not in self.ends
 
-    @invariant()
-    def runs_that_are_over_stay_over(self) -> None:
-        alive = {run for run in self.begun if self.owner(run)}
-        assert not alive & self.over
-        self.over |= self.begun - alive
+    def check_runs(self, shown: dict[str, Session]) -> None:
+        """Runs that are over stay over, and no session has two."""
+        alive = [run for run in map(run_of, shown.values()) if run]
+        assert len(set(alive)) == len(alive)
+        assert not set(alive) & self.over
+        self.over |= self.begun - set(alive)
 
-    @invariant()
-    def everybody_is_in_one_place(self) -> None:
-        hashes = {session_id: self.fields(session_id) for session_id in self.accepted}
+    def check_places(self, hashes: dict[str, dict[str, str]]) -> None:
+        """Everybody who has not ended is in one place."""
         live = {name: raw for name, raw in hashes.items() if raw["state"] not in ENDED}
         waiting = {n for n, raw in live.items() if raw["state"] == "queued" and "leader" not in raw}
         running = {n for n, raw in live.items() if raw["state"] == "generating"}
         following = live.keys() - waiting - running
-        lanes = {lane: set(self.store.waiting(lane)) for lane in LANES}
-        assert {lane: {n for n in waiting if live[n]["lane"] == lane} for lane in LANES} == lanes
-        assert set(self.store.running()) == running
-        assert self.members("tickets") == waiting
-        assert {name.decode() for name in self.client.hkeys("lengths")} == waiting | running
-        for name in self.accepted:
-            mine = {n for n in following if live[n]["leader"] == name}
-            assert self.members(f"followers:{name}") == mine
+        places = self.places()
+        for lane in LANES:
+            in_lane = {n for n in waiting if live[n]["lane"] == lane}
+            assert set(places[f"waiting:{lane}"]) == in_lane
+        assert set(places["running"]) == running
+        assert set(places["tickets"]) == waiting
+        assert set(places["lengths"]) == waiting | running
+        by_leader: dict[str, set[str]] = {}
         for name in following:
+            by_leader.setdefault(live[name]["leader"], set()).add(name)
             leader = live[live[name]["leader"]]
             assert "leader" not in leader
             assert "cancel" not in leader
@@ -203,42 +225,40 @@ class Sessions(RuleBasedStateMachine):
             # nobody waits in a slower lane than its own
             slow = leader["state"] == "queued" and leader["lane"] == "standard"
             assert not (slow and live[name]["lane"] == "vip")
+        followers = {name: set(places[f"followers:{name}"]) for name in hashes}
+        assert {name: names for name, names in followers.items() if names} == by_leader
         for image_id in set(KEYS.values()):
-            assert set(self.store.of_image(image_id)) == {
-                n for n, raw in live.items() if raw["image_id"] == image_id
-            }
+            mine = {n for n, raw in live.items() if raw["image_id"] == image_id}
+            assert set(places[f"image_sessions:{image_id}"]) == mine
 
-    @invariant()
-    def leaders_are_at_work(self) -> None:
-        for key in KEYS:
-            name = self.client.get(f"leading:{key}")
+    def check_leaders(self, hashes: dict[str, dict[str, str]]) -> None:
+        """Whom an equal request would follow is at work, or waits for it."""
+        for key, name in zip(KEYS, self.client.mget([f"leading:{key}" for key in KEYS]), strict=True):
             if name is not None:
-                leader = self.fields(name.decode())
+                leader = hashes[name.decode()]
                 assert leader["state"] not in ENDED
                 assert leader["result_key"] == key
                 assert "leader" not in leader
                 assert "cancel" not in leader
 
-    @invariant()
-    def events_tell_the_state(self) -> None:
-        for session_id in self.accepted:
-            events = [fields[b"data"].decode() for _, fields in self.client.xrange(f"events:{session_id}")]
-            ended = [event for event in events if any(f'"state":"{state}"' in event for state in ENDED)]
-            session = self.store.get(session_id)
-            assert session is not None
-            assert f'"state":"{session.state}"' in events[-1]
-            assert len(ended) == (session.state in ENDED)
+    def check_events(self, shown: dict[str, Session]) -> None:
+        """The last event tells the state, and one event the end."""
+        pipeline = self.client.pipeline()
+        for session_id in shown:
+            pipeline.xrange(f"events:{session_id}")
+        for session, entries in zip(shown.values(), pipeline.execute(), strict=True):
+            states = [json.loads(fields[b"data"])["state"] for _, fields in entries]
+            assert states[-1] == session.state
+            assert sum(state in ENDED for state in states) == (session.state in ENDED)
 
-    @invariant()
-    def counters_add_up(self) -> None:
+    def check_counters(self, hashes: dict[str, dict[str, str]]) -> None:
+        """What was counted is there."""
         snapshot = Statistics(self.client).snapshot()
-        states = {name: self.fields(name) for name in self.accepted}
         for lane in LANES:
-            mine = [raw for raw in states.values() if raw["lane"] == lane]
+            mine = [raw for raw in hashes.values() if raw["lane"] == lane]
             assert snapshot.accepted[lane] == len(mine)
             for state in ENDED:
                 assert snapshot.ended[lane][state] == sum(raw["state"] == state for raw in mine)
-            assert self.store.lanes()[lane].waiting == len(self.store.waiting(lane))
 
     def teardown(self) -> None:
         """Everybody comes to an end, and nothing but records is left."""
@@ -263,17 +283,24 @@ class Sessions(RuleBasedStateMachine):
 
     def owner(self, run: Run) -> Session | None:
         """The session for which the run goes on, as users see it."""
-        shown = [self.store.get(session_id) for session_id in self.accepted]
-        found = [
-            session
-            for session in shown
-            if session is not None
-            and session.state == "generating"
-            and session.leader is None
-            and (session.run_id, session.attempt) == run
-        ]
-        assert len(found) <= 1
-        return found[0] if found else None
+        return next((session for session in self.shown().values() if run_of(session) == run), None)
+
+    def shown(self) -> dict[str, Session]:
+        """Every session as users see it."""
+        found = {session_id: self.store.get(session_id) for session_id in self.accepted}
+        assert None not in found.values()
+        return {session_id: session for session_id, session in found.items() if session}
+
+    def hashes(self) -> dict[str, dict[str, str]]:
+        """Every session as it lies on the server."""
+        pipeline = self.client.pipeline()
+        for session_id in self.accepted:
+            pipeline.hgetall(f"session:{session_id}")
+        raw = dict(zip(self.accepted, pipeline.execute(), strict=True))
+        return {
+            session_id: {name.decode(): value.decode() for name, value in fields.items()}
+            for session_id, fields in raw.items()
+        }
 
     def check_fence(self, run: Run, call: Any) -> None:
         """A run that is over changes nothing, and is told so; one that goes on is heard."""
@@ -285,26 +312,45 @@ class Sessions(RuleBasedStateMachine):
     def everything(self) -> dict[bytes, Any]:
         """All that the server holds, but for times of expiry."""
         names = sorted(self.client.keys("*"))
-        return {name: self.client.dump(name) for name in names}
+        pipeline = self.client.pipeline()
+        for name in names:
+            pipeline.dump(name)
+        return dict(zip(names, pipeline.execute(), strict=True))
 
-    def fields(self, session_id: str) -> dict[str, str]:
-        """The session as it lies on the server."""
-        raw = self.client.hgetall(f"session:{session_id}")
-        return {name.decode(): value.decode() for name, value in raw.items()}
+    def places(self) -> dict[str, list[str]]:
+        """Who is where."""
+        sorted_sets = ["running", "tickets", *(f"waiting:{lane}" for lane in LANES)]
+        sorted_sets += [f"followers:{name}" for name in self.accepted]
+        sets = [f"image_sessions:{image_id}" for image_id in set(KEYS.values())]
+        pipeline = self.client.pipeline()
+        for name in sorted_sets:
+            pipeline.zrange(name, 0, -1)
+        for name in sets:
+            pipeline.smembers(name)
+        pipeline.hkeys("lengths")
+        answers = zip([*sorted_sets, *sets, "lengths"], pipeline.execute(), strict=True)
+        return {name: [item.decode() for item in items] for name, items in answers}
 
-    def members(self, name: str) -> set[str]:
-        """Of a sorted set."""
-        return {item.decode() for item in self.client.zrange(name, 0, -1)}
+
+def run_of(session: Session) -> Run | None:
+    """The run that a session owns; a follower shows that of its leader."""
+    if session.state != "generating" or session.leader is not None:
+        return None
+    return session.run_id, session.attempt
+
+
+def run_machine(server: StoreServer, **options: Any) -> None:
+    """Try many stories."""
+    Sessions.client = server.client()
+    patient = settings(deadline=None, suppress_health_check=list(HealthCheck), **options)
+    run_state_machine_as_test(Sessions, settings=patient)
 
 
 def test_rules_of_sessions_hold_whatever_happens(queue_server: StoreServer) -> None:
-    Sessions.client = queue_server.client()
-    run_state_machine_as_test(
-        Sessions,
-        settings=settings(
-            max_examples=30,
-            stateful_step_count=50,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_machine(queue_server, max_examples=40, stateful_step_count=40, derandomize=True)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_rules_of_sessions_hold_in_stories_never_tried_before(queue_server: StoreServer) -> None:
+    run_machine(queue_server, max_examples=1000, stateful_step_count=60)

@@ -125,6 +125,10 @@ def test_full_lane_refuses_and_leaves_nothing_behind(sessions: SessionStore) -> 
     assert caught.value.retry_after is not None
     assert caught.value.retry_after >= 1
     assert sessions.get("late") is None
+    with pytest.raises(LaneFull):
+        sessions.check_room("standard", "other")
+    sessions.check_room("standard", "k0")  # would follow
+    sessions.check_room("vip", "other")
     assert sessions.accept(make_session("vip", "vip", key="other")).state == "queued"
     begin(sessions, "s0")
     assert sessions.accept(make_session("late", key="late")).state == "queued"

@@ -286,7 +286,7 @@ def test_refused_request_leaves_no_recording(office: Office) -> None:
     assert len(office.tickets.generated) == 3
 
 
-def test_session_whose_recording_cannot_be_kept_is_ended(
+def test_request_whose_recording_cannot_be_kept_is_not_taken_on(
     queue: redis.Redis, cache_server: StoreServer, tmp_path: Path, clock: Clock
 ) -> None:
     office = make_office(queue, cache_server, tmp_path, clock)
@@ -295,9 +295,7 @@ def test_session_whose_recording_cannot_be_kept_is_ended(
     with pytest.raises(OutputError):
         office.desk.generate(office.request(image_id))
     assert office.sessions.waiting("standard") == ()
-    ended = office.sessions.get("id-0")
-    assert ended is not None
-    assert ended.state == "cancelled"
+    assert office.sessions.get("id-0") is None
     assert office.tickets.generated == []
 
 

@@ -115,6 +115,11 @@ class SessionStore:
             raise self._lane_full(session.lane)
         return _session(answer[1])
 
+    def check_room(self, lane: Lane, result_key: str) -> None:
+        """Raises the `LaneFull` that `accept` would raise at this moment."""
+        if not self._queue.script("room", result_key, lane, self._settings.max_waiting):
+            raise self._lane_full(lane)
+
     def get(self, session_id: str) -> Session | None:
         """The session, a follower with the state, moment and attempt of its leader; one round trip."""
         raw = self._queue.script("get", session_id)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import structlog
 
 from sadtalker_service.domain import PreprocessMode, Style
-from sadtalker_service.errors import EngineUnavailable, NotFound, OutputError
+from sadtalker_service.errors import EngineUnavailable, NotFound
 from sadtalker_service.jobs.avatars import AvatarStore
 from sadtalker_service.jobs.boards import EngineShelf
 from sadtalker_service.jobs.failures import error_of
@@ -171,10 +171,8 @@ class FrontDesk:
         ...), `InvalidOption`, `UnsupportedByEngine`, `EngineUnavailable`, `LaneFull`, `OutputError`.
         """
         start = self._clock()
-        known = self._portrait(request.image_id, request.style.preprocess)
+        avatar = self._portrait(request.image_id, request.style.preprocess)
         wish, warnings = self._wish(request)
-        if known.mode != request.style.preprocess:
-            self._add_mode(known, request.style.preprocess)
         session = Session(
             session_id=self._new_id(),
             lane=request.lane,
@@ -187,13 +185,19 @@ class FrontDesk:
             user_data=request.user_data,
             request_id=request.request_id,
         )
-        self._check_video(session.result_key)
+        known_video = self._has_video(session.result_key)
+        if not known_video:
+            self._sessions.check_room(request.lane, session.result_key)  # what is refused leaves no files
+            self._keep_files(request)  # before it can be begun
         accepted = self._sessions.accept(session)
         if accepted.state == "ready":
             self._artefacts.touch(portrait_name(request.image_id))
             self._statistics.answered_again(request.lane, max(0.0, self._clock() - start))
             return accepted
-        self._keep_files(request, accepted)
+        if known_video:  # and removed in this moment
+            self._keep_files(request)
+        if avatar.mode != request.style.preprocess:
+            self._add_mode(avatar, request.style.preprocess)
         if accepted.state == "queued" and accepted.leader is None:
             self._dispatch.generate(accepted)
         return accepted
@@ -295,27 +299,23 @@ class FrontDesk:
         )
         return wish, warnings
 
-    def _check_video(self, key: str) -> None:
-        """A known result whose file is gone is none."""
+    def _has_video(self, key: str) -> bool:
+        """Whether the result is known and its video there; a result without is forgotten."""
         if self._sessions.known_result(key) is None:
-            return
+            return False
         if self._artefacts.exists(video_name(key)):
             self._artefacts.touch(video_name(key))
-        else:
-            log.warning("video_missing", result_key=key)
-            self._sessions.delete_video(key)
+            return True
+        log.warning("video_missing", result_key=key)
+        self._sessions.delete_video(key)
+        return False
 
-    def _keep_files(self, request: VideoRequest, session: Session) -> None:
-        """After the session was accepted: requests that are refused leave no files behind."""
-        try:
-            self._artefacts.touch(portrait_name(request.image_id))
-            if request.audio_id and request.audio_path:
-                self._artefacts.put_file(request.audio_path, speech_name(request.audio_id))
-            for reference in filter(None, (request.ref_eyeblink, request.ref_pose)):
-                self._artefacts.put_file(reference[1], speech_name(reference[0]))
-        except OutputError:
-            self.cancel(session.session_id)
-            raise
+    def _keep_files(self, request: VideoRequest) -> None:
+        self._artefacts.touch(portrait_name(request.image_id))
+        if request.audio_id and request.audio_path:
+            self._artefacts.put_file(request.audio_path, speech_name(request.audio_id))
+        for reference in filter(None, (request.ref_eyeblink, request.ref_pose)):
+            self._artefacts.put_file(reference[1], speech_name(reference[0]))
 
     def _components(self, image_id: str, modes: Sequence[PreprocessMode]) -> dict[str, Component]:
         try:

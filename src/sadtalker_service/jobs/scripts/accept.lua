@@ -9,43 +9,28 @@ if redis.call('EXISTS', 'avatar_modes:' .. image) == 0 then
   return { 'gone' }
 end
 
-local function enter()
-  set(id, 'base', base, 'state', 'queued', 'lane', lane, 'result_key', key, 'image_id', image, 'engine', engine,
-    'seconds', seconds, 'queued_at', queued_at, 'callback', callback, 'attempt', '0', 'starts', '0', 'fence', '0',
-    'seq', redis.call('INCR', 'sequence'))
-  redis.call('SADD', 'image_sessions:' .. image, id)
-  count('accepted:' .. lane)
+local place, leader = destination(key, lane, max_waiting)
+if place == 'full' then
+  return { 'full' }
 end
 
-local outcome = redis.call('HGET', 'result:' .. key, 'outcome')
-if outcome then
-  enter()
-  set(id, 'outcome', outcome, 'reused', '1')
+set(id, 'base', base, 'state', 'queued', 'lane', lane, 'result_key', key, 'image_id', image, 'engine', engine,
+  'seconds', seconds, 'queued_at', queued_at, 'callback', callback, 'attempt', '0', 'starts', '0', 'fence', '0',
+  'seq', redis.call('INCR', 'sequence'))
+redis.call('SADD', 'image_sessions:' .. image, id)
+count('accepted:' .. lane)
+
+if place == 'ready' then
+  set(id, 'outcome', redis.call('HGET', 'result:' .. key, 'outcome'), 'reused', '1')
   count('reused')
   redis.call('PEXPIRE', 'result:' .. key, result_ttl)
   close(id, 'ready', now, ttl)
-  return { 'accepted', view(id) }
+elseif place == 'behind' then
+  place_behind(id, leader)
+  tell(id, event_of(leader, now))
+else
+  place_in_lane(id, now)
+  lead(id)
+  tell(id, event_of(id, now))
 end
-
-local leader = redis.call('GET', 'leading:' .. key)
-if leader then
-  local state, its_lane = get(leader, 'state', 'lane')
-  if state == 'generating' or its_lane == lane or its_lane == 'vip' then
-    if redis.call('ZCARD', 'followers:' .. leader) >= tonumber(max_waiting) then
-      return { 'full' }
-    end
-    enter()
-    place_behind(id, leader)
-    tell(id, event_of(leader, now))
-    return { 'accepted', view(id) }
-  end
-end
-
-if redis.call('ZCARD', 'waiting:' .. lane) >= tonumber(max_waiting) then
-  return { 'full' }
-end
-enter()
-place_in_lane(id, now)
-lead(id)
-tell(id, event_of(id, now))
 return { 'accepted', view(id) }

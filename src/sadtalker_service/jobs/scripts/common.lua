@@ -190,6 +190,23 @@ local function bequeath_run(id)
   return heir
 end
 
+-- Where a request with this result would go: 'ready', 'behind' and its leader, 'lane', or 'full'.
+local function destination(key, lane, max_waiting)
+  if redis.call('EXISTS', 'result:' .. key) == 1 then
+    return 'ready'
+  end
+  local leader = redis.call('GET', 'leading:' .. key)
+  if leader then
+    local state, its_lane = get(leader, 'state', 'lane')
+    if state == 'generating' or its_lane == lane or its_lane == 'vip' then
+      -- the number of followers is bounded too: each change of the leader's is told to all of them
+      local room = redis.call('ZCARD', 'followers:' .. leader) < tonumber(max_waiting)
+      return room and 'behind' or 'full', leader
+    end
+  end
+  return redis.call('ZCARD', 'waiting:' .. lane) < tonumber(max_waiting) and 'lane' or 'full'
+end
+
 -- ---------------------------------------------------------------- ends
 
 -- ends a session whose followers have been taken care of

@@ -4,4 +4,5 @@ local image = redis.call('GET', 'video_of:' .. key)
 if image then
   redis.call('SREM', 'avatar_videos:' .. image, key)
 end
-return redis.call('DEL', 'result:' .. key, 'video_of:' .. key) > 0 and 1 or 0
+redis.call('DEL', 'video_of:' .. key)
+return redis.call('DEL', 'result:' .. key)
