@@ -1,0 +1,128 @@
+"""The API's process: it starts without its stores, and ends in order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.support.jobs import CARD
+from tests.support.running_api import picture, recording
+from tests.support.servers import StoreServer
+
+from sadtalker_service.jobs.boards import EngineShelf
+
+DRAIN_SECONDS = 1.5
+
+
+@contextmanager
+def api_process(
+    data_dir: Path, queue: str, cache: str, **more: str
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """`python -m sadtalker_service.api` on a free port."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    environment = {
+        **os.environ,
+        "DATA_DIR": str(data_dir),
+        "REDIS_URL": cache,
+        "QUEUE_URL": queue,
+        "PORT": str(port),
+        "DRAIN_SECONDS": str(DRAIN_SECONDS),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sadtalker_service.api"],
+        env=environment,
+        cwd=data_dir,
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        until = time.monotonic() + 30
+        while not alive(url):
+            assert process.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        yield url, process
+    finally:
+        process.kill()
+        process.wait(20)
+
+
+def alive(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/livez", timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_told_to_stop_it_ends_streams_and_takes_no_work_and_ends_well(
+    folder: Path, queue_server: StoreServer, cache_server: StoreServer
+) -> None:
+    EngineShelf(queue_server.client()).publish(CARD, default=True)
+    files = {"image_file": ("me.png", picture())}
+    with (
+        api_process(folder, queue_server.url, cache_server.url) as (url, process),
+        httpx.Client(base_url=url, timeout=20) as client,
+    ):
+        image_id = client.post("/api/avatar/upload", files=files).json()["image_id"]
+        sound = {"audio_file": ("a.wav", recording())}
+        accepted = client.post("/api/vip/generate", data={"image_id": image_id}, files=sound)
+        links = accepted.json()["links"]
+        ended: dict[str, float] = {}
+
+        def listen(path: str) -> None:
+            with httpx.stream("GET", url + path, timeout=60) as answer:
+                list(answer.iter_raw())
+                ended[path] = time.monotonic()
+
+        listeners = [threading.Thread(target=listen, args=(links[name],)) for name in ("events", "stream")]
+        for listener in listeners:
+            listener.start()
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        told = time.monotonic()
+        time.sleep(0.3)
+        ready = client.get("/readyz")
+        assert (ready.status_code, ready.json()["checks"]["draining"]["ok"]) == (503, False)
+        refused = client.post("/api/avatar/upload", files=files)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "draining")
+        assert "retry-after" in refused.headers
+        assert client.get(links["status"]).status_code == 200  # what was taken on is still told of
+        for listener in listeners:
+            listener.join(20)
+        assert process.wait(20) == 0
+        assert max(ended.values()) - told < 10
+
+
+def test_it_starts_and_answers_without_its_stores(folder: Path) -> None:
+    nowhere = f"unix://{folder}/none.sock"
+    with api_process(folder, nowhere, nowhere) as (url, process):
+        assert httpx.get(f"{url}/readyz", timeout=20).status_code == 503
+        assert httpx.get(f"{url}/api/avatar", timeout=20).status_code == 503
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+
+
+@pytest.mark.parametrize("keys", ["no json", '[{"name": "a"}]'])
+def test_it_does_not_start_with_keys_that_cannot_be_read(folder: Path, keys: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sadtalker_service.api"],
+        env={**os.environ, "DATA_DIR": str(folder), "API_KEYS": keys},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 3
+    assert done.stderr.startswith("sadtalker: API_KEYS cannot be read")
