@@ -177,6 +177,25 @@ def test_killed_queue_server_loses_nothing(
     assert len(set(shop.videos()) - before) == 6
 
 
+def test_a_worker_that_could_not_acknowledge_a_message_goes_on_working(
+    shop: Workshop,
+    servers: tuple[StoreServer, StoreServer],
+    worker: WorkerProcess,
+    wanted: tuple[str, str],
+) -> None:
+    session_id = shop.request(*wanted, slow(206))
+    shop.wait_for_frame(session_id)
+    os.kill(worker.process.pid, signal.SIGSTOP)  # the parent, whose part it is to acknowledge
+    shop.wait(session_id, "ready")
+    queue, _ = servers
+    queue.kill()
+    os.kill(worker.process.pid, signal.SIGCONT)
+    wait_for(lambda: "Couldn't ack" in worker.log, "the acknowledgement fails", ENOUGH, shop.logs)
+    queue.start()
+    shop.wait(shop.request(*wanted, Style(seed=15)), "ready")
+    assert worker.process.poll() is None
+
+
 def test_messages_that_the_broker_has_lost_are_sent_again(shop: Workshop, wanted: tuple[str, str]) -> None:
     lost = [shop.request(*wanted, Style(seed=seed), send=False) for seed in range(20, 23)]
     never_prepared = shop.portrait(seed=3)  # of which nobody was told

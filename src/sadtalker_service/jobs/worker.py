@@ -22,7 +22,6 @@ from sadtalker_service.engines.registry import AUTO, installed_engines
 from sadtalker_service.errors import EngineUnavailable, InvalidOption, StoreUnavailable, TimeLimitExceeded
 from sadtalker_service.jobs.boards import WorkerBoard
 from sadtalker_service.jobs.celery_app import make_app
-from sadtalker_service.jobs.child_watch import ChildWatch
 from sadtalker_service.jobs.dispatch import CeleryDispatch
 from sadtalker_service.jobs.failures import failure_of
 from sadtalker_service.jobs.patience import best_effort
@@ -32,6 +31,7 @@ from sadtalker_service.jobs.shared import SharedState
 from sadtalker_service.jobs.submissions import send_waiting
 from sadtalker_service.jobs.tasks import register_tasks
 from sadtalker_service.jobs.time_limit import too_long
+from sadtalker_service.jobs.watches import AcknowledgementWatch, ChildWatch
 from sadtalker_service.jobs.worker_child import WorkerChild
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.connections import connect, store_urls
@@ -61,7 +61,7 @@ def run_worker(settings: Settings, queues: Sequence[str], name: str | None = Non
     keeper = Keeper(worker, SessionStore(queue, settings), CeleryDispatch(app, settings), shared)
     child = WorkerChild(settings, worker, chosen, shared, app)
     register_tasks(app, child.hands, keeper)
-    app.steps["worker"].add(ChildWatch)
+    app.steps["worker"].update((ChildWatch, AcknowledgementWatch))
     with _Signals(shared, settings.shutdown_grace_seconds, child), warnings.catch_warnings():
         # Celery warns of workers run by root for the sake of pickled messages, which are not read here
         warnings.simplefilter("ignore", SecurityWarning)
