@@ -110,7 +110,8 @@ class Maker:
     def _count(self, session: Session, outcome: Outcome | None, report: Report) -> None:
         if outcome is None:
             return
-        essential = {stage.name for stage in self._place.engines.default.stages if stage.essential}
+        engine = self._place.engines.engine(session.wish.engine, session.wish.engine_version)
+        essential = {stage.name for stage in engine.stages if stage.essential}
         kind: RequestKind = "first" if essential & set(report.cache_misses) else "cached_avatar"
         log.info(
             "job_ready",

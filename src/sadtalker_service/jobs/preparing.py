@@ -18,7 +18,6 @@ from sadtalker_service.jobs.patience import best_effort, patiently
 from sadtalker_service.jobs.records import Failure
 from sadtalker_service.jobs.workplace import Workplace
 from sadtalker_service.pipeline.prepare import Prepared, prepare
-from sadtalker_service.pipeline.previews import make_previews
 from sadtalker_service.telemetry import metrics
 from sadtalker_service.telemetry.logs import bound
 
@@ -36,24 +35,39 @@ class Preparer:
     def prepare(self, image_id: str, mode: PreprocessMode) -> None:
         """Compute every stage of an avatar if that is still to be done.
 
-        The avatar is ready when all that rendering needs is there; previews come after that. Raises
+        The avatar is ready when all that rendering needs is there; previews come after that. Of one that is
+        ready, previews that were lost are made again. Raises
         `StoreUnavailable` where the store cannot even tell what is to be done.
         """
         avatars = self._place.avatars
         record = patiently(lambda: avatars.get(image_id, mode))
-        if record is None or record.state != "processing":
+        if record is None or record.state == "failed":
             log.info("preparation_void", image_id=image_id, mode=mode)
             return
         with bound(image_id=image_id, mode=mode):
+            if record.state == "ready":
+                with _Optional():
+                    portrait = read_original_portrait(self._place.artefacts, image_id, self._place.settings)
+                    self._preview(portrait, mode)
+                return
             with _Preparation(self._place, image_id, mode) as preparation:
                 portrait = preparation.run()
             if preparation.is_ready:
                 with _Optional():
                     self._preview(portrait, mode)
+                self._place.forget_if_deleted(image_id)
 
     def _preview(self, portrait: Portrait, mode: PreprocessMode) -> None:
         place = self._place
-        make_previews(place.engines.default, portrait, mode, place.cache, terms=place.cache_terms())
+
+        def check(*_: str) -> None:
+            if place.shared.must_stop(time.monotonic()):
+                raise Cancelled("The worker is being shut down.")
+
+        terms = place.cache_terms(check)
+        prepare(
+            place.engines.default, portrait, mode, place.cache, previews=True, on_stage=check, terms=terms
+        )
 
 
 class _Preparation:
