@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -81,6 +81,13 @@ def required_image_id(form: Form) -> str:
     if not text:
         raise InvalidOption("image_id is missing: it is in the answer to the upload.", param="image_id")
     return image_id_of(text)
+
+
+def check_engine(form: Form, known: Sequence[str]) -> None:
+    """Raises `InvalidOption` for an engine that is none of `known`, if any is known yet."""
+    name = form.texts.get("engine", "").strip()
+    if name and known and name not in known:
+        raise InvalidOption(f"There is no such engine; there are {', '.join(known)}.", param="engine")
 
 
 def remarks(form: Form) -> tuple[str, ...]:

@@ -49,7 +49,7 @@ def upload_answer(
         estimated_time="nothing to wait for" if ready else f"{estimate} (first time only)",
         message="This avatar is ready already." if ready else _MESSAGES["processing"],
         next_step="POST /api/vip/generate" if ready else f"GET {status_url}",
-        cached_stages=list(record.stages),
+        cached_stages=CachedComponentNames(summary).cached if summary else list(record.stages),
         cache_summary=cache_summary(summary) if summary else None,
         warnings=list(warnings),
         links=AvatarLinks(

@@ -21,7 +21,15 @@ from sadtalker_service.store.artefact_store import video_name
 router = APIRouter(prefix="/api/{lane}", tags=["videos"])
 
 _VIDEO = {"content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
-_EVENTS = {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
+_EVENT = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string", "description": "For `Last-Event-ID`."},
+        "data": {"type": "string", "description": "The record of `/status` as JSON."},
+    },
+    "required": ["data"],
+}
+_EVENTS = {"content": {"text/event-stream": {"schema": _EVENT}}}
 
 
 @router.get(

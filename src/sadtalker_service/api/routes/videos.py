@@ -12,6 +12,7 @@ from fastapi import APIRouter, Header, Request, Response
 
 from sadtalker_service.api.forms import (
     GENERATE_TEXTS,
+    check_engine,
     fingerprint,
     form_body,
     generate_files,
@@ -134,6 +135,8 @@ def look(services: Services, lane: Lane, session_id: str) -> tuple[Session, Stan
 
 async def _accept(request: Request, services: Services, lane: Lane, form: Form, audio: ReceivedFile) -> str:
     """Take the request on; the id of its session."""
+    engines = await in_thread(services.engines.all)
+    check_engine(form, tuple(engines))
     wish = video_request(form, lane, (await _facts(services, audio)).seconds, request.state.request_id)
     session = await in_thread(services.desk.generate, wish)
     log.info(

@@ -1,0 +1,68 @@
+"""The OpenAPI document and the running service agree: whatever may be sent, no answer has a status of 500 or
+above, none a status that is not documented, and every answer is as the document says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+from tests.support import bad_media as bad
+from tests.support.running_service import RunningService, until
+
+EXAMPLES = 12
+"""Generated cases per operation and phase."""
+
+# A picture and a recording are described as bytes only: most generated ones are rightly refused with 400.
+# DELETE /api/avatar/upload means a portrait called "upload", which there is not: 404, not 405.
+CONFIG = """
+[checks]
+positive_data_acceptance.enabled = false
+
+[[operations]]
+include-name = "POST /api/avatar/upload"
+checks.unsupported_method.enabled = false
+
+[[operations]]
+include-method = "GET"
+parameters = {{ image_id = "{image_id}", session_id = "{session_id}", lane = "vip", name = "smile" }}
+"""
+
+
+def a_video(url: str) -> dict[str, str]:
+    """Ids of a portrait and of a session that is ready: operations that only read find something."""
+    with httpx.Client(base_url=url, timeout=60) as client:
+        upload = client.post("/api/avatar/upload", files={"image_file": ("me.jpg", bad.PORTRAIT)})
+        image_id = upload.raise_for_status().json()["image_id"]
+        fields = {"image_id": image_id, "enhancer": "none", "preprocess_mode": "crop", "size": "256"}
+        files = {"audio_file": ("a.wav", bad.wav(0.3))}
+        session = client.post("/api/vip/generate", data=fields, files=files).raise_for_status().json()
+        until(lambda: client.get(session["links"]["status"]).json()["status"] == "ready", "the video", 120)
+    return {"image_id": image_id, "session_id": session["session_id"]}
+
+
+def test_service_keeps_to_its_document(service: RunningService, tmp_path: Path) -> None:
+    config = tmp_path / "schemathesis.toml"
+    config.write_text(CONFIG.format(**a_video(service.url)))
+    report = tmp_path / "report.json"
+    program = str(Path(sys.executable).with_name("schemathesis"))
+    done = subprocess.run(
+        [
+            *(program, "--config-file", str(config), "run", f"{service.url}/openapi.json"),
+            *("--max-examples", str(EXAMPLES), "--seed", "1", "--generation-database", "none", "--no-color"),
+            *("--request-timeout", "20", "--report-json-path", str(report), "--no-shrink"),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    operations = httpx.get(f"{service.url}/openapi.json").json()["paths"].values()
+    count = sum(len(methods) for methods in operations)
+    assert f"Tested: {count}" in done.stdout
+    assert json.loads(report.read_text())
+    assert httpx.get(f"{service.url}/readyz").status_code == 200
