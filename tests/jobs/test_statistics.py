@@ -35,7 +35,7 @@ def test_averages_and_medians_are_kept_for_each_kind_of_request(queue: redis.Red
     for seconds in (1.0, 2.0, 6.0):
         statistics.job_done("first", "vip", "pattern", made(seconds))
     statistics.job_done("cached_avatar", "standard", "pattern", made(1.0, 4.0, saved=0.5))
-    statistics.answered_again("vip", 0.01)
+    statistics.answered_again("vip", 0.01, made(1.0, saved=0.5))
     snapshot = statistics.snapshot()
     first, cached = snapshot.kinds["first"], snapshot.kinds["cached_avatar"]
     assert (first.count, first.average_seconds, first.median_seconds) == (3, 3.0, 2.0)
@@ -46,8 +46,10 @@ def test_averages_and_medians_are_kept_for_each_kind_of_request(queue: redis.Red
     assert (repeated.count, repeated.average_seconds) == (1, pytest.approx(0.01))
     assert repeated.seconds_per_video_second is None
     assert snapshot.speedup("first") == 1.0
-    assert snapshot.speedup("cached_avatar") == pytest.approx(6.0)
-    assert snapshot.speedup("repeated") == pytest.approx(300.0)
+    assert snapshot.speedup("cached_avatar") == pytest.approx(1.5)
+    assert snapshot.speedup("repeated") == pytest.approx(150.0)
+    assert snapshot.speedup("first", "cached_avatar", "repeated") == pytest.approx((9.0 + 1.5 + 1.5) / 10.01)
+    assert snapshot.without_cache_seconds == pytest.approx((9.0 + 1.5) / 4)
 
 
 def test_rate_follows_recent_jobs(queue: redis.Redis) -> None:
@@ -81,7 +83,7 @@ def test_generation_times_fall_into_buckets(queue: redis.Redis) -> None:
     statistics = Statistics(queue)
     for seconds in (0.1, 0.5, 0.51, 7.0, 5000.0):
         statistics.job_done("first", "vip", "pattern", made(seconds))
-    statistics.answered_again("vip", 0.001)
+    statistics.answered_again("vip", 0.001, None)
     distribution = {bound: n for bound, n in statistics.snapshot().distribution.items() if n}
     assert distribution == {0.5: 2, 1.0: 1, 10.0: 1, math.inf: 1}
 

@@ -32,7 +32,7 @@ from sadtalker_service.media.inspection import ImageFacts
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.artefact_store import ArtefactStore, portrait_name, speech_name, video_name
 from sadtalker_service.store.connections import connect
-from sadtalker_service.store.keys import stage_key
+from sadtalker_service.store.keys import avatar_keys, stage_key
 from sadtalker_service.store.redis_cache import RedisCache
 
 FACTS = ImageFacts(640, 480, "image/jpeg")
@@ -149,6 +149,33 @@ def test_lost_original_is_kept_again_when_it_is_uploaded_again(office: Office) -
     office.artefacts.delete(portrait_name(image_id))
     office.upload()
     assert office.artefacts.exists(portrait_name(image_id))
+
+
+def test_ready_picture_of_which_the_cache_has_lost_something_is_prepared_again(office: Office) -> None:
+    image_id, path = office.file("a face")
+    office.desk.upload(path, image_id, "full", FACTS)
+    keys = avatar_keys(CARD.stages, image_id, "full", CARD.name, CARD.version)
+    for stage in ("face_detection", "face_mesh"):  # of the previews, nothing is needed
+        office.cache.put(keys[stage], Artefact({"points": np.zeros(3, np.float32)}), 60)
+    office.avatars.ready(image_id, "full", stages=("face_detection", "face_mesh"), seconds={})
+    assert office.desk.upload(path, image_id, "full", FACTS)[0].state == "ready"
+    assert office.tickets.prepared == [(image_id, "full")]
+
+    office.cache.forget(image_id)
+    record, known = office.desk.upload(path, image_id, "full", FACTS)
+    assert (record.state, record.stages, known) == ("processing", (), True)
+    office.desk.upload(path, image_id, "full", FACTS)
+    assert office.tickets.prepared == [(image_id, "full")] * 2
+
+
+def test_lost_previews_are_asked_for_once_in_a_while(office: Office) -> None:
+    image_id = office.upload()
+    office.desk.renew_previews(image_id)  # in preparation: they are coming
+    assert office.tickets.prepared == [(image_id, "full")]
+    office.avatars.ready(image_id, "full", stages=("face_mesh",), seconds={})
+    for _ in range(3):
+        office.desk.renew_previews(image_id)
+    assert office.tickets.prepared == [(image_id, "full")] * 2
 
 
 # -------------------------------------------------------------------- requests

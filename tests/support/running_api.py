@@ -23,10 +23,11 @@ from tests.support.jobs import CARD, OUTCOME, Tickets
 
 from sadtalker_service.api.app import create_app
 from sadtalker_service.api.services import Services
-from sadtalker_service.domain import PreprocessMode
+from sadtalker_service.domain import Artefact, PreprocessMode
 from sadtalker_service.jobs.records import Failure, Moment, Outcome, Session, WorkerFacts
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.artefact_store import video_name
+from sadtalker_service.store.keys import avatar_keys
 
 VIDEO = b"\0\0\0\x18ftypmp42" + bytes(range(256)) * 40
 """Bytes in place of a video, for what only carries them."""
@@ -110,6 +111,9 @@ class RunningApi:
 
     def prepare(self, image_id: str, mode: PreprocessMode = "full") -> None:
         """An avatar becomes ready."""
+        keys = avatar_keys(CARD.stages, image_id, mode, CARD.name, CARD.version)
+        for stage in ("face_detection", "face_mesh"):
+            self.services.cache.put(keys[stage], Artefact({"points": np.zeros(3, np.float32)}), 60)
         self.services.avatars.ready(
             image_id,
             mode,

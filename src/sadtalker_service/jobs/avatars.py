@@ -106,6 +106,25 @@ class AvatarStore:
             ),
         )
 
+    def reopen(self, image_id: str, mode: PreprocessMode) -> bool:
+        """A ready avatar is to be prepared again, what was computed of it being lost; False if somebody
+        prepares it already, or it is gone."""
+        opened = False
+
+        def change(record: AvatarRecord) -> AvatarRecord:
+            nonlocal opened
+            opened = record.state == "ready"
+            if not opened:
+                return record
+            return replace(record, state="processing", stage=None, stages=(), changed_at=self._clock())
+
+        return self._change(image_id, mode, change) and opened
+
+    def once_in(self, image_id: str, seconds: float) -> bool:
+        """True for the first caller in so many seconds, of all callers for this portrait."""
+        milliseconds = int(1000 * seconds)
+        return bool(self._queue.command("SET", f"refreshed:{image_id}", 1, "NX", "PX", milliseconds))
+
     def failed(self, image_id: str, mode: PreprocessMode, failure: Failure) -> bool:
         """It cannot be prepared."""
         return self._change(

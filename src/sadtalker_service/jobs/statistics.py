@@ -7,7 +7,7 @@ Three kinds of requests are told apart: `first` (something of the avatar had to 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Literal
@@ -43,7 +43,14 @@ class KindFigures:
     seconds_per_video_second: float | None
     """Work for a second of video; its inverse is the real-time factor."""
     saved_seconds: float
-    """What cached artefacts have saved, in total."""
+    """What cached artefacts, or for `repeated` the finished videos, have saved, in total."""
+
+    @property
+    def without_cache_seconds(self) -> float | None:
+        """What they would have taken on average with nothing cached: measured when it was computed."""
+        if self.average_seconds is None:
+            return None
+        return self.average_seconds + self.saved_seconds / self.count
 
 
 @dataclass(frozen=True)
@@ -89,13 +96,23 @@ class Snapshot:
             sum(figures.misses for figures in self.cache.values()),
         ).rate
 
-    def speedup(self, kind: RequestKind) -> float | None:
-        """How much shorter requests of `kind` were than those of kind `first`: the ratio of the averages, per
-        second of video for those that made one. None while one of them was not measured."""
-        first, other = self.kinds["first"], self.kinds[kind]
-        if kind == "repeated":
-            return _ratio(first.average_seconds, other.average_seconds)
-        return _ratio(first.seconds_per_video_second, other.seconds_per_video_second)
+    def speedup(self, *kinds: RequestKind) -> float | None:
+        """How much shorter requests of these kinds were than they would have been with nothing cached. None
+        while none was measured."""
+        taken, without = self._totals(kinds)
+        return _ratio(without, taken)
+
+    @property
+    def without_cache_seconds(self) -> float | None:
+        """What a video takes on average with nothing cached; None while none was made."""
+        kinds: tuple[RequestKind, ...] = ("first", "cached_avatar")
+        return _ratio(self._totals(kinds)[1], sum(self.kinds[kind].count for kind in kinds))
+
+    def _totals(self, kinds: Sequence[RequestKind]) -> tuple[float, float]:
+        """Seconds that requests of these kinds took, and would have taken with nothing cached."""
+        figures = [self.kinds[kind] for kind in kinds]
+        taken = sum(one.count * (one.average_seconds or 0.0) for one in figures)
+        return taken, taken + sum(one.saved_seconds for one in figures)
 
 
 class Statistics:
@@ -112,9 +129,11 @@ class Statistics:
         """A worker has made a video. Sessions are counted where they end, not here."""
         self._measure(kind, lane, outcome.total_seconds, outcome.video_seconds, outcome.saved_seconds, engine)
 
-    def answered_again(self, lane: Lane, seconds: float) -> None:
-        """A request was answered with a video that was there, `seconds` after it came in."""
-        self._measure("repeated", lane, seconds, 0.0, 0.0, "")
+    def answered_again(self, lane: Lane, seconds: float, outcome: Outcome | None) -> None:
+        """A request was answered `seconds` after it came in with a video that was there, made as `outcome`
+        says."""
+        cost = outcome.total_seconds + outcome.saved_seconds if outcome else 0.0
+        self._measure("repeated", lane, seconds, 0.0, max(0.0, cost - seconds), "")
 
     def rate(self, engine: str) -> float | None:
         """Seconds of work per second of video, recent jobs counting more; None while nothing was measured."""

@@ -31,6 +31,9 @@ log = structlog.get_logger(__name__)
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
+_RENEWAL_SECONDS = 10.0
+"""Lost previews of a portrait are asked for at most this often."""
+
 
 def _random_id() -> str:
     return str(uuid.uuid4())
@@ -142,8 +145,8 @@ class FrontDesk:
     ) -> tuple[AvatarRecord, bool]:
         """Keep the portrait in `path`, whose sha256 is `image_id`, and have it prepared.
 
-        The avatar, and whether it was known already (`ready` or in preparation). Raises `OutputError` where
-        it cannot be stored.
+        The avatar, and whether it was known already (`ready` or in preparation). One that was ready, but of
+        which the cache has lost something, is prepared again. Raises `OutputError` where it cannot be stored.
         """
         now = self._clock()
         record = AvatarRecord(
@@ -162,7 +165,15 @@ class FrontDesk:
             known, is_new = self._avatars.add(record)
         if is_new:
             self._dispatch.prepare(image_id, mode)
+        elif known.state == "ready" and self._has_lost(image_id, mode):
+            known = self._prepare_again(known)
         return known, not is_new
+
+    def renew_previews(self, image_id: str) -> None:
+        """Have mouth shapes, gestures and crop of a ready avatar made again, if the cache has lost them."""
+        ready = [record for record in self._avatars.modes(image_id) if record.state == "ready"]
+        if ready and self._avatars.once_in(image_id, _RENEWAL_SECONDS):
+            self._dispatch.prepare(image_id, ready[0].mode)
 
     def generate(self, request: VideoRequest) -> Session:
         """Take a request on. Ready at once if its video is there.
@@ -192,7 +203,7 @@ class FrontDesk:
         accepted = self._sessions.accept(session)
         if accepted.state == "ready":
             self._artefacts.touch(portrait_name(request.image_id))
-            self._statistics.answered_again(request.lane, max(0.0, self._clock() - start))
+            self._statistics.answered_again(request.lane, max(0.0, self._clock() - start), accepted.outcome)
             return accepted
         if known_video:  # and removed in this moment
             self._keep_files(request)
@@ -243,6 +254,22 @@ class FrontDesk:
             coverage=len(cached) / len(components) if components else 0.0,
             videos=self._avatars.videos(image_id),
         )
+
+    def _has_lost(self, image_id: str, mode: PreprocessMode) -> bool:
+        """Whether the cache answers, and lacks something that a video of this avatar needs."""
+        try:
+            card = self._engines.card()
+            keys = avatar_keys(card.stages, image_id, mode, card.name, card.version)
+            essential = [keys[name] for name, _, is_essential in card.stages if is_essential]
+            return any(self._cache.size_and_ttl(key) is None for key in essential)
+        except (CacheUnavailable, EngineUnavailable):
+            return False
+
+    def _prepare_again(self, record: AvatarRecord) -> AvatarRecord:
+        if self._avatars.reopen(record.image_id, record.mode):
+            log.info("avatar_reopened", image_id=record.image_id, mode=record.mode)
+            self._dispatch.prepare(record.image_id, record.mode)
+        return self._avatars.get(record.image_id, record.mode) or record
 
     def _portrait(self, image_id: str, mode: PreprocessMode) -> AvatarRecord:
         """The avatar in this mode, or else in any. Raises `NotFound`, and the failure of its preparation."""
