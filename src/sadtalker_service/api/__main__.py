@@ -19,6 +19,7 @@ import uvicorn
 
 from sadtalker_service.api.app import create_app
 from sadtalker_service.api.drain import Drain
+from sadtalker_service.api.http_protocol import GuardedProtocol
 from sadtalker_service.errors import SadTalkerError
 from sadtalker_service.jobs.janitor import run_janitor
 from sadtalker_service.settings import Settings, get_settings
@@ -87,7 +88,7 @@ def _config(app: object, settings: Settings) -> uvicorn.Config:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=GuardedProtocol,
         ws="none",
         log_config=None,  # telemetry/logs.py has set up all of them
         access_log=False,  # api/requests.py tells of requests

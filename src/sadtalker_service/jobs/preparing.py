@@ -18,6 +18,7 @@ from sadtalker_service.jobs.patience import best_effort, patiently
 from sadtalker_service.jobs.records import Failure
 from sadtalker_service.jobs.workplace import Workplace
 from sadtalker_service.pipeline.prepare import Prepared, prepare
+from sadtalker_service.pipeline.previews import make_previews
 from sadtalker_service.telemetry import metrics
 from sadtalker_service.telemetry.logs import bound
 
@@ -65,9 +66,7 @@ class Preparer:
                 raise Cancelled("The worker is being shut down.")
 
         terms = place.cache_terms(check)
-        prepare(
-            place.engines.default, portrait, mode, place.cache, previews=True, on_stage=check, terms=terms
-        )
+        make_previews(place.engines.default, portrait, mode, place.cache, on_stage=check, terms=terms)
 
 
 class _Preparation:

@@ -39,17 +39,21 @@ def make_previews(
     mode: PreprocessMode,
     cache: ArtefactCache,
     *,
+    on_stage: Callable[[str], None] | None = None,
     terms: CacheTerms | None = None,
 ) -> CacheLog:
     """Put everything that there is to look at into the cache, where it is not there yet.
 
-    `mode` counts only for an engine without close-ups. Raises what the engine's stages raise.
+    `mode` counts only for an engine without close-ups. `on_stage` is told what is about to be made, and may
+    raise to end the work. Raises what the engine's stages raise.
     """
     closest: PreprocessMode = "crop" if "crop" in engine.capabilities.preprocess_modes else mode
-    avatar = prepare(engine, portrait, closest, cache, previews=True, terms=terms).avatar
+    avatar = prepare(engine, portrait, closest, cache, previews=True, on_stage=on_stage, terms=terms).avatar
     computation = CachedComputation(cache, terms)
 
     def keep(kind: str, compute: Callable[[], Artefact]) -> None:
+        if on_stage:
+            on_stage(kind)
         key = exhibit_key(kind, engine, portrait.image_hash)
         computation.artefact(kind, key, "week", compute)
 
