@@ -90,7 +90,7 @@ def test_statistics_are_what_was_measured(api: RunningApi, client: httpx.Client)
         "workers": 1,
     }
     home = client.get("/").json()
-    assert home["performance"]["speedup"] == "2.0x faster"
+    assert home["performance"]["speedup"] == "4.0x faster"
     assert home["cache_status"]["cache_hit_rate"] == "75.0%"
 
 
