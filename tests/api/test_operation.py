@@ -228,3 +228,22 @@ def test_documents_are_served(api: RunningApi, client: httpx.Client) -> None:
 
 def test_settings_of_the_tests_reach_the_api(api: RunningApi, api_settings: Settings) -> None:
     assert api.services.settings is api_settings
+
+
+def test_browser_gets_the_studio_and_may_load_nothing_from_elsewhere(
+    api: RunningApi, client: httpx.Client
+) -> None:
+    browser = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+    for path in ("/", "/studio/"):
+        page = client.get(path, headers=browser)
+        assert page.headers["content-type"].startswith("text/html")
+        policy = page.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert "http" not in policy
+        assert page.headers["x-content-type-options"] == "nosniff"
+        assert page.headers["referrer-policy"] == "no-referrer"
+    assert client.get("/", headers=browser).headers["vary"] == "Accept"
+    missing = client.get("/studio/nothing.js")
+    assert (missing.status_code, missing.json()["error"]["code"]) == (404, "not_found")

@@ -10,8 +10,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -24,10 +25,17 @@ from sadtalker_service.jobs.boards import EngineShelf
 DRAIN_SECONDS = 1.5
 
 
+Running = Iterator[tuple[str, subprocess.Popen[bytes]]]
+
+
+@pytest.fixture
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With a path that is short enough for sockets."""
+    return tmp_path_factory.mktemp("d")
+
+
 @contextmanager
-def api_process(
-    data_dir: Path, queue: str, cache: str, **more: str
-) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def api_process(data_dir: Path, queue: str, cache: str) -> Running:
     """`python -m sadtalker_service.api` on a free port."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -111,6 +119,27 @@ def test_it_starts_and_answers_without_its_stores(folder: Path) -> None:
         assert httpx.get(f"{url}/api/avatar", timeout=20).status_code == 503
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
+
+
+def test_head_without_end_is_refused(folder: Path) -> None:
+    nowhere = f"unix://{folder}/none.sock"
+    with api_process(folder, nowhere, nowhere) as (url, process):
+        before = resident(process.pid)
+        for beginning in (b"GET /livez HTTP/1.1\r\nHost: x\r\nX: ", b"GET /"):
+            parts = urlsplit(url)
+            with socket.create_connection((parts.hostname or "", parts.port or 80), timeout=10) as connection:
+                connection.sendall(beginning)
+                with suppress(ConnectionError):
+                    for _ in range(500):
+                        connection.sendall(b"x" * 100_000)
+                    pytest.fail("fifty megabytes of headers were taken")
+        assert httpx.get(f"{url}/livez").status_code == 200
+        assert resident(process.pid) - before < 20_000_000
+
+
+def resident(pid: int) -> int:
+    """Memory of a process, bytes."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.mark.parametrize("keys", ["no json", '[{"name": "a"}]'])

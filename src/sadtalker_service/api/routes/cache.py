@@ -18,6 +18,11 @@ from sadtalker_service.store.cache import CacheUnavailable
 
 router = APIRouter(prefix="/api/cache", tags=["operation"])
 
+_KINDS = (
+    *("face_detection", "3dmm_coeffs", "face_crop", "face_mesh", "gestures", "visemes", "background"),
+    *("enhancement_params", "motion"),
+)
+"""Kinds of artefacts that clients of the SadTalker microservice know, and recordings that were heard."""
 _AWAY = RedisStatus(connected=False, memory_used=None, memory_used_bytes=None, total_keys=None, uptime=None)
 
 
@@ -25,21 +30,23 @@ _AWAY = RedisStatus(connected=False, memory_used=None, memory_used_bytes=None, t
 def stats(request: Request) -> Stats:
     """Cache, queue and videos in figures. Everything was measured; what was not is null."""
     services = services_of(request)
+    images = services.avatars.count()
     warm = sum(renders(facts) for facts in services.workers.live().values())
     return rendered(
         services.statistics.snapshot(),
         services.watch.glance(),
         redis_status=_redis_status(services.cache_client),
-        cached=_cached(services),
-        images=services.avatars.count(),
+        cached={**_cached(services), "complete_processing": images},
+        images=images,
         warm_workers=warm,
         now=time.time(),
     )
 
 
 def _cached(services: Services) -> Mapping[str, int]:
-    """Kind -> number; kinds that the engines have are there with 0 as well."""
-    kinds = {name: 0 for card in services.engines.all().values() for name, _, _ in card.stages}
+    """Kind -> number; kinds that the engines have, and that clients look for, are there with 0 as well."""
+    kinds = dict.fromkeys(_KINDS, 0)
+    kinds |= {name: 0 for card in services.engines.all().values() for name, _, _ in card.stages}
     try:
         return {**kinds, **services.cache.count_by_kind()}
     except CacheUnavailable:

@@ -1,0 +1,73 @@
+"""What there is to look at of an avatar, out of the cache."""
+
+from __future__ import annotations
+
+import io
+
+import httpx
+import numpy as np
+from PIL import Image
+from tests.support.jobs import CARD
+from tests.support.running_api import RunningApi
+
+from sadtalker_service.domain import Artefact
+from sadtalker_service.engines.base import MouthShapes
+from sadtalker_service.pipeline.exhibits import CLIPS, PICTURE, VISEMES, exhibit_key
+
+CLIP = b"\0\0\0\x18ftypmp42 a clip"
+
+
+def exhibit(api: RunningApi, image_id: str) -> None:
+    """What a worker puts into the cache."""
+    pictures = np.stack([np.full((8, 8, 3), 30 * number, np.uint8) for number in range(7)])
+    shapes = MouthShapes(pictures, tuple(f"v{number}" for number in range(7)), {"A": "v0", "B": "v6"})
+    png = io.BytesIO()
+    Image.new("RGB", (20, 10), "red").save(png, "PNG")
+    for kind, artefact in (
+        (VISEMES, shapes.to_artefact()),
+        (CLIPS, Artefact({"smile": np.frombuffer(CLIP, np.uint8)})),
+        (PICTURE, Artefact({PICTURE: np.frombuffer(png.getvalue(), np.uint8)})),
+    ):
+        api.services.cache.put(exhibit_key(kind, CARD, image_id), artefact, 60)
+
+
+def test_mouth_shapes_are_where_the_answer_says(api: RunningApi, client: httpx.Client) -> None:
+    image_id = api.upload(client)["image_id"]
+    exhibit(api, image_id)
+    body = client.get(f"/api/avatar/{image_id}/visemes").json()
+    assert (body["cell"], body["letters"]) == (8, {"A": "v0", "B": "v6"})
+    sprite = client.get(body["sprite_url"])
+    assert sprite.headers["content-type"] == "image/png"
+    pixels = np.asarray(Image.open(io.BytesIO(sprite.content)))
+    assert pixels.shape[:2] == (body["height"], body["width"])
+    corner = body["visemes"]["v6"]
+    assert pixels[corner["y"] + 4, corner["x"] + 4].tolist() == [180, 180, 180]
+
+
+def test_gesture_is_a_clip(api: RunningApi, client: httpx.Client) -> None:
+    image_id = api.upload(client)["image_id"]
+    exhibit(api, image_id)
+    answer = client.get(f"/api/avatar/{image_id}/gestures/smile")
+    assert (answer.content, answer.headers["content-type"]) == (CLIP, "video/mp4")
+    unknown = client.get(f"/api/avatar/{image_id}/gestures/dance")
+    assert (unknown.status_code, unknown.json()["error"]["param"]) == (404, "name")
+
+
+def test_preview_is_a_picture(api: RunningApi, client: httpx.Client) -> None:
+    image_id = api.upload(client)["image_id"]
+    exhibit(api, image_id)
+    answer = client.get(f"/api/avatar/{image_id}/preview")
+    assert Image.open(io.BytesIO(answer.content)).size == (20, 10)
+
+
+def test_what_the_cache_has_lost_is_made_again(api: RunningApi, client: httpx.Client) -> None:
+    image_id = api.upload(client)["image_id"]
+    early = client.get(f"/api/avatar/{image_id}/preview")
+    assert (early.status_code, early.json()["status"]) == (409, "processing")
+    api.prepare(image_id)
+    api.tickets.prepared.clear()
+    lost = client.get(f"/api/avatar/{image_id}/preview")
+    assert (lost.status_code, lost.json()["error"]["code"]) == (409, "not_ready")
+    assert lost.json()["status"] == "ready"
+    assert int(lost.headers["retry-after"]) >= 1
+    assert api.tickets.prepared == [(image_id, "full")]
