@@ -99,7 +99,9 @@ def remarks(form: Form) -> tuple[str, ...]:
     return (*unknown, *spoken)
 
 
-def video_request(form: Form, lane: Lane, seconds: float, request_id: str | None) -> VideoRequest:
+def video_request(
+    form: Form, lane: Lane, seconds: float, *, request_id: str | None, received_at: float
+) -> VideoRequest:
     """What `form` asks for; `seconds` is the length of its recording.
 
     Raises `InvalidOption` for a field that cannot be read, `NotFound` for what is no portrait's id.
@@ -125,6 +127,7 @@ def video_request(form: Form, lane: Lane, seconds: float, request_id: str | None
         callback_url=_callback_url(texts.get("callback_url", "")),
         user_data=_user_data(texts.get("user_data", "")),
         request_id=request_id,
+        received_at=received_at,
     )
 
 

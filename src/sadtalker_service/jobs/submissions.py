@@ -85,6 +85,8 @@ class VideoRequest:
     callback_url: str | None = None
     user_data: str | None = None
     request_id: str | None = None
+    received_at: float | None = None
+    """When the whole of it had come in, seconds since 1970; None for now."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,7 @@ class FrontDesk:
         Raises `NotFound` for an unknown portrait, the error with which its preparation failed (`NoFaceFound`,
         ...), `InvalidOption`, `UnsupportedByEngine`, `EngineUnavailable`, `LaneFull`, `OutputError`.
         """
-        start = self._clock()
+        start = self._clock() if request.received_at is None else request.received_at
         avatar = self._portrait(request.image_id, request.style.preprocess)
         wish, warnings = self._wish(request)
         session = Session(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
@@ -135,9 +136,11 @@ def look(services: Services, lane: Lane, session_id: str) -> tuple[Session, Stan
 
 async def _accept(request: Request, services: Services, lane: Lane, form: Form, audio: ReceivedFile) -> str:
     """Take the request on; the id of its session."""
-    engines = await in_thread(services.engines.all)
-    check_engine(form, tuple(engines))
-    wish = video_request(form, lane, (await _facts(services, audio)).seconds, request.state.request_id)
+    received_at = time.time()
+    check_engine(form, tuple(await in_thread(services.engines.all)))
+    facts = await _facts(services, audio)
+    request_id = request.state.request_id
+    wish = video_request(form, lane, facts.seconds, request_id=request_id, received_at=received_at)
     session = await in_thread(services.desk.generate, wish)
     log.info(
         "session_accepted",
