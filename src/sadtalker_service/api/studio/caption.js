@@ -1,0 +1,55 @@
+// What is written below the picture: how far the video is, then what it took.
+
+import { bytes, duration, progressInWords, times } from "./words.js";
+
+const ids = ["caption", "state", "cancel", "progress", "figures", "figure-time", "figure-pace", "figure-saved",
+  "download", "warnings", "announcer"];
+
+export class Caption {
+  constructor() {
+    this.parts = Object.fromEntries(ids.map((id) => [id, document.getElementById(id)]));
+  }
+
+  /** One of `idle`, `busy`, `ready`, `failed`, with a line that screen readers hear when the state changes. */
+  say(state, text, { aloud = true } = {}) {
+    const { caption, state: line, cancel, progress, figures, download, announcer } = this.parts;
+    if (aloud && (caption.dataset.state !== state || state !== "busy")) announcer.textContent = text;
+    caption.dataset.state = state;
+    line.textContent = text;
+    cancel.hidden = state !== "busy";
+    progress.hidden = state !== "busy";
+    if (state !== "ready") figures.hidden = download.hidden = true;
+  }
+
+  /** A session that is on its way. */
+  going(record) {
+    const { cancel, progress } = this.parts;
+    this.say("busy", progressInWords(record));
+    cancel.disabled = false;
+    const percent = record.progress?.percent ?? 0;
+    progress.value = percent;
+    progress.textContent = `${percent} %`;
+  }
+
+  /** A session whose video is there. */
+  ready({ performance, video, links }) {
+    const { figures, download } = this.parts;
+    const size = video ? `${video.width} × ${video.height}, ${bytes(video.size_bytes)}` : "";
+    this.say("ready", size, { aloud: false });
+    this.parts.announcer.textContent = `The video is ready. ${size}`;
+    const { seconds, real_time_factor: pace } = performance;
+    this.parts["figure-time"].textContent = duration(seconds.total_time);
+    this.parts["figure-pace"].textContent = pace ? times(pace) : "–";
+    const saved = seconds.estimated_without_cache - seconds.total_time;
+    this.parts["figure-saved"].textContent = saved > 0.0005 ? duration(saved) : "0 s";
+    figures.hidden = download.hidden = false;
+    download.href = links.download;
+  }
+
+  /** What was asked for and left out. */
+  warn(texts) {
+    const { warnings } = this.parts;
+    warnings.hidden = !texts.length;
+    warnings.replaceChildren(...texts.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
+  }
+}

@@ -1,0 +1,40 @@
+// What the page does, as commands for a shell.
+
+const WIDTH = 44; // columns, where words allow it
+
+/** The request as commands for a shell with curl and jq: they can be pasted as they stand. */
+export function shellCommands({ service, lane, mode, portrait, speech, fields, keyed }) {
+  const curl = ["curl -sS", ...(keyed ? [`-H "Authorization: Bearer $API_KEY"`] : [])];
+  const options = Object.entries(fields).map(([name, value]) => `-F ${quoted(`${name}=${value}`)}`);
+  const asMode = mode === "full" ? [] : [`-F preprocess_mode=${mode}`];
+  const upload = [...curl, `-F ${attached("image_file", portrait.name)}`, ...asMode,
+    "$service/api/avatar/upload", "| jq -r .image_id)"];
+  const generate = [...curl, "-F image_id=$image", `-F ${attached("audio_file", speech.name)}`, ...options,
+    `$service/api/${lane}/generate`, "| jq -r .session_id)"];
+  return [
+    `service=${service}`,
+    portrait.file ? wrapped(["image=$(" + upload[0], ...upload.slice(1)]) : `image=${portrait.imageId}`,
+    wrapped(["session=$(" + generate[0], ...generate.slice(1)]),
+    wrapped([...curl, "--output talking.mp4", `$service/api/${lane}/stream/$session`]),
+  ].join("\n");
+}
+
+/** Words on lines that the shell reads as one. */
+function wrapped(words) {
+  const lines = [words[0]];
+  for (const word of words.slice(1)) {
+    if (lines.at(-1).length + word.length + 1 <= WIDTH) lines[lines.length - 1] += ` ${word}`;
+    else lines.push(`  ${word}`);
+  }
+  return lines.join(" \\\n");
+}
+
+/** A file as a field of curl's form, whatever its name. */
+function attached(field, name) {
+  if (/^[\w.-]+$/.test(name)) return `${field}=@${name}`;
+  return quoted(`${field}=@"${name.replace(/[\\"]/g, "\\$&")}"`);
+}
+
+function quoted(word) {
+  return /^[\w.=@-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}

@@ -1,0 +1,101 @@
+// Portraits uploaded before: choose one again, or remove it with all that was made from it.
+
+import { pause } from "./client.js";
+import { PortraitView } from "./portrait.js";
+
+const PAGE = 12;
+const TRIES = 5; // previews are made after the avatar: the first may have to be asked for again
+
+export class Shelf {
+  /** `onChoose(avatar, picture)` and `onRemove(avatar)` are called with an item of the list. */
+  constructor(client, { onChoose, onRemove, onProblem }) {
+    Object.assign(this, { client, onChoose, onRemove, onProblem });
+    this.section = document.getElementById("shelf");
+    this.list = document.getElementById("shelf-list");
+    this.more = document.getElementById("shelf-more");
+    this.more.addEventListener("click", () => this.page(this.cursor));
+  }
+
+  /** Show the latest ones. */
+  async refresh() {
+    const { avatars, next_cursor: cursor } = await this.client.json(`/api/avatar?limit=${PAGE}`);
+    this.list.replaceChildren();
+    this.add(avatars, cursor);
+  }
+
+  async page(cursor) {
+    try {
+      const answer = await this.client.json(`/api/avatar?limit=${PAGE}&cursor=${encodeURIComponent(cursor)}`);
+      this.add(answer.avatars, answer.next_cursor);
+    } catch (error) {
+      this.onProblem(error);
+    }
+  }
+
+  /** A portrait is shown once, in the mode in which it was uploaded last. */
+  add(avatars, cursor) {
+    const shown = new Set([...this.list.children].map((item) => item.dataset.image));
+    for (const avatar of avatars) {
+      if (avatar.status === "failed" || shown.has(avatar.image_id)) continue;
+      shown.add(avatar.image_id);
+      this.list.append(this.item(avatar));
+    }
+    this.cursor = cursor;
+    this.more.hidden = !cursor;
+    this.section.hidden = !this.list.children.length;
+  }
+
+  item(avatar) {
+    const item = document.createElement("li");
+    item.dataset.image = avatar.image_id;
+    const uploaded = new Date(avatar.uploaded_at);
+    const name = `Portrait of ${uploaded.toLocaleString()}, ${avatar.width} by ${avatar.height}`;
+    const choose = button("choose", "", `Choose: ${name}`);
+    const picture = document.createElement("canvas");
+    const remove = button("remove", "×", `Remove: ${name}`);
+    choose.append(picture);
+    item.append(choose, remove);
+    const view = new PortraitView(picture);
+    const coming = this.picture(avatar, item).then((blob) => blob && view.show(blob).then(() => blob));
+    choose.addEventListener("click", async () => this.onChoose(avatar, await coming));
+    remove.addEventListener("click", () => this.remove(avatar, item));
+    return item;
+  }
+
+  /** The preview of an avatar; null if there is none. */
+  async picture(avatar, item) {
+    for (let k = 0; k < TRIES; k++) {
+      try {
+        const response = await this.client.fetch(`/api/avatar/${avatar.image_id}/preview`);
+        return await response.blob();
+      } catch (error) {
+        if (error.code !== "not_ready" || !item.isConnected) return null;
+        await pause(1000 * (k + 1));
+      }
+    }
+    return null;
+  }
+
+  async remove(avatar, item) {
+    if (!window.confirm("Remove this portrait, and every video made from it?")) return;
+    try {
+      await this.client.fetch(`/api/avatar/${avatar.image_id}`, { method: "DELETE" });
+    } catch (error) {
+      if (error.code !== "not_found") return this.onProblem(error);
+    }
+    const next = item.nextElementSibling ?? item.previousElementSibling;
+    item.remove();
+    this.section.hidden = !this.list.children.length;
+    next?.querySelector("button").focus();
+    this.onRemove(avatar);
+  }
+}
+
+function button(kind, text, label) {
+  const made = document.createElement("button");
+  made.type = "button";
+  made.className = kind;
+  made.textContent = text;
+  made.setAttribute("aria-label", label);
+  return made;
+}
