@@ -16,12 +16,16 @@ import asyncio
 import io
 import json
 import random
+import re
 import time
 import wave
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
 
 import httpx
+import uvloop
 
 from sadtalker_service.bench.machine import core_time, stolen_share, this_machine
 
@@ -31,7 +35,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 def main() -> None:
     options = read_options()
     before = core_time()
-    found = asyncio.run(measure(options))
+    found = uvloop.run(measure(options))
     found["machine"] = vars(this_machine())
     found["stolen"] = round(stolen_share(before, core_time()), 3)
     print(json.dumps(found, indent=None if options.json else 2))
@@ -51,8 +55,7 @@ def read_options() -> argparse.Namespace:
 
 async def measure(options: argparse.Namespace) -> dict[str, object]:
     """Percentiles in milliseconds."""
-    limits = httpx.Limits(max_connections=options.clients, max_keepalive_connections=options.clients)
-    async with httpx.AsyncClient(base_url=options.url, timeout=60, limits=limits) as client:
+    async with httpx.AsyncClient(base_url=options.url, timeout=60) as client:
         image_id = await uploaded(client)
         sessions = [
             await accepted(client, options.lane, image_id, number) for number in range(options.waiting + 1)
@@ -62,39 +65,66 @@ async def measure(options: argparse.Namespace) -> dict[str, object]:
             "clients": options.clients,
             "waiting": options.waiting,
             "pause_seconds": options.pause,
-            "status": await polled(client, options, paths),
-            "livez": await polled(client, options, ["/livez"]),
+            "status": await polled(options, paths),
+            "livez": await polled(options, ["/livez"]),
         }
         for session in reversed(sessions):
             await client.delete(f"/api/{options.lane}/session/{session}")
     return found
 
 
-async def polled(
-    client: httpx.AsyncClient, options: argparse.Namespace, paths: Sequence[str]
-) -> dict[str, object]:
+async def polled(options: argparse.Namespace, paths: Sequence[str]) -> dict[str, object]:
     until = time.perf_counter() + options.seconds
     latencies: list[float] = []
     inside: list[float] = []
 
     async def poll(number: int) -> None:
         await asyncio.sleep(random.random() * options.pause)  # noqa: S311  clients are not in step
+        connection = await Connection.open(options.url)
         turn = number
         while time.perf_counter() < until:
             start = time.perf_counter()
-            answer = await client.get(paths[turn % len(paths)])
+            head = await connection.get(paths[turn % len(paths)])
             latencies.append(1000 * (time.perf_counter() - start))
-            inside.append(float(answer.raise_for_status().headers["server-timing"].rpartition("=")[2]))
+            inside.append(float(re.search(rb"server-timing: app;dur=([\d.]+)", head)[1]))
             turn += options.clients
             await asyncio.sleep(options.pause)
+        connection.close()
 
     await asyncio.gather(*(poll(number) for number in range(options.clients)))
-    rate = round(len(latencies) / options.seconds, 1)
     return {
-        "per_second": rate,
+        "per_second": round(len(latencies) / options.seconds, 1),
         **percentiles(sorted(latencies)),
         "inside_the_service": percentiles(sorted(inside)),
     }
+
+
+class Connection:
+    """One client's connection, with a tenth of the work of an HTTP library: fifty clients of a service have
+    machines of their own, and these here share the processors with it."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        """Connect to the host of `url`."""
+        parts = urlsplit(url)
+        return cls(*await asyncio.open_connection(parts.hostname, parts.port or 80))
+
+    async def get(self, path: str) -> bytes:
+        """The head of a good answer, when all of it is there."""
+        self._writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
+        await self._reader.readexactly(int(re.search(rb"content-length: (\d+)", head)[1]))
+        if b" 200 " not in head[:20]:
+            raise SystemExit(f"{path} was answered {head.splitlines()[0].decode()}")
+        return head
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._writer.close()
 
 
 def percentiles(ordered: Sequence[float]) -> dict[str, float]:

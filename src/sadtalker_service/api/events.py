@@ -15,7 +15,6 @@ from typing import Any
 
 from sadtalker_service.api.render.videos import session_status
 from sadtalker_service.api.services import Services
-from sadtalker_service.api.threads import in_thread
 from sadtalker_service.errors import StoreUnavailable
 from sadtalker_service.jobs.events import BEGINNING, follow
 from sadtalker_service.jobs.records import ENDED, Failure, Moment, Outcome, Session, Standing
@@ -39,14 +38,14 @@ async def session_events(services: Services, session: Session, last_id: str | No
                 moved = await _standing(services, shown)
                 if moved is not None and moved != standing:
                     standing, silent = moved, 0.0
-                    yield _event(services, shown, standing)
+                    yield await _event(services, shown, standing)
                 elif silent >= KEEP_ALIVE_SECONDS:
                     silent = 0.0
                     yield ": keep-alive\n\n"
                 continue
             name, change = event
             shown, silent = changed(session, change), 0.0
-            yield _event(services, shown, await _standing(services, shown), name)
+            yield await _event(services, shown, await _standing(services, shown), name)
 
 
 def changed(session: Session, change: dict[str, Any]) -> Session:
@@ -68,11 +67,14 @@ def changed(session: Session, change: dict[str, Any]) -> Session:
 async def _standing(services: Services, session: Session) -> Standing | None:
     if session.state != "queued":
         return None
-    return await in_thread(services.sessions.standing, session.session_id)
+    found = await services.polls.look(session.session_id)
+    return found[1] if found else None
 
 
-def _event(services: Services, session: Session, standing: Standing | None, name: str | None = None) -> str:
-    record = session_status(session, standing, services.watch.glance()).model_dump_json()
+async def _event(
+    services: Services, session: Session, standing: Standing | None, name: str | None = None
+) -> str:
+    record = session_status(session, standing, await services.watch.glance()).model_dump_json()
     return f"id: {name}\ndata: {record}\n\n" if name else f"data: {record}\n\n"
 
 

@@ -5,10 +5,11 @@ A hundred clients that ask for their sessions would otherwise ask a hundred time
 
 from __future__ import annotations
 
-import threading
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from sadtalker_service.jobs.polls import SessionPolls
 from sadtalker_service.jobs.records import Lane
 from sadtalker_service.jobs.sessions import LaneLoad, SessionStore
 
@@ -24,21 +25,26 @@ class Glance:
     """Ids of sessions that were running."""
 
 
-class QueueWatch:
-    """Looks when the last look is too old."""
+def look_around(sessions: SessionStore) -> Glance:
+    """The queue as it is. Raises `StoreUnavailable`."""
+    return Glance(sessions.lanes(), sessions.running())
 
-    def __init__(self, sessions: SessionStore, clock: Callable[[], float]) -> None:
+
+class QueueWatch:
+    """Looks when the last look is too old. For the event loop."""
+
+    def __init__(self, polls: SessionPolls, clock: Callable[[], float]) -> None:
         """`clock` gives seconds from any start."""
-        self._sessions = sessions
+        self._polls = polls
         self._clock = clock
-        self._lock = threading.Lock()
+        self._looking = asyncio.Lock()
         self._seen: Glance | None = None
         self._seen_at = 0.0
 
-    def glance(self) -> Glance:
+    async def glance(self) -> Glance:
         """The queue, as it is or was a moment ago. Raises `StoreUnavailable`."""
-        with self._lock:
+        async with self._looking:
             if self._seen is None or self._clock() - self._seen_at > FRESH_SECONDS:
-                self._seen = Glance(self._sessions.lanes(), self._sessions.running())
+                self._seen = Glance(await self._polls.lanes(), await self._polls.running())
                 self._seen_at = self._clock()
             return self._seen

@@ -20,6 +20,7 @@ from sadtalker_service.jobs.boards import EngineShelf, WorkerBoard
 from sadtalker_service.jobs.celery_app import make_app
 from sadtalker_service.jobs.dispatch import CeleryDispatch
 from sadtalker_service.jobs.idempotency import IdempotencyKeys
+from sadtalker_service.jobs.polls import SessionPolls
 from sadtalker_service.jobs.sessions import SessionStore
 from sadtalker_service.jobs.statistics import Statistics
 from sadtalker_service.jobs.submissions import Dispatch, FrontDesk
@@ -74,6 +75,7 @@ class Services:
     cache_client: redis.Redis
     queue_async: redis.asyncio.Redis
     cache_async: redis.asyncio.Redis
+    polls: SessionPolls
     watch: QueueWatch
     drain: Drain
     uploads: Path
@@ -111,6 +113,8 @@ def open_services(settings: Settings, drain: Drain, dispatch: Dispatch | None = 
         cache=cache,
         dispatch=dispatch or CeleryDispatch(make_app(settings), settings),
     )
+    queue_async = connect_async(urls.queue)
+    polls = SessionPolls(queue_async, settings)
     return Services(
         settings=settings,
         desk=desk,
@@ -125,9 +129,10 @@ def open_services(settings: Settings, drain: Drain, dispatch: Dispatch | None = 
         inspector=Inspector(inspection_limits(settings)),
         queue=queue,
         cache_client=cache_client,
-        queue_async=connect_async(urls.queue),
+        queue_async=queue_async,
         cache_async=connect_async(urls.cache, patient=False),
-        watch=QueueWatch(sessions, time.monotonic),
+        polls=polls,
+        watch=QueueWatch(polls, time.monotonic),
         drain=drain,
         uploads=uploads,
         recordings=Remembered(_RECORDINGS_KNOWN),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import sha1
 from typing import Any
 
 import redis
+import redis.asyncio
 from redis.exceptions import NoScriptError
 
 from sadtalker_service.jobs import scripts
@@ -24,9 +26,7 @@ class QueueServer:
 
     def script(self, name: str, *arguments: Argument) -> Any:
         """What the script `scripts/{name}.lua` returns for `arguments`."""
-        text = scripts.source(name)
-        # the server keeps scripts by this name; sending 40 bytes instead of the text is why it exists
-        digest = sha1(text.encode(), usedforsecurity=False).hexdigest()
+        text, digest = _script(name)
         with store_errors():
             try:
                 return self.client.execute_command("EVALSHA", digest, 0, *arguments)  # type: ignore[no-untyped-call]
@@ -45,3 +45,32 @@ class QueueServer:
             for words in commands:
                 pipeline.execute_command(*words)  # type: ignore[no-untyped-call]
             return list(pipeline.execute())
+
+
+class AsyncQueueServer:
+    """The part of `QueueServer` that is needed from asyncio. Every method raises `StoreUnavailable`."""
+
+    def __init__(self, client: redis.asyncio.Redis) -> None:
+        """`client` gives bytes."""
+        self.client = client
+
+    async def script(self, name: str, *arguments: Argument) -> Any:
+        """As that of `QueueServer`."""
+        text, digest = _script(name)
+        with store_errors():
+            try:
+                return await self.client.execute_command("EVALSHA", digest, 0, *arguments)  # type: ignore[no-untyped-call]
+            except NoScriptError:
+                return await self.client.execute_command("EVAL", text, 0, *arguments)  # type: ignore[no-untyped-call]
+
+    async def command(self, *words: Argument) -> Any:
+        """As that of `QueueServer`."""
+        with store_errors():
+            return await self.client.execute_command(*words)  # type: ignore[no-untyped-call]
+
+
+@lru_cache
+def _script(name: str) -> tuple[str, str]:
+    """Text of a script, and the name by which the server keeps it: 40 bytes to send instead of the text."""
+    text = scripts.source(name)
+    return text, sha1(text.encode(), usedforsecurity=False).hexdigest()

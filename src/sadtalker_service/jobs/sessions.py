@@ -132,10 +132,7 @@ class SessionStore:
 
     def look(self, session_id: str) -> tuple[Session, Standing | None] | None:
         """`get` and `standing` in one round trip: what a poll for the state costs."""
-        raw = self._queue.script(
-            "look", session_id, self._now(), WORKER_LIVES_SECONDS, self._settings.vip_in_a_row
-        )
-        return (_session(raw), _standing(raw[2])) if raw else None
+        return read_look(self._queue.script(*look_script(session_id, self._now(), self._settings)))
 
     def cancel(self, session_id: str) -> Session | None:
         """End the session if it waits or follows; ask its worker to stop if it runs for it alone.
@@ -239,7 +236,7 @@ class SessionStore:
 
     def lost(self, now: float | None = None) -> tuple[str, ...]:
         """Running sessions whose lease had expired at `now` (default: the present), for `requeue`."""
-        return _ids(self._queue.script("lost", self._now() if now is None else f"{now:.6f}"))
+        return read_ids(self._queue.script("lost", self._now() if now is None else f"{now:.6f}"))
 
     def requeue(self, session_id: str, worker: str = "") -> Session | None:
         """Back to its place in the queue if its lease has expired; the caller sends its ticket.
@@ -273,27 +270,23 @@ class SessionStore:
 
     def waiting(self, lane: Lane) -> tuple[str, ...]:
         """Ids of the sessions that wait in `lane`, in the order in which they will be served."""
-        return _ids(self._queue.command("ZRANGE", f"waiting:{lane}", 0, -1))
+        return read_ids(self._queue.command("ZRANGE", f"waiting:{lane}", 0, -1))
 
     def running(self) -> tuple[str, ...]:
         """Ids of the sessions that run, the one whose lease ends first first."""
-        return _ids(self._queue.command("ZRANGE", "running", 0, -1))
+        return read_ids(self._queue.command("ZRANGE", "running", 0, -1))
 
     def lanes(self) -> Mapping[Lane, LaneLoad]:
         """How full each lane is."""
-        loads = self._queue.script("lanes", *LANES)
-        return {
-            lane: LaneLoad(int(waiting), float(oldest_at) if oldest_at else None)
-            for lane, (waiting, oldest_at) in zip(LANES, loads, strict=True)
-        }
+        return read_lanes(self._queue.script("lanes", *LANES))
 
     def dead(self, limit: int = MAX_DEAD) -> tuple[str, ...]:
         """Ids of sessions that were given up, the latest first."""
-        return _ids(self._queue.command("LRANGE", "dead", 0, limit - 1))
+        return read_ids(self._queue.command("LRANGE", "dead", 0, limit - 1))
 
     def of_image(self, image_id: str) -> tuple[str, ...]:
         """Ids of the sessions with this portrait that have not ended."""
-        return _ids(self._queue.command("SMEMBERS", f"image_sessions:{image_id}"))
+        return read_ids(self._queue.command("SMEMBERS", f"image_sessions:{image_id}"))
 
     # ------------------------------------------------------------------ inside
 
@@ -335,7 +328,26 @@ def _standing(raw: Sequence[Any]) -> Standing | None:
     return Standing(int(ahead), float(before) / int(workers) + float(own) if known else None)
 
 
-def _ids(raw: Iterable[bytes]) -> tuple[str, ...]:
+def look_script(session_id: str, now: str, settings: Settings) -> tuple[str, str, str, float, int]:
+    """Name and arguments of the script behind `SessionStore.look`; `now` is empty for the server's time."""
+    return "look", session_id, now, WORKER_LIVES_SECONDS, settings.vip_in_a_row
+
+
+def read_look(raw: Sequence[Any]) -> tuple[Session, Standing | None] | None:
+    """What that script has answered."""
+    return (_session(raw), _standing(raw[2])) if raw else None
+
+
+def read_lanes(raw: Sequence[Any]) -> dict[Lane, LaneLoad]:
+    """What the script `lanes` has answered."""
+    return {
+        lane: LaneLoad(int(waiting), float(oldest_at) if oldest_at else None)
+        for lane, (waiting, oldest_at) in zip(LANES, raw, strict=True)
+    }
+
+
+def read_ids(raw: Iterable[bytes]) -> tuple[str, ...]:
+    """Session ids as they lie on the server."""
     return tuple(item.decode() for item in raw)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import redis
 from fastapi import APIRouter, Request
 
+from sadtalker_service.api.glance import look_around
 from sadtalker_service.api.health import renders
 from sadtalker_service.api.render.stats import stats as rendered
 from sadtalker_service.api.schemas.problem import problems
@@ -34,7 +35,7 @@ def stats(request: Request) -> Stats:
     warm = sum(renders(facts) for facts in services.workers.live().values())
     return rendered(
         services.statistics.snapshot(),
-        services.watch.glance(),
+        look_around(services.sessions),
         redis_status=_redis_status(services.cache_client),
         cached={**_cached(services), "complete_processing": images},
         images=images,

@@ -12,6 +12,7 @@ import redis
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
+from sadtalker_service.api.glance import look_around
 from sadtalker_service.api.render.stats import home as rendered
 from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.schemas.stats import ErrorEntry, ErrorPage, Home
@@ -97,7 +98,7 @@ def _error_html(entries: Mapping[str, ErrorEntry]) -> str:
 
 def _home(services: Services) -> Home:
     try:
-        figures, glance = services.statistics.snapshot(), services.watch.glance()
+        figures, glance = services.statistics.snapshot(), look_around(services.sessions)
         images = services.avatars.count()
     except StoreUnavailable:
         figures, glance, images = None, None, 0

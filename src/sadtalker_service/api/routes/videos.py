@@ -92,9 +92,10 @@ async def generate(
 async def status(request: Request, lane: LanePath, session_id: SessionPath) -> Response:
     """State, place in the queue, progress, and in the end what it took."""
     services = services_of(request)
-    record = await in_thread(_status, services, lane_of(lane), session_id_of(session_id))
-    # rendered already: the framework would send it to a thread once more, to be checked there
-    return Response(record, media_type="application/json")
+    session, standing = await look(services, lane_of(lane), session_id_of(session_id))
+    record = session_status(session, standing, await services.watch.glance())
+    # rendered here: the framework would check it once more before
+    return Response(record.model_dump_json(), media_type="application/json")
 
 
 @router.delete(
@@ -104,27 +105,21 @@ async def status(request: Request, lane: LanePath, session_id: SessionPath) -> R
     responses=problems(404, 409),
     summary="Cancel a video",
 )
-def cancel(request: Request, lane: LanePath, session_id: SessionPath) -> CancelAnswer:
+async def cancel(request: Request, lane: LanePath, session_id: SessionPath) -> CancelAnswer:
     """End a session that waits at once, one that runs within a batch of frames."""
     services = services_of(request)
-    session, _ = look(services, lane_of(lane), session_id_of(session_id))
+    session, _ = await look(services, lane_of(lane), session_id_of(session_id))
     if session.state not in ENDED:
-        session = services.desk.cancel(session.session_id)
+        session = await in_thread(services.desk.cancel, session.session_id)
         log.info("session_cancelled", session_id=session.session_id, state=session.state)
         if session.state in {"queued", "generating", "cancelled"}:
             return cancel_answer(session)
     raise AlreadyEnded(f"The session has ended already: it is {session.state}.", state=session.state)
 
 
-def _status(services: Services, lane: Lane, session_id: str) -> str:
-    """What clients ask for most of all: one round trip to the store."""
-    session, standing = look(services, lane, session_id)
-    return session_status(session, standing, services.watch.glance()).model_dump_json()
-
-
-def look(services: Services, lane: Lane, session_id: str) -> tuple[Session, Standing | None]:
-    """A session and its place in the queue. Raises `NotFound`."""
-    found = services.sessions.look(session_id)
+async def look(services: Services, lane: Lane, session_id: str) -> tuple[Session, Standing | None]:
+    """A session and its place in the queue, in one round trip. Raises `NotFound`."""
+    found = await services.polls.look(session_id)
     if found is None:
         raise NotFound(
             "There is no such session; sessions are forgotten some time after their end.", param="session_id"
@@ -154,7 +149,7 @@ async def _accept(request: Request, services: Services, lane: Lane, form: Form, 
 
 
 async def _present(services: Services, session_id: str) -> tuple[Session, Standing | None]:
-    found = await in_thread(services.sessions.look, session_id)
+    found = await services.polls.look(session_id)
     if found is None:
         raise NotFound("The session of this request has been forgotten; send it without its key.")
     return found

@@ -36,20 +36,18 @@ export class Player {
     );
   }
 
-  /** Show the finished file at `path` once what is being watched has been seen to its end, or was stopped. The
-   * address of the file; null if something else is to be shown by now. */
+  /** Show the finished file at `path` once what is being watched has been seen to its end, or was stopped. */
   async finish(path) {
     const { signal } = this.stop;
     const watched = this.watching !== null && (await Promise.race([this.seen(signal), this.failed()]));
     const url = await this.client.mediaUrl(path, signal);
-    if (signal.aborted) return null;
+    if (signal.aborted) return;
     const at = watched && !this.video.ended ? this.video.currentTime : 0;
     this.release();
     if (url.startsWith("blob:")) this.url = url;
     this.video.src = url;
     this.video.currentTime = at;
     if (!watched) play(this.video);
-    return url;
   }
 
   /** Fragments go from the response to the buffer of a media source. */
@@ -146,6 +144,7 @@ class Starter {
   constructor(video, seconds, signal) {
     this.video = video;
     this.seconds = seconds;
+    this.signal = signal;
     this.begin = null;
     this.hold();
     video.addEventListener("waiting", () => this.complete || this.hold(), { signal });
@@ -176,7 +175,7 @@ class Starter {
   go() {
     this.held = false;
     delete this.video.dataset.waiting;
-    play(this.video);
+    if (!this.signal.aborted) play(this.video);
   }
 }
 

@@ -173,6 +173,7 @@ function listen() {
 
 async function generate() {
   forgive();
+  if (recorder.running) await record(); // that was the last word
   if (!speech) complain("Choose or record what shall be said.", "audio_file");
   if (!portrait) complain("Choose a portrait first.", "image_file");
   if (!speech || !portrait || work) return;
@@ -228,12 +229,21 @@ async function ended(record) {
   }
   mark(1);
   caption.ready(record);
-  const name = `sadtalker_${record.lane}_${record.session_id.slice(0, 8)}.mp4`;
-  part("download").download = name;
-  player.finish(record.download_url).then(
-    (url) => url?.startsWith("blob:") && (part("download").href = url), // a link cannot show an API key
-    (error) => player.stop.signal.aborted || complain(error.message),
-  );
+  part("download").download = `sadtalker_${record.lane}_${record.session_id.slice(0, 8)}.mp4`;
+  player.finish(record.download_url).catch((error) => player.stop.signal.aborted || complain(error.message));
+}
+
+/** A link cannot show an API key: it is given an address that needs none. */
+async function download(event) {
+  const link = event.currentTarget;
+  if (!client.key || link.protocol === "blob:") return;
+  event.preventDefault();
+  try {
+    link.href = await client.mediaUrl(link.href);
+    link.click();
+  } catch (error) {
+    complain(error.message);
+  }
 }
 
 /** Say why there is no video: beside the field, where it is about one. `null`: told already. */
@@ -369,6 +379,7 @@ function listenTo() {
   listening.addEventListener("pause", () => (part("listen").textContent = "Listen"));
   part("cancel").addEventListener("click", cancel);
   part("copy").addEventListener("click", copy);
+  part("download").addEventListener("click", download);
   video.addEventListener("loadeddata", () => ((video.hidden = false), refresh()));
   video.addEventListener("timeupdate", () => mark());
   part("wave").addEventListener("click", (event) => {
