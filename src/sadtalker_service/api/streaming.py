@@ -99,18 +99,18 @@ async def _begun(services: Services, session_id: str) -> Session:
 
 
 async def _session(services: Services, session_id: str) -> Session:
-    session = await in_thread(services.sessions.get, session_id)
-    if session is None:
+    found = await services.polls.look(session_id)
+    if found is None:
         raise NotFound("There is no such session.", param="session_id")
-    return session
+    return found[0]
 
 
 def _live(services: Services, session: Session) -> AsyncIterator[bytes]:
     """What the worker sends while it makes this attempt."""
 
     async def is_coming() -> bool:
-        now = await in_thread(services.sessions.get, session.session_id)
-        return now is not None and now.state == "generating" and now.attempt == session.attempt
+        found = await services.polls.look(session.session_id)
+        return found is not None and (found[0].state, found[0].attempt) == ("generating", session.attempt)
 
     return read_media(services.cache_async, session.run_id, session.attempt, is_coming=is_coming)
 

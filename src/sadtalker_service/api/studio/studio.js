@@ -367,6 +367,13 @@ function take(files) {
 function listenTo() {
   part("image_file").addEventListener("change", (event) => event.target.files[0] && takePortrait(event.target.files[0]));
   part("audio_file").addEventListener("change", (event) => event.target.files[0] && takeSpeech(event.target.files[0]));
+  for (const input of [part("image_file"), part("audio_file")]) {
+    input.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter") return; // it would send the form
+      event.preventDefault();
+      input.click();
+    });
+  }
   form.addEventListener("submit", (event) => (event.preventDefault(), generate()));
   form.addEventListener("input", (event) => {
     if (event.target.name && event.target.closest("[data-field]")) forgive(event.target.name);
