@@ -11,9 +11,11 @@ export class Refusal extends Error {
   }
 }
 
-export class Client {
+/** Tells of a new key by the event `key`. */
+export class Client extends EventTarget {
   /** `askForKey(message)` shows the field for an API key; its promise holds the key that was entered. */
   constructor(askForKey) {
+    super();
     this.askForKey = askForKey;
     this.key = sessionStorage.getItem(KEY_NAME) ?? "";
     this.asking = null;
@@ -67,6 +69,7 @@ export class Client {
     this.asking ??= this.askForKey(message).finally(() => (this.asking = null));
     this.key = await this.asking;
     sessionStorage.setItem(KEY_NAME, this.key);
+    this.dispatchEvent(new Event("key"));
   }
 }
 

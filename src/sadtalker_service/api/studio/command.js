@@ -1,6 +1,9 @@
 // What the page does, as commands for a shell.
 
+import { pause } from "./client.js";
+
 const WIDTH = 44; // columns, where words allow it
+const COPIED_MS = 1500;
 
 /** The request as commands for a shell with curl and jq: they can be pasted as they stand. */
 export function shellCommands({ service, lane, mode, portrait, speech, fields, keyed }) {
@@ -17,6 +20,20 @@ export function shellCommands({ service, lane, mode, portrait, speech, fields, k
     wrapped(["session=$(" + generate[0], ...generate.slice(1)]),
     wrapped([...curl, "--output talking.mp4", `$service/api/${lane}/stream/$session`]),
   ].join("\n");
+}
+
+/** Copy what `element` says; the button tells that it is done. */
+export async function copy(element, button) {
+  const before = button.textContent;
+  try {
+    await navigator.clipboard.writeText(element.textContent);
+    button.textContent = "Copied";
+  } catch {
+    getSelection().selectAllChildren(element); // no clipboard here: one key is left to press
+    button.textContent = "Press Ctrl+C";
+  }
+  await pause(COPIED_MS);
+  button.textContent = before;
 }
 
 /** Words on lines that the shell reads as one. */

@@ -30,7 +30,7 @@ export class Player {
     this.watching = shown.then(
       () => true,
       (error) => {
-        if (!signal.aborted) console.warn("There is no live picture; the finished video will be shown.", error);
+        if (!signal.aborted) console.info("There is no live picture; the finished video will be shown.", error);
         return false;
       },
     );

@@ -2,9 +2,10 @@
 
 import { Caption } from "./caption.js";
 import { Client, pause } from "./client.js";
-import { shellCommands } from "./command.js";
+import { copy, shellCommands } from "./command.js";
 import { complain, forgive, options } from "./fields.js";
 import { watchHealth } from "./health.js";
+import { askForKey } from "./key.js";
 import { Player } from "./player.js";
 import { PortraitView } from "./portrait.js";
 import { canRecord, Recorder } from "./recorder.js";
@@ -13,7 +14,6 @@ import { Waveform } from "./waveform.js";
 import { clock } from "./words.js";
 
 const LOOK_MS = 300; // between two looks at an avatar in preparation
-const COPIED_MS = 1500;
 const SOUND = /\.(wav|mp3|m4a|aac|ogg|oga|opus|flac|webm|mp4|mov|mkv|amr|aiff?|wma)$/i;
 
 const part = (id) => document.getElementById(id);
@@ -338,22 +338,6 @@ function refresh() {
   });
 }
 
-function askForKey(message) {
-  const field = part("api-key");
-  part("key-form").hidden = false;
-  part("key-problem").textContent = message;
-  field.value = "";
-  field.focus();
-  return new Promise((resolve) => {
-    part("key-form").addEventListener("submit", (event) => {
-      event.preventDefault();
-      part("key-form").hidden = true;
-      resolve(field.value.trim());
-      queueMicrotask(refresh);
-    }, { once: true });
-  });
-}
-
 // ---- events of the page
 
 function take(files) {
@@ -365,6 +349,7 @@ function take(files) {
 }
 
 function listenTo() {
+  client.addEventListener("key", refresh);
   part("image_file").addEventListener("change", (event) => event.target.files[0] && takePortrait(event.target.files[0]));
   part("audio_file").addEventListener("change", (event) => event.target.files[0] && takeSpeech(event.target.files[0]));
   for (const input of [part("image_file"), part("audio_file")]) {
@@ -385,7 +370,7 @@ function listenTo() {
   listening.addEventListener("play", () => (part("listen").textContent = "Stop"));
   listening.addEventListener("pause", () => (part("listen").textContent = "Listen"));
   part("cancel").addEventListener("click", cancel);
-  part("copy").addEventListener("click", copy);
+  part("copy").addEventListener("click", () => copy(part("command"), part("copy")));
   part("download").addEventListener("click", download);
   video.addEventListener("loadeddata", () => ((video.hidden = false), refresh()));
   video.addEventListener("timeupdate", () => mark());
@@ -401,19 +386,6 @@ function listenTo() {
     part("film").classList.remove("over");
     take(event.dataTransfer.files);
   });
-}
-
-async function copy() {
-  const button = part("copy");
-  try {
-    await navigator.clipboard.writeText(part("command").textContent);
-    button.textContent = "Copied";
-  } catch {
-    getSelection().selectAllChildren(part("command")); // no clipboard here: one key is left to press
-    button.textContent = "Press Ctrl+C";
-  }
-  await pause(COPIED_MS);
-  button.textContent = "Copy";
 }
 
 listenTo();

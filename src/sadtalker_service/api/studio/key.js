@@ -1,0 +1,19 @@
+// The field for an API key, shown when the service asks for one.
+
+/** The key that is entered; `message` says why it is asked for. */
+export function askForKey(message) {
+  const form = document.getElementById("key-form");
+  const field = document.getElementById("api-key");
+  form.hidden = false;
+  document.getElementById("key-problem").textContent = message;
+  field.value = "";
+  field.focus();
+  return new Promise((resolve) => {
+    const taken = (event) => {
+      event.preventDefault();
+      form.hidden = true;
+      resolve(field.value.trim());
+    };
+    form.addEventListener("submit", taken, { once: true });
+  });
+}

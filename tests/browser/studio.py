@@ -1,0 +1,83 @@
+"""The studio page as its users have it: by what is written on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from playwright.sync_api import ConsoleMessage, Page
+
+GRID = 16
+"""Pictures are compared on so many pixels each way."""
+
+_VIDEO = "document.querySelector('video')"
+_BUSY = "document.getElementById('caption').dataset.state === 'busy'"
+_PIXELS = f"""() => {{
+  const canvas = new OffscreenCanvas({GRID}, {GRID});
+  const pen = canvas.getContext("2d");
+  pen.imageSmoothingQuality = "high";
+  pen.drawImage({_VIDEO}, 0, 0, {GRID}, {GRID});
+  return Array.from(pen.getImageData(0, 0, {GRID}, {GRID}).data);
+}}"""
+
+
+class Studio:
+    """One open page. `faults`: what its scripts and its security policy complained of."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.faults: list[str] = []
+        page.on("pageerror", lambda error: self.faults.append(str(error)))
+        page.on("console", self._note)
+
+    def _note(self, message: ConsoleMessage) -> None:
+        # the browser writes answers that are no success there: tests look at what the page makes of them
+        if message.type in {"error", "warning"} and not message.text.startswith("Failed to load resource"):
+            self.faults.append(message.text)
+
+    def choose(self, portrait: Path | None = None, speech: Path | None = None) -> None:
+        """Choose files, and wait until the face is found."""
+        if speech:
+            self.page.get_by_label("Speech", exact=True).and_(self.page.locator("input")).set_input_files(
+                speech
+            )
+        if portrait:
+            self.page.get_by_label("Portrait", exact=True).and_(self.page.locator("input")).set_input_files(
+                portrait
+            )
+            self.page.get_by_text("face found").wait_for()
+
+    def set_seed(self, seed: int) -> None:
+        """Another seed is another video: nobody has made it before."""
+        if not self.page.get_by_label("Seed").is_visible():
+            self.page.get_by_text("More", exact=True).click()
+        self.page.get_by_label("Seed").fill(str(seed))
+
+    def generate(self) -> None:
+        """Press the button."""
+        self.page.get_by_role("button", name="Generate").click()
+
+    def wait_ready(self) -> None:
+        """Until the video is there."""
+        self.page.locator("#caption[data-state=ready]").wait_for()
+
+    def watch_until(self, condition: str) -> dict[str, Any]:
+        """Wait until `condition` holds, a script that knows the element as `video`; its state then."""
+        script = f"""() => {{
+          const video = {_VIDEO};
+          if (!({condition})) return null;
+          const {{ currentTime, duration, videoWidth, videoHeight, currentSrc, ended, muted }} = video;
+          return {{ currentTime, duration, videoWidth, videoHeight, currentSrc, ended, muted,
+                   error: video.error && video.error.message, busy: {_BUSY} }};
+        }}"""
+        handle = self.page.wait_for_function(script, polling=20)
+        state: dict[str, Any] = handle.json_value()
+        return state
+
+    def video_pixels(self) -> NDArray[np.float32]:
+        """What the video shows at this moment: float32 (GRID, GRID, 3), 0..255."""
+        values: Sequence[int] = self.page.evaluate(_PIXELS)
+        return np.array(values, np.float32).reshape(GRID, GRID, 4)[..., :3]

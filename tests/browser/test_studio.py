@@ -1,0 +1,260 @@
+"""The studio in a real browser on the real service: from two files to a video that plays."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from playwright.sync_api import Browser, BrowserContext, expect
+from tests.browser.conftest import opened
+from tests.browser.studio import GRID, Studio
+from tests.support.running_service import RunningService
+
+WITHOUT_MEDIA_SOURCE = "delete window.MediaSource; delete window.ManagedMediaSource;"
+
+
+def test_video_plays_while_it_is_made_then_as_a_file_and_can_be_downloaded(
+    studio: Studio, portrait: Path, long_speech: Path, tmp_path: Path
+) -> None:
+    studio.choose(portrait, long_speech)
+    studio.generate()
+    live = studio.watch_until("video.currentTime > 0.3")
+    assert live["busy"], "it began to play after it was made"
+    assert (live["videoWidth"], live["videoHeight"]) == (512, 512)
+    assert live["error"] is None
+    assert live["currentSrc"].startswith("blob:")
+    later = studio.watch_until(f"video.currentTime > {live['currentTime'] + 0.5}")
+    assert later["error"] is None
+    studio.wait_ready()
+    expect(studio.page.locator("#state")).to_contain_text("512 × 512")
+    assert re.fullmatch(r"[\d.]+ s", studio.page.locator("#figure-time").inner_text())
+    assert re.fullmatch(r"[\d.]+×", studio.page.locator("#figure-pace").inner_text())
+    studio.page.evaluate("video.currentTime = video.duration - 0.5")
+    finished = studio.watch_until("video.currentSrc.includes('/download/') && video.readyState >= 2")
+    assert finished["error"] is None
+    assert finished["duration"] == pytest.approx(live["duration"], abs=0.1)
+    studio.page.evaluate("video.play()")
+    studio.watch_until("video.currentTime > 0.5")
+    with studio.page.expect_download() as download:
+        studio.page.get_by_role("link", name="Download").click()
+    saved = tmp_path / download.value.suggested_filename
+    download.value.save_as(saved)
+    assert saved.name.startswith("sadtalker_standard_")
+    with av.open(str(saved)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == round(25 * finished["duration"])
+
+
+def test_video_plays_while_it_is_made_where_there_are_no_media_sources(
+    context: BrowserContext, service: RunningService, portrait: Path, long_speech: Path
+) -> None:
+    context.add_init_script(WITHOUT_MEDIA_SOURCE)
+    studio = opened(context.new_page(), service.url)
+    studio.choose(portrait, long_speech)
+    studio.set_seed(2)
+    studio.generate()
+    live = studio.watch_until("video.currentTime > 0.1")
+    assert live["busy"], "it began to play after it was made"
+    assert "/stream/" in live["currentSrc"]
+    assert live["videoWidth"] == 512
+    assert live["error"] is None
+    studio.wait_ready()
+    assert studio.faults == []
+
+
+def test_same_request_again_shows_the_finished_video_at_once(
+    studio: Studio, portrait: Path, speech: Path
+) -> None:
+    studio.choose(portrait, speech)
+    studio.generate()
+    studio.wait_ready()
+    studio.page.reload()
+    studio.watch_until("video.currentSrc.includes('/download/') && video.videoWidth === 512")
+    studio.choose(portrait, speech)
+    studio.generate()
+    state = studio.watch_until("video.currentSrc.includes('/download/') && video.currentTime > 0.2")
+    assert state["error"] is None
+    expect(studio.page.locator("#figure-time")).to_contain_text("ms")
+
+
+def test_picture_without_a_face_is_refused_in_words_beside_the_portrait(
+    studio: Studio, speech: Path, tmp_path: Path
+) -> None:
+    Image.linear_gradient("L").convert("RGB").resize((640, 480)).save(tmp_path / "wall.png")
+    studio.choose(speech=speech)
+    studio.page.set_input_files("#image_file", tmp_path / "wall.png")
+    problem = studio.page.locator("#portrait-problem")
+    expect(problem).to_contain_text("No face was found")
+    field = studio.page.locator("#image_file")
+    expect(field).to_have_attribute("aria-invalid", "true")
+    expect(field).to_have_accessible_description("wall.png · 640 × 480 " + problem.inner_text())
+    studio.generate()
+    expect(studio.page.locator("#caption")).to_have_attribute("data-state", "failed")
+    expect(problem).to_contain_text("No face was found")
+
+
+def test_wrong_option_is_marked_where_it_is_and_can_be_put_right(
+    studio: Studio, portrait: Path, speech: Path
+) -> None:
+    studio.choose(portrait, speech)
+    studio.page.get_by_text("More", exact=True).click()
+    studio.page.get_by_label("Pose style").fill("99")
+    studio.page.get_by_text("More", exact=True).click()
+    studio.generate()
+    expect(studio.page.locator("#pose_style-problem")).to_contain_text("between 0 and 45")
+    expect(studio.page.get_by_label("Pose style")).to_be_focused()
+    studio.page.keyboard.type("7")
+    studio.page.get_by_label("Pose style").fill("7")
+    expect(studio.page.locator("#pose_style-problem")).to_be_empty()
+    studio.generate()
+    studio.wait_ready()
+
+
+def test_whole_way_goes_by_keyboard(studio: Studio, portrait: Path, speech: Path) -> None:
+    page, files = studio.page, [portrait, speech]
+    page.on("filechooser", lambda chooser: chooser.set_files(files.pop(0)))
+    for name, key, chosen in (("Portrait", "Enter", "portrait.jpg"), ("Speech", "Space", "speech.wav")):
+        _tab_to(studio, "input", name)
+        page.keyboard.press(key)
+        page.get_by_text(chosen).first.wait_for()
+    page.get_by_text("face found").wait_for()
+    _tab_to(studio, "input", "720")
+    page.keyboard.press("ArrowLeft")
+    assert page.get_by_role("radio", name="480").is_checked()
+    _tab_to(studio, "button", "Generate")
+    page.keyboard.press("Enter")
+    studio.wait_ready()
+    expect(page.get_by_role("status").filter(has_text="The video is ready")).to_have_count(1)
+    _tab_to(studio, "a", "Download")
+
+
+def test_cancelled_request_ends_and_the_next_one_is_made(
+    studio: Studio, portrait: Path, speech: Path, long_speech: Path
+) -> None:
+    studio.choose(portrait, long_speech)
+    studio.set_seed(3)
+    studio.generate()
+    studio.page.get_by_text("frame ").wait_for()
+    studio.page.get_by_role("button", name="Cancel").click()
+    expect(studio.page.locator("#state")).to_have_text("Cancelled. Nothing was kept.")
+    assert not studio.page.locator("video").is_visible()
+    studio.choose(speech=speech)
+    studio.generate()
+    studio.wait_ready()
+
+
+def test_two_pages_at_once_never_show_each_others_video(
+    chromium: Browser, service: RunningService, portrait: Path, speech: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.png"
+    red, green, blue = ImageOps.mirror(Image.open(portrait).convert("RGB")).split()
+    Image.merge("RGB", (blue, red, green)).save(other)
+    people = [chromium.new_context() for _ in range(2)]
+    studios = [opened(person.new_page(), service.url) for person in people]
+    for studio, picture in zip(studios, (portrait, other), strict=True):
+        studio.choose(picture, speech)
+        studio.set_seed(4)
+    for studio in studios:
+        studio.generate()
+    expected = [_pixels(portrait), _pixels(other)]
+    for studio, mine, theirs in zip(studios, expected, reversed(expected), strict=True):
+        studio.watch_until("video.currentTime > 0.2")
+        _compare(studio, mine, theirs)
+        studio.wait_ready()
+        studio.page.evaluate("video.pause()")
+        studio.watch_until(
+            "video.currentSrc.includes('/download/') && video.readyState >= 2 && !video.seeking"
+        )
+        _compare(studio, mine, theirs)
+        assert studio.faults == []
+    for person in people:
+        person.close()
+
+
+def test_portrait_uploaded_before_is_chosen_again_and_can_be_removed(
+    context: BrowserContext, studio: Studio, service: RunningService, portrait: Path, speech: Path
+) -> None:
+    studio.choose(portrait)
+    again = opened(context.new_page(), service.url)
+    again.page.get_by_role("button", name="Choose: Portrait of").first.click()
+    expect(again.page.locator("#portrait-what")).to_contain_text("uploaded before")
+    again.choose(speech=speech)
+    again.generate()
+    again.wait_ready()
+    again.page.on("dialog", lambda dialog: dialog.accept())
+    before = again.page.locator("#shelf-list li").count()
+    remove = again.page.get_by_role("button", name="Remove: Portrait of").first
+    remove.focus()
+    again.page.keyboard.press("Enter")
+    expect(again.page.locator("#shelf-list li")).to_have_count(before - 1)
+    assert again.faults == []
+
+
+def test_recording_by_microphone_becomes_the_speech(studio: Studio, portrait: Path) -> None:
+    studio.choose(portrait)
+    studio.page.get_by_role("button", name="Record").click()
+    expect(studio.page.locator("#speech-what")).to_have_text("Recording")
+    studio.page.wait_for_timeout(1500)
+    studio.page.get_by_role("button", name="Stop").click()
+    expect(studio.page.locator("#speech-what")).to_contain_text("recording.webm")
+    studio.generate()
+    studio.wait_ready()
+
+
+@pytest.mark.skipif(not (shutil.which("curl") and shutil.which("jq")), reason="curl or jq is not installed")
+def test_copied_commands_make_the_same_video(
+    studio: Studio, portrait: Path, speech: Path, tmp_path: Path
+) -> None:
+    picture, sound = tmp_path / "her portrait.jpg", tmp_path / "speech.wav"
+    shutil.copy(portrait, picture)
+    shutil.copy(speech, sound)
+    studio.choose(picture, sound)
+    studio.page.get_by_label("Moving").check(force=True)
+    studio.page.get_by_role("button", name="Copy").click()
+    expect(studio.page.get_by_role("button", name="Copied")).to_be_visible()
+    commands = studio.page.evaluate("navigator.clipboard.readText()")
+    done = subprocess.run(
+        [shutil.which("bash") or "/bin/bash", "-euo", "pipefail", "-c", commands],
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr
+    with av.open(str(tmp_path / "talking.mp4")) as container:
+        assert sum(1 for _ in container.decode(video=0)) > 200
+    studio.generate()
+    studio.wait_ready()
+    expect(studio.page.locator("#figure-time")).to_contain_text("ms")  # the page's request was the same one
+
+
+def _tab_to(studio: Studio, tag: str, name: str) -> None:
+    """Press Tab until the element of this name has the focus, visibly."""
+    for _ in range(40):
+        studio.page.keyboard.press("Tab")
+        focused = studio.page.locator(f"{tag}:focus")
+        if (
+            focused.count()
+            and studio.page.get_by_label(name, exact=True)
+            .or_(studio.page.get_by_role("button", name=name, exact=True))
+            .or_(studio.page.get_by_role("link", name=name, exact=True))
+            .and_(focused)
+            .count()
+        ):
+            return
+    raise AssertionError(f"Tab does not lead to {name}")
+
+
+def _compare(studio: Studio, mine: NDArray[np.float32], theirs: NDArray[np.float32]) -> None:
+    shown = studio.video_pixels()
+    assert np.abs(shown - mine).mean() < 12
+    assert np.abs(shown - theirs).mean() > 30
+
+
+def _pixels(path: Path) -> NDArray[np.float32]:
+    return np.asarray(Image.open(path).convert("RGB").resize((GRID, GRID), Image.Resampling.BOX), np.float32)
