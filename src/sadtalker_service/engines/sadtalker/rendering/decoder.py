@@ -1,0 +1,183 @@
+"""The SPADE decoder in the form in which it is run.
+
+- Scale and shift of a norm come from one convolution; the convolutions before them, which all read the
+  condition, are one convolution for all blocks of a size.
+- Where the condition is enlarged, they are split by phase (`networks.upsampled`).
+- Nothing lies between the norm and the 1x1 convolution of a learned shortcut: the convolution of the shift is
+  one convolution with it. With W the 1x1 convolution: W (x (1 + g) + B s) = W (x (1 + g)) + (W B) s.
+- A norm of an enlarged map is the enlarged norm of the map.
+
+B frames, h and w the size of the condition.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sadtalker_service.engines.sadtalker.networks.inference import parameter
+from sadtalker_service.engines.sadtalker.networks.spade import (
+    SHARED,
+    SLOPE,
+    SpadeBlock,
+    SpadeDecoder,
+    SpadeNorm,
+    SpectralConv2d,
+)
+from sadtalker_service.engines.sadtalker.networks.upsampled import DoubledConv2d, QuarterConv2d, TrebledConv2d
+
+_EPSILON = 1e-5
+
+
+class FastDecoder(nn.Module):
+    """What `SpadeDecoder` computes; takes its parameters over."""
+
+    def __init__(self, trained: SpadeDecoder) -> None:
+        super().__init__()
+        blocks = trained.middle()
+        self.fc = trained.fc
+        self.shared = _conv(*_shared([norm for block in blocks for norm in (block.norm_0, block.norm_1)]))
+        self.middle = nn.ModuleList(_MiddleBlock(block) for block in blocks)
+        self.up_0 = _DoubledBlock(trained.up_0)
+        self.up_1 = _QuarterBlock(trained.up_1)
+        self.conv_img = trained.conv_img
+
+    def forward(self, condition: Tensor) -> Tensor:
+        """(B, 256, h, w) -> (B, 3, 4h, 4w) RGB, 0..1, float32."""
+        x = self.fc(condition)
+        shared = F.relu_(self.shared(condition)).split(SHARED, 1)
+        for number, block in enumerate(self.middle):
+            x = block(x, shared[2 * number], shared[2 * number + 1])
+        x = self.up_1(self.up_0(x, condition), condition)
+        return torch.sigmoid(self.conv_img(F.leaky_relu_(x, SLOPE)).float())
+
+
+class _MiddleBlock(nn.Module):
+    """(B, 512, h, w) in and out."""
+
+    def __init__(self, block: SpadeBlock) -> None:
+        super().__init__()
+        self.modulation_0 = _conv(*_modulation(block.norm_0))
+        self.modulation_1 = _conv(*_modulation(block.norm_1))
+        self.conv_0 = _baked(block.conv_0)
+        self.conv_1 = _baked(block.conv_1)
+
+    def forward(self, x: Tensor, shared_0: Tensor, shared_1: Tensor) -> Tensor:
+        inner = self.conv_0(_modulated(_normalised(x), self.modulation_0(shared_0)))
+        return self.conv_1(_modulated(_normalised(inner), self.modulation_1(shared_1))).add_(x)
+
+
+class _DoubledBlock(nn.Module):
+    """(B, 512, h, w) -> (B, 256, 2h, 2w): the block that is given the doubled map."""
+
+    def __init__(self, block: SpadeBlock) -> None:
+        super().__init__()
+        self.shared = DoubledConv2d(*_shared([block.norm_0, block.norm_1, block.norm_s]))
+        self.modulation_0 = _conv(*_modulation(block.norm_0))
+        self.modulation_1 = _conv(*_modulation(block.norm_1))
+        self.modulation_s = _conv(*_shortcut_modulation(block))
+        self.conv_0 = _baked(block.conv_0)
+        self.conv_1 = _baked(block.conv_1)
+        self.conv_s = _baked(block.conv_s)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        shared_0, shared_1, shared_s = self.shared(condition).split(SHARED, 1)
+        x = F.interpolate(_normalised(x), scale_factor=2)
+        scale, shortcut = self.modulation_s(shared_s).split((x.shape[1], self.conv_s.out_channels), 1)
+        inner = self.conv_0(_modulated(x, self.modulation_0(shared_0)))
+        inner = self.conv_1(_modulated(_normalised(inner), self.modulation_1(shared_1)))
+        return inner.add_(self.conv_s(x * scale)).add_(shortcut)
+
+
+class _QuarterBlock(nn.Module):
+    """(B, 256, 2h, 2w) -> (B, 64, 4h, 4w): the block whose condition is enlarged four times.
+
+    Worked phase by phase: `[:, :, row::4, column::4]` is a map of the condition's size.
+    """
+
+    def __init__(self, block: SpadeBlock) -> None:
+        super().__init__()
+        self.shared = TrebledConv2d(*_shared([block.norm_0, block.norm_1, block.norm_s]))
+        self.modulation_0 = QuarterConv2d(*_modulation(block.norm_0))
+        self.modulation_1 = QuarterConv2d(*_modulation(block.norm_1))
+        self.modulation_s = QuarterConv2d(*_shortcut_modulation(block))
+        self.conv_0 = _baked(block.conv_0)
+        self.conv_1 = _baked(block.conv_1)
+        self.conv_s = _baked(block.conv_s)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        shared_0, shared_1, shared_s = F.pad(self.shared(condition), (1, 1, 1, 1)).split(SHARED, 1)
+        batch, channels, height, width = x.shape
+        features = self.conv_s.out_channels
+        x = _normalised(x)
+        wide = x.new_empty(batch, channels, 2 * height, 2 * width)
+        shortcut = x.new_empty(batch, features, 2 * height, 2 * width)
+        for row, column in _PHASES:
+            cells = x[:, :, row // 2 :: 2, column // 2 :: 2]
+            wide[:, :, row::4, column::4] = _modulated(cells, self.modulation_0(shared_0, row, column))
+            scale, shift = self.modulation_s(shared_s, row, column).split((channels, features), 1)
+            shortcut[:, :, row::4, column::4] = self.conv_s(cells * scale).add_(shift)
+        inner = _normalised(self.conv_0(wide))
+        for row, column in _PHASES:
+            cells = inner[:, :, row::4, column::4]
+            cells.copy_(_modulated(cells, self.modulation_1(shared_1, row, column)))
+        return self.conv_1(inner).add_(shortcut)
+
+
+_PHASES = tuple((row, column) for row in range(4) for column in range(4))
+
+
+def _normalised(x: Tensor) -> Tensor:
+    """Instance norm, with statistics in float32."""
+    if x.is_contiguous():
+        return F.instance_norm(x, eps=_EPSILON)
+    variance, mean = torch.var_mean(x.float(), (2, 3), correction=0, keepdim=True)
+    return ((x - mean) * torch.rsqrt(variance + _EPSILON)).to(x.dtype)
+
+
+def _modulated(x: Tensor, modulation: Tensor) -> Tensor:
+    """Leaky ReLU of x scale + shift; `modulation` holds both, one after the other."""
+    scale, shift = modulation.chunk(2, 1)
+    return F.leaky_relu_(torch.addcmul(shift, x, scale), SLOPE)
+
+
+def _shared(norms: list[SpadeNorm]) -> tuple[Tensor, Tensor]:
+    """Weight and bias of the first convolutions of several norms."""
+    convs = [norm.mlp_shared[0] for norm in norms]
+    return torch.cat([conv.weight for conv in convs]), torch.cat([_bias(conv) for conv in convs])
+
+
+def _modulation(norm: SpadeNorm) -> tuple[Tensor, Tensor]:
+    """Weight and bias that give scale, one included, and shift."""
+    gamma, beta = norm.mlp_gamma, norm.mlp_beta
+    return torch.cat([gamma.weight, beta.weight]), torch.cat([_bias(gamma) + 1, _bias(beta)])
+
+
+def _shortcut_modulation(block: SpadeBlock) -> tuple[Tensor, Tensor]:
+    """Weight and bias that give the scale, one included, and what the shortcut makes of the shift."""
+    gamma, beta = block.norm_s.mlp_gamma, block.norm_s.mlp_beta
+    mix = block.conv_s.weight().double().flatten(1)
+    weight = torch.einsum("oc,ciyx->oiyx", mix, beta.weight.double()).to(gamma.weight.dtype)
+    bias = (mix @ _bias(beta).double()).to(gamma.weight.dtype)
+    return torch.cat([gamma.weight, weight]), torch.cat([_bias(gamma) + 1, bias])
+
+
+def _conv(weight: Tensor, bias: Tensor | None, padding: int = 1) -> nn.Conv2d:
+    with torch.device("meta"):
+        features, channels, size, _ = weight.shape
+        conv = nn.Conv2d(channels, features, size, padding=padding, bias=bias is not None)
+    conv.weight = parameter(weight, like=weight)
+    conv.bias = None if bias is None else parameter(bias, like=weight)
+    return conv
+
+
+def _baked(conv: SpectralConv2d) -> nn.Conv2d:
+    """With the weight as it is used."""
+    return _conv(conv.weight(), conv.bias, conv.padding)
+
+
+def _bias(conv: nn.Conv2d) -> Tensor:
+    if conv.bias is None:
+        raise ValueError("The convolution needs a bias.")
+    return conv.bias
