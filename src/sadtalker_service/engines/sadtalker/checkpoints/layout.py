@@ -32,9 +32,7 @@ class CheckpointFolder:
     def networks(self, size: int) -> Path:
         """The file with every network but the mapping, for pictures of 256 or 512."""
         if size not in SIZES:
-            raise EngineUnavailable(
-                f"There is no checkpoint for pictures of {size}; there is one for 256 and 512."
-            )
+            raise EngineUnavailable(f"There is no checkpoint for pictures of {size}, only for 256 and 512.")
         return self._existing(f"SadTalker_V0.0.2_{size}.safetensors")
 
     def mapping(self, coefficients: int) -> Path:

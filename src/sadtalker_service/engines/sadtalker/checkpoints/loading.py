@@ -76,9 +76,9 @@ def refuse_old(path: Path) -> None:
     """Raise `EngineUnavailable` for a file of the first release, by its name."""
     if is_old(path):
         raise EngineUnavailable(
-            f"{path} is a checkpoint of SadTalker's first release: pickles that can run code when they are "
-            "opened, with other names inside. Only those of V0.0.2 are read (SadTalker_V0.0.2_256.safetensors); "
-            "get them with: sadtalker models download"
+            f"{path} is a checkpoint of SadTalker's first release: a pickle, which can run code when it is "
+            "opened, with other names inside. Only those of V0.0.2 are read "
+            "(SadTalker_V0.0.2_256.safetensors); get them with: sadtalker models download"
         )
 
 

@@ -47,8 +47,8 @@ class AudioToPose(nn.Module):
         windows: (T, 1, 80, 16) mel windows. source: (6,) pose of the source. style: 0..45.
         noise: (chunk_count(T), 64), standard normal.
 
-        A last chunk that is not full is made of the last 32 windows and gives its last frames; where there are
-        fewer than 32, the first one is repeated in front.
+        A last chunk that is not full is made of the last 32 windows and gives its last frames; where there
+        are fewer than 32, the first one is repeated in front.
         """
         if not 0 <= style < STYLES:
             raise ValueError(f"The pose style is {style}; it must be 0..{STYLES - 1}.")

@@ -19,7 +19,7 @@ PLANE_HALF = (1, 2, 2)
 
 
 class ConvNorm2d(nn.Module):
-    """3x3 convolution, batch norm, (leaky) ReLU, optionally halved: (B, C, H, W) -> (B, C', H or H/2, ...)."""
+    """3x3 convolution, batch norm, (leaky) ReLU, optionally halved: (B, C, H, W) in, 4-d out."""
 
     def __init__(self, channels: int, features: int, *, slope: float = 0.0, halve: bool = False) -> None:
         super().__init__()

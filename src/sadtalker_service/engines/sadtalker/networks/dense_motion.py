@@ -6,12 +6,15 @@ K keypoints; slot 0 is "nothing moves", slots 1..K "moves as keypoint k does".
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sadtalker_service.engines.sadtalker.networks.blocks import ConvNorm3d, UpBlock3d, coordinates
+from sadtalker_service.engines.sadtalker.networks.inference import fold, prepare
 
 KEYPOINTS = 15
 SLOTS = KEYPOINTS + 1
@@ -67,24 +70,50 @@ class DenseMotion(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """(B, 80, D, h, w) -> (B, 112, D, h, w), h and w multiples of 32; the last 80 start as the input."""
+    """(B, 80, D, h, w) -> (B, 112, D, h, w), h and w multiples of 32."""
 
     def __init__(self) -> None:
         super().__init__()
-        down = [ConvNorm3d(a, b, halve=True) for a, b in zip(_WIDTHS, _WIDTHS[1:], strict=False)]
-        self.encoder = nn.ModuleDict({"down_blocks": nn.ModuleList(down)})
-        up = nn.ModuleList(UpBlock3d(a, b) for a, b in _UP)
-        last = ConvNorm3d(_OUT, _OUT)
-        self.decoder = nn.ModuleDict({"up_blocks": up, "conv": last.conv, "norm": last.norm})
+        self.encoder = _Encoder()
+        self.decoder = _Decoder()
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.decoder(self.encoder(x))
+
+
+class _Encoder(nn.Module):
+    """The map in six sizes, each half of the one before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down_blocks = nn.ModuleList(ConvNorm3d(a, b, halve=True) for a, b in pairwise(_WIDTHS))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
         levels = [x]
-        for block in self.encoder["down_blocks"]:
+        for block in self.down_blocks:
             levels.append(block(levels[-1]))
-        x = levels.pop()
-        for block in self.decoder["up_blocks"]:
-            x = torch.cat([block(x), levels.pop()], 1)
-        return F.relu_(self.decoder["norm"](self.decoder["conv"](x)))
+        return levels
+
+
+class _Decoder(nn.Module):
+    """Back to the first size; what was there is put beside what comes from below."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up_blocks = nn.ModuleList(UpBlock3d(a, b) for a, b in _UP)
+        self.conv = nn.Conv3d(_OUT, _OUT, 3, padding=1)
+        self.norm: nn.Module = nn.BatchNorm3d(_OUT)
+
+    def forward(self, levels: list[Tensor]) -> Tensor:
+        x = levels[-1]
+        for block, level in zip(self.up_blocks, levels[-2::-1], strict=True):
+            x = torch.cat([block(x), level], 1)
+        return F.relu_(self.norm(self.conv(x)))
+
+    def inference_form(self) -> Self:
+        self.up_blocks = prepare(self.up_blocks)
+        self.conv, self.norm = fold(self.conv, self.norm), nn.Identity()
+        return self
 
 
 def sample(volume: Tensor, grid: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -21,7 +22,7 @@ class Generator(nn.Module):
         super().__init__()
         self.first = ConvNorm2d(3, 64)
         widths = (64, 128, 256)
-        down = [ConvNorm2d(a, b, halve=True) for a, b in zip(widths, widths[1:], strict=False)]
+        down = [ConvNorm2d(a, b, halve=True) for a, b in pairwise(widths)]
         self.down_blocks = nn.ModuleList(down)
         self.second = nn.Conv2d(256, VOLUME_CHANNELS * DEPTH, 1)
         blocks = {f"3dr{number}": ResidualBlock3d(VOLUME_CHANNELS) for number in range(_BLOCKS_3D)}

@@ -27,7 +27,7 @@ class HeadMotion:
     """(T, 15, 3) shift of every keypoint."""
 
     def place(self, canonical: Tensor) -> Tensor:
-        """(1 or T, 15, 3) canonical keypoints -> (T, 15, 3): turned, shifted up or down, changed; x y z, -1..1."""
+        """(1 or T, 15, 3) canonical keypoints -> (T, 15, 3): turned, lifted, changed; x y z, -1..1."""
         turned = canonical @ rotation(self.yaw, self.pitch, self.roll).mT
         up = torch.stack([torch.zeros_like(self.yaw), self.shift[:, 1], torch.zeros_like(self.yaw)], 1)
         return turned + up[:, None] + self.expression

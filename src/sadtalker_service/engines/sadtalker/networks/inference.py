@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 Network = TypeVar("Network", bound=nn.Module)
-Convolution = TypeVar("Convolution", nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 @runtime_checkable
@@ -38,17 +37,18 @@ def frozen(network: Network) -> Network:
     return network.eval().requires_grad_(requires_grad=False)
 
 
-def fold(conv: Convolution, norm: nn.Module) -> Convolution:
+def fold(conv: Network, norm: nn.Module) -> Network:
     """`conv` with the batch norm that follows it multiplied in; changes `conv` and gives it back.
 
     y = (W x + b - m) s + n with s = w / sqrt(v + eps), so W' = W s and b' = (b - m) s + n.
     """
-    scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
-    bias = torch.zeros_like(scale) if conv.bias is None else conv.bias.double()
-    shape = (-1, *(1,) * (conv.weight.dim() - 1))
-    weight = conv.weight.double() * scale.view(shape)
-    conv.weight = parameter(weight, like=conv.weight)
-    conv.bias = parameter((bias - norm.running_mean.double()) * scale + norm.bias.double(), like=conv.weight)
+    variance = norm.get_buffer("running_var").double() + cast("float", norm.eps)
+    scale = norm.get_parameter("weight").double() / torch.sqrt(variance)
+    weight = conv.get_parameter("weight")
+    bias = torch.zeros_like(scale) if conv.bias is None else conv.get_parameter("bias").double()
+    shift = (bias - norm.get_buffer("running_mean").double()) * scale + norm.get_parameter("bias").double()
+    conv.weight = parameter(weight.double() * scale.view(-1, *(1,) * (weight.dim() - 1)), like=weight)
+    conv.bias = parameter(shift, like=weight)
     return conv
 
 

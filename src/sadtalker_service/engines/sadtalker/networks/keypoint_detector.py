@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -45,10 +47,10 @@ class _Predictor(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        pairs = enumerate(zip(_WIDTHS, _WIDTHS[1:], strict=False))
+        pairs = enumerate(pairwise(_WIDTHS))
         self.down_blocks = nn.ModuleDict({f"down{i}": ConvNorm2d(a, b, halve=True) for i, (a, b) in pairs})
         self.conv = nn.Conv2d(_WIDTHS[-1], _UP_WIDTHS[0] * _DEPTH, 1)
-        pairs = enumerate(zip(_UP_WIDTHS, _UP_WIDTHS[1:], strict=False))
+        pairs = enumerate(pairwise(_UP_WIDTHS))
         self.up_blocks = nn.ModuleDict({f"up{i}": UpBlock3d(a, b) for i, (a, b) in pairs})
 
     def forward(self, x: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sadtalker_service.engines.sadtalker.networks.inference import fold

@@ -4,8 +4,8 @@ A map enlarged by repeating cells (nearest) holds every value several times. A 3
 transposed convolution of the small map, whose taps are sums of the three:
 
 - twice as large: an output cell sees two cells of the small map. 4 taps per axis, stride 2;
-- four times as large: the two inner cells of the four see one and the same cell, so that only three values per
-  axis and cell differ (`a b b c`). 5 taps per axis, stride 3, give a map of three times the size.
+- four times as large: the two inner cells of the four see one and the same cell, so that only three values
+  per axis and cell differ (`a b b c`). 5 taps per axis, stride 3, give a map of three times the size.
 
 A further 3-tap convolution of `a b b c` is taken from the map of three times the size by `quarter_kernels`.
 
@@ -29,7 +29,7 @@ _TREBLE = ((0, 0, 1), (0, 1, 1), (1, 1, 1), (1, 1, 0), (1, 0, 0))
 
 @dataclass(frozen=True)
 class Phase:
-    """One of the four cells that a cell becomes, along one axis, on the padded map of three times the size."""
+    """One of the four cells that a cell becomes, along one axis: what it reads of the trebled, padded map."""
 
     start: int
     """Where its window begins: 3 cells further for each cell of the small map."""
@@ -113,7 +113,7 @@ class QuarterConv2d(nn.Module):
         self.bias = parameter(bias, like=weight)
 
     def forward(self, padded: Tensor, row: int, column: int) -> Tensor:
-        """Cells `4i + row`, `4j + column` of the result, (B, C', H, W); `padded` is (B, C, 3H + 2, 3W + 2)."""
+        """Cells `4i + row`, `4j + column` of the result, (B, C', H, W); padded: (B, C, 3H + 2, 3W + 2)."""
         top, left = PHASES[row].start, PHASES[column].start
         bottom = padded.shape[2] - 2 + top
         right = padded.shape[3] - 2 + left

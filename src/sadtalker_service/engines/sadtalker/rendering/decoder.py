@@ -12,6 +12,8 @@ B frames, h and w the size of the condition.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -144,7 +146,7 @@ def _modulated(x: Tensor, modulation: Tensor) -> Tensor:
 
 def _shared(norms: list[SpadeNorm]) -> tuple[Tensor, Tensor]:
     """Weight and bias of the first convolutions of several norms."""
-    convs = [norm.mlp_shared[0] for norm in norms]
+    convs = [cast("nn.Conv2d", norm.mlp_shared[0]) for norm in norms]
     return torch.cat([conv.weight for conv in convs]), torch.cat([_bias(conv) for conv in convs])
 
 

@@ -1,7 +1,7 @@
 """Dense motion in the form in which it is run.
 
-Every keypoint only shifts the volume, so that the shifted volumes and the blobs factor into one table per axis:
-small matrix products instead of sampling each voxel of sixteen volumes.
+Every keypoint only shifts the volume, so that the shifted volumes and the blobs factor into one table per
+axis: small matrix products instead of sampling each voxel of sixteen volumes.
 
 B frames, S slots (0: nothing moves), K keypoints, D depth, h and w a quarter of the picture's size.
 """
@@ -63,7 +63,7 @@ def shifted(volume: Tensor, moves: Tensor) -> Tensor:
 
 
 def tents(moves: Tensor, size: int) -> Tensor:
-    """(B, S) moves along one axis -> (B, S, size, size): share of cell j (last axis) in the value at cell i."""
+    """(B, S) moves along one axis -> (B, S, size, size): how much of cell j (last axis) reaches cell i."""
     cells = torch.arange(size, dtype=torch.float32, device=moves.device)
     place = ((coordinates(size, moves) + moves[..., None] + 1) * size - 1) / 2
     return (1 - (place[..., None] - cells).abs()).clamp_(min=0)
