@@ -1,4 +1,4 @@
-"""Counts the multiply-adds of convolutions and matrix products: the work that a faster form has to do without.
+"""Counts the multiply-adds of convolutions and matrix products: the work that a faster form does without.
 
 Sampling, norms and whatever is done cell by cell are not counted; together they are under a hundredth. Works
 on tensors without values too (`torch.device("meta")`), where it takes no time.
@@ -34,7 +34,11 @@ class _Counting(TorchDispatchMode):
         self.inside = [OTHER]
 
     def __torch_dispatch__(
-        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         count = _COUNTS.get(func)

@@ -55,3 +55,21 @@ def fold(conv: Network, norm: nn.Module) -> Network:
 def parameter(values: Tensor, like: Tensor) -> nn.Parameter:
     """A frozen parameter with the values, rounded to the type of `like`."""
     return nn.Parameter(values.to(like.dtype).contiguous(), requires_grad=False)
+
+
+def convolution(weight: Tensor, bias: Tensor | None, padding: int = 0) -> nn.Conv2d:
+    """A convolution with a (features, channels, size, size) weight."""
+    features, channels, size, _ = weight.shape
+    with torch.device("meta"):
+        conv = nn.Conv2d(channels, features, size, padding=padding, bias=bias is not None)
+    conv.weight = parameter(weight, like=weight)
+    if bias is not None:
+        conv.bias = parameter(bias, like=weight)
+    return conv
+
+
+def bias_of(conv: nn.Conv2d | nn.Conv3d) -> Tensor:
+    """The bias of a convolution that has one."""
+    if conv.bias is None:
+        raise ValueError("The convolution has no bias.")
+    return conv.bias

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sadtalker_service.engines.sadtalker.networks.inference import parameter
+from sadtalker_service.engines.sadtalker.networks.inference import bias_of, convolution
 from sadtalker_service.engines.sadtalker.networks.spade import (
     SHARED,
     SLOPE,
@@ -27,7 +27,7 @@ from sadtalker_service.engines.sadtalker.networks.spade import (
     SpadeNorm,
     SpectralConv2d,
 )
-from sadtalker_service.engines.sadtalker.networks.upsampled import DoubledConv2d, QuarterConv2d, TrebledConv2d
+from sadtalker_service.engines.sadtalker.networks.upsampled import EnlargedConv2d, QuarterConv2d, blank
 
 _EPSILON = 1e-5
 
@@ -39,7 +39,9 @@ class FastDecoder(nn.Module):
         super().__init__()
         blocks = trained.middle()
         self.fc = trained.fc
-        self.shared = _conv(*_shared([norm for block in blocks for norm in (block.norm_0, block.norm_1)]))
+        self.shared = convolution(
+            *_shared([norm for block in blocks for norm in (block.norm_0, block.norm_1)]), padding=1
+        )
         self.middle = nn.ModuleList(_MiddleBlock(block) for block in blocks)
         self.up_0 = _DoubledBlock(trained.up_0)
         self.up_1 = _QuarterBlock(trained.up_1)
@@ -60,8 +62,8 @@ class _MiddleBlock(nn.Module):
 
     def __init__(self, block: SpadeBlock) -> None:
         super().__init__()
-        self.modulation_0 = _conv(*_modulation(block.norm_0))
-        self.modulation_1 = _conv(*_modulation(block.norm_1))
+        self.modulation_0 = convolution(*_modulation(block.norm_0), padding=1)
+        self.modulation_1 = convolution(*_modulation(block.norm_1), padding=1)
         self.conv_0 = _baked(block.conv_0)
         self.conv_1 = _baked(block.conv_1)
 
@@ -75,10 +77,10 @@ class _DoubledBlock(nn.Module):
 
     def __init__(self, block: SpadeBlock) -> None:
         super().__init__()
-        self.shared = DoubledConv2d(*_shared([block.norm_0, block.norm_1, block.norm_s]))
-        self.modulation_0 = _conv(*_modulation(block.norm_0))
-        self.modulation_1 = _conv(*_modulation(block.norm_1))
-        self.modulation_s = _conv(*_shortcut_modulation(block))
+        self.shared = EnlargedConv2d(*_shared([block.norm_0, block.norm_1, block.norm_s]), times=2)
+        self.modulation_0 = convolution(*_modulation(block.norm_0), padding=1)
+        self.modulation_1 = convolution(*_modulation(block.norm_1), padding=1)
+        self.modulation_s = convolution(*_shortcut_modulation(block), padding=1)
         self.conv_0 = _baked(block.conv_0)
         self.conv_1 = _baked(block.conv_1)
         self.conv_s = _baked(block.conv_s)
@@ -100,7 +102,7 @@ class _QuarterBlock(nn.Module):
 
     def __init__(self, block: SpadeBlock) -> None:
         super().__init__()
-        self.shared = TrebledConv2d(*_shared([block.norm_0, block.norm_1, block.norm_s]))
+        self.shared = EnlargedConv2d(*_shared([block.norm_0, block.norm_1, block.norm_s]), times=4, border=1)
         self.modulation_0 = QuarterConv2d(*_modulation(block.norm_0))
         self.modulation_1 = QuarterConv2d(*_modulation(block.norm_1))
         self.modulation_s = QuarterConv2d(*_shortcut_modulation(block))
@@ -109,25 +111,24 @@ class _QuarterBlock(nn.Module):
         self.conv_s = _baked(block.conv_s)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        shared_0, shared_1, shared_s = F.pad(self.shared(condition), (1, 1, 1, 1)).split(SHARED, 1)
+        shared_0, shared_1, shared_s = self.shared(condition).split(SHARED, 1)
         batch, channels, height, width = x.shape
         features = self.conv_s.out_channels
         x = _normalised(x)
-        wide = x.new_empty(batch, channels, 2 * height, 2 * width)
-        shortcut = x.new_empty(batch, features, 2 * height, 2 * width)
-        for row, column in _PHASES:
+        wide = blank(x, (batch, channels, 2 * height, 2 * width))
+        for row, column, modulation in self.modulation_0(shared_0):
             cells = x[:, :, row // 2 :: 2, column // 2 :: 2]
-            wide[:, :, row::4, column::4] = _modulated(cells, self.modulation_0(shared_0, row, column))
-            scale, shift = self.modulation_s(shared_s, row, column).split((channels, features), 1)
-            shortcut[:, :, row::4, column::4] = self.conv_s(cells * scale).add_(shift)
+            wide[:, :, row::4, column::4] = _modulated(cells, modulation)
         inner = _normalised(self.conv_0(wide))
-        for row, column in _PHASES:
+        for row, column, modulation in self.modulation_1(shared_1):
             cells = inner[:, :, row::4, column::4]
-            cells.copy_(_modulated(cells, self.modulation_1(shared_1, row, column)))
-        return self.conv_1(inner).add_(shortcut)
-
-
-_PHASES = tuple((row, column) for row in range(4) for column in range(4))
+            cells.copy_(_modulated(cells, modulation))
+        result = self.conv_1(inner)
+        for row, column, modulation in self.modulation_s(shared_s):
+            cells = x[:, :, row // 2 :: 2, column // 2 :: 2]
+            scale, shift = modulation.split((channels, features), 1)
+            result[:, :, row::4, column::4] += self.conv_s(cells * scale).add_(shift)
+        return result
 
 
 def _normalised(x: Tensor) -> Tensor:
@@ -147,13 +148,13 @@ def _modulated(x: Tensor, modulation: Tensor) -> Tensor:
 def _shared(norms: list[SpadeNorm]) -> tuple[Tensor, Tensor]:
     """Weight and bias of the first convolutions of several norms."""
     convs = [cast("nn.Conv2d", norm.mlp_shared[0]) for norm in norms]
-    return torch.cat([conv.weight for conv in convs]), torch.cat([_bias(conv) for conv in convs])
+    return torch.cat([conv.weight for conv in convs]), torch.cat([bias_of(conv) for conv in convs])
 
 
 def _modulation(norm: SpadeNorm) -> tuple[Tensor, Tensor]:
     """Weight and bias that give scale, one included, and shift."""
     gamma, beta = norm.mlp_gamma, norm.mlp_beta
-    return torch.cat([gamma.weight, beta.weight]), torch.cat([_bias(gamma) + 1, _bias(beta)])
+    return torch.cat([gamma.weight, beta.weight]), torch.cat([bias_of(gamma) + 1, bias_of(beta)])
 
 
 def _shortcut_modulation(block: SpadeBlock) -> tuple[Tensor, Tensor]:
@@ -161,25 +162,10 @@ def _shortcut_modulation(block: SpadeBlock) -> tuple[Tensor, Tensor]:
     gamma, beta = block.norm_s.mlp_gamma, block.norm_s.mlp_beta
     mix = block.conv_s.weight().double().flatten(1)
     weight = torch.einsum("oc,ciyx->oiyx", mix, beta.weight.double()).to(gamma.weight.dtype)
-    bias = (mix @ _bias(beta).double()).to(gamma.weight.dtype)
-    return torch.cat([gamma.weight, weight]), torch.cat([_bias(gamma) + 1, bias])
-
-
-def _conv(weight: Tensor, bias: Tensor | None, padding: int = 1) -> nn.Conv2d:
-    with torch.device("meta"):
-        features, channels, size, _ = weight.shape
-        conv = nn.Conv2d(channels, features, size, padding=padding, bias=bias is not None)
-    conv.weight = parameter(weight, like=weight)
-    conv.bias = None if bias is None else parameter(bias, like=weight)
-    return conv
+    bias = (mix @ bias_of(beta).double()).to(gamma.weight.dtype)
+    return torch.cat([gamma.weight, weight]), torch.cat([bias_of(gamma) + 1, bias])
 
 
 def _baked(conv: SpectralConv2d) -> nn.Conv2d:
     """With the weight as it is used."""
-    return _conv(conv.weight(), conv.bias, conv.padding)
-
-
-def _bias(conv: nn.Conv2d) -> Tensor:
-    if conv.bias is None:
-        raise ValueError("The convolution needs a bias.")
-    return conv.bias
+    return convolution(conv.weight(), conv.bias, conv.padding)

@@ -19,7 +19,7 @@ from sadtalker_service.engines.sadtalker.networks.dense_motion import (
     Deformation,
     DenseMotion,
 )
-from sadtalker_service.engines.sadtalker.networks.inference import fold, prepare
+from sadtalker_service.engines.sadtalker.networks.inference import bias_of, convolution, fold, prepare
 
 
 class FastMotion(nn.Module):
@@ -30,7 +30,7 @@ class FastMotion(nn.Module):
         self.compress = fold(trained.compress, trained.norm)
         self.hourglass = prepare(trained.hourglass)
         self.mask = trained.mask
-        self.occlusion = trained.occlusion
+        self.occlusion = _SumOfTaps(trained.occlusion)
 
     def compressed(self, volume: Tensor) -> Tensor:
         """(N, 32, D, h, w) features of N sources -> (N, 4, D, h, w); the same for every frame."""
@@ -46,6 +46,25 @@ class FastMotion(nn.Module):
         share = F.threshold(self.mask(features).float().softmax(1), NEGLIGIBLE, 0.0)
         occlusion = torch.sigmoid(self.occlusion(features.flatten(1, 2)))
         return Deformation(deformed(share, moves), occlusion)
+
+
+class _SumOfTaps(nn.Module):
+    """A convolution to one channel: every tap as a matrix product, then the products, moved, summed.
+
+    Convolutions are laid out for many channels out and waste all but one of them here.
+    """
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.size = conv.kernel_size[0]
+        taps = conv.weight[0].flip(1, 2)  # what a tap takes from ahead, its product gives back
+        self.taps = convolution(taps.flatten(1).T[:, :, None, None], None)
+        self.bias = nn.Parameter(bias_of(conv), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, 1, h, w)"""
+        products = self.taps(x).flatten(2)
+        return F.fold(products, x.shape[2:], self.size, padding=self.size // 2) + self.bias
 
 
 def shifted(volume: Tensor, moves: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -56,11 +57,7 @@ def joined(scenes: Sequence[Scene]) -> Scene:
 
 
 class FaceRenderer(nn.Module):
-    """Takes over, and uses up, the parameters of a generator and a detector in the trained form.
-
-    May be moved to a 16-bit type as a whole (`renderer.to(torch.float16)`): convolutions run in it, while
-    keypoints, shares, the deformation and the warp stay in float32.
-    """
+    """Takes over, and uses up, the parameters of a generator and a detector in the trained form."""
 
     def __init__(self, generator: Generator, detector: KeypointDetector) -> None:
         super().__init__()
@@ -71,9 +68,23 @@ class FaceRenderer(nn.Module):
         self.generator = prepare(generator)
         frozen(self)
 
+    def run_frames_in(self, dtype: torch.dtype, *, channels_last: bool = False) -> Self:
+        """Set the type of the convolutions of every frame, and how their maps lie in memory.
+
+        Keypoints, shares, the deformation and the warp stay in float32, and so does all that is done once.
+        """
+        motion, trunk = self.motion, self.generator
+        every_frame: tuple[nn.Module, ...] = (
+            *(motion.hourglass, motion.mask, motion.occlusion),
+            *(trunk.third, trunk.fourth, self.decoder),
+        )
+        for values in (value for part in every_frame for value in part.to(dtype).parameters()):
+            if channels_last and values.dim() == 4:
+                values.data = values.data.contiguous(memory_format=torch.channels_last)
+        return self
+
     def encode_source(self, pictures: Tensor) -> EncodedSource:
         """(N, 3, H, W) RGB, 0..1, H and W multiples of 128: once per avatar."""
-        pictures = pictures.to(self._type)
         return EncodedSource(self.generator.features(pictures), self.detector(pictures))
 
     def scene(self, encoded: EncodedSource, keypoints: Tensor) -> Scene:
@@ -84,13 +95,9 @@ class FaceRenderer(nn.Module):
         """(B, 15, 3) keypoints of the frames -> (B, 3, H, W) RGB, 0..1, float32."""
         motion = self.motion(scene.compressed, scene.keypoints, driving)
         volume = scene.volume.expand(len(driving), -1, -1, -1, -1)
-        warped = sample(volume, motion.grid).flatten(1, 2).to(self._type)
+        warped = sample(volume, motion.grid).flatten(1, 2).to(self.generator.fourth.weight.dtype)
         seen = self.generator.fourth(self.generator.third(warped)).mul_(motion.occlusion)
         return self.decoder(seen)
-
-    @property
-    def _type(self) -> torch.dtype:
-        return self.generator.second.weight.dtype
 
 
 def as_pixels(pictures: Tensor) -> Tensor:
