@@ -86,7 +86,7 @@ def _window(p: NDArray[np.float64]) -> NDArray[np.float64]:
     left, right = p[LEFT_EYE].mean(axis=0), p[RIGHT_EYE].mean(axis=0)
     eyes, between = (left + right) / 2, right - left
     mouth = (p[LEFT_MOUTH_CORNER] + p[RIGHT_MOUTH_CORNER]) / 2 - eyes
-    x = between + (mouth[1], -mouth[0])
+    x = between + np.array([mouth[1], -mouth[0]])
     x *= max(np.hypot(*between) * 2.0, np.hypot(*mouth) * 1.8) / np.hypot(*x)
     y = np.array([-x[1], x[0]])
     centre = eyes + mouth * 0.1
@@ -119,8 +119,8 @@ def cut(picture: Uint8Image, rect: Rect) -> Uint8Image:
 def to_square(region: Uint8Image, size: int) -> Uint8Image:
     """(h, w, 3) squeezed to (size, size, 3), bilinear, as the networks were trained to see it.
 
-    Bilinear alone skips pixels where it makes a picture less than half as large; such regions are averaged down
-    in whole steps first.
+    Bilinear alone skips pixels where it makes a picture less than half as large; such regions are averaged
+    down in whole steps first.
     """
     height, width = region.shape[:2]
     steps = (max(1, width // size), max(1, height // size))
@@ -128,14 +128,13 @@ def to_square(region: Uint8Image, size: int) -> Uint8Image:
         region = np.asarray(Image.fromarray(region).reduce(steps))
     rows, columns = (_taps(length, size) for length in region.shape[:2])
     colours = region.astype(np.int32)
-    across = sum(colours[:, index] * share[:, None] for index, share in columns)
-    down = sum((across[index] >> 4) * share[:, None, None] >> 16 for index, share in rows)
-    return (down + 2 >> 2).astype(np.uint8)
+    first, second = (colours[:, index] * share[:, None] for index, share in columns)
+    across = first + second >> 4
+    upper, lower = (across[index] * share[:, None, None] >> 16 for index, share in rows)
+    return (upper + lower + 2 >> 2).astype(np.uint8)
 
 
-def into_square(
-    points: NDArray[np.floating], crop: FaceCrop, rect: Rect, size: int
-) -> NDArray[np.float64]:
+def into_square(points: NDArray[np.floating], crop: FaceCrop, rect: Rect, size: int) -> NDArray[np.float64]:
     """Landmarks (..., 2) of the picture as it was given, in pixels of the square made from `rect`."""
     x0, y0, x1, y1 = rect
     scale = np.array([size / (x1 - x0), size / (y1 - y0)])
@@ -146,7 +145,7 @@ def into_square(
 def _taps(length: int, size: int) -> tuple[tuple[NDArray[np.intp], NDArray[np.int32]], ...]:
     """The two of `length` pixels that each of `size` lies between, with their shares.
 
-    In steps of 1/2048, as OpenCV's resize of 8-bit pictures has them: what the training pictures were made with.
+    In steps of 1/2048, as OpenCV's resize of 8-bit pictures has them, which made the training pictures.
     """
     place = np.clip((np.arange(size) + 0.5) * (length / size) - 0.5, 0.0, length - 1.0)
     before = place.astype(np.intp)
