@@ -63,7 +63,7 @@ class Band:
     place: tuple[slice, slice]
     """Rows and columns of the box."""
     weight: NDArray[np.uint16]
-    """(h, w, 1) of the frame, 0..256."""
+    """(h, w, 3) of the frame, 0..256."""
     photo: NDArray[np.uint16]
     """(h, w, 3): the photo times its own weight, and a half for rounding."""
 
@@ -88,7 +88,8 @@ def plan_paste(plate: Uint8Image, rectangle: tuple[float, float, float, float]) 
     box = (_even_up(x0), _even_up(y0), _even_down(min(x1, width)), _even_down(min(y1, height)))
     across = _weights(box[0], box[2], x0, x1, width)
     down = _weights(box[1], box[3], y0, y1, height)
-    weight = np.rint(down[:, None] * across[None, :] * _FULL).astype(np.uint16)[:, :, None]
+    weight = np.rint(down[:, None] * across[None, :] * _FULL).astype(np.uint16)
+    weight = np.repeat(weight[:, :, None], 3, axis=2)  # numpy is slow at stretching a last axis of 1
     photo = plate[box[1] : box[3], box[0] : box[2]]
     shares = np.array([box[0] - x0, box[1] - y0, box[2] - x0, box[3] - y0]) / ([x1 - x0, y1 - y0] * 2)
     left, top, right, bottom = np.clip(shares, 0.0, 1.0).tolist()

@@ -13,8 +13,8 @@ _SHORTEST_PAUSE, _LONGEST_PAUSE = 10, 70
 """Frames from the end of a blink to the next; the longest is outside, and at most half of the video."""
 
 
-def blinks(frames: int, rng: random.Random) -> NDArray[np.float32]:
-    """(frames,) 0..1: how far the eyes are closed at 25 fps.
+def blinks(frames: int, seed: int) -> NDArray[np.float32]:
+    """(frames,) 0..1: how far the eyes are closed at 25 fps, as the original has it for the same seed.
 
     Clips of up to 21 frames have no blink: there is no pause to choose from.
     """
@@ -22,6 +22,7 @@ def blinks(frames: int, rng: random.Random) -> NDArray[np.float32]:
     pauses = range(_SHORTEST_PAUSE, min(frames // 2, _LONGEST_PAUSE))
     if not pauses:
         return closed
+    rng = random.Random(seed)  # noqa: S311 - not for secrets
     start = rng.choice(pauses)
     while start + len(_BLINK) <= frames - 1:
         closed[start : start + len(_BLINK)] = _BLINK

@@ -47,7 +47,7 @@ def resampled(track: Float32, times: NDArray[np.floating], wanted: NDArray[np.fl
     last = len(times) - 1
     after = np.clip(np.searchsorted(times, wanted, side="right"), min(1, last), last)
     before = np.maximum(after - 1, 0)
-    gap = np.maximum(times[after] - times[before], np.finfo(np.float64).tiny)
+    gap = np.maximum(times[after] - times[before], 1e-9)  # of a single row it is 0
     share = np.clip((wanted - times[before]) / gap, 0.0, 1.0)[:, None]
     return (track[before] * (1.0 - share) + track[after] * share).astype(np.float32)
 
