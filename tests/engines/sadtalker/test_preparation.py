@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from tests.support.sadtalker_inputs import photo
 
+from sadtalker_service.domain import PREPROCESS_MODES
 from sadtalker_service.engines.sadtalker.preparation.alignment import SIZE, align, camera
 from sadtalker_service.engines.sadtalker.preparation.cropping import (
     cut,
@@ -19,6 +20,7 @@ from sadtalker_service.engines.sadtalker.preparation.cropping import (
     to_square,
 )
 from sadtalker_service.engines.sadtalker.preparation.landmarks68 import LAYOUT, five_points, to_68
+from sadtalker_service.engines.sadtalker.preparation.source import prepare_source, video_size
 from sadtalker_service.faces.landmarker import FaceLandmarker
 from sadtalker_service.faces.topology import EYES, LIPS
 
@@ -133,16 +135,30 @@ def test_sixty_eight_landmarks_are_where_their_names_say(face: tuple[Any, Any]) 
     assert np.all(np.diff(points[8:17, 1]) < 0)
 
 
-def test_portrait_is_brought_to_the_place_of_the_mean_face(face: tuple[Any, Any]) -> None:
-    """Of the aligned picture: eyes above, nose in, mouth below the middle, and the face 102 pixels a unit."""
+@pytest.mark.parametrize("mode", PREPROCESS_MODES)
+def test_portrait_is_brought_to_the_place_of_the_mean_face(mode: Any, face: tuple[Any, Any]) -> None:
+    """In every mode: the face in the middle of the aligned picture, 102 pixels a unit."""
     pixels, landmarks = face
-    points = to_68(landmarks)
-    crop = plan_crop(points, (pixels.shape[1], pixels.shape[0]))
-    rect = crop.rectangle("full")
-    square = to_square(cut(pixels, rect), 256)
-    five = five_points(into_square(points, crop, rect, 256))
-    found = FaceLandmarker().detect(align(square, five).pixels)
-    again = five_points(to_68(found.landmarks))
-    shift, scale = camera(np.stack([again[:, 0], SIZE - 1 - again[:, 1]], axis=1))
-    assert abs(scale - 102) < 3
-    assert np.abs(shift - SIZE / 2).max() < 3
+    source = prepare_source(pixels, landmarks, mode, 256)
+    assert source.square.shape == (256, 256, 3)
+    found = FaceLandmarker().detect(source.aligned.pixels)
+    five = five_points(to_68(found.landmarks))
+    shift, scale = camera(np.stack([five[:, 0], SIZE - 1 - five[:, 1]], axis=1))
+    assert abs(scale - 102) < 4
+    assert np.abs(shift - SIZE / 2).max() < 4
+
+
+def test_placement_is_in_pixels_of_the_square(face: tuple[Any, Any]) -> None:
+    """Twice the square: half the scale, twice the distance from its corner."""
+    small, large = (prepare_source(*face, "full", size).aligned.placement for size in (256, 512))
+    assert abs(large[0] / small[0] - 0.5) < 1e-3
+    assert np.abs(large[1:] - 2 * small[1:]).max() < 1.1  # y counts from the last row, not the lower edge
+
+
+def test_cropped_video_has_the_proportions_of_what_was_cut(golden: Any) -> None:
+    geometry = golden("geometry")
+    tall, wide = (planned(geometry, case)[1] for case in "dc")
+    assert tall.rectangle("crop") == (0, 131, 200, 320)
+    assert video_size(tall, "crop", 256) == (256, 242)
+    assert video_size(tall, "extcrop", 256) == (256, 276)
+    assert video_size(wide, "resize", 512) == (512, 342)
