@@ -26,6 +26,10 @@ INTERRUPTED = 130
             "sadtalker_service.cli.sheet",
             "Write a picture of a portrait's mouth shapes, blinks and poses.",
         ),
+        "models": (
+            "sadtalker_service.cli.models",
+            "List, download and verify the checkpoints of the sadtalker engine.",
+        ),
         "bench": ("sadtalker_service.cli.bench", "Measure the speed of an engine on this machine."),
         "warmup": (
             "sadtalker_service.cli.warmup",
