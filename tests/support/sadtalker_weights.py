@@ -140,7 +140,7 @@ def _smoothing(shape: tuple[int, ...]) -> Array:
     away = np.arange(shape[-1]) - (shape[-1] - 1) / 2
     along = np.exp(-(away**2) / (2 * 1.5**2))
     kernel = np.outer(along, along)
-    return np.broadcast_to(kernel / kernel.sum(), shape).astype(np.float32)
+    return np.stack([kernel / kernel.sum()] * shape[0])[:, None].astype(np.float32)
 
 
 def _singular(network: str, name: str, weight: Array) -> tuple[Array, Array]:

@@ -40,6 +40,11 @@ class _Counting(TorchDispatchMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
+        if func not in _COUNTS:  # in inference mode what is counted may still be inside of a larger operation
+            with self:
+                result = func.decompose(*args, **(kwargs or {}))
+            if result is not NotImplemented:
+                return result
         result = func(*args, **(kwargs or {}))
         count = _COUNTS.get(func)
         if count is not None:
