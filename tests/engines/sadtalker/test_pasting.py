@@ -18,7 +18,7 @@ from benchmarks.pasting import (
 from PIL import Image
 from tests.support.sadtalker_inputs import photo
 
-from sadtalker_service.engines.sadtalker.pasting import plan_paste
+from sadtalker_service.engines.sadtalker.pasting import paste_into, plan_paste
 
 
 @pytest.fixture(scope="module", params=[1.0, 2.0])
@@ -77,6 +77,18 @@ def test_frames_lie_exactly_on_the_photo() -> None:
         difference = np.abs(paste.frames(np.asarray(image)[None])[0].astype(int) - plate[by0:by1, bx0:bx1])
         assert difference.mean() < 0.5
         assert np.percentile(difference, 99.9) <= 8  # the sharpest edges, interpolated twice
+
+
+def test_tall_picture_is_scaled_with_its_face() -> None:
+    """The photo's own square, pasted where it was, in a picture of odd size made less tall."""
+    picture = np.asarray(Image.fromarray(photo(60, 40)).resize((401, 601), Image.Resampling.BICUBIC))
+    rect = (100, 50, 356, 306)
+    paste = paste_into(picture, rect, 300)
+    assert paste.plate.shape == (300, 200, 3)
+    x0, y0, x1, y1 = paste.box
+    blend = paste.frames(picture[None, 50:306, 100:356])[0].astype(int)
+    assert np.abs(blend - paste.plate[y0:y1, x0:x1]).mean() < 1.5
+    assert paste_into(picture, rect, 2000).plate.shape == (600, 400, 3)
 
 
 def test_sides_on_the_border_of_the_picture_are_not_faded() -> None:

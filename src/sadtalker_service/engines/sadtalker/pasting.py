@@ -75,6 +75,25 @@ class Band:
         frame[self.place] = mixed
 
 
+def paste_into(picture: Uint8Image, rect: Rect, max_height: int) -> Paste:
+    """How frames are put into a picture, of which the video shows all.
+
+    Args:
+        picture: uint8 (H, W, 3), as `cropping.shrunk` gives it.
+        rect: the part of it that frames show, of `FaceCrop.rectangle`.
+        max_height: of the video; taller pictures are scaled down. An odd last row or column is left out.
+    """
+    height, width = picture.shape[:2]
+    x, y = 1.0, 1.0
+    if height > max_height:
+        size = (max(2, round(width * max_height / height)), max_height)
+        scaled = Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+        picture, x, y = np.asarray(scaled), size[0] / width, size[1] / height
+    plate = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]
+    x0, y0, x1, y1 = rect
+    return plan_paste(np.ascontiguousarray(plate), (x0 * x, y0 * y, x1 * x, y1 * y))
+
+
 def plan_paste(plate: Uint8Image, rectangle: tuple[float, float, float, float]) -> Paste:
     """How frames that show `rectangle` are put into a picture.
 

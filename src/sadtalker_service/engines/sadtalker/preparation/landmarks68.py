@@ -23,8 +23,8 @@ LEFT_EYE, RIGHT_EYE = slice(36, 42), slice(42, 48)
 """Corner, upper lid, corner, lower lid: six points each."""
 LEFT_MOUTH_CORNER, RIGHT_MOUTH_CORNER = 48, 54
 NOSE_TIP = 30
-"""Of the landmarks around the tip, the one that lies best on the mean face of `alignment`: 2.7 pixels of 224 in
-the mean of eleven pictures, the next ones 4.1 and 4.5."""
+"""Of the landmarks around the tip, the one that lies best on the mean face of `alignment`: 2.7 pixels of 224
+off in the mean of eleven pictures, the next ones 4.1 and 4.5."""
 
 
 def to_68(landmarks: NDArray[np.floating]) -> NDArray[np.float64]:
