@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import savgol_filter
 
 Float32 = NDArray[np.float32]
 
@@ -16,11 +15,18 @@ _WINDOW, _ORDER = 13, 2
 
 
 def smoothed(track: Float32) -> Float32:
-    """(N, C) a parabola fitted around every frame; with fewer than 3 frames as it is."""
+    """(N, C): of a parabola fitted to the frames around each frame, the value there; at both ends, of the one
+    that was fitted to the first or last of them. With fewer than 3 frames as it is."""
     window = min(_WINDOW, len(track) - (len(track) + 1) % 2)
     if window <= _ORDER:
         return track
-    return np.asarray(savgol_filter(track, window, _ORDER, axis=0), np.float32)
+    half = window // 2
+    powers = np.arange(-half, half + 1.0)[:, None] ** np.arange(_ORDER + 1)
+    fitted = powers @ np.linalg.pinv(powers)  # values at the window's frames -> parabola at the same frames
+    values = track.astype(np.float64)
+    inner = np.lib.stride_tricks.sliding_window_view(values, window, axis=0) @ fitted[half]
+    first, last = fitted[:half] @ values[:window], fitted[half + 1 :] @ values[-window:]
+    return np.concatenate([first, inner, last]).astype(np.float32)
 
 
 def repeated(track: Float32, frames: int) -> Float32:
