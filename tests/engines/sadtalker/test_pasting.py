@@ -18,7 +18,7 @@ from benchmarks.pasting import (
 from PIL import Image
 from tests.support.sadtalker_inputs import photo
 
-from sadtalker_service.engines.sadtalker.pasting import paste_into, plan_paste
+from sadtalker_service.engines.sadtalker.pasting import fill, paste_into, plan_paste
 
 
 @pytest.fixture(scope="module", params=[1.0, 2.0])
@@ -106,3 +106,11 @@ def test_square_smaller_than_its_bands_is_still_blended() -> None:
     frames = paste.frames(np.zeros((2, 256, 256, 3), np.uint8))
     assert frames.shape == (2, 4, 4, 3)
     assert (frames[0] < plate[20:24, 20:24]).any()
+
+
+def test_frames_that_are_the_whole_video_are_only_scaled() -> None:
+    frames = np.stack([photo(256, 256), 255 - photo(256, 256)])
+    assert np.array_equal(fill((256, 256)).frames(frames), frames)
+    wide = fill((512, 342))
+    assert wide.plate.shape == (342, 512, 3)
+    assert wide.frames(frames).shape == (2, 342, 512, 3)

@@ -75,6 +75,12 @@ class Band:
         frame[self.place] = mixed
 
 
+def fill(size: tuple[int, int]) -> Paste:
+    """Frames that are the whole video of `size` (width, height), even: the modes without a picture around."""
+    width, height = size
+    return Paste(np.zeros((height, width, 3), np.uint8), (0, 0, width, height), (0.0, 0.0, 1.0, 1.0), ())
+
+
 def paste_into(picture: Uint8Image, rect: Rect, max_height: int) -> Paste:
     """How frames are put into a picture, of which the video shows all.
 
