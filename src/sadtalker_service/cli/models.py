@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import click
@@ -93,7 +94,7 @@ def download(names: Sequence[str], yes: bool) -> None:
         check_room(folder, missing)
         echo_licences(missing)
         _agree(missing, folder, yes=yes)
-    pace = Pace(time.sleep, random.Random())  # noqa: S311 - spreads waits, hides nothing
+    pace = Pace(time.sleep, random.Random(), partial(click.echo, err=True))  # noqa: S311 - spreads waits, hides nothing
     with open_client() as client:
         for checkpoint in wanted:
             with _bar(checkpoint) as told:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import IO
 
 import httpx
-import structlog
 
 from sadtalker_service.engines.sadtalker.checkpoints.table import Checkpoint
 from sadtalker_service.engines.sadtalker.checkpoints.transfer import (
@@ -32,8 +31,6 @@ from sadtalker_service.engines.sadtalker.checkpoints.verify import State, examin
 from sadtalker_service.errors import EngineUnavailable, OutputError
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.whole_file import output_errors
-
-log = structlog.get_logger(__name__)
 
 _SPARE_BYTES = 100_000_000
 """Space that is left on the disk."""
@@ -142,12 +139,20 @@ def obtain(
             f"{target} is not the published file: {there.reason}. It is left alone; move it away to get the "
             "published one."
         )
-    with output_errors(target):
-        folder.mkdir(parents=True, exist_ok=True)
-        with _locked(_part(folder, checkpoint)) as part:
-            came = _fill(checkpoint, part, sources, client, pace, told)
-            _put_into_place(part, target)
+    _make(folder)
+    with output_errors(target), _locked(_part(folder, checkpoint)) as part:
+        came = _fill(checkpoint, part, sources, client, pace, told)
+        _put_into_place(part, target)
     return came
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"Cannot make the folder {folder}: {error.strerror}. Set SADTALKER_CHECKPOINTS_PATH to another."
+        ) from error
 
 
 def _fill(
@@ -172,7 +177,6 @@ def _fill(
         try:
             _download(checkpoint, url, part, client, pace, told)
         except TransferFailed as error:
-            log.info("checkpoint_refused", file=checkpoint.file, url=url, reason=f"{error}")
             refused.append(f"{url}: {error}")
         else:
             return Came.DOWNLOADED

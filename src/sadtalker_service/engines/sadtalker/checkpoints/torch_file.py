@@ -29,6 +29,7 @@ _ITEM_BYTES: Mapping[str, int] = {
 }
 _OLD_FORMAT = 0x1950A86A20F9469CFC6C
 """The number with which a file of the older format begins, itself a pickle."""
+_ARCHIVE_BEGINS = b"PK\x03\x04"
 _MAX_PICKLE_BYTES = 64_000_000
 """Names and shapes alone; those of a large network take about one megabyte."""
 
@@ -88,6 +89,9 @@ def read_torch_file(path: Path) -> Any:
             if zipfile.is_zipfile(file):
                 return _read_archive(file)
             file.seek(0)
+            if file.read(len(_ARCHIVE_BEGINS)) == _ARCHIVE_BEGINS:
+                raise zipfile.BadZipFile("an archive without its end")
+            file.seek(0)
             return _read_sequence(file, path.stat().st_size)
     except _UNREADABLE as error:
         reason = f"{error}".partition("\n")[0] or type(error).__name__
@@ -124,7 +128,7 @@ def _read_sequence(file: IO[bytes], size: int) -> Any:
         (count,) = struct.unpack("<q", file.read(8))
         _require(storage, count * storage.item_bytes)
         if file.seek(count * storage.item_bytes, 1) > size:
-            raise EOFError(f"it ends {file.tell() - size} bytes too early, or more")
+            raise EOFError(f"it ends at least {file.tell() - size} bytes too early")
     return content
 
 

@@ -12,11 +12,7 @@ from random import Random
 from typing import IO
 
 import httpx
-import structlog
 
-log = structlog.get_logger(__name__)
-
-_CHUNK = 1 << 18
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Answers after which the same request may succeed a little later."""
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
@@ -43,6 +39,8 @@ class Pace:
 
     sleep: Callable[[float], None]
     random: Random
+    tell: Callable[[str], None]
+    """Is told of every wait and its reason."""
     attempts: int = 5
     """In a row without a byte; a connection that brought some starts the count anew."""
     first: float = 1.0
@@ -50,10 +48,12 @@ class Pace:
     longest: float = 60.0
     """No wait is longer, seconds, whatever the server asks for."""
 
-    def wait(self, failures: int, asked: float | None) -> None:
-        """Wait after so many failures in a row."""
+    def wait(self, reason: str, failures: int, asked: float | None) -> None:
+        """Wait after so many failures in a row, at least as long as the server asked for."""
         drawn = self.first * 2 ** (failures - 1) * self.random.uniform(0.75, 1.25)
-        self.sleep(min(max(drawn, asked or 0.0), self.longest))
+        seconds = min(max(drawn, asked or 0.0), self.longest)
+        self.tell(f"{reason}; again in {seconds:.0f} s")
+        self.sleep(seconds)
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,7 @@ def transfer(client: httpx.Client, url: str, part: Path, *, size: int | None, pa
             reason = f"{error}" or type(error).__name__
             if failures >= pace.attempts:
                 raise TransferFailed(f"{reason} ({failures} attempts)") from error
-            log.debug("transfer_interrupted", url=url, bytes=part.stat().st_size, reason=reason)
-            pace.wait(failures, error.wait if isinstance(error, _Passing) else None)
+            pace.wait(reason, failures, error.wait if isinstance(error, _Passing) else None)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise TransferFailed(f"{error}") from error
 
@@ -129,7 +128,7 @@ def _attempt(client: httpx.Client, url: str, part: Path, size: int | None, told:
 
 def _write(response: httpx.Response, file: IO[bytes], done: int, total: int | None, told: Told) -> int:
     told(done, total)
-    for chunk in response.iter_raw(_CHUNK):
+    for chunk in response.iter_raw():  # as it comes: what a cut connection brought is kept
         file.write(chunk)
         done += len(chunk)
         told(done, total)

@@ -64,20 +64,22 @@ def examine(checkpoint: Checkpoint, path: Path, *, summed: bool = True) -> Findi
         return Finding(checkpoint, path, State.MISSING)
     size = path.stat().st_size
     sized = checkpoint.size in (None, size)
-    found = sha256(path) if summed and sized and checkpoint.sha256 else None
+    try:
+        found = sha256(path) if summed and sized and checkpoint.sha256 else None
+    except OSError as error:
+        return Finding(checkpoint, path, State.DAMAGED, f"it cannot be read ({error.strerror})")
     if found and found == checkpoint.sha256:
         return Finding(checkpoint, path, State.PUBLISHED)
     fault = checkpoint.content.fault(path)
     if fault:
         reason = fault if sized else f"{size:,} of {checkpoint.size:,} bytes; {fault}"
         return Finding(checkpoint, path, State.DAMAGED, reason)
+    other = ""
     if not sized:
-        reason = f"it has {size:,} bytes; the published file has {checkpoint.size:,}"
-        return Finding(checkpoint, path, State.OTHER, reason)
-    if found:
-        reason = f"its SHA-256 is {found}; that of the published file is {checkpoint.sha256}"
-        return Finding(checkpoint, path, State.OTHER, reason)
-    return Finding(checkpoint, path, State.FITTING)
+        other = f"it has {size:,} bytes; the published file has {checkpoint.size:,}"
+    elif found:
+        other = f"its SHA-256 is {found}; that of the published file is {checkpoint.sha256}"
+    return Finding(checkpoint, path, State.OTHER if other else State.FITTING, other)
 
 
 def sha256(path: Path) -> str:
