@@ -2,14 +2,15 @@
 
     .venv/bin/python benchmarks/pasting.py [PICTURE]
 
-The frame is not of the networks but a distorted crop of the picture: moved, softened, brightened, with a dark
-edge, which is more than real frames differ.
+The frame is not of the networks but a distorted crop of the picture: moved, softened, brightened, with and
+without a dark edge.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from time import perf_counter
 
@@ -30,9 +31,9 @@ RUNS = 15
 Picture = NDArray[np.uint8]
 
 
-def drawn_frame(square: Picture) -> Picture:
+def drawn_frame(square: Picture, dark_edge: bool) -> Picture:
     """A frame as the networks may draw it: the face has moved, the edge a little, all is softer and brighter,
-    and the outermost pixels are dark."""
+    and the outermost pixels may be dark."""
     size = len(square)
     v, u = np.mgrid[:size, :size].astype(np.float64)
     x, y = (u - size / 2) / size, (v - size / 2) / size
@@ -41,6 +42,8 @@ def drawn_frame(square: Picture) -> Picture:
     moved = np.stack([map_coordinates(square[..., k].astype(float), where, order=1, mode="nearest")
                       for k in range(3)], axis=-1)  # fmt: skip
     soft = gaussian_filter(moved, (0.6, 0.6, 0)) * 1.03 + 4
+    if not dark_edge:
+        return np.clip(soft, 0, 255).astype(np.uint8)
     edge = np.minimum.reduce([u, v, size - 1 - u, size - 1 - v]) / (0.016 * size)
     return np.clip(soft * np.clip(0.5 + 0.5 * edge, 0, 1)[..., None], 0, 255).astype(np.uint8)
 
@@ -110,12 +113,12 @@ def excess_slope(inside: Picture, frame: Picture, paste: Paste) -> float:
     return float(np.maximum(excess, 0)[band].mean())
 
 
-def scene(picture: Picture, scale: float) -> tuple[Paste, Picture]:
+def scene(picture: Picture, scale: float, *, dark_edge: bool) -> tuple[Paste, Picture]:
     """(paste, frame of 256) of a portrait in mode `full`, made `scale` times larger."""
     found = FaceLandmarker().detect(picture)
     crop = plan_crop(to_68(found.landmarks), (picture.shape[1], picture.shape[0]))
     rect = crop.rectangle("full")
-    frame = drawn_frame(to_square(cut(picture, rect), 256))
+    frame = drawn_frame(to_square(cut(picture, rect), 256), dark_edge)
     size = tuple(2 * round(side * scale / 2) for side in (picture.shape[1], picture.shape[0]))
     plate = np.asarray(Image.fromarray(picture).resize((size[0], size[1]), Image.Resampling.BICUBIC))
     x0, y0, x1, y1 = (side * scale for side in rect)
@@ -136,10 +139,10 @@ def main() -> None:
     """Print the table."""
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else EXAMPLE
     picture = np.asarray(Image.open(path).convert("RGB"))
-    print("| box | way | step across the border | steeper than either | ms per frame |")
-    print("|---|---|---|---|---|")
-    for scale in (1.0, 2.0, 3.0):
-        paste, frame = scene(picture, scale)
+    print("| box | edge | way | step across the border | steeper than either | ms per frame |")
+    print("|---|---|---|---|---|---|")
+    for scale, dark_edge in product((1.0, 2.0, 3.0), (True, False)):
+        paste, frame = scene(picture, scale, dark_edge=dark_edge)
         x0, y0, x1, y1 = paste.box
         photo = paste.plate[y0:y1, x0:x1]
         plain = scaled(frame, paste)
@@ -153,7 +156,7 @@ def main() -> None:
             result = way()
             excess = "" if name in ("photo", "copy") else f"{excess_slope(result, plain, paste):.2f}"
             print(
-                f"| {x1 - x0} x {y1 - y0} | {name} | {step_across(result, paste):.2f} | {excess} | "
+                f"| {x1 - x0} x {y1 - y0} | {'dark' if dark_edge else 'plain'} | {name} | {step_across(result, paste):.2f} | {excess} | "
                 f"{'' if name == 'photo' else f'{milliseconds(way):.2f}'} |"
             )
 

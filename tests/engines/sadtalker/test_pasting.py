@@ -21,10 +21,12 @@ from tests.support.sadtalker_inputs import photo
 from sadtalker_service.engines.sadtalker.pasting import fill, paste_into, plan_paste
 
 
-@pytest.fixture(scope="module", params=[1.0, 2.0])
+@pytest.fixture(scope="module", params=[(1.0, True), (2.0, True), (2.0, False)])
 def pasted(request: pytest.FixtureRequest) -> tuple[Any, Any]:
-    """(paste, frame) of the example portrait; the frame is moved, softer, brighter and dark at the edge."""
-    return scene(np.asarray(Image.open(EXAMPLE).convert("RGB")), request.param)
+    """(paste, frame) of the example portrait; the frame is moved, softer, brighter, and may be dark at the
+    edge."""
+    scale, dark_edge = request.param
+    return scene(np.asarray(Image.open(EXAMPLE).convert("RGB")), scale, dark_edge=dark_edge)
 
 
 def test_border_is_as_smooth_as_the_photo_and_as_with_poisson(pasted: tuple[Any, Any]) -> None:
@@ -33,10 +35,10 @@ def test_border_is_as_smooth_as_the_photo_and_as_with_poisson(pasted: tuple[Any,
     inside = paste.plate[y0:y1, x0:x1]
     plain, blend = scaled(frame, paste), paste.frames(frame[None])[0]
     solved = poisson(plain, inside)
-    assert step_across(plain, paste) > 10 * step_across(inside, paste)  # there is a seam to be hidden
+    assert step_across(plain, paste) > 3 * step_across(inside, paste)  # there is a seam to be hidden
     assert step_across(blend, paste) < 1.02 * step_across(inside, paste)
     assert step_across(blend, paste) < 1.02 * step_across(solved, paste)
-    assert excess_slope(blend, plain, paste) < excess_slope(solved, plain, paste)
+    assert excess_slope(blend, plain, paste) < 1.3 * excess_slope(solved, plain, paste)
 
 
 def test_blend_is_far_cheaper_than_poisson(pasted: tuple[Any, Any]) -> None:
@@ -91,12 +93,14 @@ def test_tall_picture_is_scaled_with_its_face() -> None:
     assert paste_into(picture, rect, 2000).plate.shape == (600, 400, 3)
 
 
-def test_sides_on_the_border_of_the_picture_are_not_faded() -> None:
-    plate = photo(200, 300)
-    black = np.zeros((1, 256, 256, 3), np.uint8)
-    (blend,) = plan_paste(plate, (0, 0, 201, 201)).frames(black)
-    assert not blend[:150, :150].any()
-    assert not blend[-1, :150].any()
+def test_sides_on_the_border_of_the_picture_have_a_narrow_band() -> None:
+    """A frame in which all is black, at the left and upper border of a white picture."""
+    plate = np.full((200, 300, 3), 255, np.uint8)
+    (blend,) = plan_paste(plate, (0, 0, 200, 200)).frames(np.zeros((1, 256, 256, 3), np.uint8))
+    reached = {"left": blend[100, :100, 0], "top": blend[:100, 100, 0], "right": blend[100, :99:-1, 0]}
+    widths = {side: int(np.argmin(line > 0)) for side, line in reached.items()}
+    assert widths["left"] == widths["top"] <= 0.035 * 200
+    assert widths["right"] > 0.1 * 200
     assert np.array_equal(blend[:, -1], plate[:, 199])
 
 

@@ -21,8 +21,8 @@ _EDGE = 0.016
 _FADE = 0.12
 """Share of the side at which the photo has faded out."""
 _AT_BORDER = 2
-"""A side of the square that is this near to the border of the picture, in pixels, is not faded: there is
-nothing beyond it to be joined to, and hair that is cut off there must move."""
+"""A side of the square that is this near to the border of the picture, in pixels, has a band twice as wide as
+`_EDGE` and no more: there is nothing beyond it to be joined to, and hair that is cut off there moves."""
 
 _FULL = 256
 """Weight of a frame where nothing of the photo is seen."""
@@ -129,17 +129,14 @@ def _weights(start: int, stop: int, low: float, high: float, limit: int) -> NDAr
     """Of the pixels start..stop along one axis, in a square low..high: 0 at its edges, 1 inside."""
     place = np.arange(start, stop) + 0.5
     side = high - low
-    weights = np.ones(len(place))
-    if low > _AT_BORDER:
-        weights *= _fade((place - low) / side)
-    if high < limit - _AT_BORDER:
-        weights *= _fade((high - place) / side)
-    return weights
+    before = (0.0, 2 * _EDGE) if low <= _AT_BORDER else (_EDGE, _FADE)
+    after = (0.0, 2 * _EDGE) if high >= limit - _AT_BORDER else (_EDGE, _FADE)
+    return _rising((place - low) / side, *before) * _rising((high - place) / side, *after)
 
 
-def _fade(share: NDArray[np.floating]) -> NDArray[np.float64]:
-    """0 at the edge, 1 at `_FADE`; neither the weight nor its slope jumps."""
-    t = np.clip((share - _EDGE) / (_FADE - _EDGE), 0.0, 1.0)
+def _rising(share: NDArray[np.floating], start: float, stop: float) -> NDArray[np.float64]:
+    """0 up to `start`, 1 from `stop` on; neither the weight nor its slope jumps."""
+    t = np.clip((share - start) / (stop - start), 0.0, 1.0)
     return t * t * (3.0 - 2.0 * t)
 
 
