@@ -155,10 +155,10 @@ def main() -> None:
         for name, way in ways.items():
             result = way()
             excess = "" if name in ("photo", "copy") else f"{excess_slope(result, plain, paste):.2f}"
-            print(
-                f"| {x1 - x0} x {y1 - y0} | {'dark' if dark_edge else 'plain'} | {name} | {step_across(result, paste):.2f} | {excess} | "
-                f"{'' if name == 'photo' else f'{milliseconds(way):.2f}'} |"
-            )
+            edge = "dark" if dark_edge else "plain"
+            time = "" if name == "photo" else f"{milliseconds(way):.2f}"
+            step = step_across(result, paste)
+            print(f"| {x1 - x0} x {y1 - y0} | {edge} | {name} | {step:.2f} | {excess} | {time} |")
 
 
 if __name__ == "__main__":
