@@ -1,5 +1,8 @@
 """A portrait and a speech recording become a talking-head video."""
 
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
-__version__ = version("sadtalker-service")
+try:
+    __version__ = version("sadtalker-service")
+except PackageNotFoundError:  # run from its source: on a bare GPU machine nothing is installed
+    __version__ = "0+source"

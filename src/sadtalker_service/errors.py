@@ -73,6 +73,13 @@ class UnreadableAudio(InvalidInput):
     status = 400
 
 
+class UnreadableVideo(InvalidInput):
+    """The bytes hold no moving picture that can be decoded."""
+
+    code = "unreadable_video"
+    status = 400
+
+
 class AudioTooLarge(InvalidInput):
     """The recording is over the limit on bytes or on length."""
 

@@ -6,10 +6,26 @@ import os
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _switched_on(value: object) -> object:
+    """A switch as Hugging Face's own library reads it: four words mean yes, everything else no."""
+    return value.strip().upper() in {"1", "ON", "YES", "TRUE"} if isinstance(value, str) else value
+
+
+def _unset_if_empty(value: object) -> object:
+    return None if value == "" else value
+
+
+HubSwitch = Annotated[bool, BeforeValidator(_switched_on)]
+"""A switch of Hugging Face's library, which other programs on this machine may have set."""
+
+HubFolder = Annotated[Path | None, BeforeValidator(_unset_if_empty)]
+"""A folder that other programs may have set, to nothing too."""
 
 
 class Settings(BaseSettings):
@@ -27,6 +43,31 @@ class Settings(BaseSettings):
 
     engine: str = "auto"
     """`auto`, `mesh` or the name of an installed engine. `auto` takes the best one that can run here."""
+
+    sadtalker_checkpoints_path: Path | None = None
+    """Folder with SadTalker's checkpoints; unset: the folder `checkpoints` in `DATA_DIR`."""
+
+    sadtalker_checkpoints_url: str | None = None
+    """Address of a folder with the checkpoints under their own names, such as a mirror of yours, from which
+    `sadtalker models download` gets them; unset: where they were published."""
+
+    hf_home: HubFolder = None
+    """Folder of Hugging Face's library; unset: `huggingface` in `XDG_CACHE_HOME`."""
+
+    hf_hub_cache: HubFolder = None
+    """Its cache, where checkpoints are looked for before they are downloaded; unset: `hub` in `HF_HOME`."""
+
+    xdg_cache_home: HubFolder = None
+    """Folder for the caches of this user's programs; unset: `~/.cache`."""
+
+    hf_endpoint: str = "https://huggingface.co"
+    """Address of the Hugging Face Hub or of a mirror."""
+
+    hf_hub_offline: HubSwitch = False
+    """Download nothing: checkpoints come from the cache of Hugging Face's library or not at all."""
+
+    transformers_offline: HubSwitch = False
+    """The same switch by its older name."""
 
     max_image_bytes: int = Field(20_000_000, ge=1)
     """Largest source image, bytes."""
@@ -157,6 +198,22 @@ class Settings(BaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least important events that are logged."""
+
+    @property
+    def checkpoints_folder(self) -> Path:
+        """Where SadTalker's checkpoints lie, whether or not the folder exists."""
+        return (self.sadtalker_checkpoints_path or self.data_dir / "checkpoints").expanduser()
+
+    @property
+    def hub_cache_folder(self) -> Path:
+        """Cache of Hugging Face's library, whether or not the folder exists."""
+        home = self.hf_home or (self.xdg_cache_home or Path("~/.cache")) / "huggingface"
+        return (self.hf_hub_cache or home / "hub").expanduser()
+
+    @property
+    def offline(self) -> bool:
+        """Whether nothing may be downloaded."""
+        return self.hf_hub_offline or self.transformers_offline
 
 
 def set_environment(values: Mapping[str, str]) -> None:

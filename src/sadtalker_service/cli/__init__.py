@@ -28,6 +28,10 @@ INTERRUPTED = 130
         ),
         "serve": ("sadtalker_service.cli.serve", "Run the service: stores, API and workers."),
         "worker": ("sadtalker_service.cli.worker", "Make videos for a service that runs elsewhere."),
+        "models": (
+            "sadtalker_service.cli.models",
+            "List, download and verify the checkpoints of the sadtalker engine.",
+        ),
         "bench": ("sadtalker_service.cli.bench", "Measure the speed of an engine on this machine."),
         "warmup": (
             "sadtalker_service.cli.warmup",

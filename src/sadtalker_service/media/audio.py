@@ -248,7 +248,7 @@ class _SoundFile:
         return f"{'video' if moving else 'audio'}/{kind}"
 
     def _open(self) -> Any:
-        options = {"format_whitelist": _own_demuxers(), "protocol_whitelist": "file"}
+        options = {"format_whitelist": own_demuxers(), "protocol_whitelist": "file"}
         try:
             # the file: prefix keeps names such as "concat:a|b" or "http:x" from being taken for an address
             return av.open(f"file:{self._path}", mode="r", options=options, metadata_errors="ignore")
@@ -260,7 +260,7 @@ class _SoundFile:
 
 
 @lru_cache(maxsize=1)
-def _own_demuxers() -> str:
+def own_demuxers() -> str:
     """FFmpeg's list of the formats that read nothing but their own file."""
     return ",".join(sorted(av.formats_available - _FOREIGN_DEMUXERS))
 

@@ -1,0 +1,195 @@
+"""`sadtalker models`: the checkpoints of the sadtalker engine, listed, downloaded and verified."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from sadtalker_service.cli.checkpoint_report import (
+    as_object,
+    echo_findings,
+    echo_licences,
+    echo_table,
+    gigabytes,
+)
+from sadtalker_service.cli.spelling import SadTalkerCommand
+from sadtalker_service.domain import PREPROCESS_MODES, PreprocessMode
+from sadtalker_service.engines.sadtalker.checkpoints.obtain import (
+    Came,
+    Sources,
+    check_room,
+    obtain,
+    open_client,
+)
+from sadtalker_service.engines.sadtalker.checkpoints.table import (
+    CHECKPOINTS,
+    PICTURE_SIZES,
+    Checkpoint,
+    PictureSize,
+    named,
+    needed,
+)
+from sadtalker_service.engines.sadtalker.checkpoints.transfer import Pace, Told
+from sadtalker_service.engines.sadtalker.checkpoints.verify import (
+    Ability,
+    Finding,
+    State,
+    abilities,
+    examine,
+)
+from sadtalker_service.errors import EngineUnavailable, InvalidOption
+from sadtalker_service.settings import get_settings
+
+_LACKING_EXIT = EngineUnavailable.exit_code
+
+
+@click.group("models")
+def command() -> None:
+    """List, download and verify the checkpoints of the sadtalker engine."""
+
+
+@command.command("list", cls=SadTalkerCommand)
+@click.option("--json", "as_json", is_flag=True, help="Print the list for machines.")
+def list_(as_json: bool) -> None:
+    """Show every checkpoint, its licence, whether it is there, and what can be run."""
+    folder = get_settings().checkpoints_folder
+    findings = [examine(c, folder / c.file, summed=False) for c in CHECKPOINTS]
+    able = abilities(findings)
+    if as_json:
+        click.echo(json.dumps(as_object(folder, findings, able), indent=2))
+    else:
+        echo_table(folder, findings, able)
+
+
+@command.command("download", cls=SadTalkerCommand)
+@click.argument("names", nargs=-1)
+@click.option("--yes", "-y", is_flag=True, help="Take the licences as accepted; do not ask.")
+def download(names: Sequence[str], yes: bool) -> None:
+    """Get checkpoints, by default those for every mode at 256: NAMES as in the list, or all.
+
+    What is there already stays; what was cut off goes on. A file appears under its name when it is whole
+    and right.
+    """
+    settings = get_settings()
+    folder, sources = settings.checkpoints_folder, Sources.of(settings)
+    wanted = named(names)
+    missing = [c for c in wanted if not examine(c, folder / c.file, summed=False).runs]
+    if missing:
+        check_room(folder, missing)
+        echo_licences(missing)
+        _agree(missing, folder, yes=yes)
+    pace = Pace(time.sleep, random.Random(), partial(click.echo, err=True))  # noqa: S311 - spreads waits, hides nothing
+    with open_client() as client:
+        for checkpoint in wanted:
+            with _bar(checkpoint) as told:
+                came = obtain(checkpoint, folder, sources, client, pace, told)
+            click.echo(f"{checkpoint.file}: {came}{_how_sure(checkpoint, came)}")
+
+
+@command.command("verify", cls=SadTalkerCommand)
+@click.argument("names", nargs=-1)
+@click.option("--preprocess", type=click.Choice(PREPROCESS_MODES), help="Ask for what this mode needs.")
+@click.option("--size", type=click.Choice([str(size) for size in PICTURE_SIZES]), help="At this size only.")
+@click.option("--quick", is_flag=True, help="Do not compute SHA-256; weights of your own pass.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was found for machines.")
+def verify(
+    names: Sequence[str], preprocess: PreprocessMode | None, size: str | None, quick: bool, as_json: bool
+) -> None:
+    """Check the checkpoints that are there, and say what is missing for which mode.
+
+    Ends with 0 when what was asked for is there and right: NAMES, or what --preprocess and --size need.
+    Without any of these, when no file is wrong and at least one mode can be run. Otherwise with 3.
+    """
+    folder = get_settings().checkpoints_folder
+    asked = _asked(names, preprocess, size)
+    findings = [examine(c, folder / c.file, summed=not quick) for c in asked or CHECKPOINTS]
+    everything = findings if not asked else [examine(c, folder / c.file, summed=False) for c in CHECKPOINTS]
+    able = abilities(everything)
+    if as_json:
+        click.echo(json.dumps(as_object(folder, findings, able), indent=2))
+    else:
+        echo_findings(folder, findings, able)
+    if not _fulfilled(findings, able, asked=bool(asked), quick=quick):
+        click.get_current_context().exit(_LACKING_EXIT)
+
+
+def _asked(
+    names: Sequence[str], preprocess: PreprocessMode | None, size: str | None
+) -> tuple[Checkpoint, ...]:
+    """The checkpoints asked for; none where nothing in particular is."""
+    if names and (preprocess or size):
+        raise InvalidOption("Ask either for names or for what a mode needs.", param="names")
+    if names:
+        return named(names)
+    if not (preprocess or size):
+        return ()
+    modes: tuple[PreprocessMode, ...] = (preprocess,) if preprocess else PREPROCESS_MODES
+    pixels: PictureSize = int(size) if size else PICTURE_SIZES[0]
+    return named(dict.fromkeys(c.name for mode in modes for c in needed(mode, pixels)))
+
+
+def _fulfilled(findings: Sequence[Finding], able: Sequence[Ability], *, asked: bool, quick: bool) -> bool:
+    def passes(finding: Finding) -> bool:
+        return finding.runs if quick else finding.sound
+
+    if asked:
+        return all(passes(finding) for finding in findings)
+    wrong = [finding for finding in findings if finding.state is not State.MISSING and not passes(finding)]
+    return not wrong and any(not ability.lacking for ability in able)
+
+
+def _agree(checkpoints: Sequence[Checkpoint], folder: Path, *, yes: bool) -> None:
+    sizes = [checkpoint.size for checkpoint in checkpoints]
+    more = " and files of unknown size" if None in sizes else ""
+    files = ", ".join(checkpoint.file for checkpoint in checkpoints)
+    click.echo(f"To get: {files} ({gigabytes(sum(size or 0 for size in sizes))}{more}) into {folder}")
+    if yes:
+        return
+    try:
+        agreed = click.confirm("Do you accept these licences?")
+    except click.Abort:
+        raise InvalidOption(
+            "The licences have to be accepted: answer the question, or add --yes.", param="yes"
+        ) from None
+    if not agreed:
+        raise InvalidOption("Nothing was downloaded.", param="yes")
+
+
+@contextmanager
+def _bar(checkpoint: Checkpoint) -> Iterator[Told]:
+    """A bar on standard error, where that is a terminal."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(checkpoint.file, total=checkpoint.size)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _how_sure(checkpoint: Checkpoint, came: Came) -> str:
+    if came is Came.THERE:
+        return ""
+    if checkpoint.sha256:
+        return ", SHA-256 compared"
+    return ", structure checked (no SHA-256 of it is publicly known)"

@@ -1,0 +1,1 @@
+"""The official checkpoint files: which there are, and how they are read."""

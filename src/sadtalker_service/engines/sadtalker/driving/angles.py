@@ -1,0 +1,29 @@
+"""Free view: head angles along a path in place of those that the networks found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def path(degrees: Sequence[float], frames: int) -> NDArray[np.float32]:
+    """(frames,) degrees: from stop to stop at one speed, which takes the whole video.
+
+    A stop is passed, its own angle being the first of the next leg, and the last stop is never quite reached.
+    Stops that do not move count once; where none moves, the angle is constant.
+
+    Raises:
+        ValueError: no stop at all.
+    """
+    if not degrees:
+        raise ValueError("A path of angles needs at least one.")
+    length = sum(abs(b - a) for a, b in pairwise(degrees))
+    if length == 0 or frames < 2:
+        return np.full(frames, degrees[0], np.float32)
+    step = length / (frames - 1)
+    legs = [np.arange(a, b, step if b > a else -step) for a, b in pairwise(degrees) if a != b]
+    walked = np.concatenate(legs)[:frames]
+    return np.pad(walked, (0, frames - len(walked)), mode="edge").astype(np.float32)

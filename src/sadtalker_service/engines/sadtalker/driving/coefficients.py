@@ -1,0 +1,100 @@
+"""Rows of coefficients: from what the networks say to what the mapping network wants.
+
+A row is 64 expression coefficients, 6 of pose (three angles in radians, three shifts) and, with 73, the 3 of
+the face's placement (`alignment.AlignedFace`). T frames at 25 fps.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sadtalker_service.engines.sadtalker.driving.tracks import smoothed
+
+Float32 = NDArray[np.float32]
+
+EXPRESSION, POSE, PLACEMENT = slice(0, 64), slice(64, 70), slice(70, 73)
+MOVING = 70
+"""Coefficients that move; the rest of a row is the same in every frame."""
+
+_REGRESSED_EXPRESSION, _REGRESSED_ANGLE, _REGRESSED_SHIFT = slice(80, 144), slice(224, 227), slice(254, 257)
+"""Where they stand in the 257 of the 3DMM regression."""
+
+
+class ExpressionNetwork(Protocol):
+    """`networks.AudioToExpression`, in batches of its caller's choice."""
+
+    def __call__(self, windows: Float32, reference: Float32, blink: Float32) -> Float32:
+        """Mel windows (T, 80, 16), reference expression (T, 64), closing of the eyes (T,) -> (T, 64)."""
+
+
+class PoseNetwork(Protocol):
+    """`networks.AudioToPose` with its style and noise chosen."""
+
+    def __call__(self, windows: Float32, source: Float32) -> Float32:
+        """Mel windows (T, 80, 16), pose of the source (6,) -> motion (T, 6), to be added to that pose."""
+
+
+def rows_of(regressed: Float32, placement: Float32) -> Float32:
+    """(N, 257) of the 3DMM regression and (N, 3) placements -> rows (N, 73)."""
+    parts = [regressed[:, part] for part in (_REGRESSED_EXPRESSION, _REGRESSED_ANGLE, _REGRESSED_SHIFT)]
+    return np.concatenate([*parts, placement], axis=1).astype(np.float32)
+
+
+def drive(
+    windows: Float32,
+    source: Float32,
+    blink: Float32,
+    *,
+    expression: ExpressionNetwork,
+    pose: PoseNetwork,
+    reference_expression: Float32 | None = None,
+    reference_motion: Float32 | None = None,
+) -> Float32:
+    """Rows (T, 70) for a recording.
+
+    Args:
+        windows: (T, 80, 16) of `mel.mel_windows`, or of `mel.idle_windows`.
+        source: (73,) row of the portrait.
+        blink: (T,) of `blinking.blinks`; without effect where there is a reference expression, which blinks
+            by itself.
+        expression: what the mouth does. It replaces the source's expression.
+        pose: how the head moves.
+        reference_expression: (T, 64) of `reference.expressions`.
+        reference_motion: (T, 6) of `reference.motion`, added after the smoothing.
+    """
+    frames = len(windows)
+    if reference_expression is None:
+        reference_expression = np.repeat(source[None, EXPRESSION], frames, axis=0)
+    else:
+        blink = np.zeros(frames, np.float32)
+    poses = smoothed(source[POSE] + pose(windows, source[POSE]))
+    if reference_motion is not None:
+        poses = poses + reference_motion
+    return np.concatenate([expression(windows, reference_expression, blink), poses], axis=1)
+
+
+def driving_semantics(
+    rows: Float32, source: Float32, *, placed: bool, still: bool, expression_scale: float
+) -> Float32:
+    """What the mapping network reads of the frames: (T, 73), or (T, 70) if not `placed`.
+
+    Args:
+        rows: (T, 70) of `drive`.
+        source: (73,) row of the portrait.
+        placed: with the placement, as `mapping_00109` for the modes `full` and `extfull` has it.
+        still: the head stays as it is in the portrait. The expression goes on, and with it the blinks.
+        expression_scale: amplitude of the expression.
+    """
+    out = np.repeat(source_semantics(source, placed=placed)[None], len(rows), axis=0)
+    out[:, EXPRESSION] = rows[:, EXPRESSION] * np.float32(expression_scale)
+    if not still:
+        out[:, POSE] = rows[:, POSE]
+    return out
+
+
+def source_semantics(source: Float32, *, placed: bool) -> Float32:
+    """What the mapping network reads of the portrait: (73,), or (70,) if not `placed`."""
+    return source if placed else source[:MOVING]

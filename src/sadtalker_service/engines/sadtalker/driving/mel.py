@@ -1,0 +1,111 @@
+"""Mel features of speech, as the audio networks were trained with (those of Wav2Lip, Prajwal et al. 2020).
+
+T frames of video at 25 fps, M columns of the spectrogram at 80 Hz.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sadtalker_service.domain import SPEECH_RATE
+
+VIDEO_RATE = 25
+"""Frames per second that the networks were trained with; other rates are made from it."""
+SAMPLES_PER_FRAME = SPEECH_RATE // VIDEO_RATE
+"""640"""
+
+BANDS = 80
+WINDOW = 16
+"""Columns of the spectrogram that a frame of video hears: 0.2 s."""
+
+_FFT, _HOP = 800, 200
+"""50 ms and 12.5 ms."""
+_COLUMNS_PER_SECOND = SPEECH_RATE // _HOP
+_LOWEST, _HIGHEST = 55.0, 7600.0
+"""Hz"""
+_PREEMPHASIS = 0.97
+_FLOOR, _REFERENCE, _RANGE, _LARGEST = 1e-5, 20.0, 100.0, 4.0
+"""Least magnitude; dB of full scale; dB that are told apart; the features are -4..4."""
+
+_BLOCK = 2048
+"""Columns that are transformed together: a long recording does not need more memory than a short one."""
+
+
+def frame_count(samples: int) -> int:
+    """Whole frames of video in a number of samples at 16 kHz."""
+    return samples // SAMPLES_PER_FRAME
+
+
+def mel_spectrogram(samples: NDArray[np.floating]) -> NDArray[np.float32]:
+    """(N,) samples at 16 kHz, nominally -1..1 -> (M, 80), -4..4.
+
+    Only whole frames of video are heard: M = 1 + 3.2 T, rounded down. Column k is centred at sample 200 k.
+    """
+    sound = np.asarray(samples[: frame_count(len(samples)) * SAMPLES_PER_FRAME], np.float64)
+    emphasised = sound.copy()
+    emphasised[1:] -= _PREEMPHASIS * sound[:-1]
+    padded = np.pad(emphasised, _FFT // 2)
+    pieces = np.lib.stride_tricks.sliding_window_view(padded, _FFT)[::_HOP]
+    window, filters = _hann(), mel_filters()
+    out = np.empty((len(pieces), BANDS), np.float32)
+    for start in range(0, len(pieces), _BLOCK):
+        magnitude = np.abs(np.fft.rfft(pieces[start : start + _BLOCK] * window))
+        decibels = 20.0 * np.log10(np.maximum(magnitude @ filters.T, _FLOOR)) - _REFERENCE
+        features = 2 * _LARGEST * (decibels + _RANGE) / _RANGE - _LARGEST
+        out[start : start + _BLOCK] = np.clip(features, -_LARGEST, _LARGEST)
+    return out
+
+
+def mel_windows(mel: NDArray[np.float32], frames: NDArray[np.integer]) -> NDArray[np.float32]:
+    """(M, 80) features, (n,) numbers of frames -> (n, 80, 16): what each frame of video hears.
+
+    A window begins two frames of video before its own. The first two frames' begin 6 and 3 columns before the
+    sound, not 7 and 4, because the place is rounded towards zero; columns outside repeat the outermost.
+    """
+    first = np.trunc(_COLUMNS_PER_SECOND * (np.asarray(frames) - 2) / VIDEO_RATE).astype(np.intp)
+    columns = np.clip(first[:, None] + np.arange(WINDOW), 0, len(mel) - 1)
+    return np.ascontiguousarray(mel[columns].transpose(0, 2, 1))
+
+
+def idle_windows(frames: int) -> NDArray[np.float32]:
+    """(frames, 80, 16) for a video without sound: zeros, which is not silence (-4) but what idle motion was
+    made with from the beginning."""
+    return np.zeros((frames, BANDS, WINDOW), np.float32)
+
+
+def mel_filters() -> NDArray[np.float64]:
+    """(80, 401) triangles over the FFT's frequencies, evenly spaced on Slaney's mel scale, each of unit area.
+
+    Rounded to float32, as the features of the training were.
+    """
+    centres = _from_mel(np.linspace(_to_mel(_LOWEST), _to_mel(_HIGHEST), BANDS + 2))
+    frequencies = np.linspace(0.0, SPEECH_RATE / 2, _FFT // 2 + 1)
+    widths = np.diff(centres)
+    slopes = centres[:, None] - frequencies
+    rising, falling = -slopes[:-2] / widths[:-1, None], slopes[2:] / widths[1:, None]
+    triangles = np.maximum(np.minimum(rising, falling), 0.0)
+    areas = 2.0 / (centres[2:] - centres[:-2])
+    return (triangles * areas[:, None]).astype(np.float32).astype(np.float64)
+
+
+def _hann() -> NDArray[np.float64]:
+    """Periodic Hann window."""
+    return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(_FFT) / _FFT)
+
+
+_LINEAR_TO, _HERTZ_PER_MEL = 1000.0, 200.0 / 3
+_LOG_STEP = np.log(6.4) / 27
+"""Slaney's Auditory Toolbox (1998): linear up to 1 kHz, logarithmic above."""
+
+
+def _to_mel(hertz: float) -> float:
+    if hertz < _LINEAR_TO:
+        return hertz / _HERTZ_PER_MEL
+    return _LINEAR_TO / _HERTZ_PER_MEL + float(np.log(hertz / _LINEAR_TO) / _LOG_STEP)
+
+
+def _from_mel(mels: NDArray[np.float64]) -> NDArray[np.float64]:
+    knee = _LINEAR_TO / _HERTZ_PER_MEL
+    logarithmic = _LINEAR_TO * np.exp(_LOG_STEP * (np.maximum(mels, knee) - knee))
+    return np.where(mels < knee, mels * _HERTZ_PER_MEL, logarithmic)

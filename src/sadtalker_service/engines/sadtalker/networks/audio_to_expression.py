@@ -1,0 +1,27 @@
+"""Audio to expression: what the mouth does, frame by frame."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from sadtalker_service.engines.sadtalker.networks.audio_encoder import FEATURES, AudioEncoder
+
+EXPRESSIONS = 64
+
+
+class AudioToExpression(nn.Module):
+    """Checkpoint prefix `audio2exp.` Frames do not depend on one another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.audio_encoder = AudioEncoder()
+        self.mapping1 = nn.Linear(FEATURES + EXPRESSIONS + 1, EXPRESSIONS)
+
+    def forward(self, windows: Tensor, reference: Tensor, blink: Tensor) -> Tensor:
+        """Expression coefficients (T, 64); they replace the reference, they are not added to it.
+
+        windows: (T, 1, 80, 16) mel windows. reference: (T, 64), the source's expression in every frame, or a
+        reference video's. blink: (T, 1), how far the eyes are closed, 0..1.
+        """
+        return self.mapping1(torch.cat([self.audio_encoder(windows), reference, blink], 1))

@@ -1,0 +1,91 @@
+"""Audio to pose: how the head moves. The decoder of a conditional variational auto-encoder with 46 styles.
+
+The encoder of the auto-encoder and the discriminator stand in the checkpoint too and are never run.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sadtalker_service.engines.sadtalker.networks.audio_encoder import FEATURES, AudioEncoder
+from sadtalker_service.engines.sadtalker.networks.pose_unet import PoseUNet
+
+CHUNK = 32
+"""Frames that are decoded together, with one draw of noise."""
+STYLES = 46
+NOISE = 64
+POSE = 6
+"""Three angles (radians) and three shifts."""
+TRAINING_ONLY = ("netG.encoder.", "netD_motion.")
+"""Keys of the checkpoint, below `audio2pose.`, that nothing here needs."""
+
+
+def chunk_count(frames: int) -> int:
+    """How many chunks, and so draws of noise, `frames` frames take; the first frame is the source's own."""
+    return -(-(frames - 1) // CHUNK)
+
+
+def draw_noise(chunks: int, generator: torch.Generator) -> Tensor:
+    """(chunks, 64), drawn one after the other from a generator on the CPU: the same seed, the same motion."""
+    draws = [torch.randn(1, NOISE, generator=generator) for _ in range(chunks)]
+    return torch.cat(draws) if draws else torch.zeros(0, NOISE)
+
+
+class AudioToPose(nn.Module):
+    """Checkpoint prefix `audio2pose.`"""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.audio_encoder = nn.ModuleDict({"audio_encoder": AudioEncoder()})
+        self.netG = nn.ModuleDict({"decoder": PoseDecoder()})
+
+    def forward(self, windows: Tensor, source: Tensor, style: int, noise: Tensor) -> Tensor:
+        """Motion (T, 6), to be added to the source's pose; the first frame is zero.
+
+        windows: (T, 1, 80, 16) mel windows. source: (6,) pose of the source. style: 0..45.
+        noise: (chunk_count(T), 64), standard normal.
+
+        A last chunk that is not full is made of the last 32 windows and gives its last frames; where there
+        are fewer than 32, the first one is repeated in front.
+        """
+        if not 0 <= style < STYLES:
+            raise ValueError(f"The pose style is {style}; it must be 0..{STYLES - 1}.")
+        frames = len(windows) - 1
+        still = source.new_zeros(1, POSE)
+        if frames < 1:
+            return still
+        embedded = self.audio_encoder["audio_encoder"](windows[1:])
+        if frames < CHUNK:
+            embedded = torch.cat([embedded[:1].expand(CHUNK - frames, -1), embedded])
+        chunks = embedded.unfold(0, CHUNK, CHUNK).transpose(1, 2)
+        rest = frames % CHUNK
+        if rest and frames > CHUNK:
+            chunks = torch.cat([chunks, embedded[None, -CHUNK:]])
+        motion = self.netG["decoder"](chunks, source, style, noise)
+        if rest:
+            motion = torch.cat([motion[:-1].flatten(0, 1), motion[-1, -rest:]])
+        return torch.cat([still, motion.reshape(frames, POSE)])
+
+
+class PoseDecoder(nn.Module):
+    """Chunks of audio -> chunks of motion."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.classbias = nn.Parameter(torch.empty(STYLES, NOISE))
+        self.linear_audio = nn.Linear(FEATURES, POSE)
+        self.MLP = nn.ModuleDict(
+            {"L0": nn.Linear(POSE + NOISE + CHUNK * POSE, 128), "L1": nn.Linear(128, CHUNK * POSE)}
+        )
+        self.resunet = PoseUNet()
+        self.pose_linear = nn.Linear(POSE, POSE)
+
+    def forward(self, embedded: Tensor, source: Tensor, style: int, noise: Tensor) -> Tensor:
+        """(N, 32, 512) embeddings, (6,) pose of the source, (N, 64) noise -> (N, 32, 6) motion."""
+        count = len(embedded)
+        audio = self.linear_audio(embedded).reshape(count, CHUNK * POSE)
+        seed = torch.cat([source.expand(count, -1), noise + self.classbias[style], audio], 1)
+        sketch = torch.sigmoid(self.MLP["L1"](F.relu_(self.MLP["L0"](seed))))
+        return self.pose_linear(self.resunet(sketch.reshape(count, 1, CHUNK, POSE)).squeeze(1))

@@ -1,0 +1,166 @@
+"""Puts the moving face back into the whole picture, without a seam.
+
+What the networks draw differs a little from the photo around it, most of all at the very edge of the square,
+which they cannot see beyond. Towards the edge a frame fades into the photo. The mask depends on the avatar
+alone, so that a frame costs one scaling and a weighted sum over a narrow band.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sadtalker_service.domain import Uint8Image
+from sadtalker_service.engines.sadtalker.preparation.cropping import Rect
+
+_EDGE = 0.016
+"""Share of the square's side in which nothing of a frame is seen: one cell of the coarsest features."""
+_FADE = 0.12
+"""Share of the side at which the photo has faded out."""
+_AT_BORDER = 2
+"""A side of the square that is this near to the border of the picture, in pixels, has a band twice as wide as
+`_EDGE` and no more: there is nothing beyond it to be joined to, and hair that is cut off there moves."""
+
+_FULL = 256
+"""Weight of a frame where nothing of the photo is seen."""
+
+
+@dataclass(frozen=True, eq=False)
+class Paste:
+    """Where frames go in a picture, and how they are blended; computed once per avatar and size."""
+
+    plate: Uint8Image
+    """uint8 (H, W, 3), even: the picture around."""
+    box: Rect
+    """Even, inside of the plate: the part that frames are drawn into."""
+    view: tuple[float, float, float, float]
+    """What of a frame the box shows: x0, y0, x1, y1 in shares of the frame's side."""
+    bands: tuple[Band, ...]
+    """Where the photo shines through."""
+
+    def frames(self, pictures: Uint8Image) -> Uint8Image:
+        """(n, S, S, 3) of the networks -> (n, h, w, 3), what the box shows."""
+        x0, y0, x1, y1 = self.box
+        out = np.empty((len(pictures), y1 - y0, x1 - x0, 3), np.uint8)
+        side = pictures.shape[1]
+        left, top, right, bottom = (share * side for share in self.view)
+        view = (left, top, right, bottom)
+        for picture, target in zip(pictures, out, strict=True):
+            scaled = Image.fromarray(picture).resize((x1 - x0, y1 - y0), Image.Resampling.BILINEAR, box=view)
+            target[:] = np.asarray(scaled)
+            for band in self.bands:
+                band.blend(target)
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class Band:
+    """A rectangle in which photo and frame are mixed."""
+
+    place: tuple[slice, slice]
+    """Rows and columns of the box."""
+    weight: NDArray[np.uint16]
+    """(h, w, 3) of the frame, 0..256."""
+    photo: NDArray[np.uint16]
+    """(h, w, 3): the photo times its own weight, and a half for rounding."""
+
+    def blend(self, frame: Uint8Image) -> None:
+        """Mix the photo into the frame (of the box), in place."""
+        mixed = frame[self.place] * self.weight
+        mixed += self.photo
+        mixed >>= 8
+        frame[self.place] = mixed
+
+
+def fill(size: tuple[int, int]) -> Paste:
+    """Frames that are the whole video of `size` (width, height), even: the modes without a picture around."""
+    width, height = size
+    return Paste(np.zeros((height, width, 3), np.uint8), (0, 0, width, height), (0.0, 0.0, 1.0, 1.0), ())
+
+
+def paste_into(picture: Uint8Image, rect: Rect, max_height: int) -> Paste:
+    """How frames are put into a picture, of which the video shows all.
+
+    Args:
+        picture: uint8 (H, W, 3), as `cropping.shrunk` gives it.
+        rect: the part of it that frames show, of `FaceCrop.rectangle`.
+        max_height: of the video; taller pictures are scaled down. An odd last row or column is left out.
+    """
+    height, width = picture.shape[:2]
+    x, y = 1.0, 1.0
+    if height > max_height:
+        size = (max(2, round(width * max_height / height)), max_height)
+        scaled = Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+        picture, x, y = np.asarray(scaled), size[0] / width, size[1] / height
+    plate = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]
+    x0, y0, x1, y1 = rect
+    return plan_paste(np.ascontiguousarray(plate), (x0 * x, y0 * y, x1 * x, y1 * y))
+
+
+def plan_paste(plate: Uint8Image, rectangle: tuple[float, float, float, float]) -> Paste:
+    """How frames that show `rectangle` are put into a picture.
+
+    Args:
+        plate: uint8 (H, W, 3), H and W even.
+        rectangle: x0, y0, x1, y1 in pixels of the plate; it may reach a pixel beyond, where an odd one was
+            left out.
+    """
+    height, width = plate.shape[:2]
+    x0, y0, x1, y1 = rectangle
+    box = (_even_up(x0), _even_up(y0), _even_down(min(x1, width)), _even_down(min(y1, height)))
+    across = _weights(box[0], box[2], x0, x1, width)
+    down = _weights(box[1], box[3], y0, y1, height)
+    weight = np.rint(down[:, None] * across[None, :] * _FULL).astype(np.uint16)
+    weight = np.repeat(weight[:, :, None], 3, axis=2)  # numpy is slow at stretching a last axis of 1
+    photo = plate[box[1] : box[3], box[0] : box[2]]
+    shares = np.array([box[0] - x0, box[1] - y0, box[2] - x0, box[3] - y0]) / ([x1 - x0, y1 - y0] * 2)
+    left, top, right, bottom = np.clip(shares, 0.0, 1.0).tolist()
+    bands = tuple(
+        Band(place, weight[place], photo[place] * (_FULL - weight[place]) + np.uint16(_FULL // 2))
+        for place in _places(down, across)
+    )
+    return Paste(plate, box, (left, top, right, bottom), bands)
+
+
+def _weights(start: int, stop: int, low: float, high: float, limit: int) -> NDArray[np.float64]:
+    """Of the pixels start..stop along one axis, in a square low..high: 0 at its edges, 1 inside."""
+    place = np.arange(start, stop) + 0.5
+    side = high - low
+    before = (0.0, 2 * _EDGE) if low <= _AT_BORDER else (_EDGE, _FADE)
+    after = (0.0, 2 * _EDGE) if high >= limit - _AT_BORDER else (_EDGE, _FADE)
+    return _rising((place - low) / side, *before) * _rising((high - place) / side, *after)
+
+
+def _rising(share: NDArray[np.floating], start: float, stop: float) -> NDArray[np.float64]:
+    """0 up to `start`, 1 from `stop` on; neither the weight nor its slope jumps."""
+    t = np.clip((share - start) / (stop - start), 0.0, 1.0)
+    return t * t * (3.0 - 2.0 * t)
+
+
+def _places(down: NDArray[np.float64], across: NDArray[np.float64]) -> list[tuple[slice, slice]]:
+    """Top, bottom, left, right: the rectangles around the one in which a frame alone is seen."""
+    rows, columns = _inside(down), _inside(across)
+    everywhere = slice(0, len(across))
+    places = [
+        (slice(0, rows.start), everywhere),
+        (slice(rows.stop, len(down)), everywhere),
+        (rows, slice(0, columns.start)),
+        (rows, slice(columns.stop, len(across))),
+    ]
+    return [(r, c) for r, c in places if r.stop > r.start and c.stop > c.start]
+
+
+def _inside(weights: NDArray[np.float64]) -> slice:
+    full = np.flatnonzero(np.rint(weights * _FULL) == _FULL)
+    return slice(int(full[0]), int(full[-1]) + 1) if len(full) else slice(0, 0)
+
+
+def _even_up(value: float) -> int:
+    return 2 * int(np.ceil(max(value, 0.0) / 2))
+
+
+def _even_down(value: float) -> int:
+    return 2 * int(value // 2)

@@ -1,0 +1,97 @@
+"""Synthetic checkpoints in the official layout, written once and read by the real loader."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from tests.support.sadtalker_weights import GOLDEN, MAPPING, write_mapping, write_networks
+
+if TYPE_CHECKING:
+    from sadtalker_service.engines.sadtalker.checkpoints.loading import Networks
+    from sadtalker_service.engines.sadtalker.rendering.renderer import FaceRenderer
+
+THREADS = 2
+
+
+@pytest.fixture(scope="session")
+def checkpoints() -> Iterator[Path]:
+    """A folder with the three files; 0.8 GB, so not among those that pytest keeps."""
+    with tempfile.TemporaryDirectory(prefix="sadtalker-checkpoints-") as name:
+        folder = Path(name)
+        write_networks(folder / "SadTalker_V0.0.2_256.safetensors")
+        for coefficients, stem in MAPPING.items():
+            write_mapping(folder / f"{stem}-model.pth.tar", coefficients)
+        yield folder
+
+
+@pytest.fixture
+def networks(checkpoints: Path) -> Networks:
+    """The networks in the form in which they were trained, read anew: tests may use them up."""
+    from sadtalker_service.engines.sadtalker.checkpoints.layout import CheckpointFolder
+    from sadtalker_service.engines.sadtalker.checkpoints.loading import load_networks
+
+    return load_networks(CheckpointFolder(checkpoints).networks(256))
+
+
+@pytest.fixture(scope="session")
+def renderer(checkpoints: Path) -> FaceRenderer:
+    """The renderer as it is run on a CPU. Tests must not change it."""
+    from sadtalker_service.engines.sadtalker.checkpoints.layout import CheckpointFolder
+    from sadtalker_service.engines.sadtalker.checkpoints.loading import load_networks
+    from sadtalker_service.engines.sadtalker.rendering.host_memory import keep_freed_memory
+    from sadtalker_service.engines.sadtalker.rendering.renderer import FaceRenderer
+
+    keep_freed_memory()
+    found = load_networks(CheckpointFolder(checkpoints).networks(256))
+    return FaceRenderer(found.generator, found.keypoint_detector).run_frames_on_tiles()
+
+
+@pytest.fixture(autouse=True)
+def evaluation() -> Iterator[None]:
+    """No gradients, two threads at most; nothing where torch is not installed."""
+    if find_spec("torch") is None:
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(THREADS, before))
+    with torch.inference_mode():
+        yield
+    torch.set_num_threads(before)
+
+
+class Golden:
+    """Outputs of the original networks. Some are stored thinned out, with the stride beside them."""
+
+    def __init__(self, name: str) -> None:
+        self._values = np.load(GOLDEN / f"{name}.npz")
+
+    def __getitem__(self, key: str) -> np.ndarray[Any, Any]:
+        return self._values[key]
+
+    def error(self, key: str, found: Any, frames: slice = slice(None)) -> float:
+        """Largest difference of `found`, the whole array, from what is stored of `frames`."""
+        return float(self.errors(key, found, frames).max())
+
+    def errors(self, key: str, found: Any, frames: slice = slice(None)) -> np.ndarray[Any, Any]:
+        """All differences that are known."""
+        stride = self._values.get(f"{key}.stride")
+        values = np.asarray(found)
+        if stride is not None:
+            values = values[tuple(slice(None, None, int(step)) for step in stride)]
+        wanted = self._values[key][frames]
+        assert values.shape == wanted.shape
+        return np.asarray(np.abs(values.astype(np.float64) - wanted))
+
+
+@pytest.fixture(scope="session")
+def golden() -> Callable[[str], Golden]:
+    """Opens a file of them."""
+    return Golden
