@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -251,6 +252,8 @@ def _read_cursor(cursor: str) -> tuple[str, str]:
     """(score, name) of the last avatar of the page before."""
     try:
         score, name = base64.urlsafe_b64decode(cursor.encode("ascii")).decode("ascii").split(" ")
+        if not math.isfinite(float(score)):
+            raise ValueError(score)  # the server would refuse the whole command
         return f"{float(score):.17g}", name
     except (binascii.Error, ValueError) as error:
         raise InvalidOption("cursor is not one that this list has given.", param="cursor") from error
