@@ -48,6 +48,11 @@ server."""
 OLDEST_SERVER = (6, 2)
 """ZRANGE with BYSCORE, GETDEL and XAUTOCLAIM came with Redis 6.2; every Valkey has them."""
 
+MOST_WATCHERS = 10_000
+"""Connections of an asyncio client at one time: each client of ours that waits for events or for pieces of a
+video holds one while it waits. The library's own limit of 100 would make the rest look like a dead server;
+what bounds them is the number of open files, and the server's `maxclients`."""
+
 _RETRY_AFTER = 2.0
 _SOCKET_SECONDS = 5.0
 _CONNECT_SECONDS = 2.0
@@ -128,7 +133,9 @@ def connect(url: str, *, patient: bool = True) -> redis.Redis:
 def connect_async(url: str, *, patient: bool = True) -> redis.asyncio.Redis:
     """As `connect`, for asyncio."""
     retry = AsyncRetry(*_persistence(patient=patient))
-    return redis.asyncio.Redis.from_url(url, retry=retry, decode_responses=False, **_options(url))
+    return redis.asyncio.Redis.from_url(
+        url, retry=retry, decode_responses=False, max_connections=MOST_WATCHERS, **_options(url)
+    )
 
 
 def broker_url(url: str) -> str:
