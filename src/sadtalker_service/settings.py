@@ -136,7 +136,7 @@ class Settings(BaseSettings):
     cache_week_seconds: float = Field(7 * 86_400.0, gt=0)
     """Lifetime of cached artefacts of tier 2 (gestures, visemes, background, motion), seconds."""
 
-    session_ttl_seconds: float = Field(3_600.0, gt=0)
+    session_ttl_seconds: float = Field(3_600.0, ge=1)
     """How long a session is remembered after its last change once it has ended, seconds."""
 
     max_waiting: int = Field(100, ge=1)

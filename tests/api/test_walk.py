@@ -108,6 +108,7 @@ def test_video_from_request_to_download(api: RunningApi, client: httpx.Client) -
     api.finish(session)
     ready = client.get(body["links"]["status"]).json()
     assert (ready["status"], ready["video_ready"]) == ("ready", True)
+    assert (ready["progress"]["percent"], ready["progress"]["eta_seconds"]) == (100.0, 0.0)
     assert ready["performance"]["total_time"] == "1.500s"
     assert ready["performance"]["estimated_without_cache"] == "1.750s"
     assert ready["performance"]["speedup"] == "1.2x faster"

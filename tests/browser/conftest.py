@@ -5,13 +5,14 @@ from __future__ import annotations
 import shutil
 import tempfile
 import wave
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from tests.browser.studio import Studio
-from tests.support.running_service import RunningService
+from tests.support.running_service import PATTERN_ENGINE, RunningService
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 FLAGS = (
@@ -27,8 +28,6 @@ FLAGS = (
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 )
-REPEATS = 2
-"""The example recording so many times over: work that lasts long enough to be watched."""
 
 
 @pytest.fixture(scope="session")
@@ -46,10 +45,26 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def service() -> Iterator[RunningService]:
     """With the mesh engine and one worker, ready."""
+    with running({}) as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def paced() -> Iterator[RunningService]:
+    """With the small engine, which works as slowly as a request's seed says, on every machine."""
+    with running(PATTERN_ENGINE) as service:
+        yield service
+
+
+@contextmanager
+def running(env: Mapping[str, str]) -> Iterator[RunningService]:
+    """A service that leaves nothing behind."""
     folder = Path(tempfile.mkdtemp(prefix="st-"))  # pytest's own paths are too long for a socket
-    with RunningService(folder) as running:
-        yield running
-    shutil.rmtree(folder)
+    try:
+        with RunningService(folder, env) as service:
+            yield service
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
@@ -64,9 +79,9 @@ def context(chromium: Browser) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture
-def studio(context: BrowserContext, service: RunningService) -> Iterator[Studio]:
-    """The page; no script on it may fail."""
-    studio = opened(context.new_page(), service.url)
+def studio(context: BrowserContext, paced: RunningService) -> Iterator[Studio]:
+    """The page of the service that is paced; no script on it may fail."""
+    studio = opened(context.new_page(), paced.url)
     yield studio
     assert studio.faults == []
 
@@ -84,12 +99,12 @@ def speech() -> Path:
 
 
 @pytest.fixture(scope="session")
-def long_speech(speech: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Some twenty seconds of speech."""
-    path = tmp_path_factory.mktemp("speech") / "long.wav"
-    with wave.open(str(speech)) as short, wave.open(str(path), "wb") as long:
-        long.setparams(short.getparams())
-        long.writeframes(REPEATS * short.readframes(short.getnframes()))
+def short_speech(speech: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four seconds of it."""
+    path = tmp_path_factory.mktemp("speech") / "short.wav"
+    with wave.open(str(speech)) as whole, wave.open(str(path), "wb") as short:
+        short.setparams(whole.getparams())
+        short.writeframes(whole.readframes(4 * whole.getframerate()))
     return path
 
 

@@ -15,49 +15,68 @@ from PIL import Image, ImageOps
 from playwright.sync_api import Browser, BrowserContext, expect
 from tests.browser.conftest import opened
 from tests.browser.studio import GRID, Studio
+from tests.support.pattern_engine import SLOW
 from tests.support.running_service import RunningService
 
+WATCHABLE = SLOW + 150
+"""Seed of a video that takes six seconds: 53 frames a second."""
+SLOWER_THAN_TIME = SLOW + 450
+"""Seed of a video made at 18 frames a second, and shown at 25."""
 WITHOUT_MEDIA_SOURCE = "delete window.MediaSource; delete window.ManagedMediaSource;"
 
 
-def test_video_plays_while_it_is_made_then_as_a_file_and_can_be_downloaded(
-    studio: Studio, portrait: Path, long_speech: Path, tmp_path: Path
+def test_portrait_speaks_and_its_video_can_be_downloaded(
+    context: BrowserContext, service: RunningService, portrait: Path, speech: Path, tmp_path: Path
 ) -> None:
-    studio.choose(portrait, long_speech)
+    studio = opened(context.new_page(), service.url)
+    studio.choose(portrait, speech)
     studio.generate()
     live = studio.watch_until("video.currentTime > 0.3")
-    assert live["busy"], "it began to play after it was made"
     assert (live["videoWidth"], live["videoHeight"]) == (512, 512)
-    assert live["error"] is None
-    assert live["currentSrc"].startswith("blob:")
-    later = studio.watch_until(f"video.currentTime > {live['currentTime'] + 0.5}")
-    assert later["error"] is None
     studio.wait_ready()
     expect(studio.page.locator("#state")).to_contain_text("512 × 512")
     assert re.fullmatch(r"[\d.]+ s", studio.page.locator("#figure-time").inner_text())
     assert re.fullmatch(r"[\d.]+×", studio.page.locator("#figure-pace").inner_text())
-    studio.page.evaluate("video.currentTime = video.duration - 0.5")
-    finished = studio.watch_until("video.currentSrc.includes('/download/') && video.readyState >= 2")
-    assert finished["error"] is None
-    assert finished["duration"] == pytest.approx(live["duration"], abs=0.1)
-    studio.page.evaluate("video.play()")
-    studio.watch_until("video.currentTime > 0.5")
     with studio.page.expect_download() as download:
         studio.page.get_by_role("link", name="Download").click()
     saved = tmp_path / download.value.suggested_filename
     download.value.save_as(saved)
     assert saved.name.startswith("sadtalker_standard_")
     with av.open(str(saved)) as container:
-        assert sum(1 for _ in container.decode(video=0)) == round(25 * finished["duration"])
+        assert sum(1 for _ in container.decode(video=0)) == pytest.approx(25 * live["duration"], abs=2)
+    assert studio.faults == []
+
+
+def test_video_plays_while_it_is_made_and_then_as_a_file(
+    studio: Studio, portrait: Path, speech: Path
+) -> None:
+    studio.choose(portrait, speech)
+    studio.set_seed(WATCHABLE)
+    studio.generate()
+    live = studio.watch_until("video.currentTime > 0.3")
+    assert live["busy"], "it began to play after it was made"
+    assert live["currentSrc"].startswith("blob:")
+    assert live["videoWidth"] == 512
+    later = studio.watch_until(f"video.currentTime > {live['currentTime'] + 0.5}")
+    assert later["busy"]
+    assert later["error"] is None
+    studio.wait_ready()
+    studio.watch_until("video.seekable.length && video.seekable.end(0) > 10")
+    studio.page.evaluate("video.currentTime = video.duration - 0.5")
+    finished = studio.watch_until("video.currentSrc.includes('/download/') && video.readyState >= 2")
+    assert finished["error"] is None
+    assert finished["duration"] == pytest.approx(live["duration"], abs=0.1)
+    studio.page.evaluate("video.play()")
+    studio.watch_until("video.currentTime > 0.5")
 
 
 def test_video_plays_while_it_is_made_where_there_are_no_media_sources(
-    context: BrowserContext, service: RunningService, portrait: Path, long_speech: Path
+    context: BrowserContext, paced: RunningService, portrait: Path, speech: Path
 ) -> None:
     context.add_init_script(WITHOUT_MEDIA_SOURCE)
-    studio = opened(context.new_page(), service.url)
-    studio.choose(portrait, long_speech)
-    studio.set_seed(2)
+    studio = opened(context.new_page(), paced.url)
+    studio.choose(portrait, speech)
+    studio.set_seed(WATCHABLE + 1)
     studio.generate()
     live = studio.watch_until("video.currentTime > 0.1")
     assert live["busy"], "it began to play after it was made"
@@ -66,6 +85,19 @@ def test_video_plays_while_it_is_made_where_there_are_no_media_sources(
     assert live["error"] is None
     studio.wait_ready()
     assert studio.faults == []
+
+
+def test_video_made_slower_than_it_plays_begins_late_and_does_not_halt(
+    studio: Studio, portrait: Path, short_speech: Path
+) -> None:
+    studio.choose(portrait, short_speech)
+    studio.set_seed(SLOWER_THAN_TIME)
+    studio.page.evaluate("video.addEventListener('waiting', () => (window.halts = (window.halts ?? 0) + 1))")
+    studio.generate()
+    begun = studio.watch_until("!video.paused && video.currentTime > 0")
+    assert begun["busy"], "it began to play after it was made"
+    studio.watch_until("video.ended || video.currentSrc.includes('/download/')")
+    assert studio.page.evaluate("window.halts ?? 0") <= 1
 
 
 def test_same_request_again_shows_the_finished_video_at_once(
@@ -84,8 +116,9 @@ def test_same_request_again_shows_the_finished_video_at_once(
 
 
 def test_picture_without_a_face_is_refused_in_words_beside_the_portrait(
-    studio: Studio, speech: Path, tmp_path: Path
+    context: BrowserContext, service: RunningService, speech: Path, tmp_path: Path
 ) -> None:
+    studio = opened(context.new_page(), service.url)
     Image.linear_gradient("L").convert("RGB").resize((640, 480)).save(tmp_path / "wall.png")
     studio.choose(speech=speech)
     studio.page.set_input_files("#image_file", tmp_path / "wall.png")
@@ -135,16 +168,16 @@ def test_whole_way_goes_by_keyboard(studio: Studio, portrait: Path, speech: Path
 
 
 def test_cancelled_request_ends_and_the_next_one_is_made(
-    studio: Studio, portrait: Path, speech: Path, long_speech: Path
+    studio: Studio, portrait: Path, speech: Path
 ) -> None:
-    studio.choose(portrait, long_speech)
-    studio.set_seed(3)
+    studio.choose(portrait, speech)
+    studio.set_seed(WATCHABLE + 2)
     studio.generate()
     studio.page.get_by_text("frame ").wait_for()
     studio.page.get_by_role("button", name="Cancel").click()
     expect(studio.page.locator("#state")).to_have_text("Cancelled. Nothing was kept.")
     assert not studio.page.locator("video").is_visible()
-    studio.choose(speech=speech)
+    studio.set_seed(3)
     studio.generate()
     studio.wait_ready()
 
@@ -178,10 +211,10 @@ def test_two_pages_at_once_never_show_each_others_video(
 
 
 def test_portrait_uploaded_before_is_chosen_again_and_can_be_removed(
-    context: BrowserContext, studio: Studio, service: RunningService, portrait: Path, speech: Path
+    context: BrowserContext, studio: Studio, paced: RunningService, portrait: Path, speech: Path
 ) -> None:
     studio.choose(portrait)
-    again = opened(context.new_page(), service.url)
+    again = opened(context.new_page(), paced.url)
     again.page.get_by_role("button", name="Choose: Portrait of").first.click()
     expect(again.page.locator("#portrait-what")).to_contain_text("uploaded before")
     again.choose(speech=speech)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, expect
-from tests.browser.conftest import opened
+from tests.browser.conftest import opened, running
 from tests.browser.studio import Studio
 from tests.support.running_service import PATTERN_ENGINE, RunningService
 
@@ -46,11 +44,9 @@ FAINT_WORDS = """() => {
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[RunningService]:
     """A service that asks for a key."""
-    folder = Path(tempfile.mkdtemp(prefix="st-"))
     keys = json.dumps([{"name": "tests", "key": KEY}])
-    with RunningService(folder, {**PATTERN_ENGINE, "API_KEYS": keys}) as running:
-        yield running
-    shutil.rmtree(folder)
+    with running({**PATTERN_ENGINE, "API_KEYS": keys}) as service:
+        yield service
 
 
 def test_key_is_asked_for_and_then_everything_works(

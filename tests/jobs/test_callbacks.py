@@ -153,8 +153,15 @@ def test_nobody_inside_of_the_house_is_called(receiver: Receiver, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("address", "public"), [("93.184.216.34", True), ("100.64.0.1", False), ("::", False)]
-)
+    ("address", "public"),
+    [
+        ("93.184.216.34", True), ("100.64.0.1", False), ("::", False), ("2606:4700::1111", True),
+        # IPv4 addresses in the clothes of IPv6: a gateway or a tunnel leads to them
+        ("64:ff9b::7f00:1", False), ("64:ff9b::a00:1", False), ("64:ff9b::5db8:d822", True),
+        ("64:ff9b:1::1", False), ("2002:a00:1::1", False), ("2002:5db8:d822::1", True),
+        ("::127.0.0.1", False), ("::ffff:10.0.0.1", False), ("2001:0:a00:1::1", False),
+    ],
+)  # fmt: skip
 def test_public_addresses_are_told_from_private_ones(address: str, public: bool) -> None:
     assert is_public(address) == public
 

@@ -64,7 +64,7 @@ def test_ready_service_answers_and_says_where(pattern_service: RunningService) -
 
 def test_workers_leave_the_processors_to_who_answers(pattern_service: RunningService) -> None:
     niceness = {role: os.getpriority(os.PRIO_PROCESS, pattern_service.pid(role)) for role in ROLES}
-    assert niceness["render"] - niceness["api"] == 5
+    assert niceness["render"] - niceness["api"] == 10
     assert niceness["api"] == niceness["queue"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socketserver
 import stat
 import threading
@@ -123,9 +124,24 @@ async def _async_ping(url: str) -> bool:
 
 
 def test_async_client_reaches_it(queue_server: StoreServer) -> None:
-    import asyncio
-
     assert asyncio.run(_async_ping(queue_server.url))
+
+
+async def _ping_beside_watchers(url: str, watchers: int) -> tuple[bool, list[object]]:
+    """What a ping gives while so many commands wait at the server, and what they give."""
+    async with connect_async(url) as client:
+        waiting = [asyncio.create_task(client.xread({"news": "0"}, block=4000)) for _ in range(watchers)]
+        while len(await client.client_list()) <= watchers:
+            await asyncio.sleep(0.02)
+        answered = bool(await client.ping())
+        await client.xadd("news", {"word": "now"})
+        return answered, await asyncio.gather(*waiting, return_exceptions=True)
+
+
+def test_hundreds_who_wait_do_not_keep_others_from_asking(queue_server: StoreServer) -> None:
+    answered, heard = asyncio.run(asyncio.wait_for(_ping_beside_watchers(queue_server.url, 300), 30))
+    assert answered
+    assert [len(news) for news in heard if isinstance(news, list)] == [1] * 300
 
 
 def test_client_survives_a_restart_of_the_server(queue_server: StoreServer) -> None:

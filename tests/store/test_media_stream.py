@@ -18,6 +18,7 @@ from sadtalker_service.store.media_stream import (
     stream_key,
 )
 
+IMAGE = "a" * 64
 PIECES = [b"init", *(bytes([n]) * 30_000 for n in range(40))]
 
 
@@ -54,7 +55,7 @@ def read(
 
 
 def test_a_late_reader_gets_all_of_it(cache_server: StoreServer) -> None:
-    with MediaStream(cache_server.client(), "s1", 1) as stream:
+    with MediaStream(cache_server.client(), "s1", 1, IMAGE) as stream:
         for piece in PIECES:
             assert stream.write(piece) == len(piece)
     assert read(cache_server) == PIECES
@@ -62,7 +63,7 @@ def test_a_late_reader_gets_all_of_it(cache_server: StoreServer) -> None:
 
 
 def test_a_reader_follows_while_it_is_written(cache_server: StoreServer) -> None:
-    stream = MediaStream(cache_server.client(), "s1", 1)
+    stream = MediaStream(cache_server.client(), "s1", 1, IMAGE)
     stream.write(PIECES[0])
 
     def write_on(count: int) -> None:
@@ -76,7 +77,7 @@ def test_a_reader_follows_while_it_is_written(cache_server: StoreServer) -> None
 
 def test_a_reader_may_come_before_the_writer(cache_server: StoreServer) -> None:
     async def begins_late() -> bool:
-        with MediaStream(cache_server.client(), "s1", 1) as stream:
+        with MediaStream(cache_server.client(), "s1", 1, IMAGE) as stream:
             stream.write(b"init")
         return True
 
@@ -85,17 +86,17 @@ def test_a_reader_may_come_before_the_writer(cache_server: StoreServer) -> None:
 
 def test_attempts_and_sessions_do_not_mix(cache_server: StoreServer) -> None:
     client = cache_server.client()
-    with MediaStream(client, "s1", 1) as first, MediaStream(client, "s1", 2) as second:
+    with MediaStream(client, "s1", 1, IMAGE) as first, MediaStream(client, "s1", 2, IMAGE) as second:
         first.write(b"first")
         second.write(b"second")
-    with MediaStream(client, "s2", 1) as other:
+    with MediaStream(client, "s2", 1, IMAGE) as other:
         other.write(b"other")
     assert (read(cache_server, 1), read(cache_server, 2)) == ([b"first"], [b"second"])
 
 
 def test_a_failed_attempt_is_told_from_a_whole_one(cache_server: StoreServer) -> None:
     got: list[bytes] = []
-    stream = MediaStream(cache_server.client(), "s1", 1)
+    stream = MediaStream(cache_server.client(), "s1", 1, IMAGE)
     with suppress(ArithmeticError), stream:
         stream.write(b"init")
         raise ArithmeticError
@@ -105,7 +106,7 @@ def test_a_failed_attempt_is_told_from_a_whole_one(cache_server: StoreServer) ->
 
 
 def test_a_reader_does_not_wait_for_a_dead_worker(cache_server: StoreServer) -> None:
-    stream = MediaStream(cache_server.client(), "s1", 1)
+    stream = MediaStream(cache_server.client(), "s1", 1, IMAGE)
     stream.write(b"init")
     got: list[bytes] = []
     with pytest.raises(StreamBroken, match="not being made any more"):
@@ -115,7 +116,7 @@ def test_a_reader_does_not_wait_for_a_dead_worker(cache_server: StoreServer) -> 
 
 def test_a_stream_that_was_evicted_does_not_begin_in_its_middle(cache_server: StoreServer) -> None:
     client = cache_server.client()
-    stream = MediaStream(client, "s1", 1)
+    stream = MediaStream(client, "s1", 1, IMAGE)
     stream.write(b"init")
     client.flushall()
     for _ in range(2):
@@ -126,7 +127,7 @@ def test_a_stream_that_was_evicted_does_not_begin_in_its_middle(cache_server: St
 
 def test_a_reader_notices_a_missing_part(cache_server: StoreServer) -> None:
     client = cache_server.client()
-    with MediaStream(client, "s1", 1) as stream:
+    with MediaStream(client, "s1", 1, IMAGE) as stream:
         for piece in PIECES[:5]:
             stream.write(piece)
     client.xdel(stream_key("s1", 1), "3-0")
@@ -137,7 +138,7 @@ def test_a_reader_notices_a_missing_part(cache_server: StoreServer) -> None:
 
 
 def test_a_server_that_is_away_is_said_to_both_sides(cache_server: StoreServer) -> None:
-    stream = MediaStream(connect(cache_server.url, patient=False), "s1", 1)
+    stream = MediaStream(connect(cache_server.url, patient=False), "s1", 1, IMAGE)
     stream.write(b"init")
     cache_server.kill()
     with stream, pytest.raises(StreamBroken):
@@ -148,7 +149,7 @@ def test_a_server_that_is_away_is_said_to_both_sides(cache_server: StoreServer) 
 
 def test_streams_do_not_stay(cache_server: StoreServer) -> None:
     client = cache_server.client()
-    with MediaStream(client, "s1", 1) as stream:
+    with MediaStream(client, "s1", 1, IMAGE) as stream:
         stream.write(b"init")
         assert 0 < client.ttl(stream_key("s1", 1)) <= KEPT_SECONDS
     assert 0 < client.ttl(stream_key("s1", 1)) <= KEPT_SECONDS

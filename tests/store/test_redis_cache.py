@@ -12,6 +12,7 @@ from sadtalker_service.domain import Artefact
 from sadtalker_service.store.cache import CacheUnavailable
 from sadtalker_service.store.connections import connect
 from sadtalker_service.store.keys import heard_key, stage_key
+from sadtalker_service.store.media_stream import MediaStream, StreamBroken, stream_key
 from sadtalker_service.store.redis_cache import PAUSE_SECONDS, RedisCache
 
 ONE, TWO = "1" * 64, "2" * 64
@@ -91,6 +92,25 @@ def test_forgetting_a_portrait_leaves_all_else(cache: RedisCache, cache_server: 
     assert all(cache.get(key) for key in kept)
     assert client.exists(*foreign) == len(foreign)
     assert cache.forget(ONE) == 0
+
+
+def test_forgetting_a_portrait_removes_the_streams_in_which_it_is_seen(
+    cache: RedisCache, cache_server: StoreServer
+) -> None:
+    client = cache_server.client()
+    with (
+        MediaStream(client, "s1", 1, ONE) as first,
+        MediaStream(client, "s2", 2, ONE) as second,
+        MediaStream(client, "s3", 1, TWO) as other,
+    ):
+        for stream in (first, second, other):
+            stream.write(b"a face")
+        cache.forget(ONE)
+        with pytest.raises(StreamBroken):
+            first.write(b"the same face")  # nor does it begin again
+    assert client.keys("media:*") == [stream_key("s3", 1).encode()]
+    cache.forget(TWO)
+    assert client.dbsize() == 0
 
 
 def test_forgetting_takes_a_hash_only(cache: RedisCache) -> None:

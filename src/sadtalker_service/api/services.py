@@ -27,7 +27,13 @@ from sadtalker_service.jobs.submissions import Dispatch, FrontDesk
 from sadtalker_service.media.inspection import AudioFacts, Inspector, Limits
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.artefact_store import ArtefactStore, artefact_url
-from sadtalker_service.store.connections import connect, connect_async, run_dir, store_urls
+from sadtalker_service.store.connections import (
+    connect,
+    connect_async,
+    connect_async_shared,
+    run_dir,
+    store_urls,
+)
 from sadtalker_service.store.redis_cache import RedisCache
 
 _RECORDINGS_KNOWN = 2_000
@@ -74,6 +80,8 @@ class Services:
     queue: redis.Redis
     cache_client: redis.Redis
     queue_async: redis.asyncio.Redis
+    polls_client: redis.asyncio.Redis
+    """What `polls` asks through."""
     cache_async: redis.asyncio.Redis
     polls: SessionPolls
     watch: QueueWatch
@@ -87,6 +95,7 @@ class Services:
         """Close every connection, end the inspector's processes."""
         self.inspector.close()
         await self.queue_async.aclose()
+        await self.polls_client.aclose()
         await self.cache_async.aclose()
         self.queue.close()
         self.cache_client.close()
@@ -114,7 +123,8 @@ def open_services(settings: Settings, drain: Drain, dispatch: Dispatch | None = 
         dispatch=dispatch or CeleryDispatch(make_app(settings), settings),
     )
     queue_async = connect_async(urls.queue)
-    polls = SessionPolls(queue_async, settings)
+    polls_client = connect_async_shared(urls.queue)
+    polls = SessionPolls(polls_client, settings)
     return Services(
         settings=settings,
         desk=desk,
@@ -130,6 +140,7 @@ def open_services(settings: Settings, drain: Drain, dispatch: Dispatch | None = 
         queue=queue,
         cache_client=cache_client,
         queue_async=queue_async,
+        polls_client=polls_client,
         cache_async=connect_async(urls.cache, patient=False),
         polls=polls,
         watch=QueueWatch(polls, time.monotonic),

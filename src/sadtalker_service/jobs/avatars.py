@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -251,6 +252,13 @@ def _read_cursor(cursor: str) -> tuple[str, str]:
     """(score, name) of the last avatar of the page before."""
     try:
         score, name = base64.urlsafe_b64decode(cursor.encode("ascii")).decode("ascii").split(" ")
-        return f"{float(score):.17g}", name
+        number = float(score)
     except (binascii.Error, ValueError) as error:
-        raise InvalidOption("cursor is not one that this list has given.", param="cursor") from error
+        raise _senseless_cursor() from error
+    if not math.isfinite(number):  # the server would refuse the whole command
+        raise _senseless_cursor()
+    return f"{number:.17g}", name
+
+
+def _senseless_cursor() -> InvalidOption:
+    return InvalidOption("cursor is not one that this list has given.", param="cursor")

@@ -28,6 +28,10 @@ _SECRET_PREFIX = "whsec_"  # noqa: S105  # how secrets begin, not one
 _GONE = 410
 """The receiver's way of saying that it wants no more."""
 
+_LAST_32_BITS = tuple(map(ipaddress.IPv6Network, ("::/96", "::ffff:0:0/96", "64:ff9b::/96")))
+"""Forms in which an IPv6 address carries an IPv4 one at its end (RFC 4291, RFC 6052)."""
+_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
+
 Result = Literal["delivered", "refused", "given_up"]
 
 
@@ -131,6 +135,16 @@ def read_secret(text: str) -> bytes:
 def is_public(address: str) -> bool:
     """Whether an IP address is one of the whole Internet: not of this machine, this network, or nobody's."""
     parsed = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
-        parsed = parsed.ipv4_mapped
-    return parsed.is_global and not parsed.is_multicast
+    carried = _carried(parsed) if isinstance(parsed, ipaddress.IPv6Address) else None
+    return all(each.is_global and not each.is_multicast for each in (carried or (parsed,)))
+
+
+def _carried(address: ipaddress.IPv6Address) -> tuple[ipaddress.IPv4Address, ...] | None:
+    """The IPv4 addresses to which a gateway or a tunnel would lead; None for an address of its own right."""
+    if any(address in network for network in _LAST_32_BITS):
+        return (ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF),)
+    if address in _LOCAL_NAT64:
+        return (ipaddress.IPv4Address(0),)  # whatever this network makes of it
+    if address.sixtofour is not None:
+        return (address.sixtofour,)
+    return address.teredo

@@ -72,7 +72,7 @@ class Maker:
         prepared = prepare(
             engine, portrait, wish.style.preprocess, place.cache, on_stage=reporter.stage, terms=terms
         )
-        media = MediaStream(place.cache_client, session.session_id, session.attempt)
+        media = MediaStream(place.cache_client, session.session_id, session.attempt, session.wish.image_id)
         with self._speech(wish) as speech, media:
             return produce(
                 engine,

@@ -32,7 +32,7 @@ _API_GRACE = 30.0
 """Seconds for downloads that are under way when the service stops."""
 _WORKER_GRACE = 15.0
 """Seconds more than a worker gives its job, to hand it back."""
-_WORKER_NICE = 5
+_WORKER_NICE = 10
 """Rendering takes every processor it can get; whoever asks the API or a store is answered first."""
 _LIVEZ_SECONDS = 0.3
 """Until it runs, the API is asked in vain: its socket is there, nobody accepts."""

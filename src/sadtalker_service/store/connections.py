@@ -48,6 +48,11 @@ server."""
 OLDEST_SERVER = (6, 2)
 """ZRANGE with BYSCORE, GETDEL and XAUTOCLAIM came with Redis 6.2; every Valkey has them."""
 
+MOST_WATCHERS = 10_000
+"""Connections of an asyncio client at one time: each client of ours that waits for events or for pieces of a
+video holds one while it waits. The library's own limit of 100 would make the rest look like a dead server;
+what bounds them is the number of open files, and the server's `maxclients`."""
+
 _RETRY_AFTER = 2.0
 _SOCKET_SECONDS = 5.0
 _CONNECT_SECONDS = 2.0
@@ -125,10 +130,34 @@ def connect(url: str, *, patient: bool = True) -> redis.Redis:
     return redis.Redis.from_url(url, retry=retry, decode_responses=False, **_options(url))
 
 
+_SHARED_CONNECTIONS = 4
+_TURN_SECONDS = 5.0
+"""Longest wait for a connection that is free."""
+
+
 def connect_async(url: str, *, patient: bool = True) -> redis.asyncio.Redis:
     """As `connect`, for asyncio."""
     retry = AsyncRetry(*_persistence(patient=patient))
-    return redis.asyncio.Redis.from_url(url, retry=retry, decode_responses=False, **_options(url))
+    return redis.asyncio.Redis.from_url(
+        url, retry=retry, decode_responses=False, max_connections=MOST_WATCHERS, **_options(url)
+    )
+
+
+def connect_async_shared(url: str) -> redis.asyncio.Redis:
+    """As `connect_async`, for short questions: they take turns on a few connections.
+
+    Fifty clients that come at once would otherwise open fifty connections, and wait longer for them than for
+    the answers.
+    """
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
+        url,
+        max_connections=_SHARED_CONNECTIONS,
+        timeout=_TURN_SECONDS,
+        retry=AsyncRetry(*_persistence(patient=True)),
+        decode_responses=False,
+        **_options(url),
+    )
+    return redis.asyncio.Redis.from_pool(pool)
 
 
 def broker_url(url: str) -> str:

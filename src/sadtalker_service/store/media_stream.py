@@ -30,10 +30,12 @@ class StreamBroken(OSError):
 class MediaStream:
     """The writing end. As a block, it ends the stream: as whole if the block ends well, else as broken."""
 
-    def __init__(self, client: redis.Redis, session_id: str, attempt: int) -> None:
-        """`client` is that of the cache. Nothing is sent before the first piece."""
+    def __init__(self, client: redis.Redis, session_id: str, attempt: int, image_id: str) -> None:
+        """`client` is that of the cache; `image_id` names the portrait that is seen: who deletes it finds the
+        stream by that. Nothing is sent before the first piece."""
         self._client = client
         self._key = stream_key(session_id, attempt)
+        self._index = streams_key(image_id)
         self._pieces = 0
 
     def write(self, data: bytes, /) -> int:
@@ -63,7 +65,10 @@ class MediaStream:
             # a stream that was evicted must not begin again in its middle
             pipe.xadd(self._key, {field: value}, id=f"{self._pieces}-0", nomkstream=self._pieces > 1)
             pipe.expire(self._key, round(KEPT_SECONDS))
-            added, _ = pipe.execute()
+            if self._pieces == 1:
+                pipe.sadd(self._index, self._key)
+            pipe.expire(self._index, round(KEPT_SECONDS))
+            added, *_ = pipe.execute()
         except redis.RedisError as error:
             raise StreamBroken(str(error)) from error
         if added is None:
@@ -107,6 +112,11 @@ async def read_media(
 def stream_key(session_id: str, attempt: int) -> str:
     """Key of a stream on the cache's server."""
     return f"media:{session_id}:{attempt}"
+
+
+def streams_key(image_id: str) -> str:
+    """Key of the set of all streams in which a portrait is seen."""
+    return f"streams:{image_id}"
 
 
 async def _next_entries(client: AsyncRedis, key: str, last: int) -> list[tuple[int, dict[bytes, bytes]]]:

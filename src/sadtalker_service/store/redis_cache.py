@@ -15,6 +15,7 @@ from sadtalker_service.domain import Artefact
 from sadtalker_service.store.cache import CacheUnavailable
 from sadtalker_service.store.codec import CorruptArtefact, decode, encode
 from sadtalker_service.store.keys import key_parts
+from sadtalker_service.store.media_stream import streams_key
 
 PAUSE_SECONDS = 1.0
 """After the server did not answer nobody asks it for so long: the work goes on without it, and a stage that
@@ -58,13 +59,17 @@ class RedisCache:
             self._client.set(key, data, px=_NO_END_MS if lifetime is None else max(1, round(1000 * lifetime)))
 
     def forget(self, image_id: str) -> int:
-        """Remove every artefact made from the portrait or recording with this hash; how many there were.
+        """Remove every artefact made from the portrait or recording with this hash, and the streams in which
+        the portrait is seen; how many artefacts there were.
 
         Raises `CacheUnavailable`.
         """
         if not _HASH.fullmatch(image_id):
             raise ValueError(f"not a sha256: {image_id!r}")
         with self._server(pausing=False):
+            index = streams_key(image_id)
+            streams: Any = self._client.smembers(index)
+            self._client.unlink(index, *streams)
             keys = list(self._keys(f"*:{image_id}:*"))
             return int(self._client.unlink(*keys)) if keys else 0
 

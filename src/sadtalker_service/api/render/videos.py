@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from sadtalker_service.api.errors import problem_of
 from sadtalker_service.api.glance import Glance
@@ -76,7 +77,9 @@ def session_status(session: Session, standing: Standing | None, glance: Glance) 
         queue_info=queue_info(session, glance),
         queue_position=standing.ahead + 1 if standing else 0,
         estimated_seconds=rounded(standing.eta_seconds) if standing else None,
-        progress=progress(session.moment) if session.moment else None,
+        progress=progress(_last_moment(session.moment) if ready else session.moment)
+        if session.moment
+        else None,
         attempt=session.attempt,
         video_ready=ready,
         download_url=links.download if ready else None,
@@ -130,6 +133,11 @@ def progress(moment: Moment) -> Progress:
         fps=round(moment.fps, 1),
         eta_seconds=rounded(moment.eta_seconds),
     )
+
+
+def _last_moment(moment: Moment) -> Moment:
+    """Workers tell of their frames now and then only, and hardly ever of the last one."""
+    return replace(moment, frame=moment.total, eta_seconds=0.0)
 
 
 def video_facts(outcome: Outcome) -> VideoFacts:

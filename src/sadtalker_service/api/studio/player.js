@@ -3,6 +3,7 @@
 import { pieces } from "./client.js";
 
 const START_SECONDS = 0.4; // so much is buffered before the first frame is shown
+const DOUBT_SECONDS = 0.5; // work comes in batches: the pace of the first moments says little
 const KEEP_SECONDS = 30; // already played, and kept when the browser's buffer is full
 
 /** What one `<video>` shows. */
@@ -160,10 +161,10 @@ class Starter {
   more(buffered) {
     const now = performance.now() / 1000;
     this.begin ??= { now, buffered };
-    const pace = (buffered - this.begin.buffered) / Math.max(now - this.begin.now, 0.001);
+    const pace = (buffered - this.begin.buffered) / (now - this.begin.now + DOUBT_SECONDS);
     const ahead = buffered - this.video.currentTime;
     const missing = this.seconds ? (this.seconds - buffered) * (1 - Math.min(1, pace)) : 0;
-    if (this.held && ahead >= START_SECONDS && ahead >= missing) this.go();
+    if (this.held && ahead >= START_SECONDS + missing) this.go();
   }
 
   /** Nothing more comes. */

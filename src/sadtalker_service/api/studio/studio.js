@@ -273,7 +273,9 @@ async function resume() {
   const mine = (work = { stop: new AbortController(), links: null });
   busy(true);
   try {
-    await attend(mine, await client.json(`/api/${lane}/status/${name}`), null);
+    const record = await client.json(`/api/${lane}/status/${name}`);
+    if (["queued", "generating"].includes(record.status)) await attend(mine, record, null);
+    else await ended(record);
   } catch (error) {
     if (!mine.stop.signal.aborted) caption.say("idle", error.message);
   } finally {
