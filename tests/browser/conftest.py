@@ -30,9 +30,13 @@ FLAGS = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The browser of this machine: Debian's plays H.264 and AAC, playwright's own does not."""
+    """The browser of this machine: Debian's plays H.264 and AAC, playwright's own does not.
+
+    Per module: playwright's event loop runs in this thread as long as it is open, and other tests have
+    loops of their own.
+    """
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         pytest.skip("no Chromium is installed on this machine (Debian: apt install chromium)")

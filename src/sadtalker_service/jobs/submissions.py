@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import structlog
 
 from sadtalker_service.domain import PreprocessMode, Style
+from sadtalker_service.engines.base import EngineCard
 from sadtalker_service.errors import EngineUnavailable, NotFound
 from sadtalker_service.jobs.avatars import AvatarStore
 from sadtalker_service.jobs.boards import EngineShelf
@@ -20,6 +21,7 @@ from sadtalker_service.jobs.failures import error_of
 from sadtalker_service.jobs.records import AvatarRecord, Lane, Session, Wish
 from sadtalker_service.jobs.sessions import SessionStore
 from sadtalker_service.jobs.statistics import Statistics
+from sadtalker_service.jobs.summaries import AvatarCache, ImageSummary, summary_of
 from sadtalker_service.media.inspection import ImageFacts
 from sadtalker_service.pipeline.request import result_key
 from sadtalker_service.pipeline.wishes import Extras, check_request
@@ -47,16 +49,6 @@ class Dispatch(Protocol):
 
     def prepare(self, image_id: str, mode: PreprocessMode) -> None:
         """A worker shall prepare the avatar."""
-
-
-class AvatarCache(Protocol):
-    """The part of `store.redis_cache.RedisCache` that concerns avatars as a whole."""
-
-    def forget(self, image_id: str) -> int:
-        """Remove every artefact made from the portrait; how many there were. Raises `CacheUnavailable`."""
-
-    def size_and_ttl(self, key: str) -> tuple[int, int | None] | None:
-        """(bytes, seconds left or None for no end) of an artefact, or None. Raises `CacheUnavailable`."""
 
 
 @dataclass(frozen=True)
@@ -87,32 +79,6 @@ class VideoRequest:
     request_id: str | None = None
     received_at: float | None = None
     """When the whole of it had come in, seconds since 1970; None for now."""
-
-
-@dataclass(frozen=True)
-class Component:
-    """What the cache holds of one stage of an avatar, over all modes in which it was uploaded."""
-
-    cached: bool
-    ttl: int | None
-    """Seconds until the first of its artefacts expires; None for never, and for what is not cached."""
-    size_bytes: int
-
-
-@dataclass(frozen=True)
-class ImageSummary:
-    """What is kept of a portrait."""
-
-    image_id: str
-    records: tuple[AvatarRecord, ...]
-    """One per mode."""
-    components: Mapping[str, Component]
-    """Stage -> what the cache holds of it."""
-    total_bytes: int
-    coverage: float
-    """Share of the stages that are cached, 0..1."""
-    videos: int
-    """Videos made from it that are kept."""
 
 
 class FrontDesk:
@@ -246,26 +212,26 @@ class FrontDesk:
         records = self._avatars.modes(image_id)
         if not records:
             raise _no_avatar()
-        components = self._components(image_id, [record.mode for record in records])
-        cached = [part for part in components.values() if part.cached]
-        return ImageSummary(
-            image_id=image_id,
-            records=records,
-            components=components,
-            total_bytes=sum(part.size_bytes for part in cached),
-            coverage=len(cached) / len(components) if components else 0.0,
-            videos=self._avatars.videos(image_id),
-        )
+        return summary_of(records, self._card(), self._cache, self._avatars.videos(image_id))
 
     def _has_lost(self, image_id: str, mode: PreprocessMode) -> bool:
         """Whether the cache answers, and lacks something that a video of this avatar needs."""
-        try:
-            card = self._engines.card()
-            keys = avatar_keys(card.stages, image_id, mode, card.name, card.version)
-            essential = [keys[name] for name, _, is_essential in card.stages if is_essential]
-            return any(self._cache.size_and_ttl(key) is None for key in essential)
-        except (CacheUnavailable, EngineUnavailable):
+        card = self._card()
+        if card is None:
             return False
+        keys = avatar_keys(card.stages, image_id, mode, card.name, card.version)
+        essential = [keys[name] for name, _, is_essential in card.stages if is_essential]
+        try:
+            return any(self._cache.size_and_ttl(key) is None for key in essential)
+        except CacheUnavailable:
+            return False
+
+    def _card(self) -> EngineCard | None:
+        """The default engine, or None as long as no worker has said what it has."""
+        try:
+            return self._engines.card()
+        except EngineUnavailable:
+            return None
 
     def _prepare_again(self, record: AvatarRecord) -> AvatarRecord:
         if self._avatars.reopen(record.image_id, record.mode):
@@ -345,26 +311,6 @@ class FrontDesk:
             self._artefacts.put_file(request.audio_path, speech_name(request.audio_id))
         for reference in filter(None, (request.ref_eyeblink, request.ref_pose)):
             self._artefacts.put_file(reference[1], speech_name(reference[0]))
-
-    def _components(self, image_id: str, modes: Sequence[PreprocessMode]) -> dict[str, Component]:
-        try:
-            card = self._engines.card()
-        except EngineUnavailable:
-            return {}
-        keys: dict[str, set[str]] = {}
-        for mode in modes:
-            for stage, key in avatar_keys(card.stages, image_id, mode, card.name, card.version).items():
-                keys.setdefault(stage, set()).add(key)
-        return {stage: self._component(sorted(names)) for stage, names in keys.items()}
-
-    def _component(self, keys: Sequence[str]) -> Component:
-        found = []
-        try:
-            found = [known for known in map(self._cache.size_and_ttl, keys) if known]
-        except CacheUnavailable as error:
-            log.warning("cache_unavailable", reason=str(error))
-        ttls = [ttl for _, ttl in found if ttl is not None]
-        return Component(bool(found), min(ttls, default=None), sum(size for size, _ in found))
 
 
 def send_waiting(sessions: SessionStore, dispatch: Dispatch) -> int:

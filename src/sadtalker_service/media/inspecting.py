@@ -1,5 +1,7 @@
 """The child process of `inspection`: questions on standard input, answers on standard output, as JSON lines.
 
+An empty line says that a question has been taken: who dies before it did not die of the question.
+
 A timer ends the process when a file takes too long, whatever its decoder is doing; the end of standard input
 ends it when the parent is gone.
 """
@@ -26,6 +28,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the parent
     with _answers() as answers:
         for line in sys.stdin.buffer:
+            answers.write(b"\n")
+            answers.flush()
             # SIGALRM is not caught: it ends the process in the midst of any C code
             signal.setitimer(signal.ITIMER_REAL, limits.timeout)
             answer = _answer(json.loads(line), limits)

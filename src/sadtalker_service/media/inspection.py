@@ -139,10 +139,11 @@ class _Child:
     def ask(self, question: dict[str, str]) -> dict[str, Any] | None:
         """The answer, or None where the process died over it."""
         process = self._running()
-        try:
-            line = _exchange(process, json.dumps(question).encode() + b"\n")
-        except OSError:
-            line = b""
+        if not _hand_over(process, question):  # it had died before, which may be seen only now
+            self.end()
+            process = self._running()
+            _hand_over(process, question)
+        line = _read_line(process)
         if line.endswith(b"\n"):
             answer: dict[str, Any] = json.loads(line)
             return answer
@@ -170,10 +171,20 @@ class _Child:
 _CHILD_MODULE = "sadtalker_service.media.inspecting"
 
 
-def _exchange(process: subprocess.Popen[bytes], line: bytes) -> bytes:
-    """The line with which `process` answers, cut short or empty where it died."""
-    if process.stdin is None or process.stdout is None:
+def _hand_over(process: subprocess.Popen[bytes], question: dict[str, str]) -> bool:
+    """Whether `process` was alive to take the question."""
+    if process.stdin is None:
         raise ValueError("the process was started without pipes")
-    process.stdin.write(line)
-    process.stdin.flush()
+    try:
+        process.stdin.write(json.dumps(question).encode() + b"\n")
+        process.stdin.flush()
+    except OSError:
+        return False
+    return _read_line(process) == b"\n"
+
+
+def _read_line(process: subprocess.Popen[bytes]) -> bytes:
+    """What `process` says next, cut short or empty where it died."""
+    if process.stdout is None:
+        raise ValueError("the process was started without pipes")
     return process.stdout.readline()

@@ -22,7 +22,7 @@ from sadtalker_service.api.schemas.avatars import (
 )
 from sadtalker_service.jobs.records import AvatarRecord
 from sadtalker_service.jobs.statistics import Snapshot
-from sadtalker_service.jobs.submissions import ImageSummary
+from sadtalker_service.jobs.summaries import ImageSummary
 
 _MESSAGES = {
     "processing": "The avatar is being prepared.",
