@@ -25,6 +25,9 @@ PREPROCESS_MODES: tuple[PreprocessMode, ...] = ("crop", "extcrop", "resize", "fu
 Quality = Literal["low", "medium", "high"]
 QUALITIES: tuple[Quality, ...] = ("low", "medium", "high")
 
+HEIGHT_CAP: Mapping[Quality, int] = MappingProxyType({"low": 480, "medium": 720, "high": 1080})
+"""Largest height of a video, pixels; its width is at most 16/9 of that."""
+
 SPEECH_RATE = 16_000
 """Sample rate of `Speech.samples`, Hz."""
 

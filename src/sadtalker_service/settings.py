@@ -51,6 +51,21 @@ class Settings(BaseSettings):
     """Address of a folder with the checkpoints under their own names, such as a mirror of yours, from which
     `sadtalker models download` gets them; unset: where they were published."""
 
+    sadtalker_device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    """Where the SadTalker networks run: `cpu`, `cuda`, `cuda:1` ...; `auto`: the first GPU, else the CPU."""
+
+    sadtalker_precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Numbers in which the SadTalker networks draw frames; `auto` is `bfloat16` on a GPU that has it, else
+    `float32`. Everything that is done once per video is done in `float32`."""
+
+    sadtalker_batch_size: int = Field(0, ge=0, le=1024)
+    """Frames that the SadTalker networks draw at once; 0: as many as the memory suggests. A request that runs
+    out of memory goes on with half of it."""
+
+    sadtalker_compile: bool = False
+    """Let torch compile the SadTalker networks while the worker starts: minutes at the start, faster frames
+    afterwards."""
+
     hf_home: HubFolder = None
     """Folder of Hugging Face's library; unset: `huggingface` in `XDG_CACHE_HOME`."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sadtalker_service.engines.registry import installed_engines, load_engine
+from sadtalker_service.engines.registry import installed_engines, load_engine, obstacles
 from sadtalker_service.errors import EngineUnavailable
 
 
@@ -29,34 +29,37 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return put
 
 
-def engine(name: str, available: bool | None) -> str:
+def engine(name: str, obstacle: str | None = None, recommended: bool | None = None) -> str:
     code = f"class Engine:\n    name = {name!r}\n"
-    if available is not None:
-        code += f"    @classmethod\n    def available(cls):\n        return {available}\n"
+    if obstacle is not None:
+        code += f"    @classmethod\n    def obstacle(cls):\n        return {obstacle!r}\n"
+    if recommended is not None:
+        code += f"    @classmethod\n    def recommended(cls):\n        return {recommended}\n"
     return code
 
 
 def test_an_installed_engine_is_found_by_its_name(install) -> None:
-    install("paint", engine("paint", available=None))
+    install("paint", engine("paint"))
     assert "paint" in installed_engines()
     assert load_engine("paint").name == "paint"
 
 
 def test_an_unknown_name_is_answered_with_those_there_are(install) -> None:
-    install("paint", engine("paint", available=None))
-    with pytest.raises(EngineUnavailable, match="'foo'; there are auto, mesh, paint") as caught:
+    install("paint", engine("paint"))
+    with pytest.raises(EngineUnavailable, match="'foo'; there are auto, mesh, paint, sadtalker") as caught:
         load_engine("foo")
     assert (caught.value.exit_code, caught.value.param) == (3, "engine")
 
 
-def test_auto_takes_an_engine_that_says_it_can_run_here(install) -> None:
-    install("paint", engine("paint", available=True))
+def test_auto_takes_an_engine_that_is_recommended_here(install) -> None:
+    install("paint", engine("paint", recommended=True))
     assert load_engine("auto").name == "paint"
 
 
 def test_auto_passes_over_engines_that_cannot_run_here(install) -> None:
-    install("paint", engine("paint", available=False))
-    install("quiet", engine("quiet", available=None))
+    install("paint", engine("paint", obstacle="its files are missing", recommended=True))
+    install("calm", engine("calm", recommended=False))
+    install("quiet", engine("quiet"))
     install("broken", "import a_module_that_is_missing\n")
     assert load_engine("auto").name == "mesh"
 
@@ -65,3 +68,14 @@ def test_an_engine_that_does_not_load_says_why(install) -> None:
     install("broken", "import a_module_that_is_missing\n")
     with pytest.raises(EngineUnavailable, match="a_module_that_is_missing"):
         load_engine("broken")
+
+
+def test_an_engine_that_cannot_run_here_says_what_is_missing(install) -> None:
+    install("paint", engine("paint", obstacle="its files are missing."))
+    install("broken", "import a_module_that_is_missing\n")
+    with pytest.raises(EngineUnavailable, match="paint engine cannot run here: its files are missing"):
+        load_engine("paint")
+    found = obstacles()
+    assert found["paint"] == "its files are missing."
+    assert "a_module_that_is_missing" in found["broken"]
+    assert "mesh" not in found

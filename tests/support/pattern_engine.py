@@ -10,6 +10,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +25,16 @@ from sadtalker_service.domain import (
     Speech,
     Style,
 )
-from sadtalker_service.engines.base import Capabilities, MouthShapes, Stage
-from sadtalker_service.errors import NoFaceFound
+from sadtalker_service.engines.base import (
+    NO_REFERENCES,
+    PLAIN,
+    Capabilities,
+    Finish,
+    MouthShapes,
+    References,
+    Stage,
+)
+from sadtalker_service.errors import NoFaceFound, UnsupportedByEngine
 
 BATCH = 8
 
@@ -54,6 +63,9 @@ class PatternEngine:
             Stage("face_mesh", True, "forever", self._mesh),
             Stage("visemes", False, "week", self._visemes, essential=False),
         )
+
+    def stages_for(self, size: int) -> tuple[Stage, ...]:
+        return self.stages
 
     def warm_up(self) -> None:
         self.calls["warm_up"] += 1
@@ -88,7 +100,17 @@ class PatternEngine:
         ticks = speech.samples[: len(speech.samples) // 160 * 160].reshape(-1, 160)
         return Artefact({"loudness": np.sqrt((ticks**2).mean(axis=1)).astype(np.float32)})
 
-    def drive(self, avatar: Avatar, heard: Artefact | None, style: Style, duration: float) -> Motion:
+    def follow(self, video: Path, mode: PreprocessMode) -> Artefact:
+        raise UnsupportedByEngine("The pattern engine cannot follow a reference video.", param="ref_pose")
+
+    def drive(
+        self,
+        avatar: Avatar,
+        heard: Artefact | None,
+        style: Style,
+        duration: float,
+        references: References = NO_REFERENCES,
+    ) -> Motion:
         frames = round(duration * style.fps)
         level = np.zeros(frames, np.float32)
         if heard is not None:
@@ -97,7 +119,7 @@ class PatternEngine:
         record = {"warnings": ["input_yaw was limited to 6 degrees."]} if style.input_yaw else {}
         return Motion(style.fps, {"level": level * style.expression_scale}, record)
 
-    def render(self, avatar: Avatar, motion: Motion, style: Style) -> Rendering:
+    def render(self, avatar: Avatar, motion: Motion, style: Style, finish: Finish = PLAIN) -> Rendering:
         mesh = avatar.artefacts["face_mesh"]
         plate = mesh.arrays["plate"]
         x0, y0, x1, y1 = mesh.record["box"]

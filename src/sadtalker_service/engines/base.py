@@ -1,15 +1,16 @@
 """The engine port: what a talking-head engine must offer to the pipeline.
 
 An engine is a short list of stages (portrait -> artefacts), a way to listen (speech -> what motion needs),
-a way to drive (artefacts + what was heard -> motion) and a way to render (motion -> frames). It knows no
-cache, no jobs and no HTTP. Third parties add one through the entry-point group
-`sadtalker_service.engines`.
+a way to follow (reference video -> what motion takes over), a way to drive (artefacts + what was heard ->
+motion) and a way to render (motion -> frames). It knows no cache, no jobs and no HTTP. Third parties add one
+through the entry-point group `sadtalker_service.engines`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -37,7 +38,12 @@ class Capabilities:
     preprocess_modes: tuple[PreprocessMode, ...]
     sizes: tuple[int, int]
     """Smallest and largest `size`."""
+    only_sizes: tuple[int, ...] = ()
+    """Where not every size between can be made: those that can."""
+    default_size: int = 512
+    """Where a request does not say."""
     enhancers: tuple[str, ...] = ()
+    """Of faces and of backgrounds."""
     gestures: tuple[str, ...] = ()
     reference_video: bool = False
     honours: tuple[str, ...] = ()
@@ -94,6 +100,32 @@ class MouthShapes:
         return cls(artefact.arrays["pictures"], tuple(record["names"]), record["letters"])
 
 
+@dataclass(frozen=True, eq=False)
+class References:
+    """What is taken over from other videos, as `Engine.follow` gave it."""
+
+    eyeblink: Artefact | None = None
+    pose: Artefact | None = None
+
+
+NO_REFERENCES = References()
+
+
+@dataclass(frozen=True)
+class Finish:
+    """What is done besides the motion. Names are among the engine's capabilities."""
+
+    enhancer: str | None = None
+    """Restores the moving face, frame by frame."""
+    background_enhancer: str | None = None
+    """Sharpens the picture around it, once."""
+    batch_size: int | None = None
+    """Frames at once; None: as many as the engine thinks best."""
+
+
+PLAIN = Finish()
+
+
 class Engine(Protocol):
     """A talking-head engine."""
 
@@ -111,7 +143,10 @@ class Engine(Protocol):
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """In the order in which they are computed."""
+        """For videos of the default size, in the order in which they are computed."""
+
+    def stages_for(self, size: int) -> tuple[Stage, ...]:
+        """For videos of another size: stages whose result depends on it have other names."""
 
     def warm_up(self) -> None:
         """Compile, load and touch everything, so that the first request is as fast as the second."""
@@ -119,10 +154,23 @@ class Engine(Protocol):
     def listen(self, speech: Speech) -> Artefact:
         """What motion needs to know of a recording; depends on the sound alone."""
 
-    def drive(self, avatar: Avatar, heard: Artefact | None, style: Style, duration: float) -> Motion:
+    def follow(self, video: Path, mode: PreprocessMode) -> Artefact:
+        """What motion takes over from a reference video; depends on the two alone.
+
+        Raises `UnreadableVideo`, `NoFaceFound`, and `UnsupportedByEngine` where `capabilities` says so.
+        """
+
+    def drive(
+        self,
+        avatar: Avatar,
+        heard: Artefact | None,
+        style: Style,
+        duration: float,
+        references: References = NO_REFERENCES,
+    ) -> Motion:
         """Coefficients for `duration` seconds. `heard` is None for an idle video."""
 
-    def render(self, avatar: Avatar, motion: Motion, style: Style) -> Rendering:
+    def render(self, avatar: Avatar, motion: Motion, style: Style, finish: Finish = PLAIN) -> Rendering:
         """Frames, one batch at a time: memory does not grow with the length of the video."""
 
 

@@ -1,8 +1,10 @@
 """Finds engines by name: whatever is installed under the entry-point group `sadtalker_service.engines`.
 
-An entry point names a class that is made without arguments and then fulfils `base.Engine`. It may have a
-class method `available() -> bool` that says, without loading anything large, whether the engine can run
-here (checkpoints, GPU); `auto` prefers such an engine over the mesh engine, which always can.
+An entry point names a class that is made without arguments and then fulfils `base.Engine`. Making one loads
+nothing large. It may have two class methods, neither of which loads anything large:
+
+- `obstacle() -> str | None`: what keeps the engine from running here (checkpoints, packages), None: nothing.
+- `recommended() -> bool`: whether `auto` shall prefer it here over the mesh engine, which always can.
 """
 
 from __future__ import annotations
@@ -17,13 +19,13 @@ from sadtalker_service.errors import EngineUnavailable
 GROUP = "sadtalker_service.engines"
 AUTO = "auto"
 FALLBACK = "mesh"
-"""What `auto` means where no other engine is available."""
+"""What `auto` means where no other engine is recommended."""
 
 
 def load_engine(name: str = AUTO) -> Engine:
     """The engine called `name`, or the best one that can run here for `auto`.
 
-    Raises `EngineUnavailable` with the names that there are, or with the reason why it does not load.
+    Raises `EngineUnavailable` with the names that there are, or with the reason why it cannot run.
     """
     installed = installed_engines()
     if name == AUTO:
@@ -31,6 +33,9 @@ def load_engine(name: str = AUTO) -> Engine:
     if name not in installed:
         known = ", ".join([AUTO, *sorted(installed)])
         raise EngineUnavailable(f"There is no engine called {name!r}; there are {known}.", param="engine")
+    reason = _obstacle(installed[name])
+    if reason:
+        raise EngineUnavailable(f"The {name} engine cannot run here: {reason}", param="engine")
     return _load(installed[name])()
 
 
@@ -39,17 +44,30 @@ def installed_engines() -> Mapping[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
+def obstacles() -> Mapping[str, str]:
+    """Name -> what keeps the engine from running here and what to do, for every engine that cannot."""
+    found = {name: _obstacle(entry) for name, entry in sorted(installed_engines().items())}
+    return {name: reason for name, reason in found.items() if reason}
+
+
 def _choose(installed: Mapping[str, EntryPoint]) -> str:
     others = sorted(name for name in installed if name != FALLBACK)
-    return next((name for name in others if _is_available(installed[name])), FALLBACK)
+    return next((name for name in others if _is_recommended(installed[name])), FALLBACK)
 
 
-def _is_available(entry: EntryPoint) -> bool:
-    try:
-        available = getattr(_load(entry), "available", None)
-    except EngineUnavailable:
+def _is_recommended(entry: EntryPoint) -> bool:
+    if _obstacle(entry):
         return False
-    return available is not None and bool(available())
+    recommended = getattr(_load(entry), "recommended", None)
+    return recommended is not None and bool(recommended())
+
+
+def _obstacle(entry: EntryPoint) -> str | None:
+    try:
+        obstacle = getattr(_load(entry), "obstacle", None)
+        return obstacle() if obstacle else None
+    except EngineUnavailable as error:
+        return error.message
 
 
 def _load(entry: EntryPoint) -> Callable[[], Engine]:

@@ -70,7 +70,13 @@ class Maker:
         terms = place.cache_terms(reporter.check)
         portrait = read_original_portrait(place.artefacts, wish.image_id, place.settings)
         prepared = prepare(
-            engine, portrait, wish.style.preprocess, place.cache, on_stage=reporter.stage, terms=terms
+            engine,
+            portrait,
+            wish.style.preprocess,
+            place.cache,
+            size=wish.style.size,
+            on_stage=reporter.stage,
+            terms=terms,
         )
         media = MediaStream(place.cache_client, session.session_id, session.attempt, session.wish.image_id)
         with self._speech(wish) as speech, media:
@@ -111,7 +117,7 @@ class Maker:
         if outcome is None:
             return
         engine = self._place.engines.engine(session.wish.engine, session.wish.engine_version)
-        essential = {stage.name for stage in engine.stages if stage.essential}
+        essential = {stage.name for stage in engine.stages_for(session.wish.style.size) if stage.essential}
         kind: RequestKind = "first" if essential & set(report.cache_misses) else "cached_avatar"
         log.info(
             "job_ready",

@@ -7,7 +7,7 @@ watches has it meanwhile, and a player can get ready.
 from __future__ import annotations
 
 from sadtalker_service.domain import Avatar, Speech, Style
-from sadtalker_service.engines.base import Engine
+from sadtalker_service.engines.base import Engine, Finish
 from sadtalker_service.media.audio import stream_sound
 from sadtalker_service.media.boxes import Writable
 from sadtalker_service.media.video import initialisation
@@ -47,7 +47,9 @@ class AnnouncedStream:
         return len(data)
 
 
-def announcement(engine: Engine, avatar: Avatar, speech: Speech, style: Style) -> bytes | None:
+def announcement(
+    engine: Engine, avatar: Avatar, speech: Speech, style: Style, finish: Finish
+) -> bytes | None:
     """The initialisation segment of the video that will be made of this, None where it cannot be known.
 
     A moment of the avatar being idle has the size of every other video of it in that style.
@@ -55,5 +57,5 @@ def announcement(engine: Engine, avatar: Avatar, speech: Speech, style: Style) -
     if not engine.capabilities.idle:
         return None
     motion = engine.drive(avatar, None, style, 1.0 / style.fps)
-    rendering = engine.render(avatar, motion, style)
+    rendering = engine.render(avatar, motion, style, finish)
     return initialisation(rendering, sound=stream_sound(speech.path), quality=style.quality)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sadtalker_service.domain import Portrait, Speech, Style
-from sadtalker_service.engines.base import Engine
+from sadtalker_service.engines.base import PLAIN, Engine, Finish
 from sadtalker_service.errors import UnreadableAudio, UnreadableImage
 from sadtalker_service.media.audio import decode_speech
 from sadtalker_service.media.image import decode_image
@@ -14,6 +14,7 @@ from sadtalker_service.media.stopwatch import Stopwatch
 from sadtalker_service.pipeline.prepare import prepare
 from sadtalker_service.pipeline.produce import produce
 from sadtalker_service.pipeline.progress import Reporter
+from sadtalker_service.pipeline.references import NO_VIDEOS, ReferenceVideos
 from sadtalker_service.pipeline.report import Report
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.cache import ArtefactCache
@@ -28,6 +29,8 @@ def make_video(
     *,
     settings: Settings,
     cache: ArtefactCache,
+    references: ReferenceVideos = NO_VIDEOS,
+    finish: Finish = PLAIN,
     idle_seconds: float = 0.0,
     warnings: tuple[str, ...] = (),
     reporter: Reporter | None = None,
@@ -41,7 +44,7 @@ def make_video(
     with watch("decode"):
         portrait = read_portrait(source_image, settings)
         speech = read_speech(driven_audio, settings) if driven_audio else None
-    prepared = prepare(engine, portrait, style.preprocess, cache, on_stage=reporter.stage)
+    prepared = prepare(engine, portrait, style.preprocess, cache, size=style.size, on_stage=reporter.stage)
     report = produce(
         engine,
         prepared,
@@ -49,6 +52,8 @@ def make_video(
         style,
         output,
         cache=cache,
+        references=references,
+        finish=finish,
         idle_seconds=idle_seconds,
         warnings=warnings,
         reporter=reporter,

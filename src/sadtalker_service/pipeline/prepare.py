@@ -30,19 +30,21 @@ def prepare(
     mode: PreprocessMode,
     cache: ArtefactCache,
     *,
+    size: int | None = None,
     previews: bool = False,
     on_stage: Callable[[str], None] | None = None,
     terms: CacheTerms | None = None,
 ) -> Prepared:
     """Compute or load every stage that rendering needs, and with `previews` the others too.
 
-    `on_stage` is told the name of each stage before it begins; an exception that it raises (`Cancelled`)
-    ends the work. Raises what the stages raise: `NoFaceFound`, `FaceTooSmall`, ...
+    `size` is that of the video, None for the engine's default. `on_stage` is told the name of each stage
+    before it begins; an exception that it raises (`Cancelled`) ends the work. Raises what the stages raise:
+    `NoFaceFound`, `FaceTooSmall`, ...
     """
     computation = CachedComputation(cache, terms)
     watch = Stopwatch()
     artefacts: dict[str, Artefact] = {}
-    for stage in engine.stages:
+    for stage in engine.stages if size is None else engine.stages_for(size):
         if not (stage.essential or previews):
             continue
         if on_stage:

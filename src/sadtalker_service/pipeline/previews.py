@@ -83,11 +83,12 @@ def _clip(engine: Engine, avatar: Avatar, name: str) -> NDArray[np.uint8]:
 def _acting(
     engine: Engine, avatar: Avatar, side: int, cues: tuple[GestureCue, ...], seconds: float
 ) -> Rendering:
-    smallest, largest = engine.capabilities.sizes
+    can = engine.capabilities
+    smallest, largest = can.sizes
     style = Style(
         preprocess=avatar.mode,
         still=True,
-        size=min(max(side, smallest), largest),
+        size=can.default_size if can.only_sizes else min(max(side, smallest), largest),
         quality="low",
         gestures=cues,
     )

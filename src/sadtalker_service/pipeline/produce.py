@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from sadtalker_service.domain import Artefact, Motion, Rendering, Speech, Style
-from sadtalker_service.engines.base import Engine
+from sadtalker_service.engines.base import NO_REFERENCES, PLAIN, Engine, Finish
 from sadtalker_service.errors import EmptyAudio, InvalidOption, UnsupportedByEngine
 from sadtalker_service.media.audio import stream_sound
 from sadtalker_service.media.boxes import Writable
@@ -18,6 +18,7 @@ from sadtalker_service.pipeline.announcement import AnnouncedStream, announcemen
 from sadtalker_service.pipeline.cached import CachedComputation, CacheTerms
 from sadtalker_service.pipeline.prepare import Prepared
 from sadtalker_service.pipeline.progress import Reporter
+from sadtalker_service.pipeline.references import NO_VIDEOS, ReferenceVideos, follow
 from sadtalker_service.pipeline.report import Report
 from sadtalker_service.store.cache import ArtefactCache
 from sadtalker_service.store.keys import heard_key
@@ -32,6 +33,8 @@ def produce(
     *,
     cache: ArtefactCache,
     terms: CacheTerms | None = None,
+    references: ReferenceVideos = NO_VIDEOS,
+    finish: Finish = PLAIN,
     stream: Writable | None = None,
     idle_seconds: float = 0.0,
     warnings: tuple[str, ...] = (),
@@ -54,12 +57,17 @@ def produce(
     if speech:
         reporter.stage("listen")
         with watch("listen"):
-            heard = _listen(engine, prepared, speech, style, computation, viewers)
+            heard = _listen(engine, prepared, speech, style, finish, computation, viewers)
+    followed = NO_REFERENCES
+    if references:
+        reporter.stage("follow")
+        with watch("follow"):
+            followed = follow(engine, references, style.preprocess, computation)
     reporter.stage("drive")
     with watch("drive"):
-        motion = engine.drive(prepared.avatar, heard, style, duration)
+        motion = engine.drive(prepared.avatar, heard, style, duration, followed)
     with watch("set_up"):
-        rendering = engine.render(prepared.avatar, motion, style)
+        rendering = engine.render(prepared.avatar, motion, style, finish)
     reporter.rendering(rendering.frames)
     video = _write(rendering, speech, style, output, reporter, viewers)
     problems = dict.fromkeys([*prepared.cache.problems, *computation.log.problems])
@@ -102,12 +110,13 @@ def _listen(
     prepared: Prepared,
     speech: Speech,
     style: Style,
+    finish: Finish,
     computation: CachedComputation,
     viewers: AnnouncedStream | None,
 ) -> Artefact:
     def announce() -> None:
         if viewers:
-            viewers.announce(announcement(engine, prepared.avatar, speech, style))
+            viewers.announce(announcement(engine, prepared.avatar, speech, style, finish))
 
     key = heard_key(speech.audio_hash, engine.name, engine.version)
     return computation.artefact("motion", key, "week", partial(engine.listen, speech), on_miss=announce)

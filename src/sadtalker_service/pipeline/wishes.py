@@ -100,6 +100,8 @@ def _refuse(engine: Able, style: Style, extras: Extras) -> None:
         raise _unsupported(engine, "preprocess", style.preprocess, _names(can.preprocess_modes))
     if not smallest <= style.size <= largest:
         raise _unsupported(engine, "size", style.size, f"{smallest} to {largest}")
+    if can.only_sizes and style.size not in can.only_sizes:
+        raise _unsupported(engine, "size", style.size, _names(can.only_sizes))
     for cue in style.gestures:
         if cue.name not in can.gestures:
             raise _unsupported(engine, "gestures", cue.name, _names(can.gestures) or "none")

@@ -20,14 +20,23 @@ from sadtalker_service.domain import (
     Speech,
     Style,
 )
-from sadtalker_service.engines.base import Capabilities, Lifetime, Stage
+from sadtalker_service.engines.base import (
+    NO_REFERENCES,
+    PLAIN,
+    Capabilities,
+    Finish,
+    Lifetime,
+    References,
+    Stage,
+)
+from sadtalker_service.engines.detection import detect_face
 from sadtalker_service.engines.mesh import previews, stages
 from sadtalker_service.engines.mesh.faceframe import RestMouth
 from sadtalker_service.engines.mesh.motion.drive import drive
 from sadtalker_service.engines.mesh.motion.gestures import GESTURES
 from sadtalker_service.engines.mesh.renderer import render
 from sadtalker_service.engines.mesh.warmup import warm_up_renderer
-from sadtalker_service.errors import InvalidOption
+from sadtalker_service.errors import InvalidOption, UnsupportedByEngine
 from sadtalker_service.faces.landmarker import FaceLandmarker
 from sadtalker_service.settings import get_settings
 from sadtalker_service.speech import listen, listen_with_two_cores
@@ -76,18 +85,14 @@ class MeshEngine:
     def _detect(
         self, portrait: Portrait, mode: PreprocessMode, artefacts: Mapping[str, Artefact]
     ) -> Artefact:
-        """`face_detection`: box, score, landmarks of the largest face, and the turns that make it upright."""
+        """`face_detection`"""
         del mode, artefacts
-        found = self._landmarker.detect(portrait.pixels)
-        return Artefact(
-            {"landmarks": found.landmarks},
-            {
-                "box": [float(v) for v in found.box],
-                "score": float(found.score),
-                "faces": found.faces,
-                "quarter_turns": found.quarter_turns,
-            },
-        )
+        return detect_face(self._landmarker, portrait)
+
+    def stages_for(self, size: int) -> tuple[Stage, ...]:
+        """The same for every size: the rig is drawn at any."""
+        del size
+        return self.stages
 
     def warm_up(self) -> None:
         """Load the models of face and speech and compile every kernel, on a drawn picture."""
@@ -100,8 +105,20 @@ class MeshEngine:
         """Lip articulation, loudness, pauses and accents of a recording."""
         return listen(speech).to_artefact()
 
-    def drive(self, avatar: Avatar, heard: Artefact | None, style: Style, duration: float) -> Motion:
+    def follow(self, video: Path, mode: PreprocessMode) -> Artefact:
+        """Not here: raises `UnsupportedByEngine`."""
+        raise UnsupportedByEngine("The mesh engine cannot follow a reference video.", param="ref_pose")
+
+    def drive(
+        self,
+        avatar: Avatar,
+        heard: Artefact | None,
+        style: Style,
+        duration: float,
+        references: References = NO_REFERENCES,
+    ) -> Motion:
         """Controls of the rig, one row per frame; see `motion.drive`."""
+        del references
         unknown = [cue.name for cue in style.gestures if cue.name not in GESTURES]
         if unknown:
             raise InvalidOption(
@@ -112,6 +129,7 @@ class MeshEngine:
         articulation = None if heard is None else Articulation.from_artefact(heard)
         return drive(articulation, mouth, style, duration)
 
-    def render(self, avatar: Avatar, motion: Motion, style: Style) -> Rendering:
+    def render(self, avatar: Avatar, motion: Motion, style: Style, finish: Finish = PLAIN) -> Rendering:
         """Frames of a motion."""
+        del finish
         return render(avatar, motion, style)

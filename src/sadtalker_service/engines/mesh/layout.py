@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sadtalker_service.domain import Artefact, Quality, Style, Uint8Image
+from sadtalker_service.domain import HEIGHT_CAP, Artefact, Style, Uint8Image
 from sadtalker_service.engines.mesh import lids
 from sadtalker_service.engines.mesh.canvas import Rect
 from sadtalker_service.engines.mesh.kernels.scene import Scene
@@ -18,7 +18,6 @@ from sadtalker_service.engines.mesh.lids import lid_anchor
 from sadtalker_service.engines.mesh.mouth_interior import DENSITY, ORIGIN
 from sadtalker_service.faces.topology import EYES, LOWER_LIP, UPPER_LIP
 
-HEIGHT_CAP: dict[Quality, int] = {"low": 480, "medium": 720, "high": 1080}
 """Largest height of the video, pixels."""
 
 _PIVOT_BELOW_EARS = (0.0, 18.0, 10.0)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sadtalker_service.domain import Artefact, Portrait, PreprocessMode
+from sadtalker_service.engines.detection import landmarks_of, upright
 from sadtalker_service.engines.mesh.canvas import Canvas, Rect, plan_canvas, scale_picture
 from sadtalker_service.engines.mesh.faceframe import FaceFrame, fit_face_frame, rest_mouth
 from sadtalker_service.engines.mesh.lids import draw_lids
@@ -25,15 +25,10 @@ _STAGE_MARGIN = 0.12
 """Source kept around a cropped window, in window sides, so that a moving head uncovers real picture."""
 
 
-def upright(portrait: Portrait, artefacts: Artefacts) -> NDArray[np.uint8]:
-    """The portrait's pixels turned upright, as the face detection found them to be needed."""
-    return np.rot90(portrait.pixels, artefacts["face_detection"].record["quarter_turns"])
-
-
 def fit_frame(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) -> Artefact:
     """`3dmm_coeffs`: head axes, scale, origin and pose, and the mouth at rest."""
     del portrait, mode
-    landmarks = artefacts["face_detection"].arrays["landmarks"]
+    landmarks = landmarks_of(artefacts)
     frame = fit_face_frame(landmarks)
     mouth = rest_mouth(frame.to_local(landmarks))
     toothy = float(np.clip((mouth.opening - 2.0) / 4.0, 0.0, 1.0))
@@ -83,7 +78,7 @@ def cut_region(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) -
 def build_rig(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) -> Artefact:
     """`face_mesh`: the surface with its channels, and the pictures of the mouth's inside."""
     pixels = upright(portrait, artefacts)
-    landmarks = artefacts["face_detection"].arrays["landmarks"]
+    landmarks = landmarks_of(artefacts)
     frame = frame_of(artefacts)
     size = (pixels.shape[1], pixels.shape[0])
     surface = build_surface(landmarks, frame, size, _REACH.get(mode, 1.0))
@@ -128,7 +123,7 @@ def cut_background(portrait: Portrait, mode: PreprocessMode, artefacts: Artefact
 def _rectangles(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) -> tuple[Canvas, Rect, Rect]:
     """Canvas, stage and moving region, in working pixels."""
     height, width = upright(portrait, artefacts).shape[:2]
-    landmarks = artefacts["face_detection"].arrays["landmarks"]
+    landmarks = landmarks_of(artefacts)
     canvas = plan_canvas(landmarks, (width, height), mode)
     limits = (max(2, round(width * canvas.scale)), max(2, round(height * canvas.scale)))
     stage = canvas.window

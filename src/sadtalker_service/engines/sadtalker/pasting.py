@@ -75,29 +75,42 @@ class Band:
         frame[self.place] = mixed
 
 
-def fill(size: tuple[int, int]) -> Paste:
-    """Frames that are the whole video of `size` (width, height), even: the modes without a picture around."""
+def fill(picture: Uint8Image, size: tuple[int, int]) -> Paste:
+    """Frames that are the whole video of `size` (width, height), even: the modes without a picture around.
+
+    The plate, uint8 `picture` scaled, is what is seen before the first frame.
+    """
     width, height = size
-    return Paste(np.zeros((height, width, 3), np.uint8), (0, 0, width, height), (0.0, 0.0, 1.0, 1.0), ())
+    plate = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
+    return Paste(plate, (0, 0, width, height), (0.0, 0.0, 1.0, 1.0), ())
 
 
-def paste_into(picture: Uint8Image, rect: Rect, max_height: int) -> Paste:
+def paste_into(
+    picture: Uint8Image, rectangle: tuple[float, float, float, float], limit: tuple[int, int]
+) -> Paste:
     """How frames are put into a picture, of which the video shows all.
 
     Args:
-        picture: uint8 (H, W, 3), as `cropping.shrunk` gives it.
-        rect: the part of it that frames show, of `FaceCrop.rectangle`.
-        max_height: of the video; taller pictures are scaled down. An odd last row or column is left out.
+        picture: uint8 (H, W, 3).
+        rectangle: the part of it that frames show, x0, y0, x1, y1.
+        limit: largest width and height of the video; larger pictures are scaled down. An odd last row or
+            column is left out.
     """
-    height, width = picture.shape[:2]
-    x, y = 1.0, 1.0
-    if height > max_height:
-        size = (max(2, round(width * max_height / height)), max_height)
-        scaled = Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
-        picture, x, y = np.asarray(scaled), size[0] / width, size[1] / height
+    picture, factors = scaled_down(picture, limit)
     plate = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]
-    x0, y0, x1, y1 = rect
-    return plan_paste(np.ascontiguousarray(plate), (x0 * x, y0 * y, x1 * x, y1 * y))
+    x0, y0, x1, y1 = (side * factor for side, factor in zip(rectangle, factors * 2, strict=True))
+    return plan_paste(np.ascontiguousarray(plate), (x0, y0, x1, y1))
+
+
+def scaled_down(picture: Uint8Image, limit: tuple[int, int]) -> tuple[Uint8Image, tuple[float, float]]:
+    """uint8 (H, W, 3) no larger than `limit` (width, height), and by how much it was scaled in x and in y."""
+    height, width = picture.shape[:2]
+    factor = min(limit[0] / width, limit[1] / height)
+    if factor >= 1:
+        return picture, (1.0, 1.0)
+    size = (max(2, round(width * factor)), max(2, round(height * factor)))
+    scaled = Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    return np.asarray(scaled), (size[0] / width, size[1] / height)
 
 
 def plan_paste(plate: Uint8Image, rectangle: tuple[float, float, float, float]) -> Paste:

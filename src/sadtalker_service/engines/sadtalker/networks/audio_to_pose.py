@@ -14,6 +14,8 @@ from sadtalker_service.engines.sadtalker.networks.pose_unet import PoseUNet
 
 CHUNK = 32
 """Frames that are decoded together, with one draw of noise."""
+_EMBEDDED_AT_ONCE = 256
+"""Frames whose sound is embedded together: bounds the memory of a long recording."""
 STYLES = 46
 NOISE = 64
 POSE = 6
@@ -56,7 +58,8 @@ class AudioToPose(nn.Module):
         still = source.new_zeros(1, POSE)
         if frames < 1:
             return still
-        embedded = self.audio_encoder["audio_encoder"](windows[1:])
+        encoder = self.audio_encoder["audio_encoder"]
+        embedded = torch.cat([encoder(part) for part in windows[1:].split(_EMBEDDED_AT_ONCE)])
         if frames < CHUNK:
             embedded = torch.cat([embedded[:1].expand(CHUNK - frames, -1), embedded])
         chunks = embedded.unfold(0, CHUNK, CHUNK).transpose(1, 2)

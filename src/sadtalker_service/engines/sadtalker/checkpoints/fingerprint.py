@@ -1,0 +1,27 @@
+"""Tells one set of checkpoints from another without reading them whole."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+_SAMPLES, _SAMPLE_BYTES = 16, 65_536
+"""Evenly spread over a file: other weights differ everywhere."""
+_DIGITS = 10
+
+
+def fingerprint(paths: Iterable[Path]) -> str:
+    """Ten hexadecimal digits, the same for the same files on every machine; files that are missing count as
+    that. Raises `OSError` for one that cannot be read."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        digest.update(path.name.encode() + b"\0")
+        if path.is_file():
+            size = path.stat().st_size
+            digest.update(size.to_bytes(8, "big"))
+            with path.open("rb") as file:
+                for number in range(_SAMPLES):
+                    file.seek(max(0, size - _SAMPLE_BYTES) * number // (_SAMPLES - 1))
+                    digest.update(file.read(_SAMPLE_BYTES))
+    return digest.hexdigest()[:_DIGITS]

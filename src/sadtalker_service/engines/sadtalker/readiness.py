@@ -1,0 +1,57 @@
+"""What of the engine can be run here: looked up without torch and without reading a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from sadtalker_service.domain import PREPROCESS_MODES, PreprocessMode
+from sadtalker_service.engines.sadtalker.checkpoints.fingerprint import fingerprint
+from sadtalker_service.engines.sadtalker.checkpoints.table import CHECKPOINTS, PICTURE_SIZES, USUAL
+from sadtalker_service.engines.sadtalker.checkpoints.verify import lacking, old_files
+
+_NEEDED_FILES = tuple(c.file for c in CHECKPOINTS if c.name.startswith(("networks-", "mapping-")))
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """A folder of checkpoints, and what it is enough for."""
+
+    folder: Path
+    sizes: tuple[int, ...]
+    """Of pictures, for which every mode of `modes` can be run."""
+    modes: tuple[PreprocessMode, ...]
+
+    @property
+    def default_size(self) -> int:
+        """The one that is used where nobody asks for another."""
+        return self.sizes[0] if self.sizes else PICTURE_SIZES[0]
+
+    def version(self) -> str:
+        """Tells artefacts and videos of one set of checkpoints from those of another."""
+        return fingerprint(self.folder / name for name in _NEEDED_FILES) + f"-{self.default_size}"
+
+    def obstacle(self) -> str | None:
+        """What is missing and what to do, None where the engine can be run."""
+        reasons = []
+        if not self.sizes:
+            usual = ", ".join(
+                c.file for c in CHECKPOINTS if c.name in USUAL if not (self.folder / c.file).is_file()
+            )
+            old = old_files(self.folder)
+            first = f" {', '.join(old)} there is of the first release, which is not read." if old else ""
+            reasons.append(f"{self.folder} lacks {usual}.{first} Get them with: sadtalker models download.")
+        if find_spec("torch") is None:
+            reasons.append("torch is not installed. Get it with: pip install 'sadtalker-service[sadtalker]'.")
+        return " ".join(reasons) or None
+
+
+def readiness(folder: Path) -> Readiness:
+    """What the files in `folder` are enough for; their contents are not looked at."""
+    runnable = {
+        size: tuple(mode for mode in PREPROCESS_MODES if not lacking(folder, mode, size))
+        for size in PICTURE_SIZES
+    }
+    sizes = tuple(size for size in PICTURE_SIZES if runnable[size])
+    return Readiness(folder, sizes, runnable[sizes[0]] if sizes else ())

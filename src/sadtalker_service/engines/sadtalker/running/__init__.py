@@ -1,0 +1,1 @@
+"""The networks at work: loaded onto a device, given arrays, giving arrays."""

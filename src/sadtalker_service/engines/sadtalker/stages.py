@@ -1,0 +1,127 @@
+"""From a portrait to an avatar, one artefact after the other.
+
+| stage | depends on | holds |
+|---|---|---|
+| `face_detection` | picture | landmarks, box |
+| `face_crop` | and mode, size | the square that the networks see, and where it is in the picture |
+| `3dmm_coeffs` | and mode, size | a row of coefficients |
+| `face_mesh` | and mode, size | features and keypoints of the source |
+| `background` | and mode | the picture around, in the modes that show it |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sadtalker_service.domain import HEIGHT_CAP, Artefact, Portrait, PreprocessMode, Uint8Image
+from sadtalker_service.engines.detection import landmarks_of, upright
+from sadtalker_service.engines.sadtalker.driving.coefficients import Float32, rows_of, source_semantics
+from sadtalker_service.engines.sadtalker.pasting import scaled_down
+from sadtalker_service.engines.sadtalker.preparation.alignment import align
+from sadtalker_service.engines.sadtalker.preparation.cropping import (
+    FaceCrop,
+    cut,
+    into_square,
+    plan_crop,
+    shrunk,
+    to_square,
+)
+from sadtalker_service.engines.sadtalker.preparation.landmarks68 import five_points, to_68
+from sadtalker_service.errors import NoFaceFound
+
+Artefacts = Mapping[str, Artefact]
+
+LARGEST = (HEIGHT_CAP["high"] * 16 // 9, HEIGHT_CAP["high"])
+"""Width and height of the largest video; no larger picture is kept."""
+
+
+class EncodedFace(Protocol):
+    """`running.motion.EncodedFace`."""
+
+    volume: NDArray[np.float16]
+    canonical: Float32
+    keypoints: Float32
+
+
+class SourceNetworks(Protocol):
+    """The part of `running.motion.MotionNetworks` that looks at portraits."""
+
+    def regress(self, pictures: Uint8Image) -> Float32:
+        """(n, 224, 224, 3) aligned faces -> (n, 257)."""
+
+    def encode(self, square: Uint8Image, row: Float32, *, placed: bool) -> EncodedFace:
+        """The square, and the row of coefficients as the mapping network reads it."""
+
+
+def is_placed(mode: PreprocessMode) -> bool:
+    """Whether the mode shows the whole picture: the mapping network is then told where the face was."""
+    return mode in {"full", "extfull"}
+
+
+def crop_face(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts, size: int) -> Artefact:
+    """`face_crop`. Raises `NoFaceFound` for a face that is outside of the picture."""
+    pixels = upright(portrait, artefacts)
+    try:
+        crop = plan_crop(to_68(landmarks_of(artefacts)), (pixels.shape[1], pixels.shape[0]))
+    except ValueError as error:
+        raise NoFaceFound(f"{error} Use a photo that shows the whole face.", param="source_image") from error
+    square = to_square(cut(shrunk(pixels, crop), crop.rectangle(mode)), size)
+    return Artefact({"square": square}, record_of(crop))
+
+
+def regress_coefficients(
+    artefacts: Artefacts, face_crop: Artefact, mode: PreprocessMode, networks: SourceNetworks
+) -> Artefact:
+    """`3dmm_coeffs`: the row of 73."""
+    square, crop = face_crop.arrays["square"], crop_of(face_crop)
+    points = into_square(to_68(landmarks_of(artefacts)), crop, crop.rectangle(mode), len(square))
+    aligned = align(square, five_points(points))
+    rows = rows_of(networks.regress(aligned.pixels[None]), aligned.placement[None])
+    return Artefact({"row": rows[0]})
+
+
+def encode_face(
+    face_crop: Artefact, coefficients: Artefact, mode: PreprocessMode, networks: SourceNetworks
+) -> Artefact:
+    """`face_mesh`: features and keypoints."""
+    placed = is_placed(mode)
+    row = source_semantics(coefficients.arrays["row"], placed=placed)
+    face = networks.encode(face_crop.arrays["square"], row, placed=placed)
+    return Artefact({"volume": face.volume, "canonical": face.canonical, "keypoints": face.keypoints})
+
+
+def cut_background(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) -> Artefact:
+    """`background`: the picture and the rectangle of it that moves, no larger than any video shows it.
+
+    Nothing in the modes that show the moving part alone.
+    """
+    if not is_placed(mode):
+        return Artefact({})
+    pixels = upright(portrait, artefacts)
+    crop = plan_crop(to_68(landmarks_of(artefacts)), (pixels.shape[1], pixels.shape[0]))
+    picture, factors = scaled_down(shrunk(pixels, crop), LARGEST)
+    rectangle = [side * factor for side, factor in zip(crop.rectangle(mode), factors * 2, strict=True)]
+    return Artefact({"picture": np.ascontiguousarray(picture)}, {"rectangle": rectangle})
+
+
+def record_of(crop: FaceCrop) -> dict[str, Any]:
+    """A crop as JSON values."""
+    return {
+        "shrink": crop.shrink,
+        "size": list(crop.size),
+        "wide": list(crop.wide),
+        "quad": list(crop.quad),
+    }
+
+
+def crop_of(artefact: Artefact) -> FaceCrop:
+    """What `record_of` wrote."""
+    record = artefact.record
+    width, height = record["size"]
+    x0, y0, x1, y1 = record["wide"]
+    left, top, right, bottom = record["quad"]
+    return FaceCrop(record["shrink"], (width, height), (x0, y0, x1, y1), (left, top, right, bottom))

@@ -1,0 +1,55 @@
+"""Reference videos: what of them a video takes over, out of the cache where it is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from sadtalker_service.domain import Artefact, PreprocessMode
+from sadtalker_service.engines.base import Engine, References
+from sadtalker_service.pipeline.cached import CachedComputation
+from sadtalker_service.store.keys import reference_key
+
+
+@dataclass(frozen=True)
+class ReferenceVideo:
+    """A video that is there as a file."""
+
+    video_hash: str
+    """sha256 of its bytes."""
+    path: Path
+
+
+@dataclass(frozen=True)
+class ReferenceVideos:
+    """Those of a request."""
+
+    eyeblink: ReferenceVideo | None = None
+    pose: ReferenceVideo | None = None
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self.eyeblink or self.pose)
+
+
+NO_VIDEOS = ReferenceVideos()
+
+
+def follow(
+    engine: Engine, videos: ReferenceVideos, mode: PreprocessMode, computation: CachedComputation
+) -> References:
+    """What `engine` takes over from the videos; of one that is both, read once. Raises what it raises."""
+    seen: dict[str, Artefact] = {}
+
+    def artefact(video: ReferenceVideo | None) -> Artefact | None:
+        if video is None:
+            return None
+        if video.video_hash not in seen:
+            key = reference_key(video.video_hash, mode, engine.name, engine.version)
+            seen[video.video_hash] = computation.artefact(
+                "reference", key, "week", partial(engine.follow, video.path, mode)
+            )
+        return seen[video.video_hash]
+
+    return References(artefact(videos.eyeblink), artefact(videos.pose))
