@@ -31,10 +31,11 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def engine(name: str, obstacle: str | None = None, recommended: bool | None = None) -> str:
     code = f"class Engine:\n    name = {name!r}\n"
+    code += "    def __init__(self, settings):\n        self.settings = settings\n"
     if obstacle is not None:
-        code += f"    @classmethod\n    def obstacle(cls):\n        return {obstacle!r}\n"
+        code += f"    @classmethod\n    def obstacle(cls, settings):\n        return {obstacle!r}\n"
     if recommended is not None:
-        code += f"    @classmethod\n    def recommended(cls):\n        return {recommended}\n"
+        code += f"    @classmethod\n    def recommended(cls, settings):\n        return {recommended}\n"
     return code
 
 

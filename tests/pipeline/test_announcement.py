@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sadtalker_service.domain import Portrait, Speech, Style
+from sadtalker_service.engines.base import PLAIN
 from sadtalker_service.media.audio import decode_speech
 from sadtalker_service.media.boxes import stream_type
 from sadtalker_service.pipeline.announcement import AnnouncedStream, announcement
@@ -34,7 +35,7 @@ def test_what_is_announced_is_how_the_stream_begins(
     engine, portrait: Portrait, speech: Speech, tmp_path: Path, style: Style
 ) -> None:
     prepared = prepare(engine, portrait, style.preprocess, NoCache())
-    told = announcement(engine, prepared.avatar, speech, style)
+    told = announcement(engine, prepared.avatar, speech, style, PLAIN)
     cache, viewer = MemoryCache(10**8), Viewer()
     for pieces in (Viewer(), viewer):  # the second time the recording is known, and nothing is announced
         produce(engine, prepared, speech, style, tmp_path / "v.mp4", cache=cache, stream=pieces)
@@ -45,7 +46,7 @@ def test_what_is_announced_is_how_the_stream_begins(
 def test_an_engine_that_cannot_idle_announces_nothing(engine, portrait: Portrait, speech: Speech) -> None:
     prepared = prepare(engine, portrait, "full", NoCache())
     engine.capabilities = replace(engine.capabilities, idle=False)
-    assert announcement(engine, prepared.avatar, speech, Style()) is None
+    assert announcement(engine, prepared.avatar, speech, Style(), PLAIN) is None
 
 
 def test_the_first_piece_is_sent_once() -> None:

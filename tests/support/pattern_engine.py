@@ -10,6 +10,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,8 @@ from sadtalker_service.engines.base import (
     Stage,
 )
 from sadtalker_service.errors import NoFaceFound, UnsupportedByEngine
+from sadtalker_service.media.footage import read_footage
+from sadtalker_service.settings import Settings
 
 BATCH = 8
 
@@ -56,7 +59,8 @@ class PatternEngine:
         preprocess_modes=("crop", "full"), sizes=(64, 512), gestures=("nod_yes", "smile"), enhancers=()
     )
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings
         self.calls: Counter[str] = Counter()
         self.stages = (
             Stage("face_detection", False, "month", self._detect),
@@ -146,6 +150,68 @@ def _misbehave(style: Style) -> None:
         raise RuntimeError("a defect of the engine")
     if style.seed >= SLOW:
         time.sleep((style.seed - SLOW) / 1000)
+
+
+class SketchEngine(PatternEngine):
+    """With two sizes only, reference videos and enhancers, as a neural engine has them.
+
+    The patch is brighter by a quarter of the mean value of the reference videos. The enhancer of faces
+    makes it black, that of backgrounds blackens what is around it.
+    """
+
+    name = "sketch"
+    version = "2-abc"
+    capabilities = Capabilities(
+        preprocess_modes=("crop", "full"),
+        sizes=(256, 512),
+        only_sizes=(256, 512),
+        default_size=256,
+        enhancers=("gfpgan", "realesrgan"),
+        reference_video=True,
+        honours=("batch_size", "checkpoint_dir"),
+    )
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        super().__init__(settings)
+        self.stages = self.stages_for(256)
+        self.batches: list[int | None] = []
+
+    def stages_for(self, size: int) -> tuple[Stage, ...]:
+        """The mesh depends on the size."""
+        detection = Stage("face_detection", False, "month", self._detect)
+        return (detection, Stage(_mesh_of(size), True, "forever", self._mesh))
+
+    def follow(self, video: Path, mode: PreprocessMode) -> Artefact:
+        self.calls["follow"] += 1
+        pictures = [picture for _, picture in read_footage(video, max_seconds=5, max_pixels=10**6)]
+        return Artefact({"mean": np.array([np.mean(pictures)], np.float32)})
+
+    def drive(
+        self,
+        avatar: Avatar,
+        heard: Artefact | None,
+        style: Style,
+        duration: float,
+        references: References = NO_REFERENCES,
+    ) -> Motion:
+        motion = super().drive(avatar, heard, style, duration)
+        followed = [video for video in (references.eyeblink, references.pose) if video is not None]
+        extra = sum(float(video.arrays["mean"][0]) for video in followed) / 4 / 400
+        return replace(motion, coefficients={"level": motion.coefficients["level"] + np.float32(extra)})
+
+    def render(self, avatar: Avatar, motion: Motion, style: Style, finish: Finish = PLAIN) -> Rendering:
+        self.batches.append(finish.batch_size)
+        mesh = avatar.artefacts[_mesh_of(style.size)]
+        plain = super().render(replace(avatar, artefacts={"face_mesh": mesh}), motion, style)
+        batches = plain.batches
+        if finish.enhancer:
+            batches = (np.zeros_like(batch) for batch in plain.batches)
+        plate = np.zeros_like(plain.plate) if finish.background_enhancer else plain.plate
+        return replace(plain, plate=plate, batches=batches)
+
+
+def _mesh_of(size: int) -> str:
+    return "face_mesh" if size == 256 else f"face_mesh_{size}"
 
 
 class BrokenEngine(PatternEngine):

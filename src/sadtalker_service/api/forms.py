@@ -118,6 +118,7 @@ def video_request(
         audio_path=audio.path,
         audio_seconds=seconds,
         engine=texts.get("engine", "").strip() or None,
+        sized=bool(texts.get("size", "").strip()),
         enhancer=enhancer,
         background_enhancer=background,
         ref_eyeblink=_reference(form, "ref_eyeblink"),
@@ -142,9 +143,10 @@ def form_body(model: type[BaseModel]) -> dict[str, Any]:
     """The `openapi_extra` of a route that reads `model` as a multipart form."""
     schema = model.model_json_schema()
     for field in schema["properties"].values():
-        if "format" in field and field["format"] == "binary":
+        if "type" in field:  # said beside the alternatives: a form has no null, a field is there or is not
             field.pop("anyOf", None)
-            field.pop("default", None)
+            if field.get("default", ...) is None:
+                field.pop("default")
     content = {"multipart/form-data": {"schema": schema}}
     return {"requestBody": {"required": True, "content": content}}
 

@@ -52,11 +52,13 @@ class Health:
 
     def _look(self) -> dict[str, Check]:
         services = self._services
+        queue = _ping(services.queue, required=True)
         return {
-            "queue_store": _ping(services.queue, required=True),
+            "queue_store": queue,
             "cache_store": _ping(services.cache_client, required=False),
             "artefact_store": self._writable(),
             "worker": self._worker(),
+            "engines": self._engines() if queue.ok else Check(ok=True, required=False, detail="not known"),
         }
 
     def _writable(self) -> Check:
@@ -83,6 +85,20 @@ class Health:
         warm = sum(renders(facts) for facts in live.values())
         detail = f"{warm} of {len(live)} workers keep an engine warm for videos"
         return Check(ok=warm > 0, required=True, detail=detail)
+
+    def _engines(self) -> Check:
+        """For information: what can be asked for, and what is installed and cannot run."""
+        services = self._services
+        try:
+            known, live = services.engines.all(), services.workers.live()
+            default = services.engines.card().name if known else None
+        except SadTalkerError as error:
+            return Check(ok=True, required=False, detail=f"not known: {error.message}")
+        names = ", ".join(f"{name} (default)" if name == default else name for name in known)
+        lacking = {name: why for facts in live.values() for name, why in facts.obstacles.items()}
+        nowhere = sorted(lacking.keys() - known.keys())  # what one worker lacks, another may have
+        reasons = [f"{name} cannot run here: {lacking[name]}" for name in nowhere]
+        return Check(ok=True, required=False, detail="; ".join([names or "none yet", *reasons]))
 
 
 def renders(facts: WorkerFacts) -> bool:

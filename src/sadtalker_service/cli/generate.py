@@ -20,8 +20,9 @@ from sadtalker_service.engines.registry import AUTO, FALLBACK, load_engine
 from sadtalker_service.errors import InvalidOption, SadTalkerError
 from sadtalker_service.pipeline.from_files import make_video
 from sadtalker_service.pipeline.progress import Listener, Reporter
+from sadtalker_service.pipeline.references import ReferenceVideo, ReferenceVideos
 from sadtalker_service.pipeline.report import Report
-from sadtalker_service.pipeline.wishes import check_request
+from sadtalker_service.pipeline.wishes import check_request, finish_of
 from sadtalker_service.settings import Settings, get_settings
 from sadtalker_service.store.whole_file import check_writable, output_errors
 
@@ -59,7 +60,9 @@ def command(**given: Any) -> None:
 
 
 def _generate(options: GenerateOptions, settings: Settings, listener: Listener | None) -> Report:
-    engine, style = _engine(options, settings), options.style
+    settings = _changed(settings, options)
+    engine = _engine(options, settings)
+    style = options.style(engine.capabilities.default_size)
     warnings = check_request(engine, style, options.extras)
     if (options.driven_audio is None) == (options.idle is None):
         raise InvalidOption("Give one of --driven_audio and --idle.", param="driven_audio")
@@ -76,6 +79,11 @@ def _generate(options: GenerateOptions, settings: Settings, listener: Listener |
         output,
         settings=settings,
         cache=open_cache(settings, options.cache_dir, wanted=not options.no_cache),
+        references=ReferenceVideos(
+            eyeblink=_reference(options.ref_eyeblink, "ref_eyeblink"),
+            pose=_reference(options.ref_pose, "ref_pose"),
+        ),
+        finish=finish_of(engine, options.extras),
         idle_seconds=options.idle or 0.0,
         warnings=warnings,
         reporter=Reporter(listener),
@@ -84,7 +92,21 @@ def _generate(options: GenerateOptions, settings: Settings, listener: Listener |
 
 def _engine(options: GenerateOptions, settings: Settings) -> Engine:
     name = options.engine or settings.engine
-    return load_engine(FALLBACK if options.cpu and name == AUTO else name)
+    return load_engine(FALLBACK if options.cpu and name == AUTO else name, settings)
+
+
+def _changed(settings: Settings, options: GenerateOptions) -> Settings:
+    """The settings with what the options say of the neural engines."""
+    changes: dict[str, object] = {}
+    if options.checkpoint_dir is not None:
+        changes["sadtalker_checkpoints_path"] = options.checkpoint_dir
+    if options.cpu:
+        changes["sadtalker_device"] = "cpu"
+    return settings.model_copy(update=changes)
+
+
+def _reference(path: Path | None, param: str) -> ReferenceVideo | None:
+    return None if path is None else ReferenceVideo.of_file(path, param)
 
 
 def _output(options: GenerateOptions) -> Path:

@@ -30,6 +30,7 @@ from sadtalker_service.cli.checkpoint_report import (
 )
 from sadtalker_service.cli.spelling import SadTalkerCommand
 from sadtalker_service.domain import PREPROCESS_MODES, PreprocessMode
+from sadtalker_service.engines.registry import best_engine
 from sadtalker_service.engines.sadtalker.checkpoints.obtain import (
     Came,
     Sources,
@@ -53,10 +54,12 @@ from sadtalker_service.engines.sadtalker.checkpoints.verify import (
     abilities,
     examine,
 )
+from sadtalker_service.engines.sadtalker.readiness import readiness
 from sadtalker_service.errors import EngineUnavailable, InvalidOption
 from sadtalker_service.settings import get_settings
 
 _LACKING_EXIT = EngineUnavailable.exit_code
+_ENGINE = "sadtalker"
 
 
 @click.group("models")
@@ -67,14 +70,18 @@ def command() -> None:
 @command.command("list", cls=SadTalkerCommand)
 @click.option("--json", "as_json", is_flag=True, help="Print the list for machines.")
 def list_(as_json: bool) -> None:
-    """Show every checkpoint, its licence, whether it is there, and what can be run."""
+    """Show every checkpoint, its licence, whether it is there, and whether the engine can be run."""
     folder = get_settings().checkpoints_folder
     findings = [examine(c, folder / c.file, summed=False) for c in CHECKPOINTS]
     able = abilities(findings)
+    obstacle = readiness(folder).obstacle()
+    automatic = None if obstacle else best_engine(get_settings())
     if as_json:
-        click.echo(json.dumps(as_object(folder, findings, able), indent=2))
+        engine = {"obstacle": obstacle, "auto": automatic == _ENGINE}
+        click.echo(json.dumps({**as_object(folder, findings, able), "engine": engine}, indent=2))
     else:
         echo_table(folder, findings, able)
+        click.echo(_verdict(obstacle, automatic))
 
 
 @command.command("download", cls=SadTalkerCommand)
@@ -127,6 +134,18 @@ def verify(
         echo_findings(folder, findings, able)
     if not _fulfilled(findings, able, asked=bool(asked), quick=quick):
         click.get_current_context().exit(_LACKING_EXIT)
+
+
+def _verdict(obstacle: str | None, automatic: str | None) -> str:
+    """`automatic`: the engine that `auto` means here, where there is no obstacle."""
+    if obstacle:
+        return f"\nThe {_ENGINE} engine cannot be run here: {obstacle}"
+    if automatic == _ENGINE:
+        return f"\nThe {_ENGINE} engine can be run here. ENGINE=auto takes it."
+    return (
+        f"\nThe {_ENGINE} engine can be run here. ENGINE=auto takes {automatic}, for want of a GPU;"
+        f" ENGINE={_ENGINE} and --engine {_ENGINE} ask for it by name."
+    )
 
 
 def _asked(

@@ -38,7 +38,7 @@ class GenerateOptions:
     still: bool
     expression_scale: float
     pose_style: int
-    size: int
+    size: int | None
     input_yaw: Track | None
     input_pitch: Track | None
     input_roll: Track | None
@@ -60,15 +60,14 @@ class GenerateOptions:
     as_json: bool
     verbose: bool
 
-    @property
-    def style(self) -> Style:
-        """What is a matter of style."""
+    def style(self, default_size: int) -> Style:
+        """What is a matter of style; `default_size` is the engine's."""
         return Style(
             preprocess=self.preprocess,
             still=self.still,
             expression_scale=self.expression_scale,
             pose_style=self.pose_style,
-            size=self.size,
+            size=default_size if self.size is None else self.size,
             quality=self.quality,
             fps=self.fps,
             input_yaw=self.input_yaw,
@@ -127,7 +126,7 @@ _OPTIONS = (
     click.option(
         "--pose_style", type=int, default=0, show_default=True, help="Style of head motion, 0 to 45."
     ),
-    click.option("--size", type=int, default=512, show_default=True, help="Side of a close-up, pixels."),
+    click.option("--size", type=int, help="Side of a close-up, pixels [default: the engine's]."),
     click.option(
         "--input_yaw", callback=angles, metavar="DEGREES...", help="Turn of the head over the video."
     ),

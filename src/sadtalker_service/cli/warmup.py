@@ -15,6 +15,7 @@ def command(engine: str | None) -> None:
     """Compile and load everything, so that no video has to wait."""
     watch = Stopwatch()
     with watch("warm up"):
-        loaded = load_engine(engine or get_settings().engine)
+        settings = get_settings()
+        loaded = load_engine(engine or settings.engine, settings)
         loaded.warm_up()
     click.echo(f"The {loaded.name} engine is warm after {watch.seconds['warm up']:.1f} s.")

@@ -1,10 +1,11 @@
 """Finds engines by name: whatever is installed under the entry-point group `sadtalker_service.engines`.
 
-An entry point names a class that is made without arguments and then fulfils `base.Engine`. Making one loads
+An entry point names a class that is made with the settings and then fulfils `base.Engine`. Making one loads
 nothing large. It may have two class methods, neither of which loads anything large:
 
-- `obstacle() -> str | None`: what keeps the engine from running here (checkpoints, packages), None: nothing.
-- `recommended() -> bool`: whether `auto` shall prefer it here over the mesh engine, which always can.
+- `obstacle(settings) -> str | None`: what keeps the engine from running here (checkpoints, packages) and what
+  to do, None: nothing.
+- `recommended(settings) -> bool`: whether `auto` shall prefer it here over the mesh engine, which always can.
 """
 
 from __future__ import annotations
@@ -13,8 +14,13 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
+import structlog
+
 from sadtalker_service.engines.base import Engine
 from sadtalker_service.errors import EngineUnavailable
+from sadtalker_service.settings import Settings, get_settings
+
+log = structlog.get_logger(__name__)
 
 GROUP = "sadtalker_service.engines"
 AUTO = "auto"
@@ -22,21 +28,38 @@ FALLBACK = "mesh"
 """What `auto` means where no other engine is recommended."""
 
 
-def load_engine(name: str = AUTO) -> Engine:
-    """The engine called `name`, or the best one that can run here for `auto`.
+def load_engine(name: str = AUTO, settings: Settings | None = None) -> Engine:
+    """The engine called `name`, or the best one that can run here for `auto`; cold. `settings`: those of the
+    process by default.
 
     Raises `EngineUnavailable` with the names that there are, or with the reason why it cannot run.
     """
-    installed = installed_engines()
+    settings = settings or get_settings()
     if name == AUTO:
-        name = _choose(installed)
+        name = best_engine(settings)
+    check_engine(name, settings)
+    return _load(installed_engines()[name])(settings)
+
+
+def check_engine(name: str, settings: Settings) -> None:
+    """Raises `EngineUnavailable` where `load_engine` would; makes nothing. `auto` always finds one."""
+    if name == AUTO:
+        return
+    installed = installed_engines()
     if name not in installed:
         known = ", ".join([AUTO, *sorted(installed)])
         raise EngineUnavailable(f"There is no engine called {name!r}; there are {known}.", param="engine")
-    reason = _obstacle(installed[name])
+    if name == FALLBACK:  # it always can, and who only asks need not import it
+        return
+    reason = _obstacle(installed[name], settings)
     if reason:
         raise EngineUnavailable(f"The {name} engine cannot run here: {reason}", param="engine")
-    return _load(installed[name])()
+
+
+def best_engine(settings: Settings) -> str:
+    """What `auto` means here."""
+    others = {name: entry for name, entry in installed_engines().items() if name != FALLBACK}
+    return next((name for name in sorted(others) if _is_recommended(others[name], settings)), FALLBACK)
 
 
 def installed_engines() -> Mapping[str, EntryPoint]:
@@ -44,36 +67,37 @@ def installed_engines() -> Mapping[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
-def obstacles() -> Mapping[str, str]:
+def obstacles(settings: Settings | None = None) -> Mapping[str, str]:
     """Name -> what keeps the engine from running here and what to do, for every engine that cannot."""
-    found = {name: _obstacle(entry) for name, entry in sorted(installed_engines().items())}
+    settings = settings or get_settings()
+    installed = installed_engines()
+    found = {name: _obstacle(installed[name], settings) for name in sorted(installed)}
     return {name: reason for name, reason in found.items() if reason}
 
 
-def _choose(installed: Mapping[str, EntryPoint]) -> str:
-    others = sorted(name for name in installed if name != FALLBACK)
-    return next((name for name in others if _is_recommended(installed[name])), FALLBACK)
-
-
-def _is_recommended(entry: EntryPoint) -> bool:
-    if _obstacle(entry):
+def _is_recommended(entry: EntryPoint, settings: Settings) -> bool:
+    if _obstacle(entry, settings):
         return False
     recommended = getattr(_load(entry), "recommended", None)
-    return recommended is not None and bool(recommended())
+    try:
+        return recommended is not None and bool(recommended(settings))
+    except (ImportError, OSError) as error:  # a package is there that does not load on this machine
+        log.warning("engine_passed_over", engine=entry.name, reason=str(error))
+        return False
 
 
-def _obstacle(entry: EntryPoint) -> str | None:
+def _obstacle(entry: EntryPoint, settings: Settings) -> str | None:
     try:
         obstacle = getattr(_load(entry), "obstacle", None)
-        return obstacle() if obstacle else None
+        return obstacle(settings) if obstacle else None
     except EngineUnavailable as error:
         return error.message
 
 
-def _load(entry: EntryPoint) -> Callable[[], Engine]:
+def _load(entry: EntryPoint) -> Callable[[Settings], Engine]:
     try:
-        return cast("Callable[[], Engine]", entry.load())
-    except (ImportError, AttributeError) as error:
+        return cast("Callable[[Settings], Engine]", entry.load())
+    except (ImportError, AttributeError, OSError) as error:
         raise EngineUnavailable(
             f"The engine {entry.name!r} does not load: {error}. Install what it needs, or choose another.",
             param="engine",

@@ -17,7 +17,7 @@ RENDERING_QUEUES = frozenset({"vip", "normal"})
 """Who serves one of these makes videos, and counts when it is told how long a video will take."""
 
 FORGET_SECONDS = 600.0
-"""After so long without a heartbeat nothing is left of a worker."""
+"""After so long without a heartbeat nothing is left of a worker, nor of an engine that only it had."""
 
 _ENGINES = "engines"
 _DEFAULT = "engine:default"
@@ -32,12 +32,12 @@ class EngineShelf:
         self._queue = QueueServer(queue)
 
     def publish(self, card: EngineCard, *, default: bool) -> None:
-        """An engine is loaded somewhere. `default`: requests that name none get this one."""
+        """A worker can run an engine. `default`: requests that name none get this one.
+
+        To be said again and again: an engine that nobody speaks of any more, while others are, is forgotten.
+        """
         text = json.dumps(KnownEngine(card).to_json(), separators=(",", ":"))
-        commands: list[tuple[str, ...]] = [("HSET", _ENGINES, card.name, text)]
-        if default:
-            commands.append(("SET", _DEFAULT, card.name))
-        self._queue.commands(*commands)
+        self._queue.script("publish_engine", card.name, text, int(default), FORGET_SECONDS)
 
     def card(self, name: str | None = None) -> EngineCard:
         """The engine called `name`, or the default one.
@@ -50,7 +50,7 @@ class EngineShelf:
             raise EngineStarting(
                 "No worker has loaded an engine yet; try again in some seconds.", retry_after=_RETRY_AFTER
             )
-        wanted = name or default or min(known)
+        wanted = name or (default if default in known else min(known))
         if wanted not in known:
             names = ", ".join(sorted(known))
             raise EngineUnavailable(

@@ -1,31 +1,54 @@
-"""The engines that a worker keeps warm."""
+"""The engines that a worker can run."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import structlog
+
 from sadtalker_service.engines.base import Engine, card_of
-from sadtalker_service.engines.registry import load_engine
+from sadtalker_service.engines.registry import installed_engines, load_engine, obstacles
 from sadtalker_service.errors import EngineUnavailable
 from sadtalker_service.jobs.boards import EngineShelf
-from sadtalker_service.jobs.patience import best_effort
+from sadtalker_service.media.stopwatch import Stopwatch
+from sadtalker_service.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 
 class EngineRack:
-    """Loaded engines by name. The default one is there from the start, others when they are asked for."""
+    """Engines by name. The default one is warm from the start, others are when they were wanted once."""
 
-    def __init__(self, default: Engine, shelf: EngineShelf) -> None:
-        """`default` is warm already."""
+    def __init__(
+        self,
+        default: Engine,
+        shelf: EngineShelf,
+        others: tuple[Engine, ...] = (),
+        lacking: Mapping[str, str] | None = None,
+    ) -> None:
+        """`default` is warm already, `others` are cold. `lacking`: name of an engine that cannot run here ->
+        why."""
         self.default = default
+        self.obstacles = MappingProxyType(dict(lacking or {}))
+        """Engine that is installed and cannot run here -> why, and what to do."""
         self._shelf = shelf
-        self._engines = {default.name: default}
+        self._engines = MappingProxyType({engine.name: engine for engine in (default, *others)})
+        self._warm = {default.name}
 
     def engine(self, name: str, version: str) -> Engine:
         """The engine called `name`, warm. Raises `EngineUnavailable`, also for another version of it."""
-        engine = self._engines.get(name) or self._load(name)
+        if name not in self._engines:
+            reason = self.obstacles.get(name, "it is not installed.")
+            raise EngineUnavailable(f"This worker has no engine called {name!r}: {reason}", param="engine")
+        engine = self._engines[name]
         if engine.version != version:
             raise EngineUnavailable(
                 f"The {name} engine was changed (from {version} to {engine.version}) while the request"
                 " waited. Send it again."
             )
+        if name not in self._warm:
+            self._warm_up(engine)
         return engine
 
     def publish(self) -> None:
@@ -33,9 +56,23 @@ class EngineRack:
         for engine in self._engines.values():
             self._shelf.publish(card_of(engine), default=engine is self.default)
 
-    def _load(self, name: str) -> Engine:
-        engine = load_engine(name)
-        engine.warm_up()
-        self._engines[name] = engine
-        best_effort(self.publish)
-        return engine
+    def _warm_up(self, engine: Engine) -> None:
+        watch = Stopwatch()
+        with watch("warm_up"):
+            engine.warm_up()
+        self._warm.add(engine.name)
+        log.info("engine_warm", engine=engine.name, seconds=round(watch.seconds["warm_up"], 3))
+
+
+def stocked_rack(settings: Settings, shelf: EngineShelf) -> EngineRack:
+    """The default engine of the settings, warm, and cold every other one that can run here.
+
+    What cannot is logged. Raises `EngineUnavailable` where the default one cannot run.
+    """
+    default = load_engine(settings.engine, settings)
+    default.warm_up()
+    lacking = obstacles(settings)
+    for name, reason in lacking.items():
+        log.info("engine_unavailable", engine=name, reason=reason)
+    others = [name for name in sorted(installed_engines()) if name != default.name and name not in lacking]
+    return EngineRack(default, shelf, tuple(load_engine(name, settings) for name in others), lacking)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Literal
@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 BEAT_SECONDS = 2.0
 _BEATS_PER_CARD = 15
-"""The engine's card is pinned up again every half minute: a queue server may have come back empty."""
+"""The engines' cards are pinned up again every half minute: a queue server may have come back empty."""
 
 
 class Heartbeat:
@@ -43,10 +43,11 @@ class Heartbeat:
         """The worker is there, but has no engine yet."""
         self._thread.start()
 
-    def warm(self, engine: str, pin_up: Callable[[], None]) -> None:
-        """The engine called so is ready for work; `pin_up` publishes its card."""
+    def warm(self, engine: str, pin_up: Callable[[], None], obstacles: Mapping[str, str]) -> None:
+        """The engine called so is ready for work; `pin_up` publishes its card and those of others that can
+        run here, `obstacles` are those of the engines that cannot."""
         self._pin_up = pin_up
-        self._tell(replace(self._facts, engine=engine, state="idle"))
+        self._tell(replace(self._facts, engine=engine, state="idle", obstacles=dict(obstacles)))
 
     @contextmanager
     def busy(self, session_id: str | None) -> Iterator[None]:

@@ -9,8 +9,9 @@ from pathlib import Path
 import structlog
 
 from sadtalker_service.domain import Speech
+from sadtalker_service.engines.base import Finish
 from sadtalker_service.jobs.attempt import Attempt
-from sadtalker_service.jobs.originals import original_speech, read_original_portrait
+from sadtalker_service.jobs.originals import original_references, original_speech, read_original_portrait
 from sadtalker_service.jobs.patience import best_effort, patiently
 from sadtalker_service.jobs.records import Outcome, Session, Wish
 from sadtalker_service.jobs.statistics import RequestKind
@@ -79,7 +80,8 @@ class Maker:
             terms=terms,
         )
         media = MediaStream(place.cache_client, session.session_id, session.attempt, session.wish.image_id)
-        with self._speech(wish) as speech, media:
+        references = original_references(place.artefacts, wish)
+        with self._speech(wish) as speech, references as videos, media:
             return produce(
                 engine,
                 prepared,
@@ -88,6 +90,8 @@ class Maker:
                 output,
                 cache=place.cache,
                 terms=terms,
+                references=videos,
+                finish=Finish(wish.enhancer, wish.background_enhancer),
                 stream=_Timed(media, lambda: metrics.observe_first_bytes(place.clock() - start)),
                 idle_seconds=wish.audio_seconds,
                 warnings=session.warnings,

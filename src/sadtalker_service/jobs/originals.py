@@ -8,7 +8,9 @@ from pathlib import Path
 
 from sadtalker_service.domain import Portrait, Speech
 from sadtalker_service.errors import NotFound
+from sadtalker_service.jobs.records import Wish
 from sadtalker_service.pipeline.from_files import read_portrait, read_speech
+from sadtalker_service.pipeline.references import ReferenceVideo, ReferenceVideos
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.artefact_store import ArtefactStore, portrait_name, speech_name
 
@@ -27,6 +29,23 @@ def original_speech(artefacts: ArtefactStore, audio_id: str, settings: Settings)
     """
     with _local(artefacts, speech_name(audio_id), "recording") as path:
         yield read_speech(path, settings)
+
+
+@contextmanager
+def original_references(artefacts: ArtefactStore, wish: Wish) -> Iterator[ReferenceVideos]:
+    """A block with the reference videos of a wish; their files are there as long as the block runs.
+
+    Raises `NotFound` where one was removed.
+    """
+    with ExitStack() as stack:
+
+        def video(video_id: str | None) -> ReferenceVideo | None:
+            if video_id is None:
+                return None
+            name = speech_name(video_id)
+            return ReferenceVideo(video_id, stack.enter_context(_local(artefacts, name, "reference video")))
+
+        yield ReferenceVideos(video(wish.ref_eyeblink_id), video(wish.ref_pose_id))
 
 
 @contextmanager

@@ -216,3 +216,5 @@ class WorkerFacts(_Record):
     """Session that it works on."""
     seen_at: float = 0.0
     """Time of the heartbeat; the board writes it."""
+    obstacles: Mapping[str, str] = field(default_factory=dict)
+    """Engine that is installed and cannot run there -> why, and what to do."""

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from sadtalker_service.errors import StartFailed, StoreUnavailable
+from sadtalker_service.engines.registry import check_engine
+from sadtalker_service.errors import EngineUnavailable, StartFailed, StoreUnavailable
 from sadtalker_service.jobs.address import address_for_clients, is_public, listen
 from sadtalker_service.jobs.boards import WorkerBoard
 from sadtalker_service.jobs.child import ChildSpec
@@ -44,6 +45,7 @@ def run_service(settings: Settings, announce: Callable[[str], None]) -> None:
     `announce` is given a line when the API answers, and one when videos can be made. Raises `StartFailed` and
     `StoreMisconfigured`, before anything is started where that is possible.
     """
+    _check_engine(settings)
     folder = run_dir(settings)
     with only_service(folder), listen(settings.host, settings.port) as listener:
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})
@@ -173,6 +175,16 @@ def _metrics_environment(folder: Path) -> dict[str, str]:
         return fresh_metrics_folder(folder)
     except OSError as error:
         raise StartFailed(f"Cannot make the folder {folder}: {error.strerror}.") from error
+
+
+def _check_engine(settings: Settings) -> None:
+    """Raises `StartFailed`, with what is to be done, where no worker could load its engine."""
+    if not render_workers(settings):  # they run elsewhere, where another engine may be set
+        return
+    try:
+        check_engine(settings.engine, settings)
+    except EngineUnavailable as error:
+        raise StartFailed(f"The service does not start. {error.message}") from error
 
 
 def _warn(settings: Settings) -> None:

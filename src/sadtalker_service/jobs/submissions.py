@@ -6,7 +6,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,7 +24,7 @@ from sadtalker_service.jobs.statistics import Statistics
 from sadtalker_service.jobs.summaries import AvatarCache, ImageSummary, summary_of
 from sadtalker_service.media.inspection import ImageFacts
 from sadtalker_service.pipeline.request import result_key
-from sadtalker_service.pipeline.wishes import Extras, check_request
+from sadtalker_service.pipeline.wishes import Extras, check_request, finish_of
 from sadtalker_service.store.artefact_store import ArtefactStore, portrait_name, speech_name, video_name
 from sadtalker_service.store.cache import CacheUnavailable
 from sadtalker_service.store.keys import avatar_keys
@@ -58,6 +58,7 @@ class VideoRequest:
     lane: Lane
     image_id: str
     style: Style
+    """Its `size` counts only with `sized`."""
     audio_id: str | None
     """sha256 of the recording; None for an idle video."""
     audio_path: Path | None
@@ -66,6 +67,8 @@ class VideoRequest:
     """Length of the recording, or of the idle video."""
     engine: str | None = None
     """Name of an engine; None for the default one."""
+    sized: bool = True
+    """Whether a size was asked for; without one it is the engine's default."""
     enhancer: str | None = None
     background_enhancer: str | None = None
     ref_eyeblink: tuple[str, Path] | None = None
@@ -278,17 +281,19 @@ class FrontDesk:
             ref_eyeblink=blink and blink[1],
             ref_pose=pose and pose[1],
         )
-        warnings = check_request(card, request.style, extras)
-        able = card.capabilities.enhancers
+        style = request.style
+        if not request.sized:
+            style = replace(style, size=card.capabilities.default_size)
+        warnings, finish = check_request(card, style, extras), finish_of(card, extras)
         wish = Wish(
             image_id=request.image_id,
             audio_id=request.audio_id,
-            style=request.style,
+            style=style,
             engine=card.name,
             engine_version=card.version,
             audio_seconds=request.audio_seconds,
-            enhancer=request.enhancer if request.enhancer in able else None,
-            background_enhancer=request.background_enhancer if request.background_enhancer in able else None,
+            enhancer=finish.enhancer,
+            background_enhancer=finish.background_enhancer,
             ref_eyeblink_id=blink and blink[0],
             ref_pose_id=pose and pose[0],
         )

@@ -18,7 +18,7 @@ from billiard.util import get_logger
 from celery import signals
 from celery.exceptions import SecurityWarning
 
-from sadtalker_service.engines.registry import AUTO, installed_engines
+from sadtalker_service.engines.registry import check_engine
 from sadtalker_service.errors import EngineUnavailable, InvalidOption, StoreUnavailable, TimeLimitExceeded
 from sadtalker_service.jobs.boards import WorkerBoard
 from sadtalker_service.jobs.celery_app import make_app
@@ -54,7 +54,7 @@ def run_worker(settings: Settings, queues: Sequence[str], name: str | None = Non
     """
     configure_logging(settings, "worker")
     chosen = _chosen(queues)
-    _check_engine(settings.engine)
+    check_engine(settings.engine, settings)  # before anything is started: it will never load
     worker = f"{name or f'worker-{os.getpid()}'}@{socket.gethostname()}"
     app, shared = make_app(settings), SharedState()
     queue = connect(store_urls(settings).queue)
@@ -160,13 +160,3 @@ def _chosen(queues: Sequence[str]) -> list[str]:
         )
     renders = any(queue in {VIP, NORMAL} for queue in queues)
     return list(dict.fromkeys([*([AGAIN] if renders else []), *queues]))
-
-
-def _check_engine(name: str) -> None:
-    """Before anything is started: a name that is not installed will never load."""
-    known = installed_engines()
-    if name != AUTO and name not in known:
-        raise EngineUnavailable(
-            f"There is no engine called {name!r}; there are {', '.join([AUTO, *sorted(known)])}.",
-            param="engine",
-        )

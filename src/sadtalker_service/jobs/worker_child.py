@@ -12,12 +12,11 @@ import structlog
 from celery import Celery
 
 from sadtalker_service.domain import PreprocessMode
-from sadtalker_service.engines.registry import load_engine
 from sadtalker_service.errors import EngineUnavailable
 from sadtalker_service.jobs.avatars import AvatarStore
 from sadtalker_service.jobs.boards import EngineShelf, WorkerBoard
 from sadtalker_service.jobs.dispatch import CeleryDispatch
-from sadtalker_service.jobs.engine_rack import EngineRack
+from sadtalker_service.jobs.engine_rack import stocked_rack
 from sadtalker_service.jobs.heartbeat import Heartbeat
 from sadtalker_service.jobs.making import Maker
 from sadtalker_service.jobs.patience import patiently
@@ -99,11 +98,9 @@ class WorkerChild:
         queue, cache = connect(urls.queue), connect(urls.cache, patient=False)
         heartbeat = Heartbeat(WorkerBoard(queue), self._worker, self._queues, lambda: self._shared.stopping)
         heartbeat.start()
-        engine = load_engine(settings.engine)
-        engine.warm_up()
-        engines = EngineRack(engine, EngineShelf(queue))
+        engines = stocked_rack(settings, EngineShelf(queue))
         patiently(engines.publish)
-        heartbeat.warm(engine.name, engines.publish)
+        heartbeat.warm(engines.default.name, engines.publish, engines.obstacles)
         place = Workplace(
             worker=self._worker,
             settings=settings,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from sadtalker_service.domain import Artefact, PreprocessMode
 from sadtalker_service.engines.base import Engine, References
+from sadtalker_service.errors import UnreadableVideo
 from sadtalker_service.pipeline.cached import CachedComputation
 from sadtalker_service.store.keys import reference_key
 
@@ -19,6 +21,15 @@ class ReferenceVideo:
     video_hash: str
     """sha256 of its bytes."""
     path: Path
+
+    @classmethod
+    def of_file(cls, path: Path, param: str) -> ReferenceVideo:
+        """The video in a file that somebody named. Raises `UnreadableVideo`, about `param`."""
+        try:
+            with path.open("rb") as file:
+                return cls(hashlib.file_digest(file, "sha256").hexdigest(), path)
+        except OSError as error:
+            raise UnreadableVideo(f"Cannot read {path}: {error.strerror}.", param=param) from error
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sadtalker_service.domain import PREPROCESS_MODES, QUALITIES, Style, Track
-from sadtalker_service.engines.base import Capabilities
+from sadtalker_service.engines.base import Capabilities, Finish
 from sadtalker_service.errors import InvalidOption, UnsupportedByEngine
 
 FRAME_RATES = (24, 25, 30, 50, 60)
@@ -74,6 +74,15 @@ def applied(engine: Able, wanted: str | None) -> str | None:
     return wanted if wanted in engine.capabilities.enhancers else None
 
 
+def finish_of(engine: Able, extras: Extras) -> Finish:
+    """What of `extras` the engine will do besides the motion; `check_request` warns of the rest."""
+    return Finish(
+        enhancer=applied(engine, extras.enhancer),
+        background_enhancer=applied(engine, extras.background_enhancer),
+        batch_size=extras.batch_size if "batch_size" in engine.capabilities.honours else None,
+    )
+
+
 def check_style(style: Style) -> None:
     """Raises `InvalidOption` for the first value out of its range."""
     _one_of("preprocess", style.preprocess, PREPROCESS_MODES)
@@ -117,7 +126,8 @@ def _warnings(engine: Able, extras: Extras) -> Iterator[str]:
     for name in ("enhancer", "background_enhancer"):
         wanted = getattr(extras, name)
         if wanted is not None and wanted not in can.enhancers:
-            yield f"{name} {wanted} was not applied: the {engine.name} engine has none."
+            known = _names(can.enhancers) or "none"
+            yield f"{name} {wanted} was not applied: the {engine.name} engine has {known}."
     for name in ("batch_size", "checkpoint_dir", "face3dvis"):
         if getattr(extras, name) and name not in can.honours:
             yield f"{name} has no effect with the {engine.name} engine."

@@ -14,7 +14,7 @@ from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.services import Services, services_of
 from sadtalker_service.engines.base import EngineCard
 from sadtalker_service.errors import NotFound, NotReady, StoreUnavailable
-from sadtalker_service.pipeline.exhibits import gesture_clip, preview_picture, viseme_sheet
+from sadtalker_service.pipeline.exhibits import VISEMES, Sheet, gesture_clip, preview_picture, viseme_sheet
 from sadtalker_service.store.cache import CacheUnavailable
 
 router = APIRouter(prefix="/api/avatar", tags=["avatars"])
@@ -40,7 +40,7 @@ def visemes(
 ) -> Response:
     """One picture with all mouth shapes of the avatar, and where each of them is on it."""
     services, name = services_of(request), image_id_of(image_id)
-    sheet = _shown(services, name, lambda card: viseme_sheet(services.cache, card, name))
+    sheet = _shown(services, name, lambda card: _sheet(services, card, name))
     if form == "png":
         return Response(sheet.png, media_type="image/png", headers=_HEADERS)
     sprite = f"/api/avatar/{name}/visemes?format=png"
@@ -78,6 +78,13 @@ def preview(request: Request, image_id: ImagePath) -> Response:
     services, name = services_of(request), image_id_of(image_id)
     picture = _shown(services, name, lambda card: preview_picture(services.cache, card, name))
     return Response(picture, media_type="image/png", headers=_HEADERS)
+
+
+def _sheet(services: Services, card: EngineCard, image_id: str) -> Sheet | None:
+    """Raises `NotFound` where the engine draws none, `CacheUnavailable`."""
+    if VISEMES not in {stage for stage, _, _ in card.stages}:
+        raise NotFound(f"The {card.name} engine draws no mouth shapes.")
+    return viseme_sheet(services.cache, card, image_id)
 
 
 def _shown(services: Services, image_id: str, show: Callable[[EngineCard], Value | None]) -> Value:

@@ -47,8 +47,10 @@ class GenerateForm(BaseModel):
     still: bool = Field(True, description="Keep the head still; it blinks all the same.")
     pose_style: int = Field(0, ge=0, le=45, description="Style of head motion.")
     expression_scale: float = Field(1.0, ge=0, le=3, description="Liveliness of the face.")
-    size: int = Field(
-        512, description="Side of a cropped video, pixels.", json_schema_extra={"enum": [256, 512]}
+    size: int | None = Field(
+        None,
+        description="Side of a cropped video, pixels; by default that which suits the engine.",
+        json_schema_extra={"type": "integer", "enum": [256, 512]},
     )
     fps: int = Field(25, description="Frames a second.", json_schema_extra={"enum": [24, 25, 30, 50, 60]})
     seed: int = Field(0, description="Equal seeds give equal videos.")

@@ -10,6 +10,7 @@ const STAGES = {
   gestures: "Preparing gestures",
   visemes: "Drawing mouth shapes",
   listen: "Listening to the speech",
+  follow: "Following the reference video",
   drive: "Planning the motion",
   set_up: "Setting up the picture",
   render: "Drawing",
@@ -18,7 +19,8 @@ const STAGES = {
 
 /** A stage of the service, for people. */
 export function stageInWords(stage) {
-  return STAGES[stage] ?? stage.replaceAll("_", " ");
+  const plain = stage.replace(/_\d+$/, ""); // of a stage that depends on the size of the video
+  return STAGES[plain] ?? stage.replaceAll("_", " ");
 }
 
 /** `3.2 s`, `75 ms`, `2 min 5 s`. */

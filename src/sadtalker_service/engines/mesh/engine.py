@@ -38,7 +38,7 @@ from sadtalker_service.engines.mesh.renderer import render
 from sadtalker_service.engines.mesh.warmup import warm_up_renderer
 from sadtalker_service.errors import InvalidOption, UnsupportedByEngine
 from sadtalker_service.faces.landmarker import FaceLandmarker
-from sadtalker_service.settings import get_settings
+from sadtalker_service.settings import Settings, get_settings
 from sadtalker_service.speech import listen, listen_with_two_cores
 from sadtalker_service.speech.articulation import Articulation
 
@@ -64,13 +64,13 @@ class MeshEngine:
         gestures=tuple(GESTURES),
     )
 
-    def __init__(self, min_face_pixels: int | None = None) -> None:
-        """`min_face_pixels`: least height of a face that is animated; by default that of the settings."""
-        self._min_face_pixels = min_face_pixels
+    def __init__(self, settings: Settings | None = None) -> None:
+        """`settings`: those of the process by default."""
+        self._settings = settings
 
     @cached_property
     def _landmarker(self) -> FaceLandmarker:
-        return FaceLandmarker(self._min_face_pixels or get_settings().min_face_pixels)
+        return FaceLandmarker((self._settings or get_settings()).min_face_pixels)
 
     @cached_property
     def stages(self) -> tuple[Stage, ...]:

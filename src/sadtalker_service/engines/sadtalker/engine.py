@@ -94,14 +94,14 @@ class SadTalkerEngine:
         self._ready: Readiness = readiness(self._settings.checkpoints_folder)
 
     @classmethod
-    def obstacle(cls) -> str | None:
+    def obstacle(cls, settings: Settings | None = None) -> str | None:
         """What keeps the engine from running here, None: nothing."""
-        return readiness(get_settings().checkpoints_folder).obstacle()
+        return readiness((settings or get_settings()).checkpoints_folder).obstacle()
 
     @classmethod
-    def recommended(cls) -> bool:
+    def recommended(cls, settings: Settings | None = None) -> bool:
         """With a GPU: on a CPU it is far from real time."""
-        if get_settings().sadtalker_device == "cpu":
+        if (settings or get_settings()).sadtalker_device == "cpu":
             return False
         return bool(import_module(f"{_RUNNING}.device").has_gpu())
 
