@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
     from sadtalker_service.engines.sadtalker.checkpoints.loading import Networks
     from sadtalker_service.engines.sadtalker.rendering.renderer import FaceRenderer
 
-THREADS = 2
+THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
+"""Of each process: threads that wait for each other on cores that are taken cost many times what they save."""
+os.environ.setdefault(
+    "OMP_NUM_THREADS", str(THREADS)
+)  # for the threads that torch's own setting does not reach
 
 
 @pytest.fixture(scope="session")

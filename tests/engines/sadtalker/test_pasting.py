@@ -85,12 +85,13 @@ def test_tall_picture_is_scaled_with_its_face() -> None:
     """The photo's own square, pasted where it was, in a picture of odd size made less tall."""
     picture = np.asarray(Image.fromarray(photo(60, 40)).resize((401, 601), Image.Resampling.BICUBIC))
     rect = (100, 50, 356, 306)
-    paste = paste_into(picture, rect, 300)
+    paste = paste_into(picture, rect, (9999, 300))
     assert paste.plate.shape == (300, 200, 3)
     x0, y0, x1, y1 = paste.box
     blend = paste.frames(picture[None, 50:306, 100:356])[0].astype(int)
     assert np.abs(blend - paste.plate[y0:y1, x0:x1]).mean() < 1.5
-    assert paste_into(picture, rect, 2000).plate.shape == (600, 400, 3)
+    assert paste_into(picture, rect, (9999, 2000)).plate.shape == (600, 400, 3)
+    assert paste_into(picture, rect, (200, 9999)).plate.shape == (300, 200, 3)
 
 
 def test_sides_on_the_border_of_the_picture_have_a_narrow_band() -> None:
@@ -114,7 +115,9 @@ def test_square_smaller_than_its_bands_is_still_blended() -> None:
 
 def test_frames_that_are_the_whole_video_are_only_scaled() -> None:
     frames = np.stack([photo(256, 256), 255 - photo(256, 256)])
-    assert np.array_equal(fill((256, 256)).frames(frames), frames)
-    wide = fill((512, 342))
+    same = fill(frames[0], (256, 256))
+    assert np.array_equal(same.frames(frames), frames)
+    assert np.array_equal(same.plate, frames[0])
+    wide = fill(frames[0], (512, 342))
     assert wide.plate.shape == (342, 512, 3)
     assert wide.frames(frames).shape == (2, 342, 512, 3)

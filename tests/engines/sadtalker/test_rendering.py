@@ -115,13 +115,14 @@ def test_inference_forms_equal_the_trained_form(renderer: Any, networks: Any, ke
 
 
 def test_frames_of_several_sources_share_a_batch(renderer: Any, keypoints: Any) -> None:
+    """Within the rounding of a picture: another number of frames may be another routine for a convolution."""
     source, driving = keypoints
     encoded = renderer.encode_source(tensor(np.stack([picture(128), picture(128, 0.9)])))
     both = renderer.scene(encoded, source)
     first, second = both.take([0]), both.take([1])
     swapped = renderer.render(joined([second, first]), driving.flip(0))
-    torch.testing.assert_close(swapped[1:], renderer.render(first, driving[:1]), rtol=0, atol=1e-5)
-    torch.testing.assert_close(swapped[:1], renderer.render(second, driving[1:]), rtol=0, atol=1e-5)
+    torch.testing.assert_close(swapped[1:], renderer.render(first, driving[:1]), rtol=0, atol=PICTURE)
+    torch.testing.assert_close(swapped[:1], renderer.render(second, driving[1:]), rtol=0, atol=PICTURE)
 
 
 def test_frame_takes_a_quarter_less_work() -> None:
