@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sadtalker_service.bench.machine import CoreTime, core_time, limited_to, stolen_share, this_machine
+from sadtalker_service.bench.cores import CoreTime, core_time, limited_to, stolen_share
+from sadtalker_service.bench.machine import this_machine
 from sadtalker_service.bench.memory import MemoryUse
 from sadtalker_service.bench.mesh import Measured, Times
 from sadtalker_service.bench.table import BEGIN, END, page, update

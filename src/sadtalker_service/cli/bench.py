@@ -11,7 +11,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from sadtalker_service.bench.machine import core_time, limited_to, stolen_share, this_machine
+from sadtalker_service.bench.cores import core_time, limited_to, stolen_share
+from sadtalker_service.bench.machine import this_machine
 from sadtalker_service.bench.memory import measure_memory
 from sadtalker_service.bench.mesh import CASES, Tell, measure
 from sadtalker_service.bench.table import page, update

@@ -12,7 +12,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from sadtalker_service.engines.sadtalker.networks.dense_motion import sample
+from sadtalker_service.engines.sadtalker.networks.dense_motion import Deformation, sample
 from sadtalker_service.engines.sadtalker.networks.generator import Generator
 from sadtalker_service.engines.sadtalker.networks.inference import frozen, prepare
 from sadtalker_service.engines.sadtalker.networks.keypoint_detector import KeypointDetector
@@ -100,11 +100,13 @@ class FaceRenderer(nn.Module):
 
     def render(self, scene: Scene, driving: Tensor) -> Tensor:
         """(B, 15, 3) keypoints of the frames -> (B, 3, H, W) RGB, 0..1, float32."""
-        motion = self.motion(scene.compressed, scene.keypoints, driving)
-        volume = scene.volume.expand(len(driving), -1, -1, -1, -1)
-        warped = sample(volume, motion.grid).flatten(1, 2).to(self.generator.fourth.weight.dtype)
-        seen = self.generator.fourth(self.generator.third(warped)).mul_(motion.occlusion)
-        return self.decoder(seen)
+        return self.decoder(self.warped(scene, self.motion(scene.compressed, scene.keypoints, driving)))
+
+    def warped(self, scene: Scene, motion: Deformation) -> Tensor:
+        """What the decoder draws from, (B, 256, h, w): the source, moved, as far as it is seen."""
+        volume = scene.volume.expand(len(motion.grid), -1, -1, -1, -1)
+        moved = sample(volume, motion.grid).flatten(1, 2).to(self.generator.fourth.weight.dtype)
+        return self.generator.fourth(self.generator.third(moved)).mul_(motion.occlusion)
 
 
 def as_pixels(pictures: Tensor) -> Tensor:

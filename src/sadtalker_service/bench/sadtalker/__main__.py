@@ -1,0 +1,70 @@
+"""The measurement from the command line of a machine that has nothing but torch."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+
+import torch
+
+from sadtalker_service.bench.sadtalker.measuring import measure, usual_plan
+from sadtalker_service.bench.sadtalker.page import page
+from sadtalker_service.bench.sadtalker.subjects import TYPES
+from sadtalker_service.engines.sadtalker.running.device import choose_place
+from sadtalker_service.errors import SadTalkerError
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run. The result goes to the standard output, what is being measured to the other."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        device = choose_place(chosen.device, "auto").device
+    except SadTalkerError as error:
+        sys.stderr.write(f"{error.message}\n")
+        sys.exit(error.exit_code)
+    if chosen.threads:
+        torch.set_num_threads(chosen.threads)
+    usual = usual_plan(device)
+    plan = replace(
+        usual,
+        sizes=chosen.sizes or usual.sizes,
+        precisions=chosen.precisions or usual.precisions,
+        batches=chosen.batches or usual.batches,
+        repeats=chosen.repeats or usual.repeats,
+        clip_seconds=usual.clip_seconds if chosen.clip_seconds is None else chosen.clip_seconds,
+        compiled=chosen.compile,
+        original=not chosen.no_original,
+    )
+    report = measure(device, plan, lambda what: _say(f"{what} ..."))
+    sys.stdout.write((json.dumps(asdict(report), indent=1) if chosen.json else page(report)) + "\n")
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sadtalker_service.bench.sadtalker",
+        description="Measure the SadTalker networks on one device.",
+    )
+    parser.add_argument(
+        "--device", default="auto", help="cpu, cuda, cuda:1 ...; auto: the first GPU, else the CPU"
+    )
+    parser.add_argument("--sizes", type=int, nargs="+", help="of the pictures, multiples of 128")
+    parser.add_argument("--precisions", nargs="+", choices=TYPES)
+    parser.add_argument("--batches", type=int, nargs="+", help="frames at once")
+    parser.add_argument("--repeats", type=int, help="runs per median")
+    parser.add_argument("--clip-seconds", type=float, help="length of the whole video; 0: none")
+    parser.add_argument("--threads", type=int, help="of torch on the CPU")
+    parser.add_argument("--compile", action="store_true", help="let torch compile what runs for every frame")
+    parser.add_argument("--no-original", action="store_true", help="do not time the original's structure")
+    parser.add_argument("--json", action="store_true", help="print for machines")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

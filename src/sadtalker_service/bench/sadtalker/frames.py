@@ -1,0 +1,100 @@
+"""Frames per second, and how long each stage of a frame takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sadtalker_service.bench.sadtalker.report import Case, Rendered
+from sadtalker_service.bench.sadtalker.subjects import inputs
+from sadtalker_service.bench.sadtalker.timing import Clock, Run, medians
+from sadtalker_service.engines.sadtalker.networks.generator import Generator
+from sadtalker_service.engines.sadtalker.rendering.renderer import FaceRenderer, Scene, as_pixels
+
+ORIGINAL_BATCH = 2
+"""Frames at once, as the original is run by default."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What the shares are of: multiply-adds of a frame, and those of a matrix product per second."""
+
+    work: float
+    product: float
+
+
+class Frames:
+    """Draws frames in one form of the networks, beside the trained form."""
+
+    def __init__(self, device: torch.device, renderer: FaceRenderer, original: Generator) -> None:
+        self.device = device
+        self.renderer = renderer
+        self._original = original
+
+    def measure(self, case: Case, rates: Rates, *, repeats: int, beside_original: bool) -> Rendered:
+        """One case. Raises `torch.OutOfMemoryError`."""
+        clock = Clock(self.device, repeats)
+        scene, driving = self._scene(case.size, case.batch)
+        first = clock.seconds(lambda: self.pixels(scene, driving))
+        largest, mean = self._errors(case.size, scene, driving)
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        stages = self._stages(scene, driving, clock, repeats)
+        memory = torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else 0
+        runs: dict[str, Run] = {"ours": lambda: self.pixels(scene, driving)}
+        if beside_original:
+            runs["original"] = lambda: self._originals(case.size, ORIGINAL_BATCH).cpu()
+        seconds = clock.medians(runs)
+        per_frame = seconds["ours"] / case.batch
+        return Rendered(
+            case=case,
+            frames_per_second=1 / per_frame,
+            milliseconds=1000 * per_frame,
+            stages={name: 1000 * value / case.batch for name, value in stages.items()},
+            first=first,
+            original=ORIGINAL_BATCH / seconds["original"] if beside_original else None,
+            share=rates.work / per_frame / rates.product,
+            largest_error=largest,
+            mean_error=mean,
+            memory=memory / 1e9,
+        )
+
+    def pixels(self, scene: Scene, driving: Tensor) -> Tensor:
+        """uint8 (B, S, S, 3), in the host's memory."""
+        return as_pixels(self.renderer.render(scene, driving)).cpu()
+
+    def _scene(self, size: int, frames: int) -> tuple[Scene, Tensor]:
+        pictures, source, driving = inputs(self.device, size, frames)
+        return self.renderer.scene(self.renderer.encode_source(pictures), source), driving
+
+    def _originals(self, size: int, frames: int) -> Tensor:
+        """(frames, 3, size, size): as the original draws them, with the source encoded for every frame."""
+        pictures, source, driving = inputs(self.device, size, frames)
+        return self._original(pictures.expand(frames, -1, -1, -1), source.expand(frames, -1, -1), driving)
+
+    def _errors(self, size: int, scene: Scene, driving: Tensor) -> tuple[float, float]:
+        """Largest and mean difference of the first frame from the trained form's in strict float32."""
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            wanted = self._originals(size, 1)
+        off = (self.renderer.render(scene, driving)[:1] - wanted).abs()
+        return off.max().item(), off.mean().item()
+
+    def _stages(self, scene: Scene, driving: Tensor, clock: Clock, repeats: int) -> dict[str, float]:
+        self._staged(scene, driving, clock)
+        return medians([self._staged(scene, driving, clock) for _ in range(repeats)])
+
+    def _staged(self, scene: Scene, driving: Tensor, clock: Clock) -> dict[str, float]:
+        """Stage -> seconds of one batch, with a wait after each."""
+        times = [clock.now()]
+        motion = self.renderer.motion(scene.compressed, scene.keypoints, driving)
+        times.append(clock.now())
+        warped = self.renderer.warped(scene, motion)
+        times.append(clock.now())
+        pictures = self.renderer.decoder(warped)
+        times.append(clock.now())
+        as_pixels(pictures).cpu()
+        times.append(clock.now())
+        names = ("motion", "warp", "decoder", "bytes")
+        return {name: after - before for name, before, after in zip(names, times, times[1:], strict=False)}

@@ -1,0 +1,145 @@
+"""A whole measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import product
+
+import torch
+
+from sadtalker_service.bench import cores
+from sadtalker_service.bench.sadtalker.clip import FRAME_RATE, Clips
+from sadtalker_service.bench.sadtalker.frames import Frames, Rates
+from sadtalker_service.bench.sadtalker.report import Case, Clip, Device, Plan, Rendered, Report, Work
+from sadtalker_service.bench.sadtalker.subjects import TYPES, drawn, renderer, work
+from sadtalker_service.bench.sadtalker.timing import Clock
+from sadtalker_service.engines.sadtalker.networks.generator import Generator
+from sadtalker_service.engines.sadtalker.networks.inference import frozen
+from sadtalker_service.engines.sadtalker.rendering.host_memory import keep_freed_memory
+
+Tell = Callable[[str], None]
+"""Is told what is being measured."""
+
+_CLIP_REPEATS = 3
+_PRODUCT_SIZE = {"cuda": 8192, "cpu": 2048}
+_PRODUCT_REPEATS = 5
+
+
+def usual_plan(device: torch.device) -> Plan:
+    """What is worth knowing of a device, in minutes."""
+    if device.type == "cuda":
+        return Plan((256, 512), tuple(TYPES), (1, 2, 4, 8, 16, 32))
+    return Plan((256,), ("float32",), (1, 2), repeats=3, clip_seconds=0.0)
+
+
+def measure(device: torch.device, plan: Plan, tell: Tell) -> Report:
+    """Measure what is planned."""
+    if device.type == "cpu":
+        keep_freed_memory()
+    load, before = cores.load(), cores.core_time()
+    with torch.inference_mode():
+        measuring = _Measuring(device, plan, tell)
+        for precision in plan.precisions:
+            measuring.measure(precision)
+        clips = measuring.clips() if plan.clip_seconds else []
+    return Report(
+        device=_described(device, load),
+        stolen=cores.stolen_share(before, cores.core_time()),
+        compiled=plan.compiled,
+        work=measuring.work,
+        products=measuring.products,
+        rendered=measuring.rendered,
+        clips=clips,
+        out_of_memory=measuring.out_of_memory,
+    )
+
+
+@dataclass
+class _Measuring:
+    device: torch.device
+    plan: Plan
+    tell: Tell
+    work: dict[int, Work] = field(default_factory=dict)
+    products: dict[str, float] = field(default_factory=dict)
+    rendered: list[Rendered] = field(default_factory=list)
+    out_of_memory: list[Case] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.work.update({size: work(size) for size in self.plan.sizes})
+        self._original = frozen(drawn(Generator()).to(self.device))
+        self._forms: dict[str, Frames] = {}
+
+    def measure(self, precision: str) -> None:
+        """All sizes and batches."""
+        self.tell(f"{precision}: matrix product")
+        self.products[precision] = _product_rate(self.device, precision)
+        frames = self._forms[precision] = self._form(precision)
+        for size, batch in product(self.plan.sizes, self.plan.batches):
+            case = Case(size, precision, batch)
+            self.tell(f"{precision}: {size}, {batch} at once")
+            with self._forgiving(case):
+                self.rendered.append(self._measured(frames, case))
+
+    def clips(self) -> list[Clip]:
+        """A clip of each size, in the way that was fastest."""
+        found: list[Clip] = []
+        for size in self.plan.sizes:
+            known = [one for one in self.rendered if one.case.size == size]
+            case = max(known, key=lambda one: one.frames_per_second).case if known else None
+            if case is None:
+                continue
+            self.tell(f"{case.precision}: {size}, a clip of {self.plan.clip_seconds:g} s")
+            count = max(1, round(self.plan.clip_seconds * FRAME_RATE))
+            with self._forgiving(case):
+                clips = Clips(self._forms[case.precision])
+                found.append(clips.measure(case, count, repeats=min(_CLIP_REPEATS, self.plan.repeats)))
+        return found
+
+    def _measured(self, frames: Frames, case: Case) -> Rendered:
+        count = self.work[case.size]
+        on_tiles = self.device.type == "cpu" and case.precision == "float32"
+        rates = Rates((count.tiles if on_tiles else count.reduced) / 1e3, self.products[case.precision])
+        return frames.measure(case, rates, repeats=self.plan.repeats, beside_original=self.plan.original)
+
+    def _form(self, precision: str) -> Frames:
+        found = renderer(self.device, precision)
+        if self.plan.compiled:
+            found.decoder.compile()
+            found.motion.hourglass.compile()
+        return Frames(self.device, found, self._original)
+
+    @contextmanager
+    def _forgiving(self, case: Case) -> Iterator[None]:
+        """A case for which there is not enough memory does not end the measurement."""
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            self.out_of_memory.append(case)
+            torch.cuda.empty_cache()
+
+
+def _product_rate(device: torch.device, precision: str) -> float:
+    """1e12 multiply-adds per second of a square matrix product."""
+    size = _PRODUCT_SIZE[device.type]
+    a = torch.randn(size, size, device=device).to(TYPES[precision])
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")  # TF32, in which convolutions are done on a GPU
+    try:
+        seconds = Clock(device, _PRODUCT_REPEATS).medians({"product": lambda: a @ a})["product"]
+    finally:
+        torch.set_float32_matmul_precision(before)
+    return size**3 / seconds / 1e12
+
+
+def _described(device: torch.device, load: float) -> Device:
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    return Device(
+        name=name,
+        processor=cores.processor(),
+        cores=cores.usable_cores(),
+        threads=torch.get_num_threads(),
+        torch=torch.__version__,
+        load=load,
+    )

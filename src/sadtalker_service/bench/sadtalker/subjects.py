@@ -1,0 +1,80 @@
+"""Networks with drawn weights, and something for them to see."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sadtalker_service.bench.sadtalker.report import Work
+from sadtalker_service.bench.sadtalker.timing import Run
+from sadtalker_service.engines.sadtalker.multiply_adds import multiply_adds
+from sadtalker_service.engines.sadtalker.networks.generator import Generator
+from sadtalker_service.engines.sadtalker.networks.inference import Network
+from sadtalker_service.engines.sadtalker.networks.keypoint_detector import KeypointDetector
+from sadtalker_service.engines.sadtalker.networks.mapping import KEYPOINTS
+from sadtalker_service.engines.sadtalker.networks.spade import SpectralConv2d
+from sadtalker_service.engines.sadtalker.rendering.renderer import FaceRenderer
+
+TYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+_POWER_ROUNDS = 8
+
+
+def renderer(device: torch.device, precision: str) -> FaceRenderer:
+    """A renderer as the engine runs it on this device."""
+    found = FaceRenderer(drawn(Generator()).to(device), drawn(KeypointDetector()).to(device))
+    on_gpu = device.type == "cuda"
+    found.run_frames_in(TYPES[precision], channels_last=on_gpu)
+    if not on_gpu and precision == "float32":
+        found.run_frames_on_tiles()
+    return found
+
+
+def drawn(network: Network) -> Network:
+    """`network` with weights that keep its maps within a few units; always the same."""
+    generator = torch.Generator().manual_seed(0)
+    for name, values in network.state_dict().items():
+        if not values.is_floating_point() or "running" in name:
+            continue
+        wide = (2 / max(1, values[0].numel())) ** 0.5 if values.dim() > 1 else 0.05
+        middle = 1.0 if values.dim() == 1 and "norm" in name and name.endswith("weight") else 0.0
+        values.copy_(torch.randn(values.shape, generator=generator) * wide + middle)
+    for module in network.modules():
+        if isinstance(module, SpectralConv2d):
+            _settle(module)
+    return network
+
+
+def _settle(conv: SpectralConv2d) -> None:
+    """Bring its two vectors near to those of the largest singular value, as training does."""
+    matrix = conv.weight_orig.flatten(1)
+    for _ in range(_POWER_ROUNDS):
+        conv.weight_v.copy_(torch.nn.functional.normalize(matrix.T @ conv.weight_u, dim=0))
+        conv.weight_u.copy_(torch.nn.functional.normalize(matrix @ conv.weight_v, dim=0))
+
+
+def inputs(device: torch.device, size: int, frames: int) -> tuple[Tensor, Tensor, Tensor]:
+    """A picture (1, 3, size, size), keypoints of it (1, 15, 3) and of frames (frames, 15, 3)."""
+    generator = torch.Generator().manual_seed(1)
+    pictures = torch.rand(1, 3, size, size, generator=generator)
+    source = torch.randn(1, KEYPOINTS, 3, generator=generator) * 0.35
+    driving = source + torch.randn(frames, KEYPOINTS, 3, generator=generator) * 0.06
+    return pictures.to(device), source.to(device), driving.to(device)
+
+
+def work(size: int) -> Work:
+    """Multiply-adds of a frame, counted without doing them."""
+    with torch.device("meta"):
+        generator, empty = Generator(), FaceRenderer(Generator(), KeypointDetector())
+        pictures, points = torch.empty(1, 3, size, size), torch.empty(1, KEYPOINTS, 3)
+    scene = empty.scene(empty.encode_source(pictures), points)
+
+    def reduced() -> float:
+        return _counted(lambda: empty.render(scene, points))
+
+    plain = reduced()
+    empty.run_frames_on_tiles()
+    return Work(_counted(lambda: generator(pictures, points, points)), plain, reduced())
+
+
+def _counted(run: Run) -> float:
+    return sum(multiply_adds(run, {}).values()) / 1e9
