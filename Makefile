@@ -13,6 +13,8 @@ STAMPS := $(VENV)/.stamps
 PIP := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 \
 	$(BIN)/python -m pip install --quiet
 
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
 CREATED := $(STAMPS)/created
 INSTALLED := $(STAMPS)/installed
 WARMED := $(STAMPS)/warmed
@@ -81,9 +83,12 @@ $(INSTALLED): $(CREATED) pyproject.toml constraints.txt
 	@$(PIP) --editable .
 	@touch $@
 
+# torch first, for itself: its makers' builds for the CPU are a fifth of what PyPI's bring along for GPUs. Where
+# they cannot be reached, another index has it.
 $(DEVELOP): $(INSTALLED)
-	@echo "Installing the tools for development"
-	@$(PIP) --editable '.[dev]'
+	@echo "Installing the tools for development, and torch for the tests of the neural engine (about 800 MB)"
+	@$(PIP) --retries=1 --no-deps --extra-index-url=$(TORCH_INDEX) torch
+	@$(PIP) --editable '.[dev,sadtalker]'
 	@touch $@
 
 # Compiles the kernels now, so that no request ever waits for the compiler: all of them, because numba does not

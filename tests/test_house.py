@@ -63,6 +63,7 @@ def test_every_pin_is_exact_and_every_requirement_has_one() -> None:
     lines = [
         *project["dependencies"],
         *project["optional-dependencies"]["dev"],
+        *project["optional-dependencies"]["sadtalker"],
         *PYPROJECT["build-system"]["requires"],
     ]
     for requirement in map(Requirement, lines):

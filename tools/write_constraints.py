@@ -32,6 +32,9 @@ PLATFORMS = (
 )
 """Wheel tags that run on a Linux with glibc 2.28 or newer."""
 
+TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
+"""Builds of torch that bring nothing for GPUs along, which would be pinned too."""
+
 HEADER = f"""\
 # The exact versions that `make install` and `make test` set up. Written by `make constraints`; do not edit.
 # Each has a wheel for Python {", ".join(PYTHONS[:-1])} and {PYTHONS[-1]} on Linux x86-64.
@@ -55,9 +58,11 @@ def main() -> None:
 
 def resolve(pip: Sequence[str]) -> Pins:
     """Install this package, its tools and its build backend without any pin, and see what came."""
-    run(*pip, "install", "--quiet", "--editable", f"{REPOSITORY}[dev]", "hatchling")
+    run(*pip, "install", "--quiet", "--no-deps", f"--extra-index-url={TORCH_INDEX}", "torch")
+    run(*pip, "install", "--quiet", "--editable", f"{REPOSITORY}[dev,sadtalker]", "hatchling")
     frozen = run(*pip, "freeze", "--exclude-editable")
-    return dict(line.split("==") for line in frozen.split())
+    pins = dict(line.split("==") for line in frozen.split())
+    return {name: version.partition("+")[0] for name, version in pins.items()}  # 2.13.0+cpu is 2.13.0 too
 
 
 def pins_without_wheel(pip: Sequence[str], pins: Pins, python: str) -> Pins:
