@@ -57,6 +57,7 @@ from sadtalker_service.engines.sadtalker.driving.reference import (
 )
 from sadtalker_service.engines.sadtalker.driving.tracks import at_rate
 from sadtalker_service.engines.sadtalker.enhancing.available import available_enhancers
+from sadtalker_service.engines.sadtalker.enhancing.window import face_window
 from sadtalker_service.engines.sadtalker.pasting import Paste, fill, paste_into
 from sadtalker_service.engines.sadtalker.preparation.source import video_size
 from sadtalker_service.engines.sadtalker.readiness import Readiness, readiness
@@ -261,9 +262,10 @@ class SadTalkerEngine:
         frames = self._runtime.frames(
             style.size, mesh["volume"], mesh["keypoints"], keypoints, finish.batch_size
         )
+        window = face_window(stages.crop_of(avatar.artefacts[_named("face_crop", style.size)]), avatar.mode)
         with closing(frames):  # who stops early leaves no frames in the queue
             for pictures in frames:
-                yield paste.frames(enhance(pictures) if enhance else pictures)
+                yield paste.frames(enhance(pictures, window) if enhance else pictures)
 
     def _networks(self, size: int) -> MotionNetworks:
         return self._runtime.motion(size)

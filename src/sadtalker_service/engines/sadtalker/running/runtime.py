@@ -41,7 +41,7 @@ class Runtime:
         self.place = choose_place(options.device, options.precision)
         self._options = options
         self._models = Models(options.checkpoints, self.place, compiled=options.compiled)
-        self._enhancers = Enhancers(options.checkpoints, self.place.device)
+        self._enhancers = Enhancers(options.checkpoints, self.place)
         self._lock = threading.Lock()
         self._painters: dict[int, FramePainter] = {}
 
