@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -15,11 +17,15 @@ from sadtalker_service.bench.cores import core_time, limited_to, stolen_share
 from sadtalker_service.bench.machine import this_machine
 from sadtalker_service.bench.memory import measure_memory
 from sadtalker_service.bench.mesh import CASES, Tell, measure
+from sadtalker_service.bench.sadtalker.page import page as networks_page
 from sadtalker_service.bench.table import page, update
 from sadtalker_service.cli.spelling import SadTalkerCommand
+from sadtalker_service.errors import EngineUnavailable
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _MEMORY_SECONDS = (10, 600)
+_NETWORKS = "sadtalker_service.bench.sadtalker"
+"""Its modules need torch, which is imported when they are asked for."""
 
 
 @click.group("bench")
@@ -59,6 +65,65 @@ def mesh(
         click.echo(json.dumps(values, default=asdict))
     else:
         click.echo(text)
+
+
+@command.command("sadtalker", cls=SadTalkerCommand)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ...")
+@click.option("--size", "sizes", type=int, multiple=True, help="Of the pictures; may be given several times.")
+@click.option(
+    "--precision",
+    "precisions",
+    type=click.Choice(["float32", "bfloat16", "float16"]),
+    multiple=True,
+    help="May be given several times.",
+)
+@click.option(
+    "--batch_size",
+    "batches",
+    type=click.IntRange(min=1),
+    multiple=True,
+    help="Frames at once; several times.",
+)
+@click.option("--repeats", type=click.IntRange(min=1), help="Runs per median.")
+@click.option("--clip_seconds", type=click.FloatRange(min=0), help="Length of the whole video; 0: none.")
+@click.option("--compile", "compiled", is_flag=True, help="Let torch compile what runs for every frame.")
+@click.option("--no_original", is_flag=True, help="Do not time the original's structure beside it.")
+@click.option("--json", "as_json", is_flag=True, help="Print the measurements for machines.")
+def sadtalker(
+    device: str,
+    sizes: tuple[int, ...],
+    precisions: tuple[str, ...],
+    batches: tuple[int, ...],
+    repeats: int | None,
+    clip_seconds: float | None,
+    compiled: bool,
+    no_original: bool,
+    as_json: bool,
+) -> None:
+    """Measure the SadTalker networks: per stage and whole, beside the original's structure.
+
+    No checkpoints are needed. What is not given is chosen by the device; a GPU is measured in minutes. On a
+    CPU every frame takes seconds.
+    """
+    if find_spec("torch") is None:
+        raise EngineUnavailable(
+            "torch is not installed. Get it with: pip install 'sadtalker-service[sadtalker]'."
+        )
+    choices, measuring = (import_module(f"{_NETWORKS}.{name}") for name in ("choices", "measuring"))
+    place = choices.device_named(device)
+    plan = choices.planned(
+        place,
+        sizes=sizes,
+        precisions=precisions,
+        batches=batches,
+        repeats=repeats,
+        clip_seconds=clip_seconds,
+        compiled=compiled,
+        original=not no_original,
+    )
+    with _status(wanted=not as_json) as tell:
+        report = measuring.measure(place, plan, tell)
+    click.echo(json.dumps(asdict(report)) if as_json else networks_page(report))
 
 
 @contextmanager

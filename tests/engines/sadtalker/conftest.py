@@ -75,6 +75,7 @@ class Golden:
     """Outputs of the original networks. Some are stored thinned out, with the stride beside them."""
 
     def __init__(self, name: str) -> None:
+        self._name = name
         self._values = np.load(GOLDEN / f"{name}.npz")
 
     def __getitem__(self, key: str) -> np.ndarray[Any, Any]:
@@ -92,7 +93,9 @@ class Golden:
             values = values[tuple(slice(None, None, int(step)) for step in stride)]
         wanted = self._values[key][frames]
         assert values.shape == wanted.shape
-        return np.asarray(np.abs(values.astype(np.float64) - wanted))
+        found_errors = np.asarray(np.abs(values.astype(np.float64) - wanted))
+        log.info("%s %s: %.2g at most", self._name, key, found_errors.max())  # shown by --log-cli-level=INFO
+        return found_errors
 
 
 @pytest.fixture(scope="session")

@@ -6,38 +6,37 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import torch
 
-from sadtalker_service.bench.sadtalker.measuring import measure, usual_plan
+from sadtalker_service.bench.sadtalker.choices import device_named, planned
+from sadtalker_service.bench.sadtalker.measuring import measure
 from sadtalker_service.bench.sadtalker.page import page
 from sadtalker_service.bench.sadtalker.subjects import TYPES
-from sadtalker_service.engines.sadtalker.running.device import choose_place
 from sadtalker_service.errors import SadTalkerError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run. The result goes to the standard output, what is being measured to the other."""
     chosen = _parser().parse_args(arguments)
-    try:
-        device = choose_place(chosen.device, "auto").device
-    except SadTalkerError as error:
-        sys.stderr.write(f"{error.message}\n")
-        sys.exit(error.exit_code)
     if chosen.threads:
         torch.set_num_threads(chosen.threads)
-    usual = usual_plan(device)
-    plan = replace(
-        usual,
-        sizes=chosen.sizes or usual.sizes,
-        precisions=chosen.precisions or usual.precisions,
-        batches=chosen.batches or usual.batches,
-        repeats=chosen.repeats or usual.repeats,
-        clip_seconds=usual.clip_seconds if chosen.clip_seconds is None else chosen.clip_seconds,
-        compiled=chosen.compile,
-        original=not chosen.no_original,
-    )
+    try:
+        device = device_named(chosen.device)
+        plan = planned(
+            device,
+            sizes=chosen.sizes,
+            precisions=chosen.precisions,
+            batches=chosen.batches,
+            repeats=chosen.repeats,
+            clip_seconds=chosen.clip_seconds,
+            compiled=chosen.compile,
+            original=not chosen.no_original,
+        )
+    except SadTalkerError as error:
+        _say(error.message)
+        sys.exit(error.exit_code)
     report = measure(device, plan, lambda what: _say(f"{what} ..."))
     sys.stdout.write((json.dumps(asdict(report), indent=1) if chosen.json else page(report)) + "\n")
 

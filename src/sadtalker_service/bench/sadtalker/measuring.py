@@ -27,13 +27,6 @@ _PRODUCT_SIZE = {"cuda": 8192, "cpu": 2048}
 _PRODUCT_REPEATS = 5
 
 
-def usual_plan(device: torch.device) -> Plan:
-    """What is worth knowing of a device, in minutes."""
-    if device.type == "cuda":
-        return Plan((256, 512), tuple(TYPES), (1, 2, 4, 8, 16, 32))
-    return Plan((256,), ("float32",), (1, 2), repeats=3, clip_seconds=0.0)
-
-
 def measure(device: torch.device, plan: Plan, tell: Tell) -> Report:
     """Measure what is planned."""
     if device.type == "cpu":

@@ -16,13 +16,13 @@ class Plan:
     """`float32`, `bfloat16`, `float16`"""
     batches: Sequence[int]
     """Frames at once."""
-    repeats: int = 5
+    repeats: int
     """Runs per median."""
-    clip_seconds: float = 5.0
+    clip_seconds: float
     """Length of the whole video that is timed; 0: none."""
-    compiled: bool = False
+    compiled: bool
     """Let torch compile what runs for every frame."""
-    original: bool = True
+    original: bool
     """Time the original's structure too, in turns with each case."""
 
 
