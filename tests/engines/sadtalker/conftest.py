@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
     from sadtalker_service.engines.sadtalker.rendering.renderer import FaceRenderer
 
 THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
-log = logging.getLogger(__name__)
 """Of each process: threads that wait for each other on cores that are taken cost more than they save."""
 # for threads that torch's own setting does not reach
 os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
+log = logging.getLogger(__name__)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,167 @@
+"""The networks are measured with torch alone, and from the command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sadtalker_service
+from sadtalker_service.bench.sadtalker.page import page
+from sadtalker_service.bench.sadtalker.report import Case, Clip, Device, Encoded, Rendered, Report, Work
+from sadtalker_service.cli import main
+
+SOURCE = Path(sadtalker_service.__file__).parents[1]
+CASE = Case(256, "bfloat16", 4)
+BARE = """
+import importlib.abc, runpy, sys
+class Refuse(importlib.abc.MetaPathFinder):
+    allowed = set(sys.stdlib_module_names) | {"sadtalker_service", *sys.argv[1].split(",")}
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] not in self.allowed:
+            raise ModuleNotFoundError(f"{name} is not on a bare machine", name=name)
+sys.meta_path.insert(0, Refuse())
+sys.argv[1:] = sys.argv[2:]
+runpy.run_module("sadtalker_service.bench.sadtalker", run_name="__main__", alter_sys=True)
+"""
+"""Runs the measurement where only some packages can be imported."""
+TORCH = "torch,torchgen,functorch,typing_extensions,sympy,mpmath,networkx,jinja2,markupsafe,filelock,fsspec"
+
+
+def report(**changes: Any) -> Report:
+    found = Rendered(
+        case=CASE,
+        frames_per_second=200.0,
+        milliseconds=5.0,
+        stages={"motion": 1.0, "warp": 0.5, "decoder": 3.0, "bytes": 0.5},
+        first=2.5,
+        original=40.0,
+        share=0.25,
+        largest_error=0.031,
+        mean_error=0.0021,
+        memory=1.5,
+    )
+    values = {
+        "device": Device("GPU", "CPU", cores=16, threads=16, torch="2.13", load=0.5),
+        "stolen": 0.01,
+        "compiled": True,
+        "work": {256: Work(601.6, 455.1, 261.7)},
+        "products": {"bfloat16": 350.0},
+        "rendered": [found],
+        "clips": [Clip(CASE, 125, 0.7, 0.8, Encoded(0.3, 1.1, 0.9))],
+        "out_of_memory": [Case(512, "float32", 32)],
+    }
+    return Report(**{**values, **changes})
+
+
+def test_the_page_says_what_was_measured() -> None:
+    lines = page(report()).splitlines()
+    assert lines[0] == "GPU, CPU, 16 cores, torch 2.13 on 16."
+    for line in (
+        "Medians, compiled.",
+        "Multiply-adds of a frame of 256, in 1e9: 601.6 in the original's structure, 455.1 reduced,"
+        " 261.7 on tiles.",
+        "Matrix product, bfloat16: 350e12 multiply-adds/s.",
+        "Not enough memory: 512, float32, 32 at once.",
+        "| 256 | bfloat16 | 4 | 200 | 40 | 5.00 | 5 | 1 | 0.5 | 3 | 0.5 | 25% | 3.1e-02 | 2.1e-03 |"
+        " 1.5 | 2.5 |",
+        "| 256 | bfloat16 | 4 | 5.00 | 0.70 | 0.80 | 0.30 | 1.10 | 0.90 |",
+    ):
+        assert line in lines
+
+
+def test_rows_are_as_long_as_their_heads() -> None:
+    bare = page(report(clips=[Clip(CASE, 125, 0.7, 0.8, None)])).splitlines()
+    rows = [line.count("|") for line in bare if line.startswith("|")]
+    assert rows == [17, 17, 17, 10, 10, 10]
+
+
+def test_without_torch_the_command_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sadtalker_service.cli.bench.find_spec", lambda _: None)
+    with pytest.raises(SystemExit) as ended:
+        main(["bench", "sadtalker"])
+    assert ended.value.code == 3
+    assert "pip install 'sadtalker-service[sadtalker]'" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(find_spec("torch") is None, reason="needs torch")
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--device", "tpu"], 2, "it must be auto, cpu, cuda or cuda:N"),
+        (["--device", "cpu", "--size", "200"], 2, "it must be a multiple of 128"),
+        (["--device", "cuda:99"], 3, "sees"),
+    ],
+)
+def test_wrong_choices_are_refused(
+    arguments: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["bench", "sadtalker", *arguments])
+    assert ended.value.code == code
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.skipif(find_spec("torch") is None, reason="needs torch")
+def test_the_command_measures_with_torch_alone() -> None:
+    """A small picture, a clip of two frames, nothing installed but torch and what it needs itself."""
+    small = ["--sizes", "128", "--batches", "1", "--repeats", "1", "--clip-seconds", "0.08"]
+    ended = subprocess.run(
+        [sys.executable, "-c", BARE, TORCH, *small, "--device", "cpu", "--threads", "2", "--json"],
+        env={"PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout)
+    (frame,) = found["rendered"]
+    assert frame["case"] == {"size": 128, "precision": "float32", "batch": 1}
+    assert set(frame["stages"]) == {"motion", "warp", "decoder", "bytes"}
+    assert min(frame["stages"].values()) > 0
+    assert 0 < frame["share"] < 1
+    assert frame["largest_error"] < 1e-3
+    assert frame["original"] > 0
+    assert found["work"]["128"]["reduced"] < 0.8 * found["work"]["128"]["original"]
+    (clip,) = found["clips"]
+    assert clip["frames"] == 2
+    assert clip["encoded"] is None
+
+
+@pytest.fixture
+def inference() -> Iterator[Any]:
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(2, before))
+    with torch.inference_mode():
+        yield torch
+    torch.set_num_threads(before)
+
+
+def test_sixteen_bits_are_measured_beside_the_trained_form(inference: Any) -> None:
+    """In the layout for a GPU too; with the encoder in a thread, and after the last frame."""
+    from tests.support.wide_convolutions import WideConvolutions
+
+    from sadtalker_service.bench.sadtalker.clip import Clips
+    from sadtalker_service.bench.sadtalker.frames import Frames, Rates
+    from sadtalker_service.bench.sadtalker.subjects import drawn, renderer
+    from sadtalker_service.engines.sadtalker.networks.generator import Generator
+
+    case, device = Case(128, "bfloat16", 1), inference.device("cpu")
+    found = renderer(device, "bfloat16").run_frames_in(inference.bfloat16, channels_last=True)
+    with WideConvolutions():
+        frames = Frames(device, found, drawn(Generator()).eval())
+        measured = frames.measure(case, Rates(1.0, 1e9), repeats=1, beside_original=False)
+        clip = Clips(frames).measure(case, 2, repeats=1)
+    assert measured.original is None
+    assert 0 < measured.mean_error < 0.02
+    assert clip.encoded is not None
+    assert min(clip.known, clip.new, clip.encoded.alone, clip.encoded.after, clip.encoded.beside) > 0
