@@ -41,7 +41,9 @@ def report(**changes: Any) -> Report:
         milliseconds=5.0,
         stages={"motion": 1.0, "warp": 0.5, "decoder": 3.0, "bytes": 0.5},
         first=2.5,
+        cpu=7.5,
         original=40.0,
+        original_cpu=15.0,
         share=0.25,
         largest_error=0.031,
         mean_error=0.0021,
@@ -69,8 +71,8 @@ def test_the_page_says_what_was_measured() -> None:
         " 261.7 on tiles.",
         "Matrix product, bfloat16: 350e12 multiply-adds/s.",
         "Not enough memory: 512, float32, 32 at once.",
-        "| 256 | bfloat16 | 4 | 200 | 40 | 5.00 | 5 | 1 | 0.5 | 3 | 0.5 | 25% | 3.1e-02 | 2.1e-03 |"
-        " 1.5 | 2.5 |",
+        "| 256 | bfloat16 | 4 | 200 | 40 | 5.00 | 2.00 | 5 | 7.5 | 1 | 0.5 | 3 | 0.5 | 25% |"
+        " 3.1e-02 | 2.1e-03 | 1.5 | 2.5 |",
         "| 256 | bfloat16 | 4 | 5.00 | 0.70 | 0.80 | 0.30 | 1.10 | 0.90 |",
     ):
         assert line in lines
@@ -79,7 +81,7 @@ def test_the_page_says_what_was_measured() -> None:
 def test_rows_are_as_long_as_their_heads() -> None:
     bare = page(report(clips=[Clip(CASE, 125, 0.7, 0.8, None)])).splitlines()
     rows = [line.count("|") for line in bare if line.startswith("|")]
-    assert rows == [17, 17, 17, 10, 10, 10]
+    assert rows == [19, 19, 19, 10, 10, 10]
 
 
 def test_without_torch_the_command_says_how_to_get_it(

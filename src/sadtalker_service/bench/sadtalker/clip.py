@@ -70,7 +70,8 @@ class Clips:
             runs["alone"] = lambda: encoder.encode(ready, FRAME_RATE)
             runs["after"] = lambda: encoder.encode(list(new()), FRAME_RATE)
             runs["beside"] = lambda: encoder.encode_beside(new(), FRAME_RATE)
-        seconds = Clock(self._device, repeats).medians(runs)
+        times = Clock(self._device, repeats).medians(runs)
+        seconds = {name: found.wall for name, found in times.items()}
         return Clip(
             case=case,
             frames=frames,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
 
 import torch
 from torch import Tensor
 
 from sadtalker_service.bench.sadtalker.report import Case, Rendered
 from sadtalker_service.bench.sadtalker.subjects import inputs
-from sadtalker_service.bench.sadtalker.timing import Clock, Run, medians
+from sadtalker_service.bench.sadtalker.timing import Clock, Run
 from sadtalker_service.engines.sadtalker.networks.generator import Generator
 from sadtalker_service.engines.sadtalker.rendering.renderer import FaceRenderer, Scene, as_pixels
 
@@ -37,7 +39,7 @@ class Frames:
         """One case. Raises `torch.OutOfMemoryError`."""
         clock = Clock(self.device, repeats)
         scene, driving = self._scene(case.size, case.batch)
-        first = clock.seconds(lambda: self.pixels(scene, driving))
+        first = clock.times(lambda: self.pixels(scene, driving)).wall
         largest, mean = self._errors(case.size, scene, driving)
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
@@ -46,15 +48,17 @@ class Frames:
         runs: dict[str, Run] = {"ours": lambda: self.pixels(scene, driving)}
         if beside_original:
             runs["original"] = lambda: self._originals(case.size, ORIGINAL_BATCH).cpu()
-        seconds = clock.medians(runs)
-        per_frame = seconds["ours"] / case.batch
+        times = clock.medians(runs)
+        per_frame, original = times["ours"].wall / case.batch, times.get("original")
         return Rendered(
             case=case,
             frames_per_second=1 / per_frame,
             milliseconds=1000 * per_frame,
             stages={name: 1000 * value / case.batch for name, value in stages.items()},
             first=first,
-            original=ORIGINAL_BATCH / seconds["original"] if beside_original else None,
+            cpu=1000 * times["ours"].cpu / case.batch,
+            original=ORIGINAL_BATCH / original.wall if original else None,
+            original_cpu=1000 * original.cpu / ORIGINAL_BATCH if original else None,
             share=rates.work / per_frame / rates.product,
             largest_error=largest,
             mean_error=mean,
@@ -83,18 +87,19 @@ class Frames:
 
     def _stages(self, scene: Scene, driving: Tensor, clock: Clock, repeats: int) -> dict[str, float]:
         self._staged(scene, driving, clock)
-        return medians([self._staged(scene, driving, clock) for _ in range(repeats)])
+        found = [self._staged(scene, driving, clock) for _ in range(repeats)]
+        return {name: median(seconds[name] for seconds in found) for name in found[0]}
 
     def _staged(self, scene: Scene, driving: Tensor, clock: Clock) -> dict[str, float]:
         """Stage -> seconds of one batch, with a wait after each."""
-        times = [clock.now()]
+        times = [clock.now().wall]
         motion = self.renderer.motion(scene.compressed, scene.keypoints, driving)
-        times.append(clock.now())
+        times.append(clock.now().wall)
         warped = self.renderer.warped(scene, motion)
-        times.append(clock.now())
+        times.append(clock.now().wall)
         pictures = self.renderer.decoder(warped)
-        times.append(clock.now())
+        times.append(clock.now().wall)
         as_pixels(pictures).cpu()
-        times.append(clock.now())
+        times.append(clock.now().wall)
         names = ("motion", "warp", "decoder", "bytes")
-        return {name: after - before for name, before, after in zip(names, times, times[1:], strict=False)}
+        return {name: after - before for name, (before, after) in zip(names, pairwise(times), strict=True)}

@@ -120,7 +120,7 @@ def _product_rate(device: torch.device, precision: str) -> float:
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")  # TF32, in which convolutions are done on a GPU
     try:
-        seconds = Clock(device, _PRODUCT_REPEATS).medians({"product": lambda: a @ a})["product"]
+        seconds = Clock(device, _PRODUCT_REPEATS).medians({"product": lambda: a @ a})["product"].wall
     finally:
         torch.set_float32_matmul_precision(before)
     return size**3 / seconds / 1e12

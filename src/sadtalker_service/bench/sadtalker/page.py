@@ -29,7 +29,8 @@ def _lines(report: Report) -> Iterator[str]:
         yield f"Not enough memory: {case.size}, {case.precision}, {case.batch} at once."
     yield ""
     yield from _table(
-        "size|type|batch|frames/s|original's|times|ms|motion|warp|decoder|bytes|share|error|mean|GB|first, s",
+        "size|type|batch|frames/s|original's|times|CPU, times|ms|CPU, ms|motion|warp|decoder|bytes|share"
+        "|error|mean|GB|first, s",
         map(_frame_cells, report.rendered),
     )
     if report.clips:
@@ -41,10 +42,11 @@ def _lines(report: Report) -> Iterator[str]:
 
 
 def _frame_cells(found: Rendered) -> Iterator[str]:
-    case, times = found.case, found.times_faster
+    case, times = found.case, (found.times_faster, found.times_less_cpu)
     yield from (str(case.size), case.precision, str(case.batch), f"{found.frames_per_second:.3g}")
-    yield from (f"{found.original:.3g}" if found.original else "", f"{times:.2f}" if times else "")
-    yield f"{found.milliseconds:.3g}"
+    yield f"{found.original:.3g}" if found.original else ""
+    yield from (f"{value:.2f}" if value else "" for value in times)
+    yield from (f"{found.milliseconds:.4g}", f"{found.cpu:.4g}")
     yield from (f"{value:.3g}" for value in found.stages.values())
     yield from (f"{found.share:.0%}", f"{found.largest_error:.1e}", f"{found.mean_error:.1e}")
     yield from (f"{found.memory:.1f}", f"{found.first:.1f}")

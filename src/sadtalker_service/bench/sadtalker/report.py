@@ -60,8 +60,12 @@ class Rendered:
     `bytes`, until they are in the host's memory."""
     first: float
     """Seconds of the first batch: compiling and choosing of kernels is in it."""
+    cpu: float
+    """Milliseconds of the processor per frame, all threads together; other work disturbs them less."""
     original: float | None
     """Frames per second of the original's structure in float32, two at a time, in turns with this case."""
+    original_cpu: float | None
+    """Its milliseconds of the processor per frame."""
     share: float
     """Multiply-adds per second, of the rate of a large matrix product of the same type in the same run."""
     largest_error: float
@@ -74,6 +78,11 @@ class Rendered:
     def times_faster(self) -> float | None:
         """Than the original's structure."""
         return self.frames_per_second / self.original if self.original else None
+
+    @property
+    def times_less_cpu(self) -> float | None:
+        """Than the original's structure."""
+        return self.original_cpu / self.cpu if self.original_cpu else None
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import median
 
 import torch
 
 Run = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds."""
+
+    wall: float
+    cpu: float
+    """Of all threads together; other work disturbs it less."""
 
 
 class Clock:
@@ -20,26 +30,27 @@ class Clock:
         self._repeats = repeats
         self._warm_ups = 2 if device.type == "cuda" else 1
 
-    def now(self) -> float:
-        """Seconds, when all that the device was given is done."""
+    def now(self) -> Times:
+        """When all that the device was given is done."""
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
-        return time.perf_counter()
+        return Times(time.perf_counter(), time.process_time())
 
-    def seconds(self, run: Run) -> float:
+    def times(self, run: Run) -> Times:
         """Of one run."""
         before = self.now()
         run()
-        return self.now() - before
+        after = self.now()
+        return Times(after.wall - before.wall, after.cpu - before.cpu)
 
-    def medians(self, runs: Mapping[str, Run]) -> dict[str, float]:
-        """Seconds of each, in turns, so that other work on the machine disturbs all of them alike."""
+    def medians(self, runs: Mapping[str, Run]) -> dict[str, Times]:
+        """Of each, in turns, so that other work on the machine disturbs all of them alike."""
         for run in (run for run in runs.values() for _ in range(self._warm_ups)):
             run()
-        rounds = [{name: self.seconds(run) for name, run in runs.items()} for _ in range(self._repeats)]
-        return medians(rounds)
-
-
-def medians(rounds: list[dict[str, float]]) -> dict[str, float]:
-    """Name by name."""
-    return {name: statistics.median(times[name] for times in rounds) for name in rounds[0]}
+        rounds = [{name: self.times(run) for name, run in runs.items()} for _ in range(self._repeats)]
+        return {
+            name: Times(
+                median(times[name].wall for times in rounds), median(times[name].cpu for times in rounds)
+            )
+            for name in runs
+        }
