@@ -78,6 +78,7 @@ class FaceRestorer:
         x0, y0, x1, y1 = (round(share * side) for share in window)
         faces = squares[:, :, _mirrored(y0, y1, side)][:, :, :, _mirrored(x0, x1, side)]
         given = (_scaled(faces, SIDE, SIDE) * 2 - 1).to(self._dtype)
+        given = given.contiguous()  # GFPGAN flattens a map as it lies in memory, and refuses other orders
         drawn = (self._network(given).float() + 1).div_(2).clamp_(0, 1)
         drawn = _scaled(drawn, y1 - y0, x1 - x0)
         rows, columns = slice(max(y0, 0), min(y1, side)), slice(max(x0, 0), min(x1, side))
