@@ -21,6 +21,7 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from tests.support.reference_videos import grey_video
 
 from sadtalker_service import __version__
 from sadtalker_service.cli import main
@@ -136,6 +137,57 @@ def test_no_cache_keeps_nothing(folder: Path, sadtalker: Run) -> None:
     ended = sadtalker(*BASIC, "--output", "a.mp4", "--no-cache", "--json")
     assert json.loads(ended.stdout)["cache_hits"] == []
     assert not (folder / "data").exists()
+
+
+def test_reference_videos_and_enhancers_reach_the_engine(folder: Path, sadtalker: Run) -> None:
+    grey_video(folder / "grey.mp4", 200)
+    sketch = (*BASIC, "--engine", "sketch", "--json")
+    plain = json.loads(sadtalker(*sketch, "--output", "plain.mp4").stdout)
+    assert plain["cache_misses"] == ["face_detection", "face_mesh", "motion"]
+    extras = ("--ref_eyeblink", "grey.mp4", "--ref_pose", "grey.mp4", "--background_enhancer", "realesrgan")
+    report = json.loads(sadtalker(*sketch, *extras, "--output", "v.mp4").stdout)
+    assert (report["warnings"], report["cache_misses"]) == ([], ["reference"])  # one file is followed once
+    pictures = {}
+    for name in ("plain", "v"):
+        with av.open(str(folder / f"{name}.mp4")) as video:
+            pictures[name] = next(iter(video.decode(video=0))).to_ndarray(format="gray").astype(float)
+    assert pictures["v"][30:60, 40:80].mean() - pictures["plain"][30:60, 40:80].mean() > 80
+    assert pictures["v"][:16].mean() < 20 < pictures["plain"][:16].mean()
+
+
+def test_size_is_that_of_the_engine_unless_it_is_given(sadtalker: Run) -> None:
+    sketch = (*IDLE, "0.2", "--engine", "sketch", "--json")
+    own = json.loads(sadtalker(*sketch, "--output", "a.mp4").stdout)
+    assert own["cache_misses"] == ["face_detection", "face_mesh"]
+    larger = json.loads(sadtalker(*sketch, "--size", "512", "--output", "b.mp4").stdout)
+    assert larger["cache_misses"] == ["face_mesh_512"]
+    assert_one_line(sadtalker(*sketch[:-1], "--size", "300"), 2, "does not know size 300; it knows 256, 512")
+
+
+def test_engine_that_cannot_run_here_says_what_it_lacks(folder: Path, sadtalker: Run) -> None:
+    (folder / "mine").mkdir()
+    ended = sadtalker(*BASIC, "--engine", "sadtalker", "--checkpoint_dir", "mine", "--cpu")
+    reason = (
+        "sadtalker engine cannot run here: mine lacks SadTalker_V0.0.2_256.safetensors, .*models download"
+    )
+    assert_one_line(ended, 3, reason)
+
+
+def test_without_torch_the_other_engines_run_and_what_is_missing_is_said(folder: Path) -> None:
+    code = "import sys; sys.modules['torch'] = None; from sadtalker_service.cli import main; main({})"
+
+    def run(*args: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", code.format(args)]
+        env = os.environ | environment(folder)
+        return subprocess.run(
+            command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=60
+        )
+
+    lacking = run(*BASIC, "--engine", "sadtalker")
+    assert lacking.returncode == 3
+    assert "torch is not installed" in lacking.stderr
+    made = run(*IDLE, "0.2", "--engine", "sketch", "--output", "v.mp4")
+    assert made.returncode == 0, made.stderr
 
 
 def test_cache_dir_says_where_the_cache_is(folder: Path, sadtalker: Run) -> None:

@@ -119,6 +119,25 @@ def test_list_tells_of_every_checkpoint_and_of_what_is_missing(sadtalker: Run, f
     assert "commercial use: disputed: " in ended.stdout
     assert f"full, extfull at 256: lacks {NETWORKS} and mapping_00109-model.pth.tar" in ended.stdout
     assert "epoch_20.pth: of SadTalker's first release" in ended.stdout
+    last = ended.stdout.splitlines()[-1]
+    assert last.startswith(f"The sadtalker engine cannot be run here: {folder} lacks {NETWORKS}, ")
+
+
+def test_list_says_whether_the_engine_can_be_run_and_whether_auto_takes_it(
+    sadtalker: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.mkdir()
+    write_flat(folder / NETWORKS, networks_shapes())
+    write_pickled(folder / "mapping_00109-model.pth.tar", "mapping", mapping_shapes(73))
+    (tmp_path / "torch.py").touch()  # the name is looked for, nothing of it is used
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("SADTALKER_DEVICE", "cpu")
+    assert "engine can be run here. ENGINE=auto takes mesh" in sadtalker("list").stdout.splitlines()[-1]
+    assert json.loads(sadtalker("list", "--json").stdout)["engine"] == {"obstacle": None, "auto": False}
+    (folder / NETWORKS).unlink()
+    engine = json.loads(sadtalker("list", "--json").stdout)["engine"]
+    assert engine["auto"] is False
+    assert f"lacks {NETWORKS}" in engine["obstacle"]
 
 
 def test_list_for_machines(sadtalker: Run, folder: Path) -> None:

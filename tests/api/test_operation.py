@@ -129,6 +129,21 @@ def test_ready_with_everything(api: RunningApi, client: httpx.Client) -> None:
     assert api.kept() == set()
 
 
+def test_what_one_worker_lacks_and_another_has_is_not_lacking(api: RunningApi, client: httpx.Client) -> None:
+    lacking = {"neural": "no torch.", "other": "no files."}
+    facts = WorkerFacts(("vip", "normal"), CARD.name, "idle", obstacles=lacking)
+    api.services.workers.beat("w2", facts)
+    api.services.engines.publish(replace(CARD, name="neural"), default=False)
+    api.app.state.health.forget()
+    answer = client.get("/readyz").json()
+    assert answer["status"] == "ready"  # for information only
+    assert answer["checks"]["engines"] == {
+        "ok": True,
+        "required": False,
+        "detail": "neural, pattern (default); other cannot run here: no files.",
+    }
+
+
 def test_not_ready_without_a_warm_worker(api: RunningApi, client: httpx.Client) -> None:
     for facts in (
         WorkerFacts(("vip", "normal"), None, "starting"),

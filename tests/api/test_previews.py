@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import httpx
 import numpy as np
@@ -42,6 +43,14 @@ def test_mouth_shapes_are_where_the_answer_says(api: RunningApi, client: httpx.C
     assert pixels.shape[:2] == (body["height"], body["width"])
     corner = body["visemes"]["v6"]
     assert pixels[corner["y"] + 4, corner["x"] + 4].tolist() == [180, 180, 180]
+
+
+def test_engine_without_mouth_shapes_says_so_for_good(api: RunningApi, client: httpx.Client) -> None:
+    image_id = api.upload(client)["image_id"]
+    api.services.engines.publish(replace(CARD, name="neural", stages=CARD.stages[:2]), default=True)
+    answer = client.get(f"/api/avatar/{image_id}/visemes")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+    assert api.tickets.prepared == [(image_id, "full")]  # by the upload alone
 
 
 def test_gesture_is_a_clip(api: RunningApi, client: httpx.Client) -> None:

@@ -7,8 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from sadtalker_service.engines.registry import installed_engines, load_engine, obstacles
+from sadtalker_service.engines.registry import (
+    best_engine,
+    check_engine,
+    installed_engines,
+    load_engine,
+    obstacles,
+)
 from sadtalker_service.errors import EngineUnavailable
+from sadtalker_service.settings import Settings
 
 
 @pytest.fixture
@@ -63,6 +70,25 @@ def test_auto_passes_over_engines_that_cannot_run_here(install) -> None:
     install("quiet", engine("quiet"))
     install("broken", "import a_module_that_is_missing\n")
     assert load_engine("auto").name == "mesh"
+
+
+def test_auto_passes_over_an_engine_whose_packages_do_not_load(install) -> None:
+    fails = "        raise OSError('libcudart.so: no such file')\n"
+    install("paint", engine("paint", recommended=True).replace("        return True\n", fails))
+    assert best_engine(Settings()) == "mesh"
+
+
+def test_an_engine_is_made_and_asked_with_the_settings_given(install, tmp_path: Path) -> None:
+    code = engine("paint", recommended=True) + "    @classmethod\n    def obstacle(cls, settings):\n"
+    install("paint", code + "        return None if settings.max_waiting == 7 else 'seven is missing.'\n")
+    settings = Settings(max_waiting=7)
+    assert load_engine("auto", settings).settings is settings
+    assert load_engine("auto", Settings()).name == "mesh"
+    assert obstacles(Settings())["paint"] == "seven is missing."
+    assert "paint" not in obstacles(settings)
+    check_engine("paint", settings)
+    with pytest.raises(EngineUnavailable, match="seven is missing"):
+        check_engine("paint", Settings())
 
 
 def test_an_engine_that_does_not_load_says_why(install) -> None:

@@ -55,6 +55,35 @@ def test_unknown_engine_is_refused_with_the_names_that_there_are(queue: redis.Re
     assert not caught.value.retryable
 
 
+def test_engine_that_nobody_speaks_of_is_forgotten_while_others_are_published(queue: redis.Redis) -> None:
+    shelf = EngineShelf(queue)
+    shelf.publish(CARD, default=False)
+    shelf.publish(OTHER, default=True)
+    queue.zadd("engines:seen", {"other": time.time() - 3600})
+    assert shelf.card() == OTHER  # all workers may be away for a while
+    shelf.publish(CARD, default=False)
+    assert list(shelf.all()) == ["pattern"]
+    assert shelf.card() == CARD  # the default one is gone
+    assert queue.zrange("engines:seen", 0, -1) == [b"pattern"]
+
+
+def test_cards_of_an_earlier_release_stay_until_their_engines_are_published(queue: redis.Redis) -> None:
+    shelf = EngineShelf(queue)
+    shelf.publish(CARD, default=True)
+    queue.delete("engines:seen")
+    assert shelf.card() == CARD
+    shelf.publish(OTHER, default=False)
+    assert list(shelf.all()) == ["other"]
+
+
+def test_what_keeps_engines_from_running_goes_with_the_worker_that_said_so(queue: redis.Redis) -> None:
+    board = WorkerBoard(queue)
+    board.beat("a", WorkerFacts(("vip",), "mesh", "idle", obstacles={"neural": "no torch."}))
+    assert board.live()["a"].obstacles == {"neural": "no torch."}
+    board.beat("a", WorkerFacts(("vip",), "mesh", "idle"))
+    assert board.live()["a"].obstacles == {}
+
+
 def test_workers_are_alive_as_long_as_they_are_heard_of(queue: redis.Redis) -> None:
     board = WorkerBoard(queue)
     facts = WorkerFacts(("vip", "normal"), "pattern", "busy", "session-1")

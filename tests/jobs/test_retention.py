@@ -14,10 +14,11 @@ from tests.support.workers import Workshop, open_workshop
 from sadtalker_service.domain import Style
 from sadtalker_service.engines.base import Capabilities, EngineCard
 from sadtalker_service.errors import NotFound
-from sadtalker_service.jobs.records import Outcome
+from sadtalker_service.jobs.records import Outcome, Session, Wish
 from sadtalker_service.jobs.retention import Retention
 from sadtalker_service.jobs.statistics import Statistics
 from sadtalker_service.jobs.submissions import FrontDesk
+from sadtalker_service.pipeline.request import result_key
 from sadtalker_service.store.artefact_store import portrait_name, speech_name, video_name
 from sadtalker_service.store.redis_cache import RedisCache
 
@@ -95,6 +96,19 @@ def test_what_a_waiting_or_running_session_needs_stays(shop: Workshop, retention
         used(shop, name, 1_000)
     assert retention.sweep() == 0
     assert shop.artefacts.exists(portrait_name(image_id))
+
+
+def test_reference_video_stays_while_it_is_needed_and_goes_by_age_like_a_recording(
+    shop: Workshop, retention: Retention
+) -> None:
+    image_id, speech, reference = shop.portrait(), shop.speech(), shop.speech(pitch=300)
+    wish = Wish(image_id, speech, Style(), "pattern", "1", 1.0, ref_pose_id=reference)
+    session = shop.sessions.accept(Session("with-reference", "vip", wish, result_key(wish), time.time()))
+    used(shop, speech_name(reference), 1_000)
+    assert retention.sweep() == 0
+    shop.sessions.cancel(session.session_id)
+    assert retention.sweep() == 1
+    assert not shop.artefacts.exists(speech_name(reference))
 
 
 def test_old_portrait_goes_with_all_that_was_made_of_it(shop: Workshop, retention: Retention) -> None:

@@ -204,6 +204,53 @@ def test_request_is_taken_on_and_a_ticket_sent(office: Office, clock: Clock) -> 
     assert office.look(session) == session
 
 
+NEURAL = replace(
+    CARD,
+    name="neural",
+    capabilities=replace(
+        CARD.capabilities,
+        sizes=(256, 512),
+        only_sizes=(256, 512),
+        default_size=256,
+        enhancers=("gfpgan", "realesrgan"),
+        reference_video=True,
+    ),
+)
+
+
+def test_size_is_that_of_the_engine_unless_one_was_asked_for(office: Office) -> None:
+    office.engines.publish(NEURAL, default=False)
+    asked = replace(office.request(office.upload()), engine="neural")
+    assert office.desk.generate(asked).wish.style.size == 512
+    own = office.desk.generate(replace(asked, sized=False))
+    assert own.wish.style.size == 256
+    default = office.desk.generate(replace(asked, sized=False, engine=None))
+    assert (default.wish.engine, default.wish.style.size) == ("pattern", 512)
+    with pytest.raises(UnsupportedByEngine, match="it knows 256, 512"):
+        office.desk.generate(replace(asked, style=Style(size=300)))
+
+
+def test_what_the_engine_has_goes_into_the_wish_and_is_kept(office: Office) -> None:
+    office.engines.publish(NEURAL, default=False)
+    blink, pose = office.file("a blinking person"), office.file("a nodding person")
+    request = replace(
+        office.request(office.upload()),
+        engine="neural",
+        enhancer="gfpgan",
+        background_enhancer="realesrgan",
+        ref_eyeblink=blink,
+        ref_pose=pose,
+    )
+    session = office.desk.generate(request)
+    wish = session.wish
+    assert session.warnings == ()
+    assert (wish.enhancer, wish.background_enhancer) == ("gfpgan", "realesrgan")
+    assert (wish.ref_eyeblink_id, wish.ref_pose_id) == (blink[0], pose[0])
+    assert office.artefacts.open(speech_name(blink[0])).read() == b"a blinking person"
+    other = office.desk.generate(replace(request, ref_pose=blink))
+    assert other.result_key != session.result_key
+
+
 def test_enhancer_that_is_left_out_makes_no_other_video(office: Office) -> None:
     image_id = office.upload()
     first = office.desk.generate(office.request(image_id))

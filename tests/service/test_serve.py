@@ -133,6 +133,16 @@ def test_engine_that_is_not_installed_ends_the_start(data_dir: Path) -> None:
     assert "The service does not start" in last_line(done)
 
 
+def test_engine_that_cannot_run_here_ends_the_start_with_what_is_to_be_done(data_dir: Path) -> None:
+    lacking = {"ENGINE": "sadtalker", "SADTALKER_CHECKPOINTS_PATH": str(data_dir / "none")}
+    done = serve("--port", "0", "--data_dir", str(data_dir), **lacking)
+    assert done.returncode == 3
+    line = last_line(done)
+    assert "The service does not start. The sadtalker engine cannot run here" in line
+    assert "sadtalker models download" in line
+    assert "child_started" not in done.stderr
+
+
 def test_public_address_without_keys_is_warned_of(data_dir: Path) -> None:
     """The service is not let up: what is looked at first is enough."""
     public = ("--host", "0.0.0.0", "--port", "0", "--data_dir", str(data_dir))  # noqa: S104

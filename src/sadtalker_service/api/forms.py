@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +22,7 @@ from sadtalker_service.errors import (
     RequestTooLarge,
     UnsupportedByEngine,
 )
+from sadtalker_service.jobs.boards import EngineShelf, WorkerBoard
 from sadtalker_service.jobs.records import Lane
 from sadtalker_service.jobs.submissions import VideoRequest
 from sadtalker_service.pipeline.request import (
@@ -83,11 +84,16 @@ def required_image_id(form: Form) -> str:
     return image_id_of(text)
 
 
-def check_engine(form: Form, known: Sequence[str]) -> None:
-    """Raises `InvalidOption` for an engine that is none of `known`, if any is known yet."""
+def check_engine(form: Form, engines: EngineShelf, workers: WorkerBoard) -> None:
+    """Raises `InvalidOption` for an engine that no worker has, if any is known yet; `StoreUnavailable`."""
     name = form.texts.get("engine", "").strip()
-    if name and known and name not in known:
-        raise InvalidOption(f"There is no such engine; there are {', '.join(known)}.", param="engine")
+    known = engines.all() if name else {}
+    if not known or name in known:
+        return
+    reasons = [facts.obstacles[name] for facts in workers.live().values() if name in facts.obstacles]
+    if reasons:
+        raise InvalidOption(f"The {name} engine cannot run here: {reasons[0]}", param="engine")
+    raise InvalidOption(f"There is no such engine; there are {', '.join(known)}.", param="engine")
 
 
 def remarks(form: Form) -> tuple[str, ...]:

@@ -132,7 +132,7 @@ async def look(services: Services, lane: Lane, session_id: str) -> tuple[Session
 async def _accept(request: Request, services: Services, lane: Lane, form: Form, audio: ReceivedFile) -> str:
     """Take the request on; the id of its session."""
     received_at = time.time()
-    check_engine(form, tuple(await in_thread(services.engines.all)))
+    await in_thread(check_engine, form, services.engines, services.workers)
     facts = await _facts(services, audio)
     request_id = request.state.request_id
     wish = video_request(form, lane, facts.seconds, request_id=request_id, received_at=received_at)
