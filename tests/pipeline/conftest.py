@@ -26,6 +26,14 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
 
 
 @pytest.fixture
+def sketch(monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """The engine with two sizes, reference videos and enhancers."""
+    monkeypatch.syspath_prepend(str(SUPPORT))
+    monkeypatch.delitem(sys.modules, "pattern_engine", raising=False)
+    return load_engine("sketch")
+
+
+@pytest.fixture
 def portrait() -> Portrait:
     pixels = np.random.default_rng(1).integers(20, 250, (96, 128, 3), dtype=np.uint8)
     return Portrait(hashlib.sha256(pixels).hexdigest(), pixels)

@@ -49,6 +49,14 @@ def test_mouth_shapes_are_cells_of_one_picture(engine, portrait: Portrait) -> No
     assert sheet.cells["letters"] == {"A": "v0", "B": "v6"}
 
 
+def test_previews_are_drawn_at_a_size_that_the_engine_has(sketch, portrait: Portrait) -> None:
+    cache = MemoryCache(10**8)
+    make_previews(sketch, portrait, "full", cache)
+    png = preview_picture(cache, sketch, portrait.image_hash)
+    assert png is not None
+    assert Image.open(io.BytesIO(png)).size == portrait.size
+
+
 def test_previews_are_made_once(engine, portrait: Portrait, tmp_path: Path) -> None:
     first = make_previews(engine, portrait, "full", DirectoryCache(tmp_path, 10**8))
     again = make_previews(engine, portrait, "full", DirectoryCache(tmp_path, 10**8))

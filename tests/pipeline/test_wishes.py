@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from sadtalker_service.domain import GestureCue, Style, Track
-from sadtalker_service.engines.base import card_of
+from sadtalker_service.engines.base import PLAIN, Finish, card_of
 from sadtalker_service.errors import InvalidOption, UnsupportedByEngine
-from sadtalker_service.pipeline.wishes import Extras, applied, check_request
+from sadtalker_service.pipeline.wishes import Extras, applied, check_request, finish_of
 
 NAN = float("nan")
 
@@ -102,6 +102,19 @@ def test_a_long_wrong_value_is_not_repeated(engine) -> None:
     with pytest.raises(UnsupportedByEngine) as caught:
         check_request(engine, Style(gestures=(GestureCue("x" * 10_000, 1.0),)), Extras())
     assert len(caught.value.message) < 200
+
+
+def test_what_the_engine_has_besides_is_named(engine) -> None:
+    engine.capabilities = replace(engine.capabilities, enhancers=("gfpgan", "realesrgan"))
+    (warning,) = check_request(engine, Style(), Extras(enhancer="RestoreFormer"))
+    assert warning == ("enhancer RestoreFormer was not applied: the pattern engine has gfpgan, realesrgan.")
+
+
+def test_the_finish_is_what_the_engine_has_of_what_was_asked_for(engine) -> None:
+    extras = Extras(enhancer="gfpgan", background_enhancer="realesrgan", batch_size=8)
+    assert finish_of(engine, extras) == PLAIN
+    engine.capabilities = replace(engine.capabilities, enhancers=("gfpgan",), honours=("batch_size",))
+    assert finish_of(card_of(engine), extras) == Finish(enhancer="gfpgan", batch_size=8)
 
 
 def test_only_enhancers_that_the_engine_has_are_applied(engine) -> None:

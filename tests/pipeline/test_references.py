@@ -1,0 +1,76 @@
+"""What a video takes over from others: read once, kept, and handed to the engine."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.support.reference_videos import grey_video
+
+from sadtalker_service.domain import Portrait, Speech, Style
+from sadtalker_service.engines.base import Finish
+from sadtalker_service.errors import UnreadableVideo
+from sadtalker_service.pipeline.cached import CachedComputation
+from sadtalker_service.pipeline.prepare import prepare
+from sadtalker_service.pipeline.produce import produce
+from sadtalker_service.pipeline.progress import Progress, Reporter
+from sadtalker_service.pipeline.references import ReferenceVideo, ReferenceVideos, follow
+from sadtalker_service.store.cache import MemoryCache, NoCache
+
+
+@pytest.fixture
+def grey(tmp_path: Path) -> ReferenceVideo:
+    return ReferenceVideo.of_file(grey_video(tmp_path / "grey.mp4", 200), "ref_pose")
+
+
+def test_equal_files_are_one_video(grey: ReferenceVideo, tmp_path: Path) -> None:
+    shutil.copy(grey.path, tmp_path / "copy.mp4")
+    assert ReferenceVideo.of_file(tmp_path / "copy.mp4", "ref_pose").video_hash == grey.video_hash
+    other = grey_video(tmp_path / "dark.mp4", 30)
+    assert ReferenceVideo.of_file(other, "ref_pose").video_hash != grey.video_hash
+
+
+def test_file_that_cannot_be_read_names_its_option(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableVideo, match="Is a directory") as caught:
+        ReferenceVideo.of_file(tmp_path, "ref_eyeblink")
+    assert caught.value.param == "ref_eyeblink"
+
+
+def test_video_is_followed_once_for_both_uses_and_kept(sketch, grey: ReferenceVideo) -> None:
+    cache = MemoryCache(10**8)
+    both = follow(sketch, ReferenceVideos(grey, grey), "full", CachedComputation(cache))
+    assert both.eyeblink is not None
+    assert both.eyeblink is both.pose
+    assert both.eyeblink.arrays["mean"][0] == pytest.approx(200, abs=3)
+    again = CachedComputation(cache)
+    assert follow(sketch, ReferenceVideos(pose=grey), "full", again).eyeblink is None
+    assert (again.log.hits, sketch.calls["follow"]) == (["reference"], 1)
+    follow(sketch, ReferenceVideos(pose=grey), "crop", CachedComputation(cache))
+    assert sketch.calls["follow"] == 2  # the face is cut out in another way
+
+
+def test_what_is_followed_and_how_it_is_finished_reach_the_engine(
+    sketch, portrait: Portrait, speech: Speech, grey: ReferenceVideo, tmp_path: Path
+) -> None:
+    prepared = prepare(sketch, portrait, "full", NoCache(), size=512)
+    assert list(prepared.avatar.artefacts) == ["face_detection", "face_mesh_512"]
+    seen: list[Progress] = []
+    report = produce(
+        sketch,
+        prepared,
+        speech,
+        Style(size=512),
+        tmp_path / "v.mp4",
+        cache=NoCache(),
+        references=ReferenceVideos(pose=grey),
+        finish=Finish(batch_size=3),
+        reporter=Reporter(seen.append),
+    )
+    assert [progress.stage for progress in seen[:3]] == ["listen", "follow", "drive"]
+    assert report.cache_misses[-1] == "reference"
+    assert sketch.batches == [3]
+    followed = follow(sketch, ReferenceVideos(pose=grey), "full", CachedComputation(NoCache()))
+    levels = sketch.drive(prepared.avatar, None, Style(size=512), 1.0, followed).coefficients["level"]
+    np.testing.assert_allclose(levels, 200 / 4 / 400, rtol=0.05)
