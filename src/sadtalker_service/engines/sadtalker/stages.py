@@ -42,9 +42,17 @@ LARGEST = (HEIGHT_CAP["high"] * 16 // 9, HEIGHT_CAP["high"])
 class EncodedFace(Protocol):
     """`running.motion.EncodedFace`."""
 
-    volume: NDArray[np.float16]
-    canonical: Float32
-    keypoints: Float32
+    @property
+    def volume(self) -> NDArray[np.float16]:
+        """The face as the networks see it."""
+
+    @property
+    def canonical(self) -> Float32:
+        """Keypoints in the canonical pose."""
+
+    @property
+    def keypoints(self) -> Float32:
+        """Keypoints in the pose of the portrait."""
 
 
 class SourceNetworks(Protocol):
