@@ -42,7 +42,8 @@ class Settings(BaseSettings):
     """Size of the cache folder, bytes; what was not used for longest goes first."""
 
     engine: str = "auto"
-    """`auto`, `mesh` or the name of an installed engine. `auto` takes the best one that can run here."""
+    """`auto`, `mesh`, `sadtalker` or the name of another installed engine: that of requests which name none.
+    `auto` takes `sadtalker` where a GPU, torch and the checkpoints are at hand, else `mesh`."""
 
     sadtalker_checkpoints_path: Path | None = None
     """Folder with SadTalker's checkpoints; unset: the folder `checkpoints` in `DATA_DIR`."""
