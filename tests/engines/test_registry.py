@@ -78,6 +78,13 @@ def test_auto_passes_over_an_engine_whose_packages_do_not_load(install) -> None:
     assert best_engine(Settings()) == "mesh"
 
 
+def test_an_engine_whose_files_cannot_be_looked_for_keeps_no_other_from_running(install) -> None:
+    fails = "        raise PermissionError(13, 'Permission denied', '/checkpoints')\n"
+    install("paint", engine("paint", obstacle="none").replace("        return 'none'\n", fails))
+    assert obstacles(Settings())["paint"] == "[Errno 13] Permission denied: '/checkpoints'."
+    assert load_engine("auto", Settings()).name == "mesh"
+
+
 def test_an_engine_is_made_and_asked_with_the_settings_given(install, tmp_path: Path) -> None:
     code = engine("paint", recommended=True) + "    @classmethod\n    def obstacle(cls, settings):\n"
     install("paint", code + "        return None if settings.max_waiting == 7 else 'seven is missing.'\n")

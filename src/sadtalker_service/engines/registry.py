@@ -92,6 +92,8 @@ def _obstacle(entry: EntryPoint, settings: Settings) -> str | None:
         return obstacle(settings) if obstacle else None
     except EngineUnavailable as error:
         return error.message
+    except OSError as error:  # its files cannot even be looked for
+        return f"{error}."
 
 
 def _load(entry: EntryPoint) -> Callable[[Settings], Engine]:

@@ -71,8 +71,14 @@ def stocked_rack(settings: Settings, shelf: EngineShelf) -> EngineRack:
     """
     default = load_engine(settings.engine, settings)
     default.warm_up()
-    lacking = obstacles(settings)
+    lacking, others = dict(obstacles(settings)), []
+    for name in sorted(installed_engines().keys() - lacking.keys() - {default.name}):
+        try:
+            engine = load_engine(name, settings)
+            card_of(engine)  # where its files are read, as far as the card tells of them
+            others.append(engine)
+        except (EngineUnavailable, OSError) as error:
+            lacking[name] = f"{error}"
     for name, reason in lacking.items():
         log.info("engine_unavailable", engine=name, reason=reason)
-    others = [name for name in sorted(installed_engines()) if name != default.name and name not in lacking]
-    return EngineRack(default, shelf, tuple(load_engine(name, settings) for name in others), lacking)
+    return EngineRack(default, shelf, tuple(others), lacking)
