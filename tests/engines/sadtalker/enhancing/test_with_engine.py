@@ -1,0 +1,65 @@
+"""The engine gives its enhancers what it draws, and shows what they make of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from sadtalker_service.domain import Artefact, Avatar, Rendering, Style  # noqa: E402
+from sadtalker_service.engines.base import Finish  # noqa: E402
+from sadtalker_service.engines.sadtalker.engine import SadTalkerEngine  # noqa: E402
+from sadtalker_service.media.image import decode_image  # noqa: E402
+from sadtalker_service.settings import Settings  # noqa: E402
+
+PORTRAIT = Path(__file__).parents[4] / "examples" / "portrait.jpg"
+STYLE = Style(size=256, quality="medium")
+
+
+@pytest.fixture
+def engine(checkpoints: Path, tmp_path: Path, stand_in: None) -> SadTalkerEngine:
+    """With a face enhancer and a background enhancer that make everything brighter by 51 of 255."""
+    for file in checkpoints.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    torch.save({"GFPGAN": torch.tensor(0.4)}, tmp_path / "GFPGANv1.4.pth")
+    torch.save({"ESRGAN": torch.tensor(0.2)}, tmp_path / "RealESRGAN_x2plus.pth")
+    return SadTalkerEngine(Settings(sadtalker_checkpoints_path=tmp_path, sadtalker_device="cpu"))
+
+
+def drawn(rendering: Rendering) -> np.ndarray[Any, Any]:
+    """The first frame within its box, as numbers that can be subtracted."""
+    (frames,) = rendering.batches
+    return frames[0].astype(int)
+
+
+def test_face_is_restored_in_its_window_and_the_background_enlarged(engine: SadTalkerEngine) -> None:
+    assert engine.capabilities.enhancers == ("gfpgan", "realesrgan")
+    data = PORTRAIT.read_bytes()
+    portrait = decode_image(data, max_bytes=len(data), max_pixels=10_000_000)
+    artefacts: dict[str, Artefact] = {}
+    for stage in engine.stages:
+        artefacts[stage.name] = stage.compute(portrait, "extfull", artefacts)
+    avatar = Avatar(portrait.image_hash, engine.name, "extfull", artefacts)
+    motion = engine.drive(avatar, None, STYLE, 0.04)
+
+    plain = engine.render(avatar, motion, STYLE)
+    restored = engine.render(avatar, motion, STYLE, Finish(enhancer="gfpgan"))
+    assert np.array_equal(restored.plate, plain.plate)
+    assert restored.box == plain.box
+    before, after = drawn(plain), drawn(restored)
+    height, width = before.shape[:2]
+    middle = np.s_[height * 4 // 10 : height * 6 // 10, width * 4 // 10 : width * 6 // 10]
+    # in the mean: the larger square is scaled to the same box in another way
+    assert abs((after - np.minimum(before + 51, 255))[middle].mean()) < 2
+    border = int(0.06 * min(height, width))  # of the square the window leaves 0.08 on every side
+    rim = np.ones((height, width), bool)
+    rim[border:-border, border:-border] = False
+    assert abs((after - before)[rim].mean()) < 2
+
+    both = engine.render(avatar, motion, STYLE, Finish("gfpgan", "realesrgan"))
+    assert both.plate.shape[0] >= plain.plate.shape[0]
+    assert both.plate.mean() > plain.plate.mean() + 20
