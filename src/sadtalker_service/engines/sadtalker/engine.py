@@ -93,6 +93,7 @@ class SadTalkerEngine:
         """`settings`: those of the process by default."""
         self._settings = settings or get_settings()
         self._ready: Readiness = readiness(self._settings.checkpoints_folder)
+        self._last_enlarged: tuple[tuple[str, str, str] | None, Uint8Image] = (None, np.empty(0, np.uint8))
 
     @classmethod
     def obstacle(cls, settings: Settings | None = None) -> str | None:
@@ -243,11 +244,21 @@ class SadTalkerEngine:
         background = avatar.artefacts["background"]
         picture, rectangle = background.arrays["picture"], background.record["rectangle"]
         if finish.background_enhancer:
-            larger = self._runtime.enhancers.of_backgrounds(finish.background_enhancer)(picture)
+            larger = self._enlarged(avatar, finish.background_enhancer)
             factor = len(larger) / len(picture)
             picture, rectangle = larger, [side * factor for side in rectangle]
         x0, y0, x1, y1 = rectangle
         return paste_into(picture, (x0, y0, x1, y1), (cap * 16 // 9, cap))
+
+    def _enlarged(self, avatar: Avatar, enhancer: str) -> Uint8Image:
+        """The whole picture sharpened. That of the last avatar is kept: videos of one often come in a row."""
+        key = (avatar.image_hash, avatar.mode, enhancer)
+        known, picture = self._last_enlarged
+        if known != key:
+            enhance = self._runtime.enhancers.of_backgrounds(enhancer)
+            picture = enhance(avatar.artefacts["background"].arrays["picture"])
+            self._last_enlarged = key, picture
+        return picture
 
     def _batches(
         self,

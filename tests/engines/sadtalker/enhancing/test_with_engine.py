@@ -16,6 +16,8 @@ from sadtalker_service.engines.sadtalker.engine import SadTalkerEngine  # noqa: 
 from sadtalker_service.media.image import decode_image  # noqa: E402
 from sadtalker_service.settings import Settings  # noqa: E402
 
+pytestmark = pytest.mark.slow  # two frames of the real renderer
+
 PORTRAIT = Path(__file__).parents[4] / "examples" / "portrait.jpg"
 STYLE = Style(size=256, quality="medium")
 

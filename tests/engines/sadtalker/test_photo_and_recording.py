@@ -1,0 +1,177 @@
+"""A photo and a recording become a video by the SadTalker engine: by the command line and by the service.
+
+The checkpoints are synthetic, so that what is drawn is no face; what is around it, how long it is and how it
+sounds is the same as with real ones.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import wave
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import av
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+from tests.support.running_service import RunningService
+
+pytest.importorskip("torch")
+
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
+PATIENCE = 240
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(prefix="st-"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def recording(folder: Path) -> Path:
+    return spoken(folder / "short.wav", 0.09)
+
+
+@pytest.fixture(scope="module")
+def environment(checkpoints: Path, folder: Path) -> Mapping[str, str]:
+    return {
+        "ENGINE": "sadtalker",
+        "SADTALKER_CHECKPOINTS_PATH": str(checkpoints),
+        "SADTALKER_DEVICE": "cpu",
+        "DATA_DIR": str(folder),
+    }
+
+
+def spoken(path: Path, seconds: float, start: float = 1.0) -> Path:
+    """A piece of the example recording."""
+    with wave.open(str(EXAMPLES / "speech.wav")) as whole, wave.open(str(path), "wb") as piece:
+        rate = whole.getframerate()
+        piece.setparams(whole.getparams())
+        whole.setpos(round(start * rate))
+        piece.writeframes(whole.readframes(round(seconds * rate)))
+    return path
+
+
+def generate(environment: Mapping[str, str], *arguments: object) -> dict[str, Any]:
+    """The report of `sadtalker generate`."""
+    command = [sys.executable, "-m", "sadtalker_service", "generate", "--json", *map(str, arguments)]
+    done = subprocess.run(
+        command,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def test_command_line(environment: Mapping[str, str], recording: Path, folder: Path) -> None:
+    output = folder / "talking.mp4"
+    portrait = EXAMPLES / "portrait.jpg"
+    arguments = ("--source_image", portrait, "--driven_audio", recording, "--preprocess", "full", "--still")
+    report = generate(environment, *arguments, "--output", output)
+    assert report["engine"] == "sadtalker"
+    assert (report["frames"], report["fps"]) == (2, 25)
+    check(output.read_bytes(), frames=2, seconds=0.09)
+
+
+def test_service(environment: Mapping[str, str], recording: Path, folder: Path) -> None:
+    """Whose own engine is another: it is loaded when the first request names it."""
+    with (
+        RunningService(folder / "s", {**environment, "ENGINE": "mesh"}) as service,
+        httpx.Client(base_url=service.url, timeout=60) as client,
+    ):
+        portrait = {"image_file": ("me.jpg", (EXAMPLES / "portrait.jpg").read_bytes())}
+        image_id = client.post("/api/avatar/upload", files=portrait).raise_for_status().json()["image_id"]
+        wish = {
+            "image_id": image_id,
+            "engine": "sadtalker",
+            "preprocess_mode": "full",
+            "enhancer": "none",
+        }
+        sound = {"audio_file": ("short.wav", recording.read_bytes())}
+        asked = client.post("/api/vip/generate", data=wish, files=sound).raise_for_status().json()
+        session = ended(client, asked["session_id"])
+        assert session["status"] == "ready", session
+        video = client.get(session["download_url"]).raise_for_status().content
+        check(video, frames=2, seconds=0.09)
+        again = client.post("/api/vip/generate", data=wish, files=sound).raise_for_status().json()
+        assert again["status"] == "ready"
+        wrong = client.post("/api/vip/generate", data={**wish, "size": "300"}, files=sound)
+        assert (wrong.status_code, wrong.json()["error"]["param"]) == (422, "size")
+
+
+def ended(client: httpx.Client, session_id: str) -> dict[str, Any]:
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        status: dict[str, Any] = client.get(f"/api/vip/status/{session_id}").raise_for_status().json()
+        if status["status"] not in {"queued", "generating"}:
+            return status
+        time.sleep(0.2)
+    raise AssertionError(f"still not ready: {status}")
+
+
+def check(video: bytes, *, frames: int, seconds: float) -> None:
+    """The picture around the face is the photo, the face is not; sound as long as the recording."""
+    with av.open(io.BytesIO(video)) as container:
+        pictures = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
+    with av.open(io.BytesIO(video)) as container:
+        sound = np.concatenate([frame.to_ndarray().mean(axis=0) for frame in container.decode(audio=0)])
+        rate = container.streams.audio[0].rate
+        assert container.streams.video[0].start_time in {0, None}
+        assert container.streams.audio[0].start_time in {0, None}
+    photo = np.asarray(Image.open(EXAMPLES / "portrait.jpg").convert("RGB")).astype(int)
+    assert [picture.shape for picture in pictures] == [photo.shape] * frames
+    for picture in pictures:
+        assert np.abs(picture[300:] - photo[300:]).mean() < 4, "below the face nothing changes"
+        assert np.abs(picture[60:180, 180:280] - photo[60:180, 180:280]).mean() > 20, "the face is drawn"
+    assert len(sound) / rate == pytest.approx(seconds, abs=0.06)
+    assert np.abs(sound).max() > 0.02
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_length(environment: Mapping[str, str], folder: Path) -> None:
+    peaks = []
+    for seconds in (0.2, 1.6):
+        speech = spoken(folder / f"{seconds}.wav", seconds)
+        code = (
+            "import resource, sys; from sadtalker_service.cli import main;"
+            "import atexit; atexit.register(lambda: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,"
+            " file=sys.stderr)); main()"
+        )
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                code,
+                "generate",
+                "--source_image",
+                str(EXAMPLES / "portrait.jpg"),
+                "--driven_audio",
+                str(speech),
+                "--output",
+                str(folder / "long.mp4"),
+                "--json",
+            ],
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=True,
+        )
+        peaks.append(int(done.stderr.split()[-1]) / 1000)
+    assert peaks[1] < peaks[0] + 150, f"MB: {peaks}"

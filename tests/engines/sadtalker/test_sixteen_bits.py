@@ -1,0 +1,42 @@
+"""How far pictures drawn in 16 bits are from the original's in float32."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.support.sadtalker_weights import noise, picture
+
+torch = pytest.importorskip("torch")
+
+from tests.support.wide_convolutions import WideConvolutions  # noqa: E402
+
+from sadtalker_service.engines.sadtalker.rendering.renderer import FaceRenderer  # noqa: E402
+
+log = logging.getLogger(__name__)
+
+
+def tensor(values: Any) -> Any:
+    return torch.from_numpy(np.ascontiguousarray(values))
+
+
+@pytest.mark.parametrize(("precision", "mean", "largest"), [("bfloat16", 5e-3, 0.1), ("float16", 1e-3, 0.03)])
+def test_sixteen_bits_keep_the_picture(
+    precision: str, mean: float, largest: float, networks: Any, golden: Any
+) -> None:
+    """As on a GPU: channels last, convolutions summed in float32. The synthetic weights answer ten times as
+    strongly to a change as trained ones are likely to."""
+    source = noise("kp_source", (2, 15, 3), 0.35)
+    driving = source + noise("kp_driving", (2, 15, 3), 0.06)
+    renderer = FaceRenderer(networks.generator, networks.keypoint_detector)
+    renderer.run_frames_in(getattr(torch, precision), channels_last=True)
+    encoded = renderer.encode_source(tensor(picture(256, 0.9)[None]))
+    with WideConvolutions():
+        found = renderer.render(renderer.scene(encoded, tensor(source[1:])), tensor(driving[1:]))
+    errors = golden("generator_256").errors("prediction", found, slice(1, 2))
+    log.info("%s: %.2g in the mean, %.2g at most", precision, errors.mean(), errors.max())
+    assert found.dtype == torch.float32
+    assert errors.mean() < mean
+    assert errors.max() < largest
