@@ -22,12 +22,11 @@ def tensor(values: Any) -> Any:
     return torch.from_numpy(np.ascontiguousarray(values))
 
 
-@pytest.mark.parametrize(("precision", "mean", "largest"), [("bfloat16", 5e-3, 0.1), ("float16", 1e-3, 0.03)])
+@pytest.mark.parametrize(("precision", "mean", "largest"), [("bfloat16", 1e-2, 0.15), ("float16", 1.5e-3, 0.03)])
 def test_sixteen_bits_keep_the_picture(
     precision: str, mean: float, largest: float, networks: Any, golden: Any
 ) -> None:
-    """As on a GPU: channels last, convolutions summed in float32. The synthetic weights answer ten times as
-    strongly to a change as trained ones are likely to."""
+    """As on a GPU: channels last, convolutions summed in float32."""
     source = noise("kp_source", (2, 15, 3), 0.35)
     driving = source + noise("kp_driving", (2, 15, 3), 0.06)
     renderer = FaceRenderer(networks.generator, networks.keypoint_detector)
