@@ -22,7 +22,9 @@ def tensor(values: Any) -> Any:
     return torch.from_numpy(np.ascontiguousarray(values))
 
 
-@pytest.mark.parametrize(("precision", "mean", "largest"), [("bfloat16", 1e-2, 0.15), ("float16", 1.5e-3, 0.03)])
+@pytest.mark.parametrize(
+    ("precision", "mean", "largest"), [("bfloat16", 1e-2, 0.15), ("float16", 1.5e-3, 0.03)]
+)
 def test_sixteen_bits_keep_the_picture(
     precision: str, mean: float, largest: float, networks: Any, golden: Any
 ) -> None:
