@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
@@ -10,21 +9,13 @@ import torch
 from torch import Tensor
 
 from sadtalker_service.bench.sadtalker.report import Case, Rendered
-from sadtalker_service.bench.sadtalker.subjects import inputs
+from sadtalker_service.bench.sadtalker.subjects import inputs, product, square_matrix
 from sadtalker_service.bench.sadtalker.timing import Clock, Run
 from sadtalker_service.engines.sadtalker.networks.generator import Generator
 from sadtalker_service.engines.sadtalker.rendering.renderer import FaceRenderer, Scene, as_pixels
 
 ORIGINAL_BATCH = 2
 """Frames at once, as the original is run by default."""
-
-
-@dataclass(frozen=True)
-class Rates:
-    """What the shares are of: multiply-adds of a frame, and those of a matrix product per second."""
-
-    work: float
-    product: float
 
 
 class Frames:
@@ -35,8 +26,8 @@ class Frames:
         self.renderer = renderer
         self._original = original
 
-    def measure(self, case: Case, rates: Rates, *, repeats: int, beside_original: bool) -> Rendered:
-        """One case. Raises `torch.OutOfMemoryError`."""
+    def measure(self, case: Case, work: float, *, repeats: int, beside_original: bool) -> Rendered:
+        """One case; a frame of it takes `work` 1e9 multiply-adds. Raises `torch.OutOfMemoryError`."""
         clock = Clock(self.device, repeats)
         scene, driving = self._scene(case.size, case.batch)
         first = clock.times(lambda: self.pixels(scene, driving)).wall
@@ -45,7 +36,11 @@ class Frames:
             torch.cuda.reset_peak_memory_stats(self.device)
         stages = self._stages(scene, driving, clock, repeats)
         memory = torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else 0
-        runs: dict[str, Run] = {"ours": lambda: self.pixels(scene, driving)}
+        matrix = square_matrix(self.device, case.precision)
+        runs: dict[str, Run] = {
+            "ours": lambda: self.pixels(scene, driving),
+            "product": lambda: product(matrix),
+        }
         if beside_original:
             runs["original"] = lambda: self._originals(case.size, ORIGINAL_BATCH).cpu()
         times = clock.medians(runs)
@@ -59,7 +54,8 @@ class Frames:
             cpu=1000 * times["ours"].cpu / case.batch,
             original=ORIGINAL_BATCH / original.wall if original else None,
             original_cpu=1000 * original.cpu / ORIGINAL_BATCH if original else None,
-            share=rates.work / per_frame / rates.product,
+            product=len(matrix) ** 3 / times["product"].wall / 1e12,
+            share=work * 1e9 / per_frame * times["product"].wall / len(matrix) ** 3,
             largest_error=largest,
             mean_error=mean,
             memory=memory / 1e9,

@@ -11,10 +11,9 @@ import torch
 
 from sadtalker_service.bench import cores
 from sadtalker_service.bench.sadtalker.clip import FRAME_RATE, Clips
-from sadtalker_service.bench.sadtalker.frames import Frames, Rates
+from sadtalker_service.bench.sadtalker.frames import Frames
 from sadtalker_service.bench.sadtalker.report import Case, Clip, Device, Plan, Rendered, Report, Work
-from sadtalker_service.bench.sadtalker.subjects import TYPES, drawn, renderer, work
-from sadtalker_service.bench.sadtalker.timing import Clock
+from sadtalker_service.bench.sadtalker.subjects import drawn, renderer, work
 from sadtalker_service.engines.sadtalker.networks.generator import Generator
 from sadtalker_service.engines.sadtalker.networks.inference import frozen
 from sadtalker_service.engines.sadtalker.rendering.host_memory import keep_freed_memory
@@ -23,8 +22,6 @@ Tell = Callable[[str], None]
 """Is told what is being measured."""
 
 _CLIP_REPEATS = 3
-_PRODUCT_SIZE = {"cuda": 8192, "cpu": 2048}
-_PRODUCT_REPEATS = 5
 
 
 def measure(device: torch.device, plan: Plan, tell: Tell) -> Report:
@@ -42,7 +39,6 @@ def measure(device: torch.device, plan: Plan, tell: Tell) -> Report:
         stolen=cores.stolen_share(before, cores.core_time()),
         compiled=plan.compiled,
         work=measuring.work,
-        products=measuring.products,
         rendered=measuring.rendered,
         clips=clips,
         out_of_memory=measuring.out_of_memory,
@@ -55,7 +51,6 @@ class _Measuring:
     plan: Plan
     tell: Tell
     work: dict[int, Work] = field(default_factory=dict)
-    products: dict[str, float] = field(default_factory=dict)
     rendered: list[Rendered] = field(default_factory=list)
     out_of_memory: list[Case] = field(default_factory=list)
 
@@ -66,8 +61,7 @@ class _Measuring:
 
     def measure(self, precision: str) -> None:
         """All sizes and batches."""
-        self.tell(f"{precision}: matrix product")
-        self.products[precision] = _product_rate(self.device, precision)
+        self.tell(f"{precision}: preparing")
         frames = self._forms[precision] = self._form(precision)
         for size, batch in product(self.plan.sizes, self.plan.batches):
             case = Case(size, precision, batch)
@@ -93,8 +87,8 @@ class _Measuring:
     def _measured(self, frames: Frames, case: Case) -> Rendered:
         count = self.work[case.size]
         on_tiles = self.device.type == "cpu" and case.precision == "float32"
-        rates = Rates((count.tiles if on_tiles else count.reduced) / 1e3, self.products[case.precision])
-        return frames.measure(case, rates, repeats=self.plan.repeats, beside_original=self.plan.original)
+        work_done = count.tiles if on_tiles else count.reduced
+        return frames.measure(case, work_done, repeats=self.plan.repeats, beside_original=self.plan.original)
 
     def _form(self, precision: str) -> Frames:
         found = renderer(self.device, precision)
@@ -111,19 +105,6 @@ class _Measuring:
         except torch.OutOfMemoryError:
             self.out_of_memory.append(case)
             torch.cuda.empty_cache()
-
-
-def _product_rate(device: torch.device, precision: str) -> float:
-    """1e12 multiply-adds per second of a square matrix product."""
-    size = _PRODUCT_SIZE[device.type]
-    a = torch.randn(size, size, device=device).to(TYPES[precision])
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high")  # TF32, in which convolutions are done on a GPU
-    try:
-        seconds = Clock(device, _PRODUCT_REPEATS).medians({"product": lambda: a @ a})["product"].wall
-    finally:
-        torch.set_float32_matmul_precision(before)
-    return size**3 / seconds / 1e12
 
 
 def _described(device: torch.device, load: float) -> Device:

@@ -23,14 +23,12 @@ def _lines(report: Report) -> Iterator[str]:
             f"Multiply-adds of a frame of {size}, in 1e9: {work.original:.1f} in the original's structure,"
             f" {work.reduced:.1f} reduced, {work.tiles:.1f} on tiles."
         )
-    for precision, rate in report.products.items():
-        yield f"Matrix product, {precision}: {rate:.3g}e12 multiply-adds/s."
     for case in report.out_of_memory:
         yield f"Not enough memory: {case.size}, {case.precision}, {case.batch} at once."
     yield ""
     yield from _table(
-        "size|type|batch|frames/s|original's|times|CPU, times|ms|CPU, ms|motion|warp|decoder|bytes|share"
-        "|error|mean|GB|first, s",
+        "size|type|batch|frames/s|original's|times|CPU, times|ms|CPU, ms|motion|warp|decoder|bytes"
+        "|product|share|error|mean|GB|first, s",
         map(_frame_cells, report.rendered),
     )
     if report.clips:
@@ -48,6 +46,7 @@ def _frame_cells(found: Rendered) -> Iterator[str]:
     yield from (f"{value:.2f}" if value else "" for value in times)
     yield from (f"{found.milliseconds:.4g}", f"{found.cpu:.4g}")
     yield from (f"{value:.3g}" for value in found.stages.values())
+    yield f"{found.product:.3g}e12"
     yield from (f"{found.share:.0%}", f"{found.largest_error:.1e}", f"{found.mean_error:.1e}")
     yield from (f"{found.memory:.1f}", f"{found.first:.1f}")
 

@@ -66,8 +66,11 @@ class Rendered:
     """Frames per second of the original's structure in float32, two at a time, in turns with this case."""
     original_cpu: float | None
     """Its milliseconds of the processor per frame."""
+    product: float
+    """Multiply-adds per second of a large matrix product of the same type, in turns with this case, in 1e12;
+    of float32 on a GPU in TF32, as the convolutions are done there."""
     share: float
-    """Multiply-adds per second, of the rate of a large matrix product of the same type in the same run."""
+    """Multiply-adds per second, of those of that product."""
     largest_error: float
     """Of a picture, 0..1, beside the trained form in float32 on the same device."""
     mean_error: float
@@ -135,9 +138,6 @@ class Report:
     compiled: bool
     work: Mapping[int, Work]
     """By size."""
-    products: Mapping[str, float]
-    """Multiply-adds per second of a large matrix product, in 1e12, by precision; float32 on a GPU as the
-    convolutions do it there, with TF32 where it has that."""
     rendered: Sequence[Rendered]
     clips: Sequence[Clip]
     out_of_memory: Sequence[Case]

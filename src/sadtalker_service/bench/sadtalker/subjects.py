@@ -17,6 +17,7 @@ from sadtalker_service.engines.sadtalker.rendering.renderer import FaceRenderer
 
 TYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _POWER_ROUNDS = 8
+_MATRIX = {"cuda": 8192, "cpu": 2048}
 
 
 def renderer(device: torch.device, precision: str) -> FaceRenderer:
@@ -59,6 +60,22 @@ def inputs(device: torch.device, size: int, frames: int) -> tuple[Tensor, Tensor
     source = torch.randn(1, KEYPOINTS, 3, generator=generator) * 0.35
     driving = source + torch.randn(frames, KEYPOINTS, 3, generator=generator) * 0.06
     return pictures.to(device), source.to(device), driving.to(device)
+
+
+def square_matrix(device: torch.device, precision: str) -> Tensor:
+    """So large that its product with itself shows how fast the device can multiply."""
+    side = _MATRIX[device.type]
+    return torch.randn(side, side, device=device).to(TYPES[precision])
+
+
+def product(matrix: Tensor) -> Tensor:
+    """`matrix` times itself; float32 on a GPU in TF32, as convolutions are done there."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        return matrix @ matrix
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def work(size: int) -> Work:
