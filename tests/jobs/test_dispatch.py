@@ -75,6 +75,11 @@ def test_the_time_limit_grows_with_the_length(dispatch: CeleryDispatch, queue_se
     assert message(queue_server, "normal")[0]["timelimit"][0] == 160.0
 
 
+def test_a_slow_engine_has_more_time(dispatch: CeleryDispatch, queue_server: StoreServer) -> None:
+    dispatch.generate(replace(SESSION, wish=replace(SESSION.wish, patience=2.5)))
+    assert message(queue_server, "normal")[0]["timelimit"][0] == 400.0
+
+
 def test_messages_are_not_delivered_again_while_the_longest_job_may_run(
     queue_server: StoreServer, tmp_path: Path
 ) -> None:

@@ -50,6 +50,8 @@ class Capabilities:
     """Further options of SadTalker that have an effect here: `batch_size`, `checkpoint_dir`, `face3dvis`."""
     idle: bool = True
     """Can make a video of a length without any speech."""
+    patience: float = 1.0
+    """How many times the usual time a video may take before it counts as hanging."""
 
 
 @dataclass(frozen=True)

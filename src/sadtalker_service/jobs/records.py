@@ -97,6 +97,8 @@ class Wish(_Record):
     ref_eyeblink_id: str | None = None
     """sha256 of a reference video's bytes, kept among the recordings."""
     ref_pose_id: str | None = None
+    patience: float = 1.0
+    """How many times the usual time it may take: the engine's."""
 
 
 @dataclass(frozen=True)

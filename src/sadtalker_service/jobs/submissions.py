@@ -296,6 +296,7 @@ class FrontDesk:
             background_enhancer=finish.background_enhancer,
             ref_eyeblink_id=blink and blink[0],
             ref_pose_id=pose and pose[0],
+            patience=card.capabilities.patience,
         )
         return wish, warnings
 

@@ -76,6 +76,9 @@ _RUNNING = "sadtalker_service.engines.sadtalker.running"
 
 _FIRST_SIZE = 256
 """Names of stages stand for this size; those for another have it in their name."""
+_PATIENCE_ON_CPU = 30.0
+"""A second of video of 256 takes a minute or two on two cores, one of 512 four times as long."""
+_NVIDIA_DRIVER = Path("/dev/nvidiactl")
 _REFERENCE_SECONDS = 60.0
 """So much of a reference video is looked at; it goes back and forth after that."""
 
@@ -124,6 +127,7 @@ class SadTalkerEngine:
             enhancers=available_enhancers(self._ready.folder),
             reference_video=True,
             honours=("batch_size", "checkpoint_dir"),
+            patience=1.0 if self._expects_gpu else _PATIENCE_ON_CPU,
         )
 
     @property
@@ -219,6 +223,11 @@ class SadTalkerEngine:
             frames=len(keypoints),
             batches=self._batches(avatar, keypoints, style, finish, enhance, paste),
         )
+
+    @property
+    def _expects_gpu(self) -> bool:
+        """As far as it can be told without torch."""
+        return self._settings.sadtalker_device != "cpu" and _NVIDIA_DRIVER.exists()
 
     def _detect(
         self, portrait: Portrait, mode: PreprocessMode, artefacts: Mapping[str, Artefact]
