@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import TypeVar
 
 from sadtalker_service.engines.sadtalker.checkpoints.layout import CheckpointFolder
@@ -38,12 +37,9 @@ class SizedNetworks:
 class Models:
     """The networks of a folder of checkpoints. For several threads."""
 
-    def __init__(self, folder: Path, place: Place, *, compiled: bool = False) -> None:
-        """`compiled`: let torch compile what runs for every frame; the first frames of each shape then take
-        minutes, so `warm` it."""
+    def __init__(self, folder: Path, place: Place) -> None:
         self.place = place
         self._folder = CheckpointFolder(folder)
-        self._compiled = compiled
         self._lock = threading.Lock()
         self._sized: dict[int, SizedNetworks] = {}
         self._mappings: dict[bool, MappingNetwork] = {}
@@ -55,11 +51,6 @@ class Models:
     def mapping(self, *, placed: bool) -> MappingNetwork:
         """That for 73 coefficients a frame, or for 70 if not `placed`. Raises `EngineUnavailable`."""
         return self._once(self._mappings, placed, self._load_mapping)
-
-    @property
-    def loaded(self) -> Mapping[int, SizedNetworks]:
-        """Size -> networks that are loaded."""
-        return MappingProxyType(dict(self._sized))
 
     def _once(self, known: dict[Key, Loaded], key: Key, load: Callable[[Key], Loaded]) -> Loaded:
         with self._lock:
@@ -86,9 +77,6 @@ class Models:
         renderer.run_frames_in(place.dtype, channels_last=place.on_gpu)
         if not place.on_gpu and place.dtype.itemsize == 4:
             renderer.run_frames_on_tiles()
-        if self._compiled:
-            renderer.decoder.compile()
-            renderer.motion.hourglass.compile()
         return renderer
 
     def _load_mapping(self, placed: bool) -> MappingNetwork:

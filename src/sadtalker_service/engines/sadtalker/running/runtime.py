@@ -40,7 +40,7 @@ class Runtime:
         """Raises `EngineUnavailable` for a device that is not there."""
         self.place = choose_place(options.device, options.precision)
         self._options = options
-        self._models = Models(options.checkpoints, self.place, compiled=options.compiled)
+        self._models = Models(options.checkpoints, self.place)
         self._enhancers = Enhancers(options.checkpoints, self.place)
         self._lock = threading.Lock()
         self._painters: dict[int, FramePainter] = {}
@@ -65,10 +65,15 @@ class Runtime:
         yield from painter.paint(scene, self._tensor(driving), limit)
 
     def warm_up(self, size: int, *, placed: bool) -> None:
-        """Load the networks and draw a frame, in the batch size that will be used."""
-        side = size // 4
+        """Load the networks and draw a frame, in the batch size that will be used; compile them before, if
+        that is wanted. Networks that are not warmed up are never compiled: no request waits for it."""
+        side, compiled = size // 4, self._options.compiled
         self._models.mapping(placed=placed)
-        count = self._painter(size).batch_size if self._options.compiled or self.place.on_gpu else 1
+        if compiled:
+            renderer = self._models.of_size(size).renderer
+            renderer.decoder.compile()
+            renderer.motion.hourglass.compile()
+        count = self._painter(size, padded=compiled).batch_size if compiled or self.place.on_gpu else 1
         volume, source = np.zeros((32, 16, side, side), np.float16), np.zeros((15, 3), np.float32)
         for _ in self.frames(size, volume, source, np.zeros((count, 15, 3), np.float32)):
             pass
@@ -87,10 +92,10 @@ class Runtime:
     def _tensor(self, values: NDArray) -> Tensor:
         return torch.from_numpy(np.array(values, order="C")).to(self.place.device)
 
-    def _painter(self, size: int) -> FramePainter:
+    def _painter(self, size: int, *, padded: bool = False) -> FramePainter:
         renderer = self._models.of_size(size).renderer
         with self._lock:
             if size not in self._painters:
                 batch = self._options.batch_size or suggested_batch(self.place, size)
-                self._painters[size] = FramePainter(renderer, batch, padded=self._options.compiled)
+                self._painters[size] = FramePainter(renderer, batch, padded=padded)
             return self._painters[size]
