@@ -32,7 +32,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load((REPOSITORY / "docker-compose.yml").rea
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = ("microservice", "worker")
 STORES = ("redis", "redis-cache")
-SET_BY_HAND = {"CUDA_VISIBLE_DEVICES", "SADTALKER_CHECKPOINTS_PATH"}
+SET_BY_HAND = {"CUDA_VISIBLE_DEVICES"}
 """Variables of the SadTalker microservice that no setting of ours reads."""
 
 

@@ -23,7 +23,8 @@ def tensor(values: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("precision", "mean", "largest"), [("bfloat16", 1e-2, 0.15), ("float16", 1.5e-3, 0.03)]
+    ("precision", "mean", "largest"),
+    [("bfloat16", 1e-2, 0.15), pytest.param("float16", 1.5e-3, 0.03, marks=pytest.mark.slow)],
 )
 def test_sixteen_bits_keep_the_picture(
     precision: str, mean: float, largest: float, networks: Any, golden: Any
