@@ -114,7 +114,7 @@ def test_wrong_choices_are_refused(
 
 @pytest.mark.skipif(find_spec("torch") is None, reason="needs torch")
 def test_the_command_measures_with_torch_alone() -> None:
-    """A small picture, a clip of one frame, one thread beside the other tests; nothing installed but torch and what it needs itself."""
+    """A small picture, a clip of one frame; nothing installed but torch and what it needs itself."""
     small = ["--sizes", "128", "--batches", "1", "--repeats", "1", "--clip-seconds", "0.04", "--no-original"]
     ended = subprocess.run(
         [
