@@ -32,11 +32,12 @@ install: $(INSTALLED) $(WARMED) ## set up .venv with the command sadtalker, read
 serve: install ## set up .venv and run the service: stores, API and workers, on port 8000, until Ctrl-C
 	@$(BIN)/sadtalker serve
 
-# Two processes, each with whole files: tests of a file share what is dear to start.
+# Two processes, each with whole files: tests of a file share what is dear to start. In the files' own order: by
+# number of tests, a file with one long test would be the last.
 test: $(DEVELOP) $(WARMED) ## set up, then check style, types, import directions and run the tests (TESTS=... for some)
 	@$(MAKE) --no-print-directory --keep-going lint; lint=$$?; \
 	[ $$lint -eq 0 ] || echo "make: the checks above failed; the tests run all the same." >&2; \
-	$(BIN)/pytest --numprocesses=2 --dist=loadfile $(TESTS); tests=$$?; \
+	$(BIN)/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(TESTS); tests=$$?; \
 	if [ $$lint -ne 0 ]; then exit $$lint; fi; exit $$tests
 
 lint: lint-style lint-format lint-types lint-imports ## check style, types and import directions

@@ -112,6 +112,7 @@ def test_wrong_choices_are_refused(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("torch") is None, reason="needs torch")
 def test_the_command_measures_with_torch_alone() -> None:
     """A small picture, a clip of one frame; nothing installed but torch and what it needs itself."""
