@@ -76,8 +76,9 @@ _RUNNING = "sadtalker_service.engines.sadtalker.running"
 
 _FIRST_SIZE = 256
 """Names of stages stand for this size; those for another have it in their name."""
-_PATIENCE_ON_CPU = 30.0
-"""A second of video of 256 takes a minute or two on two cores, one of 512 four times as long."""
+_PATIENCE_ON_CPU = 120.0
+"""A second of video of 256 takes more than two minutes on two cores, one of 512 four times as long, and twice
+that beside other work."""
 _NVIDIA_DRIVER = Path("/dev/nvidiactl")
 _REFERENCE_SECONDS = 60.0
 """So much of a reference video is looked at; it goes back and forth after that."""
