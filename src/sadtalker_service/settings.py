@@ -67,6 +67,10 @@ class Settings(BaseSettings):
     """Let torch compile the SadTalker networks while the worker starts: minutes at the start, faster frames
     afterwards."""
 
+    sadtalker_inference: Path | None = None
+    """Unix socket of a `sadtalker inference`, which runs the SadTalker networks for this process. Unset:
+    `serve` starts one for its workers, other commands load the networks themselves."""
+
     hf_home: HubFolder = None
     """Folder of Hugging Face's library; unset: `huggingface` in `XDG_CACHE_HOME`."""
 

@@ -28,6 +28,10 @@ INTERRUPTED = 130
         ),
         "serve": ("sadtalker_service.cli.serve", "Run the service: stores, API and workers."),
         "worker": ("sadtalker_service.cli.worker", "Make videos for a service that runs elsewhere."),
+        "inference": (
+            "sadtalker_service.cli.inference",
+            "Run the networks of the sadtalker engine for all workers of this machine.",
+        ),
         "models": (
             "sadtalker_service.cli.models",
             "List, download and verify the checkpoints of the sadtalker engine.",

@@ -128,6 +128,19 @@ class Finish:
 PLAIN = Finish()
 
 
+@dataclass(frozen=True)
+class Helper:
+    """A process that an engine wants to have once per machine, beside the workers that use it."""
+
+    name: str
+    argv: tuple[str, ...]
+    """Its command. It ends on SIGTERM."""
+    environment: Mapping[str, str]
+    """What workers must have in theirs to find it."""
+    is_ready: Callable[[], bool]
+    """Whether it listens. Raises nothing."""
+
+
 class Engine(Protocol):
     """A talking-head engine."""
 

@@ -1,22 +1,25 @@
 """Finds engines by name: whatever is installed under the entry-point group `sadtalker_service.engines`.
 
 An entry point names a class that is made with the settings and then fulfils `base.Engine`. Making one loads
-nothing large. It may have two class methods, neither of which loads anything large:
+nothing large. It may have three class methods, none of which loads anything large:
 
 - `obstacle(settings) -> str | None`: what keeps the engine from running here (checkpoints, packages) and what
   to do, None: nothing.
 - `recommended(settings) -> bool`: whether `auto` shall prefer it here over the mesh engine, which always can.
+- `helper(settings, folder) -> Helper | None`: a process that shall run beside the workers of this machine,
+  with its socket in `folder`. Asked only where there is no obstacle.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import cast
 
 import structlog
 
-from sadtalker_service.engines.base import Engine
+from sadtalker_service.engines.base import Engine, Helper
 from sadtalker_service.errors import EngineUnavailable
 from sadtalker_service.settings import Settings, get_settings
 
@@ -73,6 +76,16 @@ def obstacles(settings: Settings | None = None) -> Mapping[str, str]:
     installed = installed_engines()
     found = {name: _obstacle(installed[name], settings) for name in sorted(installed)}
     return {name: reason for name, reason in found.items() if reason}
+
+
+def helpers(settings: Settings, folder: Path) -> tuple[Helper, ...]:
+    """The processes that the engines want which can run here; see above."""
+    found: list[Helper | None] = []
+    for name, entry in sorted(installed_engines().items()):
+        if name != FALLBACK and not _obstacle(entry, settings):
+            wish = getattr(_load(entry), "helper", None)
+            found.append(wish(settings, folder) if wish else None)
+    return tuple(helper for helper in found if helper)
 
 
 def _is_recommended(entry: EntryPoint, settings: Settings) -> bool:

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from sadtalker_service.engines.registry import check_engine
+from sadtalker_service.engines.base import Helper
+from sadtalker_service.engines.registry import check_engine, helpers
 from sadtalker_service.errors import EngineUnavailable, StartFailed, StoreUnavailable
 from sadtalker_service.jobs.address import address_for_clients, is_public, listen
 from sadtalker_service.jobs.boards import WorkerBoard
@@ -35,6 +36,8 @@ _WORKER_GRACE = 15.0
 """Seconds more than a worker gives its job, to hand it back."""
 _WORKER_NICE = 10
 """Rendering takes every processor it can get; whoever asks the API or a store is answered first."""
+_HELPER_GRACE = 10.0
+"""Seconds. It has nothing to finish: the workers that use it have stopped before."""
 _LIVEZ_SECONDS = 0.3
 """Until it runs, the API is asked in vain: its socket is there, nobody accepts."""
 
@@ -58,7 +61,7 @@ def run_service(settings: Settings, announce: Callable[[str], None]) -> None:
 
 
 def service_stages(settings: Settings, folder: Path, listener: int) -> tuple[tuple[ChildSpec, ...], ...]:
-    """The embedded servers; then API and workers.
+    """The embedded servers; what engines want beside workers; then API and workers.
 
     `folder` is that of sockets and metrics, `listener` the number of the socket on which the API accepts.
     """
@@ -70,9 +73,12 @@ def service_stages(settings: Settings, folder: Path, listener: int) -> tuple[tup
             **_metrics_environment(folder / "metrics"),
         }
     )
-    return embedded_servers(settings), (
-        _api(settings, environment, listener),
-        *_workers(settings, environment),
+    wanted = helpers(settings, folder) if render_workers(settings) else ()
+    found_by = {name: value for helper in wanted for name, value in helper.environment.items()}
+    return (
+        embedded_servers(settings),
+        tuple(_helper(helper, environment) for helper in wanted),
+        (_api(settings, environment, listener), *_workers(settings, {**environment, **found_by})),
     )
 
 
@@ -92,6 +98,17 @@ def _api(settings: Settings, environment: dict[str, str], listener: int) -> Chil
         pass_fds=(listener,),
         ready=lambda: _is_alive(url),
         grace=_API_GRACE,
+    )
+
+
+def _helper(helper: Helper, environment: dict[str, str]) -> ChildSpec:
+    return ChildSpec(
+        name=helper.name,
+        argv=helper.argv,
+        env={**environment, **helper.environment},
+        ready=helper.is_ready,
+        grace=_HELPER_GRACE,
+        nice=_WORKER_NICE,
     )
 
 

@@ -39,6 +39,9 @@ _WAITS = (0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 
 _FACTORS = (0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 32.0)
 """Seconds of video per second of work."""
 
+_MANY_VIDEOS = 4
+"""From here on batches are not told apart by the number of their videos."""
+
 REGISTRY = CollectorRegistry(auto_describe=True)
 """The metrics below and nothing else: what a library registers with the default registry is not ours."""
 
@@ -118,6 +121,15 @@ _cache = Counter(
     ("kind", "result"),
     registry=REGISTRY,
 )
+_batches = Counter(
+    "sadtalker_inference_batches",
+    "Batches of frames that an inference server drew, by how many videos shared them (1, 2, 3, 4+).",
+    ("videos",),
+    registry=REGISTRY,
+)
+_batch_frames = Counter(
+    "sadtalker_inference_frames", "Frames that an inference server drew.", registry=REGISTRY
+)
 _callbacks = Counter(
     "sadtalker_callbacks",
     "Callbacks, by result (delivered, refused, given_up).",
@@ -191,6 +203,12 @@ def job_requeued(reason: str) -> None:
 def cache_request(kind: str, hit: bool) -> None:
     """The cache was asked for an artefact of this kind."""
     _cache.labels(kind, "hit" if hit else "miss").inc()
+
+
+def inference_batch(videos: int, frames: int) -> None:
+    """An inference server drew a batch of frames for so many videos."""
+    _batches.labels(str(videos) if videos < _MANY_VIDEOS else f"{_MANY_VIDEOS}+").inc()
+    _batch_frames.inc(frames)
 
 
 def callback(result: str) -> None:

@@ -15,7 +15,6 @@ torch = pytest.importorskip("torch")
 from sadtalker_service.domain import Artefact, Avatar, Speech, Style, Track  # noqa: E402
 from sadtalker_service.engines.base import Finish, References  # noqa: E402
 from sadtalker_service.engines.sadtalker.engine import SadTalkerEngine  # noqa: E402
-from sadtalker_service.engines.sadtalker.rendering.renderer import EncodedSource  # noqa: E402
 from sadtalker_service.media.image import decode_image  # noqa: E402
 from sadtalker_service.media.video import write_video  # noqa: E402
 from sadtalker_service.settings import Settings  # noqa: E402
@@ -80,7 +79,7 @@ def test_stages_of_another_size_have_other_names(engine: SadTalkerEngine) -> Non
 def test_keypoints_are_those_of_the_original(engine: SadTalkerEngine, golden: Any) -> None:
     """A whole clip in one pass, against windows one by one."""
     wanted, rows = golden("e2e_frames"), golden("e2e_audio")["A.coeff"][20:24]
-    networks = engine._runtime.motion(256)
+    networks = engine._inference.motion(256)
     photo = np.round(picture(256) * 255).astype(np.uint8).transpose(1, 2, 0)
     face = networks.encode(photo, wanted["crop4.source"], placed=False)
     assert np.abs(face.keypoints - wanted["crop4.kp_source"][0]).max() < KEYPOINTS
@@ -91,7 +90,7 @@ def test_keypoints_are_those_of_the_original(engine: SadTalkerEngine, golden: An
 def test_free_view_is_that_of_the_original(engine: SadTalkerEngine, golden: Any) -> None:
     """Mode `full`; of four frames the first and the third are stored."""
     wanted = golden("e2e_frames")
-    networks = engine._runtime.motion(256)
+    networks = engine._inference.motion(256)
     photo = np.round(picture(256) * 255).astype(np.uint8).transpose(1, 2, 0)
     source = wanted["full4_angles.source"]
     face = networks.encode(photo, source, placed=True)
@@ -113,13 +112,13 @@ def test_sixteen_bits_in_the_cache_do_not_show(
     avatar = avatars("crop")
     mesh = avatar.artefacts["face_mesh"].arrays
     motion = engine.drive(avatar, heard, Style(preprocess="crop", size=256), 0.08)
-    networks, driving = engine._runtime._models.of_size(256), motion.coefficients["keypoints"][1:2]
+    networks, driving = engine._inference._models.of_size(256), motion.coefficients["keypoints"][1:2]
     square = torch.from_numpy(avatar.artefacts["face_crop"].arrays["square"].copy())
     exact = networks.renderer.encode_source(square.permute(2, 0, 1)[None].float() / 255).volume
 
     def drawn(volume: Any) -> Any:
         keypoints = torch.from_numpy(mesh["keypoints"])[None]
-        scene = networks.renderer.scene(EncodedSource(volume, keypoints), keypoints)
+        scene = networks.renderer.scene(volume, keypoints)
         return networks.renderer.render(scene, torch.from_numpy(driving))
 
     difference = (drawn(exact) - drawn(torch.from_numpy(mesh["volume"])[None].float())).abs()

@@ -24,7 +24,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from tests.support.running_service import RunningService
+from tests.support.running_service import RunningService, command_line
 
 pytest.importorskip("torch")
 
@@ -90,9 +90,9 @@ def test_command_line(environment: Mapping[str, str], recording: Path, folder: P
 
 
 def test_service(environment: Mapping[str, str], recording: Path, folder: Path) -> None:
-    """Whose own engine is another: it is loaded when the first request names it."""
+    """Whose own engine is another: it is loaded when the first request names it, once for all workers."""
     with (
-        RunningService(folder / "s", {**environment, "ENGINE": "mesh"}) as service,
+        RunningService(folder / "s", {**environment, "ENGINE": "mesh"}, workers=2) as service,
         httpx.Client(base_url=service.url, timeout=60) as client,
     ):
         portrait = {"image_file": ("me.jpg", (EXAMPLES / "portrait.jpg").read_bytes())}
@@ -111,8 +111,15 @@ def test_service(environment: Mapping[str, str], recording: Path, folder: Path) 
         check(video, frames=2, seconds=0.09)
         again = client.post("/api/vip/generate", data=wish, files=sound).raise_for_status().json()
         assert again["status"] == "ready"
+        assert "sadtalker_inference_frames_total 2.0" in client.get("/metrics").text
+        with_networks = [command_line(pid) for pid in service.everybody() if has_torch(pid)]
+        assert [("inference" in line, "worker" in line) for line in with_networks] == [(True, False)]
         wrong = client.post("/api/vip/generate", data={**wish, "size": "300"}, files=sound)
         assert (wrong.status_code, wrong.json()["error"]["param"]) == (422, "size")
+
+
+def has_torch(pid: int) -> bool:
+    return "libtorch" in Path(f"/proc/{pid}/maps").read_text()
 
 
 def ended(client: httpx.Client, session_id: str) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def test_picture_and_what_leads_to_it(renderer: Any, keypoints: Any, golden: Any
     source, driving = (points[second] for points in keypoints)
     encoded = renderer.encode_source(tensor(picture(256, 0.9)[None]))
     assert wanted.error("feature_3d", encoded.volume, second) < PICTURE
-    scene = renderer.scene(encoded, source)
+    scene = renderer.scene(encoded.volume, source)
     motion = renderer.motion(scene.compressed, scene.keypoints, driving)
     assert wanted.error("deformation", motion.grid, second) < KEYPOINTS
     assert wanted.error("occlusion_map", motion.occlusion, second) < KEYPOINTS
@@ -56,7 +56,7 @@ def test_large_picture(renderer: Any, keypoints: Any, golden: Any) -> None:
     on another machine or here. So all but a few pixels have to be equal."""
     wanted = golden("generator_512")
     source, driving = (points[:1] for points in keypoints)
-    scene = renderer.scene(renderer.encode_source(tensor(picture(512)[None])), source)
+    scene = renderer.scene(renderer.encode_source(tensor(picture(512)[None])).volume, source)
     errors = wanted.errors("prediction", renderer.render(scene, driving)).max(1)
     assert np.mean(errors > PICTURE) < 0.04
     assert np.mean(errors) < PICTURE / 4
@@ -75,7 +75,7 @@ def test_frame_of_a_whole_run_of_the_original(checkpoints: Path, renderer: Any, 
     last = network(tensor(wanted["crop4.target"][1, 1])).motion().place(encoded.canonical)
     assert np.abs(last[0].numpy() - wanted["crop4.kp_driving"][1, 1]).max() < KEYPOINTS
     # the picture from the original's keypoints: it answers to a millionth of a keypoint with ten of its own
-    scene = renderer.scene(encoded, tensor(wanted["crop4.kp_source"][:1]))
+    scene = renderer.scene(encoded.volume, tensor(wanted["crop4.kp_source"][:1]))
     frame = renderer.render(scene, tensor(wanted["crop4.kp_driving"][1, 1:]))
     assert wanted.error("crop4.frames", frame) < PICTURE
     pixels = as_pixels(frame)[:, ::4, ::4].numpy().astype(int)
@@ -109,7 +109,7 @@ def test_inference_forms_equal_the_trained_form(renderer: Any, networks: Any, ke
     wanted = networks.generator(small, source, driving)
     plain = FaceRenderer(networks.generator, networks.keypoint_detector)
     plain.run_frames_in(torch.float32, channels_last=True)
-    scene = renderer.scene(renderer.encode_source(small), source)
+    scene = renderer.scene(renderer.encode_source(small).volume, source)
     for form in (renderer, plain):
         torch.testing.assert_close(form.render(scene, driving), wanted, rtol=0, atol=PICTURE)
 
@@ -118,7 +118,7 @@ def test_frames_of_several_sources_share_a_batch(renderer: Any, keypoints: Any) 
     """Within the rounding of a picture: another number of frames may be another routine for a convolution."""
     source, driving = keypoints
     encoded = renderer.encode_source(tensor(np.stack([picture(128), picture(128, 0.9)])))
-    both = renderer.scene(encoded, source)
+    both = renderer.scene(encoded.volume, source)
     first, second = both.take([0]), both.take([1])
     swapped = renderer.render(joined([second, first]), driving.flip(0))
     torch.testing.assert_close(swapped[1:], renderer.render(first, driving[:1]), rtol=0, atol=PICTURE)
@@ -132,7 +132,7 @@ def test_frame_takes_a_quarter_less_work() -> None:
         renderer_of_nothing = FaceRenderer(Generator(), KeypointDetector())
     original = sum(multiply_adds(lambda: generator(pictures, points, points), {}).values())
     assert original == pytest.approx(601.62e9, rel=1e-4)
-    scene = renderer_of_nothing.scene(renderer_of_nothing.encode_source(pictures), points)
+    scene = renderer_of_nothing.scene(renderer_of_nothing.encode_source(pictures).volume, points)
     parts = {"motion": renderer_of_nothing.motion, "decoder": renderer_of_nothing.decoder}
     found = multiply_adds(lambda: renderer_of_nothing.render(scene, points), parts)
     assert sum(found.values()) < 456e9

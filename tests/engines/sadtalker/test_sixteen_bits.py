@@ -36,7 +36,7 @@ def test_sixteen_bits_keep_the_picture(
     renderer.run_frames_in(getattr(torch, precision), channels_last=True)
     encoded = renderer.encode_source(tensor(picture(256, 0.9)[None]))
     with WideConvolutions():
-        found = renderer.render(renderer.scene(encoded, tensor(source[1:])), tensor(driving[1:]))
+        found = renderer.render(renderer.scene(encoded.volume, tensor(source[1:])), tensor(driving[1:]))
     errors = golden("generator_256").errors("prediction", found, slice(1, 2))
     log.info("%s: %.2g in the mean, %.2g at most", precision, errors.mean(), errors.max())
     assert found.dtype == torch.float32

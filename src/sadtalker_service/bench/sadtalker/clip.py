@@ -22,7 +22,6 @@ from sadtalker_service.engines.sadtalker.networks.audio_to_pose import (
 )
 from sadtalker_service.engines.sadtalker.networks.inference import prepare
 from sadtalker_service.engines.sadtalker.networks.mapping import CLOSE_UP, Mapping, with_ends_repeated
-from sadtalker_service.engines.sadtalker.rendering.renderer import EncodedSource
 
 FRAME_RATE = 25
 _MEL = (1, 80, 16)
@@ -98,10 +97,8 @@ class Clips:
 
     def _drawn(self, avatar: _Avatar, driving: Tensor, batch: int) -> Iterator[Tensor]:
         """Batches of frames, uint8 (n, S, S, 3); the last one is drawn full, as a compiled form wants it."""
-        volume, canonical = avatar.volume[None].to(self._device).float(), avatar.canonical.to(self._device)
-        scene = self._frames.renderer.scene(
-            EncodedSource(volume, canonical), avatar.keypoints.to(self._device)
-        )
+        volume, keypoints = avatar.volume[None].to(self._device), avatar.keypoints.to(self._device)
+        scene = self._frames.renderer.scene(volume, keypoints)
         for part in driving.split(batch):
             full = torch.cat([part, part[-1:].expand(batch - len(part), -1, -1)])
             yield self._frames.pixels(scene, full)[: len(part)]

@@ -67,7 +67,7 @@ class Frames:
 
     def _scene(self, size: int, frames: int) -> tuple[Scene, Tensor]:
         pictures, source, driving = inputs(self.device, size, frames)
-        return self.renderer.scene(self.renderer.encode_source(pictures), source), driving
+        return self.renderer.scene(self.renderer.encode_source(pictures).volume, source), driving
 
     def _originals(self, size: int, frames: int) -> Tensor:
         """(frames, 3, size, size): as the original draws them, with the source encoded for every frame."""

@@ -83,7 +83,7 @@ def work(size: int) -> Work:
     with torch.device("meta"):
         generator, empty = Generator(), FaceRenderer(Generator(), KeypointDetector())
         pictures, points = torch.empty(1, 3, size, size), torch.empty(1, KEYPOINTS, 3)
-    scene = empty.scene(empty.encode_source(pictures), points)
+    scene = empty.scene(empty.encode_source(pictures).volume, points)
 
     def reduced() -> float:
         return _counted(lambda: empty.render(scene, points))

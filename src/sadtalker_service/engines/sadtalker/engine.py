@@ -34,6 +34,7 @@ from sadtalker_service.engines.base import (
     PLAIN,
     Capabilities,
     Finish,
+    Helper,
     References,
     Stage,
 )
@@ -58,6 +59,8 @@ from sadtalker_service.engines.sadtalker.driving.reference import (
 from sadtalker_service.engines.sadtalker.driving.tracks import at_rate
 from sadtalker_service.engines.sadtalker.enhancing.available import available_enhancers
 from sadtalker_service.engines.sadtalker.enhancing.window import face_window
+from sadtalker_service.engines.sadtalker.inference.choice import choose_inference
+from sadtalker_service.engines.sadtalker.inference.process import helper
 from sadtalker_service.engines.sadtalker.pasting import Paste, fill, paste_into
 from sadtalker_service.engines.sadtalker.preparation.source import video_size
 from sadtalker_service.engines.sadtalker.readiness import Readiness, readiness
@@ -68,11 +71,10 @@ from sadtalker_service.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     from sadtalker_service.engines.sadtalker.enhancing.port import FaceEnhancer
-    from sadtalker_service.engines.sadtalker.running.motion import MotionNetworks
-    from sadtalker_service.engines.sadtalker.running.runtime import Runtime
+    from sadtalker_service.engines.sadtalker.inference.port import Inference, Networks
 
-_RUNNING = "sadtalker_service.engines.sadtalker.running"
-"""The modules that need torch."""
+_DEVICE = "sadtalker_service.engines.sadtalker.running.device"
+"""A module that needs torch."""
 
 _FIRST_SIZE = 256
 """Names of stages stand for this size; those for another have it in their name."""
@@ -87,8 +89,8 @@ _REFERENCE_SECONDS = 60.0
 class SadTalkerEngine:
     """Landmarks -> coefficients of a face model -> sound-driven coefficients -> keypoints -> drawn frames.
 
-    The only state are the networks, loaded at the first use. Safe to share between threads; videos that are
-    rendered at the same time share batches.
+    The only state are the networks, loaded at the first use, here or in an inference server. Safe to share
+    between threads; videos that are rendered at the same time share batches.
     """
 
     name = "sadtalker"
@@ -109,7 +111,12 @@ class SadTalkerEngine:
         """With a GPU: on a CPU it is far from real time."""
         if (settings or get_settings()).sadtalker_device == "cpu":
             return False
-        return bool(import_module(f"{_RUNNING}.device").has_gpu())
+        return bool(import_module(_DEVICE).has_gpu())
+
+    @classmethod
+    def helper(cls, settings: Settings, folder: Path) -> Helper | None:
+        """An inference server for all workers of this machine, unless the settings name one."""
+        return None if settings.sadtalker_inference else helper(folder)
 
     @cached_property
     def version(self) -> str:
@@ -160,8 +167,7 @@ class SadTalkerEngine:
     def warm_up(self) -> None:
         """Load the face landmarker and the networks of the default size, and draw a frame."""
         self._landmarker  # noqa: B018
-        mode = self._ready.modes[-1] if self._ready.modes else "full"
-        self._runtime.warm_up(self._ready.default_size, placed=stages.is_placed(mode))
+        self._inference.warm_up(self._ready.default_size, placed=self._ready.places)
 
     def listen(self, speech: Speech) -> Artefact:
         """Mel features of a recording, (M, 80)."""
@@ -215,7 +221,7 @@ class SadTalkerEngine:
     def render(self, avatar: Avatar, motion: Motion, style: Style, finish: Finish = PLAIN) -> Rendering:
         """Frames of a motion: drawn, enhanced, pasted."""
         keypoints = motion.coefficients["keypoints"]
-        enhance = self._runtime.enhancers.of_faces(finish.enhancer) if finish.enhancer else None
+        enhance = self._inference.enhancers.of_faces(finish.enhancer) if finish.enhancer else None
         paste = self._paste(avatar, style, enhance.side(style.size) if enhance else style.size, finish)
         return Rendering(
             plate=paste.plate,
@@ -265,7 +271,7 @@ class SadTalkerEngine:
         key = (avatar.image_hash, avatar.mode, enhancer)
         known, picture = self._last_enlarged
         if known != key:
-            enhance = self._runtime.enhancers.of_backgrounds(enhancer)
+            enhance = self._inference.enhancers.of_backgrounds(enhancer)
             picture = enhance(avatar.artefacts["background"].arrays["picture"])
             self._last_enlarged = key, picture
         return picture
@@ -280,7 +286,7 @@ class SadTalkerEngine:
         paste: Paste,
     ) -> Generator[Uint8Image]:
         mesh = avatar.artefacts[_named("face_mesh", style.size)].arrays
-        frames = self._runtime.frames(
+        frames = self._inference.frames(
             style.size, mesh["volume"], mesh["keypoints"], keypoints, finish.batch_size
         )
         window = face_window(stages.crop_of(avatar.artefacts[_named("face_crop", style.size)]), avatar.mode)
@@ -288,25 +294,16 @@ class SadTalkerEngine:
             for pictures in frames:
                 yield paste.frames(enhance(pictures, window) if enhance else pictures)
 
-    def _networks(self, size: int) -> MotionNetworks:
-        return self._runtime.motion(size)
+    def _networks(self, size: int) -> Networks:
+        return self._inference.motion(size)
 
     @cached_property
     def _landmarker(self) -> FaceLandmarker:
         return FaceLandmarker(self._settings.min_face_pixels)
 
     @cached_property
-    def _runtime(self) -> Runtime:
-        module, settings = import_module(f"{_RUNNING}.runtime"), self._settings
-        options = module.RuntimeOptions(
-            checkpoints=settings.checkpoints_folder,
-            device=settings.sadtalker_device,
-            precision=settings.sadtalker_precision,
-            batch_size=settings.sadtalker_batch_size,
-            compiled=settings.sadtalker_compile,
-        )
-        runtime: Runtime = module.Runtime(options)
-        return runtime
+    def _inference(self) -> Inference:
+        return choose_inference(self._settings, self._ready)
 
 
 def _named(stage: str, size: int) -> str:

@@ -28,6 +28,11 @@ class Readiness:
         """The one that is used where nobody asks for another."""
         return self.sizes[0] if self.sizes else PICTURE_SIZES[0]
 
+    @property
+    def places(self) -> bool:
+        """Whether there is the network for the modes that show the whole picture."""
+        return "full" in self.modes
+
     def version(self) -> str:
         """Tells artefacts and videos of one set of checkpoints from those of another."""
         return fingerprint(self.folder / name for name in _NEEDED_FILES) + f"-{self.default_size}"

@@ -12,14 +12,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sadtalker_service.domain import HEIGHT_CAP, Artefact, Portrait, PreprocessMode, Uint8Image
+from sadtalker_service.domain import HEIGHT_CAP, Artefact, Portrait, PreprocessMode
 from sadtalker_service.engines.detection import landmarks_of, upright
-from sadtalker_service.engines.sadtalker.driving.coefficients import Float32, rows_of, source_semantics
+from sadtalker_service.engines.sadtalker.driving.coefficients import rows_of, source_semantics
+from sadtalker_service.engines.sadtalker.inference.port import Networks
 from sadtalker_service.engines.sadtalker.pasting import scaled_down
 from sadtalker_service.engines.sadtalker.preparation.alignment import align
 from sadtalker_service.engines.sadtalker.preparation.cropping import (
@@ -39,32 +39,6 @@ LARGEST = (HEIGHT_CAP["high"] * 16 // 9, HEIGHT_CAP["high"])
 """Width and height of the largest video; no larger picture is kept."""
 
 
-class EncodedFace(Protocol):
-    """`running.motion.EncodedFace`."""
-
-    @property
-    def volume(self) -> NDArray[np.float16]:
-        """The face as the networks see it."""
-
-    @property
-    def canonical(self) -> Float32:
-        """Keypoints in the canonical pose."""
-
-    @property
-    def keypoints(self) -> Float32:
-        """Keypoints in the pose of the portrait."""
-
-
-class SourceNetworks(Protocol):
-    """The part of `running.motion.MotionNetworks` that looks at portraits."""
-
-    def regress(self, pictures: Uint8Image) -> Float32:
-        """(n, 224, 224, 3) aligned faces -> (n, 257)."""
-
-    def encode(self, square: Uint8Image, row: Float32, *, placed: bool) -> EncodedFace:
-        """The square, and the row of coefficients as the mapping network reads it."""
-
-
 def is_placed(mode: PreprocessMode) -> bool:
     """Whether the mode shows the whole picture: the mapping network is then told where the face was."""
     return mode in {"full", "extfull"}
@@ -82,7 +56,7 @@ def crop_face(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts, si
 
 
 def regress_coefficients(
-    artefacts: Artefacts, face_crop: Artefact, mode: PreprocessMode, networks: SourceNetworks
+    artefacts: Artefacts, face_crop: Artefact, mode: PreprocessMode, networks: Networks
 ) -> Artefact:
     """`3dmm_coeffs`: the row of 73."""
     square, crop = face_crop.arrays["square"], crop_of(face_crop)
@@ -93,7 +67,7 @@ def regress_coefficients(
 
 
 def encode_face(
-    face_crop: Artefact, coefficients: Artefact, mode: PreprocessMode, networks: SourceNetworks
+    face_crop: Artefact, coefficients: Artefact, mode: PreprocessMode, networks: Networks
 ) -> Artefact:
     """`face_mesh`: features and keypoints."""
     placed = is_placed(mode)

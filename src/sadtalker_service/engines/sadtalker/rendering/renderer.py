@@ -94,9 +94,11 @@ class FaceRenderer(nn.Module):
         """(N, 3, H, W) RGB, 0..1, H and W multiples of 128: once per avatar."""
         return EncodedSource(self.generator.features(pictures), self.detector(pictures))
 
-    def scene(self, encoded: EncodedSource, keypoints: Tensor) -> Scene:
-        """Once per clip. keypoints: (N, 15, 3) of the sources in their own pose."""
-        return Scene(encoded.volume.float(), self.motion.compressed(encoded.volume), keypoints)
+    def scene(self, volume: Tensor, keypoints: Tensor) -> Scene:
+        """Once per clip. volume: of `EncodedSource`, also in 16 bits. keypoints: (N, 15, 3) of the sources in
+        their own pose."""
+        volume = volume.float()
+        return Scene(volume, self.motion.compressed(volume), keypoints)
 
     def render(self, scene: Scene, driving: Tensor) -> Tensor:
         """(B, 15, 3) keypoints of the frames -> (B, 3, H, W) RGB, 0..1, float32."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
 import structlog
@@ -52,12 +52,21 @@ class _Video:
 class FramePainter:
     """Draws frames with one renderer. For several threads."""
 
-    def __init__(self, renderer: FaceRenderer, batch_size: int, *, padded: bool = False) -> None:
+    def __init__(
+        self,
+        renderer: FaceRenderer,
+        batch_size: int,
+        *,
+        padded: bool = False,
+        on_batch: Callable[[int, int], None] | None = None,
+    ) -> None:
         """`batch_size`: most frames at once, over all videos. `padded`: always exactly that many, for a
-        renderer that was compiled for it."""
+        renderer that was compiled for it. `on_batch` is told of each batch: how many videos share it, and
+        how many frames it has."""
         self._renderer = renderer
         self._batch_size = batch_size
         self._padded = padded
+        self._on_batch = on_batch or (lambda _videos, _frames: None)
         self._videos: list[_Video] = []
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -142,6 +151,7 @@ class FramePainter:
                     video.error = error
                 self._changed.notify_all()
             return
+        self._on_batch(len(parts), len(pictures))
         with self._changed:
             start = 0
             for video, count in parts:

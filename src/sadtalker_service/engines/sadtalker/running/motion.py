@@ -6,7 +6,7 @@ Arrays in, arrays out. F frames; S is 256 or 512.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -14,31 +14,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sadtalker_service.domain import Uint8Image
+from sadtalker_service.engines.sadtalker.inference.port import EncodedFace, Float32
 from sadtalker_service.engines.sadtalker.networks.audio_to_pose import chunk_count, draw_noise
 from sadtalker_service.engines.sadtalker.networks.head_pose import HeadMotion
 from sadtalker_service.engines.sadtalker.networks.mapping import with_ends_repeated
 from sadtalker_service.engines.sadtalker.running.models import Models
 
-Float32 = NDArray[np.float32]
-
 _FRAMES_AT_ONCE = 256
 """Frames of sound that are heard together: bounds the memory of a long recording."""
 
 
-@dataclass(frozen=True, eq=False)
-class EncodedFace:
-    """What the renderer needs of an avatar."""
-
-    volume: NDArray[np.float16]
-    """(32, 16, S/4, S/4): the face as the networks see it; 4 MB at 256. In 16 bits."""
-    canonical: Float32
-    """(15, 3) keypoints in the canonical pose."""
-    keypoints: Float32
-    """(15, 3) keypoints in the pose of the portrait."""
-
-
 class MotionNetworks:
-    """The networks for pictures of one size. For several threads."""
+    """Fulfils `inference.port.Networks` in this process. For several threads."""
 
     def __init__(self, models: Models, size: int) -> None:
         self._models = models
@@ -47,13 +34,13 @@ class MotionNetworks:
 
     @torch.inference_mode()
     def regress(self, pictures: Uint8Image) -> Float32:
-        """(n, 224, 224, 3) aligned faces -> (n, 257) coefficients of the face model."""
+        """See `port.Networks`."""
         found = self._models.of_size(self._size).face_regression(self._pictures(pictures))
         return _array(found)
 
     @torch.inference_mode()
     def encode(self, square: Uint8Image, row: Float32, *, placed: bool) -> EncodedFace:
-        """A portrait's square (S, S, 3) and its row of coefficients, (73,) if `placed`, else (70,)."""
+        """See `port.Networks`."""
         encoded = self._models.of_size(self._size).renderer.encode_source(self._pictures(square[None]))
         motion = self._mapped(row[None], placed=placed)
         return EncodedFace(
@@ -64,7 +51,7 @@ class MotionNetworks:
 
     @torch.inference_mode()
     def expression(self, windows: Float32, reference: Float32, blink: Float32) -> Float32:
-        """See `driving.coefficients.ExpressionNetwork`."""
+        """See `port.Networks`."""
         network = self._models.of_size(self._size).audio_to_expression
         parts = [
             network(self._tensor(heard)[:, None], self._tensor(face), self._tensor(closed)[:, None])
@@ -76,7 +63,7 @@ class MotionNetworks:
 
     @torch.inference_mode()
     def pose(self, windows: Float32, source: Float32, *, style: int, seed: int) -> Float32:
-        """See `driving.coefficients.PoseNetwork`; `style` 0..45, `seed` that of the noise."""
+        """See `port.Networks`."""
         noise = draw_noise(chunk_count(len(windows)), torch.Generator().manual_seed(seed))
         network = self._models.of_size(self._size).audio_to_pose
         heard = self._tensor(windows)[:, None]
@@ -86,10 +73,7 @@ class MotionNetworks:
     def keypoints(
         self, semantics: Float32, canonical: Float32, view: Mapping[str, Float32], *, placed: bool
     ) -> Float32:
-        """(F, 73), or (F, 70) if not `placed`, of `driving.coefficients.driving_semantics` -> (F, 15, 3).
-
-        `view`: `yaw`, `pitch`, `roll` -> (F,) degrees in place of those that are found.
-        """
+        """See `port.Networks`."""
         motion = self._mapped(semantics, placed=placed)
         angles = {name: self._tensor(track) for name, track in view.items()}
         return _array(replace(motion, **angles).place(self._tensor(canonical)[None]))

@@ -1,9 +1,9 @@
-"""Everything of the engine that needs torch, behind arrays: made once, when the first network is needed."""
+"""All of the engine that needs torch, behind `inference.port`: made when the first network is needed."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sadtalker_service.domain import Uint8Image
 from sadtalker_service.engines.sadtalker.enhancing.enhancers import Enhancers
-from sadtalker_service.engines.sadtalker.rendering.renderer import EncodedSource, Scene
+from sadtalker_service.engines.sadtalker.rendering.renderer import Scene
 from sadtalker_service.engines.sadtalker.running.batch_size import suggested_batch
 from sadtalker_service.engines.sadtalker.running.device import choose_place
 from sadtalker_service.engines.sadtalker.running.frames import FramePainter
@@ -34,19 +34,22 @@ class RuntimeOptions:
 
 
 class Runtime:
-    """The networks on their device. For several threads."""
+    """Fulfils `inference.port.Inference` in this process. For several threads."""
 
-    def __init__(self, options: RuntimeOptions) -> None:
-        """Raises `EngineUnavailable` for a device that is not there."""
+    def __init__(self, options: RuntimeOptions, on_batch: Callable[[int, int], None] | None = None) -> None:
+        """`on_batch`: see `FramePainter`. Raises `EngineUnavailable` for a device that is not there."""
         self.place = choose_place(options.device, options.precision)
         self._options = options
         self._models = Models(options.checkpoints, self.place)
         self._enhancers = Enhancers(options.checkpoints, self.place)
         self._lock = threading.Lock()
         self._painters: dict[int, FramePainter] = {}
+        self._on_batch = on_batch
+        self._warming = threading.Lock()
+        self._warm: set[tuple[int, bool]] = set()
 
     def motion(self, size: int) -> MotionNetworks:
-        """The networks that run once per avatar or video, for pictures of 256 or 512."""
+        """See `port.Inference`."""
         return MotionNetworks(self._models, size)
 
     def frames(
@@ -57,37 +60,43 @@ class Runtime:
         driving: NDArray[np.float32],
         limit: int | None = None,
     ) -> Generator[Uint8Image]:
-        """Frames of one video, see `FramePainter.paint`.
-
-        volume, source: of `EncodedFace`, the latter its keypoints. driving: (F, 15, 3) keypoints.
-        """
+        """See `port.Inference` and `FramePainter.paint`."""
         painter, scene = self._painter(size), self._scene(size, volume, source)
         yield from painter.paint(scene, self._tensor(driving), limit)
 
     def warm_up(self, size: int, *, placed: bool) -> None:
-        """Load the networks and draw a frame, in the batch size that will be used; compile them before, if
-        that is wanted. Networks that are not warmed up are never compiled: no request waits for it."""
-        side, compiled = size // 4, self._options.compiled
+        """See `port.Inference`. A GPU draws a batch in the size that will be used. The networks are compiled
+        before, if that is wanted; what is not warmed up never is, so that no request waits for it.
+        """
+        with self._warming:  # several workers may ask for it
+            if (size, placed) not in self._warm:
+                self._warm_up(size, placed=placed)
+                self._warm.add((size, placed))
+
+    @property
+    def enhancers(self) -> Enhancers:
+        """See `port.Inference`."""
+        return self._enhancers
+
+    def _warm_up(self, size: int, *, placed: bool) -> None:
+        compiled = self._options.compiled
         self._models.mapping(placed=placed)
         if compiled:
             renderer = self._models.of_size(size).renderer
             renderer.decoder.compile()
             renderer.motion.hourglass.compile()
-        count = self._painter(size, padded=compiled).batch_size if compiled or self.place.on_gpu else 1
-        volume, source = np.zeros((32, 16, side, side), np.float16), np.zeros((15, 3), np.float32)
-        for _ in self.frames(size, volume, source, np.zeros((count, 15, 3), np.float32)):
+        count = self._painter(size, padded=compiled).batch_size
+        if not compiled and not self.place.on_gpu:  # a first frame there takes no longer than a second one
+            return
+        volume = np.zeros((32, 16, size // 4, size // 4), np.float16)
+        source, driving = np.zeros((15, 3), np.float32), np.zeros((count, 15, 3), np.float32)
+        for _ in self.frames(size, volume, source, driving):
             pass
-
-    @property
-    def enhancers(self) -> Enhancers:
-        """What restores faces and backgrounds, on the same device."""
-        return self._enhancers
 
     @torch.inference_mode()
     def _scene(self, size: int, volume: NDArray[np.float16], source: NDArray[np.float32]) -> Scene:
         renderer = self._models.of_size(size).renderer
-        encoded = EncodedSource(self._tensor(volume)[None].float(), self._tensor(source)[None])
-        return renderer.scene(encoded, self._tensor(source)[None])
+        return renderer.scene(self._tensor(volume)[None], self._tensor(source)[None])
 
     def _tensor(self, values: NDArray) -> Tensor:
         return torch.from_numpy(np.array(values, order="C")).to(self.place.device)
@@ -97,5 +106,5 @@ class Runtime:
         with self._lock:
             if size not in self._painters:
                 batch = self._options.batch_size or suggested_batch(self.place, size)
-                self._painters[size] = FramePainter(renderer, batch, padded=padded)
+                self._painters[size] = FramePainter(renderer, batch, padded=padded, on_batch=self._on_batch)
             return self._painters[size]

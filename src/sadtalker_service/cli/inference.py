@@ -1,0 +1,34 @@
+"""`sadtalker inference`: one set of networks for all workers of a machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sadtalker_service.cli.service_settings import settings_with
+from sadtalker_service.engines.registry import AUTO, best_engine
+from sadtalker_service.engines.sadtalker.inference.process import run_server
+from sadtalker_service.telemetry.logs import configure_logging
+
+_ENGINE = "sadtalker"
+
+
+@click.command("inference")
+@click.option(
+    "--socket",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="Where it listens; workers find it by SADTALKER_INFERENCE.",
+)
+def command(socket: Path) -> None:
+    """Run the networks of the sadtalker engine for all workers of this machine, until SIGTERM or Ctrl-C.
+
+    `sadtalker serve` starts one by itself. Where `sadtalker worker` is run several times beside a GPU, start
+    one and set SADTALKER_INFERENCE to its socket: the networks are in the GPU's memory once, and videos that
+    are made at the same time share batches. Where ENGINE means sadtalker it is warm from the start.
+    """
+    settings = settings_with()
+    configure_logging(settings, "inference")
+    default = best_engine(settings) if settings.engine == AUTO else settings.engine
+    run_server(settings, socket, warm=default == _ENGINE)

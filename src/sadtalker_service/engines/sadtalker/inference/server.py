@@ -1,0 +1,239 @@
+"""A process that runs the networks for all workers of a machine.
+
+The networks are loaded once, however many workers there are, and videos that are made at the same time share
+batches. Workers keep all else to themselves: what decodes, pastes and encodes, and what goes wrong with it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing, suppress
+from functools import partial
+from multiprocessing.connection import Connection, Listener
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from sadtalker_service.engines.sadtalker.inference.wire import VERSION, Channel, ChannelClosed, Message
+from sadtalker_service.engines.sadtalker.readiness import Readiness
+from sadtalker_service.errors import EngineUnavailable, SadTalkerError
+
+if TYPE_CHECKING:
+    from sadtalker_service.engines.sadtalker.inference.port import Inference
+
+log = structlog.get_logger(__name__)
+
+_BACKLOG = 128
+_PRIVATE = 0o077
+_ANSWER_SECONDS = 1.0
+
+
+class InferenceServer:
+    """Answers questions about one folder of checkpoints, each in a thread of its own."""
+
+    def __init__(
+        self,
+        ready: Readiness,
+        load: Callable[[], Inference],
+        is_lost: Callable[[Exception], bool],
+        end: Callable[[int], None] = os._exit,
+    ) -> None:
+        """
+        Args:
+            ready: the folder.
+            load: makes the networks, once, at the first question. Raises `EngineUnavailable`.
+            is_lost: whether the device is of no use to this process after such an error.
+            end: ends the process with an exit code: only a new one can use the device again.
+        """
+        self._version = ready.version()
+        self._load = load
+        self._is_lost = is_lost
+        self._end = end
+        self._lock = threading.Lock()
+        self._inference: Inference | None = None
+        self._may_ask = threading.Event()
+        self._may_ask.set()
+
+    def serve(self, address: Path) -> None:
+        """Answer on a socket, which only this user may open, until the main thread is interrupted.
+
+        Raises `EngineUnavailable` where another server listens there.
+        """
+        with self._listen(address) as listener:
+            log.info("inference_server_ready", socket=str(address))
+            while True:
+                with suppress(OSError):  # who gave up before he was heard
+                    connection = listener.accept()
+                    assert isinstance(connection, Connection)  # noqa: S101 - of a unix socket
+                    self._start(partial(self.answer, Channel(connection)))
+
+    def warm_up(self, size: int, *, placed: bool) -> None:
+        """Do so in a thread, while questions wait. What goes wrong is told to those who ask."""
+
+        def load() -> None:
+            try:
+                self.inference.warm_up(size, placed=placed)
+            except Exception as error:  # seen again by the first who asks
+                log.exception("networks_not_warm")
+                self._give_up_if_lost(error)
+            finally:
+                self._may_ask.set()
+
+        self._may_ask.clear()
+        self._start(load)
+
+    @property
+    def inference(self) -> Inference:
+        """The networks. Raises `EngineUnavailable`."""
+        with self._lock:
+            if self._inference is None:
+                self._inference = self._load()
+            return self._inference
+
+    def answer(self, channel: Channel) -> None:
+        """One question."""
+        with channel, suppress(ChannelClosed):  # who asked is gone, or stopped listening
+            question = channel.receive()
+            try:
+                with closing(self._answers(question)) as answers:
+                    for message in answers:
+                        channel.send(message)
+            except ChannelClosed:
+                raise
+            except SadTalkerError as error:
+                log.warning("question_refused", call=question.values.get("call"), reason=error.message)
+                channel.send(_failure(error.code, error.message))
+            except Exception as error:  # whatever it is: who asked must hear of it
+                log.exception("question_failed", call=question.values.get("call"))
+                self._give_up_if_lost(error)
+                channel.send(_failure("internal_error", f"{type(error).__name__}: {error}"))
+
+    def _answers(self, question: Message) -> Generator[Message]:
+        values = question.values
+        if (values.get("version"), values.get("checkpoints")) != (VERSION, self._version):
+            raise EngineUnavailable(
+                "The inference server runs another version than this worker, or has other checkpoints. Start"
+                " both again."
+            )
+        self._may_ask.wait()
+        if values["call"] == "frames":
+            yield from _frames(self.inference, question)
+        else:
+            yield _CALLS[values["call"]](self.inference, question)
+
+    def _give_up_if_lost(self, error: Exception) -> None:
+        if self._is_lost(error):
+            log.critical("device_lost", reason=str(error), consequence="this process ends")
+            self._end(1)
+
+    @staticmethod
+    def _start(target: Callable[[], None]) -> None:
+        threading.Thread(target=target, name="question", daemon=True).start()
+
+    @staticmethod
+    def _listen(address: Path) -> Listener:
+        if answers(address):
+            raise EngineUnavailable(f"Another inference server listens on {address}.")
+        address.unlink(missing_ok=True)  # of one that was killed
+        before = os.umask(_PRIVATE)
+        try:
+            return Listener(str(address), family="AF_UNIX", backlog=_BACKLOG)
+        except OSError as error:
+            raise EngineUnavailable(f"Cannot listen on {address}: {error.strerror or error}.") from error
+        finally:
+            os.umask(before)
+
+
+def answers(address: Path) -> bool:
+    """Whether somebody listens on a socket."""
+    with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):
+        probe.settimeout(_ANSWER_SECONDS)
+        probe.connect(str(address))
+        return True
+    return False
+
+
+def _frames(inference: Inference, question: Message) -> Generator[Message]:
+    values, arrays = question.values, question.arrays
+    frames = inference.frames(
+        values["size"], arrays["volume"], arrays["source"], arrays["driving"], values["limit"]
+    )
+    with closing(frames):  # who hangs up leaves no frames behind
+        for pictures in frames:
+            yield Message(arrays={"pictures": pictures})
+
+
+def _warm_up(inference: Inference, question: Message) -> Message:
+    inference.warm_up(question.values["size"], placed=question.values["placed"])
+    return Message()
+
+
+def _regress(inference: Inference, question: Message) -> Message:
+    found = inference.motion(question.values["size"]).regress(question.arrays["pictures"])
+    return Message(arrays={"found": found})
+
+
+def _encode(inference: Inference, question: Message) -> Message:
+    values, arrays = question.values, question.arrays
+    networks = inference.motion(values["size"])
+    face = networks.encode(arrays["square"], arrays["row"], placed=values["placed"])
+    return Message(arrays={"volume": face.volume, "canonical": face.canonical, "keypoints": face.keypoints})
+
+
+def _expression(inference: Inference, question: Message) -> Message:
+    arrays = question.arrays
+    networks = inference.motion(question.values["size"])
+    found = networks.expression(arrays["windows"], arrays["reference"], arrays["blink"])
+    return Message(arrays={"found": found})
+
+
+def _pose(inference: Inference, question: Message) -> Message:
+    values, arrays = question.values, question.arrays
+    networks = inference.motion(values["size"])
+    found = networks.pose(arrays["windows"], arrays["source"], style=values["style"], seed=values["seed"])
+    return Message(arrays={"found": found})
+
+
+def _keypoints(inference: Inference, question: Message) -> Message:
+    values, arrays = question.values, question.arrays
+    view = {name: arrays[name] for name in ("yaw", "pitch", "roll") if name in arrays}
+    networks = inference.motion(values["size"])
+    found = networks.keypoints(arrays["semantics"], arrays["canonical"], view, placed=values["placed"])
+    return Message(arrays={"found": found})
+
+
+def _restored_side(inference: Inference, question: Message) -> Message:
+    enhancer = inference.enhancers.of_faces(question.values["name"])
+    return Message({"side": enhancer.side(question.values["size"])})
+
+
+def _restore(inference: Inference, question: Message) -> Message:
+    x0, y0, x1, y1 = question.values["window"]
+    enhancer = inference.enhancers.of_faces(question.values["name"])
+    return Message(arrays={"found": enhancer(question.arrays["pictures"], (x0, y0, x1, y1))})
+
+
+def _enlarge(inference: Inference, question: Message) -> Message:
+    enhancer = inference.enhancers.of_backgrounds(question.values["name"])
+    return Message(arrays={"found": enhancer(question.arrays["picture"])})
+
+
+_CALLS: Mapping[str, Callable[[Inference, Message], Message]] = {
+    "warm_up": _warm_up,
+    "regress": _regress,
+    "encode": _encode,
+    "expression": _expression,
+    "pose": _pose,
+    "keypoints": _keypoints,
+    "restored_side": _restored_side,
+    "restore": _restore,
+    "enlarge": _enlarge,
+}
+
+
+def _failure(code: str, message: str) -> Message:
+    return Message({"error": {"code": code, "message": message}})
