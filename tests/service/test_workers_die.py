@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.support.pattern_engine import DEADLY, DEADLY_PIXEL, DEFECT, HANGING, SLOW
+from tests.support.pattern_engine import DEADLY, DEADLY_PIXEL, DEFECT, HANGING, LOST, SLOW
 from tests.support.servers import StoreServer, cache_store, queue_store
 from tests.support.workers import WorkerProcess, Workshop, open_workshop, wait_for
 
@@ -108,6 +108,19 @@ def test_a_defect_of_the_engine_fails_the_session_and_leaves_the_worker_warm(
     assert "a defect of the engine" in worker.log
     shop.wait(shop.request(*wanted, Style(seed=2)), "ready")
     assert worker.child == child
+
+
+def test_a_process_whose_device_is_lost_is_replaced_and_its_job_begun_again(
+    shop: Workshop, worker: WorkerProcess, wanted: tuple[str, str]
+) -> None:
+    child = worker.child
+    session = shop.wait(shop.request(*wanted, Style(pose_style=LOST)), "failed")
+    assert session.failure is not None
+    assert (session.failure.code, session.attempt) == ("worker_lost", 3)
+    assert worker.log.count("engine_lost") == 3
+    shop.wait(shop.request(*wanted, Style(seed=9)), "ready")
+    assert worker.child != child
+    assert worker.process.poll() is None
 
 
 def test_a_job_that_hangs_is_ended_by_its_time_limit(

@@ -17,5 +17,7 @@ def count_everything() -> None:
     metrics.job_requeued("lease")
     metrics.cache_request("face_mesh", True)
     metrics.cache_request("face_mesh", False)
+    metrics.inference_batch(2, 16)
+    metrics.inference_batch(7, 32)
     metrics.callback("delivered")
     metrics.artefact_removed("videos", "age")

@@ -43,9 +43,9 @@ BATCH = 8
 
 SLOW = 1000
 """A style with the seed `SLOW + n` takes n milliseconds more for each batch."""
-DEADLY, HANGING, DEFECT = 40, 41, 42
-"""Values of `pose_style` that end the process in the second batch, never give a second batch, and raise what
-nobody expects."""
+DEADLY, HANGING, DEFECT, LOST = 40, 41, 42, 43
+"""Values of `pose_style` that end the process in the second batch, never give a second batch, raise what
+nobody expects, and raise what no process survives."""
 DEADLY_PIXEL = (13, 14, 15)
 """A portrait with this colour in its corner ends the process that prepares it."""
 
@@ -73,6 +73,10 @@ class PatternEngine:
 
     def warm_up(self) -> None:
         self.calls["warm_up"] += 1
+
+    @staticmethod
+    def is_lost(error: Exception) -> bool:
+        return str(error) == "the device is lost"
 
     def _detect(
         self, portrait: Portrait, mode: PreprocessMode, artefacts: Mapping[str, Artefact]
@@ -148,6 +152,8 @@ def _misbehave(style: Style) -> None:
         time.sleep(3600)
     if style.pose_style == DEFECT:
         raise RuntimeError("a defect of the engine")
+    if style.pose_style == LOST:
+        raise RuntimeError("the device is lost")
     if style.seed >= SLOW:
         time.sleep((style.seed - SLOW) / 1000)
 

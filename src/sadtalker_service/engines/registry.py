@@ -1,13 +1,16 @@
 """Finds engines by name: whatever is installed under the entry-point group `sadtalker_service.engines`.
 
 An entry point names a class that is made with the settings and then fulfils `base.Engine`. Making one loads
-nothing large. It may have three class methods, none of which loads anything large:
+nothing large. It may have these methods besides, the first three of the class, none of which loads anything
+large:
 
 - `obstacle(settings) -> str | None`: what keeps the engine from running here (checkpoints, packages) and what
   to do, None: nothing.
 - `recommended(settings) -> bool`: whether `auto` shall prefer it here over the mesh engine, which always can.
 - `helper(settings, folder) -> Helper | None`: a process that shall run beside the workers of this machine,
   with its socket in `folder`. Asked only where there is no obstacle.
+- `is_lost(error) -> bool`: whether after such an error no more videos can be made in this process, only in a
+  new one.
 """
 
 from __future__ import annotations

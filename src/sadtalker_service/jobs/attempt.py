@@ -38,7 +38,8 @@ class Attempt:
 
     Its errors stay inside: `SadTalkerError` fails the session with its code, `Cancelled` ends it as the
     reason for stopping wants it, anything else is a defect: it is logged, and fails the session as
-    `internal_error`. Only what ends the whole process (`SystemExit`, `KeyboardInterrupt`) goes on.
+    `internal_error`. Only what ends the whole process (`SystemExit`, `KeyboardInterrupt`) goes on; an error
+    after which the engine cannot be used in this process ends it.
     """
 
     def __init__(
@@ -140,6 +141,7 @@ class Attempt:
                 self._fail(failure_of(error))
             else:
                 log.error("job_crashed", attempt=self._number, exc_info=error)
+                self._place.engines.leave_if_lost(error)
                 self._fail(INTERNAL_ERROR)
         except StoreUnavailable as away:  # its lease will run out, and the job will run again
             log.warning("job_left", attempt=self._number, reason=away.message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -51,6 +52,13 @@ class EngineRack:
             self._warm_up(engine)
         return engine
 
+    def leave_if_lost(self, error: Exception) -> None:
+        """End this process, if it is of no use to an engine after `error`: the worker's next one goes on."""
+        lost = [engine.name for engine in self._engines.values() if _is_lost(engine, error)]
+        if lost:
+            log.critical("engine_lost", engines=lost, reason=str(error), consequence="this process ends")
+            os._exit(1)
+
     def publish(self) -> None:
         """Tell everybody which engines there are. Raises `StoreUnavailable`."""
         for engine in self._engines.values():
@@ -82,3 +90,8 @@ def stocked_rack(settings: Settings, shelf: EngineShelf) -> EngineRack:
     for name, reason in lacking.items():
         log.info("engine_unavailable", engine=name, reason=reason)
     return EngineRack(default, shelf, tuple(others), lacking)
+
+
+def _is_lost(engine: Engine, error: Exception) -> bool:
+    ask = getattr(engine, "is_lost", None)
+    return ask is not None and bool(ask(error))

@@ -156,6 +156,7 @@ class _Preparation:
                 self._fail(failure_of(error))
             else:
                 log.error("preparation_crashed", exc_info=error)
+                self._place.engines.leave_if_lost(error)
                 self._fail(INTERNAL_ERROR)
         except StoreUnavailable as away:  # the janitor finds an avatar that nobody works on
             log.warning("preparation_left", reason=away.message)

@@ -300,10 +300,11 @@ def ask(server: InferenceServer, version: str) -> Message:
 )
 def test_a_process_whose_device_failed_ends(folder: Path, message: str, codes: list[int]) -> None:
     """A new one can use the device again; after any other defect this one goes on."""
-    device = pytest.importorskip("sadtalker_service.engines.sadtalker.running.device", exc_type=ImportError)
     ended: list[int] = []
     ready: Readiness = readiness(folder)
-    server = InferenceServer(ready, lambda: Broken(RuntimeError(message)), device.is_lost, ended.append)  # type: ignore[arg-type, return-value]
+    server = InferenceServer(
+        ready, lambda: Broken(RuntimeError(message)), SadTalkerEngine.is_lost, ended.append
+    )
     error = ask(server, ready.version()).values["error"]
     assert error == {"code": "internal_error", "message": f"RuntimeError: {message}"}
     assert ended == codes

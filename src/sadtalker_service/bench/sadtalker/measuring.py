@@ -93,8 +93,7 @@ class _Measuring:
     def _form(self, precision: str) -> Frames:
         found = renderer(self.device, precision)
         if self.plan.compiled:
-            found.decoder.compile()
-            found.motion.hourglass.compile()
+            found.compile_frames()
         return Frames(self.device, found, self._original)
 
     @contextmanager

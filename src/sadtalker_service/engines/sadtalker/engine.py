@@ -60,7 +60,7 @@ from sadtalker_service.engines.sadtalker.driving.tracks import at_rate
 from sadtalker_service.engines.sadtalker.enhancing.available import available_enhancers
 from sadtalker_service.engines.sadtalker.enhancing.window import face_window
 from sadtalker_service.engines.sadtalker.inference.choice import choose_inference
-from sadtalker_service.engines.sadtalker.inference.process import helper
+from sadtalker_service.engines.sadtalker.inference.process import device_is_lost, helper
 from sadtalker_service.engines.sadtalker.pasting import Paste, fill, paste_into
 from sadtalker_service.engines.sadtalker.preparation.source import video_size
 from sadtalker_service.engines.sadtalker.readiness import Readiness, readiness
@@ -137,6 +137,11 @@ class SadTalkerEngine:
             honours=("batch_size", "checkpoint_dir"),
             patience=1.0 if self._expects_gpu else _PATIENCE_ON_CPU,
         )
+
+    @staticmethod
+    def is_lost(error: Exception) -> bool:
+        """Whether the GPU is of no use to this process any more."""
+        return device_is_lost(error)
 
     @property
     def stages(self) -> tuple[Stage, ...]:

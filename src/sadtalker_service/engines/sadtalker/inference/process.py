@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 
 from sadtalker_service.engines.base import Helper
@@ -27,7 +26,8 @@ def run_server(settings: Settings, address: Path, *, warm: bool) -> None:
     ready = readiness(settings.checkpoints_folder)
     if (obstacle := ready.obstacle()) is not None:
         raise EngineUnavailable(f"The inference server cannot run here: {obstacle}")
-    server = InferenceServer(ready, lambda: local_inference(settings, metrics.inference_batch), _is_lost)
+    load = partial(local_inference, settings, metrics.inference_batch)
+    server = InferenceServer(ready, load, device_is_lost)
     if warm:
         server.warm_up(ready.default_size, placed=ready.places)
     server.serve(address)
@@ -44,6 +44,7 @@ def helper(folder: Path) -> Helper:
     )
 
 
-def _is_lost(error: Exception) -> bool:
-    lost: bool = import_module("sadtalker_service.engines.sadtalker.running.device").is_lost(error)
-    return lost
+def device_is_lost(error: Exception) -> bool:
+    """Whether the device is of no use to this process any more: after a fault in one of a GPU's programs all
+    further calls fail, until a new process takes it."""
+    return isinstance(error, RuntimeError) and str(error).startswith("CUDA error")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, suppress
 from functools import partial
@@ -30,6 +31,7 @@ log = structlog.get_logger(__name__)
 _BACKLOG = 128
 _PRIVATE = 0o077
 _ANSWER_SECONDS = 1.0
+_PAUSE_SECONDS = 0.1
 
 
 class InferenceServer:
@@ -59,17 +61,19 @@ class InferenceServer:
         self._may_ask.set()
 
     def serve(self, address: Path) -> None:
-        """Answer on a socket, which only this user may open, until the main thread is interrupted.
+        """Answer on a socket, which only this user may open, until the main thread is told to end. That ends
+        the process.
 
         Raises `EngineUnavailable` where another server listens there.
         """
-        with self._listen(address) as listener:
-            log.info("inference_server_ready", socket=str(address))
-            while True:
-                with suppress(OSError):  # who gave up before he was heard
-                    connection = listener.accept()
-                    assert isinstance(connection, Connection)  # noqa: S101 - of a unix socket
-                    self._start(partial(self.answer, Channel(connection)))
+        try:
+            with self._listen(address) as listener:
+                log.info("inference_server_ready", socket=str(address))
+                while True:
+                    self._accept(listener)
+        except SystemExit as told:
+            # at once: threads are deep inside of torch, which dies of an interpreter that takes itself apart
+            self._end(told.code if isinstance(told.code, int) else 1)
 
     def warm_up(self, size: int, *, placed: bool) -> None:
         """Do so in a thread, while questions wait. What goes wrong is told to those who ask."""
@@ -129,6 +133,16 @@ class InferenceServer:
         if self._is_lost(error):
             log.critical("device_lost", reason=str(error), consequence="this process ends")
             self._end(1)
+
+    def _accept(self, listener: Listener) -> None:
+        try:
+            connection = listener.accept()
+        except OSError as error:  # who called gave up, or there are too many open files
+            log.warning("connection_missed", reason=str(error))
+            time.sleep(_PAUSE_SECONDS)
+            return
+        assert isinstance(connection, Connection)  # noqa: S101 - of a unix socket
+        self._start(partial(self.answer, Channel(connection)))
 
     @staticmethod
     def _start(target: Callable[[], None]) -> None:

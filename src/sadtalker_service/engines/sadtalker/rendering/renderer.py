@@ -62,6 +62,7 @@ class FaceRenderer(nn.Module):
 
     def __init__(self, generator: Generator, detector: KeypointDetector) -> None:
         super().__init__()
+        self._on_tiles = False
         self.detector = prepare(detector)
         self.motion = FastMotion(generator.dense_motion_network)
         self.decoder = FastDecoder(generator.decoder)
@@ -88,7 +89,15 @@ class FaceRenderer(nn.Module):
         """For float32 on a CPU: the same pictures within rounding, with half of the multiply-adds."""
         for part in (self.generator.third, self.decoder):
             use_tiles(part)
+        self._on_tiles = True
         return self
+
+    def compile_frames(self) -> None:
+        """Have torch compile what runs for every frame, when the next one is drawn. Convolutions on tiles are
+        left as they are: its compiler does not take them."""
+        self.motion.hourglass.compile()
+        if not self._on_tiles:
+            self.decoder.compile()
 
     def encode_source(self, pictures: Tensor) -> EncodedSource:
         """(N, 3, H, W) RGB, 0..1, H and W multiples of 128: once per avatar."""

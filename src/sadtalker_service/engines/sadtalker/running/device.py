@@ -41,12 +41,6 @@ def has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def is_lost(error: Exception) -> bool:
-    """Whether the device is of no use to this process any more: after a fault in one of its programs every
-    further call fails, until a new process takes it."""
-    return isinstance(error, RuntimeError) and str(error).startswith("CUDA error")
-
-
 def _device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda:0" if has_gpu() else "cpu")

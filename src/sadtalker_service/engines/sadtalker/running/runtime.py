@@ -82,9 +82,7 @@ class Runtime:
         compiled = self._options.compiled
         self._models.mapping(placed=placed)
         if compiled:
-            renderer = self._models.of_size(size).renderer
-            renderer.decoder.compile()
-            renderer.motion.hourglass.compile()
+            self._models.of_size(size).renderer.compile_frames()
         count = self._painter(size, padded=compiled).batch_size
         if not compiled and not self.place.on_gpu:  # a first frame there takes no longer than a second one
             return
