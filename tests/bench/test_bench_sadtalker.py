@@ -40,6 +40,7 @@ def report(**changes: Any) -> Report:
         case=CASE,
         frames_per_second=200.0,
         milliseconds=5.0,
+        shared=5.25,
         stages={"motion": 1.0, "warp": 0.5, "decoder": 3.0, "bytes": 0.5},
         first=2.5,
         cpu=7.5,
@@ -71,7 +72,7 @@ def test_the_page_says_what_was_measured() -> None:
         "Multiply-adds of a frame of 256, in 1e9: 601.6 in the original's structure, 455.1 reduced,"
         " 261.7 on tiles.",
         "Not enough memory: 512, float32, 32 at once.",
-        "| 256 | bfloat16 | 4 | 200 | 40 | 5.00 | 2.00 | 5 | 7.5 | 1 | 0.5 | 3 | 0.5 | 350e12 | 25% |"
+        "| 256 | bfloat16 | 4 | 200 | 40 | 5.00 | 2.00 | 5 | 5.25 | 7.5 | 1 | 0.5 | 3 | 0.5 | 350e12 | 25% |"
         " 3.1e-02 | 2.1e-03 | 1.5 | 2.5 |",
         "| 256 | bfloat16 | 4 | 5.00 | 0.70 | 0.80 | 0.30 | 1.10 | 0.90 |",
     ):
@@ -81,7 +82,7 @@ def test_the_page_says_what_was_measured() -> None:
 def test_rows_are_as_long_as_their_heads() -> None:
     bare = page(report(clips=[Clip(CASE, 125, 0.7, 0.8, None)])).splitlines()
     rows = [line.count("|") for line in bare if line.startswith("|")]
-    assert rows == [20, 20, 20, 10, 10, 10]
+    assert rows == [21, 21, 21, 10, 10, 10]
 
 
 def test_without_torch_the_command_says_how_to_get_it(
@@ -116,7 +117,18 @@ def test_wrong_choices_are_refused(
 @pytest.mark.skipif(find_spec("torch") is None, reason="needs torch")
 def test_the_command_measures_with_torch_alone() -> None:
     """A small picture, a clip of one frame; nothing installed but torch and what it needs itself."""
-    small = ["--sizes", "128", "--batches", "1", "--repeats", "1", "--clip-seconds", "0.04", "--no-original"]
+    small = [
+        "--sizes",
+        "128",
+        "--batches",
+        "1",
+        "2",
+        "--repeats",
+        "1",
+        "--clip-seconds",
+        "0.04",
+        "--no-original",
+    ]
     ended = subprocess.run(
         [
             sys.executable,
@@ -137,7 +149,9 @@ def test_the_command_measures_with_torch_alone() -> None:
     )
     assert ended.returncode == 0, ended.stderr
     found = json.loads(ended.stdout)
-    (frame,) = found["rendered"]
+    frame, pair = found["rendered"]
+    assert frame["shared"] is None
+    assert pair["shared"] > 0
     assert frame["case"] == {"size": 128, "precision": "float32", "batch": 1}
     assert set(frame["stages"]) == {"motion", "warp", "decoder", "bytes"}
     assert min(frame["stages"].values()) > 0

@@ -108,20 +108,22 @@ def test_free_view_is_that_of_the_original(engine: SadTalkerEngine, golden: Any)
 def test_sixteen_bits_in_the_cache_do_not_show(
     engine: SadTalkerEngine, avatars: Any, heard: Artefact
 ) -> None:
-    """A frame of the kept features against one of the features before they were rounded."""
+    """A frame of the kept features against one of the features before they were rounded, of their middle."""
     avatar = avatars("crop")
     mesh = avatar.artefacts["face_mesh"].arrays
     motion = engine.drive(avatar, heard, Style(preprocess="crop", size=256), 0.08)
     networks, driving = engine._inference._models.of_size(256), motion.coefficients["keypoints"][1:2]
     square = torch.from_numpy(avatar.artefacts["face_crop"].arrays["square"].copy())
     exact = networks.renderer.encode_source(square.permute(2, 0, 1)[None].float() / 255).volume
+    middle = (..., slice(16, 48), slice(16, 48))
 
     def drawn(volume: Any) -> Any:
         keypoints = torch.from_numpy(mesh["keypoints"])[None]
         scene = networks.renderer.scene(volume, keypoints)
         return networks.renderer.render(scene, torch.from_numpy(driving))
 
-    difference = (drawn(exact) - drawn(torch.from_numpy(mesh["volume"])[None].float())).abs()
+    kept = torch.from_numpy(mesh["volume"])[None].float()
+    difference = (drawn(exact[middle]) - drawn(kept[middle])).abs()
     assert difference.mean() < 0.5 / 255
     assert difference.max() < 4 / 255
 

@@ -12,7 +12,7 @@ from sadtalker_service.bench.sadtalker.report import Case, Rendered
 from sadtalker_service.bench.sadtalker.subjects import inputs, product, square_matrix
 from sadtalker_service.bench.sadtalker.timing import Clock, Run
 from sadtalker_service.engines.sadtalker.networks.generator import Generator
-from sadtalker_service.engines.sadtalker.rendering.renderer import FaceRenderer, Scene, as_pixels
+from sadtalker_service.engines.sadtalker.rendering.renderer import FaceRenderer, Scene, as_pixels, joined
 
 ORIGINAL_BATCH = 2
 """Frames at once, as the original is run by default."""
@@ -41,14 +41,18 @@ class Frames:
             "ours": lambda: self.pixels(scene, driving),
             "product": lambda: product(matrix),
         }
+        if case.batch > 1:
+            runs["shared"] = lambda: self.pixels(_of_several(scene, case.batch), driving)
         if beside_original:
             runs["original"] = lambda: self._originals(case.size, ORIGINAL_BATCH).cpu()
         times = clock.medians(runs)
         per_frame, original = times["ours"].wall / case.batch, times.get("original")
+        shared = times.get("shared")
         return Rendered(
             case=case,
             frames_per_second=1 / per_frame,
             milliseconds=1000 * per_frame,
+            shared=1000 * shared.wall / case.batch if shared else None,
             stages={name: 1000 * value / case.batch for name, value in stages.items()},
             first=first,
             cpu=1000 * times["ours"].cpu / case.batch,
@@ -99,3 +103,8 @@ class Frames:
         times.append(clock.now().wall)
         names = ("motion", "warp", "decoder", "bytes")
         return {name: after - before for name, (before, after) in zip(names, pairwise(times), strict=True)}
+
+
+def _of_several(scene: Scene, videos: int) -> Scene:
+    """As for a batch to which each of so many videos gives a frame."""
+    return joined([scene] * videos).take(range(videos))

@@ -27,7 +27,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield f"Not enough memory: {case.size}, {case.precision}, {case.batch} at once."
     yield ""
     yield from _table(
-        "size|type|batch|frames/s|original's|times|CPU, times|ms|CPU, ms|motion|warp|decoder|bytes"
+        "size|type|batch|frames/s|original's|times|CPU, times|ms|shared, ms|CPU, ms|motion|warp|decoder|bytes"
         "|product|share|error|mean|GB|first, s",
         map(_frame_cells, report.rendered),
     )
@@ -44,7 +44,11 @@ def _frame_cells(found: Rendered) -> Iterator[str]:
     yield from (str(case.size), case.precision, str(case.batch), f"{found.frames_per_second:.3g}")
     yield f"{found.original:.3g}" if found.original else ""
     yield from (f"{value:.2f}" if value else "" for value in times)
-    yield from (f"{found.milliseconds:.4g}", f"{found.cpu:.4g}")
+    yield from (
+        f"{found.milliseconds:.4g}",
+        f"{found.shared:.4g}" if found.shared else "",
+        f"{found.cpu:.4g}",
+    )
     yield from (f"{value:.3g}" for value in found.stages.values())
     yield f"{found.product:.3g}e12"
     yield from (f"{found.share:.0%}", f"{found.largest_error:.1e}", f"{found.mean_error:.1e}")

@@ -55,6 +55,8 @@ class Rendered:
     frames_per_second: float
     milliseconds: float
     """Per frame."""
+    shared: float | None
+    """The same where every frame of the batch is one of another video; None for a single frame."""
     stages: Mapping[str, float]
     """Milliseconds per frame, one after the other: `motion`; `warp` and the layers behind it; `decoder`;
     `bytes`, until they are in the host's memory."""
