@@ -64,8 +64,8 @@ class Settings(BaseSettings):
     out of memory goes on with half of it."""
 
     sadtalker_compile: bool = False
-    """Let torch compile the SadTalker networks while the worker starts: minutes at the start, faster frames
-    afterwards."""
+    """Let torch compile the SadTalker networks at the start: takes up to minutes and needs a C++ compiler;
+    frames are faster afterwards."""
 
     sadtalker_inference: Path | None = None
     """Unix socket of a `sadtalker inference`, which runs the SadTalker networks for this process. Unset:

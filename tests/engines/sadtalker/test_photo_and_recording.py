@@ -16,6 +16,7 @@ import tempfile
 import time
 import wave
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def test_command_line(environment: Mapping[str, str], recording: Path, folder: P
     check(output.read_bytes(), frames=2, seconds=0.09)
 
 
-def test_service(environment: Mapping[str, str], recording: Path, folder: Path) -> None:
+def test_service(environment: Mapping[str, str], folder: Path) -> None:
     """Whose own engine is another: it is loaded when the first request names it, once for all workers."""
     with (
         RunningService(folder / "s", {**environment, "ENGINE": "mesh"}, workers=2) as service,
@@ -103,15 +104,16 @@ def test_service(environment: Mapping[str, str], recording: Path, folder: Path) 
             "preprocess_mode": "full",
             "enhancer": "none",
         }
+        recording = spoken(folder / "frame.wav", 0.05)
         sound = {"audio_file": ("short.wav", recording.read_bytes())}
         asked = client.post("/api/vip/generate", data=wish, files=sound).raise_for_status().json()
         session = ended(client, asked["session_id"])
         assert session["status"] == "ready", session
         video = client.get(session["download_url"]).raise_for_status().content
-        check(video, frames=2, seconds=0.09)
+        check(video, frames=1, seconds=0.05)
         again = client.post("/api/vip/generate", data=wish, files=sound).raise_for_status().json()
         assert again["status"] == "ready"
-        assert "sadtalker_inference_frames_total 2.0" in client.get("/metrics").text
+        assert "sadtalker_inference_frames_total 1.0" in client.get("/metrics").text
         with_networks = [command_line(pid) for pid in service.everybody() if has_torch(pid)]
         assert [("inference" in line, "worker" in line) for line in with_networks] == [(True, False)]
         wrong = client.post("/api/vip/generate", data={**wish, "size": "300"}, files=sound)
@@ -143,6 +145,7 @@ def check(video: bytes, *, frames: int, seconds: float) -> None:
         assert container.streams.audio[0].start_time in {0, None}
     photo = np.asarray(Image.open(EXAMPLES / "portrait.jpg").convert("RGB")).astype(int)
     assert [picture.shape for picture in pictures] == [photo.shape] * frames
+    assert all(np.abs(one - other).max() > 20 for one, other in pairwise(pictures)), "it moves"
     for picture in pictures:
         assert np.abs(picture[300:] - photo[300:]).mean() < 4, "below the face nothing changes"
         assert np.abs(picture[60:180, 180:280] - photo[60:180, 180:280]).mean() > 20, "the face is drawn"
@@ -151,9 +154,10 @@ def check(video: bytes, *, frames: int, seconds: float) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_memory_does_not_grow_with_the_length(environment: Mapping[str, str], folder: Path) -> None:
     peaks = []
-    for seconds in (0.2, 1.6):
+    for seconds in (0.2, 1.0):
         speech = spoken(folder / f"{seconds}.wav", seconds)
         code = (
             "import resource, sys; from sadtalker_service.cli import main;"

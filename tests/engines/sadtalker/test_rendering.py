@@ -114,6 +114,20 @@ def test_inference_forms_equal_the_trained_form(renderer: Any, networks: Any, ke
         torch.testing.assert_close(form.render(scene, driving), wanted, rtol=0, atol=PICTURE)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("tiles", [False, True], ids=["whole", "tiles"])
+def test_compiled_networks_draw_the_same(networks: Any, keypoints: Any, tiles: bool) -> None:
+    """On a small picture: as on a GPU, and the motion's alone, as on a CPU."""
+    source, driving = (points[:1] for points in keypoints)
+    small = tensor(picture(128)[None])
+    plain = FaceRenderer(networks.generator, networks.keypoint_detector)
+    form = plain.run_frames_on_tiles() if tiles else plain.run_frames_in(torch.float32, channels_last=True)
+    scene = form.scene(form.encode_source(small).volume, source)
+    wanted = form.render(scene, driving)
+    form.compile_frames()
+    torch.testing.assert_close(form.render(scene, driving), wanted, rtol=0, atol=PICTURE)
+
+
 def test_frames_of_several_sources_share_a_batch(renderer: Any, keypoints: Any) -> None:
     """Within the rounding of a picture: another number of frames may be another routine for a convolution."""
     source, driving = keypoints
