@@ -1,16 +1,18 @@
 """Finds engines by name: whatever is installed under the entry-point group `sadtalker_service.engines`.
 
 An entry point names a class that is made with the settings and then fulfils `base.Engine`. Making one loads
-nothing large. It may have these methods besides, the first three of the class, none of which loads anything
+nothing large. It may have these methods besides, the first two of the class, none of which loads anything
 large:
 
 - `obstacle(settings) -> str | None`: what keeps the engine from running here (checkpoints, packages) and what
   to do, None: nothing.
 - `recommended(settings) -> bool`: whether `auto` shall prefer it here over the mesh engine, which always can.
-- `helper(settings, folder) -> Helper | None`: a process that shall run beside the workers of this machine,
-  with its socket in `folder`. Asked only where there is no obstacle.
 - `is_lost(error) -> bool`: whether after such an error no more videos can be made in this process, only in a
   new one.
+
+An engine that wants a process of its own beside the workers of a machine has a function
+`(settings, folder) -> Helper | None` in the group `sadtalker_service.helpers`. It gives None where that process
+cannot run; sockets may lie in `folder`. The service's first process calls it, so it should import little.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from sadtalker_service.settings import Settings, get_settings
 log = structlog.get_logger(__name__)
 
 GROUP = "sadtalker_service.engines"
+HELPERS = "sadtalker_service.helpers"
 AUTO = "auto"
 FALLBACK = "mesh"
 """What `auto` means where no other engine is recommended."""
@@ -82,12 +85,13 @@ def obstacles(settings: Settings | None = None) -> Mapping[str, str]:
 
 
 def helpers(settings: Settings, folder: Path) -> tuple[Helper, ...]:
-    """The processes that the engines want which can run here; see above."""
+    """The processes that engines want beside the workers of this machine; see above."""
     found: list[Helper | None] = []
-    for name, entry in sorted(installed_engines().items()):
-        if name != FALLBACK and not _obstacle(entry, settings):
-            wish = getattr(_load(entry), "helper", None)
-            found.append(wish(settings, folder) if wish else None)
+    for entry in sorted(entry_points(group=HELPERS), key=lambda entry: entry.name):
+        try:
+            found.append(entry.load()(settings, folder))
+        except (ImportError, AttributeError, OSError) as error:  # its engine cannot run here either
+            log.warning("helper_passed_over", helper=entry.name, reason=str(error))
     return tuple(helper for helper in found if helper)
 
 

@@ -25,11 +25,12 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, multiprocess
 
+from sadtalker_service.engines.registry import helpers
 from sadtalker_service.engines.sadtalker.engine import SadTalkerEngine
 from sadtalker_service.engines.sadtalker.inference.choice import choose_inference
 from sadtalker_service.engines.sadtalker.inference.client import RemoteInference
 from sadtalker_service.engines.sadtalker.inference.port import EncodedFace
-from sadtalker_service.engines.sadtalker.inference.server import InferenceServer, answers
+from sadtalker_service.engines.sadtalker.inference.server import InferenceServer, is_listening
 from sadtalker_service.engines.sadtalker.inference.wire import Channel, ChannelClosed, Message
 from sadtalker_service.engines.sadtalker.readiness import Readiness, readiness
 from sadtalker_service.errors import EngineUnavailable
@@ -157,7 +158,7 @@ def listening(address: Path, handle: Callable[[Any], None]) -> Iterator[None]:
         thread.start()
         yield
         ended.set()
-        answers(address)  # what waits in accept() is not woken by closing what it listens on
+        is_listening(address)  # what waits in accept() is not woken by closing what it listens on
         thread.join(PATIENCE)
 
 
@@ -462,10 +463,12 @@ def test_a_second_server_on_the_socket_is_refused(server: Server) -> None:
     assert "Another inference server listens" in refused.value.stderr.decode()
 
 
-def test_a_service_starts_one_unless_the_settings_name_it(server: Server, folder: Path) -> None:
-    assert SadTalkerEngine.helper(server.settings, folder) is None
-    alone = server.settings.model_copy(update={"sadtalker_inference": None})
-    helper = SadTalkerEngine.helper(alone, folder)
-    assert helper is not None
-    assert helper.environment == {"SADTALKER_INFERENCE": str(folder / "inference.sock")}
-    assert not helper.is_ready()
+def test_a_service_starts_one_where_it_can_run_and_none_is_named(checkpoints: Path, folder: Path) -> None:
+    pytest.importorskip("torch")
+    settings = Settings(sadtalker_checkpoints_path=checkpoints)
+    (found,) = helpers(settings, folder)
+    assert found.environment == {"SADTALKER_INFERENCE": str(folder / "inference.sock")}
+    assert not found.is_ready()
+    assert helpers(Settings(sadtalker_checkpoints_path=folder), folder) == ()
+    named = settings.model_copy(update={"sadtalker_inference": folder / "other.sock"})
+    assert helpers(named, folder) == ()

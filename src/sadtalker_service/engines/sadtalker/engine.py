@@ -34,7 +34,6 @@ from sadtalker_service.engines.base import (
     PLAIN,
     Capabilities,
     Finish,
-    Helper,
     References,
     Stage,
 )
@@ -60,7 +59,7 @@ from sadtalker_service.engines.sadtalker.driving.tracks import at_rate
 from sadtalker_service.engines.sadtalker.enhancing.available import available_enhancers
 from sadtalker_service.engines.sadtalker.enhancing.window import face_window
 from sadtalker_service.engines.sadtalker.inference.choice import choose_inference
-from sadtalker_service.engines.sadtalker.inference.process import device_is_lost, helper
+from sadtalker_service.engines.sadtalker.inference.process import device_is_lost
 from sadtalker_service.engines.sadtalker.pasting import Paste, fill, paste_into
 from sadtalker_service.engines.sadtalker.preparation.source import video_size
 from sadtalker_service.engines.sadtalker.readiness import Readiness, readiness
@@ -112,11 +111,6 @@ class SadTalkerEngine:
         if (settings or get_settings()).sadtalker_device == "cpu":
             return False
         return bool(import_module(_DEVICE).has_gpu())
-
-    @classmethod
-    def helper(cls, settings: Settings, folder: Path) -> Helper | None:
-        """An inference server for all workers of this machine, unless the settings name one."""
-        return None if settings.sadtalker_inference else helper(folder)
 
     @cached_property
     def version(self) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sadtalker_service.engines.base import Helper
 from sadtalker_service.engines.sadtalker.inference.choice import local_inference
-from sadtalker_service.engines.sadtalker.inference.server import InferenceServer, answers
+from sadtalker_service.engines.sadtalker.inference.server import InferenceServer, is_listening
 from sadtalker_service.engines.sadtalker.readiness import readiness
 from sadtalker_service.errors import EngineUnavailable
 from sadtalker_service.settings import Settings
@@ -33,14 +33,16 @@ def run_server(settings: Settings, address: Path, *, warm: bool) -> None:
     server.serve(address)
 
 
-def helper(folder: Path) -> Helper:
-    """The process, with its socket in `folder`."""
+def helper(settings: Settings, folder: Path) -> Helper | None:
+    """The process, with its socket in `folder`. None where it cannot run, or the settings name another."""
+    if settings.sadtalker_inference is not None or readiness(settings.checkpoints_folder).obstacle():
+        return None
     address = folder / SOCKET
     return Helper(
         name="inference",
         argv=(sys.executable, "-m", "sadtalker_service", "inference", "--socket", str(address)),
         environment={"SADTALKER_INFERENCE": str(address)},
-        is_ready=partial(answers, address),
+        is_ready=partial(is_listening, address),
     )
 
 

@@ -32,6 +32,8 @@ _BACKLOG = 128
 _PRIVATE = 0o077
 _ANSWER_SECONDS = 1.0
 _PAUSE_SECONDS = 0.1
+_INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
 
 
 class InferenceServer:
@@ -71,9 +73,10 @@ class InferenceServer:
                 log.info("inference_server_ready", socket=str(address))
                 while True:
                     self._accept(listener)
-        except SystemExit as told:
+        except (SystemExit, KeyboardInterrupt) as told:
             # at once: threads are deep inside of torch, which dies of an interpreter that takes itself apart
-            self._end(told.code if isinstance(told.code, int) else 1)
+            code = told.code if isinstance(told, SystemExit) else _INTERRUPTED
+            self._end(code if isinstance(code, int) else 1)
 
     def warm_up(self, size: int, *, placed: bool) -> None:
         """Do so in a thread, while questions wait. What goes wrong is told to those who ask."""
@@ -150,7 +153,7 @@ class InferenceServer:
 
     @staticmethod
     def _listen(address: Path) -> Listener:
-        if answers(address):
+        if is_listening(address):
             raise EngineUnavailable(f"Another inference server listens on {address}.")
         address.unlink(missing_ok=True)  # of one that was killed
         before = os.umask(_PRIVATE)
@@ -162,8 +165,8 @@ class InferenceServer:
             os.umask(before)
 
 
-def answers(address: Path) -> bool:
-    """Whether somebody listens on a socket."""
+def is_listening(address: Path) -> bool:
+    """Whether a server answers on a socket."""
     with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):
         probe.settimeout(_ANSWER_SECONDS)
         probe.connect(str(address))
