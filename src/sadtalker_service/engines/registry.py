@@ -11,8 +11,8 @@ large:
   new one.
 
 An engine that wants a process of its own beside the workers of a machine has a function
-`(settings, folder) -> Helper | None` in the group `sadtalker_service.helpers`. It gives None where that process
-cannot run; sockets may lie in `folder`. The service's first process calls it, so it should import little.
+`(settings, folder) -> Helper | None` in the group `sadtalker_service.helpers`: None where that process cannot
+run. Sockets may lie in `folder`. The service's first process calls it, so it should import little.
 """
 
 from __future__ import annotations
