@@ -444,6 +444,22 @@ def test_who_hangs_up_leaves_no_work_behind(server: Server, there: Any) -> None:
     assert server.count("frames") <= before + 2
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_memory_of_the_server_does_not_grow_with_what_it_draws(server: Server, there: Any) -> None:
+    def resident() -> float:
+        """MB."""
+        status = Path(f"/proc/{server.process.pid}/status").read_text()
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1000
+
+    sizes = []
+    for count, seed in ((40, 22), (40, 23)):
+        with ThreadPoolExecutor(2) as workers:
+            list(workers.map(partial(drawn, there), (driving(count, seed), driving(count // 2, seed))))
+        sizes.append(resident())
+    assert sizes[1] < sizes[0] + 100, f"MB: {sizes}"
+
+
 def test_defects_of_a_question_are_told_and_the_server_goes_on(server: Server, there: Any) -> None:
     with pytest.raises(RuntimeError, match="The inference server: "):
         drawn(there, driving(2, 9)[:, :7])
