@@ -16,6 +16,7 @@ from sadtalker_service.bench.sadtalker.report import Case, Clip, Device, Plan, R
 from sadtalker_service.bench.sadtalker.subjects import drawn, renderer, work
 from sadtalker_service.engines.sadtalker.networks.generator import Generator
 from sadtalker_service.engines.sadtalker.networks.inference import frozen
+from sadtalker_service.engines.sadtalker.rendering.arithmetic import use_full_float32
 from sadtalker_service.engines.sadtalker.rendering.host_memory import keep_freed_memory
 
 Tell = Callable[[str], None]
@@ -28,6 +29,8 @@ def measure(device: torch.device, plan: Plan, tell: Tell) -> Report:
     """Measure what is planned."""
     if device.type == "cpu":
         keep_freed_memory()
+    else:
+        use_full_float32()
     load, before = cores.load(), cores.core_time()
     with torch.inference_mode():
         measuring = _Measuring(device, plan, tell)

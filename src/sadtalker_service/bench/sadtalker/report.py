@@ -65,12 +65,12 @@ class Rendered:
     cpu: float
     """Milliseconds of the processor per frame, all threads together; other work disturbs them less."""
     original: float | None
-    """Frames per second of the original's structure in float32, two at a time, in turns with this case."""
+    """Frames per second of the original's structure in float32, two at a time, in turns with this case; on a
+    GPU with its convolutions in TF32, which is torch's default."""
     original_cpu: float | None
     """Its milliseconds of the processor per frame."""
     product: float
-    """Multiply-adds per second of a large matrix product of the same type, in turns with this case, in 1e12;
-    of float32 on a GPU in TF32, as the convolutions are done there."""
+    """Multiply-adds per second, in 1e12, of a large matrix product of the same type, in turns with this."""
     share: float
     """Multiply-adds per second, of those of that product."""
     largest_error: float

@@ -16,6 +16,7 @@ from sadtalker_service.engines.sadtalker.networks.face_regression import FaceReg
 from sadtalker_service.engines.sadtalker.networks.inference import prepare
 from sadtalker_service.engines.sadtalker.networks.mapping import CLOSE_UP, FULL
 from sadtalker_service.engines.sadtalker.networks.mapping import Mapping as MappingNetwork
+from sadtalker_service.engines.sadtalker.rendering.arithmetic import use_full_float32
 from sadtalker_service.engines.sadtalker.rendering.host_memory import keep_freed_memory
 from sadtalker_service.engines.sadtalker.rendering.renderer import FaceRenderer
 from sadtalker_service.engines.sadtalker.running.device import Place
@@ -43,6 +44,8 @@ class Models:
         self._lock = threading.Lock()
         self._sized: dict[int, SizedNetworks] = {}
         self._mappings: dict[bool, MappingNetwork] = {}
+        if place.on_gpu:
+            use_full_float32()
 
     def of_size(self, size: int) -> SizedNetworks:
         """Those for pictures of 256 or 512. Raises `EngineUnavailable`."""
