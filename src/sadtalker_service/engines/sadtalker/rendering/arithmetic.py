@@ -8,7 +8,7 @@ import torch
 def use_full_float32() -> None:
     """Let convolutions in float32 be computed in float32, in this whole process.
 
-    By default torch lets a GPU round what goes into them to ten bits (TF32). Here float32 stands where exactness
-    is wanted: for keypoints and coefficients, once per avatar or video; frames have a type of their own.
+    By default torch lets a GPU round what goes into them to ten bits (TF32). Here float32 is used where it is
+    wanted exactly: for keypoints and coefficients, once per avatar or video.
     """
     torch.backends.cudnn.allow_tf32 = False
