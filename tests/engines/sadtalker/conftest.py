@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
-import tempfile
+import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,14 +28,45 @@ log = logging.getLogger(__name__)
 
 
 @pytest.fixture(scope="session")
-def checkpoints() -> Iterator[Path]:
-    """A folder with the three files; 0.8 GB, so not among those that pytest keeps."""
-    with tempfile.TemporaryDirectory(prefix="sadtalker-checkpoints-") as name:
-        folder = Path(name)
-        write_networks(folder / "SadTalker_V0.0.2_256.safetensors")
-        for coefficients, stem in MAPPING.items():
-            write_mapping(folder / f"{stem}-model.pth.tar", coefficients)
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with the three files. 0.8 GB: processes that test at the same time share it, and nothing of it
+    is left to pytest, which keeps such folders for a while."""
+    base = tmp_path_factory.getbasetemp()
+    with shared_folder(
+        (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "checkpoints"
+    ) as folder:
         yield folder
+
+
+@contextmanager
+def shared_folder(folder: Path) -> Iterator[Path]:
+    """The first process writes the files, the last one removes them."""
+    lock, users = folder.with_suffix(".lock"), folder.with_suffix(".users")
+    with locked(lock):
+        count = int(users.read_text()) if users.exists() else 0
+        if not count:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            write_networks(folder / "SadTalker_V0.0.2_256.safetensors")
+            for coefficients, stem in MAPPING.items():
+                write_mapping(folder / f"{stem}-model.pth.tar", coefficients)
+        users.write_text(str(count + 1))
+    try:
+        yield folder
+    finally:
+        with locked(lock):
+            count = int(users.read_text()) - 1
+            users.write_text(str(count))
+            if not count:
+                shutil.rmtree(folder)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """A block that only one process is in."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture

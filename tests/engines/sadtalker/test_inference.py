@@ -401,36 +401,33 @@ def drawn(inference: Any, keypoints: Any, limit: int | None = None) -> Any:
 
 
 @pytest.fixture(scope="module")
-def videos(there: Any) -> list[tuple[Any, Any]]:
-    """Keypoints of two videos, and their frames, drawn one by one."""
-    return [(keypoints, drawn(there, keypoints, 1)) for keypoints in (driving(2, 1), driving(2, 2))]
-
-
-def test_videos_of_two_workers_share_batches_and_keep_their_faces(
-    server: Server, there: Any, videos: Any
-) -> None:
-    assert server.count("batches", videos="1") == server.count("frames") == 4
+def shared(there: Any) -> list[tuple[Any, Any]]:
+    """Keypoints of two videos, and their frames, drawn at the same time and one frame of each at a time."""
+    keypoints = [driving(2, 1), driving(2, 2)]
     with ThreadPoolExecutor(2) as workers:
-        together = list(workers.map(lambda video: drawn(there, video[0], 1), videos))
-    for (_, alone), shared in zip(videos, together, strict=True):
-        assert shared.shape == (2, 128, 128, 3)
-        assert np.abs(shared.astype(int) - alone.astype(int)).max() <= 1
-    assert np.abs(together[0].astype(int) - together[1].astype(int)).max() > 20, "they are different videos"
-    until(lambda: server.count("frames") == 8)
+        return list(zip(keypoints, workers.map(partial(drawn, there, limit=1), keypoints), strict=True))
+
+
+def test_videos_of_two_workers_share_batches(server: Server, shared: Any) -> None:
+    frames = [frames.astype(int) for _, frames in shared]
+    assert [video.shape for video in frames] == [(2, 128, 128, 3)] * 2
+    assert np.abs(frames[0] - frames[1]).max() > 20, "they are different videos"
+    until(lambda: server.count("frames") == 4)
     assert server.count("batches", videos="2") >= 1
 
 
 def test_a_killed_server_is_waited_for_and_draws_what_is_missing(
-    server: Server, there: Any, videos: Any
+    server: Server, there: Any, shared: Any
 ) -> None:
-    keypoints, alone = videos[0]
+    """What comes of it is what came of the shared batches: the same face, whoever else was drawn."""
+    keypoints, frames = shared[0]
     before, found = server.count("frames"), []
     for pictures in there.frames(256, VOLUME, SOURCE, keypoints, 1):
         found.append(pictures)
         if len(found) == 1:
             server.kill()
             server.start()
-    assert np.abs(np.concatenate(found).astype(int) - alone.astype(int)).max() <= 1
+    assert np.abs(np.concatenate(found).astype(int) - frames.astype(int)).max() <= 1
     assert server.count("frames") - before <= 2, "not from the beginning"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -81,32 +82,34 @@ def generate(environment: Mapping[str, str], *arguments: object) -> dict[str, An
     return dict(json.loads(done.stdout))
 
 
-def test_command_line(environment: Mapping[str, str], recording: Path, folder: Path) -> None:
+@pytest.fixture(scope="module")
+def service(environment: Mapping[str, str], folder: Path) -> Iterator[RunningService]:
+    with RunningService(folder / "s", environment, workers=2) as running:
+        yield running
+
+
+def test_command_line(
+    environment: Mapping[str, str], service: RunningService, recording: Path, folder: Path
+) -> None:
+    """With the networks of the service: they need not be loaded twice."""
     output = folder / "talking.mp4"
     portrait = EXAMPLES / "portrait.jpg"
     arguments = ("--source_image", portrait, "--driven_audio", recording, "--preprocess", "full", "--still")
-    report = generate(environment, *arguments, "--output", output)
+    there = {**environment, "SADTALKER_INFERENCE": str(service.data_dir / "run" / "inference.sock")}
+    report = generate(there, *arguments, "--output", output)
     assert report["engine"] == "sadtalker"
     assert (report["frames"], report["fps"]) == (2, 25)
     check(output.read_bytes(), frames=2, seconds=0.09)
 
 
-def test_service(environment: Mapping[str, str], folder: Path) -> None:
-    """Whose own engine is another: it is loaded when the first request names it, once for all workers."""
-    with (
-        RunningService(folder / "s", {**environment, "ENGINE": "mesh"}, workers=2) as service,
-        httpx.Client(base_url=service.url, timeout=60) as client,
-    ):
+def test_service(service: RunningService, folder: Path) -> None:
+    """Two workers, with one set of networks."""
+    with httpx.Client(base_url=service.url, timeout=60) as client:
         portrait = {"image_file": ("me.jpg", (EXAMPLES / "portrait.jpg").read_bytes())}
         image_id = client.post("/api/avatar/upload", files=portrait).raise_for_status().json()["image_id"]
-        wish = {
-            "image_id": image_id,
-            "engine": "sadtalker",
-            "preprocess_mode": "full",
-            "enhancer": "none",
-        }
-        recording = spoken(folder / "frame.wav", 0.05)
-        sound = {"audio_file": ("short.wav", recording.read_bytes())}
+        wish = {"image_id": image_id, "preprocess_mode": "full", "enhancer": "none"}
+        sound = {"audio_file": ("short.wav", spoken(folder / "frame.wav", 0.05).read_bytes())}
+        drawn = frames_drawn(client)
         asked = client.post("/api/vip/generate", data=wish, files=sound).raise_for_status().json()
         session = ended(client, asked["session_id"])
         assert session["status"] == "ready", session
@@ -114,11 +117,17 @@ def test_service(environment: Mapping[str, str], folder: Path) -> None:
         check(video, frames=1, seconds=0.05)
         again = client.post("/api/vip/generate", data=wish, files=sound).raise_for_status().json()
         assert again["status"] == "ready"
-        assert "sadtalker_inference_frames_total 1.0" in client.get("/metrics").text
-        with_networks = [command_line(pid) for pid in service.everybody() if has_torch(pid)]
-        assert [("inference" in line, "worker" in line) for line in with_networks] == [(True, False)]
+        assert frames_drawn(client) == drawn + 1
         wrong = client.post("/api/vip/generate", data={**wish, "size": "300"}, files=sound)
         assert (wrong.status_code, wrong.json()["error"]["param"]) == (422, "size")
+    with_networks = [command_line(pid) for pid in service.everybody() if has_torch(pid)]
+    assert [("inference" in line, "worker" in line) for line in with_networks] == [(True, False)]
+
+
+def frames_drawn(client: httpx.Client) -> float:
+    """By the inference server, so far."""
+    found = re.search(r"^sadtalker_inference_frames_total (\S+)$", client.get("/metrics").text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
 
 
 def has_torch(pid: int) -> bool:

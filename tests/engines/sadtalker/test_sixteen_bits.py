@@ -22,14 +22,35 @@ def tensor(values: Any) -> Any:
     return torch.from_numpy(np.ascontiguousarray(values))
 
 
-@pytest.mark.parametrize(
-    ("precision", "mean", "largest"),
-    [("bfloat16", 1e-2, 0.15), pytest.param("float16", 1.5e-3, 0.03, marks=pytest.mark.slow)],
-)
+BOUNDS = [("bfloat16", 1e-2, 0.15), ("float16", 1.5e-3, 0.03)]
+"""Type, mean and largest difference of a picture."""
+
+
+def test_bfloat16_keeps_a_small_picture(networks: Any) -> None:
+    """Against the same form in float32."""
+    precision, mean, largest = BOUNDS[0]
+    source = tensor(noise("kp_source", (1, 15, 3), 0.35))
+    driving = source + tensor(noise("kp_driving", (1, 15, 3), 0.06))
+    small = tensor(picture(128)[None])
+    form = FaceRenderer(networks.generator, networks.keypoint_detector)
+    scene = form.scene(form.encode_source(small).volume, source)
+    wanted = form.render(scene, driving)
+    form.run_frames_in(getattr(torch, precision), channels_last=True)
+    with WideConvolutions():
+        found = form.render(scene, driving)
+    errors = (found - wanted).abs()
+    log.info("%s: %.2g in the mean, %.2g at most", precision, errors.mean(), errors.max())
+    assert found.dtype == torch.float32
+    assert 1e-4 < errors.mean() < mean
+    assert errors.max() < largest
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("precision", "mean", "largest"), BOUNDS)
 def test_sixteen_bits_keep_the_picture(
     precision: str, mean: float, largest: float, networks: Any, golden: Any
 ) -> None:
-    """As on a GPU: channels last, convolutions summed in float32."""
+    """Against the original's. As on a GPU: channels last, convolutions summed in float32."""
     source = noise("kp_source", (2, 15, 3), 0.35)
     driving = source + noise("kp_driving", (2, 15, 3), 0.06)
     renderer = FaceRenderer(networks.generator, networks.keypoint_detector)
