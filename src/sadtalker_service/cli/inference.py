@@ -30,5 +30,8 @@ def command(socket: Path) -> None:
     """
     settings = settings_with()
     configure_logging(settings, "inference")
-    default = best_engine(settings) if settings.engine == AUTO else settings.engine
-    run_server(settings, socket, warm=default == _ENGINE)
+
+    def is_default() -> bool:
+        return (best_engine(settings) if settings.engine == AUTO else settings.engine) == _ENGINE
+
+    run_server(settings, socket, is_default)

@@ -129,6 +129,37 @@ def test_a_defect_ends_the_videos_of_the_batch_and_no_other() -> None:
     assert shades(painted(painter, source(7), frames(2))) == [(7, 0), (7, 1)]
 
 
+def test_a_defect_of_one_video_ends_no_other_of_its_batch() -> None:
+    renderer = Shades()
+    painter = FramePainter(renderer, 4)
+    renderer.gate.clear()
+    with ThreadPoolExecutor(2) as threads:
+        good = threads.submit(painted, painter, source(7), frames(6))
+        bad = threads.submit(painted, painter, source(8), frames(6, -10))
+        time.sleep(0.2)  # until both have asked
+        renderer.gate.set()
+        assert shades(good.result(PATIENCE)) == [(7, k) for k in range(6)]
+        with pytest.raises(RuntimeError, match="a defect"):
+            bad.result(PATIENCE)
+
+
+def test_a_thread_that_fails_keeps_nobody_waiting() -> None:
+    def fail(videos: int, frames: int) -> None:
+        raise OSError("no space left")
+
+    painter = FramePainter(Shades(), 4, on_batch=fail)
+    for _ in range(2):
+        with pytest.raises(OSError, match="no space left"):
+            painted(painter, source(7), frames(4))
+
+
+def test_memory_that_ran_out_of_a_full_batch_halves_that_batch() -> None:
+    renderer = Shades(most=3)
+    painter = FramePainter(renderer, 16, padded=True)
+    assert shades(painted(painter, source(7), frames(1))) == [(7, 0)]
+    assert renderer.batches == [16, 8, 4, 2]
+
+
 def test_no_more_is_drawn_than_is_fetched() -> None:
     renderer = Shades()
     painter = FramePainter(renderer, 2)

@@ -11,7 +11,7 @@ from sadtalker_service.engines.sadtalker.readiness import Readiness
 from sadtalker_service.settings import Settings
 
 if TYPE_CHECKING:
-    from sadtalker_service.engines.sadtalker.inference.port import Inference
+    from sadtalker_service.engines.sadtalker.inference.port import Inference, LocalInference
 
 _RUNTIME = "sadtalker_service.engines.sadtalker.running.runtime"
 
@@ -23,7 +23,7 @@ def choose_inference(settings: Settings, ready: Readiness) -> Inference:
     return local_inference(settings)
 
 
-def local_inference(settings: Settings, on_batch: Callable[[int, int], None] | None = None) -> Inference:
+def local_inference(settings: Settings, on_batch: Callable[[int, int], None] | None = None) -> LocalInference:
     """Networks in this process. Raises `EngineUnavailable` for a device that is not there.
 
     `on_batch` is told of each batch of frames: how many videos share it, and how many frames it has.
@@ -36,5 +36,5 @@ def local_inference(settings: Settings, on_batch: Callable[[int, int], None] | N
         batch_size=settings.sadtalker_batch_size,
         compiled=settings.sadtalker_compile,
     )
-    inference: Inference = module.Runtime(options, on_batch)
+    inference: LocalInference = module.Runtime(options, on_batch)
     return inference

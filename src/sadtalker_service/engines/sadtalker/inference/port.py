@@ -91,3 +91,11 @@ class Inference(Protocol):
     @property
     def enhancers(self) -> EnhancerShelf:
         """What restores faces and backgrounds, on the same device."""
+
+
+class LocalInference(Inference, Protocol):
+    """Networks in this process."""
+
+    @property
+    def drawing_seconds(self) -> float:
+        """How long the batch of frames has taken so far that is being drawn; 0 while none is."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -15,22 +17,29 @@ from sadtalker_service.settings import Settings
 from sadtalker_service.telemetry import metrics
 
 SOCKET = "inference.sock"
+_FAULT = re.compile(r"CUDA error|cuDNN error: CUDNN_STATUS_(EXECUTION|INTERNAL)|Triton Error \[CUDA\]")
+_SHORTAGE = re.compile(r"out of memory|ALLOC_FAILED")
+"""What torch and its libraries say."""
 
 
-def run_server(settings: Settings, address: Path, *, warm: bool) -> None:
-    """Answer on a socket until the main thread is interrupted.
+def run_server(settings: Settings, address: Path, is_default: Callable[[], bool]) -> None:
+    """Answer on a socket until the main thread is told to end, which ends the process.
 
-    `warm`: load the networks for the default size at once, not when they are first asked for. Raises
-    `EngineUnavailable`.
+    Where `is_default` says so, when somebody can ask already, the networks for the default size are loaded
+    before they are asked for. Raises `EngineUnavailable`.
     """
-    ready = readiness(settings.checkpoints_folder)
+    folder = settings.checkpoints_folder
+    ready = readiness(folder)
     if (obstacle := ready.obstacle()) is not None:
         raise EngineUnavailable(f"The inference server cannot run here: {obstacle}")
     load = partial(local_inference, settings, metrics.inference_batch)
-    server = InferenceServer(ready, load, device_is_lost)
-    if warm:
-        server.warm_up(ready.default_size, placed=ready.places)
-    server.serve(address)
+    server = InferenceServer(lambda: readiness(folder).version(), load, device_is_lost)
+
+    def warm_up() -> None:
+        if is_default():
+            server.warm_up(ready.default_size, placed=ready.places)
+
+    server.serve(address, warm_up)
 
 
 def helper(settings: Settings, folder: Path) -> Helper | None:
@@ -48,5 +57,7 @@ def helper(settings: Settings, folder: Path) -> Helper | None:
 
 def device_is_lost(error: Exception) -> bool:
     """Whether the device is of no use to this process any more: after a fault in one of a GPU's programs all
-    further calls fail, until a new process takes it."""
-    return isinstance(error, RuntimeError) and str(error).startswith("CUDA error")
+    further calls fail, until a new process takes it. Memory that is short is no such fault."""
+    return isinstance(error, RuntimeError) and bool(
+        _FAULT.match(str(error)) and not _SHORTAGE.search(str(error))
+    )

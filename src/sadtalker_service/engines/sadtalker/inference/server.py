@@ -20,11 +20,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from sadtalker_service.engines.sadtalker.inference.wire import VERSION, Channel, ChannelClosed, Message
-from sadtalker_service.engines.sadtalker.readiness import Readiness
 from sadtalker_service.errors import EngineUnavailable, SadTalkerError
 
 if TYPE_CHECKING:
-    from sadtalker_service.engines.sadtalker.inference.port import Inference
+    from sadtalker_service.engines.sadtalker.inference.port import Inference, LocalInference
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +31,9 @@ _BACKLOG = 128
 _PRIVATE = 0o077
 _ANSWER_SECONDS = 1.0
 _PAUSE_SECONDS = 0.1
+_WATCH_SECONDS = 10.0
+_STUCK_SECONDS = 900.0
+"""A batch of the largest pictures takes minutes on a busy CPU; nothing takes a quarter of an hour."""
 _INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 
@@ -41,60 +43,70 @@ class InferenceServer:
 
     def __init__(
         self,
-        ready: Readiness,
-        load: Callable[[], Inference],
+        version: Callable[[], str],
+        load: Callable[[], LocalInference],
         is_lost: Callable[[Exception], bool],
         end: Callable[[int], None] = os._exit,
     ) -> None:
         """
         Args:
-            ready: the folder.
+            version: of the checkpoints that lie in the folder now.
             load: makes the networks, once, at the first question. Raises `EngineUnavailable`.
             is_lost: whether the device is of no use to this process after such an error.
             end: ends the process with an exit code: only a new one can use the device again.
         """
-        self._version = ready.version()
+        self._current_version = version
+        self._version = version()
         self._load = load
         self._is_lost = is_lost
         self._end = end
         self._lock = threading.Lock()
-        self._inference: Inference | None = None
+        self._inference: LocalInference | None = None
         self._may_ask = threading.Event()
         self._may_ask.set()
 
-    def serve(self, address: Path) -> None:
+    def serve(self, address: Path, on_listening: Callable[[], None] = lambda: None) -> None:
         """Answer on a socket, which only this user may open, until the main thread is told to end. That ends
-        the process.
+        the process. `on_listening` is called in a thread when it listens.
 
         Raises `EngineUnavailable` where another server listens there.
         """
         try:
             with self._listen(address) as listener:
                 log.info("inference_server_ready", socket=str(address))
+                self._start(on_listening)
+                self._start(self._watch)
                 while True:
                     self._accept(listener)
         except (SystemExit, KeyboardInterrupt) as told:
             # at once: threads are deep inside of torch, which dies of an interpreter that takes itself apart
             code = told.code if isinstance(told, SystemExit) else _INTERRUPTED
             self._end(code if isinstance(code, int) else 1)
+        except FileNotFoundError:  # told, too, after somebody had removed the socket
+            self._end(1)
 
     def warm_up(self, size: int, *, placed: bool) -> None:
-        """Do so in a thread, while questions wait. What goes wrong is told to those who ask."""
-
-        def load() -> None:
-            try:
-                self.inference.warm_up(size, placed=placed)
-            except Exception as error:  # seen again by the first who asks
-                log.exception("networks_not_warm")
-                self._give_up_if_lost(error)
-            finally:
-                self._may_ask.set()
-
+        """Do so, while questions wait. What goes wrong is told to those who ask."""
         self._may_ask.clear()
-        self._start(load)
+        try:
+            self.inference.warm_up(size, placed=placed)
+        except Exception as error:  # seen again by the first who asks
+            log.exception("networks_not_warm")
+            self._give_up_if_lost(error)
+        finally:
+            self._may_ask.set()
+
+    def leave_if_stuck(self) -> None:
+        """End the process where a batch takes longer than any batch can: the device does not answer."""
+        if self._inference is None or not self._may_ask.is_set():  # compiling may take its time
+            return
+        seconds = self._inference.drawing_seconds
+        if seconds > _STUCK_SECONDS:
+            log.critical("device_stuck", seconds=round(seconds), consequence="this process ends")
+            self._end(1)
 
     @property
-    def inference(self) -> Inference:
+    def inference(self) -> LocalInference:
         """The networks. Raises `EngineUnavailable`."""
         with self._lock:
             if self._inference is None:
@@ -122,6 +134,9 @@ class InferenceServer:
     def _answers(self, question: Message) -> Generator[Message]:
         values = question.values
         if (values.get("version"), values.get("checkpoints")) != (VERSION, self._version):
+            if self._current_version() != self._version:
+                log.warning("checkpoints_changed", consequence="this process ends, the next one reads them")
+                self._end(1)
             raise EngineUnavailable(
                 "The inference server runs another version than this worker, or has other checkpoints. Start"
                 " both again."
@@ -147,6 +162,11 @@ class InferenceServer:
         assert isinstance(connection, Connection)  # noqa: S101 - of a unix socket
         self._start(partial(self.answer, Channel(connection)))
 
+    def _watch(self) -> None:
+        while True:
+            time.sleep(_WATCH_SECONDS)
+            self.leave_if_stuck()
+
     @staticmethod
     def _start(target: Callable[[], None]) -> None:
         threading.Thread(target=target, name="question", daemon=True).start()
@@ -167,11 +187,15 @@ class InferenceServer:
 
 def is_listening(address: Path) -> bool:
     """Whether a server answers on a socket."""
-    with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):
+    with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(_ANSWER_SECONDS)
-        probe.connect(str(address))
-        return True
-    return False
+        try:
+            probe.connect(str(address))
+        except BlockingIOError:  # it has very much to do
+            return True
+        except OSError:
+            return False
+    return True
 
 
 def _frames(inference: Inference, question: Message) -> Generator[Message]:

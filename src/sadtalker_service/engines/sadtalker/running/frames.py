@@ -7,6 +7,7 @@ short videos fill a GPU as well as one long video does. Results leave the device
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 _AHEAD = 2
 """Batches that are kept for a video whose frames are not fetched fast enough."""
+_GROW_SECONDS = 600.0
+"""After a batch was halved, until a larger one is tried again."""
 
 
 @dataclass(eq=False)
@@ -66,6 +69,9 @@ class FramePainter:
         self._renderer = renderer
         self._batch_size = batch_size
         self._padded = padded
+        self._most = batch_size
+        self._halved_at = 0.0
+        self._drawing_since: float | None = None
         self._on_batch = on_batch or (lambda _videos, _frames: None)
         self._videos: list[_Video] = []
         self._changed = threading.Condition()
@@ -75,6 +81,12 @@ class FramePainter:
     def batch_size(self) -> int:
         """Most frames at once; smaller than in the beginning after memory ran out."""
         return self._batch_size
+
+    @property
+    def drawing_seconds(self) -> float:
+        """How long the batch has taken so far that is being drawn; 0 while none is."""
+        since = self._drawing_since
+        return 0.0 if since is None else time.monotonic() - since
 
     def paint(self, scene: Scene, keypoints: Tensor, limit: int | None = None) -> Generator[Uint8Image]:
         """uint8 (n, S, S, 3) RGB, until all frames were given. Nothing is drawn before they are asked for.
@@ -123,9 +135,14 @@ class FramePainter:
 
     def _run(self) -> None:
         """What the thread does until there is nothing more to draw; the next video starts another."""
-        with torch.inference_mode():
-            while parts := self._take():
-                self._draw(parts)
+        try:
+            with torch.inference_mode():
+                while parts := self._take():
+                    self._drawing_since = time.monotonic()
+                    self._draw(parts)
+                    self._drawing_since = None
+        except Exception as error:  # noqa: BLE001 - raised again where frames are waited for
+            self._give_up(error)
 
     def _take(self) -> list[tuple[_Video, int]]:
         """The next batch: videos with the number of their frames in it, in turns. Empty: no video is left."""
@@ -134,6 +151,7 @@ class FramePainter:
             if not self._videos:
                 self._thread = None
                 return []
+            self._grow_again()
             waiting = [video for video in self._videos if video.wants]
             shares = _shares([video.wants for video in waiting], self._batch_size)
             self._videos.append(self._videos.pop(0))  # who comes first has the odd frame
@@ -146,9 +164,13 @@ class FramePainter:
             self._halve(parts, error)
             return
         except Exception as error:  # noqa: BLE001 - raised again where the frames are waited for
+            if len(parts) > 1:  # whose fault it is shows when each is drawn by itself
+                log.warning("batch_divided", videos=len(parts), reason=str(error))
+                for part in parts:
+                    self._draw([part])
+                return
             with self._changed:
-                for video, _ in parts:
-                    video.error = error
+                parts[0][0].error = error
                 self._changed.notify_all()
             return
         self._on_batch(len(parts), len(pictures))
@@ -176,12 +198,26 @@ class FramePainter:
         pictures: Uint8Image = drawn.cpu().numpy()
         return pictures
 
+    def _give_up(self, error: Exception) -> None:
+        """This thread ends: nobody may wait for it, and the next video starts another."""
+        with self._changed:
+            for video in self._videos:
+                video.error = error
+            self._thread = self._drawing_since = None
+            self._changed.notify_all()
+
+    def _grow_again(self) -> None:
+        """Memory may have run out for something that is over."""
+        if self._batch_size < self._most and time.monotonic() - self._halved_at > _GROW_SECONDS:
+            self._batch_size = min(self._most, 2 * self._batch_size)
+            self._halved_at = time.monotonic()
+
     def _halve(self, parts: list[tuple[_Video, int]], error: Exception) -> None:
-        frames = sum(count for _, count in parts)
+        frames = self._batch_size if self._padded else sum(count for _, count in parts)
         torch.cuda.empty_cache()
         with self._changed:
             if frames > 1:
-                self._batch_size = max(1, frames // 2)
+                self._batch_size, self._halved_at = max(1, frames // 2), time.monotonic()
                 log.warning("batch_halved", frames=self._batch_size)
                 return
             lacking = EngineUnavailable(

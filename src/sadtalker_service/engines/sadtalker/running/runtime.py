@@ -64,6 +64,11 @@ class Runtime:
         painter, scene = self._painter(size), self._scene(size, volume, source)
         yield from painter.paint(scene, self._tensor(driving), limit)
 
+    @property
+    def drawing_seconds(self) -> float:
+        """See `port.LocalInference`."""
+        return max((painter.drawing_seconds for painter in self._painters.copy().values()), default=0.0)
+
     def warm_up(self, size: int, *, placed: bool) -> None:
         """See `port.Inference`. A GPU draws a batch in the size that will be used. The networks are compiled
         before, if that is wanted; what is not warmed up never is, so that no request waits for it.
