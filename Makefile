@@ -13,7 +13,7 @@ STAMPS := $(VENV)/.stamps
 PIP := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 \
 	$(BIN)/python -m pip install --quiet
 
-PROCESSES ?= 3
+PROCESSES ?= 2
 
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
@@ -34,9 +34,9 @@ install: $(INSTALLED) $(WARMED) ## set up .venv with the command sadtalker, read
 serve: install ## set up .venv and run the service: stores, API and workers, on port 8000, until Ctrl-C
 	@$(BIN)/sadtalker serve
 
-# Three processes for two cores, because many tests wait for other processes; each of them takes whole files: tests
-# of a file share what is dear to start. In the files' own order: by number of tests, a file with one long test would
-# be the last. A process with the neural engine takes 4 GB: `make test PROCESSES=1` where there is little memory.
+# Two processes, each with whole files: tests of a file share what is dear to start. In the files' own order: by
+# number of tests, a file with one long test would be the last. A process with the neural engine takes 4 GB: `make
+# test PROCESSES=1` where there is little memory.
 test: $(DEVELOP) $(WARMED) ## set up, then check style, types, import directions and run the tests (TESTS=... for some)
 	@$(MAKE) --no-print-directory --keep-going lint; lint=$$?; \
 	[ $$lint -eq 0 ] || echo "make: the checks above failed; the tests run all the same." >&2; \

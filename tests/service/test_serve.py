@@ -88,10 +88,12 @@ def test_request_while_the_api_is_started_again_waits_and_is_answered(
 
 
 def test_second_service_on_the_same_folder_is_refused(pattern_service: RunningService) -> None:
+    before = pattern_service.everybody()
     done = serve("--port", "0", "--data_dir", str(pattern_service.data_dir))
     assert done.returncode == 3
     assert f"process {pattern_service.process.pid}" in last_line(done)
-    assert is_ready(pattern_service)
+    assert set(before) <= set(pattern_service.everybody()), "no process of the first one has ended"
+    until(lambda: is_ready(pattern_service), "the first one is ready", 60)
 
 
 def test_port_in_use_is_one_line(data_dir: Path) -> None:

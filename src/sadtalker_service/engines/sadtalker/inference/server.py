@@ -67,14 +67,15 @@ class InferenceServer:
 
     def serve(self, address: Path, on_listening: Callable[[], None] = lambda: None) -> None:
         """Answer on a socket, which only this user may open, until the main thread is told to end. That ends
-        the process. `on_listening` is called in a thread when it listens.
+        the process. `on_listening` is called in a thread when it listens; questions wait until it has ended.
 
         Raises `EngineUnavailable` where another server listens there.
         """
         try:
             with self._listen(address) as listener:
                 log.info("inference_server_ready", socket=str(address))
-                self._start(on_listening)
+                self._may_ask.clear()
+                self._start(partial(self._prepare, on_listening))
                 self._start(self._watch)
                 while True:
                     self._accept(listener)
@@ -86,15 +87,12 @@ class InferenceServer:
             self._end(1)
 
     def warm_up(self, size: int, *, placed: bool) -> None:
-        """Do so, while questions wait. What goes wrong is told to those who ask."""
-        self._may_ask.clear()
+        """Load the networks before anybody asks. What goes wrong is told to those who ask."""
         try:
             self.inference.warm_up(size, placed=placed)
         except Exception as error:  # seen again by the first who asks
             log.exception("networks_not_warm")
             self._give_up_if_lost(error)
-        finally:
-            self._may_ask.set()
 
     def leave_if_stuck(self) -> None:
         """End the process where a batch takes longer than any batch can: the device does not answer."""
@@ -161,6 +159,12 @@ class InferenceServer:
             return
         assert isinstance(connection, Connection)  # noqa: S101 - of a unix socket
         self._start(partial(self.answer, Channel(connection)))
+
+    def _prepare(self, on_listening: Callable[[], None]) -> None:
+        try:
+            on_listening()
+        finally:
+            self._may_ask.set()
 
     def _watch(self) -> None:
         while True:
