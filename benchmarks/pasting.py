@@ -20,9 +20,9 @@ from PIL import Image
 from scipy.fft import dstn, idstn
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from sadtalker_service.engines.sadtalker.alignment.cropping import cut, plan_crop, to_square
+from sadtalker_service.engines.sadtalker.alignment.landmarks68 import to_68
 from sadtalker_service.engines.sadtalker.pasting import Paste, plan_paste
-from sadtalker_service.engines.sadtalker.preparation.cropping import cut, plan_crop, to_square
-from sadtalker_service.engines.sadtalker.preparation.landmarks68 import to_68
 from sadtalker_service.faces.landmarker import FaceLandmarker
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "portrait.jpg"

@@ -14,8 +14,8 @@ from tests.support.running_api import RunningApi, picture, recording, sha256
 from tests.support.servers import StoreServer
 
 from sadtalker_service.errors import SadTalkerError
-from sadtalker_service.jobs.records import WorkerFacts
 from sadtalker_service.settings import Settings
+from sadtalker_service.state.records import WorkerFacts
 
 _ENGINE_PARTS = ("numba", "onnxruntime", "pocketsphinx", "scipy", "torch")
 
@@ -29,7 +29,7 @@ def test_api_loads_no_engine() -> None:
     loaded = set(done.stdout.split())
     assert not loaded.intersection(_ENGINE_PARTS)
     engines = {name for name in loaded if name.startswith("sadtalker_service.engines.")}
-    assert engines <= {"sadtalker_service.engines.base"}
+    assert engines <= {"sadtalker_service.engines.port"}
 
 
 def test_front_page_is_json_for_programs(api: RunningApi, client: httpx.Client) -> None:

@@ -20,7 +20,7 @@ from tests.support.jobs import CARD
 from tests.support.running_api import picture, recording
 from tests.support.servers import StoreServer
 
-from sadtalker_service.jobs.boards import EngineShelf
+from sadtalker_service.state.registry import EngineShelf
 
 DRAIN_SECONDS = 1.5
 

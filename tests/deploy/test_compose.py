@@ -22,9 +22,9 @@ import pytest
 import redis
 import yaml
 
-from sadtalker_service.jobs.embedded import server_program
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.connections import check_queue_server, store_urls
+from sadtalker_service.supervisor.embedded_stores import server_program
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads((Path(__file__).parent / "schema" / "compose-spec.json").read_text())

@@ -13,11 +13,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.every_metric import count_everything
 from tests.support.servers import StoreServer
 
-from sadtalker_service.jobs.boards import WorkerBoard
 from sadtalker_service.jobs.gauges import StoreGauges
-from sadtalker_service.jobs.records import WorkerFacts
-from sadtalker_service.jobs.sessions import SessionStore
 from sadtalker_service.settings import Settings
+from sadtalker_service.state.records import WorkerFacts
+from sadtalker_service.state.registry import WorkerBoard
+from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.telemetry import metrics
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"

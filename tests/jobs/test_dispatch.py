@@ -17,9 +17,9 @@ from sadtalker_service.errors import StoreUnavailable
 from sadtalker_service.jobs.celery_app import make_app
 from sadtalker_service.jobs.dispatch import CeleryDispatch
 from sadtalker_service.jobs.queues import GENERATE_TASK, PREPARE_TASK
-from sadtalker_service.jobs.records import Session, Wish
 from sadtalker_service.jobs.time_limit import longest_job
 from sadtalker_service.settings import Settings
+from sadtalker_service.state.records import Session, Wish
 
 SESSION = Session("s-1", "standard", Wish("a" * 64, "b" * 64, Style(), "pattern", "1", 10.0), "c" * 64, 1.0)
 

@@ -11,12 +11,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.servers import StoreServer
 
 from sadtalker_service.domain import Style
-from sadtalker_service.jobs.avatars import AvatarStore
-from sadtalker_service.jobs.boards import WorkerBoard
 from sadtalker_service.jobs.gauges import StoreGauges
-from sadtalker_service.jobs.records import AvatarRecord, Lane, Session, Wish, WorkerFacts
-from sadtalker_service.jobs.sessions import SessionStore
 from sadtalker_service.settings import Settings
+from sadtalker_service.state.avatars import AvatarStore
+from sadtalker_service.state.records import AvatarRecord, Lane, Session, Wish, WorkerFacts
+from sadtalker_service.state.registry import WorkerBoard
+from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.telemetry import metrics
 
 IMAGE = "a" * 64

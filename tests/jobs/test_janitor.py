@@ -15,11 +15,11 @@ from tests.support.servers import StoreServer
 from tests.support.workers import Workshop, open_workshop, wait_for
 
 from sadtalker_service.domain import Style
-from sadtalker_service.engines.base import Capabilities, EngineCard
-from sadtalker_service.jobs.callbacks import CallbackQueue
+from sadtalker_service.engines.port import Capabilities, EngineCard
 from sadtalker_service.jobs.janitor import Janitor, make_janitor, run_janitor
-from sadtalker_service.jobs.records import Session
 from sadtalker_service.settings import Settings
+from sadtalker_service.state.records import Session
+from sadtalker_service.state.webhook_queue import CallbackQueue
 
 LEASE = 2.0
 CARD = EngineCard("pattern", "1", Capabilities(("full",), (64, 512)), ())

@@ -12,13 +12,13 @@ from tests.support.servers import StoreServer
 from tests.support.workers import Workshop, open_workshop
 
 from sadtalker_service.domain import Style
-from sadtalker_service.engines.base import Capabilities, EngineCard
+from sadtalker_service.engines.port import Capabilities, EngineCard
 from sadtalker_service.errors import NotFound
-from sadtalker_service.jobs.records import Outcome, Session, Wish
 from sadtalker_service.jobs.retention import Retention
-from sadtalker_service.jobs.statistics import Statistics
-from sadtalker_service.jobs.submissions import FrontDesk
+from sadtalker_service.jobs.video_service import FrontDesk
 from sadtalker_service.pipeline.request import result_key
+from sadtalker_service.state.records import Outcome, Session, Wish
+from sadtalker_service.state.statistics import Statistics
 from sadtalker_service.store.artefact_store import portrait_name, speech_name, video_name
 from sadtalker_service.store.redis_cache import RedisCache
 

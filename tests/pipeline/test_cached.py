@@ -19,8 +19,8 @@ from sadtalker_service.pipeline.produce import produce
 from sadtalker_service.store.cache import ArtefactCache, MemoryCache
 from sadtalker_service.store.connections import connect
 from sadtalker_service.store.directory import DirectoryCache
-from sadtalker_service.store.flights import RedisFlights
 from sadtalker_service.store.redis_cache import RedisCache
+from sadtalker_service.store.single_flight import RedisFlights
 
 KEY = "face_mesh:" + "ab" * 32 + ":full:mesh:1"
 MADE = Artefact({"a": np.arange(6.0)}, {"b": 1})

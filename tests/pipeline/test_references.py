@@ -10,7 +10,7 @@ import pytest
 from tests.support.reference_videos import grey_video
 
 from sadtalker_service.domain import Portrait, Speech, Style
-from sadtalker_service.engines.base import Finish
+from sadtalker_service.engines.port import Finish
 from sadtalker_service.errors import UnreadableVideo
 from sadtalker_service.pipeline.cached import CachedComputation
 from sadtalker_service.pipeline.prepare import prepare

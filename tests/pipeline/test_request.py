@@ -12,13 +12,13 @@ import pytest
 
 from sadtalker_service.domain import GestureCue, Style, Track
 from sadtalker_service.errors import InvalidOption
-from sadtalker_service.jobs.records import Wish
 from sadtalker_service.pipeline.request import (
     parse_background_enhancer,
     parse_enhancer,
     result_key,
     style_from_fields,
 )
+from sadtalker_service.state.records import Wish
 
 STYLE = Style(still=True, input_yaw=Track((0.0, 10.0)), gestures=(GestureCue("smile", 1.0),))
 WISH = Wish(
@@ -41,7 +41,7 @@ def test_a_wish_keeps_its_key_on_its_way_through_the_queue() -> None:
 
 def test_another_process_finds_the_same_key() -> None:
     code = (
-        "import json, sys; from sadtalker_service.jobs.records import Wish;"
+        "import json, sys; from sadtalker_service.state.records import Wish;"
         "from sadtalker_service.pipeline.request import result_key;"
         "print(result_key(Wish.from_json(json.load(sys.stdin))))"
     )

@@ -11,8 +11,8 @@ from tests.support.servers import cache_store, queue_store
 from tests.support.workers import WorkerProcess, Workshop, open_workshop, wait_for
 
 from sadtalker_service.domain import Style
-from sadtalker_service.jobs.statistics import Statistics
-from sadtalker_service.jobs.submissions import FrontDesk
+from sadtalker_service.jobs.video_service import FrontDesk
+from sadtalker_service.state.statistics import Statistics
 from sadtalker_service.store.artefact_store import video_name
 from sadtalker_service.store.redis_cache import RedisCache
 

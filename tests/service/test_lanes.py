@@ -11,7 +11,7 @@ from tests.support.servers import StoreServer
 from tests.support.workers import Workshop, open_workshop
 
 from sadtalker_service.domain import Style
-from sadtalker_service.jobs.records import Session
+from sadtalker_service.state.records import Session
 
 VIP_IN_A_ROW = 4
 

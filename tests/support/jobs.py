@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import redis
 
 from sadtalker_service.domain import PreprocessMode, Style
-from sadtalker_service.engines.base import Capabilities, EngineCard
-from sadtalker_service.jobs.avatars import AvatarStore
-from sadtalker_service.jobs.records import AvatarRecord, Lane, Outcome, Session, Wish
+from sadtalker_service.engines.port import Capabilities, EngineCard
+from sadtalker_service.state.avatars import AvatarStore
+from sadtalker_service.state.records import AvatarRecord, Lane, Outcome, Session, Wish
 
 IMAGE = "a" * 64
 AUDIO = "b" * 64

@@ -26,7 +26,7 @@ from sadtalker_service.domain import (
     Speech,
     Style,
 )
-from sadtalker_service.engines.base import (
+from sadtalker_service.engines.port import (
     NO_REFERENCES,
     PLAIN,
     Capabilities,
@@ -36,7 +36,7 @@ from sadtalker_service.engines.base import (
     Stage,
 )
 from sadtalker_service.errors import NoFaceFound, UnsupportedByEngine
-from sadtalker_service.media.footage import read_footage
+from sadtalker_service.media.video_frames import read_footage
 from sadtalker_service.settings import Settings
 
 BATCH = 8

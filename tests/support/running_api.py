@@ -24,8 +24,8 @@ from tests.support.jobs import CARD, OUTCOME, Tickets
 from sadtalker_service.api.app import create_app
 from sadtalker_service.api.services import Services
 from sadtalker_service.domain import Artefact, PreprocessMode
-from sadtalker_service.jobs.records import Failure, Moment, Outcome, Session, WorkerFacts
 from sadtalker_service.settings import Settings
+from sadtalker_service.state.records import Failure, Moment, Outcome, Session, WorkerFacts
 from sadtalker_service.store.artefact_store import video_name
 from sadtalker_service.store.keys import avatar_keys
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import redis
 
-from sadtalker_service.jobs.embedded import cache_server_argv, queue_server_argv
 from sadtalker_service.store.connections import connect
+from sadtalker_service.supervisor.embedded_stores import cache_server_argv, queue_server_argv
 
 CACHE_BYTES = 64_000_000
 

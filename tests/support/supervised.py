@@ -15,9 +15,9 @@ from typing import Any
 import click
 
 from sadtalker_service.errors import SadTalkerError
-from sadtalker_service.jobs.child import ChildSpec
-from sadtalker_service.jobs.supervisor import Supervisor
 from sadtalker_service.settings import child_environment
+from sadtalker_service.supervisor.child import ChildSpec
+from sadtalker_service.supervisor.supervisor import Supervisor
 
 PRELUDE = """
 import os, signal, subprocess, sys, time

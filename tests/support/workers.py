@@ -20,16 +20,16 @@ import numpy as np
 from tests.support.servers import StoreServer
 
 from sadtalker_service.domain import PreprocessMode, Style
-from sadtalker_service.jobs.avatars import AvatarStore
-from sadtalker_service.jobs.boards import EngineShelf, WorkerBoard
 from sadtalker_service.jobs.celery_app import make_app
 from sadtalker_service.jobs.dispatch import CeleryDispatch
 from sadtalker_service.jobs.janitor import run_janitor
-from sadtalker_service.jobs.records import AvatarRecord, AvatarState, Lane, Session, SessionState, Wish
-from sadtalker_service.jobs.sessions import SessionStore
 from sadtalker_service.media.image import encode_png
 from sadtalker_service.pipeline.request import result_key
 from sadtalker_service.settings import Settings
+from sadtalker_service.state.avatars import AvatarStore
+from sadtalker_service.state.records import AvatarRecord, AvatarState, Lane, Session, SessionState, Wish
+from sadtalker_service.state.registry import EngineShelf, WorkerBoard
+from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.store.artefact_store import ArtefactStore, artefact_url, portrait_name, speech_name
 from sadtalker_service.store.connections import connect, store_urls
 

@@ -18,8 +18,8 @@ import structlog
 import uvicorn
 
 from sadtalker_service.api.app import create_app
-from sadtalker_service.api.drain import Drain
 from sadtalker_service.api.http_protocol import GuardedProtocol
+from sadtalker_service.api.shutdown import Drain
 from sadtalker_service.errors import SadTalkerError
 from sadtalker_service.jobs.janitor import run_janitor
 from sadtalker_service.settings import Settings, get_settings

@@ -15,17 +15,17 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
 from sadtalker_service import __version__
-from sadtalker_service.api.drain import Drain
+from sadtalker_service.api.access.rate_limit import RateLimit
+from sadtalker_service.api.access.security import Admitted, Gate, KeyRing, load_keys
 from sadtalker_service.api.errors import install_error_handlers
 from sadtalker_service.api.health import Health
-from sadtalker_service.api.rate_limit import RateLimit
-from sadtalker_service.api.render.stats import DESCRIPTION
+from sadtalker_service.api.presenters.stats import DESCRIPTION
 from sadtalker_service.api.requests import RequestAccount
 from sadtalker_service.api.routes import avatars, cache, health, home, images, media, previews, videos
-from sadtalker_service.api.security import Admitted, Gate, KeyRing, load_keys
 from sadtalker_service.api.services import Services, open_services
+from sadtalker_service.api.shutdown import Drain
 from sadtalker_service.api.threads import allow_threads
-from sadtalker_service.jobs.submissions import Dispatch
+from sadtalker_service.jobs.video_service import Dispatch
 from sadtalker_service.settings import Settings
 
 log = structlog.get_logger(__name__)

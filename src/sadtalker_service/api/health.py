@@ -11,7 +11,7 @@ import redis
 from sadtalker_service.api.schemas.stats import Check, Ready
 from sadtalker_service.api.services import Services
 from sadtalker_service.errors import SadTalkerError
-from sadtalker_service.jobs.records import WorkerFacts
+from sadtalker_service.state.records import WorkerFacts
 
 FRESH_SECONDS = 1.0
 _WRITABLE_SECONDS = 10.0

@@ -12,20 +12,20 @@ import redis
 import redis.asyncio
 from fastapi import Request
 
-from sadtalker_service.api.drain import Drain
-from sadtalker_service.api.glance import QueueWatch
-from sadtalker_service.api.uploads import sweep
-from sadtalker_service.jobs.avatars import AvatarStore
-from sadtalker_service.jobs.boards import EngineShelf, WorkerBoard
+from sadtalker_service.api.queue_stats import QueueWatch
+from sadtalker_service.api.shutdown import Drain
+from sadtalker_service.api.upload.receiving import sweep
 from sadtalker_service.jobs.celery_app import make_app
 from sadtalker_service.jobs.dispatch import CeleryDispatch
-from sadtalker_service.jobs.idempotency import IdempotencyKeys
-from sadtalker_service.jobs.polls import SessionPolls
-from sadtalker_service.jobs.sessions import SessionStore
-from sadtalker_service.jobs.statistics import Statistics
-from sadtalker_service.jobs.submissions import Dispatch, FrontDesk
+from sadtalker_service.jobs.video_service import Dispatch, FrontDesk
 from sadtalker_service.media.inspection import AudioFacts, Inspector, Limits
 from sadtalker_service.settings import Settings
+from sadtalker_service.state.async_sessions import SessionPolls
+from sadtalker_service.state.avatars import AvatarStore
+from sadtalker_service.state.idempotency import IdempotencyKeys
+from sadtalker_service.state.registry import EngineShelf, WorkerBoard
+from sadtalker_service.state.sessions import SessionStore
+from sadtalker_service.state.statistics import Statistics
 from sadtalker_service.store.artefact_store import ArtefactStore, artefact_url
 from sadtalker_service.store.connections import (
     connect,

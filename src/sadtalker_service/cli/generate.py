@@ -15,16 +15,16 @@ from sadtalker_service.cli.cache import open_cache
 from sadtalker_service.cli.options import GenerateOptions, generate_options
 from sadtalker_service.cli.progress_bar import progress_bar
 from sadtalker_service.cli.spelling import SadTalkerCommand
-from sadtalker_service.engines.base import Engine
+from sadtalker_service.engines.port import Engine
 from sadtalker_service.engines.registry import AUTO, FALLBACK, load_engine
 from sadtalker_service.errors import InvalidOption, SadTalkerError
+from sadtalker_service.files import check_writable, output_errors
 from sadtalker_service.pipeline.from_files import make_video
 from sadtalker_service.pipeline.progress import Listener, Reporter
 from sadtalker_service.pipeline.references import ReferenceVideo, ReferenceVideos
 from sadtalker_service.pipeline.report import Report
-from sadtalker_service.pipeline.wishes import check_request, finish_of
+from sadtalker_service.pipeline.validation import check_request, finish_of
 from sadtalker_service.settings import Settings, get_settings
-from sadtalker_service.store.whole_file import check_writable, output_errors
 
 _EXAMPLES = """\b
 Examples:

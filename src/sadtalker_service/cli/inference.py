@@ -8,7 +8,7 @@ import click
 
 from sadtalker_service.cli.service_settings import settings_with
 from sadtalker_service.engines.registry import AUTO, best_engine
-from sadtalker_service.engines.sadtalker.inference.process import run_server
+from sadtalker_service.engines.sadtalker.inference_server.process import run_server
 from sadtalker_service.telemetry.logs import configure_logging
 
 _ENGINE = "sadtalker"

@@ -31,7 +31,7 @@ from sadtalker_service.cli.checkpoint_report import (
 from sadtalker_service.cli.spelling import SadTalkerCommand
 from sadtalker_service.domain import PREPROCESS_MODES, PreprocessMode
 from sadtalker_service.engines.registry import best_engine
-from sadtalker_service.engines.sadtalker.checkpoints.obtain import (
+from sadtalker_service.engines.sadtalker.checkpoints.download import (
     Came,
     Sources,
     check_room,

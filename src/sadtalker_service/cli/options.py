@@ -19,7 +19,7 @@ from sadtalker_service.domain import (
     Style,
     Track,
 )
-from sadtalker_service.pipeline.wishes import BACKGROUND_ENHANCERS, ENHANCERS, FRAME_RATES, Extras
+from sadtalker_service.pipeline.validation import BACKGROUND_ENHANCERS, ENHANCERS, FRAME_RATES, Extras
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)

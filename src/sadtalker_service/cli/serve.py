@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from sadtalker_service.cli.service_settings import settings_with
-from sadtalker_service.jobs.service import run_service
+from sadtalker_service.supervisor.service import run_service
 from sadtalker_service.telemetry.logs import configure_logging
 
 

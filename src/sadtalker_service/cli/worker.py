@@ -32,7 +32,7 @@ def command(queues: str, name: str | None) -> int:
     settings = settings_with()
     with _metrics_of_its_own(settings):
         # imported now: what counts decides when it is imported where it does so
-        code: int = import_module("sadtalker_service.jobs.worker").run_worker(settings, chosen, name)
+        code: int = import_module("sadtalker_service.worker.worker").run_worker(settings, chosen, name)
     return code
 
 

@@ -24,7 +24,7 @@ from typing import cast
 
 import structlog
 
-from sadtalker_service.engines.base import Engine, Helper
+from sadtalker_service.engines.port import Engine, Helper
 from sadtalker_service.errors import EngineUnavailable
 from sadtalker_service.settings import Settings, get_settings
 

@@ -12,9 +12,9 @@ from redis.exceptions import RedisError
 from sadtalker_service.domain import PreprocessMode
 from sadtalker_service.errors import StoreUnavailable
 from sadtalker_service.jobs.queues import AGAIN, GENERATE_TASK, PREPARE, PREPARE_TASK, QUEUE_OF_LANE
-from sadtalker_service.jobs.records import Session
 from sadtalker_service.jobs.time_limit import job_limit
 from sadtalker_service.settings import Settings
+from sadtalker_service.state.records import Session
 
 
 class CeleryDispatch:

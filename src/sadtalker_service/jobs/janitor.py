@@ -19,19 +19,19 @@ import structlog
 from redis.exceptions import ResponseError
 
 from sadtalker_service.errors import StoreUnavailable
-from sadtalker_service.jobs.avatars import AvatarStore
-from sadtalker_service.jobs.boards import EngineShelf
-from sadtalker_service.jobs.callbacks import CallbackQueue, callback_of
 from sadtalker_service.jobs.celery_app import make_app
-from sadtalker_service.jobs.courier import Courier
 from sadtalker_service.jobs.dispatch import CeleryDispatch
-from sadtalker_service.jobs.queue_server import QueueServer
 from sadtalker_service.jobs.queues import AGAIN, PREPARE, QUEUE_OF_LANE
 from sadtalker_service.jobs.retention import VIDEOS, Retention
-from sadtalker_service.jobs.sessions import SessionStore
-from sadtalker_service.jobs.statistics import Statistics
-from sadtalker_service.jobs.submissions import Dispatch, FrontDesk, forget_deleted, send_waiting
+from sadtalker_service.jobs.video_service import Dispatch, FrontDesk, forget_deleted, send_waiting
+from sadtalker_service.jobs.webhooks import Courier
 from sadtalker_service.settings import Settings
+from sadtalker_service.state.avatars import AvatarStore
+from sadtalker_service.state.queue_server import QueueServer
+from sadtalker_service.state.registry import EngineShelf
+from sadtalker_service.state.sessions import SessionStore
+from sadtalker_service.state.statistics import Statistics
+from sadtalker_service.state.webhook_queue import CallbackQueue, callback_of
 from sadtalker_service.store.artefact_store import ArtefactStore, artefact_url
 from sadtalker_service.store.connections import connect, store_urls
 from sadtalker_service.store.redis_cache import RedisCache

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 import structlog
 
 from sadtalker_service.errors import Conflict, NotFound
-from sadtalker_service.jobs.records import LANES
-from sadtalker_service.jobs.sessions import SessionStore
-from sadtalker_service.jobs.submissions import FrontDesk
+from sadtalker_service.jobs.video_service import FrontDesk
 from sadtalker_service.settings import Settings
+from sadtalker_service.state.records import LANES
+from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.store.artefact_files import Entry
 from sadtalker_service.store.artefact_store import ArtefactStore, portrait_name, speech_name, video_name
 from sadtalker_service.telemetry import metrics

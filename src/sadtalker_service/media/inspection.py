@@ -168,7 +168,7 @@ class _Child:
         return self._process
 
 
-_CHILD_MODULE = "sadtalker_service.media.inspecting"
+_CHILD_MODULE = "sadtalker_service.media.inspection_process"
 
 
 def _hand_over(process: subprocess.Popen[bytes], question: dict[str, str]) -> bool:

@@ -19,12 +19,12 @@ import av
 import numpy as np
 
 from sadtalker_service.domain import Quality, Rendering, Uint8Image
+from sadtalker_service.files import output_error, whole_file
 from sadtalker_service.media.boxes import Writable
 from sadtalker_service.media.colour import rgb_to_yuv420
 from sadtalker_service.media.encoder import Mp4Encoder
 from sadtalker_service.media.soundtrack import Sound, Soundtrack
 from sadtalker_service.media.stopwatch import Stopwatch
-from sadtalker_service.store.whole_file import output_error, whole_file
 
 RING_FRAMES = 12
 """Frames on their way from the renderer to the encoder: at most this many."""

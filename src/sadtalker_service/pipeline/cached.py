@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from sadtalker_service.domain import Artefact
 from sadtalker_service.media.stopwatch import Clock
 from sadtalker_service.store.cache import ArtefactCache, CacheUnavailable
-from sadtalker_service.store.flights import Flights, NoFlights
 from sadtalker_service.store.keys import SECONDS, Lifetime
+from sadtalker_service.store.single_flight import Flights, NoFlights
 
 
 @dataclass(frozen=True)

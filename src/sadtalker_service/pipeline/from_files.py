@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sadtalker_service.domain import Portrait, Speech, Style
-from sadtalker_service.engines.base import PLAIN, Engine, Finish
+from sadtalker_service.engines.port import PLAIN, Engine, Finish
 from sadtalker_service.errors import UnreadableAudio, UnreadableImage
 from sadtalker_service.media.audio import decode_speech
 from sadtalker_service.media.image import decode_image

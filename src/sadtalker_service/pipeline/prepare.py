@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from sadtalker_service.domain import Artefact, Avatar, Portrait, PreprocessMode
-from sadtalker_service.engines.base import Engine, EngineCard, Stage
+from sadtalker_service.engines.port import Engine, EngineCard, Stage
 from sadtalker_service.media.stopwatch import Stopwatch
 from sadtalker_service.pipeline.cached import CachedComputation, CacheLog, CacheTerms
 from sadtalker_service.store.cache import ArtefactCache

@@ -19,12 +19,12 @@ from sadtalker_service.domain import (
     Rendering,
     Style,
 )
-from sadtalker_service.engines.base import Engine
+from sadtalker_service.engines.port import Engine
 from sadtalker_service.media.image import encode_png
 from sadtalker_service.media.video import write_video
 from sadtalker_service.pipeline.cached import CachedComputation, CacheLog, CacheTerms
-from sadtalker_service.pipeline.exhibits import CLIPS, PICTURE, exhibit_key
 from sadtalker_service.pipeline.prepare import prepare
+from sadtalker_service.pipeline.preview_assets import CLIPS, PICTURE, exhibit_key
 from sadtalker_service.store.cache import ArtefactCache
 
 _PICTURE_SIDE, _CLIP_SIDE = 480, 256

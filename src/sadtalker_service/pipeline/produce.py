@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 
 from sadtalker_service.domain import Artefact, Motion, Rendering, Speech, Style
-from sadtalker_service.engines.base import NO_REFERENCES, PLAIN, Engine, Finish
+from sadtalker_service.engines.port import NO_REFERENCES, PLAIN, Engine, Finish
 from sadtalker_service.errors import EmptyAudio, InvalidOption, UnsupportedByEngine
 from sadtalker_service.media.audio import stream_sound
 from sadtalker_service.media.boxes import Writable
 from sadtalker_service.media.stopwatch import Clock, Stopwatch
 from sadtalker_service.media.video import VideoFile, write_video
-from sadtalker_service.pipeline.announcement import AnnouncedStream, announcement
 from sadtalker_service.pipeline.cached import CachedComputation, CacheTerms
+from sadtalker_service.pipeline.init_segment import AnnouncedStream, announcement
 from sadtalker_service.pipeline.prepare import Prepared
 from sadtalker_service.pipeline.progress import Reporter
 from sadtalker_service.pipeline.references import NO_VIDEOS, ReferenceVideos, follow

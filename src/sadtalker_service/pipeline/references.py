@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from sadtalker_service.domain import Artefact, PreprocessMode
-from sadtalker_service.engines.base import Engine, References
+from sadtalker_service.engines.port import Engine, References
 from sadtalker_service.errors import UnreadableVideo
 from sadtalker_service.pipeline.cached import CachedComputation
 from sadtalker_service.store.keys import reference_key

@@ -17,7 +17,7 @@ from sadtalker_service.pipeline.fields import (
     parse_number,
     parse_whole,
 )
-from sadtalker_service.pipeline.wishes import BACKGROUND_ENHANCERS, ENHANCERS
+from sadtalker_service.pipeline.validation import BACKGROUND_ENHANCERS, ENHANCERS
 
 VIDEO_FORMAT = 1
 """Part of every result key: raise it when equal wishes begin to give other videos (encoder, muxer, sound)."""

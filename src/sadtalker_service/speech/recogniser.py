@@ -16,7 +16,7 @@ from pocketsphinx import Decoder, get_model_path
 from sadtalker_service.domain import SPEECH_RATE, Speech
 from sadtalker_service.speech.chunks import cut_at_pauses
 from sadtalker_service.speech.phonemes import SILENCE, Phoneme, PhonemeTrack, Segmentation
-from sadtalker_service.speech.second_ear import SecondEar
+from sadtalker_service.speech.word_aligner import SecondEar
 
 SPEEDS = (1.0, 16 / 15)
 """The phone loop hears the recording as it is and slower: mistakes differ, the truth does not. A third pass,

@@ -17,7 +17,7 @@ from typing import IO, Any, Protocol, cast
 from fsspec import AbstractFileSystem
 
 from sadtalker_service.errors import OutputError
-from sadtalker_service.store.whole_file import UNFINISHED_SUFFIX, whole_file
+from sadtalker_service.files import UNFINISHED_SUFFIX, whole_file
 
 _UNFINISHED_SECONDS = 3_600.0
 """Writing a file takes less: what is older was left by a crash."""

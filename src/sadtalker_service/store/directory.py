@@ -16,10 +16,10 @@ from pathlib import Path
 
 from sadtalker_service.domain import Artefact
 from sadtalker_service.errors import OutputError
+from sadtalker_service.files import whole_file
 from sadtalker_service.store.cache import CacheUnavailable
 from sadtalker_service.store.codec import CorruptArtefact, decode, encode
 from sadtalker_service.store.keys import key_parts
-from sadtalker_service.store.whole_file import whole_file
 
 _SUFFIX = ".safetensors"
 _SWEEPS_PER_FILLING = 32

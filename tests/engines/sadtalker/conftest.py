@@ -18,7 +18,7 @@ from tests.support.sadtalker_weights import GOLDEN, MAPPING, write_mapping, writ
 
 if TYPE_CHECKING:
     from sadtalker_service.engines.sadtalker.checkpoints.loading import Networks
-    from sadtalker_service.engines.sadtalker.rendering.renderer import FaceRenderer
+    from sadtalker_service.engines.sadtalker.renderer.renderer import FaceRenderer
 
 THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
 """Of each process: threads that wait for each other on cores that are taken cost more than they save."""
@@ -83,8 +83,8 @@ def renderer(checkpoints: Path) -> FaceRenderer:
     """The renderer as it is run on a CPU. Tests must not change it."""
     from sadtalker_service.engines.sadtalker.checkpoints.layout import CheckpointFolder
     from sadtalker_service.engines.sadtalker.checkpoints.loading import load_networks
-    from sadtalker_service.engines.sadtalker.rendering.host_memory import keep_freed_memory
-    from sadtalker_service.engines.sadtalker.rendering.renderer import FaceRenderer
+    from sadtalker_service.engines.sadtalker.renderer.host_memory import keep_freed_memory
+    from sadtalker_service.engines.sadtalker.renderer.renderer import FaceRenderer
 
     keep_freed_memory()
     found = load_networks(CheckpointFolder(checkpoints).networks(256))

@@ -9,9 +9,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from sadtalker_service.engines.sadtalker.running.batch_size import suggested_batch  # noqa: E402
-from sadtalker_service.engines.sadtalker.running.device import Place, choose_place  # noqa: E402
-from sadtalker_service.engines.sadtalker.running.models import Models  # noqa: E402
+from sadtalker_service.engines.sadtalker.device import Place, choose_place  # noqa: E402
+from sadtalker_service.engines.sadtalker.runtime.batch_size import suggested_batch  # noqa: E402
+from sadtalker_service.engines.sadtalker.runtime.models import Models  # noqa: E402
 from sadtalker_service.errors import EngineUnavailable  # noqa: E402
 
 GB = 1_000_000_000

@@ -13,7 +13,7 @@ from tests.support.sadtalker_weights import picture
 torch = pytest.importorskip("torch")
 
 from sadtalker_service.domain import Artefact, Avatar, Speech, Style, Track  # noqa: E402
-from sadtalker_service.engines.base import References  # noqa: E402
+from sadtalker_service.engines.port import References  # noqa: E402
 from sadtalker_service.engines.sadtalker.engine import SadTalkerEngine  # noqa: E402
 from sadtalker_service.media.image import decode_image  # noqa: E402
 from sadtalker_service.media.video import write_video  # noqa: E402

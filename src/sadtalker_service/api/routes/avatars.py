@@ -9,19 +9,19 @@ from typing import Annotated
 import structlog
 from fastapi import APIRouter, Query, Request, Response
 
-from sadtalker_service.api.forms import UPLOAD_TEXTS, form_body, remarks, required_file, upload_files
 from sadtalker_service.api.ids import ImagePath, image_id_of, mode_of
-from sadtalker_service.api.multipart import ReceivedFile
-from sadtalker_service.api.render.avatars import avatar_list, avatar_status, upload_answer
+from sadtalker_service.api.presenters.avatars import avatar_list, avatar_status, upload_answer
 from sadtalker_service.api.schemas.avatars import AvatarList, AvatarStatus, UploadAnswer, UploadForm
 from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.services import Services, services_of
 from sadtalker_service.api.threads import in_thread
-from sadtalker_service.api.uploads import receive_form
+from sadtalker_service.api.upload.forms import UPLOAD_TEXTS, form_body, remarks, required_file, upload_files
+from sadtalker_service.api.upload.multipart import ReceivedFile
+from sadtalker_service.api.upload.receiving import receive_form
 from sadtalker_service.domain import PREPROCESS_MODES
 from sadtalker_service.errors import NotFound
-from sadtalker_service.jobs.avatars import AvatarStore
 from sadtalker_service.media.inspection import ImageFacts
+from sadtalker_service.state.avatars import AvatarStore
 
 log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/api/avatar", tags=["avatars"])

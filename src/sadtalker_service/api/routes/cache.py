@@ -9,9 +9,9 @@ from typing import Any
 import redis
 from fastapi import APIRouter, Request
 
-from sadtalker_service.api.glance import look_around
 from sadtalker_service.api.health import renders
-from sadtalker_service.api.render.stats import stats as rendered
+from sadtalker_service.api.presenters.stats import stats as rendered
+from sadtalker_service.api.queue_stats import look_around
 from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.schemas.stats import RedisStatus, Stats
 from sadtalker_service.api.services import Services, services_of

@@ -12,11 +12,11 @@ import redis
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from sadtalker_service.api.glance import look_around
-from sadtalker_service.api.render.stats import home as rendered
+from sadtalker_service.api.access.security import admit
+from sadtalker_service.api.presenters.stats import home as rendered
+from sadtalker_service.api.queue_stats import look_around
 from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.schemas.stats import ErrorEntry, ErrorPage, Home
-from sadtalker_service.api.security import admit
 from sadtalker_service.api.services import Services, services_of
 from sadtalker_service.api.threads import in_thread
 from sadtalker_service.errors import SadTalkerError, StoreUnavailable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 
 from sadtalker_service.api.ids import ImagePath, image_id_of
-from sadtalker_service.api.render.avatars import image_summary
+from sadtalker_service.api.presenters.avatars import image_summary
 from sadtalker_service.api.schemas.avatars import ImageSummaryAnswer
 from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.services import services_of

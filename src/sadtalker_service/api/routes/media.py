@@ -7,13 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from sadtalker_service.api.downloads import file_response
-from sadtalker_service.api.events import session_events
+from sadtalker_service.api.delivery.downloads import file_response
+from sadtalker_service.api.delivery.events import session_events
+from sadtalker_service.api.delivery.streaming import MEDIA_TYPE, media_response
 from sadtalker_service.api.ids import LanePath, SessionPath, lane_of, session_id_of
 from sadtalker_service.api.routes.videos import look
 from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.services import services_of
-from sadtalker_service.api.streaming import MEDIA_TYPE, media_response
 from sadtalker_service.api.threads import in_thread
 from sadtalker_service.errors import NotReady
 from sadtalker_service.store.artefact_store import video_name

@@ -12,9 +12,15 @@ from sadtalker_service.api.ids import ImagePath, image_id_of
 from sadtalker_service.api.schemas.avatars import Visemes
 from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.services import Services, services_of
-from sadtalker_service.engines.base import EngineCard
+from sadtalker_service.engines.port import EngineCard
 from sadtalker_service.errors import NotFound, NotReady, StoreUnavailable
-from sadtalker_service.pipeline.exhibits import VISEMES, Sheet, gesture_clip, preview_picture, viseme_sheet
+from sadtalker_service.pipeline.preview_assets import (
+    VISEMES,
+    Sheet,
+    gesture_clip,
+    preview_picture,
+    viseme_sheet,
+)
 from sadtalker_service.store.cache import CacheUnavailable
 
 router = APIRouter(prefix="/api/avatar", tags=["avatars"])

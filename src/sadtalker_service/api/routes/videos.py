@@ -11,7 +11,14 @@ from typing import Annotated
 import structlog
 from fastapi import APIRouter, Header, Request, Response
 
-from sadtalker_service.api.forms import (
+from sadtalker_service.api.access.security import caller, require_lane
+from sadtalker_service.api.ids import LanePath, SessionPath, idempotency_key_of, lane_of, session_id_of
+from sadtalker_service.api.presenters.videos import cancel_answer, generate_answer, session_status
+from sadtalker_service.api.schemas.problem import problems
+from sadtalker_service.api.schemas.videos import CancelAnswer, GenerateAnswer, GenerateForm, SessionStatus
+from sadtalker_service.api.services import Services, services_of
+from sadtalker_service.api.threads import in_thread
+from sadtalker_service.api.upload.forms import (
     GENERATE_TEXTS,
     check_engine,
     fingerprint,
@@ -22,18 +29,11 @@ from sadtalker_service.api.forms import (
     required_recording,
     video_request,
 )
-from sadtalker_service.api.ids import LanePath, SessionPath, idempotency_key_of, lane_of, session_id_of
-from sadtalker_service.api.multipart import Form, ReceivedFile
-from sadtalker_service.api.render.videos import cancel_answer, generate_answer, session_status
-from sadtalker_service.api.schemas.problem import problems
-from sadtalker_service.api.schemas.videos import CancelAnswer, GenerateAnswer, GenerateForm, SessionStatus
-from sadtalker_service.api.security import caller, require_lane
-from sadtalker_service.api.services import Services, services_of
-from sadtalker_service.api.threads import in_thread
-from sadtalker_service.api.uploads import receive_form
+from sadtalker_service.api.upload.multipart import Form, ReceivedFile
+from sadtalker_service.api.upload.receiving import receive_form
 from sadtalker_service.errors import AlreadyEnded, NotFound
-from sadtalker_service.jobs.records import ENDED, Lane, Session, Standing
 from sadtalker_service.media.inspection import AudioFacts
+from sadtalker_service.state.records import ENDED, Lane, Session, Standing
 
 log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/api/{lane}", tags=["videos"])

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from sadtalker_service.api.schemas.problem import Problem
 from sadtalker_service.domain import PreprocessMode
-from sadtalker_service.jobs.records import AvatarState
+from sadtalker_service.state.records import AvatarState
 
 IMAGE_ID = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 NOT_MEASURED = "not measured yet"

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from sadtalker_service.api.schemas.avatars import IMAGE_ID
 from sadtalker_service.api.schemas.problem import Problem
 from sadtalker_service.domain import PreprocessMode, Quality
-from sadtalker_service.jobs.records import Lane, SessionState
+from sadtalker_service.state.records import Lane, SessionState
 
 SESSION_ID = "0b8f8f6e-5f0e-4a53-9d0f-3f0f5f1f2f3f"
 _FILE: dict[str, JsonValue] = {"type": "string", "format": "binary"}

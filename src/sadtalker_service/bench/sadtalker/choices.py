@@ -9,7 +9,7 @@ import torch
 
 from sadtalker_service.bench.sadtalker.report import Plan
 from sadtalker_service.bench.sadtalker.subjects import TYPES
-from sadtalker_service.engines.sadtalker.running.device import choose_place
+from sadtalker_service.engines.sadtalker.device import choose_place
 from sadtalker_service.errors import InvalidOption
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")

@@ -20,7 +20,7 @@ from sadtalker_service.engines.sadtalker.networks.audio_to_pose import (
     chunk_count,
     draw_noise,
 )
-from sadtalker_service.engines.sadtalker.networks.inference import prepare
+from sadtalker_service.engines.sadtalker.networks.fusing import prepare
 from sadtalker_service.engines.sadtalker.networks.mapping import CLOSE_UP, Mapping, with_ends_repeated
 
 FRAME_RATE = 25

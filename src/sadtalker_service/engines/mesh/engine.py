@@ -20,7 +20,14 @@ from sadtalker_service.domain import (
     Speech,
     Style,
 )
-from sadtalker_service.engines.base import (
+from sadtalker_service.engines.detection import detect_face
+from sadtalker_service.engines.mesh import previews, stages
+from sadtalker_service.engines.mesh.faceframe import RestMouth
+from sadtalker_service.engines.mesh.motion.drive import drive
+from sadtalker_service.engines.mesh.motion.gestures import GESTURES
+from sadtalker_service.engines.mesh.renderer import render
+from sadtalker_service.engines.mesh.warmup import warm_up_renderer
+from sadtalker_service.engines.port import (
     NO_REFERENCES,
     PLAIN,
     Capabilities,
@@ -29,13 +36,6 @@ from sadtalker_service.engines.base import (
     References,
     Stage,
 )
-from sadtalker_service.engines.detection import detect_face
-from sadtalker_service.engines.mesh import previews, stages
-from sadtalker_service.engines.mesh.faceframe import RestMouth
-from sadtalker_service.engines.mesh.motion.drive import drive
-from sadtalker_service.engines.mesh.motion.gestures import GESTURES
-from sadtalker_service.engines.mesh.renderer import render
-from sadtalker_service.engines.mesh.warmup import warm_up_renderer
 from sadtalker_service.errors import InvalidOption, UnsupportedByEngine
 from sadtalker_service.faces.landmarker import FaceLandmarker
 from sadtalker_service.settings import Settings, get_settings

@@ -8,7 +8,6 @@ import numpy as np
 from PIL import Image
 
 from sadtalker_service.domain import Artefact, Portrait, PreprocessMode, Style, Uint8Image
-from sadtalker_service.engines.base import MouthShapes
 from sadtalker_service.engines.mesh import stages
 from sadtalker_service.engines.mesh.faceframe import RestMouth
 from sadtalker_service.engines.mesh.kernels.scene import CONTROLS, TONGUE
@@ -16,6 +15,7 @@ from sadtalker_service.engines.mesh.layout import lay_out
 from sadtalker_service.engines.mesh.motion.gestures import GESTURES, gesture_clip
 from sadtalker_service.engines.mesh.motion.lips import shape_controls
 from sadtalker_service.engines.mesh.renderer import draw_stills
+from sadtalker_service.engines.port import MouthShapes
 from sadtalker_service.speech.visemes import LETTER_VISEMES, VISEMES
 
 SIDE = 96

@@ -29,7 +29,8 @@ from sadtalker_service.domain import (
     Track,
     Uint8Image,
 )
-from sadtalker_service.engines.base import (
+from sadtalker_service.engines.detection import DETECTION, detect_face
+from sadtalker_service.engines.port import (
     NO_REFERENCES,
     PLAIN,
     Capabilities,
@@ -37,8 +38,8 @@ from sadtalker_service.engines.base import (
     References,
     Stage,
 )
-from sadtalker_service.engines.detection import DETECTION, detect_face
 from sadtalker_service.engines.sadtalker import stages
+from sadtalker_service.engines.sadtalker.alignment.source import video_size
 from sadtalker_service.engines.sadtalker.driving import angles
 from sadtalker_service.engines.sadtalker.driving.blinking import blinks
 from sadtalker_service.engines.sadtalker.driving.coefficients import drive, driving_semantics
@@ -58,21 +59,20 @@ from sadtalker_service.engines.sadtalker.driving.reference import (
 from sadtalker_service.engines.sadtalker.driving.tracks import at_rate
 from sadtalker_service.engines.sadtalker.enhancing.available import available_enhancers
 from sadtalker_service.engines.sadtalker.enhancing.window import face_window
-from sadtalker_service.engines.sadtalker.inference.choice import choose_inference
-from sadtalker_service.engines.sadtalker.inference.process import device_is_lost
+from sadtalker_service.engines.sadtalker.inference_server.choice import choose_inference
+from sadtalker_service.engines.sadtalker.inference_server.process import device_is_lost
 from sadtalker_service.engines.sadtalker.pasting import Paste, fill, paste_into
-from sadtalker_service.engines.sadtalker.preparation.source import video_size
 from sadtalker_service.engines.sadtalker.readiness import Readiness, readiness
 from sadtalker_service.errors import FaceTooSmall, NoFaceFound
 from sadtalker_service.faces.landmarker import FaceLandmarker
-from sadtalker_service.media.footage import read_footage
+from sadtalker_service.media.video_frames import read_footage
 from sadtalker_service.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     from sadtalker_service.engines.sadtalker.enhancing.port import FaceEnhancer
-    from sadtalker_service.engines.sadtalker.inference.port import Inference, Networks
+    from sadtalker_service.engines.sadtalker.inference_port import Inference, Networks
 
-_DEVICE = "sadtalker_service.engines.sadtalker.running.device"
+_DEVICE = "sadtalker_service.engines.sadtalker.device"
 """A module that needs torch."""
 
 _FIRST_SIZE = 256

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sadtalker_service.domain import Uint8Image
-from sadtalker_service.engines.sadtalker.preparation.cropping import Rect
+from sadtalker_service.engines.sadtalker.alignment.cropping import Rect
 
 _EDGE = 0.016
 """Share of the square's side in which nothing of a frame is seen: one cell of the coarsest features."""

@@ -18,11 +18,8 @@ import numpy as np
 
 from sadtalker_service.domain import HEIGHT_CAP, Artefact, Portrait, PreprocessMode
 from sadtalker_service.engines.detection import landmarks_of, upright
-from sadtalker_service.engines.sadtalker.driving.coefficients import rows_of, source_semantics
-from sadtalker_service.engines.sadtalker.inference.port import Networks
-from sadtalker_service.engines.sadtalker.pasting import scaled_down
-from sadtalker_service.engines.sadtalker.preparation.alignment import align
-from sadtalker_service.engines.sadtalker.preparation.cropping import (
+from sadtalker_service.engines.sadtalker.alignment.alignment import align
+from sadtalker_service.engines.sadtalker.alignment.cropping import (
     FaceCrop,
     cut,
     into_square,
@@ -30,7 +27,10 @@ from sadtalker_service.engines.sadtalker.preparation.cropping import (
     shrunk,
     to_square,
 )
-from sadtalker_service.engines.sadtalker.preparation.landmarks68 import five_points, to_68
+from sadtalker_service.engines.sadtalker.alignment.landmarks68 import five_points, to_68
+from sadtalker_service.engines.sadtalker.driving.coefficients import rows_of, source_semantics
+from sadtalker_service.engines.sadtalker.inference_port import Networks
+from sadtalker_service.engines.sadtalker.pasting import scaled_down
 from sadtalker_service.errors import NoFaceFound
 
 Artefacts = Mapping[str, Artefact]

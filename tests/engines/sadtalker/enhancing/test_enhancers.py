@@ -12,10 +12,10 @@ from tests.engines.sadtalker.enhancing.conftest import put_package
 
 torch = pytest.importorskip("torch")
 
+from sadtalker_service.engines.sadtalker.device import Place  # noqa: E402
 from sadtalker_service.engines.sadtalker.enhancing.available import available_enhancers  # noqa: E402
 from sadtalker_service.engines.sadtalker.enhancing.enhancers import Enhancers  # noqa: E402
 from sadtalker_service.engines.sadtalker.enhancing.loading import load_descriptor  # noqa: E402
-from sadtalker_service.engines.sadtalker.running.device import Place  # noqa: E402
 from sadtalker_service.errors import EngineUnavailable  # noqa: E402
 
 PLACE = Place(torch.device("cpu"), torch.bfloat16)

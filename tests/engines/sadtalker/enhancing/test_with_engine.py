@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from sadtalker_service.domain import Artefact, Avatar, Rendering, Style  # noqa: E402
-from sadtalker_service.engines.base import Finish  # noqa: E402
+from sadtalker_service.engines.port import Finish  # noqa: E402
 from sadtalker_service.engines.sadtalker.engine import SadTalkerEngine  # noqa: E402
 from sadtalker_service.media.image import decode_image  # noqa: E402
 from sadtalker_service.settings import Settings  # noqa: E402

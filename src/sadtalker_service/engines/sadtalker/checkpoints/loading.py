@@ -20,8 +20,8 @@ from sadtalker_service.engines.sadtalker.checkpoints.layout import is_old
 from sadtalker_service.engines.sadtalker.networks.audio_to_expression import AudioToExpression
 from sadtalker_service.engines.sadtalker.networks.audio_to_pose import TRAINING_ONLY, AudioToPose
 from sadtalker_service.engines.sadtalker.networks.face_regression import FaceRegression
+from sadtalker_service.engines.sadtalker.networks.fusing import frozen
 from sadtalker_service.engines.sadtalker.networks.generator import Generator
-from sadtalker_service.engines.sadtalker.networks.inference import frozen
 from sadtalker_service.engines.sadtalker.networks.keypoint_detector import KeypointDetector
 from sadtalker_service.engines.sadtalker.networks.mapping import Mapping as MappingNetwork
 from sadtalker_service.errors import EngineUnavailable

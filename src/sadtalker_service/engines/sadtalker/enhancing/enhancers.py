@@ -13,12 +13,12 @@ import structlog
 import torch
 from torch import Tensor, nn
 
+from sadtalker_service.engines.sadtalker.device import Place
 from sadtalker_service.engines.sadtalker.enhancing.available import FILES, enhancer_file
 from sadtalker_service.engines.sadtalker.enhancing.backgrounds import TiledUpscaler
 from sadtalker_service.engines.sadtalker.enhancing.faces import FaceRestorer
 from sadtalker_service.engines.sadtalker.enhancing.loading import Descriptor, load_descriptor
 from sadtalker_service.engines.sadtalker.enhancing.port import BackgroundEnhancer, FaceEnhancer
-from sadtalker_service.engines.sadtalker.running.device import Place
 from sadtalker_service.errors import EngineUnavailable
 
 log = structlog.get_logger(__name__)

@@ -1,0 +1,106 @@
+"""Server-sent events: a session's record, again and again, until it has ended.
+
+Every event is the whole record of `/status`; who has missed some needs only the last one. Events have the
+ids of the store: a client that comes back with `Last-Event-ID`, to whichever instance, gets what it missed.
+While a session waits, its place in the queue is told too; these events have no id and are not replayed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from sadtalker_service.api.presenters.videos import session_status
+from sadtalker_service.api.services import Services
+from sadtalker_service.errors import StoreUnavailable
+from sadtalker_service.state.events import BEGINNING, follow
+from sadtalker_service.state.records import ENDED, Failure, Moment, Outcome, Session, Standing
+
+PAUSE_SECONDS = 2.0
+"""After so long without an event: where does the session stand?"""
+KEEP_ALIVE_SECONDS = 15.0
+"""After so long without a byte a comment is sent; proxies close a silent connection after 30 to 60 s."""
+RETRY_MS = 1000
+"""Milliseconds after which a browser connects again."""
+
+
+async def session_events(services: Services, session: Session, last_id: str | None) -> AsyncIterator[str]:
+    """Lines of the event stream of `session` after the event called `last_id`, to its end."""
+    yield f"retry: {RETRY_MS}\n\n"
+    shown, standing, silent = session, None, 0.0
+    with suppress(StoreUnavailable):  # the connection ends; the client comes back with the last id
+        async for event in _with_pauses(services, session.session_id, last_id or BEGINNING):
+            if event is None:
+                silent += PAUSE_SECONDS
+                moved = await _standing(services, shown)
+                if moved is not None and moved != standing:
+                    standing, silent = moved, 0.0
+                    yield await _event(services, shown, standing)
+                elif silent >= KEEP_ALIVE_SECONDS:
+                    silent = 0.0
+                    yield ": keep-alive\n\n"
+                continue
+            name, change = event
+            shown, silent = changed(session, change), 0.0
+            yield await _event(services, shown, await _standing(services, shown), name)
+
+
+def changed(session: Session, change: dict[str, Any]) -> Session:
+    """The session as it was at an event."""
+    moment, outcome, failure = (change.get(name) for name in ("moment", "outcome", "failure"))
+    state, at = change["state"], change.get("at")
+    return replace(
+        session,
+        state=state,
+        attempt=change.get("attempt") or 0,
+        ended_at=at if state in ENDED else None,
+        started_at=session.started_at if state != "queued" else None,
+        moment=Moment.from_json(moment) if moment else None,
+        outcome=Outcome.from_json(outcome) if outcome else None,
+        failure=Failure.from_json(failure) if failure else None,
+    )
+
+
+async def _standing(services: Services, session: Session) -> Standing | None:
+    if session.state != "queued":
+        return None
+    found = await services.polls.look(session.session_id)
+    return found[1] if found else None
+
+
+async def _event(
+    services: Services, session: Session, standing: Standing | None, name: str | None = None
+) -> str:
+    record = session_status(session, standing, await services.watch.glance()).model_dump_json()
+    return f"id: {name}\ndata: {record}\n\n" if name else f"data: {record}\n\n"
+
+
+async def _with_pauses(
+    services: Services, session_id: str, last_id: str
+) -> AsyncIterator[tuple[str, dict[str, Any]] | None]:
+    """The events, and None after each pause without one. Ends when this instance drains, too."""
+    events = follow(services.queue_async, session_id, last_id)
+    drained = asyncio.ensure_future(services.drain.wait())
+    coming: asyncio.Future[Any] = asyncio.ensure_future(anext(events, None))
+    try:
+        while not drained.done():
+            done, _ = await asyncio.wait(
+                {coming, drained}, timeout=PAUSE_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+            if coming in done:
+                event = coming.result()
+                if event is None:
+                    return
+                yield event
+                coming = asyncio.ensure_future(anext(events, None))
+            elif not done:
+                yield None
+    finally:
+        drained.cancel()
+        coming.cancel()
+        with suppress(asyncio.CancelledError, StoreUnavailable):
+            await coming
+        await events.aclose()  # type: ignore[attr-defined]  # follow is an async generator

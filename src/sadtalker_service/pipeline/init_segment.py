@@ -1,0 +1,61 @@
+"""Tells those who watch what video will come, before it is known what it shows.
+
+The initialisation segment depends on sizes and rates alone. Hearing a new recording takes a while; whoever
+watches has it meanwhile, and a player can get ready.
+"""
+
+from __future__ import annotations
+
+from sadtalker_service.domain import Avatar, Speech, Style
+from sadtalker_service.engines.port import Engine, Finish
+from sadtalker_service.media.audio import stream_sound
+from sadtalker_service.media.boxes import Writable
+from sadtalker_service.media.video import initialisation
+
+
+class AnnouncedStream:
+    """A stream whose first piece may go out before the others are known."""
+
+    def __init__(self, stream: Writable) -> None:
+        self._stream = stream
+        self._announced: bytes | None = None
+        self._error: OSError | None = None
+
+    def announce(self, piece: bytes | None) -> None:
+        """Send the first piece now, if it is known. An error of the stream is raised by the next `write`."""
+        if piece is None:
+            return
+        try:
+            self._stream.write(piece)
+            self._announced = piece
+        except OSError as error:
+            self._error = error
+
+    def write(self, data: bytes, /) -> int:
+        """Send a piece; the one that was announced is not sent again.
+
+        Raises `OSError` where another one follows than was announced, and what the stream raises.
+        """
+        if self._error:
+            raise self._error
+        announced, self._announced = self._announced, None
+        if announced is None:
+            return self._stream.write(data)
+        if data != announced:
+            self._error = OSError("the video is not the one that was announced")
+            raise self._error
+        return len(data)
+
+
+def announcement(
+    engine: Engine, avatar: Avatar, speech: Speech, style: Style, finish: Finish
+) -> bytes | None:
+    """The initialisation segment of the video that will be made of this, None where it cannot be known.
+
+    A moment of the avatar being idle has the size of every other video of it in that style.
+    """
+    if not engine.capabilities.idle:
+        return None
+    motion = engine.drive(avatar, None, style, 1.0 / style.fps)
+    rendering = engine.render(avatar, motion, style, finish)
+    return initialisation(rendering, sound=stream_sound(speech.path), quality=style.quality)

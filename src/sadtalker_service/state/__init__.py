@@ -1,0 +1,1 @@
+"""What the server of the queue holds: sessions, avatars, events, registries; one Lua script a change."""

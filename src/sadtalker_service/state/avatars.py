@@ -1,0 +1,264 @@
+"""Avatars: portraits that were uploaded, and how far their preparation is.
+
+An avatar is a JSON text, replaced only while it is still the one that was read: whoever comes second looks
+again. What has been deleted stays deleted.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import cast
+
+import redis
+import structlog
+from redis.exceptions import LockNotOwnedError
+
+from sadtalker_service.domain import PreprocessMode
+from sadtalker_service.errors import Conflict, InvalidOption
+from sadtalker_service.state.queue_server import QueueServer
+from sadtalker_service.state.records import AvatarRecord, Failure
+from sadtalker_service.store.connections import store_errors
+
+log = structlog.get_logger(__name__)
+
+_LOCK_SECONDS = 60.0
+_LOCK_PATIENCE = 10.0
+_LOCK_PAUSE = 0.02
+"""Storing a portrait takes some hundredths of a second, deleting one with many videos some seconds."""
+
+
+class AvatarStore:
+    """All avatars. Every method raises `StoreUnavailable` where the queue's server does not answer.
+
+    `stage`, `ready`, `failed` and `link_video` answer False when the avatar was deleted meanwhile: a worker
+    must then remove what it has made of it.
+    """
+
+    def __init__(self, queue: redis.Redis, clock: Callable[[], float] = time.time) -> None:
+        """`clock` gives seconds since 1970."""
+        self._queue = QueueServer(queue)
+        self._clock = clock
+
+    def add(self, record: AvatarRecord) -> tuple[AvatarRecord, bool]:
+        """The avatar as it is known, and whether that is `record`: it was not known, or had failed."""
+        known = self._read(record.image_id, record.mode)
+        failed = known is not None and _record(known).state == "failed"
+        replaced = known if failed and known else ""
+        json_text, is_new = self._queue.script("add_avatar", *_words(record), replaced, 0)
+        return _record(json_text), bool(is_new)
+
+    def add_mode(self, record: AvatarRecord) -> bool:
+        """Another mode of a portrait that is known in some mode: whether it is new. False also for a portrait
+        that was deleted meanwhile."""
+        return bool(self._queue.script("add_avatar", *_words(record), "", 1)[1])
+
+    def get(self, image_id: str, mode: PreprocessMode) -> AvatarRecord | None:
+        """The avatar, or None."""
+        known = self._read(image_id, mode)
+        return _record(known) if known else None
+
+    def modes(self, image_id: str) -> tuple[AvatarRecord, ...]:
+        """The avatar in every mode in which it is known, sorted by mode; empty for an unknown portrait."""
+        return tuple(map(_record, self._queue.script("avatar_modes", image_id)))
+
+    def stage(self, image_id: str, mode: PreprocessMode, stage: str) -> bool:
+        """`stage` is being computed; the one named before it is done. To be repeated while it lasts."""
+
+        def change(record: AvatarRecord) -> AvatarRecord:
+            if record.state != "processing":
+                return record
+            is_next = record.stage not in {None, stage}
+            done = (*record.stages, cast("str", record.stage)) if is_next else record.stages
+            return replace(record, stage=stage, stages=done, changed_at=self._clock())
+
+        return self._change(image_id, mode, change)
+
+    def ready(
+        self,
+        image_id: str,
+        mode: PreprocessMode,
+        *,
+        stages: tuple[str, ...],
+        seconds: Mapping[str, float],
+        face_box: tuple[float, float, float, float] | None = None,
+        face_score: float | None = None,
+    ) -> bool:
+        """Every stage is computed. `seconds`: what each took."""
+        return self._change(
+            image_id,
+            mode,
+            lambda record: replace(
+                record,
+                state="ready",
+                stage=None,
+                stages=stages,
+                seconds=seconds,
+                face_box=face_box,
+                face_score=face_score,
+                failure=None,
+                changed_at=self._clock(),
+            ),
+        )
+
+    def reopen(self, image_id: str, mode: PreprocessMode) -> bool:
+        """A ready avatar is to be prepared again, what was computed of it being lost; False if somebody
+        prepares it already, or it is gone."""
+        opened = False
+
+        def change(record: AvatarRecord) -> AvatarRecord:
+            nonlocal opened
+            opened = record.state == "ready"
+            if not opened:
+                return record
+            return replace(record, state="processing", stage=None, stages=(), changed_at=self._clock())
+
+        return self._change(image_id, mode, change) and opened
+
+    def once_in(self, image_id: str, seconds: float) -> bool:
+        """True for the first caller in so many seconds, of all callers for this portrait."""
+        milliseconds = int(1000 * seconds)
+        return bool(self._queue.command("SET", f"refreshed:{image_id}", 1, "NX", "PX", milliseconds))
+
+    def failed(self, image_id: str, mode: PreprocessMode, failure: Failure) -> bool:
+        """It cannot be prepared."""
+        return self._change(
+            image_id,
+            mode,
+            lambda record: replace(
+                record, state="failed", stage=None, failure=failure, changed_at=self._clock()
+            ),
+        )
+
+    def unprepared(self, older_than: float) -> tuple[tuple[str, PreprocessMode], ...]:
+        """(image id, mode) of those in preparation of which nothing was heard for `older_than` seconds.
+
+        Each is given to one caller only, until `older_than` seconds have passed again.
+        """
+        now = self._clock()
+        names = self._queue.script("claim_unprepared", now - older_than, now)
+        return tuple(_split(name) for name in names)
+
+    def list(self, limit: int = 50, cursor: str | None = None) -> tuple[tuple[AvatarRecord, ...], str | None]:
+        """Up to `limit` avatars, the latest upload first, and the cursor of the next page or None.
+
+        Raises `InvalidOption` for a cursor that is none.
+        """
+        score, name = _read_cursor(cursor) if cursor else ("", "")
+        texts, last, last_score = self._queue.script("list_avatars", limit, score, name)
+        return tuple(map(_record, texts)), _cursor(last_score, last) if last else None
+
+    def count(self) -> int:
+        """Number of avatars, every mode of a portrait counted."""
+        return cast("int", self._queue.command("ZCARD", "avatars"))
+
+    def videos(self, image_id: str) -> int:
+        """Number of videos made of a portrait that are kept."""
+        return cast("int", self._queue.command("SCARD", f"avatar_videos:{image_id}"))
+
+    def link_video(self, image_id: str, result_key: str) -> bool:
+        """A video of this name is about to be published: deleting the avatar deletes it. To be called before
+        the file is there. False: the avatar is gone, do not publish."""
+        return bool(self._queue.script("link_video", image_id, result_key))
+
+    def delete(self, image_id: str) -> tuple[str, ...] | None:
+        """Forget the avatar in every mode; the names of its videos, or None for an unknown one.
+
+        None of its sessions can become ready from now on, and no new one is accepted. Videos are named again
+        until each was forgotten (`SessionStore.delete_video`): removing them may have been broken off.
+        """
+        videos = self._queue.script("delete_avatar", image_id)
+        return None if videos is None else tuple(key.decode() for key in videos)
+
+    def to_forget(self) -> tuple[str, ...]:
+        """Deleted portraits of which the cache may still hold something."""
+        return tuple(item.decode() for item in self._queue.command("SMEMBERS", "to_forget"))
+
+    def forgotten(self, image_id: str) -> None:
+        """The cache holds nothing of a deleted portrait any more."""
+        self._queue.command("SREM", "to_forget", image_id)
+
+    @contextmanager
+    def alone(self, image_id: str) -> Iterator[None]:
+        """A block in which nobody else stores or deletes this portrait: neither may see half of the other.
+
+        Raises `Conflict` where another one does not come to its end.
+        """
+        lock = self._queue.client.lock(
+            f"lock:avatar:{image_id}",
+            timeout=_LOCK_SECONDS,  # one that died in it must not shut it for ever
+            blocking_timeout=_LOCK_PATIENCE,
+            sleep=_LOCK_PAUSE,
+            thread_local=False,
+        )
+        with store_errors():
+            acquired = lock.acquire()
+        if not acquired:
+            raise Conflict(
+                "This picture is being stored or deleted at this moment.", retry_after=_LOCK_PATIENCE
+            )
+        try:
+            yield
+        finally:
+            with store_errors():
+                try:
+                    lock.release()
+                except LockNotOwnedError:
+                    log.warning("avatar_lock_outlasted", image_id=image_id, seconds=_LOCK_SECONDS)
+
+    def _read(self, image_id: str, mode: PreprocessMode) -> bytes | None:
+        return cast("bytes | None", self._queue.command("GET", f"avatar:{image_id}:{mode}"))
+
+    def _change(
+        self, image_id: str, mode: PreprocessMode, change: Callable[[AvatarRecord], AvatarRecord]
+    ) -> bool:
+        """Whether the avatar is there, `change` applied to it."""
+        while (known := self._read(image_id, mode)) is not None:
+            record = change(_record(known))
+            since = record.changed_at if record.state == "processing" else ""
+            if self._queue.script("change_avatar", image_id, mode, known, _text(record), since):
+                return True
+        return False
+
+
+def _record(text: bytes) -> AvatarRecord:
+    return AvatarRecord.from_json(json.loads(text))
+
+
+def _words(record: AvatarRecord) -> tuple[str, str, str, float]:
+    return record.image_id, record.mode, _text(record), record.uploaded_at
+
+
+def _text(record: AvatarRecord) -> str:
+    return json.dumps(record.to_json(), separators=(",", ":"))
+
+
+def _split(name: bytes) -> tuple[str, PreprocessMode]:
+    image_id, _, mode = name.decode().rpartition(":")
+    return image_id, cast("PreprocessMode", mode)
+
+
+def _cursor(score: bytes, name: bytes) -> str:
+    return base64.urlsafe_b64encode(score + b" " + name).decode()
+
+
+def _read_cursor(cursor: str) -> tuple[str, str]:
+    """(score, name) of the last avatar of the page before."""
+    try:
+        score, name = base64.urlsafe_b64decode(cursor.encode("ascii")).decode("ascii").split(" ")
+        number = float(score)
+    except (binascii.Error, ValueError) as error:
+        raise _senseless_cursor() from error
+    if not math.isfinite(number):  # the server would refuse the whole command
+        raise _senseless_cursor()
+    return f"{number:.17g}", name
+
+
+def _senseless_cursor() -> InvalidOption:
+    return InvalidOption("cursor is not one that this list has given.", param="cursor")

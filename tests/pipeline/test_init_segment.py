@@ -1,0 +1,86 @@
+"""Who watches is told what will come, once, and never something else than what comes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sadtalker_service.domain import Portrait, Speech, Style
+from sadtalker_service.engines.port import PLAIN
+from sadtalker_service.media.audio import decode_speech
+from sadtalker_service.media.boxes import stream_type
+from sadtalker_service.pipeline.init_segment import AnnouncedStream, announcement
+from sadtalker_service.pipeline.prepare import prepare
+from sadtalker_service.pipeline.produce import produce
+from sadtalker_service.store.cache import MemoryCache, NoCache
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+class Viewer:
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+
+    def write(self, data: bytes) -> int:
+        self.pieces.append(data)
+        return len(data)
+
+
+@pytest.mark.parametrize(
+    "style", [Style(), Style(preprocess="crop", quality="high", fps=30), Style(quality="low")]
+)
+def test_what_is_announced_is_how_the_stream_begins(
+    engine, portrait: Portrait, speech: Speech, tmp_path: Path, style: Style
+) -> None:
+    prepared = prepare(engine, portrait, style.preprocess, NoCache())
+    told = announcement(engine, prepared.avatar, speech, style, PLAIN)
+    cache, viewer = MemoryCache(10**8), Viewer()
+    for pieces in (Viewer(), viewer):  # the second time the recording is known, and nothing is announced
+        produce(engine, prepared, speech, style, tmp_path / "v.mp4", cache=cache, stream=pieces)
+    assert told == viewer.pieces[0]
+    assert stream_type(told).startswith('video/mp4; codecs="avc1.')
+
+
+def test_an_engine_that_cannot_idle_announces_nothing(engine, portrait: Portrait, speech: Speech) -> None:
+    prepared = prepare(engine, portrait, "full", NoCache())
+    engine.capabilities = replace(engine.capabilities, idle=False)
+    assert announcement(engine, prepared.avatar, speech, Style(), PLAIN) is None
+
+
+def test_the_first_piece_is_sent_once() -> None:
+    viewer = Viewer()
+    stream = AnnouncedStream(viewer)
+    stream.announce(b"first")
+    for piece in (b"first", b"second", b"first"):
+        assert stream.write(piece) == len(piece)
+    assert viewer.pieces == [b"first", b"second", b"first"]
+
+
+def test_without_an_announcement_all_is_passed_on() -> None:
+    viewer = Viewer()
+    stream = AnnouncedStream(viewer)
+    stream.announce(None)
+    stream.write(b"first")
+    assert viewer.pieces == [b"first"]
+
+
+def test_another_video_than_the_announced_one_is_not_sent() -> None:
+    viewer = Viewer()
+    stream = AnnouncedStream(viewer)
+    stream.announce(b"first")
+    for _ in range(2):
+        with pytest.raises(OSError, match="not the one that was announced"):
+            stream.write(b"other")
+    assert viewer.pieces == [b"first"]
+
+
+def test_real_recordings_of_other_rates_are_announced_rightly(
+    engine, portrait: Portrait, tmp_path: Path
+) -> None:
+    speech = decode_speech(EXAMPLES / "speech.wav", max_bytes=10**7, max_seconds=60)
+    prepared = prepare(engine, portrait, "full", NoCache())
+    viewer = Viewer()
+    produce(engine, prepared, speech, Style(), tmp_path / "v.mp4", cache=NoCache(), stream=viewer)
+    assert len(viewer.pieces) > 40, "it was not dropped for being another one"
