@@ -82,7 +82,7 @@ def step_across(inside: Picture, paste: Paste) -> float:
 
     Sides on the border of the picture do not count.
     """
-    whole = paste.plate.copy()
+    whole = paste.background.copy()
     x0, y0, x1, y1 = paste.box
     whole[y0:y1, x0:x1] = inside
     height, width = whole.shape[:2]
@@ -109,7 +109,7 @@ def excess_slope(inside: Picture, frame: Picture, paste: Paste) -> float:
     band = np.zeros(inside.shape[:2], bool)
     for part in paste.bands:
         band[part.place] = True
-    excess = slope(inside) - np.maximum(slope(frame), slope(paste.plate[y0:y1, x0:x1]))
+    excess = slope(inside) - np.maximum(slope(frame), slope(paste.background[y0:y1, x0:x1]))
     return float(np.maximum(excess, 0)[band].mean())
 
 
@@ -120,9 +120,9 @@ def scene(picture: Picture, scale: float, *, dark_edge: bool) -> tuple[Paste, Pi
     rect = crop.rectangle("full")
     frame = drawn_frame(to_square(cut(picture, rect), 256), dark_edge)
     size = tuple(2 * round(side * scale / 2) for side in (picture.shape[1], picture.shape[0]))
-    plate = np.asarray(Image.fromarray(picture).resize((size[0], size[1]), Image.Resampling.BICUBIC))
+    background = np.asarray(Image.fromarray(picture).resize((size[0], size[1]), Image.Resampling.BICUBIC))
     x0, y0, x1, y1 = (side * scale for side in rect)
-    return plan_paste(plate, (x0, y0, x1, y1)), frame
+    return plan_paste(background, (x0, y0, x1, y1)), frame
 
 
 def milliseconds(work: Callable[[], object]) -> float:
@@ -144,7 +144,7 @@ def main() -> None:
     for scale, dark_edge in product((1.0, 2.0, 3.0), (True, False)):
         paste, frame = scene(picture, scale, dark_edge=dark_edge)
         x0, y0, x1, y1 = paste.box
-        photo = paste.plate[y0:y1, x0:x1]
+        photo = paste.background[y0:y1, x0:x1]
         plain = scaled(frame, paste)
         ways: dict[str, Callable[[], Picture]] = {
             "photo": lambda photo=photo: photo,

@@ -151,16 +151,16 @@ class Motion:
 
 @dataclass(frozen=True, eq=False)
 class Rendering:
-    """A video to be encoded: a constant plate, and a rectangle of it that changes.
+    """A video to be encoded: a constant background, and a rectangle of it that changes.
 
-    Frame i is `plate` with rows y0:y1 and columns x0:x1 replaced by the i-th picture of `batches`:
-    outside of the box every frame is the plate, bit for bit, and costs nothing.
+    Frame i is `background` with rows y0:y1 and columns x0:x1 replaced by the i-th picture of `batches`:
+    outside of the box every frame is the background, bit for bit, and costs nothing.
     """
 
-    plate: Uint8Image
+    background: Uint8Image
     """uint8 (H, W, 3) RGB; H and W are even."""
     box: tuple[int, int, int, int]
-    """(x0, y0, x1, y1), all even, inside the plate; the whole plate when everything moves."""
+    """(x0, y0, x1, y1), all even, inside the background; the whole background when everything moves."""
     fps: int
     frames: int
     batches: Iterator[Uint8Image]

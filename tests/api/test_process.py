@@ -20,7 +20,7 @@ from tests.support.jobs import CARD
 from tests.support.running_api import picture, recording
 from tests.support.servers import StoreServer
 
-from sadtalker_service.state.registry import EngineShelf
+from sadtalker_service.state.registry import EngineRegistry
 
 DRAIN_SECONDS = 1.5
 
@@ -76,7 +76,7 @@ def alive(url: str) -> bool:
 def test_told_to_stop_it_ends_streams_and_takes_no_work_and_ends_well(
     folder: Path, queue_server: StoreServer, cache_server: StoreServer
 ) -> None:
-    EngineShelf(queue_server.client()).publish(CARD, default=True)
+    EngineRegistry(queue_server.client()).publish(CARD, default=True)
     files = {"image_file": ("me.png", picture())}
     with (
         api_process(folder, queue_server.url, cache_server.url) as (url, process),

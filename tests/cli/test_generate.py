@@ -144,8 +144,15 @@ def test_reference_videos_and_enhancers_reach_the_engine(folder: Path, sadtalker
     sketch = (*BASIC, "--engine", "sketch", "--json")
     plain = json.loads(sadtalker(*sketch, "--output", "plain.mp4").stdout)
     assert plain["cache_misses"] == ["face_detection", "face_mesh", "motion"]
-    extras = ("--ref_eyeblink", "grey.mp4", "--ref_pose", "grey.mp4", "--background_enhancer", "realesrgan")
-    report = json.loads(sadtalker(*sketch, *extras, "--output", "v.mp4").stdout)
+    engine_options = (
+        "--ref_eyeblink",
+        "grey.mp4",
+        "--ref_pose",
+        "grey.mp4",
+        "--background_enhancer",
+        "realesrgan",
+    )
+    report = json.loads(sadtalker(*sketch, *engine_options, "--output", "v.mp4").stdout)
     assert (report["warnings"], report["cache_misses"]) == ([], ["reference"])  # one file is followed once
     pictures = {}
     for name in ("plain", "v"):

@@ -16,7 +16,7 @@ from tests.support.servers import StoreServer
 from sadtalker_service.jobs.gauges import StoreGauges
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.records import WorkerFacts
-from sadtalker_service.state.registry import WorkerBoard
+from sadtalker_service.state.registry import WorkerRegistry
 from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.telemetry import metrics
 
@@ -34,7 +34,7 @@ def exported(queue_server: StoreServer, cache_server: StoreServer, tmp_path: Pat
     """Name of each series -> names of its labels, when everything has happened once."""
     count_everything()
     queue, settings = queue_server.client(), Settings()
-    workers = WorkerBoard(queue)
+    workers = WorkerRegistry(queue)
     workers.beat("first@host", WorkerFacts(("vip", "normal"), "mesh", "idle"))
     servers = {"queue": queue, "cache": cache_server.client()}
     gauges = StoreGauges(settings, SessionStore(queue, settings), workers, servers, {"data": tmp_path})

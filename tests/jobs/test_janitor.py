@@ -19,7 +19,7 @@ from sadtalker_service.engines.port import Capabilities, EngineCard
 from sadtalker_service.jobs.janitor import Janitor, make_janitor, run_janitor
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.records import Session
-from sadtalker_service.state.webhook_queue import CallbackQueue
+from sadtalker_service.state.webhook_queue import WebhookQueue
 
 LEASE = 2.0
 CARD = EngineCard("pattern", "1", Capabilities(("full",), (64, 512)), ())
@@ -51,7 +51,7 @@ def janitor_of(shop: Workshop, clock: list[float]) -> Janitor:
         shop.sessions,
         shop.avatars,
         shop.dispatch,
-        CallbackQueue(shop.queue),
+        WebhookQueue(shop.queue),
         LEASE,
         (),
         clock=lambda: clock[0],
@@ -134,7 +134,7 @@ def test_ended_session_with_a_callback_is_announced_once(shop: Workshop, janitor
     session_id = shop.request(shop.portrait(), shop.speech(), callback_url="https://x.example/", send=False)
     shop.sessions.cancel(session_id)
     assert janitor.tick()
-    callbacks = CallbackQueue(shop.queue)
+    callbacks = WebhookQueue(shop.queue)
     (callback,) = callbacks.claim()
     assert (callback.callback_id, callback.url) == (session_id, "https://x.example/")
     assert '"video.cancelled"' in callback.body

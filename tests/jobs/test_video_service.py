@@ -1,4 +1,4 @@
-"""The front desk: requests taken on, ended, and everything removed that was made of a picture."""
+"""The front video_service: requests taken on, ended, and everything removed that was made of a picture."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from sadtalker_service.errors import (
     StoreUnavailable,
     UnsupportedByEngine,
 )
-from sadtalker_service.jobs.video_service import FrontDesk, VideoRequest, forget_deleted, send_waiting
+from sadtalker_service.jobs.video_service import VideoRequest, VideoService, forget_deleted, send_waiting
 from sadtalker_service.media.inspection import ImageFacts
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.avatars import AvatarStore
 from sadtalker_service.state.records import Failure, Lane, Session
-from sadtalker_service.state.registry import EngineShelf
+from sadtalker_service.state.registry import EngineRegistry
 from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.state.statistics import Statistics
 from sadtalker_service.store.artefact_store import ArtefactStore, portrait_name, speech_name, video_name
@@ -40,12 +40,12 @@ FACTS = ImageFacts(640, 480, "image/jpeg")
 
 @dataclass
 class Office:
-    """A front desk and all that it works with."""
+    """A front video_service and all that it works with."""
 
-    desk: FrontDesk
+    video_service: VideoService
     sessions: SessionStore
     avatars: AvatarStore
-    engines: EngineShelf
+    engines: EngineRegistry
     statistics: Statistics
     artefacts: ArtefactStore
     cache: RedisCache
@@ -62,7 +62,7 @@ class Office:
     def upload(self, content: str = "a face", mode: PreprocessMode = "full") -> str:
         """The id of an uploaded picture."""
         image_id, path = self.file(content)
-        self.desk.upload(path, image_id, mode, FACTS)
+        self.video_service.upload(path, image_id, mode, FACTS)
         return image_id
 
     def request(self, image_id: str, words: str = "hello", lane: Lane = "standard") -> VideoRequest:
@@ -74,11 +74,11 @@ class Office:
         """Do a worker's part."""
         begun = self.sessions.begin(session.session_id, "w1")
         assert begun is not None
-        assert self.avatars.link_video(session.wish.image_id, session.result_key)
+        assert self.avatars.link_video(session.spec.image_id, session.result_key)
         self.artefacts.put_bytes(b"a video", video_name(session.result_key))
         assert self.sessions.finish(begun.session_id, begun.attempt, OUTCOME)
 
-    def look(self, session: Session) -> Session:
+    def read_status(self, session: Session) -> Session:
         """The session as it stands."""
         found = self.sessions.get(session.session_id)
         assert found is not None
@@ -94,12 +94,12 @@ def office(queue: redis.Redis, cache_server: StoreServer, tmp_path: Path, clock:
 def make_office(queue: redis.Redis, cache_server: StoreServer, tmp_path: Path, clock: Clock) -> Office:
     """Over these servers, in this folder."""
     sessions = SessionStore(queue, Settings(max_waiting=3), clock)
-    avatars, engines, statistics = AvatarStore(queue, clock), EngineShelf(queue), Statistics(queue)
+    avatars, engines, statistics = AvatarStore(queue, clock), EngineRegistry(queue), Statistics(queue)
     artefacts, cache = ArtefactStore(str(tmp_path / "store")), RedisCache(cache_server.client())
     tickets = Tickets()
     ids = (f"id-{number}" for number in range(1000))
     engines.publish(CARD, default=True)
-    desk = FrontDesk(
+    video_service = VideoService(
         sessions=sessions,
         avatars=avatars,
         engines=engines,
@@ -112,7 +112,7 @@ def make_office(queue: redis.Redis, cache_server: StoreServer, tmp_path: Path, c
     )
     folder = tmp_path / "uploads"
     folder.mkdir()
-    return Office(desk, sessions, avatars, engines, statistics, artefacts, cache, tickets, folder)
+    return Office(video_service, sessions, avatars, engines, statistics, artefacts, cache, tickets, folder)
 
 
 # -------------------------------------------------------------------- pictures
@@ -120,7 +120,7 @@ def make_office(queue: redis.Redis, cache_server: StoreServer, tmp_path: Path, c
 
 def test_uploaded_picture_is_kept_and_prepared_once(office: Office, clock: Clock) -> None:
     image_id, path = office.file("a face")
-    record, known = office.desk.upload(path, image_id, "full", FACTS)
+    record, known = office.video_service.upload(path, image_id, "full", FACTS)
     assert not known
     assert (record.state, record.width, record.size_bytes, record.uploaded_at) == (
         "processing",
@@ -129,9 +129,9 @@ def test_uploaded_picture_is_kept_and_prepared_once(office: Office, clock: Clock
         clock(),
     )
     assert office.artefacts.open(portrait_name(image_id)).read() == b"a face"
-    assert office.desk.upload(path, image_id, "full", FACTS) == (record, True)
+    assert office.video_service.upload(path, image_id, "full", FACTS) == (record, True)
     assert office.tickets.prepared == [(image_id, "full")]
-    office.desk.upload(path, image_id, "crop", FACTS)
+    office.video_service.upload(path, image_id, "crop", FACTS)
     assert office.tickets.prepared == [(image_id, "full"), (image_id, "crop")]
 
 
@@ -153,28 +153,28 @@ def test_lost_original_is_kept_again_when_it_is_uploaded_again(office: Office) -
 
 def test_ready_picture_of_which_the_cache_has_lost_something_is_prepared_again(office: Office) -> None:
     image_id, path = office.file("a face")
-    office.desk.upload(path, image_id, "full", FACTS)
+    office.video_service.upload(path, image_id, "full", FACTS)
     keys = avatar_keys(CARD.stages, image_id, "full", CARD.name, CARD.version)
     for stage in ("face_detection", "face_mesh"):  # of the previews, nothing is needed
         office.cache.put(keys[stage], Artefact({"points": np.zeros(3, np.float32)}), 60)
     office.avatars.ready(image_id, "full", stages=("face_detection", "face_mesh"), seconds={})
-    assert office.desk.upload(path, image_id, "full", FACTS)[0].state == "ready"
+    assert office.video_service.upload(path, image_id, "full", FACTS)[0].state == "ready"
     assert office.tickets.prepared == [(image_id, "full")]
 
     office.cache.forget(image_id)
-    record, known = office.desk.upload(path, image_id, "full", FACTS)
+    record, known = office.video_service.upload(path, image_id, "full", FACTS)
     assert (record.state, record.stages, known) == ("processing", (), True)
-    office.desk.upload(path, image_id, "full", FACTS)
+    office.video_service.upload(path, image_id, "full", FACTS)
     assert office.tickets.prepared == [(image_id, "full")] * 2
 
 
 def test_lost_previews_are_asked_for_once_in_a_while(office: Office) -> None:
     image_id = office.upload()
-    office.desk.renew_previews(image_id)  # in preparation: they are coming
+    office.video_service.renew_previews(image_id)  # in preparation: they are coming
     assert office.tickets.prepared == [(image_id, "full")]
     office.avatars.ready(image_id, "full", stages=("face_mesh",), seconds={})
     for _ in range(3):
-        office.desk.renew_previews(image_id)
+        office.video_service.renew_previews(image_id)
     assert office.tickets.prepared == [(image_id, "full")] * 2
 
 
@@ -190,18 +190,18 @@ def test_request_is_taken_on_and_a_ticket_sent(office: Office, clock: Clock) -> 
         warnings=("text was cut",),
         enhancer="gfpgan",
     )
-    session = office.desk.generate(request)
+    session = office.video_service.generate(request)
     assert (session.state, session.lane, session.queued_at) == ("queued", "vip", clock())
     assert session.settings == {"quality": "medium"}
     assert session.request_id == "r-1"
     assert session.warnings[0] == "text was cut"
     assert "gfpgan" in session.warnings[1]
-    assert session.wish.enhancer is None  # the engine has none: it makes no other video
-    assert (session.wish.engine, session.wish.engine_version) == ("pattern", "1")
-    assert session.wish.audio_id is not None
-    assert office.artefacts.open(speech_name(session.wish.audio_id)).read() == b"hello"
+    assert session.spec.enhancer is None  # the engine has none: it makes no other video
+    assert (session.spec.engine, session.spec.engine_version) == ("pattern", "1")
+    assert session.spec.audio_id is not None
+    assert office.artefacts.open(speech_name(session.spec.audio_id)).read() == b"hello"
     assert office.tickets.generated == [session.session_id]
-    assert office.look(session) == session
+    assert office.read_status(session) == session
 
 
 NEURAL = replace(
@@ -221,13 +221,13 @@ NEURAL = replace(
 def test_size_is_that_of_the_engine_unless_one_was_asked_for(office: Office) -> None:
     office.engines.publish(NEURAL, default=False)
     asked = replace(office.request(office.upload()), engine="neural")
-    assert office.desk.generate(asked).wish.style.size == 512
-    own = office.desk.generate(replace(asked, sized=False))
-    assert own.wish.style.size == 256
-    default = office.desk.generate(replace(asked, sized=False, engine=None))
-    assert (default.wish.engine, default.wish.style.size) == ("pattern", 512)
+    assert office.video_service.generate(asked).spec.style.size == 512
+    own = office.video_service.generate(replace(asked, sized=False))
+    assert own.spec.style.size == 256
+    default = office.video_service.generate(replace(asked, sized=False, engine=None))
+    assert (default.spec.engine, default.spec.style.size) == ("pattern", 512)
     with pytest.raises(UnsupportedByEngine, match="it knows 256, 512"):
-        office.desk.generate(replace(asked, style=Style(size=300)))
+        office.video_service.generate(replace(asked, style=Style(size=300)))
 
 
 def test_what_the_engine_has_goes_into_the_wish_and_is_kept(office: Office) -> None:
@@ -241,38 +241,38 @@ def test_what_the_engine_has_goes_into_the_wish_and_is_kept(office: Office) -> N
         ref_eyeblink=blink,
         ref_pose=pose,
     )
-    session = office.desk.generate(request)
-    wish = session.wish
+    session = office.video_service.generate(request)
+    spec = session.spec
     assert session.warnings == ()
-    assert (wish.enhancer, wish.background_enhancer) == ("gfpgan", "realesrgan")
-    assert (wish.ref_eyeblink_id, wish.ref_pose_id) == (blink[0], pose[0])
+    assert (spec.enhancer, spec.background_enhancer) == ("gfpgan", "realesrgan")
+    assert (spec.ref_eyeblink_id, spec.ref_pose_id) == (blink[0], pose[0])
     assert office.artefacts.open(speech_name(blink[0])).read() == b"a blinking person"
-    other = office.desk.generate(replace(request, ref_pose=blink))
+    other = office.video_service.generate(replace(request, ref_pose=blink))
     assert other.result_key != session.result_key
 
 
 def test_enhancer_that_is_left_out_makes_no_other_video(office: Office) -> None:
     image_id = office.upload()
-    first = office.desk.generate(office.request(image_id))
-    second = office.desk.generate(replace(office.request(image_id), enhancer="gfpgan"))
+    first = office.video_service.generate(office.request(image_id))
+    second = office.video_service.generate(replace(office.request(image_id), enhancer="gfpgan"))
     assert second.leader == first.session_id
 
 
 def test_equal_request_shares_the_work_without_a_ticket(office: Office) -> None:
     image_id = office.upload()
-    first = office.desk.generate(office.request(image_id))
-    second = office.desk.generate(office.request(image_id))
+    first = office.video_service.generate(office.request(image_id))
+    second = office.video_service.generate(office.request(image_id))
     assert second.leader == first.session_id
     assert office.tickets.generated == [first.session_id]
-    other = office.desk.generate(office.request(image_id, "good bye"))
+    other = office.video_service.generate(office.request(image_id, "good bye"))
     assert office.tickets.generated == [first.session_id, other.session_id]
 
 
 def test_known_video_is_given_at_once_and_counted(office: Office) -> None:
     image_id = office.upload()
-    first = office.desk.generate(office.request(image_id))
+    first = office.video_service.generate(office.request(image_id))
     office.make(first)
-    again = office.desk.generate(office.request(image_id, lane="vip"))
+    again = office.video_service.generate(office.request(image_id, lane="vip"))
     assert (again.state, again.reused, again.outcome) == ("ready", True, OUTCOME)
     assert office.tickets.generated == [first.session_id]
     assert office.statistics.snapshot().kinds["repeated"].count == 1
@@ -280,32 +280,32 @@ def test_known_video_is_given_at_once_and_counted(office: Office) -> None:
 
 def test_video_whose_file_is_gone_is_made_again(office: Office) -> None:
     image_id = office.upload()
-    first = office.desk.generate(office.request(image_id))
+    first = office.video_service.generate(office.request(image_id))
     office.make(first)
     office.artefacts.delete(video_name(first.result_key))
-    again = office.desk.generate(office.request(image_id))
+    again = office.video_service.generate(office.request(image_id))
     assert again.state == "queued"
     office.make(again)
-    assert office.look(again).state == "ready"
+    assert office.read_status(again).state == "ready"
 
 
 def test_idle_video_needs_no_recording(office: Office) -> None:
     image_id = office.upload()
     request = replace(office.request(image_id), audio_id=None, audio_path=None)
-    session = office.desk.generate(request)
-    assert session.wish.audio_id is None
-    longer = office.desk.generate(replace(request, audio_seconds=3.0))
+    session = office.video_service.generate(request)
+    assert session.spec.audio_id is None
+    longer = office.video_service.generate(replace(request, audio_seconds=3.0))
     assert longer.result_key != session.result_key
 
 
 @pytest.mark.parametrize("image_id", ["0" * 64, "", "..", "../../etc/passwd", "a:b", "😀", "A" * 64])
 def test_unknown_picture_is_not_found(office: Office, image_id: str) -> None:
     with pytest.raises(NotFound):
-        office.desk.generate(office.request(image_id))
+        office.video_service.generate(office.request(image_id))
     with pytest.raises(NotFound):
-        office.desk.summary(image_id)
+        office.video_service.summary(image_id)
     with pytest.raises(NotFound):
-        office.desk.delete_avatar(image_id)
+        office.video_service.delete_avatar(image_id)
     assert office.tickets.generated == []
     assert list(office.artefacts.entries()) == []
 
@@ -314,13 +314,13 @@ def test_picture_that_failed_is_refused_with_its_failure(office: Office) -> None
     image_id = office.upload()
     office.avatars.failed(image_id, "full", Failure("no_face_found", "No face.", param="image_file"))
     with pytest.raises(NoFaceFound, match="No face") as caught:
-        office.desk.generate(office.request(image_id))
+        office.video_service.generate(office.request(image_id))
     assert (caught.value.status, caught.value.param) == (422, "image_file")
 
 
 def test_picture_is_prepared_for_a_mode_in_which_it_was_not_uploaded(office: Office) -> None:
     image_id = office.upload(mode="full")
-    session = office.desk.generate(replace(office.request(image_id), style=Style("crop")))
+    session = office.video_service.generate(replace(office.request(image_id), style=Style("crop")))
     assert session.state == "queued"
     assert office.tickets.prepared == [(image_id, "full"), (image_id, "crop")]
     record = office.avatars.get(image_id, "crop")
@@ -334,9 +334,9 @@ def test_what_the_engine_cannot_do_is_refused_and_leaves_nothing(office: Office)
     request = office.request(image_id)
     for style in (Style("extfull"), Style(size=2048), Style(gestures=(GestureCue("dance", 0.0),))):
         with pytest.raises(UnsupportedByEngine):
-            office.desk.generate(replace(request, style=style))
+            office.video_service.generate(replace(request, style=style))
     with pytest.raises(UnsupportedByEngine):
-        office.desk.generate(replace(request, ref_pose=office.file("a video")))
+        office.video_service.generate(replace(request, ref_pose=office.file("a video")))
     assert sorted(entry.name for entry in office.artefacts.entries()) == before
     assert len(office.avatars.modes(image_id)) == 1
     assert office.tickets.generated == []
@@ -346,16 +346,16 @@ def test_requests_wait_for_an_engine(office: Office, queue: redis.Redis) -> None
     image_id = office.upload()
     queue.delete("engines")
     with pytest.raises(EngineStarting):
-        office.desk.generate(office.request(image_id))
+        office.video_service.generate(office.request(image_id))
 
 
 def test_refused_request_leaves_no_recording(office: Office) -> None:
     image_id = office.upload()
     for number in range(3):
-        office.desk.generate(office.request(image_id, f"words {number}"))
+        office.video_service.generate(office.request(image_id, f"words {number}"))
     before = sorted(entry.name for entry in office.artefacts.entries())
     with pytest.raises(LaneFull):
-        office.desk.generate(office.request(image_id, "too much"))
+        office.video_service.generate(office.request(image_id, "too much"))
     assert sorted(entry.name for entry in office.artefacts.entries()) == before
     assert len(office.tickets.generated) == 3
 
@@ -367,7 +367,7 @@ def test_request_whose_recording_cannot_be_kept_is_not_taken_on(
     image_id = office.upload()
     (tmp_path / "store" / "speech").write_text("no folder")
     with pytest.raises(OutputError):
-        office.desk.generate(office.request(image_id))
+        office.video_service.generate(office.request(image_id))
     assert office.sessions.waiting("standard") == ()
     assert office.sessions.get("id-0") is None
     assert office.tickets.generated == []
@@ -378,16 +378,16 @@ def test_request_whose_recording_cannot_be_kept_is_not_taken_on(
 
 def test_cancelling_sends_the_ticket_of_who_takes_over(office: Office) -> None:
     image_id = office.upload()
-    first = office.desk.generate(office.request(image_id))
-    second = office.desk.generate(office.request(image_id))
-    assert office.desk.cancel(first.session_id).state == "cancelled"
+    first = office.video_service.generate(office.request(image_id))
+    second = office.video_service.generate(office.request(image_id))
+    assert office.video_service.cancel(first.session_id).state == "cancelled"
     assert office.tickets.generated == [first.session_id, second.session_id]
     with pytest.raises(NotFound):
-        office.desk.cancel("nobody")
+        office.video_service.cancel("nobody")
 
 
 def test_handed_back_sessions_get_a_ticket(office: Office) -> None:
-    session = office.desk.generate(office.request(office.upload()))
+    session = office.video_service.generate(office.request(office.upload()))
     begun = office.sessions.begin(session.session_id, "w1")
     assert begun is not None
     office.sessions.hand_back(session.session_id, begun.attempt)
@@ -404,18 +404,18 @@ def test_deleted_avatar_leaves_nothing_of_the_picture(office: Office, cache_serv
             for engine in ("pattern", "another"):
                 key = stage_key(name, kept, mode, engine, "1")
                 office.cache.put(key, Artefact({"x": np.zeros(3)}), None)
-    made = office.desk.generate(office.request(image_id, "made"))
+    made = office.video_service.generate(office.request(image_id, "made"))
     office.make(made)
-    running = office.desk.generate(office.request(image_id, "running"))
+    running = office.video_service.generate(office.request(image_id, "running"))
     begun = office.sessions.begin(running.session_id, "w1")
     assert begun is not None
-    queued = office.desk.generate(office.request(image_id, "queued"))
-    follows = office.desk.generate(office.request(image_id, "queued"))
-    others = office.desk.generate(office.request(other, "others"))
+    queued = office.video_service.generate(office.request(image_id, "queued"))
+    follows = office.video_service.generate(office.request(image_id, "queued"))
+    others = office.video_service.generate(office.request(other, "others"))
 
-    office.desk.delete_avatar(image_id)
+    office.video_service.delete_avatar(image_id)
 
-    assert [office.look(session).state for session in (queued, follows)] == ["cancelled", "cancelled"]
+    assert [office.read_status(session).state for session in (queued, follows)] == ["cancelled", "cancelled"]
     assert office.sessions.is_cancelled(running.session_id)
     assert not office.sessions.finish(running.session_id, begun.attempt, OUTCOME)
     assert not office.avatars.link_video(image_id, running.result_key)
@@ -426,22 +426,22 @@ def test_deleted_avatar_leaves_nothing_of_the_picture(office: Office, cache_serv
     assert all(other.encode() in key for key in cache_server.client().keys("*"))
     assert office.avatars.modes(image_id) == ()
     with pytest.raises(NotFound):
-        office.desk.generate(office.request(image_id))
+        office.video_service.generate(office.request(image_id))
     with pytest.raises(NotFound):
-        office.desk.delete_avatar(image_id)
+        office.video_service.delete_avatar(image_id)
 
-    assert office.look(others).state == "queued"
+    assert office.read_status(others).state == "queued"
     assert portrait_name(other) in names
     assert len(cache_server.client().keys("*")) == 6
 
 
 def test_deleted_picture_may_be_uploaded_again(office: Office) -> None:
     image_id = office.upload()
-    office.desk.delete_avatar(image_id)
+    office.video_service.delete_avatar(image_id)
     assert office.upload() == image_id
-    session = office.desk.generate(office.request(image_id))
+    session = office.video_service.generate(office.request(image_id))
     office.make(session)
-    assert office.look(session).state == "ready"
+    assert office.read_status(session).state == "ready"
 
 
 def test_cache_that_is_away_forgets_a_deleted_picture_later(
@@ -449,7 +449,7 @@ def test_cache_that_is_away_forgets_a_deleted_picture_later(
 ) -> None:
     image_id = office.upload()
     cache_server.kill()
-    office.desk.delete_avatar(image_id)
+    office.video_service.delete_avatar(image_id)
     assert not office.artefacts.exists(portrait_name(image_id))
     cache_server.start()
     cache = RedisCache(connect(cache_server.url))
@@ -461,11 +461,11 @@ def test_cache_that_is_away_forgets_a_deleted_picture_later(
 
 def test_deletion_that_was_broken_off_can_be_asked_for_again(office: Office) -> None:
     image_id = office.upload()
-    session = office.desk.generate(office.request(image_id))
+    session = office.video_service.generate(office.request(image_id))
     office.make(session)
     office.avatars.delete(image_id)  # and then the process died
-    office.desk.delete_avatar(image_id)
-    assert [entry.name for entry in office.artefacts.entries()] == [speech_name(session.wish.audio_id or "")]
+    office.video_service.delete_avatar(image_id)
+    assert [entry.name for entry in office.artefacts.entries()] == [speech_name(session.spec.audio_id or "")]
 
 
 # -------------------------------------------------------------------- what is kept
@@ -474,14 +474,14 @@ def test_deletion_that_was_broken_off_can_be_asked_for_again(office: Office) -> 
 def test_summary_tells_what_the_cache_holds(office: Office) -> None:
     image_id = office.upload()
     office.upload(mode="crop")
-    empty = office.desk.summary(image_id)
+    empty = office.video_service.summary(image_id)
     assert (empty.coverage, empty.total_bytes, empty.videos) == (0.0, 0, 0)
     assert list(empty.components) == ["face_detection", "face_mesh", "visemes"]
     artefact = Artefact({"x": np.zeros(100)})
     office.cache.put(stage_key("face_detection", image_id, None, "pattern", "1"), artefact, 1000)
     office.cache.put(stage_key("face_mesh", image_id, "full", "pattern", "1"), artefact, None)
-    office.make(office.desk.generate(office.request(image_id)))
-    summary = office.desk.summary(image_id)
+    office.make(office.video_service.generate(office.request(image_id)))
+    summary = office.video_service.summary(image_id)
     assert [record.mode for record in summary.records] == ["crop", "full"]
     assert summary.coverage == pytest.approx(2 / 3)
     assert summary.videos == 1
@@ -501,9 +501,9 @@ def test_summary_goes_without_cache_and_without_engine(
 ) -> None:
     image_id = office.upload()
     cache_server.kill()
-    assert office.desk.summary(image_id).coverage == 0.0
+    assert office.video_service.summary(image_id).coverage == 0.0
     queue.delete("engines")
-    assert office.desk.summary(image_id).components == {}
+    assert office.video_service.summary(image_id).components == {}
 
 
 def test_nothing_is_taken_on_while_the_queue_is_away(office: Office, queue_server: StoreServer) -> None:
@@ -511,9 +511,9 @@ def test_nothing_is_taken_on_while_the_queue_is_away(office: Office, queue_serve
     request = office.request(image_id)
     queue_server.kill()
     with pytest.raises(StoreUnavailable):
-        office.desk.generate(request)
+        office.video_service.generate(request)
     with pytest.raises(StoreUnavailable):
         office.upload("another face")
     assert [entry.name for entry in office.artefacts.entries()] == [portrait_name(image_id)]
     queue_server.start()
-    assert office.desk.generate(request).state == "queued"
+    assert office.video_service.generate(request).state == "queued"

@@ -17,10 +17,10 @@ from tests.support.servers import StoreServer
 from sadtalker_service.domain import Style
 from sadtalker_service.errors import StoreMisconfigured
 from sadtalker_service.jobs.janitor import deliver_due
-from sadtalker_service.jobs.webhooks import Courier, is_public, read_secret
+from sadtalker_service.jobs.webhooks import WebhookSender, is_public, read_secret
 from sadtalker_service.settings import Settings
-from sadtalker_service.state.records import Failure, Outcome, Session, Wish
-from sadtalker_service.state.webhook_queue import TRIES, Callback, CallbackQueue, callback_of, delay_after
+from sadtalker_service.state.records import Failure, Outcome, Session, VideoSpec
+from sadtalker_service.state.webhook_queue import TRIES, Callback, WebhookQueue, callback_of, delay_after
 
 SECRET = base64.b64encode(b"twenty-four bytes secret").decode()
 
@@ -80,12 +80,12 @@ def ended(url: str, **changes: object) -> Session:
         "user_data": "order 7",
         **changes,
     }
-    wish = Wish("a" * 64, "b" * 64, Style(), "pattern", "1", 2.0)
-    return Session("s-1", "vip", wish, "c" * 64, 1.0, callback_url=url, **values)  # type: ignore[arg-type]
+    spec = VideoSpec("a" * 64, "b" * 64, Style(), "pattern", "1", 2.0)
+    return Session("s-1", "vip", spec, "c" * 64, 1.0, callback_url=url, **values)  # type: ignore[arg-type]
 
 
 def test_receiver_learns_what_became_of_the_session(receiver: Receiver, tmp_path: Path) -> None:
-    results = Courier(settings(tmp_path)).deliver([callback_of(ended(receiver.url("200")))])
+    results = WebhookSender(settings(tmp_path)).deliver([callback_of(ended(receiver.url("200")))])
     assert results == ("delivered",)
     ((_, headers, body),) = receiver.received
     assert headers["content-type"] == "application/json"
@@ -107,7 +107,7 @@ def test_failed_session_tells_its_error() -> None:
 
 
 def test_signature_is_that_of_standard_webhooks(receiver: Receiver, tmp_path: Path) -> None:
-    Courier(settings(tmp_path), clock=lambda: 1_700_000_001.9).deliver(
+    WebhookSender(settings(tmp_path), clock=lambda: 1_700_000_001.9).deliver(
         [Callback("m-1", receiver.url("200"), "{}")]
     )
     ((_, headers, body),) = receiver.received
@@ -118,7 +118,7 @@ def test_signature_is_that_of_standard_webhooks(receiver: Receiver, tmp_path: Pa
 
 
 def test_without_a_secret_nothing_is_signed(receiver: Receiver, tmp_path: Path) -> None:
-    Courier(settings(tmp_path, webhook_secret="")).deliver([Callback("m-1", receiver.url("200"), "{}")])
+    WebhookSender(settings(tmp_path, webhook_secret="")).deliver([Callback("m-1", receiver.url("200"), "{}")])
     ((_, headers, _),) = receiver.received
     assert "webhook-signature" not in headers
 
@@ -133,7 +133,7 @@ def test_answers_decide_whether_there_is_another_try(receiver: Receiver, tmp_pat
     paths = ("204", "500", "404", "307", "410")
     callbacks = [Callback(path, receiver.url(path), "{}") for path in paths]
     closed = Callback("closed", "http://127.0.0.1:9/", "{}")
-    results = Courier(settings(tmp_path)).deliver([*callbacks, closed])
+    results = WebhookSender(settings(tmp_path)).deliver([*callbacks, closed])
     assert results == ("delivered", "refused", "refused", "refused", "given_up", "refused")
     assert sorted(path for path, _, _ in receiver.received) == sorted(f"/{path}" for path in paths)
 
@@ -148,7 +148,7 @@ def test_answers_decide_whether_there_is_another_try(receiver: Receiver, tmp_pat
 )  # fmt: skip
 def test_nobody_inside_of_the_house_is_called(receiver: Receiver, tmp_path: Path, url: str) -> None:
     callback = Callback("m-1", url.format(port=receiver.server_port), "{}")
-    assert Courier(settings(tmp_path, webhook_allow_private=False)).deliver([callback]) == ("given_up",)
+    assert WebhookSender(settings(tmp_path, webhook_allow_private=False)).deliver([callback]) == ("given_up",)
     assert receiver.received == []
 
 
@@ -177,7 +177,7 @@ def test_a_callback_is_tried_eight_times_and_given_up(
     queue_server: StoreServer, receiver: Receiver, tmp_path: Path
 ) -> None:
     clock = [1_000.0]
-    queue = CallbackQueue(queue_server.client(), lambda: clock[0])
+    queue = WebhookQueue(queue_server.client(), lambda: clock[0])
     queue.add(Callback("m-1", receiver.url("503"), "{}"))
     queue.add(Callback("m-1", receiver.url("503"), "{}"))  # the same: it is sent once
     for tries in range(1, TRIES + 1):
@@ -193,7 +193,7 @@ def test_a_claimed_callback_is_nobody_elses_until_its_claimer_is_thought_dead(
     queue_server: StoreServer,
 ) -> None:
     clock = [1_000.0]
-    queue = CallbackQueue(queue_server.client(), lambda: clock[0])
+    queue = WebhookQueue(queue_server.client(), lambda: clock[0])
     queue.add(Callback("m-1", "http://x/", "{}"))
     assert [callback.callback_id for callback in queue.claim()] == ["m-1"]
     assert queue.claim() == ()

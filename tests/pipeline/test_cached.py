@@ -96,7 +96,7 @@ def test_equal_work_in_two_places_is_done_once(cache_server: StoreServer) -> Non
         return MADE
 
     waiting = threading.Event()
-    terms = CacheTerms(flights=RedisFlights(cache_server.client()), on_wait=waiting.set)
+    terms = CacheTerms(single_flight=RedisFlights(cache_server.client()), on_wait=waiting.set)
     with ThreadPoolExecutor(2) as pool:
         one, two = (CachedComputation(RedisCache(cache_server.client()), terms) for _ in range(2))
         first = pool.submit(one.artefact, "face_mesh", KEY, "week", compute)
@@ -115,7 +115,7 @@ def test_whoever_waits_computes_himself_when_the_other_fails(cache_server: Store
         assert waiting.wait(10)
         raise ArithmeticError
 
-    terms = CacheTerms(flights=RedisFlights(cache_server.client()), on_wait=waiting.set)
+    terms = CacheTerms(single_flight=RedisFlights(cache_server.client()), on_wait=waiting.set)
     cache = RedisCache(cache_server.client())
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(CachedComputation(cache, terms).artefact, "face_mesh", KEY, "week", fail)
@@ -129,19 +129,19 @@ def test_waiting_ends_when_the_work_is_cancelled(cache_server: StoreServer) -> N
     def cancel() -> None:
         raise Cancelled("stopped on request")
 
-    flights = RedisFlights(cache_server.client())
+    single_flight = RedisFlights(cache_server.client())
     computation = CachedComputation(
-        RedisCache(cache_server.client()), CacheTerms(flights=flights, on_wait=cancel)
+        RedisCache(cache_server.client()), CacheTerms(single_flight=single_flight, on_wait=cancel)
     )
-    with flights.lead(KEY), pytest.raises(Cancelled):
+    with single_flight.acquire(KEY), pytest.raises(Cancelled):
         computation.artefact("face_mesh", KEY, "week", lambda: MADE)
 
 
 def test_work_goes_on_without_the_server_and_says_why(
     engine, portrait: Portrait, speech: Speech, tmp_path: Path, cache_server: StoreServer
 ) -> None:
-    client = connect(cache_server.url, patient=False)
-    cache, terms = RedisCache(client), CacheTerms(flights=RedisFlights(client))
+    client = connect(cache_server.url, retries=False)
+    cache, terms = RedisCache(client), CacheTerms(single_flight=RedisFlights(client))
     cache_server.kill()
     prepared = prepare(engine, portrait, "full", cache, terms=terms)
     report = produce(engine, prepared, speech, Style(), tmp_path / "v.mp4", cache=cache, terms=terms)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from sadtalker_service.domain import Portrait, Speech, Style
-from sadtalker_service.engines.port import PLAIN
+from sadtalker_service.engines.port import NO_POST_PROCESSING
 from sadtalker_service.media.audio import decode_speech
 from sadtalker_service.media.boxes import stream_type
-from sadtalker_service.pipeline.init_segment import AnnouncedStream, announcement
+from sadtalker_service.pipeline.init_segment import LiveStream, announcement
 from sadtalker_service.pipeline.prepare import prepare
 from sadtalker_service.pipeline.produce import produce
 from sadtalker_service.store.cache import MemoryCache, NoCache
@@ -35,7 +35,7 @@ def test_what_is_announced_is_how_the_stream_begins(
     engine, portrait: Portrait, speech: Speech, tmp_path: Path, style: Style
 ) -> None:
     prepared = prepare(engine, portrait, style.preprocess, NoCache())
-    told = announcement(engine, prepared.avatar, speech, style, PLAIN)
+    told = announcement(engine, prepared.avatar, speech, style, NO_POST_PROCESSING)
     cache, viewer = MemoryCache(10**8), Viewer()
     for pieces in (Viewer(), viewer):  # the second time the recording is known, and nothing is announced
         produce(engine, prepared, speech, style, tmp_path / "v.mp4", cache=cache, stream=pieces)
@@ -46,12 +46,12 @@ def test_what_is_announced_is_how_the_stream_begins(
 def test_an_engine_that_cannot_idle_announces_nothing(engine, portrait: Portrait, speech: Speech) -> None:
     prepared = prepare(engine, portrait, "full", NoCache())
     engine.capabilities = replace(engine.capabilities, idle=False)
-    assert announcement(engine, prepared.avatar, speech, Style(), PLAIN) is None
+    assert announcement(engine, prepared.avatar, speech, Style(), NO_POST_PROCESSING) is None
 
 
 def test_the_first_piece_is_sent_once() -> None:
     viewer = Viewer()
-    stream = AnnouncedStream(viewer)
+    stream = LiveStream(viewer)
     stream.announce(b"first")
     for piece in (b"first", b"second", b"first"):
         assert stream.write(piece) == len(piece)
@@ -60,7 +60,7 @@ def test_the_first_piece_is_sent_once() -> None:
 
 def test_without_an_announcement_all_is_passed_on() -> None:
     viewer = Viewer()
-    stream = AnnouncedStream(viewer)
+    stream = LiveStream(viewer)
     stream.announce(None)
     stream.write(b"first")
     assert viewer.pieces == [b"first"]
@@ -68,7 +68,7 @@ def test_without_an_announcement_all_is_passed_on() -> None:
 
 def test_another_video_than_the_announced_one_is_not_sent() -> None:
     viewer = Viewer()
-    stream = AnnouncedStream(viewer)
+    stream = LiveStream(viewer)
     stream.announce(b"first")
     for _ in range(2):
         with pytest.raises(OSError, match="not the one that was announced"):

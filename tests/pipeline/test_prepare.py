@@ -95,6 +95,6 @@ def test_artefacts_that_were_kept_are_enough_to_go_on(engine, portrait: Portrait
     kept = prepare(
         engine, replace(portrait, pixels=portrait.pixels * 0), "full", DirectoryCache(tmp_path, 10**8)
     )
-    plates = [p.avatar.artefacts["face_mesh"].arrays["plate"] for p in (made, kept)]
+    plates = [p.avatar.artefacts["face_mesh"].arrays["background"] for p in (made, kept)]
     np.testing.assert_array_equal(*plates)
     assert isinstance(kept.avatar.artefacts["face_mesh"], Artefact)

@@ -58,7 +58,7 @@ def test_the_report_is_what_happened(engine, portrait: Portrait, speech: Speech,
     assert first.size_bytes == (tmp_path / "v.mp4").stat().st_size
     assert first.real_time_factor == pytest.approx(2.0 / first.wall_seconds)
     assert first.cache_misses == ("face_detection", "face_mesh", "motion")
-    assert {"face_mesh", "listen", "drive", "render", "encode", "finish"} <= set(first.seconds)
+    assert {"face_mesh", "speech_features", "drive", "render", "encode", "finish"} <= set(first.seconds)
     beside = ("encode", "sound", "mux", "starve")
     serial = sum(s for name, s in first.seconds.items() if name not in beside)
     assert serial <= first.wall_seconds * 1.01
@@ -68,9 +68,9 @@ def test_the_report_is_what_happened(engine, portrait: Portrait, speech: Speech,
         engine, prepare(engine, portrait, "full", cache), speech, Style(), tmp_path / "w.mp4", cache=cache
     )
     assert again.cache_hits == ("face_detection", "face_mesh", "motion")
-    assert engine.calls["listen"] == 1
+    assert engine.calls["speech_features"] == 1
     kept = [a.seconds for a in prepare(engine, portrait, "full", cache).avatar.artefacts.values()]
-    assert 0 < again.saved_seconds <= sum(kept) + first.seconds["listen"]
+    assert 0 < again.saved_seconds <= sum(kept) + first.seconds["speech_features"]
     assert first.saved_seconds == 0
     assert json.loads(json.dumps(again.to_json()))["cache_hits"] == list(again.cache_hits)
 
@@ -79,7 +79,7 @@ def test_progress_rises_to_the_end(engine, prepared: Prepared, speech: Speech, t
     seen: list[Progress] = []
     reporter = Reporter(seen.append)
     produce(engine, prepared, speech, Style(), tmp_path / "v.mp4", cache=NoCache(), reporter=reporter)
-    assert [p.stage for p in seen[:3]] == ["listen", "drive", "render"]
+    assert [p.stage for p in seen[:3]] == ["speech_features", "drive", "render"]
     frames = [p.frame for p in seen if p.stage == "render"]
     assert frames == [0, 8, 16, 24, 32, 40, 48, 50]
     assert all(p.total == 50 for p in seen if p.stage == "render")
@@ -118,7 +118,7 @@ def test_idle_video_has_its_length_and_no_sound(engine, prepared: Prepared, tmp_
     with av.open(str(tmp_path / "v.mp4")) as container:
         assert len(container.streams.audio) == 0
     assert report.video_seconds == pytest.approx(1.5, abs=0.04)
-    assert "listen" not in report.seconds
+    assert "speech_features" not in report.seconds
 
 
 def test_idle_needs_a_length(engine, prepared: Prepared, tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_who_watches_sees_the_video_while_it_is_made(
     )
     (tmp_path / "s.mp4").write_bytes(b"".join(viewer.pieces))
     np.testing.assert_array_equal(brightness(tmp_path / "s.mp4"), brightness(tmp_path / "v.mp4"))
-    assert viewer.seen_at[0] == "listen 0", "what will come is told before the recording is heard"
+    assert viewer.seen_at[0] == "speech_features 0", "what will come is told before the recording is heard"
     assert viewer.seen_at[1].startswith("render")
     assert len(viewer.pieces) == pytest.approx(1 + 10, abs=1)
 
@@ -202,7 +202,7 @@ def test_a_recording_that_is_known_is_not_announced_apart(
     for viewer in (first, again):
         produce(engine, prepared, speech, Style(), tmp_path / "v.mp4", cache=cache, stream=viewer)
     assert first.pieces == again.pieces
-    assert engine.calls["listen"] == 1
+    assert engine.calls["speech_features"] == 1
 
 
 class BrokenViewer(Viewer):

@@ -18,10 +18,10 @@ from sadtalker_service.pipeline.request import (
     result_key,
     style_from_fields,
 )
-from sadtalker_service.state.records import Wish
+from sadtalker_service.state.records import VideoSpec
 
 STYLE = Style(still=True, input_yaw=Track((0.0, 10.0)), gestures=(GestureCue("smile", 1.0),))
-WISH = Wish(
+WISH = VideoSpec(
     image_id="ab" * 32,
     audio_id="cd" * 32,
     style=STYLE,
@@ -36,14 +36,14 @@ def test_a_key_is_a_safe_file_name() -> None:
 
 
 def test_a_wish_keeps_its_key_on_its_way_through_the_queue() -> None:
-    assert result_key(Wish.from_json(WISH.to_json())) == result_key(WISH)
+    assert result_key(VideoSpec.from_json(WISH.to_json())) == result_key(WISH)
 
 
 def test_another_process_finds_the_same_key() -> None:
     code = (
-        "import json, sys; from sadtalker_service.state.records import Wish;"
+        "import json, sys; from sadtalker_service.state.records import VideoSpec;"
         "from sadtalker_service.pipeline.request import result_key;"
-        "print(result_key(Wish.from_json(json.load(sys.stdin))))"
+        "print(result_key(VideoSpec.from_json(json.load(sys.stdin))))"
     )
     said = subprocess.run(
         [sys.executable, "-c", code],

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from sadtalker_service.domain import GestureCue, Style, Track
-from sadtalker_service.engines.port import PLAIN, Finish, card_of
+from sadtalker_service.engines.port import NO_POST_PROCESSING, PostProcessing, card_of
 from sadtalker_service.errors import InvalidOption, UnsupportedByEngine
-from sadtalker_service.pipeline.validation import Extras, applied, check_request, finish_of
+from sadtalker_service.pipeline.validation import EngineOptions, applied, check_request, post_processing_of
 
 NAN = float("nan")
 
 
 def test_a_plain_request_passes(engine) -> None:
-    assert check_request(engine, Style(), Extras()) == ()
+    assert check_request(engine, Style(), EngineOptions()) == ()
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_a_plain_request_passes(engine) -> None:
 )
 def test_values_out_of_range_are_refused(engine, change: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidOption, match=message) as caught:
-        check_request(engine, replace(Style(), **change), Extras())
+        check_request(engine, replace(Style(), **change), EngineOptions())
     assert caught.value.param == next(iter(change))
     assert caught.value.exit_code == 2
 
@@ -55,24 +55,24 @@ def test_values_out_of_range_are_refused(engine, change: dict[str, object], mess
 )
 def test_what_the_engine_does_not_know_is_refused(engine, change: dict[str, object], message: str) -> None:
     with pytest.raises(UnsupportedByEngine, match=message):
-        check_request(engine, replace(Style(), **change), Extras())
+        check_request(engine, replace(Style(), **change), EngineOptions())
 
 
 @pytest.mark.parametrize("name", ["ref_eyeblink", "ref_pose"])
 def test_reference_videos_decide_the_motion_and_are_refused(engine, name: str) -> None:
     with pytest.raises(UnsupportedByEngine, match=f"leave {name} out"):
-        check_request(engine, Style(), replace(Extras(), **{name: Path("v.mp4")}))
+        check_request(engine, Style(), replace(EngineOptions(), **{name: Path("v.mp4")}))
 
 
 def test_what_only_makes_it_prettier_is_left_out_with_a_warning(engine) -> None:
-    extras = Extras(
+    engine_options = EngineOptions(
         enhancer="gfpgan",
         background_enhancer="realesrgan",
         batch_size=8,
         checkpoint_dir=Path("checkpoints"),
         face3dvis=True,
     )
-    assert check_request(engine, Style(), extras) == (
+    assert check_request(engine, Style(), engine_options) == (
         "enhancer gfpgan was not applied: the pattern engine has none.",
         "background_enhancer realesrgan was not applied: the pattern engine has none.",
         "batch_size has no effect with the pattern engine.",
@@ -85,36 +85,38 @@ def test_an_engine_that_can_is_not_warned_about(engine) -> None:
     engine.capabilities = replace(
         engine.capabilities, enhancers=("gfpgan",), honours=("batch_size",), reference_video=True
     )
-    extras = Extras(enhancer="gfpgan", batch_size=8, ref_pose=Path("v.mp4"))
-    assert check_request(engine, Style(), extras) == ()
+    engine_options = EngineOptions(enhancer="gfpgan", batch_size=8, ref_pose=Path("v.mp4"))
+    assert check_request(engine, Style(), engine_options) == ()
 
 
 def test_a_card_is_as_good_as_the_engine(engine) -> None:
     card = card_of(engine)
-    assert check_request(card, Style(), Extras(enhancer="gfpgan")) == (
+    assert check_request(card, Style(), EngineOptions(enhancer="gfpgan")) == (
         "enhancer gfpgan was not applied: the pattern engine has none.",
     )
     with pytest.raises(UnsupportedByEngine, match="The pattern engine does not know size 1024"):
-        check_request(card, Style(size=1024), Extras())
+        check_request(card, Style(size=1024), EngineOptions())
 
 
 def test_a_long_wrong_value_is_not_repeated(engine) -> None:
     with pytest.raises(UnsupportedByEngine) as caught:
-        check_request(engine, Style(gestures=(GestureCue("x" * 10_000, 1.0),)), Extras())
+        check_request(engine, Style(gestures=(GestureCue("x" * 10_000, 1.0),)), EngineOptions())
     assert len(caught.value.message) < 200
 
 
 def test_what_the_engine_has_besides_is_named(engine) -> None:
     engine.capabilities = replace(engine.capabilities, enhancers=("gfpgan", "realesrgan"))
-    (warning,) = check_request(engine, Style(), Extras(enhancer="RestoreFormer"))
+    (warning,) = check_request(engine, Style(), EngineOptions(enhancer="RestoreFormer"))
     assert warning == ("enhancer RestoreFormer was not applied: the pattern engine has gfpgan, realesrgan.")
 
 
 def test_the_finish_is_what_the_engine_has_of_what_was_asked_for(engine) -> None:
-    extras = Extras(enhancer="gfpgan", background_enhancer="realesrgan", batch_size=8)
-    assert finish_of(engine, extras) == PLAIN
+    engine_options = EngineOptions(enhancer="gfpgan", background_enhancer="realesrgan", batch_size=8)
+    assert post_processing_of(engine, engine_options) == NO_POST_PROCESSING
     engine.capabilities = replace(engine.capabilities, enhancers=("gfpgan",), honours=("batch_size",))
-    assert finish_of(card_of(engine), extras) == Finish(enhancer="gfpgan", batch_size=8)
+    assert post_processing_of(card_of(engine), engine_options) == PostProcessing(
+        enhancer="gfpgan", batch_size=8
+    )
 
 
 def test_only_enhancers_that_the_engine_has_are_applied(engine) -> None:

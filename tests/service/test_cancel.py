@@ -11,7 +11,7 @@ from tests.support.servers import cache_store, queue_store
 from tests.support.workers import WorkerProcess, Workshop, open_workshop, wait_for
 
 from sadtalker_service.domain import Style
-from sadtalker_service.jobs.video_service import FrontDesk
+from sadtalker_service.jobs.video_service import VideoService
 from sadtalker_service.state.statistics import Statistics
 from sadtalker_service.store.artefact_store import video_name
 from sadtalker_service.store.redis_cache import RedisCache
@@ -90,7 +90,7 @@ def test_deleted_avatar_ends_its_sessions_and_nothing_of_it_is_left(
     session_id = shop.request(image_id, audio_id, Style(seed=SLOW + 50), seconds=20)
     shop.wait_for_frame(session_id)
     assert shop.cached(f"*{image_id}*")
-    desk = FrontDesk(
+    video_service = VideoService(
         sessions=shop.sessions,
         avatars=shop.avatars,
         engines=shop.engines,
@@ -99,7 +99,7 @@ def test_deleted_avatar_ends_its_sessions_and_nothing_of_it_is_left(
         cache=RedisCache(shop.cache),
         dispatch=shop.dispatch,
     )
-    desk.delete_avatar(image_id)
+    video_service.delete_avatar(image_id)
     shop.wait(session_id, "cancelled")
     wait_for(lambda: not shop.cached(f"*{image_id}*"), "the cache is empty", 20, shop.logs)
     assert [file for file in shop.files() if file not in before and "speech" not in file.parts] == []

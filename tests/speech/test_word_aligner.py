@@ -15,7 +15,7 @@ import pytest
 
 from sadtalker_service.domain import SPEECH_RATE, Speech
 from sadtalker_service.speech.recogniser import PocketsphinxRecogniser
-from sadtalker_service.speech.word_aligner import SecondEar
+from sadtalker_service.speech.word_aligner import WordAligner
 
 
 def children() -> set[int]:
@@ -25,8 +25,8 @@ def children() -> set[int]:
 
 
 @pytest.fixture
-def ear() -> Iterator[SecondEar]:
-    ear = SecondEar()
+def ear() -> Iterator[WordAligner]:
+    ear = WordAligner()
     yield ear
     ear.close()
 
@@ -34,7 +34,7 @@ def ear() -> Iterator[SecondEar]:
 @pytest.fixture
 def helped() -> Iterator[PocketsphinxRecogniser]:
     recogniser = PocketsphinxRecogniser()
-    recogniser.open_second_ear()
+    recogniser.start_word_alignment_process()
     yield recogniser
     recogniser.close()
 
@@ -53,7 +53,7 @@ def test_the_same_is_heard_with_it_and_after_it_died(
     assert children() == before
 
 
-def test_silence_has_no_words_in_either(ear: SecondEar) -> None:
+def test_silence_has_no_words_in_either(ear: WordAligner) -> None:
     silence = np.zeros(SPEECH_RATE, np.float32)
     assert ear.ask(silence) is None, "it is only started"
     answer = ear.ask(silence)
@@ -63,7 +63,7 @@ def test_silence_has_no_words_in_either(ear: SecondEar) -> None:
     assert heard.words == PocketsphinxRecogniser().hear_words(silence)
 
 
-def test_who_finds_it_busy_does_not_wait(ear: SecondEar) -> None:
+def test_who_finds_it_busy_does_not_wait(ear: WordAligner) -> None:
     sound = np.zeros(SPEECH_RATE, np.float32)
     ear.ask(sound)
     first = ear.ask(sound)
@@ -75,7 +75,7 @@ def test_who_finds_it_busy_does_not_wait(ear: SecondEar) -> None:
     assert again() is not None
 
 
-def test_death_in_mid_question_is_no_answer(ear: SecondEar) -> None:
+def test_death_in_mid_question_is_no_answer(ear: WordAligner) -> None:
     sound = np.zeros(SPEECH_RATE, np.float32)
     before = children()
     ear.ask(sound)
@@ -91,8 +91,8 @@ def test_death_in_mid_question_is_no_answer(ear: SecondEar) -> None:
 def test_it_ends_with_its_parent() -> None:
     code = """
         import sys, time, numpy
-        from sadtalker_service.speech.word_aligner import SecondEar
-        ear = SecondEar()
+        from sadtalker_service.speech.word_aligner import WordAligner
+        ear = WordAligner()
         ear.ask(numpy.zeros(16000, "f4"))
         print(ear._process.pid, flush=True)
         time.sleep(60)

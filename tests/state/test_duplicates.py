@@ -9,7 +9,7 @@ import redis
 from tests.support.jobs import KEY, OUTCOME, Clock, make_session
 
 from sadtalker_service.errors import LaneFull
-from sadtalker_service.state.records import Failure, Lane, Moment, Session
+from sadtalker_service.state.records import Failure, Lane, ProgressRecord, Session
 from sadtalker_service.state.sessions import SessionStore
 
 DISK_FULL = Failure("output_error", "No space is left.", retryable=True)
@@ -44,9 +44,9 @@ def test_follower_shows_its_leaders_progress_and_is_ready_with_it(sessions: Sess
     assert sessions.waiting("standard") == ("first",)
     assert sessions.begin("second", "w1") is None
     sessions.begin("first", "w1")
-    sessions.move("first", 1, Moment("render", 3, 10))
+    sessions.move("first", 1, ProgressRecord("render", 3, 10))
     shown = look(sessions, "second")
-    assert (shown.state, shown.attempt, shown.moment) == ("generating", 1, Moment("render", 3, 10))
+    assert (shown.state, shown.attempt, shown.moment) == ("generating", 1, ProgressRecord("render", 3, 10))
     assert shown.run_id == "first"
     assert sessions.finish("first", 1, OUTCOME)
     ready = look(sessions, "second")
@@ -69,9 +69,9 @@ def test_two_equal_requests_at_once_have_one_leader(sessions: SessionStore) -> N
         with ThreadPoolExecutor(2) as pool:
             accepted = list(pool.map(sessions.accept, pair))
         (leader,) = [session for session in accepted if session.leader is None]
-        (follower,) = [session for session in accepted if session.leader is not None]
-        assert follower.leader == leader.session_id
-        sessions.cancel(follower.session_id)
+        (waiter,) = [session for session in accepted if session.leader is not None]
+        assert waiter.leader == leader.session_id
+        sessions.cancel(waiter.session_id)
         sessions.cancel(leader.session_id)
 
 
@@ -153,19 +153,19 @@ def test_vip_follower_takes_over_before_earlier_standard_ones(sessions: SessionS
 def test_running_work_goes_on_for_a_follower_when_its_leader_is_cancelled(sessions: SessionStore) -> None:
     add(sessions, "first", "second", "third")
     sessions.begin("first", "w1")
-    sessions.move("first", 1, Moment("render", 3, 10))
+    sessions.move("first", 1, ProgressRecord("render", 3, 10))
     cancelled = sessions.cancel("first")
     assert cancelled is not None
     assert cancelled.state == "cancelled"
-    heir = look(sessions, "second")
-    assert (heir.state, heir.leader, heir.attempt) == ("generating", None, 1)
-    assert (heir.run_id, heir.moment) == ("first", Moment("render", 3, 10))
+    successor = look(sessions, "second")
+    assert (successor.state, successor.leader, successor.attempt) == ("generating", None, 1)
+    assert (successor.run_id, successor.moment) == ("first", ProgressRecord("render", 3, 10))
     assert look(sessions, "third").run_id == "first"
 
     assert not sessions.is_cancelled("first")
     assert sessions.renew("first", 1)
-    assert sessions.move("first", 1, Moment("render", 5, 10))
-    assert look(sessions, "third").moment == Moment("render", 5, 10)
+    assert sessions.move("first", 1, ProgressRecord("render", 5, 10))
+    assert look(sessions, "third").moment == ProgressRecord("render", 5, 10)
     assert sessions.finish("first", 1, OUTCOME)
     assert sessions.finish("first", 1, OUTCOME)  # sent again
     assert states(sessions, "first", "second", "third") == ["cancelled", "ready", "ready"]
@@ -222,8 +222,8 @@ def test_old_run_of_an_heir_stays_fenced_off_when_numbers_meet(sessions: Session
     sessions.begin("vip", "w2")
     assert sessions.begin("normal", "w3") is None  # follows the run (vip, 1)
     sessions.cancel("vip")
-    heir = look(sessions, "normal")
-    assert (heir.state, heir.attempt, heir.run_id) == ("generating", 1, "vip")
+    successor = look(sessions, "normal")
+    assert (successor.state, successor.attempt, successor.run_id) == ("generating", 1, "vip")
     for attempt in (1, 2):
         assert not sessions.renew("normal", attempt)
         assert not sessions.finish("normal", attempt, OUTCOME)

@@ -11,8 +11,8 @@ from tests.support.jobs import OUTCOME, Clock, make_session
 from tests.support.servers import StoreServer
 
 from sadtalker_service.errors import StoreUnavailable
-from sadtalker_service.state.events import BEGINNING, follow
-from sadtalker_service.state.records import Moment, Outcome
+from sadtalker_service.state.events import BEGINNING, subscribe
+from sadtalker_service.state.records import Outcome, ProgressRecord
 from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.store.connections import connect_async
 
@@ -21,8 +21,8 @@ def run_to_the_end(sessions: SessionStore, clock: Clock, name: str = "one") -> N
     """A session with five events."""
     sessions.accept(make_session(name, at=clock()))
     sessions.begin(name, "w1")
-    sessions.move(name, 1, Moment("listen"))
-    sessions.move(name, 1, Moment("render", 10, 50))
+    sessions.move(name, 1, ProgressRecord("speech_features"))
+    sessions.move(name, 1, ProgressRecord("render", 10, 50))
     sessions.finish(name, 1, OUTCOME)
 
 
@@ -31,7 +31,7 @@ def read(url: str, name: str, last_id: str = BEGINNING) -> list[tuple[str, dict[
 
     async def collect() -> list[tuple[str, dict[str, Any]]]:
         async with connect_async(url) as client:
-            return [event async for event in follow(client, name, last_id)]
+            return [event async for event in subscribe(client, name, last_id)]
 
     return asyncio.run(asyncio.wait_for(collect(), 20))
 
@@ -45,7 +45,7 @@ def test_whole_story_can_be_read_after_the_end(
     assert [event["moment"] and event["moment"]["stage"] for event in events] == [
         None,
         None,
-        "listen",
+        "speech_features",
         "render",
         "render",
     ]
@@ -91,7 +91,7 @@ def test_events_come_while_they_happen(
     async def watch() -> list[str]:
         seen = []
         async with connect_async(queue_server.url) as client:
-            async for _, event in follow(client, "one"):
+            async for _, event in subscribe(client, "one"):
                 seen.append(event["state"])
                 if seen == ["queued"]:
                     await asyncio.to_thread(sessions.begin, "one", "w1")
@@ -110,7 +110,7 @@ def test_silence_is_waited_for_and_ends_when_the_session_is_forgotten(
     async def watch() -> list[str]:
         seen = []
         async with connect_async(queue_server.url) as client:
-            async for _, event in follow(client, "one", wait_seconds=0.02):
+            async for _, event in subscribe(client, "one", wait_seconds=0.02):
                 seen.append(event["state"])
                 if len(seen) == 1:
                     asyncio.get_running_loop().call_later(0.2, sessions.begin, "one", "w1")
@@ -127,7 +127,7 @@ def test_followers_are_told_what_their_leader_does(
     sessions.accept(make_session("one"))
     sessions.begin("one", "w1")
     sessions.accept(make_session("two"))
-    sessions.move("one", 1, Moment("render", 1, 2))
+    sessions.move("one", 1, ProgressRecord("render", 1, 2))
     sessions.finish("one", 1, OUTCOME)
     events = [event for _, event in read(queue_server.url, "two")]
     assert [event["state"] for event in events] == ["generating", "generating", "ready"]
@@ -141,12 +141,12 @@ def test_progress_is_told_at_most_five_times_a_second(
     sessions.begin("one", "w1")
     before = queue.xlen("events:one")
     for frame in range(100):  # of two seconds
-        sessions.move("one", 1, Moment("render", frame, 100))
+        sessions.move("one", 1, ProgressRecord("render", frame, 100))
         clock.advance(0.02)
     assert 9 <= queue.xlen("events:one") - before <= 11
     moved = sessions.get("one")
     assert moved is not None
-    assert moved.moment == Moment("render", 99, 100)
+    assert moved.moment == ProgressRecord("render", 99, 100)
 
 
 def test_long_stories_lose_their_beginning_only(
@@ -155,7 +155,7 @@ def test_long_stories_lose_their_beginning_only(
     sessions.accept(make_session("one"))
     sessions.begin("one", "w1")
     for frame in range(1500):
-        sessions.move("one", 1, Moment("render", frame, 1500))
+        sessions.move("one", 1, ProgressRecord("render", frame, 1500))
         clock.advance(1)
         sessions.renew("one", 1)
     sessions.finish("one", 1, OUTCOME)

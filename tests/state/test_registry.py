@@ -11,26 +11,26 @@ from tests.support.jobs import CARD
 
 from sadtalker_service.errors import EngineStarting, EngineUnavailable
 from sadtalker_service.state.records import WorkerFacts
-from sadtalker_service.state.registry import EngineShelf, WorkerBoard
+from sadtalker_service.state.registry import EngineRegistry, WorkerRegistry
 
 OTHER = replace(CARD, name="other", version="7")
 
 
 def test_engines_are_starting_until_a_worker_has_loaded_one(queue: redis.Redis) -> None:
     with pytest.raises(EngineStarting) as caught:
-        EngineShelf(queue).card()
+        EngineRegistry(queue).card()
     assert caught.value.retryable
-    assert EngineShelf(queue).all() == {}
+    assert EngineRegistry(queue).all() == {}
 
 
 def test_published_engine_comes_back_whole(queue: redis.Redis) -> None:
-    EngineShelf(queue).publish(CARD, default=True)
-    assert EngineShelf(queue).card() == CARD
-    assert EngineShelf(queue).card("pattern") == CARD
+    EngineRegistry(queue).publish(CARD, default=True)
+    assert EngineRegistry(queue).card() == CARD
+    assert EngineRegistry(queue).card("pattern") == CARD
 
 
 def test_requests_that_name_no_engine_get_the_default_one(queue: redis.Redis) -> None:
-    shelf = EngineShelf(queue)
+    shelf = EngineRegistry(queue)
     shelf.publish(OTHER, default=False)
     assert shelf.card() == OTHER
     shelf.publish(CARD, default=True)
@@ -41,14 +41,14 @@ def test_requests_that_name_no_engine_get_the_default_one(queue: redis.Redis) ->
 
 
 def test_new_version_takes_the_place_of_the_old_one(queue: redis.Redis) -> None:
-    shelf = EngineShelf(queue)
+    shelf = EngineRegistry(queue)
     shelf.publish(CARD, default=True)
     shelf.publish(replace(CARD, version="2"), default=True)
     assert shelf.card().version == "2"
 
 
 def test_unknown_engine_is_refused_with_the_names_that_there_are(queue: redis.Redis) -> None:
-    shelf = EngineShelf(queue)
+    shelf = EngineRegistry(queue)
     shelf.publish(CARD, default=True)
     with pytest.raises(EngineUnavailable, match="pattern") as caught:
         shelf.card("dream")
@@ -56,7 +56,7 @@ def test_unknown_engine_is_refused_with_the_names_that_there_are(queue: redis.Re
 
 
 def test_engine_that_nobody_speaks_of_is_forgotten_while_others_are_published(queue: redis.Redis) -> None:
-    shelf = EngineShelf(queue)
+    shelf = EngineRegistry(queue)
     shelf.publish(CARD, default=False)
     shelf.publish(OTHER, default=True)
     queue.zadd("engines:seen", {"other": time.time() - 3600})
@@ -68,7 +68,7 @@ def test_engine_that_nobody_speaks_of_is_forgotten_while_others_are_published(qu
 
 
 def test_cards_of_an_earlier_release_stay_until_their_engines_are_published(queue: redis.Redis) -> None:
-    shelf = EngineShelf(queue)
+    shelf = EngineRegistry(queue)
     shelf.publish(CARD, default=True)
     queue.delete("engines:seen")
     assert shelf.card() == CARD
@@ -77,7 +77,7 @@ def test_cards_of_an_earlier_release_stay_until_their_engines_are_published(queu
 
 
 def test_what_keeps_engines_from_running_goes_with_the_worker_that_said_so(queue: redis.Redis) -> None:
-    board = WorkerBoard(queue)
+    board = WorkerRegistry(queue)
     board.beat("a", WorkerFacts(("vip",), "mesh", "idle", obstacles={"neural": "no torch."}))
     assert board.live()["a"].obstacles == {"neural": "no torch."}
     board.beat("a", WorkerFacts(("vip",), "mesh", "idle"))
@@ -85,7 +85,7 @@ def test_what_keeps_engines_from_running_goes_with_the_worker_that_said_so(queue
 
 
 def test_workers_are_alive_as_long_as_they_are_heard_of(queue: redis.Redis) -> None:
-    board = WorkerBoard(queue)
+    board = WorkerRegistry(queue)
     facts = WorkerFacts(("vip", "normal"), "pattern", "busy", "session-1")
     board.beat("b", facts)
     board.beat("a", WorkerFacts(("prepare",)))
@@ -100,7 +100,7 @@ def test_workers_are_alive_as_long_as_they_are_heard_of(queue: redis.Redis) -> N
 
 
 def test_worker_that_leaves_is_gone(queue: redis.Redis) -> None:
-    board = WorkerBoard(queue)
+    board = WorkerRegistry(queue)
     board.beat("a", WorkerFacts(("vip",), state="idle"))
     board.leave("a")
     assert board.live() == {}
@@ -108,7 +108,7 @@ def test_worker_that_leaves_is_gone(queue: redis.Redis) -> None:
 
 
 def test_worker_that_was_silent_for_long_leaves_nothing(queue: redis.Redis) -> None:
-    board = WorkerBoard(queue)
+    board = WorkerRegistry(queue)
     board.beat("a", WorkerFacts(("vip",), state="idle"))
     for name in ("workers:seen", "workers:rendering"):
         queue.zadd(name, {"a": time.time() - 3600})

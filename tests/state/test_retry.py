@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from sadtalker_service.errors import InvalidOption, StoreUnavailable
-from sadtalker_service.state.retry import best_effort, patiently
+from sadtalker_service.state.retry import best_effort, retry_while_unavailable
 
 
 class Clock:
@@ -34,14 +34,14 @@ def away_until(clock: Clock, back_at: float) -> Callable[[], str]:
 
 def test_a_server_that_comes_back_within_a_minute_costs_nothing() -> None:
     clock = Clock()
-    assert patiently(away_until(clock, 40.0), clock=clock, sleep=clock.sleep) == "at True"
+    assert retry_while_unavailable(away_until(clock, 40.0), clock=clock, sleep=clock.sleep) == "at True"
     assert 40.0 <= clock.now < 43.0
 
 
 def test_after_a_minute_it_is_given_up() -> None:
     clock = Clock()
     with pytest.raises(StoreUnavailable):
-        patiently(away_until(clock, 3_600.0), clock=clock, sleep=clock.sleep)
+        retry_while_unavailable(away_until(clock, 3_600.0), clock=clock, sleep=clock.sleep)
     assert 55.0 < clock.now <= 60.0
 
 
@@ -52,7 +52,7 @@ def test_other_errors_are_not_waited_for() -> None:
         raise InvalidOption("wrong")
 
     with pytest.raises(InvalidOption):
-        patiently(wrong, clock=clock, sleep=clock.sleep)
+        retry_while_unavailable(wrong, clock=clock, sleep=clock.sleep)
     assert clock.now == 0.0
 
 

@@ -25,7 +25,7 @@ from tests.support.servers import StoreServer
 from sadtalker_service.errors import LaneFull
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.avatars import AvatarStore
-from sadtalker_service.state.records import ENDED, LANES, Failure, Lane, Moment, Session
+from sadtalker_service.state.records import ENDED, LANES, Failure, Lane, ProgressRecord, Session
 from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.state.statistics import Statistics
 
@@ -122,7 +122,7 @@ class Sessions(RuleBasedStateMachine):
 
     @rule(run=runs, frame=st.integers(0, 9))
     def move(self, run: Run, frame: int) -> None:
-        self.check_fence(run, lambda: self.store.move(*run, Moment("render", frame, 10)))
+        self.check_fence(run, lambda: self.store.move(*run, ProgressRecord("render", frame, 10)))
 
     @rule(run=runs)
     def renew(self, run: Run) -> None:
@@ -136,7 +136,7 @@ class Sessions(RuleBasedStateMachine):
             self.store.finish(*run, OUTCOME)  # True where it was this run that made it ready
             assert self.everything() == before
             return
-        wanted = not self.store.is_cancelled(run[0]) and self.avatars.modes(owner.wish.image_id) != ()
+        wanted = not self.store.is_cancelled(run[0]) and self.avatars.modes(owner.spec.image_id) != ()
         assert self.store.finish(*run, OUTCOME) is wanted
         after = self.store.get(owner.session_id)
         assert after is not None
@@ -225,8 +225,8 @@ class Sessions(RuleBasedStateMachine):
             # nobody waits in a slower lane than its own
             slow = leader["state"] == "queued" and leader["lane"] == "standard"
             assert not (slow and live[name]["lane"] == "vip")
-        followers = {name: set(places[f"followers:{name}"]) for name in hashes}
-        assert {name: names for name, names in followers.items() if names} == by_leader
+        waiters = {name: set(places[f"waiters:{name}"]) for name in hashes}
+        assert {name: names for name, names in waiters.items() if names} == by_leader
         for image_id in set(KEYS.values()):
             mine = {n for n, raw in live.items() if raw["image_id"] == image_id}
             assert set(places[f"image_sessions:{image_id}"]) == mine
@@ -320,7 +320,7 @@ class Sessions(RuleBasedStateMachine):
     def places(self) -> dict[str, list[str]]:
         """Who is where."""
         sorted_sets = ["running", "tickets", *(f"waiting:{lane}" for lane in LANES)]
-        sorted_sets += [f"followers:{name}" for name in self.accepted]
+        sorted_sets += [f"waiters:{name}" for name in self.accepted]
         sets = [f"image_sessions:{image_id}" for image_id in set(KEYS.values())]
         pipeline = self.client.pipeline()
         for name in sorted_sets:
@@ -333,7 +333,7 @@ class Sessions(RuleBasedStateMachine):
 
 
 def run_of(session: Session) -> Run | None:
-    """The run that a session owns; a follower shows that of its leader."""
+    """The run that a session owns; a waiter shows that of its leader."""
     if session.state != "generating" or session.leader is not None:
         return None
     return session.run_id, session.attempt

@@ -54,7 +54,7 @@ class Crowd:
             store.delete_video(key)
             try:
                 store.accept(make_session(name, chance.choice(LANES), key=key))
-            except LaneFull:  # the followers of one leader are as many as may wait
+            except LaneFull:  # the waiters of one leader are as many as may wait
                 continue
             self.accepted.append(name)
             if chance.random() < 0.3:
@@ -104,5 +104,5 @@ def test_every_accepted_session_ends_exactly_once(queue_server: StoreServer) -> 
     assert states["ready"] >= KEYS
     assert states["cancelled"] > 0
     assert max(crowd.finished.values()) == 1
-    places = ("waiting:*", "running", "tickets", "lengths", "leading:*", "followers:*", "image_sessions:*")
+    places = ("waiting:*", "running", "tickets", "lengths", "leading:*", "waiters:*", "image_sessions:*")
     assert [name for pattern in places for name in client.keys(pattern)] == []

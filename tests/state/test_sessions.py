@@ -11,7 +11,7 @@ from tests.support.jobs import KEY, OUTCOME, Clock, know_avatar, make_session
 from sadtalker_service.errors import LaneFull, NotFound
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.avatars import AvatarStore
-from sadtalker_service.state.records import Failure, Moment, Session
+from sadtalker_service.state.records import Failure, ProgressRecord, Session
 from sadtalker_service.state.sessions import LaneLoad, SessionStore
 from sadtalker_service.state.statistics import Statistics
 
@@ -41,7 +41,7 @@ def test_session_goes_from_queued_over_generating_to_ready(sessions: SessionStor
     assert sessions.waiting("vip") == ()
     assert sessions.running() == ("one",)
 
-    moment = Moment("render", 10, 50, 24.5, 1.6)
+    moment = ProgressRecord("render", 10, 50, 24.5, 1.6)
     assert sessions.move("one", 1, moment)
     moved = sessions.get("one")
     assert moved is not None
@@ -63,7 +63,7 @@ def test_everything_about_a_request_comes_back_as_it_was_given(sessions: Session
     given = Session(
         session_id="one",
         lane="standard",
-        wish=make_session("x").wish,
+        spec=make_session("x").spec,
         result_key=KEY,
         queued_at=1_700_000_000.123456,
         warnings=("enhancer gfpgan was not applied",),
@@ -78,8 +78,8 @@ def test_everything_about_a_request_comes_back_as_it_was_given(sessions: Session
 
 def test_unknown_sessions_are_none(sessions: SessionStore) -> None:
     assert sessions.get("nobody") is None
-    assert sessions.look("nobody") is None
-    assert sessions.standing("nobody") is None
+    assert sessions.read_status("nobody") is None
+    assert sessions.queue_position("nobody") is None
     assert sessions.cancel("nobody") is None
     assert sessions.begin("nobody", "w1") is None
     assert sessions.requeue("nobody") is None
@@ -183,7 +183,7 @@ def test_lost_session_waits_again_at_its_old_place(sessions: SessionStore, clock
     sessions.accept(make_session("one", key="k1"))
     sessions.accept(make_session("two", key="k2"))
     begin(sessions, "one")
-    sessions.move("one", 1, Moment("render", 5, 10))
+    sessions.move("one", 1, ProgressRecord("render", 5, 10))
     assert sessions.lost() == ()
     assert sessions.requeue("one") is None
     clock.advance(16)
@@ -203,7 +203,7 @@ def test_stale_attempt_changes_nothing(sessions: SessionStore, clock: Clock) -> 
     assert begin(sessions, "one", "w2").attempt == 2
     before = sessions.get("one")
     assert not sessions.renew("one", 1)
-    assert not sessions.move("one", 1, Moment("render", 9, 10))
+    assert not sessions.move("one", 1, ProgressRecord("render", 9, 10))
     assert not sessions.finish("one", 1, OUTCOME)
     assert not sessions.fail("one", 1, Failure("output_error", "full"))
     assert not sessions.hand_back("one", 1)
@@ -335,7 +335,7 @@ def test_session_of_a_deleted_avatar_cannot_become_ready(sessions: SessionStore,
     sessions.accept(make_session("runs", key="k1"))
     sessions.accept(make_session("waits", key="k2"))
     begin(sessions, "runs")
-    AvatarStore(queue).delete(make_session("x").wish.image_id)
+    AvatarStore(queue).delete(make_session("x").spec.image_id)
     assert not sessions.finish("runs", 1, OUTCOME)
     assert sessions.begin("waits", "w1") is None
     assert [state(sessions, name) for name in ("runs", "waits")] == ["cancelled", "cancelled"]

@@ -7,8 +7,8 @@ import redis
 from tests.support.jobs import OUTCOME, Clock, know_avatar, make_session
 
 from sadtalker_service.settings import Settings
-from sadtalker_service.state.records import Lane, Standing, WorkerFacts
-from sadtalker_service.state.registry import WorkerBoard
+from sadtalker_service.state.records import Lane, QueuePosition, WorkerFacts
+from sadtalker_service.state.registry import WorkerRegistry
 from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.state.statistics import Statistics
 
@@ -34,14 +34,14 @@ def work(queue: redis.Redis, workers: int = 1) -> None:
     """A measured rate, and living workers."""
     Statistics(queue).job_done("first", "standard", "pattern", OUTCOME)
     for number in range(workers):
-        WorkerBoard(queue).beat(f"w{number}", WorkerFacts(("vip", "normal"), "pattern", "idle"))
+        WorkerRegistry(queue).beat(f"w{number}", WorkerFacts(("vip", "normal"), "pattern", "idle"))
 
 
 def ahead(lanes: SessionStore, name: str) -> int:
     """Sessions served before."""
-    standing = lanes.standing(name)
-    assert standing is not None
-    return standing.ahead
+    queue_position = lanes.queue_position(name)
+    assert queue_position is not None
+    return queue_position.ahead
 
 
 def test_sessions_of_a_lane_are_served_in_the_order_of_their_acceptance(lanes: SessionStore) -> None:
@@ -62,7 +62,7 @@ def test_vip_sessions_come_first_but_not_without_end(lanes: SessionStore) -> Non
 def test_follower_stands_where_its_leader_stands(lanes: SessionStore) -> None:
     fill(lanes, "standard", 3)
     lanes.accept(make_session("equal", key="standard2"))
-    assert lanes.standing("equal") == lanes.standing("standard2")
+    assert lanes.queue_position("equal") == lanes.queue_position("standard2")
     assert ahead(lanes, "equal") == 2
 
 
@@ -70,17 +70,17 @@ def test_only_waiting_sessions_stand_anywhere(lanes: SessionStore) -> None:
     fill(lanes, "standard", 1)
     lanes.accept(make_session("equal", key="standard0"))
     lanes.begin("standard0", "w1")
-    assert lanes.standing("standard0") is None
-    assert lanes.standing("equal") is None
+    assert lanes.queue_position("standard0") is None
+    assert lanes.queue_position("equal") is None
     lanes.finish("standard0", 1, OUTCOME)
-    assert lanes.standing("standard0") is None
+    assert lanes.queue_position("standard0") is None
 
 
 def test_nothing_is_forecast_before_anything_was_measured(lanes: SessionStore, queue: redis.Redis) -> None:
     fill(lanes, "standard", 2)
-    assert lanes.standing("standard1") == Standing(1, None)
+    assert lanes.queue_position("standard1") == QueuePosition(1, None)
     Statistics(queue).job_done("first", "standard", "pattern", OUTCOME)
-    assert lanes.standing("standard1") == Standing(1, None)  # and no worker lives
+    assert lanes.queue_position("standard1") == QueuePosition(1, None)  # and no worker lives
 
 
 def test_forecast_is_the_measured_work_ahead_over_the_living_workers(
@@ -89,13 +89,13 @@ def test_forecast_is_the_measured_work_ahead_over_the_living_workers(
     fill(lanes, "standard", 5, seconds=10.0)
     work(queue)
     job = RATE * 10.0
-    standing = lanes.standing("standard4")
-    assert standing is not None
-    assert standing.eta_seconds == pytest.approx(5 * job)
+    queue_position = lanes.queue_position("standard4")
+    assert queue_position is not None
+    assert queue_position.eta_seconds == pytest.approx(5 * job)
     work(queue, workers=2)
-    standing = lanes.standing("standard4")
-    assert standing is not None
-    assert standing.eta_seconds == pytest.approx(2 * job + job)
+    queue_position = lanes.queue_position("standard4")
+    assert queue_position is not None
+    assert queue_position.eta_seconds == pytest.approx(2 * job + job)
 
 
 def test_running_work_counts_with_what_is_left_of_it(
@@ -106,11 +106,11 @@ def test_running_work_counts_with_what_is_left_of_it(
     lanes.begin("standard0", "w1")
     clock.advance(3)
     job = RATE * 10.0
-    standing = lanes.standing("standard1")
-    assert standing is not None
-    assert standing == Standing(0, pytest.approx(2 * job - 3))
+    queue_position = lanes.queue_position("standard1")
+    assert queue_position is not None
+    assert queue_position == QueuePosition(0, pytest.approx(2 * job - 3))
     clock.advance(1000)
-    late = lanes.standing("standard1")
+    late = lanes.queue_position("standard1")
     assert late is not None
     assert late.eta_seconds == pytest.approx(job)
 
@@ -119,25 +119,25 @@ def test_forecast_waits_for_the_rates_of_every_engine_ahead(lanes: SessionStore,
     fill(lanes, "standard", 2)
     queue.hset("lengths", "standard0", "2.0 another")
     work(queue)
-    standing = lanes.standing("standard1")
-    assert standing == Standing(1, None)
+    queue_position = lanes.queue_position("standard1")
+    assert queue_position == QueuePosition(1, None)
 
 
 def test_poll_costs_one_round_trip(lanes: SessionStore, queue: redis.Redis) -> None:
     fill(lanes, "standard", 100)
     work(queue)
-    lanes.look("standard99")
+    lanes.read_status("standard99")
 
     def sent() -> int:
         calls = queue.info("commandstats")
         return sum(calls[name]["calls"] for name in ("cmdstat_evalsha", "cmdstat_eval") if name in calls)
 
     before = sent()
-    looked = lanes.look("standard99")
+    looked = lanes.read_status("standard99")
     assert sent() == before + 1
     assert looked is not None
-    session, standing = looked
+    session, queue_position = looked
     assert session == lanes.get("standard99")
-    assert standing == lanes.standing("standard99")
-    assert standing is not None
-    assert standing.ahead == 99
+    assert queue_position == lanes.queue_position("standard99")
+    assert queue_position is not None
+    assert queue_position.ahead == 99

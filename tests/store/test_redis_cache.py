@@ -11,7 +11,7 @@ from tests.support.servers import CACHE_BYTES, StoreServer
 from sadtalker_service.domain import Artefact
 from sadtalker_service.store.cache import CacheUnavailable
 from sadtalker_service.store.connections import connect
-from sadtalker_service.store.keys import heard_key, stage_key
+from sadtalker_service.store.keys import speech_features_key, stage_key
 from sadtalker_service.store.media_stream import MediaStream, StreamBroken, stream_key
 from sadtalker_service.store.redis_cache import PAUSE_SECONDS, RedisCache
 
@@ -80,7 +80,7 @@ def test_value_of_another_type_is_not_a_crash(cache: RedisCache, cache_server: S
 
 def test_forgetting_a_portrait_leaves_all_else(cache: RedisCache, cache_server: StoreServer) -> None:
     client = cache_server.client()
-    kept = [stage_key("face_mesh", TWO, "full", "mesh", "3"), heard_key(TWO, "mesh", "3")]
+    kept = [stage_key("face_mesh", TWO, "full", "mesh", "3"), speech_features_key(TWO, "mesh", "3")]
     gone = [MESH, stage_key("face_detection", ONE, None, "mesh", "3")]
     for key in (*kept, *gone):
         cache.put(key, artefact(), None)
@@ -122,7 +122,7 @@ def test_artefacts_are_counted_by_kind(cache: RedisCache, cache_server: StoreSer
     cache_server.client().set("session:1", "not an artefact")
     for image in (ONE, TWO):
         cache.put(stage_key("face_mesh", image, "full", "mesh", "3"), artefact(), None)
-    cache.put(heard_key(ONE, "mesh", "3"), artefact(), None)
+    cache.put(speech_features_key(ONE, "mesh", "3"), artefact(), None)
     assert cache.count_by_kind() == {"face_mesh": 2, "motion": 1}
 
 
@@ -138,7 +138,7 @@ def test_a_full_server_drops_what_was_not_used_for_longest(cache: RedisCache) ->
 
 def test_server_that_is_gone_costs_one_wait_and_is_used_when_it_is_back(cache_server: StoreServer) -> None:
     now = [0.0]
-    cache = RedisCache(connect(cache_server.url, patient=False), clock=lambda: now[0])
+    cache = RedisCache(connect(cache_server.url, retries=False), clock=lambda: now[0])
     cache.put(MESH, artefact(), None)
     cache_server.kill()
     with pytest.raises(CacheUnavailable, match="does not answer"):
@@ -153,7 +153,7 @@ def test_server_that_is_gone_costs_one_wait_and_is_used_when_it_is_back(cache_se
 
 
 def test_connections_that_a_restart_broke_are_replaced_unnoticed(cache_server: StoreServer) -> None:
-    cache = RedisCache(connect(cache_server.url, patient=False))
+    cache = RedisCache(connect(cache_server.url, retries=False))
     assert cache.get(MESH) is None
     cache_server.kill()
     cache_server.start()

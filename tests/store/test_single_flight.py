@@ -23,11 +23,11 @@ import sys, time
 from sadtalker_service.store.connections import connect
 from sadtalker_service.store.single_flight import RedisFlights
 client = connect(sys.argv[1])
-flights = RedisFlights(client, lease_seconds=1.0)
+single_flight = RedisFlights(client, lease_seconds=1.0)
 print("waiting", flush=True)
 sys.stdin.readline()
 while not client.exists("made"):
-    with flights.lead(sys.argv[2]) as ours:
+    with single_flight.acquire(sys.argv[2]) as ours:
         if ours and not client.exists("made"):
             client.incr("times")
             time.sleep(float(sys.argv[3]))
@@ -77,56 +77,56 @@ def test_another_takes_over_from_one_who_died(cache_server: StoreServer) -> None
     client = cache_server.client()
     dying = process(cache_server, 60)
     wait_until(lambda: client.get("times") == b"1")
-    heir = process(cache_server, 0.1)
+    successor = process(cache_server, 0.1)
     dying.kill()
     dying.communicate(timeout=10)
-    assert heir.communicate(timeout=10)[0] == "done\n", "later than its lease of a second"
+    assert successor.communicate(timeout=10)[0] == "done\n", "later than its lease of a second"
     assert client.get("times") == b"2"
 
 
 def test_those_who_waited_look_again_and_do_not_lead(cache_server: StoreServer) -> None:
-    flights = RedisFlights(cache_server.client())
+    single_flight = RedisFlights(cache_server.client())
     began, go_on = threading.Event(), threading.Event()
     roles: list[bool] = []
 
     def lead() -> None:
-        with flights.lead(KEY) as ours:
+        with single_flight.acquire(KEY) as ours:
             roles.append(ours)
             began.set()
             go_on.wait(10)
 
     def follow() -> None:
-        with flights.lead(KEY) as ours:
+        with single_flight.acquire(KEY) as ours:
             roles.append(ours)
 
     with ThreadPoolExecutor(4) as pool:
         leader = pool.submit(lead)
         assert began.wait(10)
-        followers = [pool.submit(follow) for _ in range(3)]
+        waiters = [pool.submit(follow) for _ in range(3)]
         time.sleep(0.2)
         assert roles == [True], "the others wait"
         go_on.set()
-        for future in (leader, *followers):
+        for future in (leader, *waiters):
             future.result(10)
     assert roles == [True, False, False, False]
 
 
 def test_other_work_does_not_wait(cache_server: StoreServer) -> None:
-    flights = RedisFlights(cache_server.client())
-    with flights.lead(KEY) as first, flights.lead(KEY.replace("full", "crop")) as second:
+    single_flight = RedisFlights(cache_server.client())
+    with single_flight.acquire(KEY) as first, single_flight.acquire(KEY.replace("full", "crop")) as second:
         assert (first, second) == (True, True)
 
 
 def test_work_that_failed_is_free_for_the_next(cache_server: StoreServer) -> None:
-    flights = RedisFlights(cache_server.client())
-    with pytest.raises(ArithmeticError), flights.lead(KEY):
+    single_flight = RedisFlights(cache_server.client())
+    with pytest.raises(ArithmeticError), single_flight.acquire(KEY):
         raise ArithmeticError
-    with flights.lead(KEY) as ours:
+    with single_flight.acquire(KEY) as ours:
         assert ours
 
 
 def test_a_wait_can_be_cancelled(cache_server: StoreServer) -> None:
-    flights = RedisFlights(cache_server.client())
+    single_flight = RedisFlights(cache_server.client())
     asked = 0
 
     def cancel() -> None:
@@ -135,18 +135,18 @@ def test_a_wait_can_be_cancelled(cache_server: StoreServer) -> None:
         if asked == 3:
             raise Cancelled("stopped on request")
 
-    with flights.lead(KEY), pytest.raises(Cancelled), flights.lead(KEY, cancel):
+    with single_flight.acquire(KEY), pytest.raises(Cancelled), single_flight.acquire(KEY, cancel):
         raise AssertionError("it was told to stop")
     assert asked == 3
 
 
 def test_who_was_taken_for_dead_does_not_end_the_flight_of_the_next(cache_server: StoreServer) -> None:
     client = cache_server.client()
-    flights = RedisFlights(client)
-    first = flights.lead(KEY)
+    single_flight = RedisFlights(client)
+    first = single_flight.acquire(KEY)
     assert first.__enter__()
     client.flushall()
-    with flights.lead(KEY):
+    with single_flight.acquire(KEY):
         token = client.get("flight:" + KEY)
         first.__exit__(None, None, None)
         assert client.get("flight:" + KEY) == token
@@ -154,23 +154,23 @@ def test_who_was_taken_for_dead_does_not_end_the_flight_of_the_next(cache_server
 
 
 def test_without_a_server_everybody_computes(cache_server: StoreServer) -> None:
-    flights = RedisFlights(connect(cache_server.url, patient=False))
-    with flights.lead(KEY):
+    single_flight = RedisFlights(connect(cache_server.url, retries=False))
+    with single_flight.acquire(KEY):
         cache_server.kill()
-        with flights.lead(KEY) as ours:
+        with single_flight.acquire(KEY) as ours:
             assert ours
     cache_server.start()
-    with flights.lead(KEY) as ours:
+    with single_flight.acquire(KEY) as ours:
         assert ours
 
 
 def test_one_who_waits_computes_when_the_server_goes(cache_server: StoreServer) -> None:
-    flights = RedisFlights(connect(cache_server.url, patient=False))
+    single_flight = RedisFlights(connect(cache_server.url, retries=False))
     waits = threading.Event()
-    with ThreadPoolExecutor(1) as pool, flights.lead(KEY):
+    with ThreadPoolExecutor(1) as pool, single_flight.acquire(KEY):
 
         def follow() -> bool:
-            with flights.lead(KEY, waits.set) as ours:
+            with single_flight.acquire(KEY, waits.set) as ours:
                 return ours
 
         following = pool.submit(follow)
@@ -180,7 +180,7 @@ def test_one_who_waits_computes_when_the_server_goes(cache_server: StoreServer) 
 
 
 def test_no_flights_hold_nobody_up() -> None:
-    flights = NoFlights()
-    with flights.lead(KEY) as first, flights.lead(KEY) as second:
+    single_flight = NoFlights()
+    with single_flight.acquire(KEY) as first, single_flight.acquire(KEY) as second:
         assert first
         assert second

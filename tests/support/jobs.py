@@ -9,7 +9,7 @@ import redis
 from sadtalker_service.domain import PreprocessMode, Style
 from sadtalker_service.engines.port import Capabilities, EngineCard
 from sadtalker_service.state.avatars import AvatarStore
-from sadtalker_service.state.records import AvatarRecord, Lane, Outcome, Session, Wish
+from sadtalker_service.state.records import AvatarRecord, Lane, Outcome, Session, VideoSpec
 
 IMAGE = "a" * 64
 AUDIO = "b" * 64
@@ -76,8 +76,8 @@ def make_session(
     callback_url: str | None = None,
 ) -> Session:
     """A session that was not accepted yet."""
-    wish = Wish(image_id, AUDIO, Style(), "pattern", "1", seconds)
-    return Session(session_id, lane, wish, key, at, callback_url=callback_url)
+    spec = VideoSpec(image_id, AUDIO, Style(), "pattern", "1", seconds)
+    return Session(session_id, lane, spec, key, at, callback_url=callback_url)
 
 
 def make_avatar(

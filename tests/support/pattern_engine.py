@@ -27,11 +27,11 @@ from sadtalker_service.domain import (
     Style,
 )
 from sadtalker_service.engines.port import (
+    NO_POST_PROCESSING,
     NO_REFERENCES,
-    PLAIN,
     Capabilities,
-    Finish,
     MouthShapes,
+    PostProcessing,
     References,
     Stage,
 )
@@ -93,7 +93,9 @@ class PatternEngine:
             os.kill(os.getpid(), signal.SIGKILL)
         x0, y0, x1, y1 = (v // 2 * 2 for v in artefacts["face_detection"].record["box"])
         h, w = portrait.pixels.shape[:2]
-        return Artefact({"plate": portrait.pixels[: h // 2 * 2, : w // 2 * 2]}, {"box": [x0, y0, x1, y1]})
+        return Artefact(
+            {"background": portrait.pixels[: h // 2 * 2, : w // 2 * 2]}, {"box": [x0, y0, x1, y1]}
+        )
 
     def _visemes(
         self, portrait: Portrait, mode: PreprocessMode, artefacts: Mapping[str, Artefact]
@@ -103,33 +105,37 @@ class PatternEngine:
         names = tuple(f"v{n}" for n in range(len(pictures)))
         return MouthShapes(pictures, names, {"A": "v0", "B": "v6"}).to_artefact()
 
-    def listen(self, speech: Speech) -> Artefact:
-        self.calls["listen"] += 1
+    def extract_speech_features(self, speech: Speech) -> Artefact:
+        self.calls["speech_features"] += 1
         ticks = speech.samples[: len(speech.samples) // 160 * 160].reshape(-1, 160)
         return Artefact({"loudness": np.sqrt((ticks**2).mean(axis=1)).astype(np.float32)})
 
-    def follow(self, video: Path, mode: PreprocessMode) -> Artefact:
+    def extract_reference_motion(self, video: Path, mode: PreprocessMode) -> Artefact:
         raise UnsupportedByEngine("The pattern engine cannot follow a reference video.", param="ref_pose")
 
     def drive(
         self,
         avatar: Avatar,
-        heard: Artefact | None,
+        speech_features: Artefact | None,
         style: Style,
         duration: float,
         references: References = NO_REFERENCES,
     ) -> Motion:
         frames = round(duration * style.fps)
         level = np.zeros(frames, np.float32)
-        if heard is not None:
+        if speech_features is not None:
             ticks = np.arange(frames) * 100 // style.fps
-            level = heard.arrays["loudness"][np.minimum(ticks, len(heard.arrays["loudness"]) - 1)]
+            level = speech_features.arrays["loudness"][
+                np.minimum(ticks, len(speech_features.arrays["loudness"]) - 1)
+            ]
         record = {"warnings": ["input_yaw was limited to 6 degrees."]} if style.input_yaw else {}
         return Motion(style.fps, {"level": level * style.expression_scale}, record)
 
-    def render(self, avatar: Avatar, motion: Motion, style: Style, finish: Finish = PLAIN) -> Rendering:
+    def render(
+        self, avatar: Avatar, motion: Motion, style: Style, finish: PostProcessing = NO_POST_PROCESSING
+    ) -> Rendering:
         mesh = avatar.artefacts["face_mesh"]
-        plate = mesh.arrays["plate"]
+        background = mesh.arrays["background"]
         x0, y0, x1, y1 = mesh.record["box"]
 
         def draw() -> Iterator[NDArray[np.uint8]]:
@@ -141,7 +147,7 @@ class PatternEngine:
                 yield pictures[: len(levels)]
                 _misbehave(style)
 
-        return Rendering(plate, (x0, y0, x1, y1), motion.fps, motion.frames, draw())
+        return Rendering(background, (x0, y0, x1, y1), motion.fps, motion.frames, draw())
 
 
 def _misbehave(style: Style) -> None:
@@ -187,33 +193,35 @@ class SketchEngine(PatternEngine):
         detection = Stage("face_detection", False, "month", self._detect)
         return (detection, Stage(_mesh_of(size), True, "forever", self._mesh))
 
-    def follow(self, video: Path, mode: PreprocessMode) -> Artefact:
-        self.calls["follow"] += 1
+    def extract_reference_motion(self, video: Path, mode: PreprocessMode) -> Artefact:
+        self.calls["reference_motion"] += 1
         pictures = [picture for _, picture in read_footage(video, max_seconds=5, max_pixels=10**6)]
         return Artefact({"mean": np.array([np.mean(pictures)], np.float32)})
 
     def drive(
         self,
         avatar: Avatar,
-        heard: Artefact | None,
+        speech_features: Artefact | None,
         style: Style,
         duration: float,
         references: References = NO_REFERENCES,
     ) -> Motion:
-        motion = super().drive(avatar, heard, style, duration)
-        followed = [video for video in (references.eyeblink, references.pose) if video is not None]
-        extra = sum(float(video.arrays["mean"][0]) for video in followed) / 4 / 400
+        motion = super().drive(avatar, speech_features, style, duration)
+        reference_motion = [video for video in (references.eyeblink, references.pose) if video is not None]
+        extra = sum(float(video.arrays["mean"][0]) for video in reference_motion) / 4 / 400
         return replace(motion, coefficients={"level": motion.coefficients["level"] + np.float32(extra)})
 
-    def render(self, avatar: Avatar, motion: Motion, style: Style, finish: Finish = PLAIN) -> Rendering:
+    def render(
+        self, avatar: Avatar, motion: Motion, style: Style, finish: PostProcessing = NO_POST_PROCESSING
+    ) -> Rendering:
         self.batches.append(finish.batch_size)
         mesh = avatar.artefacts[_mesh_of(style.size)]
         plain = super().render(replace(avatar, artefacts={"face_mesh": mesh}), motion, style)
         batches = plain.batches
         if finish.enhancer:
             batches = (np.zeros_like(batch) for batch in plain.batches)
-        plate = np.zeros_like(plain.plate) if finish.background_enhancer else plain.plate
-        return replace(plain, plate=plate, batches=batches)
+        background = np.zeros_like(plain.background) if finish.background_enhancer else plain.background
+        return replace(plain, background=background, batches=batches)
 
 
 def _mesh_of(size: int) -> str:

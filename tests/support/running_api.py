@@ -25,7 +25,7 @@ from sadtalker_service.api.app import create_app
 from sadtalker_service.api.services import Services
 from sadtalker_service.domain import Artefact, PreprocessMode
 from sadtalker_service.settings import Settings
-from sadtalker_service.state.records import Failure, Moment, Outcome, Session, WorkerFacts
+from sadtalker_service.state.records import Failure, Outcome, ProgressRecord, Session, WorkerFacts
 from sadtalker_service.store.artefact_store import video_name
 from sadtalker_service.store.keys import avatar_keys
 
@@ -136,7 +136,7 @@ class RunningApi:
 
     def move(self, session: Session, frame: int) -> None:
         """It has rendered so many frames of 50."""
-        moment = Moment("render", frame, 50, 100.0, (50 - frame) / 100)
+        moment = ProgressRecord("render", frame, 50, 100.0, (50 - frame) / 100)
         assert self.services.sessions.move(session.session_id, session.attempt, moment)
 
     def finish(self, session: Session, video: bytes = VIDEO, outcome: Outcome = OUTCOME) -> None:

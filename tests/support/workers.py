@@ -27,8 +27,8 @@ from sadtalker_service.media.image import encode_png
 from sadtalker_service.pipeline.request import result_key
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.avatars import AvatarStore
-from sadtalker_service.state.records import AvatarRecord, AvatarState, Lane, Session, SessionState, Wish
-from sadtalker_service.state.registry import EngineShelf, WorkerBoard
+from sadtalker_service.state.records import AvatarRecord, AvatarState, Lane, Session, SessionState, VideoSpec
+from sadtalker_service.state.registry import EngineRegistry, WorkerRegistry
 from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.store.artefact_store import ArtefactStore, artefact_url, portrait_name, speech_name
 from sadtalker_service.store.connections import connect, store_urls
@@ -82,7 +82,7 @@ class WorkerProcess:
 
 
 class Workshop:
-    """Stores, workers and a janitor; what a front desk does, with short words."""
+    """Stores, workers and a janitor; what a front video_service does, with short words."""
 
     def __init__(self, queue: StoreServer, cache: StoreServer, folder: Path, **changes: object) -> None:
         self.folder = folder
@@ -98,8 +98,8 @@ class Workshop:
         self.cache = connect(store_urls(self.settings).cache)
         self.sessions = SessionStore(self.queue, self.settings)
         self.avatars = AvatarStore(self.queue)
-        self.engines = EngineShelf(self.queue)
-        self.board = WorkerBoard(self.queue)
+        self.engines = EngineRegistry(self.queue)
+        self.board = WorkerRegistry(self.queue)
         self.artefacts = ArtefactStore(artefact_url(self.settings))
         self.dispatch = CeleryDispatch(make_app(self.settings), self.settings)
         self._workers: list[WorkerProcess] = []
@@ -218,9 +218,9 @@ class Workshop:
     ) -> str:
         """Ask for a video; its session id. Without `send` its message is lost on the way to the broker."""
         card = self.engines.card()
-        wish = Wish(image_id, audio_id, style or Style(), card.name, card.version, seconds)
+        spec = VideoSpec(image_id, audio_id, style or Style(), card.name, card.version, seconds)
         session = Session(
-            str(uuid.uuid4()), lane, wish, result_key(wish), time.time(), callback_url=callback_url
+            str(uuid.uuid4()), lane, spec, result_key(spec), time.time(), callback_url=callback_url
         )
         accepted = self.sessions.accept(session)
         if send and accepted.state == "queued" and accepted.leader is None:

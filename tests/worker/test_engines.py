@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 
 from sadtalker_service.errors import EngineUnavailable
 from sadtalker_service.settings import Settings
-from sadtalker_service.state.registry import EngineShelf
-from sadtalker_service.worker.engines import EngineRack, stocked_rack
+from sadtalker_service.state.registry import EngineRegistry
+from sadtalker_service.worker.engines import LoadedEngines, load_engines
 
 SUPPORT = Path(__file__).parents[1] / "support"
 
@@ -32,7 +32,7 @@ class Engine(PatternEngine):
 @pytest.fixture
 def stocked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, queue: redis.Redis
-) -> tuple[EngineRack, EngineShelf, list[Any]]:
+) -> tuple[LoadedEngines, EngineRegistry, list[Any]]:
     """The rack of a worker with the pattern engine and others, its shelf, and what was logged meanwhile."""
     (tmp_path / "brittle_engine.py").write_text(BRITTLE)
     info = tmp_path / "brittle_engine-1.0.dist-info"
@@ -44,15 +44,15 @@ def stocked(
         monkeypatch.syspath_prepend(str(folder))
     for module in ("pattern_engine", "brittle_engine"):
         monkeypatch.delitem(sys.modules, module, raising=False)
-    shelf = EngineShelf(queue)
+    shelf = EngineRegistry(queue)
     settings = Settings(engine="pattern", sadtalker_checkpoints_path=tmp_path / "none")
     with capture_logs() as logs:
-        rack = stocked_rack(settings, shelf)
+        rack = load_engines(settings, shelf)
     rack.publish()
     return rack, shelf, list(logs)
 
 
-Stocked = tuple[EngineRack, EngineShelf, list[Any]]
+Stocked = tuple[LoadedEngines, EngineRegistry, list[Any]]
 
 
 def test_every_engine_that_can_run_is_published_and_only_the_default_one_is_warm(stocked: Stocked) -> None:

@@ -1,1 +1,1 @@
-"""The HTTP face: reads requests, calls the front desk, renders what it says. Decides nothing."""
+"""The HTTP face: reads requests, calls the front video_service, renders what it says. Decides nothing."""

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from sadtalker_service.state.async_sessions import SessionPolls
+from sadtalker_service.state.async_sessions import AsyncSessions
 from sadtalker_service.state.records import Lane
 from sadtalker_service.state.sessions import LaneLoad, SessionStore
 
@@ -17,7 +17,7 @@ FRESH_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
-class Glance:
+class QueueStats:
     """How full the queue was."""
 
     lanes: Mapping[Lane, LaneLoad]
@@ -25,26 +25,26 @@ class Glance:
     """Ids of sessions that were running."""
 
 
-def look_around(sessions: SessionStore) -> Glance:
+def measure_queues(sessions: SessionStore) -> QueueStats:
     """The queue as it is. Raises `StoreUnavailable`."""
-    return Glance(sessions.lanes(), sessions.running())
+    return QueueStats(sessions.lanes(), sessions.running())
 
 
-class QueueWatch:
+class QueueStatsCache:
     """Looks when the last look is too old. For the event loop."""
 
-    def __init__(self, polls: SessionPolls, clock: Callable[[], float]) -> None:
+    def __init__(self, polls: AsyncSessions, clock: Callable[[], float]) -> None:
         """`clock` gives seconds from any start."""
         self._polls = polls
         self._clock = clock
         self._looking = asyncio.Lock()
-        self._seen: Glance | None = None
+        self._seen: QueueStats | None = None
         self._seen_at = 0.0
 
-    async def glance(self) -> Glance:
+    async def queue_stats(self) -> QueueStats:
         """The queue, as it is or was a moment ago. Raises `StoreUnavailable`."""
         async with self._looking:
             if self._seen is None or self._clock() - self._seen_at > FRESH_SECONDS:
-                self._seen = Glance(await self._polls.lanes(), await self._polls.running())
+                self._seen = QueueStats(await self._polls.lanes(), await self._polls.running())
                 self._seen_at = self._clock()
             return self._seen

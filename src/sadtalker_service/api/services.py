@@ -1,4 +1,4 @@
-"""What the routes call: stores, front desk, inspector. It lives as long as the application."""
+"""What the routes call: stores, front video_service, inspector. It lives as long as the application."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import redis
 import redis.asyncio
 from fastapi import Request
 
-from sadtalker_service.api.queue_stats import QueueWatch
+from sadtalker_service.api.queue_stats import QueueStatsCache
 from sadtalker_service.api.shutdown import Drain
 from sadtalker_service.api.upload.receiving import sweep
 from sadtalker_service.jobs.celery_app import make_app
 from sadtalker_service.jobs.dispatch import CeleryDispatch
-from sadtalker_service.jobs.video_service import Dispatch, FrontDesk
+from sadtalker_service.jobs.video_service import Dispatch, VideoService
 from sadtalker_service.media.inspection import AudioFacts, Inspector, Limits
 from sadtalker_service.settings import Settings
-from sadtalker_service.state.async_sessions import SessionPolls
+from sadtalker_service.state.async_sessions import AsyncSessions
 from sadtalker_service.state.avatars import AvatarStore
 from sadtalker_service.state.idempotency import IdempotencyKeys
-from sadtalker_service.state.registry import EngineShelf, WorkerBoard
+from sadtalker_service.state.registry import EngineRegistry, WorkerRegistry
 from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.state.statistics import Statistics
 from sadtalker_service.store.artefact_store import ArtefactStore, artefact_url
@@ -67,12 +67,12 @@ class Services:
     """Everything behind the routes."""
 
     settings: Settings
-    desk: FrontDesk
+    video_service: VideoService
     sessions: SessionStore
     avatars: AvatarStore
     statistics: Statistics
-    engines: EngineShelf
-    workers: WorkerBoard
+    engines: EngineRegistry
+    workers: WorkerRegistry
     idempotency: IdempotencyKeys
     artefacts: ArtefactStore
     cache: RedisCache
@@ -83,8 +83,8 @@ class Services:
     polls_client: redis.asyncio.Redis
     """What `polls` asks through."""
     cache_async: redis.asyncio.Redis
-    polls: SessionPolls
-    watch: QueueWatch
+    polls: AsyncSessions
+    queue_stats_cache: QueueStatsCache
     drain: Drain
     uploads: Path
     """Folder of files that are being received."""
@@ -107,13 +107,13 @@ def open_services(settings: Settings, drain: Drain, dispatch: Dispatch | None = 
     Raises `StoreMisconfigured` where the folder for sockets cannot be made.
     """
     urls = store_urls(settings)
-    queue, cache_client = connect(urls.queue), connect(urls.cache, patient=False)
+    queue, cache_client = connect(urls.queue), connect(urls.cache, retries=False)
     uploads = run_dir(settings) / "uploads"
     sweep(uploads)
     sessions, avatars = SessionStore(queue, settings), AvatarStore(queue)
-    statistics, engines = Statistics(queue), EngineShelf(queue)
+    statistics, engines = Statistics(queue), EngineRegistry(queue)
     artefacts, cache = ArtefactStore(artefact_url(settings)), RedisCache(cache_client)
-    desk = FrontDesk(
+    video_service = VideoService(
         sessions=sessions,
         avatars=avatars,
         engines=engines,
@@ -124,15 +124,15 @@ def open_services(settings: Settings, drain: Drain, dispatch: Dispatch | None = 
     )
     queue_async = connect_async(urls.queue)
     polls_client = connect_async_shared(urls.queue)
-    polls = SessionPolls(polls_client, settings)
+    polls = AsyncSessions(polls_client, settings)
     return Services(
         settings=settings,
-        desk=desk,
+        video_service=video_service,
         sessions=sessions,
         avatars=avatars,
         statistics=statistics,
         engines=engines,
-        workers=WorkerBoard(queue),
+        workers=WorkerRegistry(queue),
         idempotency=IdempotencyKeys(queue, settings),
         artefacts=artefacts,
         cache=cache,
@@ -141,9 +141,9 @@ def open_services(settings: Settings, drain: Drain, dispatch: Dispatch | None = 
         cache_client=cache_client,
         queue_async=queue_async,
         polls_client=polls_client,
-        cache_async=connect_async(urls.cache, patient=False),
+        cache_async=connect_async(urls.cache, retries=False),
         polls=polls,
-        watch=QueueWatch(polls, time.monotonic),
+        queue_stats_cache=QueueStatsCache(polls, time.monotonic),
         drain=drain,
         uploads=uploads,
         recordings=Remembered(_RECORDINGS_KNOWN),

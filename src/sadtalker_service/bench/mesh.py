@@ -174,7 +174,9 @@ class _Work:
         portrait = read_portrait(self._picture, self._settings)
         speech = read_speech(self._speech, self._settings)
         avatar = prepare(self.engine, portrait, self._style.preprocess, NoCache()).avatar
-        motion = self.engine.drive(avatar, self.engine.listen(speech), self._style, speech.duration)
+        motion = self.engine.drive(
+            avatar, self.engine.extract_speech_features(speech), self._style, speech.duration
+        )
         self._rendering = self.engine.render(avatar, motion, self._style)
         self._frames = [batch.copy() for batch in self._rendering.batches]
 

@@ -23,7 +23,7 @@ from sadtalker_service.pipeline.from_files import make_video
 from sadtalker_service.pipeline.progress import Listener, Reporter
 from sadtalker_service.pipeline.references import ReferenceVideo, ReferenceVideos
 from sadtalker_service.pipeline.report import Report
-from sadtalker_service.pipeline.validation import check_request, finish_of
+from sadtalker_service.pipeline.validation import check_request, post_processing_of
 from sadtalker_service.settings import Settings, get_settings
 
 _EXAMPLES = """\b
@@ -63,7 +63,7 @@ def _generate(options: GenerateOptions, settings: Settings, listener: Listener |
     settings = _changed(settings, options)
     engine = _engine(options, settings)
     style = options.style(engine.capabilities.default_size)
-    warnings = check_request(engine, style, options.extras)
+    warnings = check_request(engine, style, options.engine_options)
     if (options.driven_audio is None) == (options.idle is None):
         raise InvalidOption("Give one of --driven_audio and --idle.", param="driven_audio")
     if options.idle and options.idle > settings.max_idle_seconds:
@@ -83,7 +83,7 @@ def _generate(options: GenerateOptions, settings: Settings, listener: Listener |
             eyeblink=_reference(options.ref_eyeblink, "ref_eyeblink"),
             pose=_reference(options.ref_pose, "ref_pose"),
         ),
-        finish=finish_of(engine, options.extras),
+        finish=post_processing_of(engine, options.engine_options),
         idle_seconds=options.idle or 0.0,
         warnings=warnings,
         reporter=Reporter(listener),

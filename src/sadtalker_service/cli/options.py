@@ -19,7 +19,7 @@ from sadtalker_service.domain import (
     Style,
     Track,
 )
-from sadtalker_service.pipeline.validation import BACKGROUND_ENHANCERS, ENHANCERS, FRAME_RATES, Extras
+from sadtalker_service.pipeline.validation import BACKGROUND_ENHANCERS, ENHANCERS, FRAME_RATES, EngineOptions
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -78,9 +78,9 @@ class GenerateOptions:
         )
 
     @property
-    def extras(self) -> Extras:
+    def engine_options(self) -> EngineOptions:
         """What only some engines have."""
-        return Extras(
+        return EngineOptions(
             enhancer=self.enhancer,
             background_enhancer=self.background_enhancer,
             ref_eyeblink=self.ref_eyeblink,

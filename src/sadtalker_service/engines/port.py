@@ -50,7 +50,7 @@ class Capabilities:
     """Further options of SadTalker that have an effect here: `batch_size`, `checkpoint_dir`, `face3dvis`."""
     idle: bool = True
     """Can make a video of a length without any speech."""
-    patience: float = 1.0
+    timeout_factor: float = 1.0
     """How many times the usual time a video may take before it counts as hanging."""
 
 
@@ -114,7 +114,7 @@ NO_REFERENCES = References()
 
 
 @dataclass(frozen=True)
-class Finish:
+class PostProcessing:
     """What is done besides the motion. Names are among the engine's capabilities."""
 
     enhancer: str | None = None
@@ -125,7 +125,7 @@ class Finish:
     """Frames at once; None: as many as the engine thinks best."""
 
 
-PLAIN = Finish()
+NO_POST_PROCESSING = PostProcessing()
 
 
 @dataclass(frozen=True)
@@ -166,10 +166,10 @@ class Engine(Protocol):
     def warm_up(self) -> None:
         """Compile, load and touch everything, so that the first request is as fast as the second."""
 
-    def listen(self, speech: Speech) -> Artefact:
+    def extract_speech_features(self, speech: Speech) -> Artefact:
         """What motion needs to know of a recording; depends on the sound alone."""
 
-    def follow(self, video: Path, mode: PreprocessMode) -> Artefact:
+    def extract_reference_motion(self, video: Path, mode: PreprocessMode) -> Artefact:
         """What motion takes over from a reference video; depends on the two alone.
 
         Raises `UnreadableVideo`, `NoFaceFound`, and `UnsupportedByEngine` where `capabilities` says so.
@@ -178,14 +178,16 @@ class Engine(Protocol):
     def drive(
         self,
         avatar: Avatar,
-        heard: Artefact | None,
+        speech_features: Artefact | None,
         style: Style,
         duration: float,
         references: References = NO_REFERENCES,
     ) -> Motion:
         """Coefficients for `duration` seconds. `heard` is None for an idle video."""
 
-    def render(self, avatar: Avatar, motion: Motion, style: Style, finish: Finish = PLAIN) -> Rendering:
+    def render(
+        self, avatar: Avatar, motion: Motion, style: Style, finish: PostProcessing = NO_POST_PROCESSING
+    ) -> Rendering:
         """Frames, one batch at a time: memory does not grow with the length of the video."""
 
 

@@ -28,7 +28,7 @@ class CeleryDispatch:
         """Let a worker make the video of a waiting session: when it is its lane's turn, or next of all if it
         was begun before."""
         queue = QUEUE_OF_LANE[session.lane] if session.started_at is None else AGAIN
-        limit = job_limit(self._settings, session.wish.audio_seconds) * session.wish.patience
+        limit = job_limit(self._settings, session.spec.audio_seconds) * session.spec.timeout_factor
         self._send(GENERATE_TASK, [session.session_id], queue, limit)
 
     def prepare(self, image_id: str, mode: PreprocessMode) -> None:

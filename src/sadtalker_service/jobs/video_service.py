@@ -1,4 +1,4 @@
-"""The front desk: what the API calls to take requests on, end them, and remove what was made."""
+"""The front video_service: what the API calls to take requests on, end them, and remove what was made."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from sadtalker_service.errors import EngineUnavailable, NotFound
 from sadtalker_service.jobs.summaries import AvatarCache, ImageSummary, summary_of
 from sadtalker_service.media.inspection import ImageFacts
 from sadtalker_service.pipeline.request import result_key
-from sadtalker_service.pipeline.validation import Extras, check_request, finish_of
+from sadtalker_service.pipeline.validation import EngineOptions, check_request, post_processing_of
 from sadtalker_service.state.avatars import AvatarStore
 from sadtalker_service.state.failures import error_of
-from sadtalker_service.state.records import AvatarRecord, Lane, Session, Wish
-from sadtalker_service.state.registry import EngineShelf
+from sadtalker_service.state.records import AvatarRecord, Lane, Session, VideoSpec
+from sadtalker_service.state.registry import EngineRegistry
 from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.state.statistics import Statistics
 from sadtalker_service.store.artefact_store import ArtefactStore, portrait_name, speech_name, video_name
@@ -84,7 +84,7 @@ class VideoRequest:
     """When the whole of it had come in, seconds since 1970; None for now."""
 
 
-class FrontDesk:
+class VideoService:
     """Takes requests on. Every method raises `StoreUnavailable` where the queue's server does not answer."""
 
     def __init__(
@@ -92,7 +92,7 @@ class FrontDesk:
         *,
         sessions: SessionStore,
         avatars: AvatarStore,
-        engines: EngineShelf,
+        engines: EngineRegistry,
         statistics: Statistics,
         artefacts: ArtefactStore,
         cache: AvatarCache,
@@ -154,12 +154,12 @@ class FrontDesk:
         """
         start = self._clock() if request.received_at is None else request.received_at
         avatar = self._portrait(request.image_id, request.style.preprocess)
-        wish, warnings = self._wish(request)
+        spec, warnings = self._spec(request)
         session = Session(
             session_id=self._new_id(),
             lane=request.lane,
-            wish=wish,
-            result_key=result_key(wish),
+            spec=spec,
+            result_key=result_key(spec),
             queued_at=start,
             warnings=(*request.warnings, *warnings),
             settings=request.settings,
@@ -271,11 +271,11 @@ class FrontDesk:
         if self._avatars.add_mode(record):
             self._dispatch.prepare(other.image_id, mode)
 
-    def _wish(self, request: VideoRequest) -> tuple[Wish, tuple[str, ...]]:
+    def _spec(self, request: VideoRequest) -> tuple[VideoSpec, tuple[str, ...]]:
         """What the session shall become, and what of the request is left out."""
         card = self._engines.card(request.engine)
         blink, pose = request.ref_eyeblink, request.ref_pose
-        extras = Extras(
+        engine_options = EngineOptions(
             enhancer=request.enhancer,
             background_enhancer=request.background_enhancer,
             ref_eyeblink=blink and blink[1],
@@ -284,8 +284,11 @@ class FrontDesk:
         style = request.style
         if not request.sized:
             style = replace(style, size=card.capabilities.default_size)
-        warnings, finish = check_request(card, style, extras), finish_of(card, extras)
-        wish = Wish(
+        warnings, finish = (
+            check_request(card, style, engine_options),
+            post_processing_of(card, engine_options),
+        )
+        spec = VideoSpec(
             image_id=request.image_id,
             audio_id=request.audio_id,
             style=style,
@@ -296,9 +299,9 @@ class FrontDesk:
             background_enhancer=finish.background_enhancer,
             ref_eyeblink_id=blink and blink[0],
             ref_pose_id=pose and pose[0],
-            patience=card.capabilities.patience,
+            timeout_factor=card.capabilities.timeout_factor,
         )
-        return wish, warnings
+        return spec, warnings
 
     def _has_video(self, key: str) -> bool:
         """Whether the result is known and its video there; a result without is forgotten."""

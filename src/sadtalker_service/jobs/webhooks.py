@@ -35,7 +35,7 @@ _LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
 Result = Literal["delivered", "refused", "given_up"]
 
 
-class Courier:
+class WebhookSender:
     """Sends callbacks to their receivers."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:

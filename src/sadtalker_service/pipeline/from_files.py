@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sadtalker_service.domain import Portrait, Speech, Style
-from sadtalker_service.engines.port import PLAIN, Engine, Finish
+from sadtalker_service.engines.port import NO_POST_PROCESSING, Engine, PostProcessing
 from sadtalker_service.errors import UnreadableAudio, UnreadableImage
 from sadtalker_service.media.audio import decode_speech
 from sadtalker_service.media.image import decode_image
@@ -30,7 +30,7 @@ def make_video(
     settings: Settings,
     cache: ArtefactCache,
     references: ReferenceVideos = NO_VIDEOS,
-    finish: Finish = PLAIN,
+    finish: PostProcessing = NO_POST_PROCESSING,
     idle_seconds: float = 0.0,
     warnings: tuple[str, ...] = (),
     reporter: Reporter | None = None,

@@ -7,13 +7,13 @@ watches has it meanwhile, and a player can get ready.
 from __future__ import annotations
 
 from sadtalker_service.domain import Avatar, Speech, Style
-from sadtalker_service.engines.port import Engine, Finish
+from sadtalker_service.engines.port import Engine, PostProcessing
 from sadtalker_service.media.audio import stream_sound
 from sadtalker_service.media.boxes import Writable
 from sadtalker_service.media.video import initialisation
 
 
-class AnnouncedStream:
+class LiveStream:
     """A stream whose first piece may go out before the others are known."""
 
     def __init__(self, stream: Writable) -> None:
@@ -48,7 +48,7 @@ class AnnouncedStream:
 
 
 def announcement(
-    engine: Engine, avatar: Avatar, speech: Speech, style: Style, finish: Finish
+    engine: Engine, avatar: Avatar, speech: Speech, style: Style, finish: PostProcessing
 ) -> bytes | None:
     """The initialisation segment of the video that will be made of this, None where it cannot be known.
 

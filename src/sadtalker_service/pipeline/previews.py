@@ -65,7 +65,7 @@ def make_previews(
 
 def _picture(engine: Engine, avatar: Avatar) -> Artefact:
     rendering = _acting(engine, avatar, _PICTURE_SIDE, (), 0.04)
-    return Artefact({PICTURE: _bytes(encode_png(rendering.plate))})
+    return Artefact({PICTURE: _bytes(encode_png(rendering.background))})
 
 
 def _clips(engine: Engine, avatar: Avatar) -> Artefact:

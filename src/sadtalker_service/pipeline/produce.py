@@ -8,20 +8,20 @@ from functools import partial
 from pathlib import Path
 
 from sadtalker_service.domain import Artefact, Motion, Rendering, Speech, Style
-from sadtalker_service.engines.port import NO_REFERENCES, PLAIN, Engine, Finish
+from sadtalker_service.engines.port import NO_POST_PROCESSING, NO_REFERENCES, Engine, PostProcessing
 from sadtalker_service.errors import EmptyAudio, InvalidOption, UnsupportedByEngine
 from sadtalker_service.media.audio import stream_sound
 from sadtalker_service.media.boxes import Writable
 from sadtalker_service.media.stopwatch import Clock, Stopwatch
 from sadtalker_service.media.video import VideoFile, write_video
 from sadtalker_service.pipeline.cached import CachedComputation, CacheTerms
-from sadtalker_service.pipeline.init_segment import AnnouncedStream, announcement
+from sadtalker_service.pipeline.init_segment import LiveStream, announcement
 from sadtalker_service.pipeline.prepare import Prepared
 from sadtalker_service.pipeline.progress import Reporter
-from sadtalker_service.pipeline.references import NO_VIDEOS, ReferenceVideos, follow
+from sadtalker_service.pipeline.references import NO_VIDEOS, ReferenceVideos, extract_reference_motion
 from sadtalker_service.pipeline.report import Report
 from sadtalker_service.store.cache import ArtefactCache
-from sadtalker_service.store.keys import heard_key
+from sadtalker_service.store.keys import speech_features_key
 
 
 def produce(
@@ -34,7 +34,7 @@ def produce(
     cache: ArtefactCache,
     terms: CacheTerms | None = None,
     references: ReferenceVideos = NO_VIDEOS,
-    finish: Finish = PLAIN,
+    finish: PostProcessing = NO_POST_PROCESSING,
     stream: Writable | None = None,
     idle_seconds: float = 0.0,
     warnings: tuple[str, ...] = (),
@@ -52,20 +52,20 @@ def produce(
     watch, start = Stopwatch(clock), clock()
     duration = _duration(engine, speech, style, idle_seconds)
     computation = CachedComputation(cache, terms)
-    viewers = AnnouncedStream(stream) if stream else None
-    heard = None
+    viewers = LiveStream(stream) if stream else None
+    speech_features = None
     if speech:
-        reporter.stage("listen")
-        with watch("listen"):
-            heard = _listen(engine, prepared, speech, style, finish, computation, viewers)
-    followed = NO_REFERENCES
+        reporter.stage("speech_features")
+        with watch("speech_features"):
+            speech_features = _listen(engine, prepared, speech, style, finish, computation, viewers)
+    reference_motion = NO_REFERENCES
     if references:
-        reporter.stage("follow")
-        with watch("follow"):
-            followed = follow(engine, references, style.preprocess, computation)
+        reporter.stage("reference_motion")
+        with watch("reference_motion"):
+            reference_motion = extract_reference_motion(engine, references, style.preprocess, computation)
     reporter.stage("drive")
     with watch("drive"):
-        motion = engine.drive(prepared.avatar, heard, style, duration, followed)
+        motion = engine.drive(prepared.avatar, speech_features, style, duration, reference_motion)
     with watch("set_up"):
         rendering = engine.render(prepared.avatar, motion, style, finish)
     reporter.rendering(rendering.frames)
@@ -110,16 +110,18 @@ def _listen(
     prepared: Prepared,
     speech: Speech,
     style: Style,
-    finish: Finish,
+    finish: PostProcessing,
     computation: CachedComputation,
-    viewers: AnnouncedStream | None,
+    viewers: LiveStream | None,
 ) -> Artefact:
     def announce() -> None:
         if viewers:
             viewers.announce(announcement(engine, prepared.avatar, speech, style, finish))
 
-    key = heard_key(speech.audio_hash, engine.name, engine.version)
-    return computation.artefact("motion", key, "week", partial(engine.listen, speech), on_miss=announce)
+    key = speech_features_key(speech.audio_hash, engine.name, engine.version)
+    return computation.artefact(
+        "motion", key, "week", partial(engine.extract_speech_features, speech), on_miss=announce
+    )
 
 
 def _write(

@@ -29,7 +29,7 @@ Value = TypeVar("Value")
 
 
 class Ingredients(Protocol):
-    """All that decides how a video looks and sounds; `jobs.records.Wish` has it."""
+    """All that decides how a video looks and sounds; `jobs.records.VideoSpec` has it."""
 
     @property
     def image_id(self) -> str:
@@ -72,17 +72,17 @@ class Ingredients(Protocol):
         """sha256 of a reference video."""
 
 
-def result_key(wish: Ingredients) -> str:
-    """Name of the video that `wish` becomes: 64 hexadecimal digits, equal for equal videos."""
+def result_key(spec: Ingredients) -> str:
+    """Name of the video that `spec` becomes: 64 hexadecimal digits, equal for equal videos."""
     facts = {
         "format": VIDEO_FORMAT,
-        "image": wish.image_id,
-        "audio": wish.audio_id,
-        "idle_seconds": wish.audio_seconds if wish.audio_id is None else None,
-        "style": asdict(wish.style),
-        "engine": [wish.engine, wish.engine_version],
-        "enhancers": [wish.enhancer, wish.background_enhancer],
-        "references": [wish.ref_eyeblink_id, wish.ref_pose_id],
+        "image": spec.image_id,
+        "audio": spec.audio_id,
+        "idle_seconds": spec.audio_seconds if spec.audio_id is None else None,
+        "style": asdict(spec.style),
+        "engine": [spec.engine, spec.engine_version],
+        "enhancers": [spec.enhancer, spec.background_enhancer],
+        "references": [spec.ref_eyeblink_id, spec.ref_pose_id],
     }
     text = json.dumps(_plain(facts), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sadtalker_service.domain import PREPROCESS_MODES, QUALITIES, Style, Track
-from sadtalker_service.engines.port import Capabilities, Finish
+from sadtalker_service.engines.port import Capabilities, PostProcessing
 from sadtalker_service.errors import InvalidOption, UnsupportedByEngine
 
 FRAME_RATES = (24, 25, 30, 50, 60)
@@ -24,10 +24,10 @@ _LATEST_CUE = 86_400.0
 
 
 _MOST_ANGLES, _MOST_CUES = 1_000, 500
-"""More is no wish but a mistake, and would have to be carried about."""
+"""More is no spec but a mistake, and would have to be carried about."""
 
 
-class Able(Protocol):
+class HasCapabilities(Protocol):
     """Whatever says what an engine can do: the engine itself, or its card."""
 
     @property
@@ -40,7 +40,7 @@ class Able(Protocol):
 
 
 @dataclass(frozen=True)
-class Extras:
+class EngineOptions:
     """SadTalker's options that are no matter of style. None and False where they were not given."""
 
     enhancer: str | None = None
@@ -59,27 +59,27 @@ class Extras:
     """Draw the face model beside the video."""
 
 
-def check_request(engine: Able, style: Style, extras: Extras) -> tuple[str, ...]:
+def check_request(engine: HasCapabilities, style: Style, engine_options: EngineOptions) -> tuple[str, ...]:
     """Warnings about what will be left out.
 
     Raises `InvalidOption` for a value out of its range, `UnsupportedByEngine` for what the engine cannot do.
     """
     check_style(style)
-    _refuse(engine, style, extras)
-    return tuple(_warnings(engine, extras))
+    _refuse(engine, style, engine_options)
+    return tuple(_warnings(engine, engine_options))
 
 
-def applied(engine: Able, wanted: str | None) -> str | None:
+def applied(engine: HasCapabilities, wanted: str | None) -> str | None:
     """The enhancer that will be applied: `wanted`, or None where the engine does not have it."""
     return wanted if wanted in engine.capabilities.enhancers else None
 
 
-def finish_of(engine: Able, extras: Extras) -> Finish:
-    """What of `extras` the engine will do besides the motion; `check_request` warns of the rest."""
-    return Finish(
-        enhancer=applied(engine, extras.enhancer),
-        background_enhancer=applied(engine, extras.background_enhancer),
-        batch_size=extras.batch_size if "batch_size" in engine.capabilities.honours else None,
+def post_processing_of(engine: HasCapabilities, engine_options: EngineOptions) -> PostProcessing:
+    """What of `engine_options` the engine will do besides the motion; `check_request` warns of the rest."""
+    return PostProcessing(
+        enhancer=applied(engine, engine_options.enhancer),
+        background_enhancer=applied(engine, engine_options.background_enhancer),
+        batch_size=engine_options.batch_size if "batch_size" in engine.capabilities.honours else None,
     )
 
 
@@ -102,7 +102,7 @@ def check_style(style: Style) -> None:
         _within("gestures", cue.at, 0.0, _LATEST_CUE)
 
 
-def _refuse(engine: Able, style: Style, extras: Extras) -> None:
+def _refuse(engine: HasCapabilities, style: Style, engine_options: EngineOptions) -> None:
     can = engine.capabilities
     smallest, largest = can.sizes
     if style.preprocess not in can.preprocess_modes:
@@ -115,21 +115,21 @@ def _refuse(engine: Able, style: Style, extras: Extras) -> None:
         if cue.name not in can.gestures:
             raise _unsupported(engine, "gestures", cue.name, _names(can.gestures) or "none")
     for name in ("ref_eyeblink", "ref_pose"):
-        if getattr(extras, name) is not None and not can.reference_video:
+        if getattr(engine_options, name) is not None and not can.reference_video:
             raise UnsupportedByEngine(
                 f"The {engine.name} engine cannot follow a reference video; leave {name} out.", param=name
             )
 
 
-def _warnings(engine: Able, extras: Extras) -> Iterator[str]:
+def _warnings(engine: HasCapabilities, engine_options: EngineOptions) -> Iterator[str]:
     can = engine.capabilities
     for name in ("enhancer", "background_enhancer"):
-        wanted = getattr(extras, name)
+        wanted = getattr(engine_options, name)
         if wanted is not None and wanted not in can.enhancers:
             known = _names(can.enhancers) or "none"
             yield f"{name} {wanted} was not applied: the {engine.name} engine has {known}."
     for name in ("batch_size", "checkpoint_dir", "face3dvis"):
-        if getattr(extras, name) and name not in can.honours:
+        if getattr(engine_options, name) and name not in can.honours:
             yield f"{name} has no effect with the {engine.name} engine."
 
 
@@ -152,7 +152,7 @@ def _names(values: tuple[object, ...]) -> str:
     return ", ".join(str(value) for value in values)
 
 
-def _unsupported(engine: Able, name: str, value: object, known: str) -> UnsupportedByEngine:
+def _unsupported(engine: HasCapabilities, name: str, value: object, known: str) -> UnsupportedByEngine:
     return UnsupportedByEngine(
         f"The {engine.name} engine does not know {name} {_shown(value)}; it knows {known}.", param=name
     )

@@ -37,7 +37,7 @@ class Heard:
     """As `PocketsphinxRecogniser.hear_words` gives them."""
 
 
-class SecondEar:
+class WordAligner:
     """The parent's side. When something goes wrong with the process, nobody is asked any more."""
 
     def __init__(self) -> None:
@@ -94,7 +94,7 @@ class SecondEar:
             self._busy.release()
 
     def _give_up(self, reason: str) -> None:
-        log.warning("second_ear_lost", reason=reason)
+        log.warning("word_aligner_lost", reason=reason)
         self.close()
 
 

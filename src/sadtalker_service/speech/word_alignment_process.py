@@ -1,4 +1,4 @@
-"""The child process of `second_ear`: samples on standard input, phonemes on standard output."""
+"""The child process of `word_aligner`: samples on standard input, phonemes on standard output."""
 
 from __future__ import annotations
 

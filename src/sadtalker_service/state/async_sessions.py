@@ -12,11 +12,11 @@ import redis.asyncio
 
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.queue_server import AsyncQueueServer
-from sadtalker_service.state.records import LANES, Lane, Session, Standing
-from sadtalker_service.state.sessions import LaneLoad, look_script, read_ids, read_lanes, read_look
+from sadtalker_service.state.records import LANES, Lane, QueuePosition, Session
+from sadtalker_service.state.sessions import LaneLoad, read_ids, read_lanes, read_status_reply, status_script
 
 
-class SessionPolls:
+class AsyncSessions:
     """Reads sessions. Every method raises `StoreUnavailable` where the queue's server does not answer."""
 
     def __init__(self, queue: redis.asyncio.Redis, settings: Settings) -> None:
@@ -24,9 +24,9 @@ class SessionPolls:
         self._queue = AsyncQueueServer(queue)
         self._settings = settings
 
-    async def look(self, session_id: str) -> tuple[Session, Standing | None] | None:
+    async def read_status(self, session_id: str) -> tuple[Session, QueuePosition | None] | None:
         """As that of `SessionStore`."""
-        return read_look(await self._queue.script(*look_script(session_id, "", self._settings)))
+        return read_status_reply(await self._queue.script(*status_script(session_id, "", self._settings)))
 
     async def lanes(self) -> Mapping[Lane, LaneLoad]:
         """As that of `SessionStore`."""

@@ -5,7 +5,7 @@ The scripts append an event at every change of state and, at most five times a s
     {"state": "generating", "at": 1700000000.1, "attempt": 1, "moment": {...} | null, "outcome": {...} | null,
      "failure": {...} | null}
 
-`moment`, `outcome` and `failure` are the JSON of the records of these names. A follower has its own events.
+`moment`, `outcome` and `failure` are the JSON of the records of these names. A waiter has its own events.
 The stream holds about the last thousand events and goes with the session.
 """
 
@@ -31,7 +31,7 @@ _READ_AT_ONCE = 200
 Event = dict[str, Any]
 
 
-async def follow(
+async def subscribe(
     client: redis.asyncio.Redis,
     session_id: str,
     last_id: str = BEGINNING,

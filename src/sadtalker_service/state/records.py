@@ -60,7 +60,7 @@ class Failure(_Record):
 
 
 @dataclass(frozen=True)
-class Moment(_Record):
+class ProgressRecord(_Record):
     """How far a job is."""
 
     stage: str
@@ -78,7 +78,7 @@ class Moment(_Record):
 
 
 @dataclass(frozen=True)
-class Wish(_Record):
+class VideoSpec(_Record):
     """What a session shall become: all that a worker needs, and all that makes two requests equal."""
 
     image_id: str
@@ -97,7 +97,7 @@ class Wish(_Record):
     ref_eyeblink_id: str | None = None
     """sha256 of a reference video's bytes, kept among the recordings."""
     ref_pose_id: str | None = None
-    patience: float = 1.0
+    timeout_factor: float = 1.0
     """How many times the usual time it may take: the engine's."""
 
 
@@ -128,7 +128,7 @@ class Session(_Record):
 
     session_id: str
     lane: Lane
-    wish: Wish
+    spec: VideoSpec
     result_key: str
     """Name of the video that it becomes: equal for equal wishes (`pipeline.request.result_key`)."""
     queued_at: float
@@ -145,7 +145,7 @@ class Session(_Record):
     of a session that was cancelled and left its running work to this one."""
     reused: bool = False
     """Whether the video was there already."""
-    moment: Moment | None = None
+    moment: ProgressRecord | None = None
     outcome: Outcome | None = None
     failure: Failure | None = None
     warnings: tuple[str, ...] = ()
@@ -163,7 +163,7 @@ class Session(_Record):
 
 
 @dataclass(frozen=True)
-class Standing(_Record):
+class QueuePosition(_Record):
     """Where a queued session stands."""
 
     ahead: int

@@ -25,7 +25,7 @@ _RETRY_AFTER = 3.0
 """Seconds in which an engine is usually loaded."""
 
 
-class EngineShelf:
+class EngineRegistry:
     """Engines as workers have published them. Every method raises `StoreUnavailable`."""
 
     def __init__(self, queue: redis.Redis) -> None:
@@ -68,7 +68,7 @@ class EngineShelf:
         return {name.decode(): text for name, text in known.items()}, default.decode() if default else None
 
 
-class WorkerBoard:
+class WorkerRegistry:
     """Heartbeats. Every method raises `StoreUnavailable`. Times are of the server's clock."""
 
     def __init__(self, queue: redis.Redis) -> None:

@@ -12,7 +12,7 @@ from sadtalker_service.errors import StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
-PATIENCE_SECONDS = 60.0
+RETRY_SECONDS = 60.0
 """Longer than a restart of the server, with the reading of its file, takes."""
 _FIRST_DELAY = 0.1
 _LONGEST_DELAY = 2.0
@@ -20,10 +20,10 @@ _LONGEST_DELAY = 2.0
 Answer = TypeVar("Answer")
 
 
-def patiently(
+def retry_while_unavailable(
     call: Callable[[], Answer],
     *,
-    seconds: float = PATIENCE_SECONDS,
+    seconds: float = RETRY_SECONDS,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Answer:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
-from sadtalker_service.state.records import Failure, Moment, Outcome, Session, SessionState
+from sadtalker_service.state.records import Failure, Outcome, ProgressRecord, Session, SessionState
 
 _CHANGING = {
     "state": "queued",
@@ -36,7 +36,7 @@ def pairs(flat: Iterable[bytes]) -> dict[str, bytes]:
 
 
 def read_session(fields: Mapping[str, bytes], work: Mapping[str, bytes] | None = None) -> Session:
-    """The session with these fields; a follower shows the state of `work`, the fields of its leader."""
+    """The session with these fields; a waiter shows the state of `work`, the fields of its leader."""
     base = Session.from_json(json.loads(fields["base"]))
     shown = work or fields
     state = cast("SessionState", shown["state"].decode())
@@ -51,7 +51,7 @@ def read_session(fields: Mapping[str, bytes], work: Mapping[str, bytes] | None =
         leader=leader,
         run_as=_text(shown.get("run_as")) or leader,
         reused=fields.get("reused") == b"1",
-        moment=Moment.from_json(moment) if moment else None,
+        moment=ProgressRecord.from_json(moment) if moment else None,
         outcome=Outcome.from_json(outcome) if outcome else None,
         failure=Failure.from_json(failure) if failure else None,
     )

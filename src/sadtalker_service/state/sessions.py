@@ -7,8 +7,8 @@ follow from that and are checked by tests:
   in a lane, running under a lease, or following an equal session that waits or runs (its *leader*).
 - A run is named by the session and the number of the attempt. As soon as the session goes on without that
   run (its lease was lost, it was handed back, it has ended) nothing that the run says changes anything.
-- Equal wishes are worked on once. When a leader leaves, its first follower takes its place; where the work
-  is running already it goes on for that follower, under the old name (`Session.run_id`).
+- Equal wishes are worked on once. When a leader leaves, its first waiter takes its place; where the work
+  is running already it goes on for that waiter, under the old name (`Session.run_id`).
 
 A waiting session is served by means of a *ticket*, a message to the broker with its id. Tickets may be lost
 or come twice: `begin` decides, and `unsent` and `forgotten` say for whom a new one is due.
@@ -31,10 +31,10 @@ from sadtalker_service.state.records import (
     LANES,
     Failure,
     Lane,
-    Moment,
     Outcome,
+    ProgressRecord,
+    QueuePosition,
     Session,
-    Standing,
 )
 from sadtalker_service.state.session_fields import constant_part, pairs, read_session
 
@@ -81,7 +81,7 @@ class SessionStore:
         self._settings = settings
         self._clock = clock
 
-    # ------------------------------------------------------------------ what a front desk does
+    # ------------------------------------------------------------------ what a front video_service does
 
     def accept(self, session: Session) -> Session:
         """Take `session` on, and give it as it stands then.
@@ -99,9 +99,9 @@ class SessionStore:
             constant_part(session),
             session.lane,
             session.result_key,
-            session.wish.image_id,
-            session.wish.engine,
-            session.wish.audio_seconds,
+            session.spec.image_id,
+            session.spec.engine,
+            session.spec.audio_seconds,
             session.queued_at,
             int(session.callback_url is not None),
             self._now(),
@@ -121,24 +121,24 @@ class SessionStore:
             raise self._lane_full(lane)
 
     def get(self, session_id: str) -> Session | None:
-        """The session, a follower with the state, moment and attempt of its leader; one round trip."""
+        """The session, a waiter with the state, moment and attempt of its leader; one round trip."""
         raw = self._queue.script("get", session_id)
         return _session(raw) if raw else None
 
-    def standing(self, session_id: str) -> Standing | None:
+    def queue_position(self, session_id: str) -> QueuePosition | None:
         """Where a queued session stands; None for any other."""
-        looked = self.look(session_id)
+        looked = self.read_status(session_id)
         return looked[1] if looked else None
 
-    def look(self, session_id: str) -> tuple[Session, Standing | None] | None:
-        """`get` and `standing` in one round trip: what a poll for the state costs."""
-        return read_look(self._queue.script(*look_script(session_id, self._now(), self._settings)))
+    def read_status(self, session_id: str) -> tuple[Session, QueuePosition | None] | None:
+        """`get` and `queue_position` in one round trip: what a poll for the state costs."""
+        return read_status_reply(self._queue.script(*status_script(session_id, self._now(), self._settings)))
 
     def cancel(self, session_id: str) -> Session | None:
         """End the session if it waits or follows; ask its worker to stop if it runs for it alone.
 
         The session as it stands afterwards, None if there is none. One that has ended stays as it is. Its
-        place goes to its first follower: see `unsent`.
+        place goes to its first waiter: see `unsent`.
         """
         raw = self._queue.script("cancel", session_id, self._now(), self._ttl)
         return _session(raw) if raw else None
@@ -174,7 +174,7 @@ class SessionStore:
             self._now(),
             self._settings.lease_seconds,
             self._ttl,
-            *self._last_rites(),
+            *self._on_exit(),
         )
         return _session(raw) if raw else None
 
@@ -183,7 +183,7 @@ class SessionStore:
         lease = self._settings.lease_seconds
         return bool(self._queue.script("renew", session_id, attempt, self._now(), lease, self._ttl))
 
-    def move(self, session_id: str, attempt: int, moment: Moment) -> bool:
+    def move(self, session_id: str, attempt: int, moment: ProgressRecord) -> bool:
         """Say how far the work is. At most five events a second are written. False as in `renew`."""
         return bool(
             self._queue.script(
@@ -245,7 +245,7 @@ class SessionStore:
         lives, or has ended; or it ends here: its attempts are used up, it was to be cancelled, or its result
         has become known.
         """
-        raw = self._queue.script("requeue", session_id, worker, self._now(), self._ttl, *self._last_rites())
+        raw = self._queue.script("requeue", session_id, worker, self._now(), self._ttl, *self._on_exit())
         return _session(raw) if raw else None
 
     def unsent(self, limit: int = 100) -> tuple[Session, ...]:
@@ -299,7 +299,7 @@ class SessionStore:
         """The time as the scripts take it; empty: the server's."""
         return f"{self._clock():.6f}" if self._clock else ""
 
-    def _last_rites(self) -> tuple[str | int, ...]:
+    def _on_exit(self) -> tuple[str | int, ...]:
         """What a script needs to know to give a session up."""
         most = self._settings.max_attempts
         message = f"The worker died while it made this video, {most} times of {most} tries."
@@ -320,22 +320,22 @@ def _session(raw: Sequence[Sequence[bytes]]) -> Session:
     return read_session(pairs(raw[0]), pairs(raw[1]))
 
 
-def _standing(raw: Sequence[Any]) -> Standing | None:
+def _queue_position(raw: Sequence[Any]) -> QueuePosition | None:
     if not raw:
         return None
     ahead, before, own, workers = raw
     known = before and own and int(workers)
-    return Standing(int(ahead), float(before) / int(workers) + float(own) if known else None)
+    return QueuePosition(int(ahead), float(before) / int(workers) + float(own) if known else None)
 
 
-def look_script(session_id: str, now: str, settings: Settings) -> tuple[str, str, str, float, int]:
-    """Name and arguments of the script behind `SessionStore.look`; `now` is empty for the server's time."""
-    return "look", session_id, now, WORKER_LIVES_SECONDS, settings.vip_in_a_row
+def status_script(session_id: str, now: str, settings: Settings) -> tuple[str, str, str, float, int]:
+    """Name and arguments of the script behind `SessionStore.read_status`; `now` is empty for the server's time."""
+    return "read_status", session_id, now, WORKER_LIVES_SECONDS, settings.vip_in_a_row
 
 
-def read_look(raw: Sequence[Any]) -> tuple[Session, Standing | None] | None:
+def read_status_reply(raw: Sequence[Any]) -> tuple[Session, QueuePosition | None] | None:
     """What that script has answered."""
-    return (_session(raw), _standing(raw[2])) if raw else None
+    return (_session(raw), _queue_position(raw[2])) if raw else None
 
 
 def read_lanes(raw: Sequence[Any]) -> dict[Lane, LaneLoad]:
@@ -351,7 +351,7 @@ def read_ids(raw: Iterable[bytes]) -> tuple[str, ...]:
     return tuple(item.decode() for item in raw)
 
 
-def _text(record: Moment | Outcome | Failure) -> str:
+def _text(record: ProgressRecord | Outcome | Failure) -> str:
     """JSON as it is kept, and as it goes into events."""
     return json.dumps(record.to_json(), separators=(",", ":"))
 

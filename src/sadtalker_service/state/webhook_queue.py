@@ -42,7 +42,7 @@ class Callback:
     """Tries so far."""
 
 
-class CallbackQueue:
+class WebhookQueue:
     """Callbacks that are under way. Every method raises `StoreUnavailable`."""
 
     def __init__(self, queue: redis.Redis, clock: Callable[[], float] = time.time) -> None:
@@ -105,7 +105,7 @@ def _data(session: Session) -> dict[str, Any]:
     links = f"/api/{session.lane}"
     data: dict[str, Any] = {
         "session_id": session.session_id,
-        "image_id": session.wish.image_id,
+        "image_id": session.spec.image_id,
         "lane": session.lane,
         "status": session.state,
         "status_url": f"{links}/status/{session.session_id}",

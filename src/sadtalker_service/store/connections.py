@@ -119,14 +119,14 @@ def run_dir(settings: Settings) -> Path:
     return folder
 
 
-def connect(url: str, *, patient: bool = True) -> redis.Redis:
+def connect(url: str, *, retries: bool = True) -> redis.Redis:
     """A client with a pool of connections, made when they are needed. Safe to use from several threads.
 
     A command fails after some seconds at most: what waits for an answer has somebody waiting for it.
-    `patient` bridges a restart of the server; without it (for the cache, which one can do without) a command
+    `retries` bridges a restart of the server; without it (for the cache, which one can do without) a command
     is only tried once more, over a new connection.
     """
-    retry = Retry(*_persistence(patient=patient))
+    retry = Retry(*_persistence(retries=retries))
     return redis.Redis.from_url(url, retry=retry, decode_responses=False, **_options(url))
 
 
@@ -135,9 +135,9 @@ _TURN_SECONDS = 5.0
 """Longest wait for a connection that is free."""
 
 
-def connect_async(url: str, *, patient: bool = True) -> redis.asyncio.Redis:
+def connect_async(url: str, *, retries: bool = True) -> redis.asyncio.Redis:
     """As `connect`, for asyncio."""
-    retry = AsyncRetry(*_persistence(patient=patient))
+    retry = AsyncRetry(*_persistence(retries=retries))
     return redis.asyncio.Redis.from_url(
         url, retry=retry, decode_responses=False, max_connections=MOST_WATCHERS, **_options(url)
     )
@@ -153,7 +153,7 @@ def connect_async_shared(url: str) -> redis.asyncio.Redis:
         url,
         max_connections=_SHARED_CONNECTIONS,
         timeout=_TURN_SECONDS,
-        retry=AsyncRetry(*_persistence(patient=True)),
+        retry=AsyncRetry(*_persistence(retries=True)),
         decode_responses=False,
         **_options(url),
     )
@@ -252,10 +252,10 @@ def _options(url: str) -> dict[str, Any]:
     return options if _is_unix(url) else {**options, "socket_keepalive": True}
 
 
-def _persistence(*, patient: bool) -> tuple[AbstractBackoff, int]:
+def _persistence(*, retries: bool) -> tuple[AbstractBackoff, int]:
     """Pauses between tries and their number: 0.2 s, 0.4 s, 0.5 s are as long as a restarted server needs, and
     no longer than a request may wait."""
-    return (ExponentialBackoff(cap=0.5, base=0.1), 3) if patient else (NoBackoff(), 1)
+    return (ExponentialBackoff(cap=0.5, base=0.1), 3) if retries else (NoBackoff(), 1)
 
 
 def _is_unix(url: str) -> bool:

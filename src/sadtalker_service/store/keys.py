@@ -41,7 +41,7 @@ def stage_key(stage: str, image_hash: str, mode: PreprocessMode | None, engine: 
     return _join(stage, image_hash, *([mode] if mode else []), engine, version)
 
 
-def heard_key(audio_hash: str, engine: str, version: str) -> str:
+def speech_features_key(audio_hash: str, engine: str, version: str) -> str:
     """Key of what an engine heard in a recording."""
     return _join("motion", audio_hash, engine, version)
 

@@ -37,10 +37,10 @@ return 0
 """
 
 
-class Flights(Protocol):
+class SingleFlight(Protocol):
     """Says who computes what at this moment. Safe to use from several threads."""
 
-    def lead(self, key: str, on_wait: Callable[[], None] | None = None) -> AbstractContextManager[bool]:
+    def acquire(self, key: str, on_wait: Callable[[], None] | None = None) -> AbstractContextManager[bool]:
         """A block that is True for the one who shall compute `key` inside of it.
 
         It is False for everybody else, after the other's block has ended: look into the cache again, and
@@ -53,14 +53,14 @@ class NoFlights:
     """Everybody computes for himself."""
 
     @contextmanager
-    def lead(self, key: str, on_wait: Callable[[], None] | None = None) -> Iterator[bool]:
+    def acquire(self, key: str, on_wait: Callable[[], None] | None = None) -> Iterator[bool]:
         """Always True, at once."""
         del key, on_wait
         yield True
 
 
 class RedisFlights:
-    """Flights of all processes that share a server."""
+    """SingleFlight of all processes that share a server."""
 
     def __init__(self, client: redis.Redis, lease_seconds: float = LEASE_SECONDS) -> None:
         """`client` is that of the cache."""
@@ -68,8 +68,8 @@ class RedisFlights:
         self._lease_ms = max(1, round(1000 * lease_seconds))
 
     @contextmanager
-    def lead(self, key: str, on_wait: Callable[[], None] | None = None) -> Iterator[bool]:
-        """See `Flights.lead`; True at once where the server is away."""
+    def acquire(self, key: str, on_wait: Callable[[], None] | None = None) -> Iterator[bool]:
+        """See `SingleFlight.acquire`; True at once where the server is away."""
         name, token = _PREFIX + key, secrets.token_hex(8)
         role = self._board(name, token, on_wait)
         if role != "leads":

@@ -18,7 +18,7 @@ from sadtalker_service.engines.registry import check_engine, helpers
 from sadtalker_service.errors import EngineUnavailable, StartFailed, StoreUnavailable
 from sadtalker_service.jobs.queues import NORMAL, PREPARE, VIP
 from sadtalker_service.settings import Settings, child_environment
-from sadtalker_service.state.registry import WorkerBoard
+from sadtalker_service.state.registry import WorkerRegistry
 from sadtalker_service.store.connections import check_queue_server, connect, run_dir, store_urls
 from sadtalker_service.supervisor.child import ChildSpec
 from sadtalker_service.supervisor.embedded_stores import embedded_servers
@@ -121,12 +121,12 @@ def _workers(settings: Settings, environment: dict[str, str]) -> list[ChildSpec]
     queues = {f"render-{number + 1}": f"{VIP},{NORMAL}" for number in range(count)}
     if count:
         queues["prepare"] = PREPARE
-    board = WorkerBoard(connect(store_urls(settings).queue, patient=False))
+    board = WorkerRegistry(connect(store_urls(settings).queue, retries=False))
     return [_worker(settings, environment, board, f"{name}-{place}", queues[name]) for name in queues]
 
 
 def _worker(
-    settings: Settings, environment: dict[str, str], board: WorkerBoard, name: str, queues: str
+    settings: Settings, environment: dict[str, str], board: WorkerRegistry, name: str, queues: str
 ) -> ChildSpec:
     signs = _SignsOfLife(board, f"{name}@{socket.gethostname()}")
     return ChildSpec(
@@ -143,7 +143,7 @@ def _worker(
 class _SignsOfLife:
     """Whether a worker has its engine warm, as it says with its heartbeat."""
 
-    def __init__(self, board: WorkerBoard, worker: str) -> None:
+    def __init__(self, board: WorkerRegistry, worker: str) -> None:
         self._board = board
         self._worker = worker
         self._earlier = 0.0

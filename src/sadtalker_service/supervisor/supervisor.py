@@ -73,7 +73,7 @@ class Supervisor:
         now = self._clock()
         for child in children:
             if (code := child.ended()) is not None:
-                self._mourn(child, code)
+                self._log_exit(child, code)
             elif child.pid is None:
                 if now >= child.due:
                     self._spawn(child)
@@ -92,7 +92,7 @@ class Supervisor:
         else:
             log.info("child_started", child=child.spec.name, pid=child.pid)
 
-    def _mourn(self, child: Child, code: int) -> None:
+    def _log_exit(self, child: Child, code: int) -> None:
         pause = round(child.due - self._clock(), 1)
         log.warning("child_ended", child=child.spec.name, code=code, again_in_seconds=pause)
         if child.was_ready:

@@ -178,7 +178,7 @@ def observe_first_bytes(seconds: float) -> None:
 
 
 def observe_stage(stage: str, seconds: float) -> None:
-    """A stage (of the engine, or `listen`, `drive`, `render`, `encode`) took so long."""
+    """A stage (of the engine, or `speech_features`, `drive`, `render`, `encode`) took so long."""
     _stage_seconds.labels(stage).observe(seconds)
 
 

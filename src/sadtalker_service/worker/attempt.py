@@ -13,10 +13,10 @@ from sadtalker_service.errors import Cancelled, SadTalkerError, StoreUnavailable
 from sadtalker_service.jobs.video_service import send_waiting
 from sadtalker_service.pipeline.progress import Progress
 from sadtalker_service.state.failures import failure_of
-from sadtalker_service.state.records import Failure, Moment, Outcome, Session
-from sadtalker_service.state.retry import patiently
+from sadtalker_service.state.records import Failure, Outcome, ProgressRecord, Session
+from sadtalker_service.state.retry import retry_while_unavailable
 from sadtalker_service.telemetry import metrics
-from sadtalker_service.worker.context import Workplace
+from sadtalker_service.worker.context import WorkerContext
 from sadtalker_service.worker.lease import Lease
 
 log = structlog.get_logger(__name__)
@@ -43,16 +43,16 @@ class Attempt:
     """
 
     def __init__(
-        self, place: Workplace, session: Session, clock: Callable[[], float] = time.monotonic
+        self, context: WorkerContext, session: Session, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """`session` is what `SessionStore.begin` gave; `clock` gives seconds."""
-        self._place = place
-        self._sessions = place.sessions
+        self._context = context
+        self._sessions = context.sessions
         self._id, self._number = session.session_id, session.attempt
         self._lane = session.lane
         self._clock = clock
         self._lease = Lease(
-            lambda: self._sessions.renew(self._id, self._number), place.settings.lease_seconds
+            lambda: self._sessions.renew(self._id, self._number), context.settings.lease_seconds
         )
         self._reason: StopReason | None = None
         self._ask_at = self._tell_at = 0.0
@@ -71,7 +71,9 @@ class Attempt:
         if now < self._tell_at and progress.frame:
             return
         self._tell_at = now + _TELL_SECONDS
-        moment = Moment(progress.stage, progress.frame, progress.total, progress.fps, progress.eta_seconds)
+        moment = ProgressRecord(
+            progress.stage, progress.frame, progress.total, progress.fps, progress.eta_seconds
+        )
         try:
             if not self._sessions.move(self._id, self._number, moment):
                 self._lease.lose()
@@ -90,7 +92,7 @@ class Attempt:
 
     def finish(self, outcome: Outcome) -> bool:
         """The video is published. False: nothing has become ready by it. Raises `StoreUnavailable`."""
-        if not patiently(lambda: self._sessions.finish(self._id, self._number, outcome)):
+        if not retry_while_unavailable(lambda: self._sessions.finish(self._id, self._number, outcome)):
             log.info("job_finished_too_late", attempt=self._number)
             return False
         self.succeeded = True
@@ -115,7 +117,7 @@ class Attempt:
     def _find_reason(self, now: float) -> StopReason | None:
         if self._lease.lost:
             return "lost"
-        if self._place.shared.must_stop(now):
+        if self._context.shared.must_stop(now):
             return "stopping"
         if now < self._ask_at:
             return None
@@ -141,7 +143,7 @@ class Attempt:
                 self._fail(failure_of(error))
             else:
                 log.error("job_crashed", attempt=self._number, exc_info=error)
-                self._place.engines.leave_if_lost(error)
+                self._context.engines.leave_if_lost(error)
                 self._fail(INTERNAL_ERROR)
         except StoreUnavailable as away:  # its lease will run out, and the job will run again
             log.warning("job_left", attempt=self._number, reason=away.message)
@@ -149,14 +151,14 @@ class Attempt:
     def _stop(self, error: Cancelled) -> None:
         log.info("job_stopped", reason=self._reason, attempt=self._number)
         if self._reason == "stopping":
-            if patiently(lambda: self._sessions.hand_back(self._id, self._number)):
+            if retry_while_unavailable(lambda: self._sessions.hand_back(self._id, self._number)):
                 metrics.job_requeued("handed_back")
                 self._send_waiting()
         elif self._reason == "cancelled":
             self._fail(failure_of(error))
 
     def _fail(self, failure: Failure) -> None:
-        if not patiently(lambda: self._sessions.fail(self._id, self._number, failure)):
+        if not retry_while_unavailable(lambda: self._sessions.fail(self._id, self._number, failure)):
             return
         cancelled = failure.code == Cancelled.code
         metrics.job_ended(self._lane, *(("cancelled",) if cancelled else ("failed", failure.code)))
@@ -164,4 +166,4 @@ class Attempt:
 
     def _send_waiting(self) -> None:
         """Followers may have been promoted, or the session itself waits again."""
-        patiently(lambda: send_waiting(self._sessions, self._place.dispatch))
+        retry_while_unavailable(lambda: send_waiting(self._sessions, self._context.dispatch))

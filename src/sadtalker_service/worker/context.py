@@ -25,20 +25,20 @@ from sadtalker_service.store.keys import lifetimes
 from sadtalker_service.store.redis_cache import RedisCache
 from sadtalker_service.store.single_flight import RedisFlights
 from sadtalker_service.telemetry import metrics
-from sadtalker_service.worker.engines import EngineRack
+from sadtalker_service.worker.engines import LoadedEngines
 from sadtalker_service.worker.shared_state import SharedState
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class Workplace:
+class WorkerContext:
     """Everything that making and preparing need. Made once per process."""
 
     worker: str
     """Name of the worker, unique among all that live."""
     settings: Settings
-    engines: EngineRack
+    engines: LoadedEngines
     sessions: SessionStore
     avatars: AvatarStore
     preparations: Preparations

@@ -13,18 +13,18 @@ from sadtalker_service.engines.registry import installed_engines, load_engine, o
 from sadtalker_service.errors import EngineUnavailable
 from sadtalker_service.media.stopwatch import Stopwatch
 from sadtalker_service.settings import Settings
-from sadtalker_service.state.registry import EngineShelf
+from sadtalker_service.state.registry import EngineRegistry
 
 log = structlog.get_logger(__name__)
 
 
-class EngineRack:
+class LoadedEngines:
     """Engines by name. The default one is warm from the start, others are when they were wanted once."""
 
     def __init__(
         self,
         default: Engine,
-        shelf: EngineShelf,
+        shelf: EngineRegistry,
         others: tuple[Engine, ...] = (),
         lacking: Mapping[str, str] | None = None,
     ) -> None:
@@ -72,7 +72,7 @@ class EngineRack:
         log.info("engine_warm", engine=engine.name, seconds=round(watch.seconds["warm_up"], 3))
 
 
-def stocked_rack(settings: Settings, shelf: EngineShelf) -> EngineRack:
+def load_engines(settings: Settings, shelf: EngineRegistry) -> LoadedEngines:
     """The default engine of the settings, warm, and cold every other one that can run here.
 
     What cannot is logged. Raises `EngineUnavailable` where the default one cannot run.
@@ -89,7 +89,7 @@ def stocked_rack(settings: Settings, shelf: EngineShelf) -> EngineRack:
             lacking[name] = f"{error}"
     for name, reason in lacking.items():
         log.info("engine_unavailable", engine=name, reason=reason)
-    return EngineRack(default, shelf, tuple(others), lacking)
+    return LoadedEngines(default, shelf, tuple(others), lacking)
 
 
 def _is_lost(engine: Engine, error: Exception) -> bool:

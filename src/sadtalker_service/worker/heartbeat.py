@@ -12,7 +12,7 @@ import structlog
 
 from sadtalker_service.errors import StoreUnavailable
 from sadtalker_service.state.records import WorkerFacts
-from sadtalker_service.state.registry import WorkerBoard
+from sadtalker_service.state.registry import WorkerRegistry
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +26,7 @@ class Heartbeat:
 
     def __init__(
         self,
-        board: WorkerBoard,
+        board: WorkerRegistry,
         worker: str,
         queues: tuple[str, ...],
         is_stopping: Callable[[], bool] = lambda: False,
@@ -43,10 +43,10 @@ class Heartbeat:
         """The worker is there, but has no engine yet."""
         self._thread.start()
 
-    def warm(self, engine: str, pin_up: Callable[[], None], obstacles: Mapping[str, str]) -> None:
-        """The engine called so is ready for work; `pin_up` publishes its card and those of others that can
+    def warm(self, engine: str, publish: Callable[[], None], obstacles: Mapping[str, str]) -> None:
+        """The engine called so is ready for work; `publish` publishes its card and those of others that can
         run here, `obstacles` are those of the engines that cannot."""
-        self._pin_up = pin_up
+        self._pin_up = publish
         self._tell(replace(self._facts, engine=engine, state="idle", obstacles=dict(obstacles)))
 
     @contextmanager

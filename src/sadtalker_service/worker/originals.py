@@ -11,7 +11,7 @@ from sadtalker_service.errors import NotFound
 from sadtalker_service.pipeline.from_files import read_portrait, read_speech
 from sadtalker_service.pipeline.references import ReferenceVideo, ReferenceVideos
 from sadtalker_service.settings import Settings
-from sadtalker_service.state.records import Wish
+from sadtalker_service.state.records import VideoSpec
 from sadtalker_service.store.artefact_store import ArtefactStore, portrait_name, speech_name
 
 
@@ -32,8 +32,8 @@ def original_speech(artefacts: ArtefactStore, audio_id: str, settings: Settings)
 
 
 @contextmanager
-def original_references(artefacts: ArtefactStore, wish: Wish) -> Iterator[ReferenceVideos]:
-    """A block with the reference videos of a wish; their files are there as long as the block runs.
+def original_references(artefacts: ArtefactStore, spec: VideoSpec) -> Iterator[ReferenceVideos]:
+    """A block with the reference videos of a spec; their files are there as long as the block runs.
 
     Raises `NotFound` where one was removed.
     """
@@ -45,7 +45,7 @@ def original_references(artefacts: ArtefactStore, wish: Wish) -> Iterator[Refere
             name = speech_name(video_id)
             return ReferenceVideo(video_id, stack.enter_context(_local(artefacts, name, "reference video")))
 
-        yield ReferenceVideos(video(wish.ref_eyeblink_id), video(wish.ref_pose_id))
+        yield ReferenceVideos(video(spec.ref_eyeblink_id), video(spec.ref_pose_id))
 
 
 @contextmanager

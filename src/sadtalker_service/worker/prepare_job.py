@@ -14,11 +14,11 @@ from sadtalker_service.pipeline.prepare import Prepared, prepare
 from sadtalker_service.pipeline.previews import make_previews
 from sadtalker_service.state.failures import failure_of
 from sadtalker_service.state.records import Failure
-from sadtalker_service.state.retry import best_effort, patiently
+from sadtalker_service.state.retry import best_effort, retry_while_unavailable
 from sadtalker_service.telemetry import metrics
 from sadtalker_service.telemetry.logs import bound
 from sadtalker_service.worker.attempt import INTERNAL_ERROR
-from sadtalker_service.worker.context import Workplace
+from sadtalker_service.worker.context import WorkerContext
 from sadtalker_service.worker.lease import Lease
 from sadtalker_service.worker.originals import read_original_portrait
 
@@ -27,11 +27,11 @@ log = structlog.get_logger(__name__)
 Box = tuple[float, float, float, float]
 
 
-class Preparer:
+class PrepareJob:
     """Prepares avatars, one after the other."""
 
-    def __init__(self, place: Workplace) -> None:
-        self._place = place
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
 
     def prepare(self, image_id: str, mode: PreprocessMode) -> None:
         """Compute every stage of an avatar if that is still to be done.
@@ -40,58 +40,65 @@ class Preparer:
         ready, previews that were lost are made again. Raises
         `StoreUnavailable` where the store cannot even tell what is to be done.
         """
-        avatars = self._place.avatars
-        record = patiently(lambda: avatars.get(image_id, mode))
+        avatars = self._context.avatars
+        record = retry_while_unavailable(lambda: avatars.get(image_id, mode))
         if record is None or record.state == "failed":
             log.info("preparation_void", image_id=image_id, mode=mode)
             return
         with bound(image_id=image_id, mode=mode):
             if record.state == "ready":
                 with _Optional():
-                    portrait = read_original_portrait(self._place.artefacts, image_id, self._place.settings)
+                    portrait = read_original_portrait(
+                        self._context.artefacts, image_id, self._context.settings
+                    )
                     self._preview(portrait, mode)
                 return
-            with _Preparation(self._place, image_id, mode) as preparation:
+            with _Preparation(self._context, image_id, mode) as preparation:
                 portrait = preparation.run()
             if preparation.is_ready:
                 with _Optional():
                     self._preview(portrait, mode)
-                self._place.forget_if_deleted(image_id)
+                self._context.forget_if_deleted(image_id)
 
     def _preview(self, portrait: Portrait, mode: PreprocessMode) -> None:
-        place = self._place
+        context = self._context
 
         def check(*_: str) -> None:
-            if place.shared.must_stop(time.monotonic()):
+            if context.shared.must_stop(time.monotonic()):
                 raise Cancelled("The worker is being shut down.")
 
-        terms = place.cache_terms(check)
-        make_previews(place.engines.default, portrait, mode, place.cache, on_stage=check, terms=terms)
+        terms = context.cache_terms(check)
+        make_previews(context.engines.default, portrait, mode, context.cache, on_stage=check, terms=terms)
 
 
 class _Preparation:
     """As a block: whatever ends the block ends the preparation, as with `Attempt`."""
 
-    def __init__(self, place: Workplace, image_id: str, mode: PreprocessMode) -> None:
-        self._place = place
+    def __init__(self, context: WorkerContext, image_id: str, mode: PreprocessMode) -> None:
+        self._context = context
         self._image_id, self._mode = image_id, mode
         self._stage = "decode"
         self._lease = Lease(
-            lambda: place.avatars.stage(image_id, mode, self._stage), place.settings.lease_seconds
+            lambda: context.avatars.stage(image_id, mode, self._stage), context.settings.lease_seconds
         )
-        self._start = place.clock()
+        self._start = context.clock()
         self.is_ready = False
 
     def run(self) -> Portrait:
         """Compute what rendering needs. Raises what the stages raise, and `Cancelled`."""
-        place = self._place
-        starts = patiently(lambda: place.preparations.begin(self._image_id, self._mode))
-        if starts > place.settings.max_attempts:
+        context = self._context
+        starts = retry_while_unavailable(lambda: context.preparations.begin(self._image_id, self._mode))
+        if starts > context.settings.max_attempts:
             raise WorkerLost(f"The worker died {starts - 1} times while it prepared this picture.")
-        portrait = read_original_portrait(place.artefacts, self._image_id, place.settings)
-        terms = place.cache_terms(self._check)
+        portrait = read_original_portrait(context.artefacts, self._image_id, context.settings)
+        terms = context.cache_terms(self._check)
         prepared = prepare(
-            place.engines.default, portrait, self._mode, place.cache, on_stage=self._begin_stage, terms=terms
+            context.engines.default,
+            portrait,
+            self._mode,
+            context.cache,
+            on_stage=self._begin_stage,
+            terms=terms,
         )
         self._tell_ready(prepared, portrait)
         return portrait
@@ -116,18 +123,20 @@ class _Preparation:
 
     def _begin_stage(self, stage: str) -> None:
         self._stage = stage
-        if not patiently(lambda: self._place.avatars.stage(self._image_id, self._mode, stage)):
+        if not retry_while_unavailable(
+            lambda: self._context.avatars.stage(self._image_id, self._mode, stage)
+        ):
             self._lease.lose()
         self._check()
 
     def _check(self) -> None:
-        if self._lease.lost or self._place.shared.must_stop(time.monotonic()):
+        if self._lease.lost or self._context.shared.must_stop(time.monotonic()):
             raise Cancelled("The preparation was stopped.")
 
     def _tell_ready(self, prepared: Prepared, portrait: Portrait) -> None:
         box, score = _face(prepared.avatar.artefacts.get("face_detection"), portrait)
-        there = patiently(
-            lambda: self._place.avatars.ready(
+        there = retry_while_unavailable(
+            lambda: self._context.avatars.ready(
                 self._image_id,
                 self._mode,
                 stages=tuple(prepared.seconds),
@@ -140,7 +149,7 @@ class _Preparation:
             self._lease.lose()
             self._check()
         self.is_ready = True
-        seconds = self._place.clock() - self._start
+        seconds = self._context.clock() - self._start
         log.info("avatar_ready", seconds=round(seconds, 3), cached=len(prepared.cache.hits))
         metrics.avatar_prepared("ready", seconds)
         metrics.observe_stages(prepared.seconds)
@@ -156,7 +165,7 @@ class _Preparation:
                 self._fail(failure_of(error))
             else:
                 log.error("preparation_crashed", exc_info=error)
-                self._place.engines.leave_if_lost(error)
+                self._context.engines.leave_if_lost(error)
                 self._fail(INTERNAL_ERROR)
         except StoreUnavailable as away:  # the janitor finds an avatar that nobody works on
             log.warning("preparation_left", reason=away.message)
@@ -164,19 +173,19 @@ class _Preparation:
     def _stop(self) -> None:
         if self._lease.lost:  # the avatar was deleted: what was computed meanwhile goes too
             log.info("preparation_unwanted")
-            self._place.forget_if_deleted(self._image_id)
+            self._context.forget_if_deleted(self._image_id)
             return
-        patiently(self._end_count)
-        patiently(lambda: self._place.dispatch.prepare(self._image_id, self._mode))
+        retry_while_unavailable(self._end_count)
+        retry_while_unavailable(lambda: self._context.dispatch.prepare(self._image_id, self._mode))
         metrics.job_requeued("handed_back")
 
     def _fail(self, failure: Failure) -> None:
-        patiently(lambda: self._place.avatars.failed(self._image_id, self._mode, failure))
-        metrics.avatar_prepared("failed", self._place.clock() - self._start)
+        retry_while_unavailable(lambda: self._context.avatars.failed(self._image_id, self._mode, failure))
+        metrics.avatar_prepared("failed", self._context.clock() - self._start)
         self._end_count()
 
     def _end_count(self) -> None:
-        self._place.preparations.end(self._image_id, self._mode)
+        self._context.preparations.end(self._image_id, self._mode)
 
 
 class _Optional:

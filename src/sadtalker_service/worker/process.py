@@ -17,32 +17,32 @@ from sadtalker_service.jobs.dispatch import CeleryDispatch
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.avatars import AvatarStore
 from sadtalker_service.state.preparations import Preparations
-from sadtalker_service.state.registry import EngineShelf, WorkerBoard
-from sadtalker_service.state.retry import patiently
+from sadtalker_service.state.registry import EngineRegistry, WorkerRegistry
+from sadtalker_service.state.retry import retry_while_unavailable
 from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.state.statistics import Statistics
 from sadtalker_service.store.artefact_store import ArtefactStore, artefact_url
 from sadtalker_service.store.connections import connect, store_urls
 from sadtalker_service.store.redis_cache import RedisCache
-from sadtalker_service.worker.context import Workplace
-from sadtalker_service.worker.engines import stocked_rack
+from sadtalker_service.worker.context import WorkerContext
+from sadtalker_service.worker.engines import load_engines
 from sadtalker_service.worker.heartbeat import Heartbeat
-from sadtalker_service.worker.prepare_job import Preparer
-from sadtalker_service.worker.render_job import Maker
+from sadtalker_service.worker.prepare_job import PrepareJob
+from sadtalker_service.worker.render_job import RenderJob
 from sadtalker_service.worker.scratch import scratch_folder
 from sadtalker_service.worker.shared_state import SharedState
 
 log = structlog.get_logger(__name__)
 
 
-class TaskHands:
+class WorkerTasks:
     """Does tasks at a workplace, and says so."""
 
-    def __init__(self, place: Workplace, heartbeat: Heartbeat) -> None:
-        self._shared = place.shared
+    def __init__(self, context: WorkerContext, heartbeat: Heartbeat) -> None:
+        self._shared = context.shared
         self._heartbeat = heartbeat
-        self._maker = Maker(place)
-        self._preparer = Preparer(place)
+        self._maker = RenderJob(context)
+        self._preparer = PrepareJob(context)
 
     def make(self, session_id: str) -> None:
         """Make the video of a session."""
@@ -74,9 +74,9 @@ class WorkerChild:
         self._queues = tuple(queues)
         self._shared = shared
         self._app = app
-        self._hands: TaskHands | None = None
+        self._hands: WorkerTasks | None = None
 
-    def hands(self) -> TaskHands | None:
+    def hands(self) -> WorkerTasks | None:
         """Who does the tasks; None before the set-up, and where it failed."""
         return self._hands
 
@@ -93,15 +93,17 @@ class WorkerChild:
             self._shared.end_set_up()
             log.info("worker_ready", worker=self._worker, queues=self._queues)
 
-    def _open(self) -> TaskHands:
+    def _open(self) -> WorkerTasks:
         settings, urls = self._settings, store_urls(self._settings)
-        queue, cache = connect(urls.queue), connect(urls.cache, patient=False)
-        heartbeat = Heartbeat(WorkerBoard(queue), self._worker, self._queues, lambda: self._shared.stopping)
+        queue, cache = connect(urls.queue), connect(urls.cache, retries=False)
+        heartbeat = Heartbeat(
+            WorkerRegistry(queue), self._worker, self._queues, lambda: self._shared.stopping
+        )
         heartbeat.start()
-        engines = stocked_rack(settings, EngineShelf(queue))
-        patiently(engines.publish)
+        engines = load_engines(settings, EngineRegistry(queue))
+        retry_while_unavailable(engines.publish)
         heartbeat.warm(engines.default.name, engines.publish, engines.obstacles)
-        place = Workplace(
+        context = WorkerContext(
             worker=self._worker,
             settings=settings,
             engines=engines,
@@ -116,7 +118,7 @@ class WorkerChild:
             shared=self._shared,
             scratch=scratch_folder(settings, self._worker),
         )
-        return TaskHands(place, heartbeat)
+        return WorkerTasks(context, heartbeat)
 
 
 class _EndsTheWorker:

@@ -9,31 +9,31 @@ from pathlib import Path
 import structlog
 
 from sadtalker_service.domain import Speech
-from sadtalker_service.engines.port import Finish
+from sadtalker_service.engines.port import PostProcessing
 from sadtalker_service.media.boxes import Writable
 from sadtalker_service.pipeline.prepare import prepare
 from sadtalker_service.pipeline.produce import produce
 from sadtalker_service.pipeline.progress import Reporter
 from sadtalker_service.pipeline.report import Report
-from sadtalker_service.state.records import Outcome, Session, Wish
-from sadtalker_service.state.retry import best_effort, patiently
+from sadtalker_service.state.records import Outcome, Session, VideoSpec
+from sadtalker_service.state.retry import best_effort, retry_while_unavailable
 from sadtalker_service.state.statistics import RequestKind
 from sadtalker_service.store.artefact_store import video_name
 from sadtalker_service.store.media_stream import MediaStream
 from sadtalker_service.telemetry import metrics
 from sadtalker_service.telemetry.logs import bound
 from sadtalker_service.worker.attempt import Attempt
-from sadtalker_service.worker.context import Workplace
+from sadtalker_service.worker.context import WorkerContext
 from sadtalker_service.worker.originals import original_references, original_speech, read_original_portrait
 
 log = structlog.get_logger(__name__)
 
 
-class Maker:
+class RenderJob:
     """Makes videos, one after the other."""
 
-    def __init__(self, place: Workplace) -> None:
-        self._place = place
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
 
     def make(self, session_id: str) -> None:
         """Make the video of a session if that is still to be done.
@@ -41,21 +41,24 @@ class Maker:
         Whatever becomes of it stands in the session store. Raises `StoreUnavailable` where that cannot even
         tell what is to be done.
         """
-        place, start = self._place, self._place.clock()
-        session = patiently(lambda: place.sessions.begin(session_id, place.worker))
+        context, start = self._context, self._context.clock()
+        session = retry_while_unavailable(lambda: context.sessions.begin(session_id, context.worker))
         if session is None:
             log.info("ticket_void", session_id=session_id)
             return
-        place.shared.attempt = session.attempt
-        with bound(session_id=session_id, request_id=session.request_id), Attempt(place, session) as attempt:
+        context.shared.attempt = session.attempt
+        with (
+            bound(session_id=session_id, request_id=session.request_id),
+            Attempt(context, session) as attempt,
+        ):
             log.info("job_started", lane=session.lane, attempt=session.attempt)
             metrics.job_started(session.lane, max(0.0, (session.started_at or 0.0) - session.queued_at))
             self._make(session, attempt, start)
         if not attempt.succeeded:
-            place.forget_if_deleted(session.wish.image_id)
+            context.forget_if_deleted(session.spec.image_id)
 
     def _make(self, session: Session, attempt: Attempt, start: float) -> None:
-        unfinished = self._place.scratch / f"{session.session_id}.mp4"
+        unfinished = self._context.scratch / f"{session.session_id}.mp4"
         try:
             report = self._produce(session, attempt, unfinished, start)
             attempt.check()  # the last moment in which a fenced or cancelled attempt leaves no trace
@@ -65,63 +68,63 @@ class Maker:
         self._count(session, outcome, report)
 
     def _produce(self, session: Session, attempt: Attempt, output: Path, start: float) -> Report:
-        place, wish = self._place, session.wish
-        engine = place.engines.engine(wish.engine, wish.engine_version)
+        context, spec = self._context, session.spec
+        engine = context.engines.engine(spec.engine, spec.engine_version)
         reporter = Reporter(attempt.tell, attempt.must_stop)
-        terms = place.cache_terms(reporter.check)
-        portrait = read_original_portrait(place.artefacts, wish.image_id, place.settings)
+        terms = context.cache_terms(reporter.check)
+        portrait = read_original_portrait(context.artefacts, spec.image_id, context.settings)
         prepared = prepare(
             engine,
             portrait,
-            wish.style.preprocess,
-            place.cache,
-            size=wish.style.size,
+            spec.style.preprocess,
+            context.cache,
+            size=spec.style.size,
             on_stage=reporter.stage,
             terms=terms,
         )
-        media = MediaStream(place.cache_client, session.session_id, session.attempt, session.wish.image_id)
-        references = original_references(place.artefacts, wish)
-        with self._speech(wish) as speech, references as videos, media:
+        media = MediaStream(context.cache_client, session.session_id, session.attempt, session.spec.image_id)
+        references = original_references(context.artefacts, spec)
+        with self._speech(spec) as speech, references as videos, media:
             return produce(
                 engine,
                 prepared,
                 speech,
-                wish.style,
+                spec.style,
                 output,
-                cache=place.cache,
+                cache=context.cache,
                 terms=terms,
                 references=videos,
-                finish=Finish(wish.enhancer, wish.background_enhancer),
-                stream=_Timed(media, lambda: metrics.observe_first_bytes(place.clock() - start)),
-                idle_seconds=wish.audio_seconds,
+                finish=PostProcessing(spec.enhancer, spec.background_enhancer),
+                stream=_Timed(media, lambda: metrics.observe_first_bytes(context.clock() - start)),
+                idle_seconds=spec.audio_seconds,
                 warnings=session.warnings,
                 reporter=reporter,
             )
 
-    def _speech(self, wish: Wish) -> AbstractContextManager[Speech | None]:
+    def _speech(self, spec: VideoSpec) -> AbstractContextManager[Speech | None]:
         """A block with the recording, None for an idle video."""
-        if wish.audio_id is None:
+        if spec.audio_id is None:
             return nullcontext()
-        return original_speech(self._place.artefacts, wish.audio_id, self._place.settings)
+        return original_speech(self._context.artefacts, spec.audio_id, self._context.settings)
 
     def _publish(self, session: Session, attempt: Attempt, report: Report, start: float) -> Outcome | None:
         """Put the video where it is looked for. None where nobody wanted it any more."""
-        place, key = self._place, session.result_key
-        if not patiently(lambda: place.avatars.link_video(session.wish.image_id, key)):
+        context, key = self._context, session.result_key
+        if not retry_while_unavailable(lambda: context.avatars.link_video(session.spec.image_id, key)):
             attempt.abandon()
-        place.artefacts.put_file(report.output, video_name(key))
-        outcome = outcome_of(report, place.clock() - start)
+        context.artefacts.put_file(report.output, video_name(key))
+        outcome = outcome_of(report, context.clock() - start)
         if attempt.finish(outcome):
             return outcome
-        if patiently(lambda: place.sessions.known_result(key)) is None:
-            place.artefacts.delete(video_name(key))
+        if retry_while_unavailable(lambda: context.sessions.known_result(key)) is None:
+            context.artefacts.delete(video_name(key))
         return None
 
     def _count(self, session: Session, outcome: Outcome | None, report: Report) -> None:
         if outcome is None:
             return
-        engine = self._place.engines.engine(session.wish.engine, session.wish.engine_version)
-        essential = {stage.name for stage in engine.stages_for(session.wish.style.size) if stage.essential}
+        engine = self._context.engines.engine(session.spec.engine, session.spec.engine_version)
+        essential = {stage.name for stage in engine.stages_for(session.spec.style.size) if stage.essential}
         kind: RequestKind = "first" if essential & set(report.cache_misses) else "cached_avatar"
         log.info(
             "job_ready",
@@ -134,8 +137,8 @@ class Maker:
         metrics.observe_job(
             kind, outcome.total_seconds, video_seconds=outcome.video_seconds, frames=outcome.frames
         )
-        statistics = self._place.statistics
-        best_effort(lambda: statistics.job_done(kind, session.lane, session.wish.engine, outcome))
+        statistics = self._context.statistics
+        best_effort(lambda: statistics.job_done(kind, session.lane, session.spec.engine, outcome))
 
 
 def outcome_of(report: Report, total_seconds: float) -> Outcome:

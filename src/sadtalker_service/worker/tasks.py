@@ -19,7 +19,7 @@ from sadtalker_service.jobs.queues import GENERATE_TASK, PREPARE_TASK
 log = structlog.get_logger(__name__)
 
 
-class Hands(Protocol):
+class TaskHandler(Protocol):
     """Who does the tasks, in the child process."""
 
     def make(self, session_id: str) -> None:
@@ -29,7 +29,7 @@ class Hands(Protocol):
         """Prepare an avatar."""
 
 
-class Guardian(Protocol):
+class WorkerMonitor(Protocol):
     """Who looks after the child, in the parent process. Neither method raises."""
 
     def child_lost(self) -> None:
@@ -39,7 +39,7 @@ class Guardian(Protocol):
         """The child is being killed because it has worked on a session for longer than `limit` seconds."""
 
 
-def register_tasks(app: Celery, hands: Callable[[], Hands | None], guardian: Guardian) -> None:
+def register_tasks(app: Celery, hands: Callable[[], TaskHandler | None], guardian: WorkerMonitor) -> None:
     """Make the tasks known to the application of a worker.
 
     `hands` gives None in a child that could not be set up: it lets its messages go back into the queue.
@@ -57,7 +57,7 @@ def register_tasks(app: Celery, hands: Callable[[], Hands | None], guardian: Gua
     app.task(prepare, name=PREPARE_TASK)
 
 
-def _ready(hands: Hands | None) -> Hands:
+def _ready(hands: TaskHandler | None) -> TaskHandler:
     if hands is None:
         raise Reject(reason="this worker has no engine", requeue=True)
     return hands
@@ -74,7 +74,7 @@ def _at_work() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _watched(guardian: Guardian) -> type[Request]:
+def _watched(guardian: WorkerMonitor) -> type[Request]:
     """Celery's request, as the parent process sees it, that tells `guardian` how a child ended."""
 
     class WatchedRequest(Request):  # type: ignore[misc]  # Celery has no types

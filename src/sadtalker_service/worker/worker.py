@@ -27,7 +27,7 @@ from sadtalker_service.jobs.time_limit import too_long
 from sadtalker_service.jobs.video_service import send_waiting
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.failures import failure_of
-from sadtalker_service.state.registry import WorkerBoard
+from sadtalker_service.state.registry import WorkerRegistry
 from sadtalker_service.state.retry import best_effort
 from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.store.connections import connect, store_urls
@@ -76,7 +76,7 @@ def run_worker(settings: Settings, queues: Sequence[str], name: str | None = Non
             quiet=True,
         )
         celery.start()
-    best_effort(lambda: WorkerBoard(queue).leave(worker))
+    best_effort(lambda: WorkerRegistry(queue).leave(worker))
     if shared.broken:
         raise EngineUnavailable("The worker could not load its engine; its log says why.")
     return int(celery.exitcode or 0)

@@ -65,7 +65,7 @@ def test_video_is_streamed_while_it_is_made(
 ) -> None:
     session_id = api.accepted(client)
     session = api.begin(session_id)
-    stream = MediaStream(api.services.cache_client, session_id, session.attempt, session.wish.image_id)
+    stream = MediaStream(api.services.cache_client, session_id, session.attempt, session.spec.image_id)
     stream.write(pieces[0])
     stream.write(pieces[1])
     got = b""
@@ -88,7 +88,7 @@ def test_stream_waits_for_the_job_to_begin(
         time.sleep(0.4)
         session = api.begin(session_id)
         with MediaStream(
-            api.services.cache_client, session_id, session.attempt, session.wish.image_id
+            api.services.cache_client, session_id, session.attempt, session.spec.image_id
         ) as stream:
             for piece in pieces:
                 stream.write(piece)
@@ -108,7 +108,7 @@ def test_session_that_shares_the_work_of_another_streams_it(
     session = api.begin(first)
     second = api.accepted(client, recording(1))
     assert second != first
-    with MediaStream(api.services.cache_client, first, session.attempt, session.wish.image_id) as stream:
+    with MediaStream(api.services.cache_client, first, session.attempt, session.spec.image_id) as stream:
         for piece in pieces:
             stream.write(piece)
     assert client.get(f"/api/vip/stream/{second}").content == b"".join(pieces)
@@ -119,7 +119,7 @@ def test_attempt_that_broke_before_its_first_byte_is_not_seen(
 ) -> None:
     session_id = api.accepted(client)
     session = api.begin(session_id)
-    stream = MediaStream(api.services.cache_client, session_id, session.attempt, session.wish.image_id)
+    stream = MediaStream(api.services.cache_client, session_id, session.attempt, session.spec.image_id)
     with pytest.raises(RuntimeError), stream:
         raise RuntimeError("the worker fails")
     threading.Timer(0.5, lambda: api.finish(session, video)).start()
@@ -129,7 +129,7 @@ def test_attempt_that_broke_before_its_first_byte_is_not_seen(
 def test_stream_that_breaks_ends_visibly(api: RunningApi, client: httpx.Client, pieces: list[bytes]) -> None:
     session_id = api.accepted(client)
     session = api.begin(session_id)
-    stream = MediaStream(api.services.cache_client, session_id, session.attempt, session.wish.image_id)
+    stream = MediaStream(api.services.cache_client, session_id, session.attempt, session.spec.image_id)
 
     def half() -> Iterator[None]:
         with stream:
@@ -157,7 +157,7 @@ def test_stream_of_a_session_without_video(api: RunningApi, client: httpx.Client
 
 def test_stream_of_a_session_that_is_cancelled_while_it_waits(api: RunningApi, client: httpx.Client) -> None:
     session_id = api.accepted(client)
-    threading.Timer(0.3, lambda: api.services.desk.cancel(session_id)).start()
+    threading.Timer(0.3, lambda: api.services.video_service.cancel(session_id)).start()
     answer = client.get(f"/api/vip/stream/{session_id}")
     assert (answer.status_code, answer.json()["status"]) == (409, "cancelled")
 

@@ -42,7 +42,7 @@ def see(close_up: tuple[Layout, RestMouth], landmarker: FaceLandmarker) -> See:
     def find(controls: Controls) -> list[NDArray[np.float32]]:
         found = []
         for drawn in draw_stills(layout, controls):
-            frame = layout.plate.copy()
+            frame = layout.background.copy()
             frame[y0:y1, x0:x1] = drawn
             found.append(landmarker.detect(frame).landmarks)
         return found

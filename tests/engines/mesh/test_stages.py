@@ -38,7 +38,7 @@ def test_avatars_from_stored_artefacts_render_the_same_pictures(
     style = Style(preprocess=mode, size=256, quality="high")
     first, second = lay_out(fresh, style), lay_out(stored, style)
     assert first.box == second.box
-    assert np.array_equal(first.plate, second.plate)
+    assert np.array_equal(first.background, second.background)
     assert np.array_equal(draw_stills(first, lively()), draw_stills(second, lively()))
 
 

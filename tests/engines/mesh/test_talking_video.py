@@ -34,13 +34,13 @@ def talk(tmp_path_factory):
     path = tmp_path_factory.mktemp("talk") / "talk.mp4"
     prepared = prepare(engine, portrait, "crop", cache=cache)
     produce(engine, prepared, speech, style, path, cache=cache)
-    heard = engine.listen(speech)
-    motion = engine.drive(prepared.avatar, heard, style, speech.duration)
+    speech_features = engine.extract_speech_features(speech)
+    motion = engine.drive(prepared.avatar, speech_features, style, speech.duration)
     opening, eyes = _measure(path)
     return SimpleNamespace(
         path=path,
         speech=speech,
-        articulation=Articulation.from_artefact(heard),
+        articulation=Articulation.from_artefact(speech_features),
         intended=motion.coefficients["opening"].astype(float),
         blink=motion.coefficients["controls"][:, INDEX["blink_right"]],
         opening=opening,

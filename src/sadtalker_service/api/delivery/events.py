@@ -16,8 +16,8 @@ from typing import Any
 from sadtalker_service.api.presenters.videos import session_status
 from sadtalker_service.api.services import Services
 from sadtalker_service.errors import StoreUnavailable
-from sadtalker_service.state.events import BEGINNING, follow
-from sadtalker_service.state.records import ENDED, Failure, Moment, Outcome, Session, Standing
+from sadtalker_service.state.events import BEGINNING, subscribe
+from sadtalker_service.state.records import ENDED, Failure, Outcome, ProgressRecord, QueuePosition, Session
 
 PAUSE_SECONDS = 2.0
 """After so long without an event: where does the session stand?"""
@@ -30,22 +30,22 @@ RETRY_MS = 1000
 async def session_events(services: Services, session: Session, last_id: str | None) -> AsyncIterator[str]:
     """Lines of the event stream of `session` after the event called `last_id`, to its end."""
     yield f"retry: {RETRY_MS}\n\n"
-    shown, standing, silent = session, None, 0.0
+    shown, queue_position, silent = session, None, 0.0
     with suppress(StoreUnavailable):  # the connection ends; the client comes back with the last id
         async for event in _with_pauses(services, session.session_id, last_id or BEGINNING):
             if event is None:
                 silent += PAUSE_SECONDS
-                moved = await _standing(services, shown)
-                if moved is not None and moved != standing:
-                    standing, silent = moved, 0.0
-                    yield await _event(services, shown, standing)
+                moved = await _queue_position(services, shown)
+                if moved is not None and moved != queue_position:
+                    queue_position, silent = moved, 0.0
+                    yield await _event(services, shown, queue_position)
                 elif silent >= KEEP_ALIVE_SECONDS:
                     silent = 0.0
                     yield ": keep-alive\n\n"
                 continue
             name, change = event
             shown, silent = changed(session, change), 0.0
-            yield await _event(services, shown, await _standing(services, shown), name)
+            yield await _event(services, shown, await _queue_position(services, shown), name)
 
 
 def changed(session: Session, change: dict[str, Any]) -> Session:
@@ -58,23 +58,25 @@ def changed(session: Session, change: dict[str, Any]) -> Session:
         attempt=change.get("attempt") or 0,
         ended_at=at if state in ENDED else None,
         started_at=session.started_at if state != "queued" else None,
-        moment=Moment.from_json(moment) if moment else None,
+        moment=ProgressRecord.from_json(moment) if moment else None,
         outcome=Outcome.from_json(outcome) if outcome else None,
         failure=Failure.from_json(failure) if failure else None,
     )
 
 
-async def _standing(services: Services, session: Session) -> Standing | None:
+async def _queue_position(services: Services, session: Session) -> QueuePosition | None:
     if session.state != "queued":
         return None
-    found = await services.polls.look(session.session_id)
+    found = await services.polls.read_status(session.session_id)
     return found[1] if found else None
 
 
 async def _event(
-    services: Services, session: Session, standing: Standing | None, name: str | None = None
+    services: Services, session: Session, queue_position: QueuePosition | None, name: str | None = None
 ) -> str:
-    record = session_status(session, standing, await services.watch.glance()).model_dump_json()
+    record = session_status(
+        session, queue_position, await services.queue_stats_cache.queue_stats()
+    ).model_dump_json()
     return f"id: {name}\ndata: {record}\n\n" if name else f"data: {record}\n\n"
 
 
@@ -82,7 +84,7 @@ async def _with_pauses(
     services: Services, session_id: str, last_id: str
 ) -> AsyncIterator[tuple[str, dict[str, Any]] | None]:
     """The events, and None after each pause without one. Ends when this instance drains, too."""
-    events = follow(services.queue_async, session_id, last_id)
+    events = subscribe(services.queue_async, session_id, last_id)
     drained = asyncio.ensure_future(services.drain.wait())
     coming: asyncio.Future[Any] = asyncio.ensure_future(anext(events, None))
     try:

@@ -22,7 +22,7 @@ from sadtalker_service.api.services import Services
 from sadtalker_service.api.threads import in_thread
 from sadtalker_service.errors import NotFound, NotReady
 from sadtalker_service.media.fragments import refragment
-from sadtalker_service.state.events import follow
+from sadtalker_service.state.events import subscribe
 from sadtalker_service.state.records import ENDED, Session
 from sadtalker_service.store.artefact_store import video_name
 from sadtalker_service.store.media_stream import StreamBroken, read_media
@@ -84,7 +84,7 @@ async def _begun(services: Services, session_id: str) -> Session:
     """The session as soon as it is being made, or is ready. Raises `NotReady`, `NotFound`."""
     session = await _session(services, session_id)
     if session.state == "queued":
-        events = follow(services.queue_async, session_id)
+        events = subscribe(services.queue_async, session_id)
         try:
             async for _, change in events:
                 if change["state"] != "queued":
@@ -99,7 +99,7 @@ async def _begun(services: Services, session_id: str) -> Session:
 
 
 async def _session(services: Services, session_id: str) -> Session:
-    found = await services.polls.look(session_id)
+    found = await services.polls.read_status(session_id)
     if found is None:
         raise NotFound("There is no such session.", param="session_id")
     return found[0]
@@ -109,7 +109,7 @@ def _live(services: Services, session: Session) -> AsyncIterator[bytes]:
     """What the worker sends while it makes this attempt."""
 
     async def is_coming() -> bool:
-        found = await services.polls.look(session.session_id)
+        found = await services.polls.read_status(session.session_id)
         return found is not None and (found[0].state, found[0].attempt) == ("generating", session.attempt)
 
     return read_media(services.cache_async, session.run_id, session.attempt, is_coming=is_coming)

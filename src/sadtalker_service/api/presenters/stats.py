@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from sadtalker_service import __version__
 from sadtalker_service.api.presenters.formatting import about, per_cent, rounded, times_faster
-from sadtalker_service.api.queue_stats import Glance
+from sadtalker_service.api.queue_stats import QueueStats
 from sadtalker_service.api.schemas.avatars import NOT_MEASURED
 from sadtalker_service.api.schemas.stats import (
     CachePerformance,
@@ -47,34 +47,34 @@ ENDPOINTS: Mapping[str, str] = {
 DESCRIPTION = "A portrait and a recording become a talking-head video."
 
 
-def queue_status(glance: Glance, now: float) -> QueueStatus:
+def queue_status(queue_stats: QueueStats, now: float) -> QueueStatus:
     """All lanes; `now` in seconds since 1970."""
     lanes = {
         lane: LaneFigures(
             queue_size=load.waiting,
             oldest_seconds=None if load.oldest_at is None else rounded(max(0.0, now - load.oldest_at)),
         )
-        for lane, load in glance.lanes.items()
+        for lane, load in queue_stats.lanes.items()
     }
     return QueueStatus(
         queue_size=sum(figures.queue_size for figures in lanes.values()),
-        processing=bool(glance.running),
-        current_session=glance.running[0][:8] if glance.running else None,
-        running=len(glance.running),
+        processing=bool(queue_stats.running),
+        current_session=queue_stats.running[0][:8] if queue_stats.running else None,
+        running=len(queue_stats.running),
         lanes=lanes,
     )
 
 
 def home(
     figures: Snapshot | None,
-    glance: Glance | None,
+    queue_stats: QueueStats | None,
     images: int,
     *,
     draining: bool,
     cache_up: bool,
     now: float,
 ) -> Home:
-    """The service in short. Without the queue's store there are no `figures` and no `glance`."""
+    """The service in short. Without the queue's store there are no `figures` and no `queue_stats`."""
     hit_rate = per_cent(figures.hit_rate) if figures else None
     up = figures is not None and cache_up
     return Home(
@@ -92,14 +92,14 @@ def home(
             total_cached_images=images,
             cache_hit_rate=NOT_MEASURED if hit_rate is None else f"{hit_rate}%",
         ),
-        queue_status=queue_status(glance or Glance({}, ()), now),
+        queue_status=queue_status(queue_stats or QueueStats({}, ()), now),
         endpoints=dict(ENDPOINTS),
     )
 
 
 def stats(
     figures: Snapshot,
-    glance: Glance,
+    queue_stats: QueueStats,
     *,
     redis_status: RedisStatus,
     cached: Mapping[str, int],
@@ -120,7 +120,8 @@ def stats(
                 for kind, asked in sorted(figures.cache.items())
             },
             sessions=SessionFigures(
-                active_sessions=sum(load.waiting for load in glance.lanes.values()) + len(glance.running),
+                active_sessions=sum(load.waiting for load in queue_stats.lanes.values())
+                + len(queue_stats.running),
                 total_processed=sum(figures.accepted.values()),
                 total_generated=generated,
             ),
@@ -129,7 +130,7 @@ def stats(
             ),
         ),
         generation_statistics=_generation(figures, generated),
-        queue_status=queue_status(glance, now),
+        queue_status=queue_status(queue_stats, now),
         performance_summary=PerformanceSummary(
             total_images_processed=images,
             total_videos_generated=generated,
@@ -140,7 +141,7 @@ def stats(
         service_health=ServiceHealth(
             redis_connected=redis_status.connected,
             models_loaded=warm_workers > 0,
-            queue_processing=bool(glance.running),
+            queue_processing=bool(queue_stats.running),
             workers=warm_workers,
         ),
         performance=HitRate(cache_hit_rate=hit_rate),

@@ -14,7 +14,7 @@ from sadtalker_service.api.presenters.formatting import (
     stopwatch,
     times_faster,
 )
-from sadtalker_service.api.queue_stats import Glance
+from sadtalker_service.api.queue_stats import QueueStats
 from sadtalker_service.api.schemas.avatars import NOT_MEASURED
 from sadtalker_service.api.schemas.videos import (
     CancelAnswer,
@@ -26,7 +26,7 @@ from sadtalker_service.api.schemas.videos import (
     SessionStatus,
     VideoFacts,
 )
-from sadtalker_service.state.records import Moment, Outcome, Session, Standing
+from sadtalker_service.state.records import Outcome, ProgressRecord, QueuePosition, Session
 
 MESSAGES = {
     "queued": "The request waits for its turn.",
@@ -35,26 +35,26 @@ MESSAGES = {
     "failed": "The video could not be made; see error.",
     "cancelled": "The request was cancelled.",
 }
-_LISTENING = ("listen", "drive")
+_LISTENING = ("speech_features", "drive")
 """Stages that turn sound into motion."""
 _RENDERING = ("set_up", "render", "wait", "convert", "finish")
 """Stages that turn motion into a video file, other than those that run beside them."""
-_KEPT_AS = {"motion": "listen"}
+_KEPT_AS = {"motion": "speech_features"}
 """Kind of artefact -> stage under which getting it is measured, where the names differ."""
 
 
 def generate_answer(
-    session: Session, standing: Standing | None, *, speedup: float | None, warnings: Iterable[str]
+    session: Session, queue_position: QueuePosition | None, *, speedup: float | None, warnings: Iterable[str]
 ) -> GenerateAnswer:
     """The answer to a request; `speedup` is that of prepared avatars, as measured so far."""
     ready = session.state == "ready"
     links = links_of(session)
-    estimate = 0.0 if ready else standing.eta_seconds if standing else None
+    estimate = 0.0 if ready else queue_position.eta_seconds if queue_position else None
     return GenerateAnswer(
         session_id=session.session_id,
         status=session.state,
         lane=session.lane,
-        queue_position=standing.ahead + 1 if standing else 0,
+        queue_position=queue_position.ahead + 1 if queue_position else 0,
         estimated_time="ready" if ready else about(estimate),
         estimated_seconds=rounded(estimate),
         performance_boost=_boost(session, speedup),
@@ -68,7 +68,9 @@ def generate_answer(
     )
 
 
-def session_status(session: Session, standing: Standing | None, glance: Glance) -> SessionStatus:
+def session_status(
+    session: Session, queue_position: QueuePosition | None, queue_stats: QueueStats
+) -> SessionStatus:
     """A session as it stands."""
     links = links_of(session)
     ready, failure, outcome = session.state == "ready", session.failure, session.outcome
@@ -81,9 +83,9 @@ def session_status(session: Session, standing: Standing | None, glance: Glance) 
         started_at=iso_time(session.started_at),
         completed_at=iso_time(session.ended_at),
         message=MESSAGES[session.state],
-        queue_info=queue_info(session, glance),
-        queue_position=standing.ahead + 1 if standing else 0,
-        estimated_seconds=rounded(standing.eta_seconds) if standing else None,
+        queue_info=queue_info(session, queue_stats),
+        queue_position=queue_position.ahead + 1 if queue_position else 0,
+        estimated_seconds=rounded(queue_position.eta_seconds) if queue_position else None,
         progress=progress(_last_moment(session.moment) if ready else session.moment)
         if session.moment
         else None,
@@ -121,16 +123,16 @@ def links_of(session: Session) -> SessionLinks:
     )
 
 
-def queue_info(session: Session, glance: Glance) -> QueueInfo:
+def queue_info(session: Session, queue_stats: QueueStats) -> QueueInfo:
     """The session's lane. Of another's running session only the beginning of its id: the whole is a key."""
     return QueueInfo(
-        queue_size=glance.lanes[session.lane].waiting,
-        processing=bool(glance.running),
-        current_session=glance.running[0][:8] if glance.running else None,
+        queue_size=queue_stats.lanes[session.lane].waiting,
+        processing=bool(queue_stats.running),
+        current_session=queue_stats.running[0][:8] if queue_stats.running else None,
     )
 
 
-def progress(moment: Moment) -> Progress:
+def progress(moment: ProgressRecord) -> Progress:
     """How far the work is."""
     return Progress(
         stage=moment.stage,
@@ -142,7 +144,7 @@ def progress(moment: Moment) -> Progress:
     )
 
 
-def _last_moment(moment: Moment) -> Moment:
+def _last_moment(moment: ProgressRecord) -> ProgressRecord:
     """Workers tell of their frames now and then only, and hardly ever of the last one."""
     return replace(moment, frame=moment.total, eta_seconds=0.0)
 

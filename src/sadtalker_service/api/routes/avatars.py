@@ -57,11 +57,11 @@ async def upload(request: Request, response: Response) -> UploadAnswer:
         image = required_file(form, "image_file")
         mode = mode_of(form.texts.get("preprocess_mode"))
         facts = await _facts(services, image)
-        record, known = await in_thread(services.desk.upload, image.path, image.sha256, mode, facts)
+        record, known = await in_thread(services.video_service.upload, image.path, image.sha256, mode, facts)
     log.info("avatar_uploaded", image_id=record.image_id, mode=mode, known=known, state=record.state)
     if record.state == "ready":
         response.status_code = 200
-        summary = await in_thread(services.desk.summary, record.image_id)
+        summary = await in_thread(services.video_service.summary, record.image_id)
         return upload_answer(record, summary=summary, expected_seconds=None, warnings=remarks(form))
     expected = await in_thread(expected_preparation, services.avatars)
     return upload_answer(record, summary=None, expected_seconds=expected, warnings=remarks(form))
@@ -81,7 +81,7 @@ def status(request: Request, image_id: ImagePath, preprocess_mode: _ModeQuery = 
     if record is None:
         raise NotFound(f"There is no such portrait in mode {mode}; upload it.", param="image_id")
     figures = services.statistics.snapshot() if record.state == "ready" else None
-    return avatar_status(record, services.desk.summary(name), figures)
+    return avatar_status(record, services.video_service.summary(name), figures)
 
 
 @router.get("", response_model=AvatarList, responses=problems(422), summary="List avatars")
@@ -106,7 +106,7 @@ def avatars(
 def delete(request: Request, image_id: ImagePath) -> Response:
     """Remove the original, everything computed from it and every video made from it."""
     name = image_id_of(image_id)
-    services_of(request).desk.delete_avatar(name)
+    services_of(request).video_service.delete_avatar(name)
     log.info("avatar_deleted", image_id=name)
     return Response(status_code=204)
 

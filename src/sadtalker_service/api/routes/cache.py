@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 
 from sadtalker_service.api.health import renders
 from sadtalker_service.api.presenters.stats import stats as rendered
-from sadtalker_service.api.queue_stats import look_around
+from sadtalker_service.api.queue_stats import measure_queues
 from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.schemas.stats import RedisStatus, Stats
 from sadtalker_service.api.services import Services, services_of
@@ -35,7 +35,7 @@ def stats(request: Request) -> Stats:
     warm = sum(renders(facts) for facts in services.workers.live().values())
     return rendered(
         services.statistics.snapshot(),
-        look_around(services.sessions),
+        measure_queues(services.sessions),
         redis_status=_redis_status(services.cache_client),
         cached={**_cached(services), "complete_processing": images},
         images=images,

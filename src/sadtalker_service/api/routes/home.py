@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 
 from sadtalker_service.api.access.security import admit
 from sadtalker_service.api.presenters.stats import home as rendered
-from sadtalker_service.api.queue_stats import look_around
+from sadtalker_service.api.queue_stats import measure_queues
 from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.schemas.stats import ErrorEntry, ErrorPage, Home
 from sadtalker_service.api.services import Services, services_of
@@ -98,13 +98,13 @@ def _error_html(entries: Mapping[str, ErrorEntry]) -> str:
 
 def _home(services: Services) -> Home:
     try:
-        figures, glance = services.statistics.snapshot(), look_around(services.sessions)
+        figures, queue_stats = services.statistics.snapshot(), measure_queues(services.sessions)
         images = services.avatars.count()
     except StoreUnavailable:
-        figures, glance, images = None, None, 0
+        figures, queue_stats, images = None, None, 0
     return rendered(
         figures,
-        glance,
+        queue_stats,
         images,
         draining=services.drain.begun,
         cache_up=_answers(services.cache_client),

@@ -22,4 +22,6 @@ router = APIRouter(prefix="/api/image", tags=["avatars"])
 def summary(request: Request, image_id: ImagePath) -> ImageSummaryAnswer:
     """What the cache holds of a portrait, stage by stage, and what it is worth."""
     services = services_of(request)
-    return image_summary(services.desk.summary(image_id_of(image_id)), services.statistics.snapshot())
+    return image_summary(
+        services.video_service.summary(image_id_of(image_id)), services.statistics.snapshot()
+    )

@@ -11,7 +11,7 @@ from sadtalker_service.api.delivery.downloads import file_response
 from sadtalker_service.api.delivery.events import session_events
 from sadtalker_service.api.delivery.streaming import MEDIA_TYPE, media_response
 from sadtalker_service.api.ids import LanePath, SessionPath, lane_of, session_id_of
-from sadtalker_service.api.routes.videos import look
+from sadtalker_service.api.routes.videos import read_status
 from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.services import services_of
 from sadtalker_service.api.threads import in_thread
@@ -52,7 +52,7 @@ async def events(
     """Server-sent events: every change of the session from its beginning, or after `Last-Event-ID`."""
     services = services_of(request)
     services.drain.check()
-    session, _ = await look(services, lane_of(lane), session_id_of(session_id))
+    session, _ = await read_status(services, lane_of(lane), session_id_of(session_id))
     # a proxy that collected events before it hands them on would defeat their purpose
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     lines = session_events(services, session, last_event_id or after)
@@ -69,7 +69,7 @@ async def stream(request: Request, lane: LanePath, session_id: SessionPath) -> R
     """The video as it is being made; the answer begins when its first piece is there. Without ranges."""
     services = services_of(request)
     services.drain.check()
-    session, _ = await look(services, lane_of(lane), session_id_of(session_id))
+    session, _ = await read_status(services, lane_of(lane), session_id_of(session_id))
     return await media_response(request, services, session)
 
 
@@ -94,7 +94,7 @@ async def download(
 ) -> Response:
     """The finished video as a file."""
     services = services_of(request)
-    session, _ = await look(services, lane_of(lane), session_id_of(session_id))
+    session, _ = await read_status(services, lane_of(lane), session_id_of(session_id))
     if session.state != "ready":
         raise NotReady(f"The video is not ready: the session is {session.state}.", state=session.state)
     name = video_name(session.result_key)

@@ -103,7 +103,7 @@ def _shown(services: Services, image_id: str, show: Callable[[EngineCard], Value
     except CacheUnavailable as error:
         raise StoreUnavailable("The cache's server does not answer.", retry_after=2.0) from error
     if found is None:
-        services.desk.renew_previews(image_id)
+        services.video_service.renew_previews(image_id)
         state = records[0].state
         raise NotReady(
             f"There is nothing to look at (yet): the avatar is {state}; ask again in a moment.",

@@ -33,7 +33,7 @@ from sadtalker_service.api.upload.multipart import Form, ReceivedFile
 from sadtalker_service.api.upload.receiving import receive_form
 from sadtalker_service.errors import AlreadyEnded, NotFound
 from sadtalker_service.media.inspection import AudioFacts
-from sadtalker_service.state.records import ENDED, Lane, Session, Standing
+from sadtalker_service.state.records import ENDED, Lane, QueuePosition, Session
 
 log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/api/{lane}", tags=["videos"])
@@ -76,11 +76,11 @@ async def generate(
         async with _once(services, f"{caller(request)}:{in_lane}", key, fingerprint(form)) as once:
             if once.session_id is None:
                 once.session_id = await _accept(request, services, in_lane, form, audio)
-    session, standing = await _present(services, once.session_id)
+    session, queue_position = await _present(services, once.session_id)
     response.status_code = 200 if session.state == "ready" else 202
     figures = await in_thread(services.statistics.snapshot)
     speedup = figures.speedup("cached_avatar")
-    return generate_answer(session, standing, speedup=speedup, warnings=remarks(form))
+    return generate_answer(session, queue_position, speedup=speedup, warnings=remarks(form))
 
 
 @router.get(
@@ -92,8 +92,8 @@ async def generate(
 async def status(request: Request, lane: LanePath, session_id: SessionPath) -> Response:
     """State, place in the queue, progress, and in the end what it took."""
     services = services_of(request)
-    session, standing = await look(services, lane_of(lane), session_id_of(session_id))
-    record = session_status(session, standing, await services.watch.glance())
+    session, queue_position = await read_status(services, lane_of(lane), session_id_of(session_id))
+    record = session_status(session, queue_position, await services.queue_stats_cache.queue_stats())
     # rendered here: the framework would check it once more before
     return Response(record.model_dump_json(), media_type="application/json")
 
@@ -108,18 +108,20 @@ async def status(request: Request, lane: LanePath, session_id: SessionPath) -> R
 async def cancel(request: Request, lane: LanePath, session_id: SessionPath) -> CancelAnswer:
     """End a session that waits at once, one that runs within a batch of frames."""
     services = services_of(request)
-    session, _ = await look(services, lane_of(lane), session_id_of(session_id))
+    session, _ = await read_status(services, lane_of(lane), session_id_of(session_id))
     if session.state not in ENDED:
-        session = await in_thread(services.desk.cancel, session.session_id)
+        session = await in_thread(services.video_service.cancel, session.session_id)
         log.info("session_cancelled", session_id=session.session_id, state=session.state)
         if session.state in {"queued", "generating", "cancelled"}:
             return cancel_answer(session)
     raise AlreadyEnded(f"The session has ended already: it is {session.state}.", state=session.state)
 
 
-async def look(services: Services, lane: Lane, session_id: str) -> tuple[Session, Standing | None]:
+async def read_status(
+    services: Services, lane: Lane, session_id: str
+) -> tuple[Session, QueuePosition | None]:
     """A session and its place in the queue, in one round trip. Raises `NotFound`."""
-    found = await services.polls.look(session_id)
+    found = await services.polls.read_status(session_id)
     if found is None:
         raise NotFound(
             "There is no such session; sessions are forgotten some time after their end.", param="session_id"
@@ -135,21 +137,21 @@ async def _accept(request: Request, services: Services, lane: Lane, form: Form, 
     await in_thread(check_engine, form, services.engines, services.workers)
     facts = await _facts(services, audio)
     request_id = request.state.request_id
-    wish = video_request(form, lane, facts.seconds, request_id=request_id, received_at=received_at)
-    session = await in_thread(services.desk.generate, wish)
+    spec = video_request(form, lane, facts.seconds, request_id=request_id, received_at=received_at)
+    session = await in_thread(services.video_service.generate, spec)
     log.info(
         "session_accepted",
         session_id=session.session_id,
         lane=lane,
         state=session.state,
-        image_id=wish.image_id,
-        audio_seconds=round(wish.audio_seconds, 3),
+        image_id=spec.image_id,
+        audio_seconds=round(spec.audio_seconds, 3),
     )
     return session.session_id
 
 
-async def _present(services: Services, session_id: str) -> tuple[Session, Standing | None]:
-    found = await services.polls.look(session_id)
+async def _present(services: Services, session_id: str) -> tuple[Session, QueuePosition | None]:
+    found = await services.polls.read_status(session_id)
     if found is None:
         raise NotFound("The session of this request has been forgotten; send it without its key.")
     return found

@@ -31,7 +31,7 @@ from sadtalker_service.pipeline.request import (
 )
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.records import Lane
-from sadtalker_service.state.registry import EngineShelf, WorkerBoard
+from sadtalker_service.state.registry import EngineRegistry, WorkerRegistry
 
 _FILES = frozenset({"image_file", "audio_file", "ref_eyeblink", "ref_pose"})
 _NOT_SPOKEN = ("text", "voice")
@@ -84,7 +84,7 @@ def required_image_id(form: Form) -> str:
     return image_id_of(text)
 
 
-def check_engine(form: Form, engines: EngineShelf, workers: WorkerBoard) -> None:
+def check_engine(form: Form, engines: EngineRegistry, workers: WorkerRegistry) -> None:
     """Raises `InvalidOption` for an engine that no worker has, if any is known yet; `StoreUnavailable`."""
     name = form.texts.get("engine", "").strip()
     known = engines.all() if name else {}

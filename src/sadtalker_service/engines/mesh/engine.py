@@ -28,18 +28,18 @@ from sadtalker_service.engines.mesh.motion.gestures import GESTURES
 from sadtalker_service.engines.mesh.renderer import render
 from sadtalker_service.engines.mesh.warmup import warm_up_renderer
 from sadtalker_service.engines.port import (
+    NO_POST_PROCESSING,
     NO_REFERENCES,
-    PLAIN,
     Capabilities,
-    Finish,
     Lifetime,
+    PostProcessing,
     References,
     Stage,
 )
 from sadtalker_service.errors import InvalidOption, UnsupportedByEngine
 from sadtalker_service.faces.landmarker import FaceLandmarker
 from sadtalker_service.settings import Settings, get_settings
-from sadtalker_service.speech import listen, listen_with_two_cores
+from sadtalker_service.speech import recognize_speech, start_word_alignment
 from sadtalker_service.speech.articulation import Articulation
 
 _LIFETIMES: dict[str, Lifetime] = {
@@ -97,22 +97,22 @@ class MeshEngine:
     def warm_up(self) -> None:
         """Load the models of face and speech and compile every kernel, on a drawn picture."""
         self._landmarker  # noqa: B018
-        listen(Speech("", np.zeros(SPEECH_RATE // 2, np.float32), Path()))
-        listen_with_two_cores()  # only who stays warms up
+        recognize_speech(Speech("", np.zeros(SPEECH_RATE // 2, np.float32), Path()))
+        start_word_alignment()  # only who stays warms up
         warm_up_renderer()
 
-    def listen(self, speech: Speech) -> Artefact:
+    def extract_speech_features(self, speech: Speech) -> Artefact:
         """Lip articulation, loudness, pauses and accents of a recording."""
-        return listen(speech).to_artefact()
+        return recognize_speech(speech).to_artefact()
 
-    def follow(self, video: Path, mode: PreprocessMode) -> Artefact:
+    def extract_reference_motion(self, video: Path, mode: PreprocessMode) -> Artefact:
         """Not here: raises `UnsupportedByEngine`."""
         raise UnsupportedByEngine("The mesh engine cannot follow a reference video.", param="ref_pose")
 
     def drive(
         self,
         avatar: Avatar,
-        heard: Artefact | None,
+        speech_features: Artefact | None,
         style: Style,
         duration: float,
         references: References = NO_REFERENCES,
@@ -126,10 +126,12 @@ class MeshEngine:
             )
         fit = avatar.artefacts["3dmm_coeffs"].record
         mouth = RestMouth(float(fit["rest_opening"]), float(fit["rest_width"]))
-        articulation = None if heard is None else Articulation.from_artefact(heard)
+        articulation = None if speech_features is None else Articulation.from_artefact(speech_features)
         return drive(articulation, mouth, style, duration)
 
-    def render(self, avatar: Avatar, motion: Motion, style: Style, finish: Finish = PLAIN) -> Rendering:
+    def render(
+        self, avatar: Avatar, motion: Motion, style: Style, finish: PostProcessing = NO_POST_PROCESSING
+    ) -> Rendering:
         """Frames of a motion."""
         del finish
         return render(avatar, motion, style)

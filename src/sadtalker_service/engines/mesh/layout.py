@@ -31,7 +31,7 @@ _MARGIN = 6
 class Layout:
     """Where everything is in the video."""
 
-    plate: Uint8Image
+    background: Uint8Image
     """uint8 (H, W, 3), even."""
     box: Rect
     """The part that moves, even."""
@@ -53,16 +53,16 @@ def lay_out(artefacts: Mapping[str, Artefact], style: Style) -> Layout:
         fx, fy = size[0] / (crop.record["stage"][2] - sx0), size[1] / (crop.record["stage"][3] - sy0)
     left = min(max(round((wx0 - sx0) * fx), 0), size[0] - width)
     top = min(max(round((wy0 - sy0) * fy), 0), size[1] - height)
-    plate = _even(np.ascontiguousarray(stage[top : top + height, left : left + width]))
+    background = _even(np.ascontiguousarray(stage[top : top + height, left : left + width]))
     region = crop.record["region"]
     moving = tuple(
         round((edge - (sx0, sy0)[k % 2]) * (fx, fy)[k % 2]) - (left, top)[k % 2]
         for k, edge in enumerate(region)
     )
-    box = _even_box(moving, (plate.shape[1], plate.shape[0]))
+    box = _even_box(moving, (background.shape[1], background.shape[0]))
     origin = np.array([-sx0 * fx - left, -sy0 * fy - top])
     scene = _scene(artefacts, stage, (left, top), box, moving, origin, np.array([fx, fy]))
-    return Layout(plate, box, scene)
+    return Layout(background, box, scene)
 
 
 def video_size(window: tuple[int, int], square: bool, style: Style) -> tuple[int, int]:
@@ -86,12 +86,12 @@ def assemble_stage(crop: Artefact, background: Artefact) -> Uint8Image:
     return np.concatenate([background.arrays["top"], middle, background.arrays["bottom"]], axis=0)
 
 
-def _even(plate: Uint8Image) -> Uint8Image:
-    """The plate with its last row or column repeated where a side is odd."""
-    height, width = plate.shape[:2]
+def _even(background: Uint8Image) -> Uint8Image:
+    """The background with its last row or column repeated where a side is odd."""
+    height, width = background.shape[:2]
     if height % 2 or width % 2:
-        return np.pad(plate, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    return plate
+        return np.pad(background, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    return background
 
 
 def _even_box(rect: tuple[int, ...], size: tuple[int, int]) -> Rect:

@@ -21,7 +21,7 @@ def render(avatar: Avatar, motion: Motion, style: Style) -> Rendering:
     layout = lay_out(avatar.artefacts, style)
     controls = np.array(motion.coefficients["controls"], np.float32, order="C")
     return Rendering(
-        plate=layout.plate,
+        background=layout.background,
         box=layout.box,
         fps=motion.fps,
         frames=len(controls),
@@ -46,7 +46,7 @@ def _batches(layout: Layout, controls: NDArray[np.float32]) -> Iterator[Uint8Ima
 def _blank(layout: Layout, frames: int) -> Uint8Image:
     """Frames that hold the picture at rest: what the mesh does not reach is never drawn again."""
     x0, y0, x1, y1 = layout.box
-    return np.repeat(layout.plate[None, y0:y1, x0:x1], frames, axis=0)
+    return np.repeat(layout.background[None, y0:y1, x0:x1], frames, axis=0)
 
 
 def draw_stills(layout: Layout, controls: NDArray[np.float32]) -> Uint8Image:

@@ -42,11 +42,11 @@ def contact_sheet(avatar: Avatar, cell: int = 320) -> Uint8Image:
     labels, controls = _looks(avatar)
     layout = lay_out(avatar.artefacts, Style(preprocess=avatar.mode, size=512, quality="high"))
     x0, y0, x1, y1 = layout.box
-    height = round(layout.plate.shape[0] * cell / layout.plate.shape[1])
+    height = round(layout.background.shape[0] * cell / layout.background.shape[1])
     rows = -(-len(labels) // _COLUMNS)
     sheet = Image.new("RGB", (_COLUMNS * cell, rows * height))
     for k, (label, moved) in enumerate(zip(labels, draw_stills(layout, controls), strict=True)):
-        picture = layout.plate.copy()
+        picture = layout.background.copy()
         picture[y0:y1, x0:x1] = moved
         small = Image.fromarray(picture).resize((cell, height), Image.Resampling.LANCZOS)
         ImageDraw.Draw(small).text((6, 4), label, fill=_LABEL, stroke_width=2, stroke_fill=(0, 0, 0))

@@ -12,7 +12,7 @@ _TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 @dataclass(frozen=True)
-class Place:
+class DeviceConfig:
     """A device, and the type of the convolutions of every frame."""
 
     device: torch.device
@@ -24,16 +24,16 @@ class Place:
         return self.device.type == "cuda"
 
 
-def choose_place(device: str, precision: str) -> Place:
+def choose_device(device: str, precision: str) -> DeviceConfig:
     """The place that the settings `SADTALKER_DEVICE` and `SADTALKER_PRECISION` mean here.
 
     Raises `EngineUnavailable` for a GPU that is not there.
     """
     chosen = _device(device)
     if precision != "auto":
-        return Place(chosen, _TYPES[precision])
+        return DeviceConfig(chosen, _TYPES[precision])
     fast = chosen.type == "cuda" and torch.cuda.get_device_capability(chosen)[0] >= 8  # Ampere and later
-    return Place(chosen, torch.bfloat16 if fast else torch.float32)
+    return DeviceConfig(chosen, torch.bfloat16 if fast else torch.float32)
 
 
 def has_gpu() -> bool:

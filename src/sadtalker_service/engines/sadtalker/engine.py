@@ -31,10 +31,10 @@ from sadtalker_service.domain import (
 )
 from sadtalker_service.engines.detection import DETECTION, detect_face
 from sadtalker_service.engines.port import (
+    NO_POST_PROCESSING,
     NO_REFERENCES,
-    PLAIN,
     Capabilities,
-    Finish,
+    PostProcessing,
     References,
     Stage,
 )
@@ -129,7 +129,7 @@ class SadTalkerEngine:
             enhancers=available_enhancers(self._ready.folder),
             reference_video=True,
             honours=("batch_size", "checkpoint_dir"),
-            patience=1.0 if self._expects_gpu else _PATIENCE_ON_CPU,
+            timeout_factor=1.0 if self._expects_gpu else _PATIENCE_ON_CPU,
         )
 
     @staticmethod
@@ -166,13 +166,13 @@ class SadTalkerEngine:
     def warm_up(self) -> None:
         """Load the face landmarker and the networks of the default size, and draw a frame."""
         self._landmarker  # noqa: B018
-        self._inference.warm_up(self._ready.default_size, placed=self._ready.places)
+        self._inference.warm_up(self._ready.default_size, full_frame=self._ready.full_frame)
 
-    def listen(self, speech: Speech) -> Artefact:
+    def extract_speech_features(self, speech: Speech) -> Artefact:
         """Mel features of a recording, (M, 80)."""
         return Artefact({"mel": mel_spectrogram(speech.samples)})
 
-    def follow(self, video: Path, mode: PreprocessMode) -> Artefact:
+    def extract_reference_motion(self, video: Path, mode: PreprocessMode) -> Artefact:
         """Rows of coefficients of a reference video, (N, 73) at 25 fps.
 
         Raises `UnreadableVideo`, `ImageTooLarge`, `NoFaceFound`.
@@ -186,17 +186,21 @@ class SadTalkerEngine:
     def drive(
         self,
         avatar: Avatar,
-        heard: Artefact | None,
+        speech_features: Artefact | None,
         style: Style,
         duration: float,
         references: References = NO_REFERENCES,
     ) -> Motion:
         """Keypoints of every frame, (F, 15, 3)."""
-        placed, networks = stages.is_placed(avatar.mode), self._networks(style.size)
+        full_frame, networks = stages.is_full_frame(avatar.mode), self._networks(style.size)
         source = avatar.artefacts[_named("3dmm_coeffs", style.size)].arrays["row"]
         frames = _frames(duration, VIDEO_RATE)
         numbers = np.arange(frames)
-        windows = idle_windows(frames) if heard is None else mel_windows(heard.arrays["mel"], numbers)
+        windows = (
+            idle_windows(frames)
+            if speech_features is None
+            else mel_windows(speech_features.arrays["mel"], numbers)
+        )
         rows = drive(
             windows,
             source,
@@ -207,23 +211,25 @@ class SadTalkerEngine:
             reference_motion=_taken_over(head_motion, references.pose, frames),
         )
         semantics = driving_semantics(
-            rows, source, placed=placed, still=style.still, expression_scale=style.expression_scale
+            rows, source, full_frame=full_frame, still=style.still, expression_scale=style.expression_scale
         )
         canonical = avatar.artefacts[_named("face_mesh", style.size)].arrays["canonical"]
-        keypoints = networks.keypoints(semantics, canonical, _free_view(style, frames), placed=placed)
+        keypoints = networks.keypoints(semantics, canonical, _free_view(style, frames), full_frame=full_frame)
         if style.fps != VIDEO_RATE:
             wanted = _frames(duration, style.fps)
             flat = at_rate(keypoints.reshape(frames, -1), VIDEO_RATE, style.fps, wanted)
             keypoints = flat.reshape(wanted, *keypoints.shape[1:])
         return Motion(style.fps, {"keypoints": keypoints})
 
-    def render(self, avatar: Avatar, motion: Motion, style: Style, finish: Finish = PLAIN) -> Rendering:
+    def render(
+        self, avatar: Avatar, motion: Motion, style: Style, finish: PostProcessing = NO_POST_PROCESSING
+    ) -> Rendering:
         """Frames of a motion: drawn, enhanced, pasted."""
         keypoints = motion.coefficients["keypoints"]
         enhance = self._inference.enhancers.of_faces(finish.enhancer) if finish.enhancer else None
         paste = self._paste(avatar, style, enhance.side(style.size) if enhance else style.size, finish)
         return Rendering(
-            plate=paste.plate,
+            background=paste.background,
             box=paste.box,
             fps=motion.fps,
             frames=len(keypoints),
@@ -249,11 +255,11 @@ class SadTalkerEngine:
             return None
         return found.landmarks if found.quarter_turns == 0 else None
 
-    def _paste(self, avatar: Avatar, style: Style, side: int, finish: Finish) -> Paste:
+    def _paste(self, avatar: Avatar, style: Style, side: int, finish: PostProcessing) -> Paste:
         """`side`: of the drawn pictures, in pixels."""
         cap = HEIGHT_CAP[style.quality]
         crop = avatar.artefacts[_named("face_crop", style.size)]
-        if not stages.is_placed(avatar.mode):
+        if not stages.is_full_frame(avatar.mode):
             size = video_size(stages.crop_of(crop), avatar.mode, min(side, cap))
             return fill(crop.arrays["square"], size)
         background = avatar.artefacts["background"]
@@ -280,7 +286,7 @@ class SadTalkerEngine:
         avatar: Avatar,
         keypoints: NDArray[np.float32],
         style: Style,
-        finish: Finish,
+        finish: PostProcessing,
         enhance: FaceEnhancer | None,
         paste: Paste,
     ) -> Generator[Uint8Image]:

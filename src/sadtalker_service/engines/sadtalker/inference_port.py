@@ -36,7 +36,7 @@ class Networks(Protocol):
     def regress(self, pictures: Uint8Image) -> Float32:
         """(n, 224, 224, 3) aligned faces -> (n, 257) coefficients of the face model."""
 
-    def encode(self, square: Uint8Image, row: Float32, *, placed: bool) -> EncodedFace:
+    def encode(self, square: Uint8Image, row: Float32, *, full_frame: bool) -> EncodedFace:
         """A portrait's square (S, S, 3) and its row of coefficients, (73,) if `placed`, else (70,)."""
 
     def expression(self, windows: Float32, reference: Float32, blink: Float32) -> Float32:
@@ -46,7 +46,7 @@ class Networks(Protocol):
         """See `driving.coefficients.PoseNetwork`; `style` 0..45, `seed` that of the noise."""
 
     def keypoints(
-        self, semantics: Float32, canonical: Float32, view: Mapping[str, Float32], *, placed: bool
+        self, semantics: Float32, canonical: Float32, view: Mapping[str, Float32], *, full_frame: bool
     ) -> Float32:
         """(F, 73), or (F, 70) if not `placed`, of `driving.coefficients.driving_semantics` -> (F, 15, 3).
 
@@ -54,7 +54,7 @@ class Networks(Protocol):
         """
 
 
-class EnhancerShelf(Protocol):
+class LoadedEnhancers(Protocol):
     """Enhancers by name, each loaded when it is first used."""
 
     def of_faces(self, name: str) -> FaceEnhancer:
@@ -84,12 +84,12 @@ class Inference(Protocol):
         frames of this video that are drawn at once.
         """
 
-    def warm_up(self, size: int, *, placed: bool) -> None:
+    def warm_up(self, size: int, *, full_frame: bool) -> None:
         """Load the networks for pictures of `size`, and do all that would make a first video slower than a
         second one. `placed`: for the modes that show the whole picture."""
 
     @property
-    def enhancers(self) -> EnhancerShelf:
+    def enhancers(self) -> LoadedEnhancers:
         """What restores faces and backgrounds, on the same device."""
 
 

@@ -29,7 +29,7 @@ class Readiness:
         return self.sizes[0] if self.sizes else PICTURE_SIZES[0]
 
     @property
-    def places(self) -> bool:
+    def full_frame(self) -> bool:
         """Whether there is the network for the modes that show the whole picture."""
         return "full" in self.modes
 

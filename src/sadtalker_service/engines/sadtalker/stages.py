@@ -39,7 +39,7 @@ LARGEST = (HEIGHT_CAP["high"] * 16 // 9, HEIGHT_CAP["high"])
 """Width and height of the largest video; no larger picture is kept."""
 
 
-def is_placed(mode: PreprocessMode) -> bool:
+def is_full_frame(mode: PreprocessMode) -> bool:
     """Whether the mode shows the whole picture: the mapping network is then told where the face was."""
     return mode in {"full", "extfull"}
 
@@ -70,9 +70,9 @@ def encode_face(
     face_crop: Artefact, coefficients: Artefact, mode: PreprocessMode, networks: Networks
 ) -> Artefact:
     """`face_mesh`: features and keypoints."""
-    placed = is_placed(mode)
-    row = source_semantics(coefficients.arrays["row"], placed=placed)
-    face = networks.encode(face_crop.arrays["square"], row, placed=placed)
+    full_frame = is_full_frame(mode)
+    row = source_semantics(coefficients.arrays["row"], full_frame=full_frame)
+    face = networks.encode(face_crop.arrays["square"], row, full_frame=full_frame)
     return Artefact({"volume": face.volume, "canonical": face.canonical, "keypoints": face.keypoints})
 
 
@@ -81,7 +81,7 @@ def cut_background(portrait: Portrait, mode: PreprocessMode, artefacts: Artefact
 
     Nothing in the modes that show the moving part alone.
     """
-    if not is_placed(mode):
+    if not is_full_frame(mode):
         return Artefact({})
     pixels = upright(portrait, artefacts)
     crop = plan_crop(to_68(landmarks_of(artefacts)), (pixels.shape[1], pixels.shape[0]))

@@ -6,9 +6,9 @@ if not state then
   return nil
 end
 if state == 'queued' then
-  cancel_leader(id, now, ttl) -- a follower has no followers of its own
+  cancel_leader(id, now, ttl) -- a waiter has no waiters of its own
 elseif state == 'generating' then
-  if bequeath_run(id) then
+  if transfer_run(id) then
     close(id, 'cancelled', now, ttl)
   else
     set(id, 'cancel', '1')

@@ -1,5 +1,5 @@
 -- What the scripts share. A session that has not ended is in one of three places: in waiting:{lane}, in running,
--- or in followers:{leader}. Every change leaves it in exactly one.
+-- or in waiters:{leader}. Every change leaves it in exactly one.
 --
 -- Times come as text, seconds since 1970 with six digits after the point: Lua's own spelling of a number keeps
 -- fourteen digits, four of them after the point.
@@ -36,7 +36,7 @@ local function count(field)
 end
 
 local function followers_of(id)
-  return redis.call('ZRANGE', 'followers:' .. id, 0, -1)
+  return redis.call('ZRANGE', 'waiters:' .. id, 0, -1)
 end
 
 -- {fields of the session, fields of the leader whose state it shows}
@@ -65,8 +65,8 @@ end
 local function tell_all(id, now)
   local event = event_of(id, now)
   tell(id, event)
-  for _, follower in ipairs(followers_of(id)) do
-    tell(follower, event)
+  for _, waiter in ipairs(followers_of(id)) do
+    tell(waiter, event)
   end
 end
 
@@ -79,7 +79,7 @@ local function leave_place(id)
   redis.call('ZREM', 'running', id)
   redis.call('HDEL', 'lengths', id)
   if leader then
-    redis.call('ZREM', 'followers:' .. leader, id)
+    redis.call('ZREM', 'waiters:' .. leader, id)
   end
 end
 
@@ -109,7 +109,7 @@ local function place_behind(id, leader)
   forget_run(id)
   set(id, 'leader', leader)
   local seq = get(id, 'seq')
-  redis.call('ZADD', 'followers:' .. leader, seq, id)
+  redis.call('ZADD', 'waiters:' .. leader, seq, id)
 end
 
 local function lead(id)
@@ -124,28 +124,28 @@ local function stop_leading(id)
   end
 end
 
--- ---------------------------------------------------------------- followers
+-- ---------------------------------------------------------------- waiters
 
 -- who takes over when a leader leaves: VIP ones first, so that none of them waits in a slower lane
 local function successor_of(id)
-  local followers = followers_of(id)
-  for _, follower in ipairs(followers) do
-    local lane = get(follower, 'lane')
+  local waiters = followers_of(id)
+  for _, waiter in ipairs(waiters) do
+    local lane = get(waiter, 'lane')
     if lane == 'vip' then
-      return follower
+      return waiter
     end
   end
-  return followers[1]
+  return waiters[1]
 end
 
--- the followers of one session become those of another, which may be one of them
+-- the waiters of one session become those of another, which may be one of them
 local function move_followers(from, to)
-  for _, follower in ipairs(followers_of(from)) do
-    if follower == to then
-      redis.call('ZREM', 'followers:' .. from, to)
+  for _, waiter in ipairs(followers_of(from)) do
+    if waiter == to then
+      redis.call('ZREM', 'waiters:' .. from, to)
       unset(to, 'leader')
     else
-      place_behind(follower, to)
+      place_behind(waiter, to)
     end
   end
 end
@@ -156,38 +156,38 @@ local function inherit_starts(id, from)
   set(id, 'starts', math.max(tonumber(own or 0), tonumber(others or 0)))
 end
 
--- the first follower leads now, and waits; nil if there is none
-local function promote_successor(id)
-  local heir = successor_of(id)
-  if heir then
-    move_followers(id, heir)
-    place_in_lane(heir, 0)
-    lead(heir)
+-- the first waiter leads now, and waits; nil if there is none
+local function promote_waiter(id)
+  local successor = successor_of(id)
+  if successor then
+    move_followers(id, successor)
+    place_in_lane(successor, 0)
+    lead(successor)
   end
-  return heir
+  return successor
 end
 
--- the first follower leads now, and the run of the one that leaves goes on for it; nil if there is none
-local function bequeath_run(id)
-  local heir = successor_of(id)
-  if not heir then
+-- the first waiter leads now, and the run of the one that leaves goes on for it; nil if there is none
+local function transfer_run(id)
+  local successor = successor_of(id)
+  if not successor then
     return nil
   end
   local lease = redis.call('ZSCORE', 'running', id)
   local attempt, started, worker, moment, run_as = get(id, 'attempt', 'started_at', 'worker', 'moment', 'run_as')
-  move_followers(id, heir)
-  leave_place(heir)
-  set(heir, 'state', 'generating', 'attempt', attempt, 'started_at', started, 'worker', worker,
+  move_followers(id, successor)
+  leave_place(successor)
+  set(successor, 'state', 'generating', 'attempt', attempt, 'started_at', started, 'worker', worker,
     'run_as', run_as or id)
   if moment then
-    set(heir, 'moment', moment)
+    set(successor, 'moment', moment)
   end
-  inherit_starts(heir, id)
-  redis.call('ZADD', 'running', lease, heir)
-  note_length(heir)
-  lead(heir)
-  set(id, 'heir', heir)
-  return heir
+  inherit_starts(successor, id)
+  redis.call('ZADD', 'running', lease, successor)
+  note_length(successor)
+  lead(successor)
+  set(id, 'successor', successor)
+  return successor
 end
 
 -- Where a request with this result would go: 'ready', 'behind' and its leader, 'lane', or 'full'.
@@ -199,8 +199,8 @@ local function destination(key, lane, max_waiting)
   if leader then
     local state, its_lane = get(leader, 'state', 'lane')
     if state == 'generating' or its_lane == lane or its_lane == 'vip' then
-      -- the number of followers is bounded too: each change of the leader's is told to all of them
-      local room = redis.call('ZCARD', 'followers:' .. leader) < tonumber(max_waiting)
+      -- the number of waiters is bounded too: each change of the leader's is told to all of them
+      local room = redis.call('ZCARD', 'waiters:' .. leader) < tonumber(max_waiting)
       return room and 'behind' or 'full', leader
     end
   end
@@ -209,7 +209,7 @@ end
 
 -- ---------------------------------------------------------------- ends
 
--- ends a session whose followers have been taken care of
+-- ends a session whose waiters have been taken care of
 local function close(id, state, now, ttl)
   leave_place(id)
   stop_leading(id)
@@ -229,28 +229,28 @@ end
 -- ends a leader and, alike, all who follow it
 local function close_all(id, state, now, ttl)
   local run_as = get(id, 'run_as') or id
-  for _, follower in ipairs(followers_of(id)) do
-    set(follower, 'run_as', run_as)
+  for _, waiter in ipairs(followers_of(id)) do
+    set(waiter, 'run_as', run_as)
     for _, name in ipairs({ 'attempt', 'started_at', 'moment', 'outcome', 'failure', 'reused' }) do
       local value = get(id, name)
       if value then
-        set(follower, name, value)
+        set(waiter, name, value)
       end
     end
     if state == 'ready' then
       count('shared')
     end
-    close(follower, state, now, ttl)
+    close(waiter, state, now, ttl)
   end
   close(id, state, now, ttl)
 end
 
--- ends a leader that waits or runs; its work begins anew for the first follower
+-- ends a leader that waits or runs; its work begins anew for the first waiter
 local function cancel_leader(id, now, ttl)
-  local heir = promote_successor(id)
+  local successor = promote_waiter(id)
   close(id, 'cancelled', now, ttl)
-  if heir then
-    tell_all(heir, now)
+  if successor then
+    tell_all(successor, now)
   end
 end
 
@@ -266,18 +266,18 @@ end
 -- A run is (id, attempt), named as when it began. Gives the session for which it is going on, or nil and the
 -- last one for which it did.
 local function session_of_run(id, attempt, ttl)
-  local owner, heir = id, get(id, 'heir')
+  local owner, successor = id, get(id, 'successor')
   local left = {}
-  while heir do
+  while successor do
     left[#left + 1] = owner
-    owner, heir = heir, get(heir, 'heir')
+    owner, successor = successor, get(successor, 'successor')
   end
   local state, present, run_as = get(owner, 'state', 'attempt', 'run_as')
   if state ~= 'generating' or present ~= attempt or (run_as or owner) ~= id then
     return nil, owner
   end
   for _, name in ipairs(left) do
-    redis.call('PEXPIRE', 'session:' .. name, ttl) -- the way to the heir must last as long as the run
+    redis.call('PEXPIRE', 'session:' .. name, ttl) -- the way to the successor must last as long as the run
   end
   return owner
 end
@@ -307,8 +307,8 @@ local function settle(id, now, rules)
     local state = get(other, 'state')
     if state == 'generating' then
       local event = event_of(other, now)
-      for _, follower in ipairs(followers_of(id)) do
-        tell(follower, event)
+      for _, waiter in ipairs(followers_of(id)) do
+        tell(waiter, event)
       end
       tell(id, event)
       move_followers(id, other)
@@ -323,16 +323,16 @@ local function settle(id, now, rules)
   return false
 end
 
--- Back to the lane. A VIP follower must not wait for it in the standard lane: it leads then.
+-- Back to the lane. A VIP waiter must not wait for it in the standard lane: it leads then.
 local function put_back(id, ticket, now)
-  local heir = successor_of(id)
-  local lane, heirs_lane = get(id, 'lane'), heir and get(heir, 'lane')
+  local successor = successor_of(id)
+  local lane, heirs_lane = get(id, 'lane'), successor and get(successor, 'lane')
   local front = id
   if lane == 'standard' and heirs_lane == 'vip' then
-    front = heir
-    inherit_starts(heir, id)
-    move_followers(id, heir)
-    place_behind(id, heir)
+    front = successor
+    inherit_starts(successor, id)
+    move_followers(id, successor)
+    place_behind(id, successor)
   end
   place_in_lane(front, ticket)
   lead(front)

@@ -1,4 +1,4 @@
--- A run has ended without a video. how: 'cancelled', 'retry' (followers may succeed) or 'alike' (they will not)
+-- A run has ended without a video. how: 'cancelled', 'retry' (waiters may succeed) or 'alike' (they will not)
 local id, attempt, given, failure, how, ttl = unpack(ARGV)
 local owner = session_of_run(id, attempt, ttl)
 if not owner then
@@ -12,10 +12,10 @@ if flagged or how == 'cancelled' or avatar_is_gone(owner) then
 end
 set(owner, 'failure', failure)
 if how == 'retry' then
-  local heir = promote_successor(owner)
+  local successor = promote_waiter(owner)
   close(owner, 'failed', now, ttl)
-  if heir then
-    tell_all(heir, now)
+  if successor then
+    tell_all(successor, now)
   end
 else
   close_all(owner, 'failed', now, ttl)

@@ -15,14 +15,14 @@ from tests.support.checkpoint_server import Answer, FileServer, Waits
 
 from sadtalker_service.engines.sadtalker.checkpoints.content import Pickled
 from sadtalker_service.engines.sadtalker.checkpoints.download import (
-    Came,
+    DownloadResult,
     Sources,
     check_room,
     obtain,
     open_client,
 )
 from sadtalker_service.engines.sadtalker.checkpoints.table import Checkpoint, by_name
-from sadtalker_service.engines.sadtalker.checkpoints.transfer import Told
+from sadtalker_service.engines.sadtalker.checkpoints.transfer import OnProgress
 from sadtalker_service.engines.sadtalker.checkpoints.verify import sha256
 from sadtalker_service.errors import EngineUnavailable, OutputError
 from sadtalker_service.settings import Settings
@@ -40,7 +40,7 @@ class Place:
     folder: Path
     sources: Sources
     server: FileServer
-    obtain: Callable[..., Came]
+    obtain: Callable[..., DownloadResult]
 
     @property
     def target(self) -> Path:
@@ -51,7 +51,7 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, server: FileServer, client: httpx.Client, waits: Waits, quiet: Told) -> Place:
+def place(tmp_path: Path, server: FileServer, client: httpx.Client, waits: Waits, quiet: OnProgress) -> Place:
     path = tmp_path / "published"
     write_pickled(path, "mapping", SHAPES)
     checkpoint = replace(
@@ -66,7 +66,7 @@ def place(tmp_path: Path, server: FileServer, client: httpx.Client, waits: Waits
     sources = Sources(hub_cache=tmp_path / "hub", hub=server.url)
     folder = tmp_path / "checkpoints"
 
-    def run(checkpoint: Checkpoint = checkpoint, sources: Sources = sources) -> Came:
+    def run(checkpoint: Checkpoint = checkpoint, sources: Sources = sources) -> DownloadResult:
         return obtain(checkpoint, folder, sources, client, waits.pace(), quiet)
 
     server.files["/weights.pth.tar"] = path.read_bytes()
@@ -81,19 +81,21 @@ def in_hub_cache(place: Place, data: bytes) -> Path:
 
 
 def test_file_is_downloaded_once(place: Place) -> None:
-    assert place.obtain() is Came.DOWNLOADED
+    assert place.obtain() is DownloadResult.DOWNLOADED
     assert place.target.read_bytes() == place.data
     assert place.names() == ["weights.pth.tar"]
-    assert place.obtain() is Came.THERE
+    assert place.obtain() is DownloadResult.THERE
     assert len(place.server.requests) == 1
 
 
-def test_interrupted_download_leaves_no_file_under_the_name_and_goes_on_later(place: Place) -> None:
+def test_interrupted_download_leaves_no_file_under_the_name_and_goes_on_later(
+    place: Place,
+) -> None:
     place.server.answers["/weights.pth.tar"] = [Answer(cut_after=300), Answer(status=404)]
     with pytest.raises(EngineUnavailable, match=r"weights\.pth\.tar cannot be had.* 404 .* 404 "):
         place.obtain()
     assert place.names() == [".weights.pth.tar.part", ".weights.pth.tar.part.json"]
-    assert place.obtain() is Came.DOWNLOADED
+    assert place.obtain() is DownloadResult.DOWNLOADED
     assert place.target.read_bytes() == place.data
     assert place.names() == ["weights.pth.tar"]
     assert place.server.ranges()[-1] == "bytes=300-"
@@ -102,7 +104,7 @@ def test_interrupted_download_leaves_no_file_under_the_name_and_goes_on_later(pl
 def test_damaged_file_is_replaced(place: Place) -> None:
     place.folder.mkdir()
     place.target.write_bytes(place.data[:200])
-    assert place.obtain() is Came.DOWNLOADED
+    assert place.obtain() is DownloadResult.DOWNLOADED
     assert place.target.read_bytes() == place.data
 
 
@@ -149,7 +151,7 @@ def test_page_in_the_place_of_a_file_of_unknown_size_is_refused(place: Place) ->
 
 
 def test_file_without_a_known_sum_is_taken_by_its_structure(place: Place) -> None:
-    assert place.obtain(replace(place.checkpoint, size=None, sha256=None)) is Came.DOWNLOADED
+    assert place.obtain(replace(place.checkpoint, size=None, sha256=None)) is DownloadResult.DOWNLOADED
 
 
 def test_parts_that_do_not_fit_are_got_anew(place: Place) -> None:
@@ -158,13 +160,13 @@ def test_parts_that_do_not_fit_are_got_anew(place: Place) -> None:
         place.obtain()
     part = place.folder / ".weights.pth.tar.part"
     part.write_bytes(bytes(300))
-    assert place.obtain() is Came.DOWNLOADED
+    assert place.obtain() is DownloadResult.DOWNLOADED
     assert place.target.read_bytes() == place.data
 
 
 def test_hub_is_asked_where_the_publisher_fails(place: Place) -> None:
     place.server.files[HUB_PATH] = place.server.files.pop("/weights.pth.tar")
-    assert place.obtain() is Came.DOWNLOADED
+    assert place.obtain() is DownloadResult.DOWNLOADED
     assert [path for path, _ in place.server.requests] == ["/weights.pth.tar", HUB_PATH]
 
 
@@ -177,14 +179,14 @@ def test_mirror_alone_is_asked_where_there_is_one(place: Place) -> None:
 
 def test_cache_of_the_hub_is_used_first(place: Place) -> None:
     cached = in_hub_cache(place, place.data)
-    assert place.obtain() is Came.CACHED
+    assert place.obtain() is DownloadResult.CACHED
     assert place.target.read_bytes() == cached.read_bytes() == place.data
     assert place.server.requests == []
 
 
 def test_damaged_copy_in_the_cache_is_passed_over(place: Place) -> None:
     in_hub_cache(place, place.data[:100])
-    assert place.obtain() is Came.DOWNLOADED
+    assert place.obtain() is DownloadResult.DOWNLOADED
     assert place.target.read_bytes() == place.data
 
 
@@ -193,7 +195,7 @@ def test_offline_nothing_is_asked(place: Place) -> None:
     with pytest.raises(EngineUnavailable, match=r"is not in .*hub, and HF_HUB_OFFLINE forbids"):
         place.obtain(sources=offline)
     in_hub_cache(place, place.data)
-    assert place.obtain(sources=offline) is Came.CACHED
+    assert place.obtain(sources=offline) is DownloadResult.CACHED
     assert place.server.requests == []
 
 
@@ -211,7 +213,7 @@ def test_second_download_at_the_same_time_is_refused(place: Place) -> None:
             place.obtain()
     finally:
         other.communicate(b"\n", timeout=20)
-    assert place.obtain() is Came.DOWNLOADED
+    assert place.obtain() is DownloadResult.DOWNLOADED
 
 
 def test_folder_that_cannot_be_made_is_named(place: Place) -> None:
@@ -233,7 +235,11 @@ def test_full_disk_is_seen_before_anything_is_asked(place: Place) -> None:
 
 
 def test_proxy_is_taken_from_the_environment(
-    server: FileServer, place: Place, monkeypatch: pytest.MonkeyPatch, waits: Waits, quiet: Told
+    server: FileServer,
+    place: Place,
+    monkeypatch: pytest.MonkeyPatch,
+    waits: Waits,
+    quiet: OnProgress,
 ) -> None:
     url = "http://publisher.invalid/weights.pth.tar"
     server.files[url] = place.data  # a proxy is asked for whole addresses
@@ -242,7 +248,10 @@ def test_proxy_is_taken_from_the_environment(
     monkeypatch.delenv("no_proxy", raising=False)
     with open_client() as client:
         behind = replace(place.checkpoint, url=url, hub=None)
-        assert obtain(behind, place.folder, place.sources, client, waits.pace(), quiet) is Came.DOWNLOADED
+        assert (
+            obtain(behind, place.folder, place.sources, client, waits.pace(), quiet)
+            is DownloadResult.DOWNLOADED
+        )
     assert [path for path, _ in server.requests] == [url]
 
 

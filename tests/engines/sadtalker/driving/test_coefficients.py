@@ -46,8 +46,8 @@ def driven(networks: Any, windows: Any, source: Any, style: int, blink: Any, **r
         return torch.from_numpy(np.ascontiguousarray(values))
 
     def expression(windows: Any, reference: Any, closing: Any) -> Any:
-        heard = tensor(windows)[:, None]
-        return to_expression(heard, tensor(reference), tensor(closing)[:, None]).numpy()
+        speech_features = tensor(windows)[:, None]
+        return to_expression(speech_features, tensor(reference), tensor(closing)[:, None]).numpy()
 
     def pose(windows: Any, pose: Any) -> Any:
         return to_pose(tensor(windows)[:, None], tensor(pose), style, noise).numpy()

@@ -145,16 +145,16 @@ VARIANTS = {
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_mapping_network_reads_what_the_original_gave_it(variant: str, golden: Any) -> None:
     """In batches of two lanes there, the last window repeated."""
-    frames, placed, still, scale = VARIANTS[variant]
+    frames, full_frame, still, scale = VARIANTS[variant]
     wanted, source = golden("e2e_semantics"), golden("e2e_audio")["source_coeff"][0]
     rows = driving_semantics(
-        wanted["rows"][:frames], source, placed=placed, still=still, expression_scale=scale
+        wanted["rows"][:frames], source, full_frame=full_frame, still=still, expression_scale=scale
     )
     around = np.clip(np.arange(frames)[:, None] + np.arange(-13, 14), 0, frames - 1)
     windows = rows[around].transpose(0, 2, 1)
     lanes = wanted[f"{variant}.target"].reshape(-1, *windows.shape[1:])
     assert np.abs(lanes[:frames] - windows).max() < COEFFICIENT
-    portrait = source_semantics(source, placed=placed)
+    portrait = source_semantics(source, full_frame=full_frame)
     assert np.abs(portrait - wanted[f"{variant}.source"]).max() < COEFFICIENT
 
 
@@ -174,10 +174,10 @@ def test_still_head_goes_on_blinking() -> None:
         expression=lambda windows, reference, closing: reference + closing[:, None],
         pose=lambda windows, pose: np.ones((len(windows), 6), np.float32),
     )
-    still = driving_semantics(rows, source, placed=True, still=True, expression_scale=1.0)
+    still = driving_semantics(rows, source, full_frame=True, still=True, expression_scale=1.0)
     assert np.array_equal(still[:, 64:], np.tile(source[64:], (100, 1)))
     assert np.abs(still[:, :64] - source[:64] - blink[:, None]).max() < 1e-6
-    free = driving_semantics(rows, source, placed=True, still=False, expression_scale=1.0)
+    free = driving_semantics(rows, source, full_frame=True, still=False, expression_scale=1.0)
     assert np.abs(free[:, 64:70] - source[64:70] - 1).max() < 1e-5
 
 

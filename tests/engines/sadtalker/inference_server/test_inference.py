@@ -137,7 +137,7 @@ def remote(address: Path, version: str = "1") -> RemoteInference:
 
 def test_a_server_that_does_not_come_back_is_told(folder: Path) -> None:
     with pytest.raises(EngineUnavailable, match=r"does not answer on .*none\.sock.*sadtalker inference"):
-        remote(folder / "none.sock").warm_up(256, placed=True)
+        remote(folder / "none.sock").warm_up(256, full_frame=True)
 
 
 @contextmanager
@@ -203,9 +203,9 @@ class Echo:
             yield np.full((1, 2, 2, 3), size / 256 + volume.sum() + source.sum() + keypoints.sum(), np.uint8)
             assert limit == 5
 
-    def warm_up(self, size: int, *, placed: bool) -> None:
-        if (size, placed) != (512, True):
-            raise EngineUnavailable(f"warm: {size} {placed}")
+    def warm_up(self, size: int, *, full_frame: bool) -> None:
+        if (size, full_frame) != (512, True):
+            raise EngineUnavailable(f"warm: {size} {full_frame}")
 
     @property
     def enhancers(self) -> Any:
@@ -225,8 +225,8 @@ class EchoNetworks:
     def regress(self, pictures: Any) -> Any:
         return pictures.astype(np.float32) * self.size
 
-    def encode(self, square: Any, row: Any, *, placed: bool) -> EncodedFace:
-        return EncodedFace(square.astype(np.float16), row + self.size, row + np.float32(placed))
+    def encode(self, square: Any, row: Any, *, full_frame: bool) -> EncodedFace:
+        return EncodedFace(square.astype(np.float16), row + self.size, row + np.float32(full_frame))
 
     def expression(self, windows: Any, reference: Any, blink: Any) -> Any:
         return np.stack([windows, reference, blink]) + np.float32(self.size)
@@ -234,8 +234,8 @@ class EchoNetworks:
     def pose(self, windows: Any, source: Any, *, style: int, seed: int) -> Any:
         return np.stack([windows, source]) + np.array([self.size + style + seed], np.float32)
 
-    def keypoints(self, semantics: Any, canonical: Any, view: Any, *, placed: bool) -> Any:
-        return np.stack([semantics, canonical, view["yaw"] * 2, view["roll"] * 3]) + np.float32(placed)
+    def keypoints(self, semantics: Any, canonical: Any, view: Any, *, full_frame: bool) -> Any:
+        return np.stack([semantics, canonical, view["yaw"] * 2, view["roll"] * 3]) + np.float32(full_frame)
 
 
 @dataclass
@@ -264,13 +264,13 @@ def test_every_question_and_every_answer_is_passed_on_whole(echo: RemoteInferenc
 
     def answers_of(inference: Any) -> list[Any]:
         networks, face = inference.motion(256), inference.enhancers.of_faces("gfpgan")
-        encoded = networks.encode(pictures, a, placed=True)
+        encoded = networks.encode(pictures, a, full_frame=True)
         return [
             networks.regress(pictures),
             *(encoded.volume, encoded.canonical, encoded.keypoints),
             networks.expression(a, b, c),
             networks.pose(a, b, style=3, seed=40),
-            networks.keypoints(a, b, {"roll": c, "yaw": a}, placed=False),
+            networks.keypoints(a, b, {"roll": c, "yaw": a}, full_frame=False),
             *inference.frames(512, a.astype(np.float16), b, np.stack([a, b]), 5),
             np.array(face.side(256)),
             face(pictures, (1.0, 2.0, 3.0, 4.0)),
@@ -280,9 +280,9 @@ def test_every_question_and_every_answer_is_passed_on_whole(echo: RemoteInferenc
     for told, known in zip(answers_of(echo), answers_of(Echo()), strict=True):
         np.testing.assert_array_equal(told, known)
         assert told.dtype == known.dtype
-    echo.warm_up(512, placed=True)
+    echo.warm_up(512, full_frame=True)
     with pytest.raises(EngineUnavailable, match="warm: 256 False"):
-        echo.warm_up(256, placed=False)
+        echo.warm_up(256, full_frame=False)
     with pytest.raises(RuntimeError, match="AssertionError"):
         list(echo.frames(256, a.astype(np.float16), b, np.stack([a, b]), 6))
 

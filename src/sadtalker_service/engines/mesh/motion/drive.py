@@ -34,7 +34,7 @@ def drive(articulation: Articulation | None, mouth: RestMouth, style: Style, dur
     """Controls of a video.
 
     Args:
-        articulation: what was heard, or None for an idle video.
+        articulation: what was speech_features, or None for an idle video.
         mouth: the mouth of the photo.
         style: how to move; equal styles (with their seed) give equal motion.
         duration: seconds; the video has ceil(duration · fps) frames.

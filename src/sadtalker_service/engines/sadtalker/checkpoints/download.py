@@ -20,8 +20,8 @@ import httpx
 
 from sadtalker_service.engines.sadtalker.checkpoints.table import Checkpoint
 from sadtalker_service.engines.sadtalker.checkpoints.transfer import (
-    Pace,
-    Told,
+    OnProgress,
+    RetryPolicy,
     TransferFailed,
     clear_note,
     forget,
@@ -41,8 +41,8 @@ Free = Callable[[Path], int]
 """Bytes that are free on the disk of a folder."""
 
 
-class Came(StrEnum):
-    """How a file came into its place."""
+class DownloadResult(StrEnum):
+    """How a file came into its device_config."""
 
     THERE = "was there"
     CACHED = "taken from the cache of Hugging Face's library"
@@ -123,8 +123,13 @@ def check_room(folder: Path, checkpoints: Sequence[Checkpoint], free: Free = dis
 
 
 def obtain(
-    checkpoint: Checkpoint, folder: Path, sources: Sources, client: httpx.Client, pace: Pace, told: Told
-) -> Came:
+    checkpoint: Checkpoint,
+    folder: Path,
+    sources: Sources,
+    client: httpx.Client,
+    pace: RetryPolicy,
+    on_progress: OnProgress,
+) -> DownloadResult:
     """Have the right file at its place in `folder`.
 
     A damaged file there is replaced once the new one is whole. Raises `EngineUnavailable` where another file
@@ -133,7 +138,7 @@ def obtain(
     target = folder / checkpoint.file
     there = examine(checkpoint, target)
     if there.sound:
-        return Came.THERE
+        return DownloadResult.THERE
     if there.state is State.OTHER:
         raise EngineUnavailable(
             f"{target} is not the published file: {there.reason}. It is left alone; move it away to get the "
@@ -141,7 +146,7 @@ def obtain(
         )
     _make(folder)
     with output_errors(target), _locked(_part(folder, checkpoint)) as part:
-        came = _fill(checkpoint, part, sources, client, pace, told)
+        came = _fill(checkpoint, part, sources, client, pace, on_progress)
         _put_into_place(part, target)
     return came
 
@@ -156,8 +161,13 @@ def _make(folder: Path) -> None:
 
 
 def _fill(
-    checkpoint: Checkpoint, part: Path, sources: Sources, client: httpx.Client, pace: Pace, told: Told
-) -> Came:
+    checkpoint: Checkpoint,
+    part: Path,
+    sources: Sources,
+    client: httpx.Client,
+    pace: RetryPolicy,
+    on_progress: OnProgress,
+) -> DownloadResult:
     cached = sources.cached(checkpoint)
     refused = []
     if cached:
@@ -165,7 +175,7 @@ def _fill(
         if found.sound:
             forget(part)
             shutil.copyfile(cached, part)
-            return Came.CACHED
+            return DownloadResult.CACHED
         refused.append(f"{cached}: {found.reason}")
     if sources.offline:
         told_cached = f" ({refused[0]})" if refused else ""
@@ -175,23 +185,28 @@ def _fill(
         )
     for url in sources.urls(checkpoint):
         try:
-            _download(checkpoint, url, part, client, pace, told)
+            _download(checkpoint, url, part, client, pace, on_progress)
         except TransferFailed as error:
             refused.append(f"{url}: {error}")
         else:
-            return Came.DOWNLOADED
+            return DownloadResult.DOWNLOADED
     raise EngineUnavailable(f"{checkpoint.file} cannot be had. {'; '.join(refused)}.")
 
 
 def _download(
-    checkpoint: Checkpoint, url: str, part: Path, client: httpx.Client, pace: Pace, told: Told
+    checkpoint: Checkpoint,
+    url: str,
+    part: Path,
+    client: httpx.Client,
+    pace: RetryPolicy,
+    on_progress: OnProgress,
 ) -> None:
     """Fill `part` with the right file; what was joined of several answers and is wrong is got anew, once."""
-    resumed = transfer(client, url, part, size=checkpoint.size, pace=pace, told=told)
+    resumed = transfer(client, url, part, size=checkpoint.size, pace=pace, on_progress=on_progress)
     found = examine(checkpoint, part)
     if not found.sound and resumed:
         forget(part)
-        transfer(client, url, part, size=checkpoint.size, pace=pace, told=told)
+        transfer(client, url, part, size=checkpoint.size, pace=pace, on_progress=on_progress)
         found = examine(checkpoint, part)
     if not found.sound:
         forget(part)

@@ -13,7 +13,7 @@ import structlog
 import torch
 from torch import Tensor, nn
 
-from sadtalker_service.engines.sadtalker.device import Place
+from sadtalker_service.engines.sadtalker.device import DeviceConfig
 from sadtalker_service.engines.sadtalker.enhancing.available import FILES, enhancer_file
 from sadtalker_service.engines.sadtalker.enhancing.backgrounds import TiledUpscaler
 from sadtalker_service.engines.sadtalker.enhancing.faces import FaceRestorer
@@ -61,10 +61,10 @@ _FULL_PRECISION = frozenset({"RestoreFormer"})
 class Enhancers:
     """Those of a folder of checkpoints, on a device. For several threads."""
 
-    def __init__(self, folder: Path, place: Place) -> None:
-        """`place`: its type of numbers is used on a GPU, by those networks that can do with it."""
+    def __init__(self, folder: Path, device_config: DeviceConfig) -> None:
+        """`device_config`: its type of numbers is used on a GPU, by those networks that can do with it."""
         self._folder = folder
-        self._place = place
+        self._place = device_config
         self._lock = threading.Lock()
         self._faces: dict[str, FaceRestorer] = {}
         self._backgrounds: dict[str, TiledUpscaler] = {}

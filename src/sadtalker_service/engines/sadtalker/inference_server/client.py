@@ -71,9 +71,9 @@ class RemoteInference:
                 losses += 1
                 self._survive(losses, error)
 
-    def warm_up(self, size: int, *, placed: bool) -> None:
+    def warm_up(self, size: int, *, full_frame: bool) -> None:
         """See `port.Inference`."""
-        self.ask("warm_up", {"size": size, "placed": placed})
+        self.ask("warm_up", {"size": size, "full_frame": full_frame})
 
     @property
     def enhancers(self) -> RemoteEnhancers:
@@ -135,9 +135,9 @@ class RemoteNetworks:
         """See `port.Networks`."""
         return self._found("regress", {"pictures": pictures})
 
-    def encode(self, square: Uint8Image, row: Float32, *, placed: bool) -> EncodedFace:
+    def encode(self, square: Uint8Image, row: Float32, *, full_frame: bool) -> EncodedFace:
         """See `port.Networks`."""
-        values = {"size": self.size, "placed": placed}
+        values = {"size": self.size, "full_frame": full_frame}
         arrays = self.server.ask("encode", values, {"square": square, "row": _float32(row)}).arrays
         return EncodedFace(arrays["volume"], arrays["canonical"], arrays["keypoints"])
 
@@ -150,11 +150,11 @@ class RemoteNetworks:
         return self._found("pose", {"windows": windows, "source": source}, style=style, seed=seed)
 
     def keypoints(
-        self, semantics: Float32, canonical: Float32, view: Mapping[str, Float32], *, placed: bool
+        self, semantics: Float32, canonical: Float32, view: Mapping[str, Float32], *, full_frame: bool
     ) -> Float32:
         """See `port.Networks`."""
         arrays = {"semantics": semantics, "canonical": canonical, **view}
-        return self._found("keypoints", arrays, placed=placed)
+        return self._found("keypoints", arrays, full_frame=full_frame)
 
     def _found(self, call: str, arrays: Mapping[str, NDArray[Any]], **values: object) -> Float32:
         sent = {name: array if array.dtype == np.uint8 else _float32(array) for name, array in arrays.items()}
@@ -164,16 +164,16 @@ class RemoteNetworks:
 
 @dataclass(frozen=True)
 class RemoteEnhancers:
-    """Fulfils `port.EnhancerShelf`."""
+    """Fulfils `port.LoadedEnhancers`."""
 
     server: RemoteInference
 
     def of_faces(self, name: str) -> RemoteFaceEnhancer:
-        """See `port.EnhancerShelf`."""
+        """See `port.LoadedEnhancers`."""
         return RemoteFaceEnhancer(self.server, name)
 
     def of_backgrounds(self, name: str) -> RemoteBackgroundEnhancer:
-        """See `port.EnhancerShelf`."""
+        """See `port.LoadedEnhancers`."""
         return RemoteBackgroundEnhancer(self.server, name)
 
 

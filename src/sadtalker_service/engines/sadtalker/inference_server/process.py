@@ -37,7 +37,7 @@ def run_server(settings: Settings, address: Path, is_default: Callable[[], bool]
 
     def warm_up() -> None:
         if is_default():
-            server.warm_up(ready.default_size, placed=ready.places)
+            server.warm_up(ready.default_size, full_frame=ready.full_frame)
 
     server.serve(address, warm_up)
 

@@ -86,10 +86,10 @@ class InferenceServer:
         except FileNotFoundError:  # told, too, after somebody had removed the socket
             self._end(1)
 
-    def warm_up(self, size: int, *, placed: bool) -> None:
+    def warm_up(self, size: int, *, full_frame: bool) -> None:
         """Load the networks before anybody asks. What goes wrong is told to those who ask."""
         try:
-            self.inference.warm_up(size, placed=placed)
+            self.inference.warm_up(size, full_frame=full_frame)
         except Exception as error:  # seen again by the first who asks
             log.exception("networks_not_warm")
             self._give_up_if_lost(error)
@@ -213,7 +213,7 @@ def _frames(inference: Inference, question: Message) -> Generator[Message]:
 
 
 def _warm_up(inference: Inference, question: Message) -> Message:
-    inference.warm_up(question.values["size"], placed=question.values["placed"])
+    inference.warm_up(question.values["size"], full_frame=question.values["full_frame"])
     return Message()
 
 
@@ -225,7 +225,7 @@ def _regress(inference: Inference, question: Message) -> Message:
 def _encode(inference: Inference, question: Message) -> Message:
     values, arrays = question.values, question.arrays
     networks = inference.motion(values["size"])
-    face = networks.encode(arrays["square"], arrays["row"], placed=values["placed"])
+    face = networks.encode(arrays["square"], arrays["row"], full_frame=values["full_frame"])
     return Message(arrays={"volume": face.volume, "canonical": face.canonical, "keypoints": face.keypoints})
 
 
@@ -247,7 +247,9 @@ def _keypoints(inference: Inference, question: Message) -> Message:
     values, arrays = question.values, question.arrays
     view = {name: arrays[name] for name in ("yaw", "pitch", "roll") if name in arrays}
     networks = inference.motion(values["size"])
-    found = networks.keypoints(arrays["semantics"], arrays["canonical"], view, placed=values["placed"])
+    found = networks.keypoints(
+        arrays["semantics"], arrays["canonical"], view, full_frame=values["full_frame"]
+    )
     return Message(arrays={"found": found})
 
 

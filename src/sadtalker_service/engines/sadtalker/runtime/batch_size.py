@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from sadtalker_service.engines.sadtalker.device import Place
+from sadtalker_service.engines.sadtalker.device import DeviceConfig
 
 _ON_CPU = 2
 """A CPU is busy with one; two share what is read of the weights."""
@@ -16,10 +16,10 @@ _SHARE = 0.5
 """Of the memory that is free when the networks are loaded."""
 
 
-def suggested_batch(place: Place, size: int) -> int:
+def suggested_batch(device_config: DeviceConfig, size: int) -> int:
     """For pictures of 256 or 512 on this device, by its free memory; at least one."""
-    if not place.on_gpu:
+    if not device_config.on_gpu:
         return _ON_CPU
-    free, _ = torch.cuda.mem_get_info(place.device)
-    per_frame = _BYTES_PER_VALUE * place.dtype.itemsize * (size / 256) ** 2
+    free, _ = torch.cuda.mem_get_info(device_config.device)
+    per_frame = _BYTES_PER_VALUE * device_config.dtype.itemsize * (size / 256) ** 2
     return max(1, min(_MOST, int(_SHARE * free / per_frame)))

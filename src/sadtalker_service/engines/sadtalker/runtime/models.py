@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from sadtalker_service.engines.sadtalker.checkpoints.layout import CheckpointFolder
 from sadtalker_service.engines.sadtalker.checkpoints.loading import load_mapping, load_networks
-from sadtalker_service.engines.sadtalker.device import Place
+from sadtalker_service.engines.sadtalker.device import DeviceConfig
 from sadtalker_service.engines.sadtalker.networks.audio_to_expression import AudioToExpression
 from sadtalker_service.engines.sadtalker.networks.audio_to_pose import AudioToPose
 from sadtalker_service.engines.sadtalker.networks.face_regression import FaceRegression
@@ -38,22 +38,22 @@ class SizedNetworks:
 class Models:
     """The networks of a folder of checkpoints. For several threads."""
 
-    def __init__(self, folder: Path, place: Place) -> None:
-        self.place = place
+    def __init__(self, folder: Path, device_config: DeviceConfig) -> None:
+        self.device_config = device_config
         self._folder = CheckpointFolder(folder)
         self._lock = threading.Lock()
         self._sized: dict[int, SizedNetworks] = {}
         self._mappings: dict[bool, MappingNetwork] = {}
-        if place.on_gpu:
+        if device_config.on_gpu:
             use_full_float32()
 
     def of_size(self, size: int) -> SizedNetworks:
         """Those for pictures of 256 or 512. Raises `EngineUnavailable`."""
         return self._once(self._sized, size, self._load_sized)
 
-    def mapping(self, *, placed: bool) -> MappingNetwork:
+    def mapping(self, *, full_frame: bool) -> MappingNetwork:
         """That for 73 coefficients a frame, or for 70 if not `placed`. Raises `EngineUnavailable`."""
-        return self._once(self._mappings, placed, self._load_mapping)
+        return self._once(self._mappings, full_frame, self._load_mapping)
 
     def _once(self, known: dict[Key, Loaded], key: Key, load: Callable[[Key], Loaded]) -> Loaded:
         with self._lock:
@@ -63,8 +63,8 @@ class Models:
 
     def _load_sized(self, size: int) -> SizedNetworks:
         found = load_networks(self._folder.networks(size))
-        device = self.place.device
-        if not self.place.on_gpu:
+        device = self.device_config.device
+        if not self.device_config.on_gpu:
             keep_freed_memory()
         return SizedNetworks(
             face_regression=prepare(found.face_regression).to(device),
@@ -76,13 +76,13 @@ class Models:
         )
 
     def _renderer(self, renderer: FaceRenderer) -> FaceRenderer:
-        place = self.place
-        renderer.run_frames_in(place.dtype, channels_last=place.on_gpu)
-        if not place.on_gpu and place.dtype.itemsize == 4:
+        device_config = self.device_config
+        renderer.run_frames_in(device_config.dtype, channels_last=device_config.on_gpu)
+        if not device_config.on_gpu and device_config.dtype.itemsize == 4:
             renderer.run_frames_on_tiles()
         return renderer
 
-    def _load_mapping(self, placed: bool) -> MappingNetwork:
-        coefficients = FULL if placed else CLOSE_UP
+    def _load_mapping(self, full_frame: bool) -> MappingNetwork:
+        coefficients = FULL if full_frame else CLOSE_UP
         network = load_mapping(self._folder.mapping(coefficients), coefficients)
-        return prepare(network).to(self.place.device)
+        return prepare(network).to(self.device_config.device)

@@ -30,7 +30,7 @@ class MotionNetworks:
     def __init__(self, models: Models, size: int) -> None:
         self._models = models
         self._size = size
-        self._device = models.place.device
+        self._device = models.device_config.device
 
     @torch.inference_mode()
     def regress(self, pictures: Uint8Image) -> Float32:
@@ -39,10 +39,10 @@ class MotionNetworks:
         return _array(found)
 
     @torch.inference_mode()
-    def encode(self, square: Uint8Image, row: Float32, *, placed: bool) -> EncodedFace:
+    def encode(self, square: Uint8Image, row: Float32, *, full_frame: bool) -> EncodedFace:
         """See `port.Networks`."""
         encoded = self._models.of_size(self._size).renderer.encode_source(self._pictures(square[None]))
-        motion = self._mapped(row[None], placed=placed)
+        motion = self._mapped(row[None], full_frame=full_frame)
         return EncodedFace(
             _array(encoded.volume[0].half()),
             _array(encoded.canonical[0]),
@@ -54,8 +54,8 @@ class MotionNetworks:
         """See `port.Networks`."""
         network = self._models.of_size(self._size).audio_to_expression
         parts = [
-            network(self._tensor(heard)[:, None], self._tensor(face), self._tensor(closed)[:, None])
-            for heard, face, closed in zip(
+            network(self._tensor(speech_features)[:, None], self._tensor(face), self._tensor(closed)[:, None])
+            for speech_features, face, closed in zip(
                 *(_pieces(track) for track in (windows, reference, blink)), strict=True
             )
         ]
@@ -66,20 +66,20 @@ class MotionNetworks:
         """See `port.Networks`."""
         noise = draw_noise(chunk_count(len(windows)), torch.Generator().manual_seed(seed))
         network = self._models.of_size(self._size).audio_to_pose
-        heard = self._tensor(windows)[:, None]
-        return _array(network(heard, self._tensor(source), style, noise.to(self._device)))
+        speech_features = self._tensor(windows)[:, None]
+        return _array(network(speech_features, self._tensor(source), style, noise.to(self._device)))
 
     @torch.inference_mode()
     def keypoints(
-        self, semantics: Float32, canonical: Float32, view: Mapping[str, Float32], *, placed: bool
+        self, semantics: Float32, canonical: Float32, view: Mapping[str, Float32], *, full_frame: bool
     ) -> Float32:
         """See `port.Networks`."""
-        motion = self._mapped(semantics, placed=placed)
+        motion = self._mapped(semantics, full_frame=full_frame)
         angles = {name: self._tensor(track) for name, track in view.items()}
         return _array(replace(motion, **angles).place(self._tensor(canonical)[None]))
 
-    def _mapped(self, rows: Float32, *, placed: bool) -> HeadMotion:
-        network = self._models.mapping(placed=placed)
+    def _mapped(self, rows: Float32, *, full_frame: bool) -> HeadMotion:
+        network = self._models.mapping(full_frame=full_frame)
         return network(with_ends_repeated(self._tensor(rows))).motion()
 
     def _pictures(self, pictures: Uint8Image) -> Tensor:
