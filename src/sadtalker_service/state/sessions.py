@@ -329,7 +329,7 @@ def _queue_position(raw: Sequence[Any]) -> QueuePosition | None:
 
 
 def status_script(session_id: str, now: str, settings: Settings) -> tuple[str, str, str, float, int]:
-    """Name and arguments of the script behind `SessionStore.read_status`; `now` is empty for the server's time."""
+    """Name and arguments of the script behind `read_status`; `now` is empty for the server's time."""
     return "read_status", session_id, now, WORKER_LIVES_SECONDS, settings.vip_in_a_row
 
 
