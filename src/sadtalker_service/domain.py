@@ -1,4 +1,19 @@
-"""What the house talks about: frozen records, with the shapes and units of every array.
+"""The records that all rooms share, and the words for them. Frozen; every array has its shape and unit.
+
+Glossary, one word for one thing:
+
+- source image: the uploaded picture of a face. Its `image_id` is the sha256 of its bytes (`image_hash`).
+- avatar: what is prepared from a source image in one preprocess mode, ready to be animated.
+- driven audio: the recording that the avatar speaks. `audio_hash` is the sha256 of its bytes.
+- speech features: what an engine extracts from driven audio; for mesh, phonemes and mouth articulation.
+- phonemes: the speech sounds that were recognised, with their times.
+- motion: coefficients per frame that follow from speech features and options; knows nothing of pixels.
+- video: the finished mp4. A rendering is its frames while they are drawn.
+- session: one request for a video, from the queue to its end. An attempt is one worker's try at it.
+- lane: the queue a session waits in, `vip` or `standard`.
+- worker: a process that prepares avatars and renders videos.
+- engine: draws videos; `mesh` or `sadtalker`. A stage is one step of an engine's preparation.
+- artefact: the result of a stage, named arrays and a record; cached under its own key.
 
 Legend of shapes: H, W picture height and width in pixels; F video frames; T control ticks at 100 Hz;
 N audio samples; C channels. Pictures are `uint8 (H, W, 3)` RGB with the origin at the top left.
