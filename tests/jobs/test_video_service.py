@@ -1,4 +1,4 @@
-"""The front video_service: requests taken on, ended, and everything removed that was made of a picture."""
+"""The video service: requests accepted and ended, and everything deleted that was made from a source image."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FACTS = ImageFacts(640, 480, "image/jpeg")
 
 @dataclass
 class Office:
-    """A front video_service and all that it works with."""
+    """A video service and everything it works with."""
 
     video_service: VideoService
     sessions: SessionStore

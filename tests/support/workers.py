@@ -82,7 +82,7 @@ class WorkerProcess:
 
 
 class Workshop:
-    """Stores, workers and a janitor; what a front video_service does, with short words."""
+    """Stores, workers and a janitor; what the video service does, with short words."""
 
     def __init__(self, queue: StoreServer, cache: StoreServer, folder: Path, **changes: object) -> None:
         self.folder = folder

@@ -1,4 +1,4 @@
-"""What the routes call: stores, front video_service, inspector. It lives as long as the application."""
+"""What the routes call: stores, the video service, the inspector. Lives as long as the application."""
 
 from __future__ import annotations
 

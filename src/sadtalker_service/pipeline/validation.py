@@ -24,7 +24,7 @@ _LATEST_CUE = 86_400.0
 
 
 _MOST_ANGLES, _MOST_CUES = 1_000, 500
-"""More is no spec but a mistake, and would have to be carried about."""
+"""More than this is a mistake, and every record would carry it."""
 
 
 class HasCapabilities(Protocol):
@@ -75,7 +75,7 @@ def applied(engine: HasCapabilities, wanted: str | None) -> str | None:
 
 
 def post_processing_of(engine: HasCapabilities, engine_options: EngineOptions) -> PostProcessing:
-    """What of `engine_options` the engine will do besides the motion; `check_request` warns of the rest."""
+    """The part of `engine_options` that the engine applies besides the motion; `check_request` warns of the rest."""
     return PostProcessing(
         enhancer=applied(engine, engine_options.enhancer),
         background_enhancer=applied(engine, engine_options.background_enhancer),

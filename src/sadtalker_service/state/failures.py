@@ -9,7 +9,7 @@ from sadtalker_service.errors import Cancelled, SadTalkerError, TimeLimitExceede
 from sadtalker_service.state.records import Failure
 
 _SHARED = frozenset({WorkerLost.code, TimeLimitExceeded.code, Cancelled.code})
-"""Retryable for a user, but not worth another try for an equal spec that waits for the same work: it would
+"""Retryable for a user, but not worth another try for an equal request that waits for the same work: it would
 bring down one worker after the other."""
 
 
@@ -25,7 +25,7 @@ def error_of(failure: Failure) -> SadTalkerError:
 
 
 def worth_another_try(failure: Failure) -> bool:
-    """Whether an equal spec may succeed where this one failed (disk full, store away)."""
+    """Whether an equal request may succeed where this one failed (disk full, store away)."""
     return failure.retryable and failure.code not in _SHARED
 
 

@@ -81,7 +81,7 @@ class SessionStore:
         self._settings = settings
         self._clock = clock
 
-    # ------------------------------------------------------------------ what a front video_service does
+    # ------------------------------------------------------------------ what the video service does
 
     def accept(self, session: Session) -> Session:
         """Take `session` on, and give it as it stands then.

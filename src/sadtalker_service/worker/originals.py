@@ -33,7 +33,7 @@ def original_speech(artefacts: ArtefactStore, audio_id: str, settings: Settings)
 
 @contextmanager
 def original_references(artefacts: ArtefactStore, spec: VideoSpec) -> Iterator[ReferenceVideos]:
-    """A block with the reference videos of a spec; their files are there as long as the block runs.
+    """Context manager with the reference videos of a spec; their files exist while it is open.
 
     Raises `NotFound` where one was removed.
     """

@@ -42,7 +42,7 @@ Free = Callable[[Path], int]
 
 
 class DownloadResult(StrEnum):
-    """How a file came into its device_config."""
+    """How a file came to its place."""
 
     THERE = "was there"
     CACHED = "taken from the cache of Hugging Face's library"

@@ -62,7 +62,7 @@ class Enhancers:
     """Those of a folder of checkpoints, on a device. For several threads."""
 
     def __init__(self, folder: Path, device_config: DeviceConfig) -> None:
-        """`device_config`: its type of numbers is used on a GPU, by those networks that can do with it."""
+        """`device_config`: its dtype is used on a GPU, by the networks that work with it."""
         self._folder = folder
         self._place = device_config
         self._lock = threading.Lock()

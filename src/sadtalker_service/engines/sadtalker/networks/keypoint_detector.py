@@ -32,7 +32,7 @@ class KeypointDetector(nn.Module):
 
 
 def expectation(logits: Tensor) -> Tensor:
-    """(B, K, D, H, W) logits of where each point is -> (B, K, 3) mean device_config, x y z, -1..1.
+    """(B, K, D, H, W) logits of where each point is -> (B, K, 3) mean place, x y z, -1..1.
 
     Divided by the sum that the shares really have: a softmax over 262144 voxels in float32 misses 1 by 3e-5.
     """
