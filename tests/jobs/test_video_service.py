@@ -1,4 +1,4 @@
-"""The video service: requests accepted and ended, and everything deleted that was made from a source image."""
+"""The video service: requests accepted and ended, and what was made from a source image deleted."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def wanted(shop: Workshop, worker: WorkerProcess) -> tuple[str, str]:
 
 
 def slow(milliseconds: int = 200) -> Style:
-    """A video of a second has four batches, after each of which it sleeps. No two tests ask for the same one."""
+    """A video of a second has four batches, after each of which it sleeps. No two tests ask for the same."""
     return Style(seed=SLOW + milliseconds)
 
 

@@ -75,7 +75,7 @@ def applied(engine: HasCapabilities, wanted: str | None) -> str | None:
 
 
 def post_processing_of(engine: HasCapabilities, engine_options: EngineOptions) -> PostProcessing:
-    """The part of `engine_options` that the engine applies besides the motion; `check_request` warns of the rest."""
+    """What of `engine_options` the engine applies besides motion; `check_request` warns of the rest."""
     return PostProcessing(
         enhancer=applied(engine, engine_options.enhancer),
         background_enhancer=applied(engine, engine_options.background_enhancer),
