@@ -6,6 +6,7 @@ import httpx
 import pytest
 from tests.support.jobs import OUTCOME
 from tests.support.running_api import VIDEO, RunningApi, picture, recording, sha256
+from tests.support.running_service import until
 
 
 def test_upload_is_taken_on_and_prepared_in_the_background(api: RunningApi, client: httpx.Client) -> None:
@@ -225,8 +226,10 @@ def test_only_the_beginning_of_other_peoples_session_ids_is_shown(
 ) -> None:
     running, waiting = api.accepted(client, recording(1)), api.accepted(client, recording(2))
     api.begin(running)
-    texts = [
-        client.get(path).text for path in (f"/api/vip/status/{waiting}", "/", "/api/cache/stats", "/metrics")
-    ]
+    status = f"/api/vip/status/{waiting}"
+    until(
+        lambda: running[:8] in client.get(status).text, "the running session"
+    )  # numbers are kept for a moment
+    texts = [client.get(path).text for path in (status, "/", "/api/cache/stats", "/metrics")]
     assert running[:8] in texts[0]
     assert all(running not in text for text in texts)
