@@ -52,7 +52,7 @@ def avatars(engine: SadTalkerEngine, portrait: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def heard(engine: SadTalkerEngine) -> Artefact:
+def speech_features(engine: SadTalkerEngine) -> Artefact:
     """A quarter of a second of something like a voice."""
     times = np.arange(4000) / 16000
     samples = (0.3 * np.sin(2 * np.pi * 140 * times) * np.sin(2 * np.pi * 4 * times)).astype(np.float32)
