@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.support.stream_type import stream_type
 
 from sadtalker_service.domain import Portrait, Speech, Style
 from sadtalker_service.engines.port import NO_POST_PROCESSING
 from sadtalker_service.media.audio import decode_speech
-from sadtalker_service.media.boxes import stream_type
 from sadtalker_service.pipeline.init_segment import LiveStream, announcement
 from sadtalker_service.pipeline.prepare import prepare
 from sadtalker_service.pipeline.produce import produce

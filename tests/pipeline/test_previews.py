@@ -15,12 +15,12 @@ from sadtalker_service.domain import Portrait
 from sadtalker_service.engines.mesh import MeshEngine
 from sadtalker_service.engines.port import card_of
 from sadtalker_service.pipeline.from_files import read_portrait
-from sadtalker_service.pipeline.prepare import keys_of
 from sadtalker_service.pipeline.preview_assets import gesture_clip, preview_picture, viseme_sheet
 from sadtalker_service.pipeline.previews import make_previews
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.cache import ArtefactCache, MemoryCache
 from sadtalker_service.store.directory import DirectoryCache
+from sadtalker_service.store.keys import avatar_keys
 
 PORTRAIT = Path(__file__).parents[2] / "examples" / "portrait.jpg"
 LETTERS = set("AEIOUMBPFVSTLR")
@@ -78,7 +78,7 @@ def test_nothing_is_shown_that_was_not_made(engine, portrait: Portrait) -> None:
 def test_keys_of_an_avatar_are_those_under_which_it_is_kept(engine, portrait: Portrait) -> None:
     cache = MemoryCache(10**8)
     make_previews(engine, portrait, "crop", cache)
-    keys = keys_of(card_of(engine), portrait.image_hash, "crop")
+    keys = avatar_keys(engine.stages, portrait.image_hash, "crop", engine.name, engine.version)
     assert list(keys) == ["face_detection", "face_mesh", "visemes"]
     assert all(cache.get(key) is not None for key in keys.values())
 

@@ -79,7 +79,6 @@ def test_everything_about_a_request_comes_back_as_it_was_given(sessions: Session
 def test_unknown_sessions_are_none(sessions: SessionStore) -> None:
     assert sessions.get("nobody") is None
     assert sessions.read_status("nobody") is None
-    assert sessions.queue_position("nobody") is None
     assert sessions.cancel("nobody") is None
     assert sessions.begin("nobody", "w1") is None
     assert sessions.requeue("nobody") is None

@@ -26,7 +26,7 @@ def test_nothing_is_known_before_anything_was_measured(queue: redis.Redis) -> No
     assert snapshot.speedup("repeated") is None
     assert snapshot.kinds["first"].average_seconds is None
     assert snapshot.kinds["first"].median_seconds is None
-    assert Statistics(queue).rate("pattern") is None
+    assert snapshot.rates == {}
     assert set(snapshot.distribution.values()) == {0}
 
 
@@ -55,13 +55,12 @@ def test_averages_and_medians_are_kept_for_each_kind_of_request(queue: redis.Red
 def test_rate_follows_recent_jobs(queue: redis.Redis) -> None:
     statistics = Statistics(queue)
     statistics.job_done("first", "vip", "pattern", made(2.0))
-    assert statistics.rate("pattern") == pytest.approx(1.0)
+    assert statistics.snapshot().rates["pattern"] == pytest.approx(1.0)
     statistics.job_done("first", "vip", "pattern", made(4.0))
-    assert statistics.rate("pattern") == pytest.approx(1.2)
+    assert statistics.snapshot().rates["pattern"] == pytest.approx(1.2)
     for _ in range(50):
         statistics.job_done("first", "vip", "pattern", made(6.0))
-    assert statistics.rate("pattern") == pytest.approx(3.0, rel=1e-3)
-    assert statistics.rate("another") is None
+    assert statistics.snapshot().rates["pattern"] == pytest.approx(3.0, rel=1e-3)
     assert statistics.snapshot().rates == {"pattern": pytest.approx(3.0, rel=1e-3)}
 
 

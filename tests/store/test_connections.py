@@ -7,6 +7,7 @@ import socketserver
 import stat
 import threading
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 import redis
@@ -24,10 +25,8 @@ from sadtalker_service.store.connections import (
     connect_async,
     queue_socket,
     run_dir,
-    socket_path,
     store_errors,
     store_urls,
-    without_password,
 )
 
 
@@ -104,7 +103,7 @@ def test_clients_reach_a_socket_whose_path_needs_quoting(tmp_path: Path, queue_s
     run_dir(odd)
     queue_socket(odd).symlink_to(queue_server.socket)
     url = store_urls(odd).queue
-    assert socket_path(url) == queue_socket(odd)
+    assert Path(unquote(urlsplit(url).path)) == queue_socket(odd)
     assert connect(url).ping()
     with Connection(broker_url(url)) as broker:
         broker.SimpleQueue("letters").put("hello")
@@ -218,10 +217,6 @@ def test_queue_without_a_file_is_warned_of(cache_server: StoreServer) -> None:
 def test_absent_server_is_refused_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(StoreMisconfigured, match="does not answer"):
         check_queue_server(connect(f"unix://{tmp_path}/nobody.sock"), shared=False)
-
-
-def test_passwords_are_not_shown() -> None:
-    assert without_password("redis://user:secret@box:6379/0?x=secret") == "redis://box:6379/0"
 
 
 class _OldServer(socketserver.StreamRequestHandler):

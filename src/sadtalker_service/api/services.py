@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
 
 import redis
 import redis.asyncio
+from cachetools import LRUCache
 from fastapi import Request
 
 from sadtalker_service.api.queue_stats import QueueStatsCache
@@ -39,28 +38,6 @@ from sadtalker_service.store.redis_cache import RedisCache
 _RECORDINGS_KNOWN = 2_000
 """Recordings of which the length is remembered."""
 
-Value = TypeVar("Value")
-
-
-class Remembered(Generic[Value]):
-    """The last so many values, by name. For the event loop's thread."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._values: OrderedDict[str, Value] = OrderedDict()
-
-    def get(self, name: str) -> Value | None:
-        """The value, or None."""
-        if name in self._values:
-            self._values.move_to_end(name)
-        return self._values.get(name)
-
-    def put(self, name: str, value: Value) -> None:
-        """Remember `value`; the one asked for longest ago makes room."""
-        self._values[name] = value
-        while len(self._values) > self._most:
-            self._values.popitem(last=False)
-
 
 @dataclass(frozen=True)
 class Services:
@@ -88,8 +65,9 @@ class Services:
     drain: Drain
     uploads: Path
     """Folder of files that are being received."""
-    recordings: Remembered[AudioFacts]
-    """sha256 -> what was found out about a recording: the same one again is not decoded again."""
+    recordings: LRUCache[str, AudioFacts]
+    """sha256 -> what was found out about a recording: the same one again is not decoded again.
+    For the event loop's thread."""
 
     async def close(self) -> None:
         """Close every connection, end the inspector's processes."""
@@ -146,7 +124,7 @@ def open_services(settings: Settings, drain: Drain, dispatch: Dispatch | None = 
         queue_stats_cache=QueueStatsCache(polls, time.monotonic),
         drain=drain,
         uploads=uploads,
-        recordings=Remembered(_RECORDINGS_KNOWN),
+        recordings=LRUCache(_RECORDINGS_KNOWN),
     )
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from sadtalker_service.domain import Artefact, Avatar, Portrait, PreprocessMode
-from sadtalker_service.engines.port import Engine, EngineCard, Stage
+from sadtalker_service.engines.port import Engine, Stage
 from sadtalker_service.media.stopwatch import Stopwatch
 from sadtalker_service.pipeline.cached import CachedComputation, CacheLog, CacheTerms
 from sadtalker_service.store.cache import ArtefactCache
-from sadtalker_service.store.keys import avatar_keys, stage_key
+from sadtalker_service.store.keys import stage_key
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,11 +58,6 @@ def prepare(
             )
     avatar = Avatar(portrait.image_hash, engine.name, mode, artefacts)
     return Prepared(avatar, watch.seconds, computation.log)
-
-
-def keys_of(card: EngineCard, image_id: str, mode: PreprocessMode) -> Mapping[str, str]:
-    """Stage -> cache key of all that an engine keeps of a portrait, previews included."""
-    return avatar_keys(card.stages, image_id, mode, card.name, card.version)
 
 
 def _key(stage: Stage, engine: Engine, portrait: Portrait, mode: PreprocessMode) -> str:

@@ -125,13 +125,8 @@ class SessionStore:
         raw = self._queue.script("get", session_id)
         return _session(raw) if raw else None
 
-    def queue_position(self, session_id: str) -> QueuePosition | None:
-        """Where a queued session stands; None for any other."""
-        looked = self.read_status(session_id)
-        return looked[1] if looked else None
-
     def read_status(self, session_id: str) -> tuple[Session, QueuePosition | None] | None:
-        """`get` and `queue_position` in one round trip: what a poll for the state costs."""
+        """`get`, and where the session stands in the queue, in one round trip: what a poll costs."""
         return read_status_reply(self._queue.script(*status_script(session_id, self._now(), self._settings)))
 
     def cancel(self, session_id: str) -> Session | None:

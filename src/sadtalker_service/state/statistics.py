@@ -135,11 +135,6 @@ class Statistics:
         cost = outcome.total_seconds + outcome.saved_seconds if outcome else 0.0
         self._measure("repeated", lane, seconds, 0.0, max(0.0, cost - seconds), "")
 
-    def rate(self, engine: str) -> float | None:
-        """Seconds of work per second of video, recent jobs counting more; None while nothing was measured."""
-        rate = self._queue.command("HGET", "stats:rates", engine)
-        return None if rate is None else float(rate)
-
     def snapshot(self) -> Snapshot:
         """All figures; one round trip."""
         sessions, cache, rates, distribution, *kinds = self._queue.commands(

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import routing
 from tests.support.running_api import RunningApi, recording
 
 from sadtalker_service.api.delivery import events
@@ -16,16 +17,18 @@ from sadtalker_service.api.threads import THREADS
 
 
 def read(lines: Iterator[str]) -> Iterator[tuple[str | None, dict[str, Any] | None]]:
-    """(id, record) of each event; (None, None) for a comment."""
-    name: str | None = None
+    """(id, record) of each event, whatever the order of its lines; (None, None) for a comment."""
+    fields: dict[str, str] = {}
     for line in lines:
-        if line.startswith("id: "):
-            name = line[4:]
-        elif line.startswith("data: "):
-            yield name, json.loads(line[6:])
-            name = None
-        elif line.startswith(":"):
+        if line:
+            name, _, value = line.partition(": ")
+            fields[name] = value
+            continue
+        if "data" in fields:
+            yield fields.get("id"), json.loads(fields["data"])
+        elif "retry" not in fields:
             yield None, None
+        fields = {}
 
 
 def test_events_tell_the_whole_story_and_end(api: RunningApi, client: httpx.Client) -> None:
@@ -102,8 +105,7 @@ def test_place_in_the_queue_is_told_while_waiting(
 def test_silent_stream_is_kept_alive(
     api: RunningApi, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr(events, "KEEP_ALIVE_SECONDS", 0.2)
+    monkeypatch.setattr(routing, "_PING_INTERVAL", 0.2)
     session_id = api.accepted(client)
     api.begin(session_id)
     with client.stream("GET", f"/api/vip/events/{session_id}") as answer:

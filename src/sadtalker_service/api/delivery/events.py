@@ -3,6 +3,7 @@
 Every event is the whole record of `/status`; who has missed some needs only the last one. Events have the
 ids of the store: a client that comes back with `Last-Event-ID`, to whichever instance, gets what it missed.
 While a session waits, its place in the queue is told too; these events have no id and are not replayed.
+FastAPI writes them as lines, and sends a comment after 15 seconds without one.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from fastapi.sse import ServerSentEvent
+
 from sadtalker_service.api.presenters.videos import session_status
 from sadtalker_service.api.services import Services
 from sadtalker_service.errors import StoreUnavailable
@@ -21,30 +24,26 @@ from sadtalker_service.state.records import ENDED, Failure, Outcome, ProgressRec
 
 PAUSE_SECONDS = 2.0
 """After so long without an event: where does the session stand?"""
-KEEP_ALIVE_SECONDS = 15.0
-"""After so long without a byte a comment is sent; proxies close a silent connection after 30 to 60 s."""
 RETRY_MS = 1000
 """Milliseconds after which a browser connects again."""
 
 
-async def session_events(services: Services, session: Session, last_id: str | None) -> AsyncIterator[str]:
-    """Lines of the event stream of `session` after the event called `last_id`, to its end."""
-    yield f"retry: {RETRY_MS}\n\n"
-    shown, queue_position, silent = session, None, 0.0
+async def session_events(
+    services: Services, session: Session, last_id: str | None
+) -> AsyncIterator[ServerSentEvent]:
+    """Events of `session` after the one called `last_id`, to its end."""
+    yield ServerSentEvent(retry=RETRY_MS)
+    shown, queue_position = session, None
     with suppress(StoreUnavailable):  # the connection ends; the client comes back with the last id
         async for event in _with_pauses(services, session.session_id, last_id or BEGINNING):
             if event is None:
-                silent += PAUSE_SECONDS
                 moved = await _queue_position(services, shown)
                 if moved is not None and moved != queue_position:
-                    queue_position, silent = moved, 0.0
+                    queue_position = moved
                     yield await _event(services, shown, queue_position)
-                elif silent >= KEEP_ALIVE_SECONDS:
-                    silent = 0.0
-                    yield ": keep-alive\n\n"
                 continue
             name, change = event
-            shown, silent = changed(session, change), 0.0
+            shown = changed(session, change)
             yield await _event(services, shown, await _queue_position(services, shown), name)
 
 
@@ -73,11 +72,9 @@ async def _queue_position(services: Services, session: Session) -> QueuePosition
 
 async def _event(
     services: Services, session: Session, queue_position: QueuePosition | None, name: str | None = None
-) -> str:
-    record = session_status(
-        session, queue_position, await services.queue_stats_cache.queue_stats()
-    ).model_dump_json()
-    return f"id: {name}\ndata: {record}\n\n" if name else f"data: {record}\n\n"
+) -> ServerSentEvent:
+    queue_stats = await services.queue_stats_cache.queue_stats()
+    return ServerSentEvent(data=session_status(session, queue_position, queue_stats), id=name)
 
 
 async def _with_pauses(

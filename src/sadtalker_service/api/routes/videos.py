@@ -165,7 +165,7 @@ async def _facts(services: Services, audio: ReceivedFile) -> AudioFacts:
     facts = services.recordings.get(audio.sha256)
     if facts is None:
         facts = await asyncio.wrap_future(services.inspector.inspect_audio(audio.path))
-        services.recordings.put(audio.sha256, facts)
+        services.recordings[audio.sha256] = facts
     return facts
 
 

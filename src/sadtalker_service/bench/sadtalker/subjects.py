@@ -89,4 +89,4 @@ def work(size: int) -> Work:
 
 
 def _counted(run: Run) -> float:
-    return sum(multiply_adds(run, {}).values()) / 1e9
+    return multiply_adds(run)["Global"] / 1e9

@@ -18,8 +18,6 @@ from sadtalker_service.engines.mesh.lids import lid_anchor
 from sadtalker_service.engines.mesh.mouth_interior import DENSITY, ORIGIN
 from sadtalker_service.faces.topology import EYES, LOWER_LIP, UPPER_LIP
 
-"""Largest height of the video, pixels."""
-
 _PIVOT_BELOW_EARS = (0.0, 18.0, 10.0)
 """From the middle between the ears to the joint of skull and neck, mm."""
 _EARS = (234, 454)

@@ -39,7 +39,7 @@ from sadtalker_service.engines.port import (
     Stage,
 )
 from sadtalker_service.engines.sadtalker import stages
-from sadtalker_service.engines.sadtalker.alignment.source import video_size
+from sadtalker_service.engines.sadtalker.alignment.cropping import video_size
 from sadtalker_service.engines.sadtalker.driving import angles
 from sadtalker_service.engines.sadtalker.driving.blinking import blinks
 from sadtalker_service.engines.sadtalker.driving.coefficients import drive, driving_semantics

@@ -18,7 +18,7 @@ import numpy as np
 
 from sadtalker_service.domain import HEIGHT_CAP, Artefact, Portrait, PreprocessMode
 from sadtalker_service.engines.detection import landmarks_of, upright
-from sadtalker_service.engines.sadtalker.alignment.alignment import align
+from sadtalker_service.engines.sadtalker.alignment.alignment import AlignedFace, align
 from sadtalker_service.engines.sadtalker.alignment.cropping import (
     FaceCrop,
     cut,
@@ -55,13 +55,18 @@ def crop_face(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts, si
     return Artefact({"square": square}, record_of(crop))
 
 
+def align_face(artefacts: Artefacts, face_crop: Artefact, mode: PreprocessMode) -> AlignedFace:
+    """The face in the square, where the 3DMM regression wants it."""
+    square, crop = face_crop.arrays["square"], crop_of(face_crop)
+    points = into_square(to_68(landmarks_of(artefacts)), crop, crop.rectangle(mode), len(square))
+    return align(square, five_points(points))
+
+
 def regress_coefficients(
     artefacts: Artefacts, face_crop: Artefact, mode: PreprocessMode, networks: Networks
 ) -> Artefact:
     """`3dmm_coeffs`: the row of 73."""
-    square, crop = face_crop.arrays["square"], crop_of(face_crop)
-    points = into_square(to_68(landmarks_of(artefacts)), crop, crop.rectangle(mode), len(square))
-    aligned = align(square, five_points(points))
+    aligned = align_face(artefacts, face_crop, mode)
     rows = rows_of(networks.regress(aligned.pixels[None]), aligned.placement[None])
     return Artefact({"row": rows[0]})
 

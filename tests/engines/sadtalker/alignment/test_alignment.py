@@ -10,17 +10,19 @@ import pytest
 from PIL import Image
 from tests.support.sadtalker_inputs import photo
 
-from sadtalker_service.domain import PREPROCESS_MODES
-from sadtalker_service.engines.sadtalker.alignment.alignment import SIZE, align, camera
+from sadtalker_service.domain import PREPROCESS_MODES, Artefact, Portrait
+from sadtalker_service.engines.detection import DETECTION
+from sadtalker_service.engines.sadtalker.alignment.alignment import SIZE, AlignedFace, align, camera
 from sadtalker_service.engines.sadtalker.alignment.cropping import (
     cut,
     into_square,
     plan_crop,
     shrunk,
     to_square,
+    video_size,
 )
 from sadtalker_service.engines.sadtalker.alignment.landmarks68 import LAYOUT, five_points, to_68
-from sadtalker_service.engines.sadtalker.alignment.source import prepare_source, video_size
+from sadtalker_service.engines.sadtalker.stages import align_face, crop_face
 from sadtalker_service.faces.landmarker import FaceLandmarker
 from sadtalker_service.faces.topology import EYES, LIPS
 
@@ -38,6 +40,14 @@ def face() -> tuple[Any, Any]:
 def planned(geometry: Any, case: str) -> tuple[Any, Any]:
     width, height = (int(side) for side in geometry[f"{case}.size_wh"])
     return photo(height, width), plan_crop(geometry[f"{case}.lm68"], (width, height))
+
+
+def prepared(face: tuple[Any, Any], mode: Any, size: int) -> tuple[Any, AlignedFace]:
+    """The square that the stages cut, and the face that they align in it."""
+    portrait = Portrait("0" * 64, face[0])
+    artefacts = {DETECTION: Artefact({"landmarks": face[1]}, {"quarter_turns": 0})}
+    crop = crop_face(portrait, mode, artefacts, size)
+    return crop.arrays["square"], align_face(artefacts, crop, mode)
 
 
 @pytest.mark.parametrize("case", ["a", "b"])
@@ -138,10 +148,9 @@ def test_sixty_eight_landmarks_are_where_their_names_say(face: tuple[Any, Any]) 
 @pytest.mark.parametrize("mode", PREPROCESS_MODES)
 def test_portrait_is_brought_to_the_place_of_the_mean_face(mode: Any, face: tuple[Any, Any]) -> None:
     """In every mode: the face in the middle of the aligned picture, 102 pixels a unit."""
-    pixels, landmarks = face
-    source = prepare_source(pixels, landmarks, mode, 256)
-    assert source.square.shape == (256, 256, 3)
-    found = FaceLandmarker().detect(source.aligned.pixels)
+    square, aligned = prepared(face, mode, 256)
+    assert square.shape == (256, 256, 3)
+    found = FaceLandmarker().detect(aligned.pixels)
     five = five_points(to_68(found.landmarks))
     shift, scale = camera(np.stack([five[:, 0], SIZE - 1 - five[:, 1]], axis=1))
     assert abs(scale - 102) < 4
@@ -150,7 +159,7 @@ def test_portrait_is_brought_to_the_place_of_the_mean_face(mode: Any, face: tupl
 
 def test_placement_is_in_pixels_of_the_square(face: tuple[Any, Any]) -> None:
     """Twice the square: half the scale, twice the distance from its corner."""
-    small, large = (prepare_source(*face, "full", size).aligned.placement for size in (256, 512))
+    small, large = (prepared(face, "full", size)[1].placement for size in (256, 512))
     assert abs(large[0] / small[0] - 0.5) < 1e-3
     assert np.abs(large[1:] - 2 * small[1:]).max() < 1.1  # y counts from the last row, not the lower edge
 

@@ -142,6 +142,13 @@ def into_square(points: NDArray[np.floating], crop: FaceCrop, rect: Rect, size: 
     return placed
 
 
+def video_size(crop: FaceCrop, mode: PreprocessMode, size: int) -> tuple[int, int]:
+    """(width, height), even, of the video in the modes without a picture around: the part of the picture that
+    moves, in its own proportions again, `size` wide."""
+    x0, y0, x1, y1 = crop.rectangle(mode)
+    return size - size % 2, max(2, 2 * round(size * (y1 - y0) / (x1 - x0) / 2))
+
+
 def _taps(length: int, size: int) -> tuple[tuple[NDArray[np.intp], NDArray[np.int32]], ...]:
     """The two of `length` pixels that each of `size` lies between, with their shares.
 
