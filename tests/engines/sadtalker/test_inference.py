@@ -470,10 +470,10 @@ def test_who_hangs_up_leaves_no_work_behind(server: Server, there: Any) -> None:
         next(frames)
         assert server.connections() == 1
     until(lambda: server.connections() == 0)
-    there.motion(256).regress(np.zeros((1, 224, 224, 3), np.uint8))
     before = server.count("frames")
-    time.sleep(3)
-    assert server.count("frames") <= before + 1, "no more than what was begun"
+    drawn(there, driving(2, 6), limit=1)
+    until(lambda: server.count("frames") >= before + 2)
+    assert server.count("frames") <= before + 3, "beside the two no more than the one that was begun"
 
 
 @pytest.mark.slow
