@@ -311,9 +311,8 @@ def test_a_process_whose_device_failed_ends(folder: Path, message: str, codes: l
     """A new one can use the device again; after any other defect this one goes on."""
     ended: list[int] = []
     ready: Readiness = readiness(folder)
-    server = InferenceServer(
-        ready.version, lambda: Broken(RuntimeError(message)), SadTalkerEngine.is_lost, ended.append
-    )
+    networks: Any = Broken(RuntimeError(message))
+    server = InferenceServer(ready.version, lambda: networks, SadTalkerEngine.is_lost, ended.append)
     error = ask(server, ready.version()).values["error"]
     assert error == {"code": "internal_error", "message": f"RuntimeError: {message}"}
     assert ended == codes

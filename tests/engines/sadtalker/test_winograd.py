@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -32,7 +34,7 @@ def test_rounding_is_that_of_the_plain_convolution() -> None:
     assert found < 3 * root_mean_square(summed_in_order(conv, x, features=2) - exact[0, :2].flatten(1))
 
 
-def summed_in_order(conv: torch.nn.Conv2d, x: torch.Tensor, features: int) -> torch.Tensor:
+def summed_in_order(conv: Any, x: Any, features: int) -> Any:
     """(1, C, H, W) -> float64 (features, H W): the first ones of `conv`, every sum from the first product to
     the last in float32."""
     taps = F.unfold(x, 3, padding=1)[0].numpy()
@@ -42,8 +44,8 @@ def summed_in_order(conv: torch.nn.Conv2d, x: torch.Tensor, features: int) -> to
     return torch.from_numpy(np.stack(sums) + conv.bias.detach()[:features, None].numpy()).double()
 
 
-def root_mean_square(errors: torch.Tensor) -> float:
-    return errors.square().mean().sqrt().item()
+def root_mean_square(errors: Any) -> float:
+    return float(errors.square().mean().sqrt().item())
 
 
 def test_only_wide_convolutions_of_that_shape_are_replaced() -> None:
