@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from pathlib import Path
 from time import perf_counter
@@ -75,6 +76,16 @@ def poisson(inside: Picture, photo: Picture) -> Picture:
     spectrum = dstn(right, type=1, axes=(0, 1)) / (rows[:, None] + columns)[..., None]
     gap[1:-1, 1:-1] = idstn(spectrum, type=1, axes=(0, 1))
     return np.clip(np.rint(inside + gap), 0, 255).astype(np.uint8)
+
+
+def pasted_by_poisson(frame: Picture, paste: Paste, photo: Picture) -> Picture:
+    """The whole of it for one frame."""
+    return poisson(scaled(frame, paste), photo)
+
+
+def blended(frame: Picture, paste: Paste) -> Picture:
+    """As the engine does it."""
+    return paste.frames(frame[None])[0]
 
 
 def step_across(inside: Picture, paste: Paste) -> float:
@@ -147,10 +158,10 @@ def main() -> None:
         photo = paste.background[y0:y1, x0:x1]
         plain = scaled(frame, paste)
         ways: dict[str, Callable[[], Picture]] = {
-            "photo": lambda photo=photo: photo,
-            "copy": lambda frame=frame, paste=paste: scaled(frame, paste),
-            "Poisson": lambda frame=frame, paste=paste, photo=photo: poisson(scaled(frame, paste), photo),
-            "blend": lambda frame=frame, paste=paste: paste.frames(frame[None])[0],
+            "photo": partial(np.asarray, photo),
+            "copy": partial(scaled, frame, paste),
+            "Poisson": partial(pasted_by_poisson, frame, paste, photo),
+            "blend": partial(blended, frame, paste),
         }
         for name, way in ways.items():
             result = way()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sadtalker_service.errors import OutputError
-from sadtalker_service.files import whole_file
+from sadtalker_service.files import output_error, whole_file
 
 
 def test_the_file_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -68,6 +69,14 @@ def test_what_is_wrong_is_said_at_once(tmp_path: Path, name: str, sentence: str)
     with pytest.raises(OutputError, match=sentence) as caught, whole_file(tmp_path / name):
         pytest.fail("the block must not run")
     assert caught.value.exit_code == 4
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES, errno.ENOSPC])
+def test_folder_that_cannot_be_created_is_not_the_one_that_refuses(tmp_path: Path, code: int) -> None:
+    said = str(output_error(tmp_path / "results" / "today" / "a.mp4", code, None))
+    assert f"{tmp_path}." in said or f"{tmp_path} is" in said
+    (tmp_path / "results").mkdir()
+    assert f"{tmp_path / 'results'}" in str(output_error(tmp_path / "results" / "a.mp4", code, None))
 
 
 def test_a_read_only_place_is_said() -> None:

@@ -26,6 +26,8 @@ _REASONS = {
     errno.EFBIG: "the file grew larger than the system allows",
     errno.ENAMETOOLONG: "the name is too long",
 }
+_ABOUT_THE_FOLDER = {errno.ENOENT, errno.ENOTDIR}
+"""They say that the folder itself is missing or wrong; the others, what an existing folder refuses."""
 
 
 @contextmanager
@@ -67,8 +69,15 @@ def output_errors(path: Path) -> Iterator[None]:
 
 def output_error(path: Path, code: int | None, text: str | None) -> OutputError:
     """The `OutputError` for a system error number met while writing `path`."""
-    reason = _REASONS.get(code or 0, text or "unknown reason").format(path=path, folder=path.parent)
+    # a folder that could not be created is not the one that is read-only: its parent is
+    folder = path.parent if code in _ABOUT_THE_FOLDER else _existing(path.absolute().parent)
+    reason = _REASONS.get(code or 0, text or "unknown reason").format(path=path, folder=folder)
     return OutputError(f"Cannot write {path.name}: {reason}.", param="output")
+
+
+def _existing(folder: Path) -> Path:
+    """`folder`, absolute, or the nearest one above it that can be reached."""
+    return next(found for found in (folder, *folder.parents) if os.access(found, os.F_OK))
 
 
 def _refuse_folder(path: Path) -> None:

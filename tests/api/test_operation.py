@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import httpx
@@ -170,12 +172,15 @@ def test_request_before_any_worker_has_come_may_be_sent_again(
 def test_queue_server_away(api: RunningApi, client: httpx.Client, queue_server: StoreServer) -> None:
     session_id = api.accepted(client)
     queue_server.kill()
-    for answer in (
-        client.get(f"/api/vip/status/{session_id}"),
-        client.get(f"/api/vip/events/{session_id}"),
-        client.post("/api/avatar/upload", files={"image_file": ("me.png", picture(7))}),
-        api.generate(client, sha256(picture())),
-    ):
+    questions: tuple[Callable[[], httpx.Response], ...] = (
+        lambda: client.get(f"/api/vip/status/{session_id}"),
+        lambda: client.get(f"/api/vip/events/{session_id}"),
+        lambda: client.post("/api/avatar/upload", files={"image_file": ("me.png", picture(7))}),
+        lambda: api.generate(client, sha256(picture())),
+    )
+    with ThreadPoolExecutor(len(questions)) as at_once:  # each waits for two seconds
+        answers = [*at_once.map(lambda ask: ask(), questions)]
+    for answer in answers:
         assert answer.status_code == 503, answer.url
         assert answer.json()["error"]["code"] == "store_unavailable"
         assert int(answer.headers["retry-after"]) >= 1

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -115,8 +116,10 @@ def test_told_to_stop_it_ends_streams_and_takes_no_work_and_ends_well(
 def test_it_starts_and_answers_without_its_stores(folder: Path) -> None:
     nowhere = f"unix://{folder}/none.sock"
     with api_process(folder, nowhere, nowhere) as (url, process):
-        assert httpx.get(f"{url}/readyz", timeout=20).status_code == 503
-        assert httpx.get(f"{url}/api/avatar", timeout=20).status_code == 503
+        with ThreadPoolExecutor(2) as at_once:  # each waits for two seconds
+            paths = ("/readyz", "/api/avatar")
+            answers = [*at_once.map(lambda path: httpx.get(url + path, timeout=20), paths)]
+        assert [answer.status_code for answer in answers] == [503, 503]
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
 

@@ -21,6 +21,7 @@ import jsonschema
 import pytest
 import redis
 import yaml
+from tests.support.servers import written
 
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.connections import check_queue_server, store_urls
@@ -106,7 +107,7 @@ def test_queue_evicts_nothing_and_outlives_a_kill() -> None:
     with store("redis") as server:
         assert check_queue_server(server.client, shared=False) == ()
         server.client.set("session:1", "queued")
-        time.sleep(1.1)  # everysec
+        written(server.client)
         server.process.kill()
         server.process.wait()
         server.start()

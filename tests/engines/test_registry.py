@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,7 +90,8 @@ def test_an_engine_is_made_and_asked_with_the_settings_given(install, tmp_path: 
     code = engine("paint", recommended=True) + "    @classmethod\n    def obstacle(cls, settings):\n"
     install("paint", code + "        return None if settings.max_waiting == 7 else 'seven is missing.'\n")
     settings = Settings(max_waiting=7)
-    assert load_engine("auto", settings).settings is settings
+    chosen: Any = load_engine("auto", settings)
+    assert chosen.settings is settings
     assert load_engine("auto", Settings()).name == "mesh"
     assert obstacles(Settings())["paint"] == "seven is missing."
     assert "paint" not in obstacles(settings)

@@ -68,7 +68,7 @@ def settings(folder: Path, **changes: object) -> Settings:
         "webhook_secret": f"whsec_{SECRET}",
         **changes,
     }
-    return Settings(_env_file=None, **values)  # type: ignore[arg-type]
+    return Settings(_env_file=None, **values)
 
 
 def ended(url: str, **changes: object) -> Session:
@@ -81,7 +81,7 @@ def ended(url: str, **changes: object) -> Session:
         **changes,
     }
     spec = VideoSpec("a" * 64, "b" * 64, Style(), "pattern", "1", 2.0)
-    return Session("s-1", "vip", spec, "c" * 64, 1.0, callback_url=url, **values)  # type: ignore[arg-type]
+    return Session("s-1", "vip", spec, "c" * 64, 1.0, callback_url=url, **values)
 
 
 def test_receiver_learns_what_became_of_the_session(receiver: Receiver, tmp_path: Path) -> None:

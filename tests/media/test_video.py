@@ -198,9 +198,13 @@ def decode_sound(path: Path) -> tuple[NDArray[np.float64], int, float]:
         stream = container.streams.audio[0]
         decoded = list(container.decode(audio=0))
         sound = np.concatenate([f.to_ndarray() for f in decoded], axis=1)
+        assert stream.duration is not None
+        assert stream.time_base is not None
         length = round(stream.duration * stream.time_base * stream.rate)
         assert length <= sound.shape[1] < length + 1024 + 1
-        return sound[:, :length].mean(axis=0), stream.rate, decoded[0].time
+        begin = decoded[0].time
+        assert begin is not None
+        return sound[:, :length].mean(axis=0), stream.rate, begin
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.01, 1.0, 5.0])

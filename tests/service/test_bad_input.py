@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -66,9 +67,13 @@ def target(service: RunningService) -> Iterator[Target]:
         session = client.post("/api/vip/generate", data=fields, files=files).raise_for_status().json()
         status_url = session["links"]["status"]
         until(lambda: client.get(status_url).json()["status"] == "ready", "the video", 120)
-        for mode in ("full", "crop"):
+
+        def is_prepared(mode: str) -> bool:
             path = f"/api/avatar/status/{image_id}?preprocess_mode={mode}"
-            until(lambda path=path: client.get(path).json()["status"] == "ready", "the avatar", 60)
+            return bool(client.get(path).json()["status"] == "ready")
+
+        for mode in ("full", "crop"):
+            until(partial(is_prepared, mode), "the avatar", 60)
         size = client.get(status_url).json()["video"]["size_bytes"]
         yield Target(client, image_id, session["session_id"], size, left)
     queue.close()

@@ -55,7 +55,7 @@ class Client:
         end = time.monotonic() + 60
         while True:
             try:
-                answer = self._http.request(method, path, **body)  # type: ignore[arg-type]
+                answer = self._http.request(method, path, **body)
                 if answer.status_code in wanted:
                     return answer
                 assert answer.status_code == 503, answer.text  # it says itself that it will pass

@@ -64,7 +64,7 @@ def test_ready_service_answers_and_says_where(pattern_service: RunningService) -
 
 def test_workers_leave_the_processors_to_who_answers(pattern_service: RunningService) -> None:
     niceness = {role: os.getpriority(os.PRIO_PROCESS, pattern_service.pid(role)) for role in ROLES}
-    assert niceness["render"] - niceness["api"] == 10
+    assert niceness["render"] == niceness["prepare"] == min(19, niceness["api"] + 10)
     assert niceness["api"] == niceness["queue"]
 
 
@@ -103,7 +103,7 @@ def test_port_in_use_is_one_line(data_dir: Path) -> None:
     assert done.returncode == 3
     assert last_line(done) == (
         f"sadtalker: Cannot listen on 127.0.0.1, port {port}:"
-        " another program listens there; choose another one with --port."
+        " another program listens there; choose another one: --port NUMBER, or make serve PORT=NUMBER."
     )
     assert not list(data_dir.glob("queue"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import resource
 import signal
@@ -160,11 +161,14 @@ def test_without_the_cache_server_videos_are_made_all_the_same(
     assert {"face_mesh", "motion"} <= set(without.outcome.cache_misses)
     assert any("cache" in warning for warning in without.outcome.warnings)
     cache.start()
-    time.sleep(1.1)  # a cache that was away is asked again after a second
-    shop.wait(shop.request(*wanted, Style(seed=7)), "ready")
-    again = shop.wait(shop.request(*wanted, Style(seed=8)), "ready")
-    assert again.outcome is not None
-    assert {"face_mesh", "motion"} <= set(again.outcome.cache_hits)
+    seeds = itertools.count(1_000)
+
+    def is_used_again() -> bool:
+        """Which is tried after a second; then the first video fills it."""
+        again = shop.wait(shop.request(*wanted, Style(seed=next(seeds))), "ready")
+        return again.outcome is not None and {"face_mesh", "motion"} <= set(again.outcome.cache_hits)
+
+    wait_for(is_used_again, "the cache is used again", ENOUGH, shop.logs)
 
 
 def test_killed_queue_server_loses_nothing(
@@ -178,10 +182,9 @@ def test_killed_queue_server_loses_nothing(
         running = shop.request(*wanted, slow(500))
         waiting = [shop.request(*wanted, Style(seed=seed)) for seed in range(10, 15)]
         shop.wait_for_frame(running)
-        time.sleep(1.1)  # what was accepted is on the disk after a second
         queue, _ = servers
         queue.kill()
-        time.sleep(2.0)  # meanwhile the video is finished
+        wait_for(lambda: len(set(shop.videos()) - before) == 1, "meanwhile the video is finished", ENOUGH)
         queue.start()
         assert shop.wait(running, "ready").attempt == 1
         for session_id in waiting:

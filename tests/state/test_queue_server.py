@@ -13,7 +13,7 @@ from sadtalker_service.state.queue_server import QueueServer
 from sadtalker_service.state.sessions import SessionStore
 
 
-def everything(queue: redis.Redis) -> dict[bytes, object]:
+def everything(queue: redis.Redis) -> dict[bytes | str, object]:
     """All that the server holds."""
     return {name: queue.dump(name) for name in queue.keys("*")}
 

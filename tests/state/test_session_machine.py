@@ -271,9 +271,9 @@ class Sessions(RuleBasedStateMachine):
                 if begun:
                     self.store.finish(begun.session_id, begun.attempt, OUTCOME)
         for session_id in self.accepted:
-            session = self.store.get(session_id)
-            assert session is not None
-            assert session.state in ENDED
+            ended = self.store.get(session_id)
+            assert ended is not None
+            assert ended.state in ENDED
         kept = ("session:", "events:", "result:", "stats:", "avatar", "video_of:")
         lists = {"sequence", "dead", "preparing", "to_forget"}
         left = {name.decode() for name in self.client.keys("*")}

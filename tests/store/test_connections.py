@@ -8,10 +8,11 @@ import stat
 import threading
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+from typing import Any
 
 import pytest
 import redis
-from kombu import Connection
+from kombu.connection import Connection
 from tests.support.servers import StoreServer
 
 from sadtalker_service.errors import StoreMisconfigured, StoreUnavailable
@@ -129,7 +130,9 @@ def test_async_client_reaches_it(queue_server: StoreServer) -> None:
 async def _ping_beside_watchers(url: str, watchers: int) -> tuple[bool, list[object]]:
     """What a ping gives while so many commands wait at the server, and what they give."""
     async with connect_async(url) as client:
-        waiting = [asyncio.create_task(client.xread({"news": "0"}, block=4000)) for _ in range(watchers)]
+        waiting: list[asyncio.Future[Any]] = [
+            asyncio.ensure_future(client.xread({"news": "0"}, block=4000)) for _ in range(watchers)
+        ]
         while len(await client.client_list()) <= watchers:
             await asyncio.sleep(0.02)
         answered = bool(await client.ping())

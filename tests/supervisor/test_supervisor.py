@@ -25,10 +25,10 @@ Run = Callable[..., "Supervised"]
 class Supervised:
     """A supervisor in a process of its own."""
 
-    def __init__(self, folder: Path, *stages: list[dict[str, Any]]) -> None:
+    def __init__(self, folder: Path, *stages: list[dict[str, Any]], nice: int = 0) -> None:
         self.folder = folder
         self.process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(folder), json.dumps(stages)],
+            [sys.executable, str(SCRIPT), str(folder), json.dumps(stages), str(nice)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -69,8 +69,8 @@ def lives(pid: int) -> bool:
 def run(tmp_path: Path) -> Iterator[Run]:
     started: list[Supervised] = []
 
-    def start(*stages: list[dict[str, Any]]) -> Supervised:
-        started.append(Supervised(tmp_path, *stages))
+    def start(*stages: list[dict[str, Any]], nice: int = 0) -> Supervised:
+        started.append(Supervised(tmp_path, *stages, nice=nice))
         return started[-1]
 
     yield start
@@ -102,6 +102,20 @@ def test_children_of_a_stage_start_together(run: Run) -> None:
     )
     assert lives(supervised.pid("a"))
     assert lives(supervised.pid("b"))
+
+
+@pytest.mark.parametrize("nice", [0, 4, 15])
+def test_priority_of_a_child_is_below_that_of_the_supervisor(run: Run, nice: int) -> None:
+    """Whatever the supervisor's own is; the system has none below 19."""
+    supervised = run(
+        [{"name": "api", "code": SLEEP}, {"name": "worker", "code": SLEEP, "nice": 10}], nice=nice
+    )
+    pids = {name: supervised.pid(name) for name in ("api", "worker")}
+    api, worker = (os.getpriority(os.PRIO_PROCESS, pid) for pid in pids.values())
+    own = os.getpriority(os.PRIO_PROCESS, supervised.process.pid)
+    assert api == own
+    assert worker == min(19, own + 10)
+    assert own == min(19, os.getpriority(os.PRIO_PROCESS, 0) + nice)
 
 
 @pytest.mark.parametrize("name", ["store", "api"])

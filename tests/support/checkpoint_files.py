@@ -51,7 +51,8 @@ class _Stored:
 class _Pickler(pickle._Pickler):  # written in Python, so that names can be written unseen
     def save(self, obj: Any, save_persistent_id: bool = True) -> None:
         if isinstance(obj, Name):
-            self.write(b"c" + obj.module.encode() + b"\n" + obj.name.encode() + b"\n")
+            write: Any = getattr(self, "write")  # noqa: B009 - typeshed does not know it
+            write(b"c" + obj.module.encode() + b"\n" + obj.name.encode() + b"\n")
             return
         super().save(obj, save_persistent_id)
 

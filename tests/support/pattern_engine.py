@@ -62,7 +62,7 @@ class PatternEngine:
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings
         self.calls: Counter[str] = Counter()
-        self.stages = (
+        self.stages: tuple[Stage, ...] = (
             Stage("face_detection", False, "month", self._detect),
             Stage("face_mesh", True, "forever", self._mesh),
             Stage("visemes", False, "week", self._visemes, essential=False),

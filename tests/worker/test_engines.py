@@ -63,8 +63,9 @@ def test_every_engine_that_can_run_is_published_and_only_the_default_one_is_warm
     default: Any = rack.default
     assert default.calls["warm_up"] == 1
     sketch: Any = rack.engine("sketch", "2-abc")
-    assert rack.engine("sketch", "2-abc") is sketch
-    assert sketch.calls["warm_up"] == 1
+    again: Any = rack.engine("sketch", "2-abc")
+    assert again is sketch
+    assert again.calls["warm_up"] == 1
 
 
 def test_engine_that_fails_keeps_no_other_from_running_and_is_logged(stocked: Stocked) -> None:

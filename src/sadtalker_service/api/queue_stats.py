@@ -41,6 +41,10 @@ class QueueStatsCache:
         self._seen: QueueStats | None = None
         self._seen_at = 0.0
 
+    def forget(self) -> None:
+        """Look again at the next question, however short ago the last look was."""
+        self._seen = None
+
     async def queue_stats(self) -> QueueStats:
         """The queue, as it is or was a moment ago. Raises `StoreUnavailable`."""
         async with self._looking:

@@ -38,7 +38,7 @@ class ChildSpec:
     grace: float = 10.0
     """Seconds from the stop signal to `kill -9`."""
     nice: int = 0
-    """0..19: how far others go first when the processors are busy."""
+    """0..19: steps below the supervisor's own priority; others go first when the processors are busy."""
     pass_fds: tuple[int, ...] = ()
     """Open files that it is given, under the same numbers."""
     log_file: Path | None = None
@@ -85,7 +85,7 @@ class Child:
         )
         self._started = self._clock()
         if spec.nice:
-            _step_back(self._process.pid, spec.nice)
+            _lower_priority(self._process.pid, spec.nice)
 
     def check_ready(self) -> bool:
         """Whether it became ready since the last call."""
@@ -142,10 +142,13 @@ def die_with_parent(parent: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _step_back(pid: int, nice: int) -> None:
-    """Let others go first. With a session of its own a process may be in a scheduling group of its own, whose
-    rank counts instead."""
+def _lower_priority(pid: int, nice: int) -> None:
+    """Let others go first: `nice` steps below the supervisor, which may run at a lower priority itself.
+
+    The system stops at 19. With a session of its own a process may be in a scheduling group of its own, whose
+    rank counts instead: that of a new group is 0, whatever the supervisor's is.
+    """
     with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, pid, nice)
+        os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, 0) + nice)
     with suppress(OSError):
         Path(f"/proc/{pid}/autogroup").write_text(str(nice))

@@ -9,10 +9,11 @@ import socket
 
 from sadtalker_service.errors import StartFailed
 
+_ANOTHER_PORT = "choose another one: --port NUMBER, or make serve PORT=NUMBER"
 _REASONS = {
-    errno.EADDRINUSE: "another program listens there; choose another one with --port",
+    errno.EADDRINUSE: f"another program listens there; {_ANOTHER_PORT}",
     errno.EADDRNOTAVAIL: "this machine does not have that address; choose another one with --host",
-    errno.EACCES: "ports below 1024 need rights; choose another one with --port",
+    errno.EACCES: f"ports below 1024 need rights; {_ANOTHER_PORT}",
 }
 
 

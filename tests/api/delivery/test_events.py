@@ -70,7 +70,7 @@ def test_client_that_comes_back_gets_what_it_missed(api: RunningApi, client: htt
     assert record["status"] == "queued"
     api.make(session_id)
     for options in ({"headers": {"Last-Event-ID": last_id}}, {"params": {"after": last_id}}):
-        with client.stream("GET", path, **options) as answer:  # type: ignore[arg-type]
+        with client.stream("GET", path, **options) as answer:
             rest = [record["status"] for _, record in read(answer.iter_lines()) if record]
         assert rest == ["generating", "ready"]
 

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import binary_dilation, binary_erosion
 
 from sadtalker_service.domain import (
+    HEIGHT_CAP,
     PREPROCESS_MODES,
     QUALITIES,
     Artefact,
@@ -24,7 +25,7 @@ from sadtalker_service.domain import (
 from sadtalker_service.engines.mesh import stages
 from sadtalker_service.engines.mesh.kernels.frame import draw_frames
 from sadtalker_service.engines.mesh.kernels.scene import CONTROLS
-from sadtalker_service.engines.mesh.layout import HEIGHT_CAP, Layout, assemble_stage, lay_out, video_size
+from sadtalker_service.engines.mesh.layout import Layout, assemble_stage, lay_out, video_size
 from sadtalker_service.faces.topology import EYES, MOUTH_OPENING
 
 Picture = NDArray[np.uint8]

@@ -112,7 +112,8 @@ def test_sixteen_bits_in_the_cache_do_not_show(
     avatar = avatars("crop")
     mesh = avatar.artefacts["face_mesh"].arrays
     motion = engine.drive(avatar, speech_features, Style(preprocess="crop", size=256), 0.08)
-    networks, driving = engine._inference._models.of_size(256), motion.coefficients["keypoints"][1:2]
+    models: Any = engine._inference
+    networks, driving = models._models.of_size(256), motion.coefficients["keypoints"][1:2]
     square = torch.from_numpy(avatar.artefacts["face_crop"].arrays["square"].copy())
     exact = networks.renderer.encode_source(square.permute(2, 0, 1)[None].float() / 255).volume
     middle = (..., slice(16, 48), slice(16, 48))

@@ -1,4 +1,4 @@
-"""Frames are put back without a seam, at a fraction of the cost of Poisson's equation."""
+"""Frames are put back without a seam, and only where frame and photo are mixed is anything computed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 from benchmarks.pasting import (
     EXAMPLE,
     excess_slope,
-    milliseconds,
     poisson,
     scaled,
     scene,
@@ -41,13 +40,19 @@ def test_border_is_as_smooth_as_the_photo_and_as_with_poisson(pasted: tuple[Any,
     assert excess_slope(blend, plain, paste) < 1.3 * excess_slope(solved, plain, paste)
 
 
-def test_blend_is_far_cheaper_than_poisson(pasted: tuple[Any, Any]) -> None:
-    """Both with the scaling of the frame; measured side by side."""
-    paste, frame = pasted
+def test_a_frame_costs_one_sum_of_small_integers_for_less_than_half_of_its_pixels(
+    pasted: tuple[Any, Any],
+) -> None:
+    """What is blended beside the scaling; how it compares with Poisson's equation is in the benchmark."""
+    paste, _ = pasted
     x0, y0, x1, y1 = paste.box
-    inside = paste.background[y0:y1, x0:x1]
-    solving = milliseconds(lambda: poisson(scaled(frame, paste), inside))
-    assert solving > 4 * milliseconds(lambda: paste.frames(frame[None]))
+    blended = np.zeros((y1 - y0, x1 - x0), int)
+    for band in paste.bands:
+        blended[band.place] += 1
+        assert band.weight.dtype == band.photo.dtype == np.uint16
+        assert band.weight.shape == band.photo.shape == (*blended[band.place].shape, 3)
+    assert blended.max() == 1, "no pixel twice"
+    assert blended.mean() < 0.5
 
 
 def test_inside_of_the_band_the_frame_is_seen_alone(pasted: tuple[Any, Any]) -> None:

@@ -27,7 +27,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from tests.support.running_service import RunningService, command_line
+from tests.support.running_service import RunningService, command_line, until
 
 pytest.importorskip("torch")
 
@@ -117,6 +117,7 @@ def test_service(service: RunningService, recording: Path) -> None:
         check(video, frames=2, seconds=0.09)
         again = client.post("/api/vip/generate", data=spec, files=sound).raise_for_status().json()
         assert again["status"] == "ready"
+        until(lambda: frames_drawn(client) >= drawn + 2, "its frames are counted")
         assert frames_drawn(client) == drawn + 2
         wrong = client.post("/api/vip/generate", data={**spec, "size": "300"}, files=sound)
         assert (wrong.status_code, wrong.json()["error"]["param"]) == (422, "size")
@@ -135,8 +136,8 @@ def has_torch(pid: int) -> bool:
 
 
 def ended(client: httpx.Client, session_id: str) -> dict[str, Any]:
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
         status: dict[str, Any] = client.get(f"/api/vip/status/{session_id}").raise_for_status().json()
         if status["status"] not in {"queued", "generating"}:
             return status
