@@ -113,6 +113,10 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65_535)
     """TCP port on which the service listens; 0 takes a free one."""
 
+    publish_address: str = ""
+    """Address on which a container's port is published; empty: no container, `HOST` says who may connect.
+    Where it is not a loopback address, `serve` does not start without keys. The image sets `0.0.0.0`."""
+
     workers: int | None = Field(None, ge=0)
     """Processes that make videos; unset: one per two cores. 0 serves HTTP only, for workers elsewhere."""
 
