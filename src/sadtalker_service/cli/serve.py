@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from importlib import import_module
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import click
 
 from sadtalker_service.cli.service_settings import settings_with
 from sadtalker_service.errors import StartFailed
-from sadtalker_service.jobs.address import is_public
 from sadtalker_service.jobs.service import run_service
 from sadtalker_service.settings import Settings
 from sadtalker_service.telemetry.logs import configure_logging
@@ -46,7 +46,7 @@ def _check_publishing(settings: Settings) -> None:
     `StoreMisconfigured` where the keys cannot be read. A container cannot see how its port is published: it
     is told by `PUBLISH_ADDRESS`.
     """
-    if not settings.publish_address or not is_public(settings.publish_address):
+    if not settings.publish_address or _is_loopback(settings.publish_address):
         return
     # imported only here: the supervisor needs nothing else of the API
     if not import_module("sadtalker_service.api.security").load_keys(settings):
@@ -55,3 +55,11 @@ def _check_publishing(settings: Settings) -> None:
             " keys everybody who reaches that address may use it. Set API_KEYS or API_KEYS_FILE, or publish"
             " the port on 127.0.0.1 and set PUBLISH_ADDRESS=127.0.0.1."
         )
+
+
+def _is_loopback(address: str) -> bool:
+    """Names are not, `localhost` among them: container engines may publish on all addresses for a name."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
