@@ -38,13 +38,13 @@ LABEL org.opencontainers.image.title="SadTalker service" \
       org.opencontainers.image.licenses="Apache-2.0"
 
 # Numbers, not names, in what follows: an orchestrator that forbids root can check them. A new volume takes the
-# owner of the folder that it is mounted on. The installer of the base image goes: nothing is installed here.
+# owner of the folder that it is mounted on. The base image's pip and headers go: nothing is installed here.
 RUN groupadd --gid 10001 sadtalker \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin sadtalker \
     && install --directory --owner=10001 --group=10001 --mode=0700 \
         /data /data/artefacts /checkpoints /run/sadtalker \
     && rm -rf /usr/local/bin/pip* /usr/local/bin/idle* /usr/local/lib/python3*/site-packages/* \
-        /usr/local/lib/python3*/ensurepip
+        /usr/local/lib/python3*/ensurepip /usr/local/lib/python3*/config-* /usr/local/include
 
 COPY --from=build /opt/sadtalker /opt/sadtalker
 COPY --from=build /opt/kernels /opt/kernels
