@@ -21,6 +21,14 @@ def _unset_if_empty(value: object) -> object:
     return None if value == "" else value
 
 
+def _without_brackets(value: object) -> object:
+    """Of an IPv6 address, as compose files write it: `[::1]`."""
+    return value.strip("[]") if isinstance(value, str) else value
+
+
+PublishAddress = Annotated[str, BeforeValidator(_without_brackets)]
+"""An address on the host of a container."""
+
 HubSwitch = Annotated[bool, BeforeValidator(_switched_on)]
 """A switch of Hugging Face's library, which other programs on this machine may have set."""
 
@@ -112,6 +120,10 @@ class Settings(BaseSettings):
 
     port: int = Field(8000, ge=0, le=65_535)
     """TCP port on which the service listens; 0 takes a free one."""
+
+    publish_address: PublishAddress = ""
+    """Address on which a container's port is published; empty: no container, `HOST` says who may connect.
+    Where it is not a loopback address, `serve` does not start without keys. The image sets `0.0.0.0`."""
 
     workers: int | None = Field(None, ge=0)
     """Processes that make videos; unset: one per two cores. 0 serves HTTP only, for workers elsewhere."""

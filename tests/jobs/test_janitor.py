@@ -16,13 +16,11 @@ from tests.support.workers import Workshop, open_workshop, wait_for
 
 from sadtalker_service.domain import Style
 from sadtalker_service.engines.port import Capabilities, EngineCard
-from sadtalker_service.state.avatars import AvatarStore
-from sadtalker_service.state.webhook_queue import WebhookQueue
 from sadtalker_service.jobs.janitor import Janitor, make_janitor, run_janitor
+from sadtalker_service.settings import Settings
+from sadtalker_service.state.avatars import AvatarStore
 from sadtalker_service.state.records import Session
 from sadtalker_service.state.sessions import SessionStore
-from sadtalker_service.settings import Settings
-from sadtalker_service.state.records import Session
 from sadtalker_service.state.webhook_queue import WebhookQueue
 
 LEASE = 1.0

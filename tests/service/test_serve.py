@@ -154,6 +154,45 @@ def test_public_address_without_keys_is_warned_of(data_dir: Path) -> None:
         assert ("service_unprotected" in done.stderr) == warned
 
 
+@pytest.mark.parametrize("address", ["0.0.0.0", "192.0.2.7", "::", "localhost"])  # noqa: S104
+@pytest.mark.parametrize("keys", ["", "[]"])
+def test_container_published_to_others_without_keys_does_not_start(
+    data_dir: Path, address: str, keys: str
+) -> None:
+    done = serve("--port", "0", "--data_dir", str(data_dir), PUBLISH_ADDRESS=address, API_KEYS=keys)
+    assert done.returncode == 3
+    line = last_line(done)
+    assert f"published on {address}" in line
+    assert "Set API_KEYS" in line
+    assert not list(data_dir.glob("queue"))
+
+
+def test_container_published_to_others_with_unreadable_keys_does_not_start(data_dir: Path) -> None:
+    lacking = {"PUBLISH_ADDRESS": "192.0.2.7", "API_KEYS_FILE": str(data_dir / "none.json")}
+    done = serve("--port", "0", "--data_dir", str(data_dir), **lacking)
+    assert done.returncode == 3
+    assert "API_KEYS_FILE" in last_line(done)
+
+
+def test_container_published_on_loopback_or_with_keys_starts_without_a_warning(data_dir: Path) -> None:
+    """`serve` gets as far as the store, which is not there."""
+    keys = data_dir / "keys.json"
+    data_dir.mkdir(exist_ok=True)
+    keys.write_text('[{"name": "shop", "key": "0123456789abcdef0123"}]')
+    public = ("--host", "0.0.0.0", "--port", "0", "--data_dir", str(data_dir))  # noqa: S104
+    nobody = f"unix://{data_dir}/nobody"
+    for safe in (
+        {"PUBLISH_ADDRESS": "127.0.0.1"},
+        {"PUBLISH_ADDRESS": "::1"},
+        {"PUBLISH_ADDRESS": "[::1]"},
+        {"PUBLISH_ADDRESS": "192.0.2.7", "API_KEYS": keys.read_text()},
+        {"PUBLISH_ADDRESS": "192.0.2.7", "API_KEYS_FILE": str(keys)},
+    ):
+        done = serve(*public, QUEUE_URL=nobody, **safe)
+        assert "does not answer" in last_line(done), safe
+        assert "service_unprotected" not in done.stderr, safe
+
+
 def test_servers_that_are_given_are_used_and_left_running(
     data_dir: Path, queue_server: StoreServer, cache_server: StoreServer
 ) -> None:

@@ -7,8 +7,8 @@ import socketserver
 import stat
 import threading
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
 import redis

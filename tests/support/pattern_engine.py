@@ -51,7 +51,7 @@ DEADLY_PIXEL = (13, 14, 15)
 
 
 class PatternEngine:
-    """Implements `engines.base.Engine`. `calls` counts what was really computed."""
+    """Implements `engines.port.Engine`. `calls` counts what was really computed."""
 
     name = "pattern"
     version = "1"

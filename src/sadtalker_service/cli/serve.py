@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
+from importlib import import_module
 from pathlib import Path
 
 import click
 
 from sadtalker_service.cli.service_settings import settings_with
+from sadtalker_service.errors import StartFailed
+from sadtalker_service.settings import Settings
 from sadtalker_service.supervisor.service import run_service
 from sadtalker_service.telemetry.logs import configure_logging
 
@@ -33,4 +37,29 @@ def command(host: str | None, port: int | None, workers: int | None, data_dir: P
     """
     settings = settings_with(host=host, port=port, workers=workers, data_dir=data_dir)
     configure_logging(settings, "supervisor")
+    _check_publishing(settings)
     run_service(settings, click.echo)
+
+
+def _check_publishing(settings: Settings) -> None:
+    """Raises `StartFailed` where a container's port is open to other machines and there are no keys, and
+    `StoreMisconfigured` where the keys cannot be read. A container cannot see how its port is published: it
+    is told by `PUBLISH_ADDRESS`.
+    """
+    if not settings.publish_address or _is_loopback(settings.publish_address):
+        return
+    # imported only here: the supervisor needs nothing else of the API
+    if not import_module("sadtalker_service.api.security").load_keys(settings):
+        raise StartFailed(
+            f"The service does not start. Its port is published on {settings.publish_address}, and without"
+            " keys everybody who reaches that address may use it. Set API_KEYS or API_KEYS_FILE, or publish"
+            " the port on 127.0.0.1 and set PUBLISH_ADDRESS=127.0.0.1."
+        )
+
+
+def _is_loopback(address: str) -> bool:
+    """Names are not, `localhost` among them: container engines may publish on all addresses for a name."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False

@@ -29,7 +29,7 @@ Value = TypeVar("Value")
 
 
 class Ingredients(Protocol):
-    """All that decides how a video looks and sounds; `jobs.records.VideoSpec` has it."""
+    """All that decides how a video looks and sounds; `state.records.VideoSpec` has it."""
 
     @property
     def image_id(self) -> str:

@@ -206,7 +206,11 @@ def _check_engine(settings: Settings) -> None:
 
 def _warn(settings: Settings) -> None:
     """Look at what is not ours: who may reach us, and other people's servers. Raises `StoreMisconfigured`."""
-    if is_public(settings.host) and not settings.api_keys and settings.api_keys_file is None:
+    if (
+        is_public(settings.publish_address or settings.host)
+        and not settings.api_keys
+        and settings.api_keys_file is None
+    ):
         log.warning(
             "service_unprotected",
             host=settings.host,
