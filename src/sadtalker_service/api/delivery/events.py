@@ -44,8 +44,17 @@ async def session_events(services: Services, session: Session, last_id: str | No
                     yield ": keep-alive\n\n"
                 continue
             name, change = event
-            shown, silent = changed(session, change), 0.0
+            shown, silent = await _shown(services, session, change), 0.0
             yield await _event(services, shown, await _queue_position(services, shown), name)
+
+
+async def _shown(services: Services, session: Session, change: dict[str, Any]) -> Session:
+    """The session as it was at an event; after its end, as it stands: its video may have been deleted."""
+    if change["state"] in ENDED:
+        found = await services.polls.read_status(session.session_id)
+        if found is not None:
+            return found[0]
+    return changed(session, change)
 
 
 def changed(session: Session, change: dict[str, Any]) -> Session:

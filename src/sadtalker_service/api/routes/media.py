@@ -7,15 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from sadtalker_service.api.access.fetching import fetch_session, no_video
 from sadtalker_service.api.delivery.downloads import file_response
 from sadtalker_service.api.delivery.events import session_events
 from sadtalker_service.api.delivery.streaming import MEDIA_TYPE, media_response
 from sadtalker_service.api.ids import LanePath, SessionPath, lane_of, session_id_of
-from sadtalker_service.api.routes.videos import read_status
 from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.services import services_of
 from sadtalker_service.api.threads import in_thread
-from sadtalker_service.errors import NotReady
 from sadtalker_service.store.artefact_store import video_name
 
 router = APIRouter(prefix="/api/{lane}", tags=["videos"])
@@ -52,7 +51,7 @@ async def events(
     """Server-sent events: every change of the session from its beginning, or after `Last-Event-ID`."""
     services = services_of(request)
     services.drain.check()
-    session, _ = await read_status(services, lane_of(lane), session_id_of(session_id))
+    session, _ = await fetch_session(request, lane_of(lane), session_id_of(session_id))
     # a proxy that collected events before it hands them on would defeat their purpose
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     lines = session_events(services, session, last_event_id or after)
@@ -69,7 +68,7 @@ async def stream(request: Request, lane: LanePath, session_id: SessionPath) -> R
     """The video as it is being made; the answer begins when its first piece is there. Without ranges."""
     services = services_of(request)
     services.drain.check()
-    session, _ = await read_status(services, lane_of(lane), session_id_of(session_id))
+    session, _ = await fetch_session(request, lane_of(lane), session_id_of(session_id))
     return await media_response(request, services, session)
 
 
@@ -94,9 +93,9 @@ async def download(
 ) -> Response:
     """The finished video as a file."""
     services = services_of(request)
-    session, _ = await read_status(services, lane_of(lane), session_id_of(session_id))
+    session, _ = await fetch_session(request, lane_of(lane), session_id_of(session_id))
     if session.state != "ready":
-        raise NotReady(f"The video is not ready: the session is {session.state}.", state=session.state)
+        raise no_video(session)
     name = video_name(session.result_key)
     await in_thread(services.artefacts.touch, name)
     size = session.outcome.size_bytes if session.outcome else 0
