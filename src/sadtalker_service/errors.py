@@ -135,6 +135,13 @@ class NotFound(InvalidInput):
     status = 404
 
 
+class VideoDeleted(NotFound):
+    """The video of this session was deleted after it had been made."""
+
+    code = "video_deleted"
+    retryable = True
+
+
 class NotReady(InvalidInput):
     """What was asked for is not made yet, or never will be; the message says in which state it is."""
 

@@ -40,10 +40,10 @@ def test_key_whose_request_is_being_answered_is_refused(api: RunningApi, client:
     # the first request, as it stands between its claim and its session
     first = api.generate(client, image_id, headers=KEY)
     keys = api.services.queue.keys("idempotency:*")
-    api.services.queue.hdel(keys[0], "session")
+    api.services.queue.hdel(keys[0], "done")
     answer = api.generate(client, image_id, headers=KEY)
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "conflict")
-    assert answer.headers["retry-after"] == "1"
+    assert 1 <= int(answer.headers["retry-after"]) <= 5
     assert first.status_code == 202
 
 

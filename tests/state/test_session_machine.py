@@ -22,15 +22,18 @@ from hypothesis.stateful import (
 from tests.support.jobs import OUTCOME, Clock, know_avatar, make_session
 from tests.support.servers import StoreServer
 
-from sadtalker_service.errors import LaneFull
+from sadtalker_service.errors import LaneFull, VideoDeleted
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.avatars import AvatarStore
 from sadtalker_service.state.records import ENDED, LANES, Failure, Lane, ProgressRecord, Session
 from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.state.statistics import Statistics
+from sadtalker_service.state.viewer import Viewer
 
 KEYS = {"k1": "1" * 64, "k2": "2" * 64, "k3": "1" * 64}
 """Result key -> portrait."""
+
+OWNERS = ("shop", "bank")
 
 WORKERS = st.sampled_from(["w1", "w2"])
 
@@ -61,14 +64,21 @@ class Sessions(RuleBasedStateMachine):
     @initialize()
     def upload(self) -> None:
         for image_id in set(KEYS.values()):
-            know_avatar(self.client, image_id)
+            know_avatar(self.client, image_id, OWNERS[0])
 
     # ---------------------------------------------------------------- users
 
-    @rule(target=ids, lane=st.sampled_from(LANES), key=st.sampled_from(sorted(KEYS)))
-    def accept(self, lane: Lane, key: str) -> Any:
-        know_avatar(self.client, KEYS[key])
-        session = make_session(f"s{len(self.accepted)}", lane, key=key, image_id=KEYS[key], at=self.clock())
+    @rule(
+        target=ids,
+        lane=st.sampled_from(LANES),
+        key=st.sampled_from(sorted(KEYS)),
+        owner=st.sampled_from(OWNERS),
+    )
+    def accept(self, lane: Lane, key: str, owner: str) -> Any:
+        know_avatar(self.client, KEYS[key], owner)
+        session = make_session(
+            f"s{len(self.accepted)}", lane, key=key, image_id=KEYS[key], at=self.clock(), owner=owner
+        )
         before = self.everything()
         try:
             accepted = self.store.accept(session)
@@ -95,6 +105,25 @@ class Sessions(RuleBasedStateMachine):
     @rule(key=st.sampled_from(sorted(KEYS)))
     def delete_avatar(self, key: str) -> None:
         self.avatars.delete(KEYS[key])
+
+    @rule(key=st.sampled_from(sorted(KEYS)), owner=st.sampled_from(OWNERS))
+    def disown_avatar(self, key: str, owner: str) -> None:
+        image_id, others = KEYS[key], tuple(name for name in OWNERS if name != owner)
+        before = {n: s for n, s in self.shown().items() if s.owner in others and s.state == "ready"}
+        is_last = self.avatars.disown(image_id, owner)
+        assert is_last is not True or self.avatars.owners(image_id) == ()
+        if is_last:
+            self.avatars.delete(image_id)
+            self.avatars.deleted(image_id)
+        elif is_last is False:
+            for session_id in self.store.of_image(image_id, Viewer(owner)):
+                self.store.cancel(session_id)
+        shown = self.shown()
+        if is_last is False:
+            assert {n: s for n, s in shown.items() if n in before} == before, "another owner's were touched"
+        assert self.avatars.modes(image_id, Viewer(owner)) == ()
+        mine = [s for s in shown.values() if s.owner == owner and s.spec.image_id == image_id]
+        assert all(session.state != "ready" for session in mine)
 
     # ---------------------------------------------------------------- workers
 
@@ -136,7 +165,9 @@ class Sessions(RuleBasedStateMachine):
             self.store.finish(*run, OUTCOME)  # True where it was this run that made it ready
             assert self.everything() == before
             return
-        wanted = not self.store.is_cancelled(run[0]) and self.avatars.modes(owner.spec.image_id) != ()
+        wanted = not self.store.is_cancelled(run[0]) and owner.owner in self.avatars.owners(
+            owner.spec.image_id
+        )
         assert self.store.finish(*run, OUTCOME) is wanted
         after = self.store.get(owner.session_id)
         assert after is not None
@@ -185,9 +216,12 @@ class Sessions(RuleBasedStateMachine):
         self.check_counters(hashes)
 
     def check_ends(self, shown: dict[str, Session]) -> None:
-        """Ends are final."""
+        """Ends are final, but for that of a session whose video is deleted."""
         for session_id, session in shown.items():
-            if session.state in ENDED:
+            if is_deleted(session):
+                assert session_id in self.ends
+                assert self.ends[session_id].state == "ready"
+            elif session.state in ENDED:
                 assert self.ends.setdefault(session_id, session) == session
                 assert session.ended_at is not None
                 assert (session.outcome is not None) == (session.state == "ready")
@@ -248,7 +282,7 @@ class Sessions(RuleBasedStateMachine):
             pipeline.xrange(f"events:{session_id}")
         for session, entries in zip(shown.values(), pipeline.execute(), strict=True):
             states = [json.loads(fields[b"data"])["state"] for _, fields in entries]
-            assert states[-1] == session.state
+            assert states[-1] == ("ready" if is_deleted(session) else session.state)
             assert sum(state in ENDED for state in states) == (session.state in ENDED)
 
     def check_counters(self, hashes: dict[str, dict[str, str]]) -> None:
@@ -274,8 +308,8 @@ class Sessions(RuleBasedStateMachine):
             ended = self.store.get(session_id)
             assert ended is not None
             assert ended.state in ENDED
-        kept = ("session:", "events:", "result:", "stats:", "avatar", "video_of:")
-        lists = {"sequence", "dead", "preparing", "to_forget"}
+        kept = ("session:", "events:", "result:", "stats:", "avatar", "video_of:", "video_owners:")
+        lists = {"sequence", "dead", "preparing", "to_forget", "videos_to_remove"}
         left = {name.decode() for name in self.client.keys("*")}
         assert {name for name in left if not name.startswith(kept)} <= lists
 
@@ -330,6 +364,11 @@ class Sessions(RuleBasedStateMachine):
         pipeline.hkeys("lengths")
         answers = zip([*sorted_sets, *sets, "lengths"], pipeline.execute(), strict=True)
         return {name: [item.decode() for item in items] for name, items in answers}
+
+
+def is_deleted(session: Session) -> bool:
+    """Whether it was ready until its video was deleted."""
+    return session.failure is not None and session.failure.code == VideoDeleted.code
 
 
 def run_of(session: Session) -> Run | None:

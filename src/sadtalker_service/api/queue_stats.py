@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sadtalker_service.state.async_sessions import AsyncSessions
 from sadtalker_service.state.records import Lane
 from sadtalker_service.state.sessions import LaneLoad, SessionStore
+from sadtalker_service.state.viewer import Viewer
 
 FRESH_SECONDS = 0.25
 
@@ -21,13 +22,17 @@ class QueueStats:
     """How full the queue was."""
 
     lanes: Mapping[Lane, LaneLoad]
-    running: tuple[str, ...]
-    """Ids of sessions that were running."""
+    running: tuple[tuple[str, str], ...]
+    """(id, owner) of the sessions that were running."""
+
+    def current(self, viewer: Viewer) -> str | None:
+        """Beginning of the id of a running session that `viewer` may see: the whole is for its owner."""
+        return next((name[:8] for name, owner in self.running if viewer.sees(owner)), None)
 
 
 def measure_queues(sessions: SessionStore) -> QueueStats:
     """The queue as it is. Raises `StoreUnavailable`."""
-    return QueueStats(sessions.lanes(), sessions.running())
+    return QueueStats(sessions.lanes(), sessions.running_owners())
 
 
 class QueueStatsCache:
@@ -49,6 +54,6 @@ class QueueStatsCache:
         """The queue, as it is or was a moment ago. Raises `StoreUnavailable`."""
         async with self._looking:
             if self._seen is None or self._clock() - self._seen_at > FRESH_SECONDS:
-                self._seen = QueueStats(await self._polls.lanes(), await self._polls.running())
+                self._seen = QueueStats(await self._polls.lanes(), await self._polls.running_owners())
                 self._seen_at = self._clock()
             return self._seen

@@ -25,6 +25,7 @@ from sadtalker_service.state.records import AvatarRecord, Lane, Session, VideoSp
 from sadtalker_service.state.registry import EngineRegistry
 from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.state.statistics import Statistics
+from sadtalker_service.state.viewer import EVERYBODY, Viewer
 from sadtalker_service.store.artefact_store import ArtefactStore, portrait_name, speech_name, video_name
 from sadtalker_service.store.cache import CacheUnavailable
 from sadtalker_service.store.keys import avatar_keys
@@ -112,9 +113,14 @@ class VideoService:
         self._new_id = new_id
 
     def upload(
-        self, path: Path, image_id: str, mode: PreprocessMode, facts: ImageFacts
+        self,
+        path: Path,
+        image_id: str,
+        mode: PreprocessMode,
+        facts: ImageFacts,
+        viewer: Viewer = EVERYBODY,
     ) -> tuple[AvatarRecord, bool]:
-        """Keep the portrait in `path`, whose sha256 is `image_id`, and have it prepared.
+        """Keep the portrait in `path`, whose sha256 is `image_id`, for its owner, and have it prepared.
 
         The avatar, and whether it was known already (`ready` or in preparation). One that was ready, but of
         which the cache has lost something, is prepared again. Raises `OutputError` where it cannot be stored.
@@ -133,11 +139,11 @@ class VideoService:
         )
         with self._avatars.alone(image_id):
             self._artefacts.put_file(path, portrait_name(image_id))
-            known, is_new = self._avatars.add(record)
+            known, is_new = self._avatars.add(record, viewer.owner)
         if is_new:
             self._dispatch.prepare(image_id, mode)
         elif known.state == "ready" and self._has_lost(image_id, mode):
-            known = self._prepare_again(known)
+            known = self._prepare_again(known, viewer)
         return known, not is_new
 
     def renew_previews(self, image_id: str) -> None:
@@ -146,17 +152,22 @@ class VideoService:
         if ready and self._avatars.once_in(image_id, _RENEWAL_SECONDS):
             self._dispatch.prepare(image_id, ready[0].mode)
 
-    def generate(self, request: VideoRequest) -> Session:
-        """Take a request on. Ready at once if its video is there.
+    def generate(
+        self, request: VideoRequest, viewer: Viewer = EVERYBODY, session_id: str | None = None
+    ) -> Session:
+        """Take a request on, for the owner of its portrait. Ready at once if its video is there.
+
+        `session_id`: of the session, if one was chosen already (`IdempotencyKeys`); one of that id that was
+        accepted before is given back as it stands.
 
         Raises `NotFound` for an unknown portrait, the error with which its preparation failed (`NoFaceFound`,
         ...), `InvalidOption`, `UnsupportedByEngine`, `EngineUnavailable`, `LaneFull`, `OutputError`.
         """
         start = self._clock() if request.received_at is None else request.received_at
-        avatar = self._portrait(request.image_id, request.style.preprocess)
+        avatar, owner = self._portrait(request.image_id, request.style.preprocess, viewer)
         spec, warnings = self._spec(request)
         session = Session(
-            session_id=self._new_id(),
+            session_id=session_id or self._new_id(),
             lane=request.lane,
             spec=spec,
             result_key=result_key(spec),
@@ -166,6 +177,7 @@ class VideoService:
             callback_url=request.callback_url,
             user_data=request.user_data,
             request_id=request.request_id,
+            owner=owner,
         )
         known_video = self._has_video(session.result_key)
         if not known_video:
@@ -179,7 +191,7 @@ class VideoService:
         if known_video:  # and removed in this moment
             self._keep_files(request)
         if avatar.mode != request.style.preprocess:
-            self._add_mode(avatar, request.style.preprocess)
+            self._add_mode(avatar, request.style.preprocess, owner)
         if accepted.state == "queued" and accepted.leader is None:
             self._dispatch.generate(accepted)
         return accepted
@@ -192,30 +204,46 @@ class VideoService:
         send_waiting(self._sessions, self._dispatch)
         return session
 
-    def delete_avatar(self, image_id: str) -> None:
+    def delete_avatar(self, image_id: str, viewer: Viewer = EVERYBODY) -> None:
         """Remove the portrait, every artefact and every video made from it; its sessions are cancelled.
 
-        What a cache that is away still holds is removed later, by `forget_deleted`. Raises `NotFound`.
+        Where other owners have uploaded the same picture, only what is the viewer's own goes. A viewer who
+        sees all takes it from all of them. What a cache that is away still holds is removed later, by
+        `forget_deleted`. Raises `NotFound`.
         """
         _check_image_id(image_id)
         with self._avatars.alone(image_id):
-            videos = self._avatars.delete(image_id)  # from here on none of its sessions can become ready
-            if videos is None and not self._artefacts.exists(portrait_name(image_id)):
+            # from here on no session of these owners can become ready
+            is_last = True if viewer.sees_all else self._avatars.disown(image_id, viewer.owner)
+            if is_last is None:
                 raise _no_avatar()
-            for session_id in self._sessions.of_image(image_id):
-                self._sessions.cancel(session_id)
-            for key in videos or ():
-                self._artefacts.delete(video_name(key))
-                self._sessions.delete_video(key)
-            forget_deleted(self._avatars, self._cache)
-            self._artefacts.delete(portrait_name(image_id))  # the last: until then asking again goes on
+            if is_last:
+                self._delete_for_all(image_id, must_be_there=viewer.sees_all)
+            else:
+                for session_id in self._sessions.of_image(image_id, viewer):
+                    self._sessions.cancel(session_id)
+                remove_unowned(self._avatars, self._sessions, self._artefacts)
+        send_waiting(self._sessions, self._dispatch)  # sessions of others take the places of cancelled ones
 
-    def summary(self, image_id: str) -> ImageSummary:
+    def _delete_for_all(self, image_id: str, *, must_be_there: bool) -> None:
+        videos = self._avatars.delete(image_id)
+        if must_be_there and videos is None and not self._artefacts.exists(portrait_name(image_id)):
+            raise _no_avatar()
+        for session_id in self._sessions.of_image(image_id):
+            self._sessions.cancel(session_id)
+        for key in videos or ():
+            self._artefacts.delete(video_name(key))
+            self._sessions.delete_video(key)
+        forget_deleted(self._avatars, self._cache)
+        self._artefacts.delete(portrait_name(image_id))  # the last: until then asking again goes on
+        self._avatars.deleted(image_id)
+
+    def summary(self, image_id: str, viewer: Viewer = EVERYBODY) -> ImageSummary:
         """What is kept of a portrait. Raises `NotFound`."""
-        records = self._avatars.modes(image_id)
+        records = self._avatars.modes(image_id, viewer)
         if not records:
             raise _no_avatar()
-        return summary_of(records, self._card(), self._cache, self._avatars.videos(image_id))
+        return summary_of(records, self._card(), self._cache, self._avatars.videos(image_id, viewer))
 
     def _has_lost(self, image_id: str, mode: PreprocessMode) -> bool:
         """Whether the cache answers, and lacks something that a video of this avatar needs."""
@@ -236,25 +264,27 @@ class VideoService:
         except EngineUnavailable:
             return None
 
-    def _prepare_again(self, record: AvatarRecord) -> AvatarRecord:
+    def _prepare_again(self, record: AvatarRecord, viewer: Viewer) -> AvatarRecord:
         if self._avatars.reopen(record.image_id, record.mode):
             log.info("avatar_reopened", image_id=record.image_id, mode=record.mode)
             self._dispatch.prepare(record.image_id, record.mode)
-        return self._avatars.get(record.image_id, record.mode) or record
+        return self._avatars.get(record.image_id, record.mode, viewer) or record
 
-    def _portrait(self, image_id: str, mode: PreprocessMode) -> AvatarRecord:
-        """The avatar in this mode, or else in any. Raises `NotFound`, and the failure of its preparation."""
-        record = self._avatars.get(image_id, mode)
+    def _portrait(self, image_id: str, mode: PreprocessMode, viewer: Viewer) -> tuple[AvatarRecord, str]:
+        """The avatar in this mode, or else in any, and the owner of what is made from it: the viewer, or one
+        of its owners where the viewer only sees it. Raises `NotFound`, and the failure of its preparation."""
+        record = self._avatars.get(image_id, mode, viewer)
         if record is None:
-            others = self._avatars.modes(image_id)
+            others = self._avatars.modes(image_id, viewer)
             if not others:
                 raise _no_avatar()
             record = others[0]
         elif record.failure is not None:
             raise error_of(record.failure)
-        return record
+        owners = self._avatars.owners(image_id) if viewer.sees_all else ()
+        return record, viewer.owner if viewer.owner in owners or not owners else owners[0]
 
-    def _add_mode(self, other: AvatarRecord, mode: PreprocessMode) -> None:
+    def _add_mode(self, other: AvatarRecord, mode: PreprocessMode, owner: str) -> None:
         """A mode in which the portrait was not uploaded: it is prepared for that now."""
         now = self._clock()
         record = AvatarRecord(
@@ -268,7 +298,7 @@ class VideoService:
             size_bytes=other.size_bytes,
             media_type=other.media_type,
         )
-        if self._avatars.add_mode(record):
+        if self._avatars.add_mode(record, owner):
             self._dispatch.prepare(other.image_id, mode)
 
     def _spec(self, request: VideoRequest) -> tuple[VideoSpec, tuple[str, ...]]:
@@ -329,6 +359,16 @@ def send_waiting(sessions: SessionStore, dispatch: Dispatch) -> int:
     for session in waiting:
         dispatch.generate(session)
     return len(waiting)
+
+
+def remove_unowned(avatars: AvatarStore, sessions: SessionStore, artefacts: ArtefactStore) -> int:
+    """Remove the files of videos that nobody owns any more; of how many. To be called by the janitor too: a
+    removal may be broken off. Raises `StoreUnavailable`."""
+    keys = avatars.videos_to_remove()
+    for key in keys:
+        artefacts.delete(video_name(key))
+        sessions.delete_video(key)
+    return len(keys)
 
 
 def forget_deleted(avatars: AvatarStore, cache: AvatarCache) -> int:

@@ -13,7 +13,13 @@ import redis.asyncio
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.queue_server import AsyncQueueServer
 from sadtalker_service.state.records import LANES, Lane, QueuePosition, Session
-from sadtalker_service.state.sessions import LaneLoad, read_ids, read_lanes, read_status_reply, status_script
+from sadtalker_service.state.sessions import (
+    LaneLoad,
+    read_lanes,
+    read_running,
+    read_status_reply,
+    status_script,
+)
 
 
 class AsyncSessions:
@@ -32,6 +38,6 @@ class AsyncSessions:
         """As that of `SessionStore`."""
         return read_lanes(await self._queue.script("lanes", *LANES))
 
-    async def running(self) -> tuple[str, ...]:
+    async def running_owners(self) -> tuple[tuple[str, str], ...]:
         """As that of `SessionStore`."""
-        return read_ids(await self._queue.command("ZRANGE", "running", 0, -1))
+        return read_running(await self._queue.script("running"))

@@ -11,7 +11,7 @@ import binascii
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import cast
@@ -24,6 +24,7 @@ from sadtalker_service.domain import PreprocessMode
 from sadtalker_service.errors import Conflict, InvalidOption
 from sadtalker_service.state.queue_server import QueueServer
 from sadtalker_service.state.records import AvatarRecord, Failure
+from sadtalker_service.state.viewer import EVERYBODY, LOCAL_OWNER, Viewer
 from sadtalker_service.store.connections import store_errors
 
 log = structlog.get_logger(__name__)
@@ -46,27 +47,37 @@ class AvatarStore:
         self._queue = QueueServer(queue)
         self._clock = clock
 
-    def add(self, record: AvatarRecord) -> tuple[AvatarRecord, bool]:
-        """The avatar as it is known, and whether that is `record`: it was not known, or had failed."""
+    def add(self, record: AvatarRecord, owner: str = LOCAL_OWNER) -> tuple[AvatarRecord, bool]:
+        """The avatar as it is known, and whether that is `record`: it was not known, or had failed.
+
+        It belongs to `owner` from now on, to others too who have uploaded the same picture.
+        """
         known = self._read(record.image_id, record.mode)
         failed = known is not None and _record(known).state == "failed"
         replaced = known if failed and known else ""
-        json_text, is_new = self._queue.script("add_avatar", *_words(record), replaced, 0)
-        return _record(json_text), bool(is_new)
+        json_text, is_new, uploaded_at = self._queue.script("add_avatar", *_words(record), replaced, 0, owner)
+        return _record(json_text, uploaded_at), bool(is_new)
 
-    def add_mode(self, record: AvatarRecord) -> bool:
-        """Another mode of a portrait that is known in some mode: whether it is new. False also for a portrait
-        that was deleted meanwhile."""
-        return bool(self._queue.script("add_avatar", *_words(record), "", 1)[1])
+    def add_mode(self, record: AvatarRecord, owner: str = LOCAL_OWNER) -> bool:
+        """Another mode of a portrait that `owner` has in some mode: whether nobody has it in that mode yet.
+        False also for a portrait that was deleted meanwhile."""
+        return bool(self._queue.script("add_avatar", *_words(record), "", 1, owner)[1])
 
-    def get(self, image_id: str, mode: PreprocessMode) -> AvatarRecord | None:
-        """The avatar, or None."""
-        known = self._read(image_id, mode)
-        return _record(known) if known else None
+    def get(self, image_id: str, mode: PreprocessMode, viewer: Viewer = EVERYBODY) -> AvatarRecord | None:
+        """The avatar, or None: also where `viewer` may not see it."""
+        if viewer.sees_all:
+            known = self._read(image_id, mode)
+            return _record(known) if known else None
+        return next((record for record in self.modes(image_id, viewer) if record.mode == mode), None)
 
-    def modes(self, image_id: str) -> tuple[AvatarRecord, ...]:
-        """The avatar in every mode in which it is known, sorted by mode; empty for an unknown portrait."""
-        return tuple(map(_record, self._queue.script("avatar_modes", image_id)))
+    def modes(self, image_id: str, viewer: Viewer = EVERYBODY) -> tuple[AvatarRecord, ...]:
+        """The avatar in every mode in which `viewer` may see it, sorted by mode; empty for an unknown
+        portrait, and for that of others."""
+        return tuple(_records(self._queue.script("avatar_modes", image_id, viewer.only)))
+
+    def owners(self, image_id: str) -> tuple[str, ...]:
+        """Who has uploaded the portrait, sorted by name."""
+        return tuple(owner.decode() for owner in self._queue.script("avatar_owners", image_id))
 
     def stage(self, image_id: str, mode: PreprocessMode, stage: str) -> bool:
         """`stage` is being computed; the one named before it is done. To be repeated while it lasts."""
@@ -145,22 +156,28 @@ class AvatarStore:
         names = self._queue.script("claim_unprepared", now - older_than, now)
         return tuple(_split(name) for name in names)
 
-    def list(self, limit: int = 50, cursor: str | None = None) -> tuple[tuple[AvatarRecord, ...], str | None]:
-        """Up to `limit` avatars, the latest upload first, and the cursor of the next page or None.
+    def list(
+        self, limit: int = 50, cursor: str | None = None, viewer: Viewer = EVERYBODY
+    ) -> tuple[tuple[AvatarRecord, ...], str | None]:
+        """Up to `limit` avatars that `viewer` may see, the latest upload first, and the cursor of the next
+        page or None.
 
         Raises `InvalidOption` for a cursor that is none.
         """
         score, name = _read_cursor(cursor) if cursor else ("", "")
-        texts, last, last_score = self._queue.script("list_avatars", limit, score, name)
-        return tuple(map(_record, texts)), _cursor(last_score, last) if last else None
+        texts, last, last_score, times = self._queue.script("list_avatars", limit, score, name, viewer.only)
+        return tuple(map(_record, texts, times)), _cursor(last_score, last) if last else None
 
-    def count(self) -> int:
-        """Number of avatars, every mode of a portrait counted."""
-        return cast("int", self._queue.command("ZCARD", "avatars"))
+    def count(self, viewer: Viewer = EVERYBODY) -> int:
+        """Number of avatars that `viewer` may see, every mode of a portrait counted."""
+        name = "avatars" if viewer.sees_all else f"avatars:{viewer.owner}"
+        return cast("int", self._queue.command("ZCARD", name))
 
-    def videos(self, image_id: str) -> int:
-        """Number of videos made of a portrait that are kept."""
-        return cast("int", self._queue.command("SCARD", f"avatar_videos:{image_id}"))
+    def videos(self, image_id: str, viewer: Viewer = EVERYBODY) -> int:
+        """Number of videos made of a portrait that are kept, and that `viewer` may see."""
+        if viewer.sees_all:
+            return cast("int", self._queue.command("SCARD", f"avatar_videos:{image_id}"))
+        return cast("int", self._queue.script("count_videos", image_id, viewer.owner))
 
     def link_video(self, image_id: str, result_key: str) -> bool:
         """A video of this name is about to be published: deleting the avatar deletes it. To be called before
@@ -168,13 +185,28 @@ class AvatarStore:
         return bool(self._queue.script("link_video", image_id, result_key))
 
     def delete(self, image_id: str) -> tuple[str, ...] | None:
-        """Forget the avatar in every mode; the names of its videos, or None for an unknown one.
+        """Forget the avatar in every mode, for all its owners; the names of its videos, None if unknown.
 
         None of its sessions can become ready from now on, and no new one is accepted. Videos are named again
         until each was forgotten (`SessionStore.delete_video`): removing them may have been broken off.
         """
         videos = self._queue.script("delete_avatar", image_id)
         return None if videos is None else tuple(key.decode() for key in videos)
+
+    def disown(self, image_id: str, owner: str) -> bool | None:
+        """Take the avatar from `owner`: None where it is not theirs. True where it is nobody else's: it is to
+        be deleted, and `deleted` to be called when that is done. False where other owners keep it; videos
+        that were this owner's alone are then in `videos_to_remove`."""
+        is_last = self._queue.script("disown_avatar", image_id, owner)
+        return None if is_last is None else bool(is_last)
+
+    def deleted(self, image_id: str) -> None:
+        """Nothing is left of a portrait that was deleted."""
+        self._queue.command("DEL", f"deleting:{image_id}")
+
+    def videos_to_remove(self) -> tuple[str, ...]:
+        """Videos that nobody owns any more; `SessionStore.delete_video` follows the removal of a file."""
+        return tuple(item.decode() for item in self._queue.command("SMEMBERS", "videos_to_remove"))
 
     def to_forget(self) -> tuple[str, ...]:
         """Deleted portraits of which the cache may still hold something."""
@@ -227,8 +259,18 @@ class AvatarStore:
         return False
 
 
-def _record(text: bytes) -> AvatarRecord:
-    return AvatarRecord.from_json(json.loads(text))
+def _record(text: bytes, uploaded_at: bytes | str = b"") -> AvatarRecord:
+    """The avatar, for an owner who has uploaded it then: that others had it before is not shown."""
+    record = AvatarRecord.from_json(json.loads(text))
+    if not uploaded_at:
+        return record
+    at = float(uploaded_at)
+    return replace(record, uploaded_at=at, changed_at=max(at, record.changed_at))
+
+
+def _records(flat: Sequence[bytes]) -> Iterator[AvatarRecord]:
+    """Of JSON, time, JSON, time, ..."""
+    return map(_record, flat[::2], flat[1::2])
 
 
 def _words(record: AvatarRecord) -> tuple[str, str, str, float]:

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from sadtalker_service.domain import PreprocessMode, Style
 from sadtalker_service.engines.port import EngineCard
+from sadtalker_service.state.viewer import LOCAL_OWNER
 
 Lane = Literal["vip", "standard"]
 """Two lanes of requests; `vip` is served first."""
@@ -155,6 +156,8 @@ class Session(_Record):
     callback_url: str | None = None
     user_data: str | None = None
     request_id: str | None = None
+    owner: str = LOCAL_OWNER
+    """Who may see it (`state.viewer`)."""
 
     @property
     def run_id(self) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
+from sadtalker_service.errors import VideoDeleted
+from sadtalker_service.state.failures import failure_of
 from sadtalker_service.state.records import Failure, Outcome, ProgressRecord, Session, SessionState
 
 _CHANGING = {
@@ -24,6 +26,9 @@ _CHANGING = {
 """Fields of `Session` that the scripts change, with the values that they have in the JSON text."""
 
 
+_VIDEO_DELETED = failure_of(VideoDeleted("The video was deleted. Ask for it again."))
+
+
 def constant_part(session: Session) -> str:
     """JSON of all that never changes."""
     return json.dumps(replace(session, **cast("Any", _CHANGING)).to_json(), separators=(",", ":"))
@@ -36,12 +41,16 @@ def pairs(flat: Iterable[bytes]) -> dict[str, bytes]:
 
 
 def read_session(fields: Mapping[str, bytes], work: Mapping[str, bytes] | None = None) -> Session:
-    """The session with these fields; a waiter shows the state of `work`, the fields of its leader."""
+    """The session with these fields; a waiter shows the state of `work`, the fields of its leader. One whose
+    video was deleted since is not ready any more."""
     base = Session.from_json(json.loads(fields["base"]))
     shown = work or fields
     state = cast("SessionState", shown["state"].decode())
     outcome, failure, moment = (_json(shown.get(name)) for name in ("outcome", "failure", "moment"))
     leader = _text(fields.get("leader"))
+    kept_failure = Failure.from_json(failure) if failure else None
+    if "video_deleted" in fields:
+        state, outcome, kept_failure = "failed", None, _VIDEO_DELETED
     return replace(
         base,
         state=state,
@@ -53,7 +62,7 @@ def read_session(fields: Mapping[str, bytes], work: Mapping[str, bytes] | None =
         reused=fields.get("reused") == b"1",
         moment=ProgressRecord.from_json(moment) if moment else None,
         outcome=Outcome.from_json(outcome) if outcome else None,
-        failure=Failure.from_json(failure) if failure else None,
+        failure=kept_failure,
     )
 
 

@@ -37,6 +37,7 @@ from sadtalker_service.state.records import (
     Session,
 )
 from sadtalker_service.state.session_fields import constant_part, pairs, read_session
+from sadtalker_service.state.viewer import EVERYBODY, Viewer
 
 MAX_DEAD = 1_000
 """Session ids kept in the list of those that were given up."""
@@ -100,6 +101,7 @@ class SessionStore:
             session.lane,
             session.result_key,
             session.spec.image_id,
+            session.owner,
             session.spec.engine,
             session.spec.audio_seconds,
             session.queued_at,
@@ -279,9 +281,13 @@ class SessionStore:
         """Ids of sessions that were given up, the latest first."""
         return read_ids(self._queue.command("LRANGE", "dead", 0, limit - 1))
 
-    def of_image(self, image_id: str) -> tuple[str, ...]:
-        """Ids of the sessions with this portrait that have not ended."""
-        return read_ids(self._queue.command("SMEMBERS", f"image_sessions:{image_id}"))
+    def running_owners(self) -> tuple[tuple[str, str], ...]:
+        """(id, owner) of the sessions that run, in the order of `running`."""
+        return read_running(self._queue.script("running"))
+
+    def of_image(self, image_id: str, viewer: Viewer = EVERYBODY) -> tuple[str, ...]:
+        """Ids of the sessions with this portrait that have not ended, and that `viewer` may see."""
+        return read_ids(self._queue.script("image_sessions", image_id, viewer.only))
 
     # ------------------------------------------------------------------ inside
 
@@ -344,6 +350,12 @@ def read_lanes(raw: Sequence[Any]) -> dict[Lane, LaneLoad]:
 def read_ids(raw: Iterable[bytes]) -> tuple[str, ...]:
     """Session ids as they lie on the server."""
     return tuple(item.decode() for item in raw)
+
+
+def read_running(raw: Sequence[bytes]) -> tuple[tuple[str, str], ...]:
+    """What the script `running` has answered."""
+    words = read_ids(raw)
+    return tuple(zip(words[::2], words[1::2], strict=True))
 
 
 def _text(record: ProgressRecord | Outcome | Failure) -> str:

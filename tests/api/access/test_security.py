@@ -113,7 +113,8 @@ def test_idempotency_keys_of_two_callers_do_not_meet(guarded: RunningApi) -> Non
     name = {"Idempotency-Key": "mine"}
     with guarded.client() as client:
         files = {"image_file": ("me.png", picture())}
-        image_id = client.post("/api/avatar/upload", files=files, headers=SHOP).json()["image_id"]
+        for owner in (SHOP, GUEST):
+            image_id = client.post("/api/avatar/upload", files=files, headers=owner).json()["image_id"]
         first = guarded.generate(client, image_id, lane="standard", headers={**SHOP, **name})
         second = guarded.generate(client, image_id, recording(2), "standard", headers={**GUEST, **name})
     assert (first.status_code, second.status_code) == (202, 202)

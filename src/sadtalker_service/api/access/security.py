@@ -1,7 +1,8 @@
-"""API keys: who may ask, who may use the VIP lane, and how often.
+"""API keys: who may ask, whose avatars and videos they see, who may use the VIP lane, and how often.
 
-Without keys in the settings nobody is asked for one. With keys, everything that tells of portraits, videos or
-load needs one; what is the same for everybody (documents, studio page, liveness, readiness) needs none.
+Without keys in the settings nobody is asked for one, and everything belongs to one owner. With keys,
+everything that tells of portraits, videos or load needs one; what is the same for everybody (documents,
+studio page, liveness, readiness) needs none.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from sadtalker_service.api.access.rate_limit import RateLimit
 from sadtalker_service.errors import Forbidden, RateLimited, StoreMisconfigured, Unauthorized
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.records import Lane
+from sadtalker_service.state.viewer import EVERYBODY, Viewer
 
 
 class _KeyEntry(BaseModel):
@@ -29,11 +31,14 @@ class _KeyEntry(BaseModel):
 
     name: str = Field(min_length=1, max_length=64)
     key: str = Field(min_length=1, pattern=r"^\S+$")
+    owner: str | None = Field(None, min_length=1, max_length=64)
+    admin: bool = False
     vip: bool = True
     per_minute: int | None = Field(None, ge=1)
 
 
 _ENTRIES = TypeAdapter(list[_KeyEntry])
+_SHOW_A_KEY = "Show an API key: `Authorization: Bearer KEY` or `X-API-Key: KEY`."
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,10 @@ class ApiKey:
     name: str
     digest: bytes = field(repr=False)
     """sha256 of the key."""
+    owner: str
+    """Whose avatars and videos it sees and makes. Several keys may share one: an old and a new key, say."""
+    admin: bool
+    """Whether it sees those of all owners, and may delete and cancel them."""
     vip: bool
     """Whether it may use the VIP lane."""
     per_minute: int | None
@@ -68,7 +77,9 @@ def load_keys(settings: Settings) -> tuple[ApiKey, ...]:
         raise StoreMisconfigured(f"API_KEYS cannot be read: {where}: {wrong['msg']}.") from None
     if len({entry.name for entry in entries}) < len(entries):
         raise StoreMisconfigured("API_KEYS has two keys of the same name.")
-    return tuple(ApiKey(e.name, _digest(e.key), e.vip, e.per_minute) for e in entries)
+    return tuple(
+        ApiKey(e.name, _digest(e.key), e.owner or e.name, e.admin, e.vip, e.per_minute) for e in entries
+    )
 
 
 class KeyRing:
@@ -102,7 +113,7 @@ class Gate:
         if not self._keys:
             return None
         if not shown:
-            raise Unauthorized("Show an API key: `Authorization: Bearer KEY` or `X-API-Key: KEY`.")
+            raise Unauthorized(_SHOW_A_KEY)
         key = self._keys.find(shown)
         if key is None:
             raise Unauthorized("This API key is not known.")
@@ -149,10 +160,14 @@ def require_lane(request: Request, lane: Lane) -> None:
         raise Forbidden("This API key may not use the VIP lane; use /api/standard.")
 
 
-def caller(request: Request) -> str:
-    """Name under which a request's `Idempotency-Key` is remembered: keys of two callers never meet."""
+def viewer_of(request: Request) -> Viewer:
+    """Who asks, for the stores. Raises `Unauthorized` where there is no key and one is needed."""
     key: ApiKey | None = getattr(request.state, "api_key", None)
-    return key.name if key is not None else "anyone"
+    if key is not None:
+        return Viewer(key.owner, sees_all=key.admin)
+    if request.app.state.keys:
+        raise Unauthorized(_SHOW_A_KEY)
+    return EVERYBODY
 
 
 Admitted = Depends(admitted)

@@ -43,8 +43,17 @@ async def session_events(
                     yield await _event(services, shown, queue_position)
                 continue
             name, change = event
-            shown = changed(session, change)
+            shown = await _shown(services, session, change)
             yield await _event(services, shown, await _queue_position(services, shown), name)
+
+
+async def _shown(services: Services, session: Session, change: dict[str, Any]) -> Session:
+    """The session as it was at an event; after its end, as it stands: its video may have been deleted."""
+    if change["state"] in ENDED:
+        found = await services.polls.read_status(session.session_id)
+        if found is not None:
+            return found[0]
+    return changed(session, change)
 
 
 def changed(session: Session, change: dict[str, Any]) -> Session:

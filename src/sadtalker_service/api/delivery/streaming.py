@@ -18,9 +18,10 @@ from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 from starlette.types import Send
 
+from sadtalker_service.api.access.fetching import no_video
 from sadtalker_service.api.services import Services
 from sadtalker_service.api.threads import in_thread
-from sadtalker_service.errors import NotFound, NotReady
+from sadtalker_service.errors import NotFound
 from sadtalker_service.media.fragments import refragment
 from sadtalker_service.state.events import subscribe
 from sadtalker_service.state.records import ENDED, Session
@@ -94,7 +95,7 @@ async def _begun(services: Services, session_id: str) -> Session:
         finally:
             await events.aclose()  # type: ignore[attr-defined]  # follow is an async generator
     if session.state in ENDED and session.state != "ready":
-        raise NotReady(f"There will be no video: the session is {session.state}.", state=session.state)
+        raise no_video(session)
     return session
 
 

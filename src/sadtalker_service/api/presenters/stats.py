@@ -30,6 +30,7 @@ from sadtalker_service.api.schemas.stats import (
     Stats,
 )
 from sadtalker_service.state.statistics import KindFigures, Snapshot
+from sadtalker_service.state.viewer import Viewer
 
 ENDPOINTS: Mapping[str, str] = {
     "avatar_upload": "POST /api/avatar/upload",
@@ -47,8 +48,8 @@ ENDPOINTS: Mapping[str, str] = {
 DESCRIPTION = "A portrait and a recording become a talking-head video."
 
 
-def queue_status(queue_stats: QueueStats, now: float) -> QueueStatus:
-    """All lanes; `now` in seconds since 1970."""
+def queue_status(queue_stats: QueueStats, viewer: Viewer, now: float) -> QueueStatus:
+    """All lanes, as `viewer` may see them; `now` in seconds since 1970."""
     lanes = {
         lane: LaneFigures(
             queue_size=load.waiting,
@@ -59,7 +60,7 @@ def queue_status(queue_stats: QueueStats, now: float) -> QueueStatus:
     return QueueStatus(
         queue_size=sum(figures.queue_size for figures in lanes.values()),
         processing=bool(queue_stats.running),
-        current_session=queue_stats.running[0][:8] if queue_stats.running else None,
+        current_session=queue_stats.current(viewer),
         running=len(queue_stats.running),
         lanes=lanes,
     )
@@ -69,6 +70,7 @@ def home(
     figures: Snapshot | None,
     queue_stats: QueueStats | None,
     images: int,
+    viewer: Viewer,
     *,
     draining: bool,
     cache_up: bool,
@@ -92,7 +94,7 @@ def home(
             total_cached_images=images,
             cache_hit_rate=NOT_MEASURED if hit_rate is None else f"{hit_rate}%",
         ),
-        queue_status=queue_status(queue_stats or QueueStats({}, ()), now),
+        queue_status=queue_status(queue_stats or QueueStats({}, ()), viewer, now),
         endpoints=dict(ENDPOINTS),
     )
 
@@ -100,6 +102,7 @@ def home(
 def stats(
     figures: Snapshot,
     queue_stats: QueueStats,
+    viewer: Viewer,
     *,
     redis_status: RedisStatus,
     cached: Mapping[str, int],
@@ -130,7 +133,7 @@ def stats(
             ),
         ),
         generation_statistics=_generation(figures, generated),
-        queue_status=queue_status(queue_stats, now),
+        queue_status=queue_status(queue_stats, viewer, now),
         performance_summary=PerformanceSummary(
             total_images_processed=images,
             total_videos_generated=generated,

@@ -27,6 +27,7 @@ from sadtalker_service.api.schemas.videos import (
     VideoFacts,
 )
 from sadtalker_service.state.records import Outcome, ProgressRecord, QueuePosition, Session
+from sadtalker_service.state.viewer import Viewer
 
 MESSAGES = {
     "queued": "The request waits for its turn.",
@@ -124,11 +125,11 @@ def links_of(session: Session) -> SessionLinks:
 
 
 def queue_info(session: Session, queue_stats: QueueStats) -> QueueInfo:
-    """The session's lane. Of another's running session only the beginning of its id: the whole is a key."""
+    """The session's lane. Of running sessions only one of the same owner is named, by the id's beginning."""
     return QueueInfo(
         queue_size=queue_stats.lanes[session.lane].waiting,
         processing=bool(queue_stats.running),
-        current_session=queue_stats.running[0][:8] if queue_stats.running else None,
+        current_session=queue_stats.current(Viewer(session.owner)),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import structlog
 from fastapi import APIRouter, Query, Request, Response
 
+from sadtalker_service.api.access.security import viewer_of
 from sadtalker_service.api.ids import ImagePath, image_id_of, mode_of
 from sadtalker_service.api.presenters.avatars import avatar_list, avatar_status, upload_answer
 from sadtalker_service.api.schemas.avatars import AvatarList, AvatarStatus, UploadAnswer, UploadForm
@@ -57,11 +58,14 @@ async def upload(request: Request, response: Response) -> UploadAnswer:
         image = required_file(form, "image_file")
         mode = mode_of(form.texts.get("preprocess_mode"))
         facts = await _facts(services, image)
-        record, known = await in_thread(services.video_service.upload, image.path, image.sha256, mode, facts)
+        viewer = viewer_of(request)
+        record, known = await in_thread(
+            services.video_service.upload, image.path, image.sha256, mode, facts, viewer
+        )
     log.info("avatar_uploaded", image_id=record.image_id, mode=mode, known=known, state=record.state)
     if record.state == "ready":
         response.status_code = 200
-        summary = await in_thread(services.video_service.summary, record.image_id)
+        summary = await in_thread(services.video_service.summary, record.image_id, viewer)
         return upload_answer(record, summary=summary, expected_seconds=None, warnings=remarks(form))
     expected = await in_thread(expected_preparation, services.avatars)
     return upload_answer(record, summary=None, expected_seconds=expected, warnings=remarks(form))
@@ -75,13 +79,13 @@ async def upload(request: Request, response: Response) -> UploadAnswer:
 )
 def status(request: Request, image_id: ImagePath, preprocess_mode: _ModeQuery = None) -> AvatarStatus:
     """State, progress and face of an avatar; with what the cache holds of it."""
-    services, name = services_of(request), image_id_of(image_id)
+    services, name, viewer = services_of(request), image_id_of(image_id), viewer_of(request)
     mode = mode_of(preprocess_mode)
-    record = services.avatars.get(name, mode)
+    record = services.avatars.get(name, mode, viewer)
     if record is None:
         raise NotFound(f"There is no such portrait in mode {mode}; upload it.", param="image_id")
     figures = services.statistics.snapshot() if record.state == "ready" else None
-    return avatar_status(record, services.video_service.summary(name), figures)
+    return avatar_status(record, services.video_service.summary(name, viewer), figures)
 
 
 @router.get("", response_model=AvatarList, responses=problems(422), summary="List avatars")
@@ -93,7 +97,7 @@ def avatars(
     ] = None,
 ) -> AvatarList:
     """Avatars, the latest upload first."""
-    return avatar_list(*services_of(request).avatars.list(limit, cursor))
+    return avatar_list(*services_of(request).avatars.list(limit, cursor, viewer_of(request)))
 
 
 @router.delete(
@@ -106,7 +110,7 @@ def avatars(
 def delete(request: Request, image_id: ImagePath) -> Response:
     """Remove the original, everything computed from it and every video made from it."""
     name = image_id_of(image_id)
-    services_of(request).video_service.delete_avatar(name)
+    services_of(request).video_service.delete_avatar(name, viewer_of(request))
     log.info("avatar_deleted", image_id=name)
     return Response(status_code=204)
 

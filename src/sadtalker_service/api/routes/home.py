@@ -12,7 +12,7 @@ import redis
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from sadtalker_service.api.access.security import admit
+from sadtalker_service.api.access.security import admit, viewer_of
 from sadtalker_service.api.presenters.stats import home as rendered
 from sadtalker_service.api.queue_stats import measure_queues
 from sadtalker_service.api.schemas.problem import problems
@@ -20,6 +20,7 @@ from sadtalker_service.api.schemas.stats import ErrorEntry, ErrorPage, Home
 from sadtalker_service.api.services import Services, services_of
 from sadtalker_service.api.threads import in_thread
 from sadtalker_service.errors import SadTalkerError, StoreUnavailable
+from sadtalker_service.state.viewer import Viewer
 
 open_router = APIRouter(tags=["operation"])
 
@@ -47,7 +48,7 @@ async def home(request: Request) -> Response:
     if wants_page(request) and page.is_file():
         return HTMLResponse(await in_thread(page.read_bytes), headers={**PAGE_HEADERS, "Vary": "Accept"})
     await admit(request)
-    answer = await in_thread(_home, services_of(request))
+    answer = await in_thread(_home, services_of(request), viewer_of(request))
     return JSONResponse(answer.model_dump(mode="json"), headers={"Vary": "Accept"})
 
 
@@ -96,16 +97,17 @@ def _error_html(entries: Mapping[str, ErrorEntry]) -> str:
     return f'<!doctype html><html lang="en"><title>Errors</title><h1>Errors</h1><dl>{rows}</dl></html>'
 
 
-def _home(services: Services) -> Home:
+def _home(services: Services, viewer: Viewer) -> Home:
     try:
         figures, queue_stats = services.statistics.snapshot(), measure_queues(services.sessions)
-        images = services.avatars.count()
+        images = services.avatars.count(viewer)
     except StoreUnavailable:
         figures, queue_stats, images = None, None, 0
     return rendered(
         figures,
         queue_stats,
         images,
+        viewer,
         draining=services.drain.begun,
         cache_up=_answers(services.cache_client),
         now=time.time(),

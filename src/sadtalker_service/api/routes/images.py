@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request
 
+from sadtalker_service.api.access.security import viewer_of
 from sadtalker_service.api.ids import ImagePath, image_id_of
 from sadtalker_service.api.presenters.avatars import image_summary
 from sadtalker_service.api.schemas.avatars import ImageSummaryAnswer
@@ -23,5 +24,6 @@ def summary(request: Request, image_id: ImagePath) -> ImageSummaryAnswer:
     """What the cache holds of a portrait, stage by stage, and what it is worth."""
     services = services_of(request)
     return image_summary(
-        services.video_service.summary(image_id_of(image_id)), services.statistics.snapshot()
+        services.video_service.summary(image_id_of(image_id), viewer_of(request)),
+        services.statistics.snapshot(),
     )

@@ -9,15 +9,14 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from sadtalker_service.api.access.fetching import fetch_session, no_video
 from sadtalker_service.api.delivery.downloads import file_response
 from sadtalker_service.api.delivery.events import session_events
 from sadtalker_service.api.delivery.streaming import MEDIA_TYPE, media_response
 from sadtalker_service.api.ids import LanePath, SessionPath, lane_of, session_id_of
-from sadtalker_service.api.routes.videos import read_status
 from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.services import services_of
 from sadtalker_service.api.threads import in_thread
-from sadtalker_service.errors import NotReady
 from sadtalker_service.state.records import Session
 from sadtalker_service.store.artefact_store import video_name
 
@@ -30,7 +29,7 @@ async def _followed(request: Request, lane: LanePath, session_id: SessionPath) -
     """The session to follow: read before the stream begins, so that what is wrong has its own status."""
     services = services_of(request)
     services.drain.check()
-    session, _ = await read_status(services, lane_of(lane), session_id_of(session_id))
+    session, _ = await fetch_session(request, lane_of(lane), session_id_of(session_id))
     return session
 
 
@@ -71,7 +70,7 @@ async def stream(request: Request, lane: LanePath, session_id: SessionPath) -> R
     """The video as it is being made; the answer begins when its first piece is there. Without ranges."""
     services = services_of(request)
     services.drain.check()
-    session, _ = await read_status(services, lane_of(lane), session_id_of(session_id))
+    session, _ = await fetch_session(request, lane_of(lane), session_id_of(session_id))
     return await media_response(request, services, session)
 
 
@@ -96,9 +95,9 @@ async def download(
 ) -> Response:
     """The finished video as a file."""
     services = services_of(request)
-    session, _ = await read_status(services, lane_of(lane), session_id_of(session_id))
+    session, _ = await fetch_session(request, lane_of(lane), session_id_of(session_id))
     if session.state != "ready":
-        raise NotReady(f"The video is not ready: the session is {session.state}.", state=session.state)
+        raise no_video(session)
     name = video_name(session.result_key)
     await in_thread(services.artefacts.touch, name)
     size = session.outcome.size_bytes if session.outcome else 0

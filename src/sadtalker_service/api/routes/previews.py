@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypeVar
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from sadtalker_service.api.access.security import viewer_of
 from sadtalker_service.api.ids import ImagePath, image_id_of
 from sadtalker_service.api.schemas.avatars import Visemes
 from sadtalker_service.api.schemas.problem import problems
@@ -46,7 +47,7 @@ def visemes(
 ) -> Response:
     """One picture with all mouth shapes of the avatar, and where each of them is on it."""
     services, name = services_of(request), image_id_of(image_id)
-    sheet = _shown(services, name, lambda card: _sheet(services, card, name))
+    sheet = _shown(request, name, lambda card: _sheet(services, card, name))
     if form == "png":
         return Response(sheet.png, media_type="image/png", headers=_HEADERS)
     sprite = f"/api/avatar/{name}/visemes?format=png"
@@ -69,7 +70,7 @@ def gesture(
     known = services.engines.card().capabilities.gestures
     if name not in known:
         raise NotFound(f"There is no such gesture; there are {', '.join(known) or 'none'}.", param="name")
-    clip = _shown(services, image, lambda card: gesture_clip(services.cache, card, image, name))
+    clip = _shown(request, image, lambda card: gesture_clip(services.cache, card, image, name))
     return Response(clip, media_type="video/mp4", headers=_HEADERS)
 
 
@@ -82,7 +83,7 @@ def gesture(
 def preview(request: Request, image_id: ImagePath) -> Response:
     """The face as the engine sees it, as PNG."""
     services, name = services_of(request), image_id_of(image_id)
-    picture = _shown(services, name, lambda card: preview_picture(services.cache, card, name))
+    picture = _shown(request, name, lambda card: preview_picture(services.cache, card, name))
     return Response(picture, media_type="image/png", headers=_HEADERS)
 
 
@@ -93,9 +94,10 @@ def _sheet(services: Services, card: EngineCard, image_id: str) -> Sheet | None:
     return viseme_sheet(services.cache, card, image_id)
 
 
-def _shown(services: Services, image_id: str, show: Callable[[EngineCard], Value | None]) -> Value:
+def _shown(request: Request, image_id: str, show: Callable[[EngineCard], Value | None]) -> Value:
     """What `show` finds in the cache. Raises `NotFound`, `NotReady` if there is none, `StoreUnavailable`."""
-    records = services.avatars.modes(image_id)
+    services = services_of(request)
+    records = services.avatars.modes(image_id, viewer_of(request))
     if not records:
         raise NotFound("There is no such portrait; upload it.", param="image_id")
     try:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Annotated
 
 import structlog
 from fastapi import APIRouter, Header, Request, Response
 
-from sadtalker_service.api.access.security import caller, require_lane
+from sadtalker_service.api.access.fetching import fetch_session
+from sadtalker_service.api.access.security import require_lane, viewer_of
 from sadtalker_service.api.ids import LanePath, SessionPath, idempotency_key_of, lane_of, session_id_of
 from sadtalker_service.api.presenters.videos import cancel_answer, generate_answer, session_status
 from sadtalker_service.api.schemas.problem import problems
@@ -31,8 +33,9 @@ from sadtalker_service.api.upload.forms import (
 )
 from sadtalker_service.api.upload.multipart import Form, ReceivedFile
 from sadtalker_service.api.upload.receiving import receive_form
-from sadtalker_service.errors import AlreadyEnded, NotFound
+from sadtalker_service.errors import AlreadyEnded, NotFound, StoreUnavailable
 from sadtalker_service.media.inspection import AudioFacts
+from sadtalker_service.state.idempotency import RENEWAL_SECONDS, Claim, IdempotencyKeys
 from sadtalker_service.state.records import ENDED, Lane, QueuePosition, Session
 
 log = structlog.get_logger(__name__)
@@ -73,10 +76,11 @@ async def generate(
     ) as form:
         audio = required_recording(form)
         required_image_id(form)
-        async with _once(services, f"{caller(request)}:{in_lane}", key, fingerprint(form)) as once:
-            if once.session_id is None:
-                once.session_id = await _accept(request, services, in_lane, form, audio)
-    session, queue_position = await _present(services, once.session_id)
+        async with _once(services, f"{viewer_of(request).owner}:{in_lane}", key, fingerprint(form)) as claim:
+            session_id = claim.session_id if claim else None
+            if session_id is None or (claim and not claim.answered):
+                session_id = await _accept(request, services, in_lane, form, audio, session_id)
+    session, queue_position = await _present(services, session_id)
     response.status_code = 200 if session.state == "ready" else 202
     figures = await in_thread(services.statistics.snapshot)
     speedup = figures.speedup("cached_avatar")
@@ -92,7 +96,7 @@ async def generate(
 async def status(request: Request, lane: LanePath, session_id: SessionPath) -> Response:
     """State, place in the queue, progress, and in the end what it took."""
     services = services_of(request)
-    session, queue_position = await read_status(services, lane_of(lane), session_id_of(session_id))
+    session, queue_position = await fetch_session(request, lane_of(lane), session_id_of(session_id))
     record = session_status(session, queue_position, await services.queue_stats_cache.queue_stats())
     # rendered here: the framework would check it once more before
     return Response(record.model_dump_json(), media_type="application/json")
@@ -108,7 +112,7 @@ async def status(request: Request, lane: LanePath, session_id: SessionPath) -> R
 async def cancel(request: Request, lane: LanePath, session_id: SessionPath) -> CancelAnswer:
     """End a session that waits at once, one that runs within a batch of frames."""
     services = services_of(request)
-    session, _ = await read_status(services, lane_of(lane), session_id_of(session_id))
+    session, _ = await fetch_session(request, lane_of(lane), session_id_of(session_id))
     if session.state not in ENDED:
         session = await in_thread(services.video_service.cancel, session.session_id)
         log.info("session_cancelled", session_id=session.session_id, state=session.state)
@@ -117,28 +121,21 @@ async def cancel(request: Request, lane: LanePath, session_id: SessionPath) -> C
     raise AlreadyEnded(f"The session has ended already: it is {session.state}.", state=session.state)
 
 
-async def read_status(
-    services: Services, lane: Lane, session_id: str
-) -> tuple[Session, QueuePosition | None]:
-    """A session and its place in the queue, in one round trip. Raises `NotFound`."""
-    found = await services.polls.read_status(session_id)
-    if found is None:
-        raise NotFound(
-            "There is no such session; sessions are forgotten some time after their end.", param="session_id"
-        )
-    if found[0].lane != lane:
-        raise NotFound(f"This session is in the other lane: /api/{found[0].lane}.", param="lane")
-    return found
-
-
-async def _accept(request: Request, services: Services, lane: Lane, form: Form, audio: ReceivedFile) -> str:
-    """Take the request on; the id of its session."""
+async def _accept(
+    request: Request,
+    services: Services,
+    lane: Lane,
+    form: Form,
+    audio: ReceivedFile,
+    session_id: str | None,
+) -> str:
+    """Take the request on; the id of its session, which is `session_id` if one is given."""
     received_at = time.time()
     await in_thread(check_engine, form, services.engines, services.workers)
     facts = await _facts(services, audio)
     request_id = request.state.request_id
     spec = video_request(form, lane, facts.seconds, request_id=request_id, received_at=received_at)
-    session = await in_thread(services.video_service.generate, spec)
+    session = await in_thread(services.video_service.generate, spec, viewer_of(request), session_id)
     log.info(
         "session_accepted",
         session_id=session.session_id,
@@ -169,33 +166,34 @@ async def _facts(services: Services, audio: ReceivedFile) -> AudioFacts:
     return facts
 
 
-class _Once:
-    """What a request with an `Idempotency-Key` became, or is about to become."""
-
-    def __init__(self, session_id: str | None) -> None:
-        self.session_id: str | None = session_id
-
-
 @asynccontextmanager
-async def _once(services: Services, scope: str, key: str | None, print_: str) -> AsyncIterator[_Once]:
-    """A block that runs with the session of the first request of this key, or makes it.
+async def _once(services: Services, scope: str, key: str | None, print_: str) -> AsyncIterator[Claim | None]:
+    """A block that runs with what is known of the `Idempotency-Key`, None without one.
 
-    Raises `Conflict` while the first one is being answered, `IdempotencyKeyReused`.
+    While it runs the claim is renewed; should this process die, the same request may be sent again a few
+    seconds later. Raises `Conflict` while the first request is being answered, `IdempotencyKeyReused`.
     """
     if key is None:
-        yield _Once(None)
+        yield None
         return
     keys = services.idempotency
-    known = await in_thread(keys.claim, scope, key, print_)
-    if known is not None and await in_thread(services.sessions.get, known) is not None:
-        yield _Once(known)
+    claim = await in_thread(keys.claim, scope, key, print_, str(uuid.uuid4()))
+    if claim.answered:
+        yield claim
         return
-    once = _Once(None)  # also where the session of the first time has been forgotten
+    renewal = asyncio.create_task(_keep_claim(keys, claim))
+    answered = False
     try:
-        yield once
+        yield claim
+        answered = True
     finally:
+        renewal.cancel()
         # whatever happened: the key must not stay taken
-        if once.session_id is None:
-            await in_thread(keys.release, scope, key, print_)
-        else:
-            await in_thread(keys.complete, scope, key, print_, once.session_id)
+        await in_thread(keys.complete if answered else keys.release, claim)
+
+
+async def _keep_claim(keys: IdempotencyKeys, claim: Claim) -> None:
+    while True:
+        await asyncio.sleep(RENEWAL_SECONDS)
+        with suppress(StoreUnavailable):
+            await in_thread(keys.renew, claim)

@@ -1,11 +1,11 @@
 -- Takes a session on: ready at once, behind an equal one, or waiting.
-local id, base, lane, key, image, engine, seconds, queued_at, callback, given, max_waiting, ttl, result_ttl =
-  unpack(ARGV)
+local id, base, lane, key, image, owner, engine, seconds = unpack(ARGV)
+local queued_at, callback, given, max_waiting, ttl, result_ttl = unpack(ARGV, 9)
 local now = time_of(given)
 if redis.call('EXISTS', 'session:' .. id) == 1 then -- the answer to the first sending was lost
   return { 'accepted', view(id) }
 end
-if redis.call('EXISTS', 'avatar_modes:' .. image) == 0 then
+if redis.call('SISMEMBER', 'avatar_owners:' .. image, owner) == 0 then
   return { 'gone' }
 end
 
@@ -14,9 +14,9 @@ if place == 'full' then
   return { 'full' }
 end
 
-set(id, 'base', base, 'state', 'queued', 'lane', lane, 'result_key', key, 'image_id', image, 'engine', engine,
-  'seconds', seconds, 'queued_at', queued_at, 'callback', callback, 'attempt', '0', 'starts', '0', 'fence', '0',
-  'seq', redis.call('INCR', 'sequence'))
+set(id, 'base', base, 'state', 'queued', 'lane', lane, 'result_key', key, 'image_id', image, 'owner', owner,
+  'engine', engine, 'seconds', seconds, 'queued_at', queued_at, 'callback', callback, 'attempt', '0',
+  'starts', '0', 'fence', '0', 'seq', redis.call('INCR', 'sequence'))
 redis.call('SADD', 'image_sessions:' .. image, id)
 count('accepted:' .. lane)
 

@@ -39,6 +39,26 @@ local function followers_of(id)
   return redis.call('ZRANGE', 'waiters:' .. id, 0, -1)
 end
 
+-- ---------------------------------------------------------------- owners
+
+local function owner_of(id)
+  local owner = get(id, 'owner')
+  return owner or 'local'
+end
+
+-- whether the avatar of a session was deleted, by its owner at least
+local function avatar_is_gone(id)
+  local image = get(id, 'image_id')
+  return redis.call('SISMEMBER', 'avatar_owners:' .. image, owner_of(id)) == 0
+end
+
+-- whether the video of a session that became ready was deleted since, for its owner at least
+local function video_is_gone(id)
+  local key = get(id, 'result_key')
+  return redis.call('EXISTS', 'result:' .. key) == 0
+    or redis.call('SISMEMBER', 'video_owners:' .. key, owner_of(id)) == 0
+end
+
 -- {fields of the session, fields of the leader whose state it shows}
 local function view(id)
   local state, leader = get(id, 'state', 'leader')
@@ -46,7 +66,12 @@ local function view(id)
   if state == 'queued' and leader then
     work = redis.call('HGETALL', 'session:' .. leader)
   end
-  return { redis.call('HGETALL', 'session:' .. id), work }
+  local fields = redis.call('HGETALL', 'session:' .. id)
+  if state == 'ready' and video_is_gone(id) then
+    fields[#fields + 1] = 'video_deleted'
+    fields[#fields + 1] = '1'
+  end
+  return { fields, work }
 end
 
 -- ---------------------------------------------------------------- events
@@ -217,6 +242,10 @@ local function close(id, state, now, ttl)
   unset(id, 'cancel', 'worker', 'told_at', 'told_stage')
   local lane, image, callback = get(id, 'lane', 'image_id', 'callback')
   redis.call('SREM', 'image_sessions:' .. image, id)
+  if state == 'ready' then
+    local key = get(id, 'result_key')
+    redis.call('SADD', 'video_owners:' .. key, owner_of(id))
+  end
   count('ended:' .. lane .. ':' .. state)
   if callback == '1' then
     redis.call('ZADD', 'unannounced', now, id)
@@ -231,16 +260,20 @@ local function close_all(id, state, now, ttl)
   local run_as = get(id, 'run_as') or id
   for _, waiter in ipairs(followers_of(id)) do
     set(waiter, 'run_as', run_as)
-    for _, name in ipairs({ 'attempt', 'started_at', 'moment', 'outcome', 'failure', 'reused' }) do
-      local value = get(id, name)
-      if value then
-        set(waiter, name, value)
+    if state == 'ready' and avatar_is_gone(waiter) then -- its owner has deleted the avatar, another one has not
+      close(waiter, 'cancelled', now, ttl)
+    else
+      for _, name in ipairs({ 'attempt', 'started_at', 'moment', 'outcome', 'failure', 'reused' }) do
+        local value = get(id, name)
+        if value then
+          set(waiter, name, value)
+        end
       end
+      if state == 'ready' then
+        count('shared')
+      end
+      close(waiter, state, now, ttl)
     end
-    if state == 'ready' then
-      count('shared')
-    end
-    close(waiter, state, now, ttl)
   end
   close(id, state, now, ttl)
 end
@@ -280,11 +313,6 @@ local function session_of_run(id, attempt, ttl)
     redis.call('PEXPIRE', 'session:' .. name, ttl) -- the way to the successor must last as long as the run
   end
   return owner
-end
-
-local function avatar_is_gone(id)
-  local image = get(id, 'image_id')
-  return redis.call('EXISTS', 'avatar_modes:' .. image) == 0
 end
 
 -- What is to be done with a session before it may wait or run again: true when it ended, or follows another.

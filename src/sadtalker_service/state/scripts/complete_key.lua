@@ -1,9 +1,9 @@
--- Notes what the request of an idempotency key became.
-local key, fingerprint, session, ttl = unpack(ARGV)
-local known = redis.call('HGET', key, 'fingerprint')
-if known and known ~= fingerprint then
+-- Notes that the request of an idempotency key became its session.
+local key, token, kept = unpack(ARGV)
+local owner = redis.call('HGET', key, 'token')
+if owner ~= token then
   return 0
 end
-redis.call('HSET', key, 'fingerprint', fingerprint, 'session', session)
-redis.call('PEXPIRE', key, ttl)
+redis.call('HSET', key, 'done', '1')
+redis.call('PEXPIRE', key, kept)
 return 1
