@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 from tests.support.checkpoint_files import write_flat, write_pickled
 from tests.support.checkpoint_server import Answer, FileServer, file_server
+from tests.support.sadtalker_weights import MAPPING, official_shapes
+from tests.support.sadtalker_weights import NETWORKS as OFFICIAL
 
 from sadtalker_service.cli import main
-from sadtalker_service.engines.sadtalker.checkpoints.content import mapping_shapes, networks_shapes
 from sadtalker_service.settings import get_settings
 
 NETWORKS = "SadTalker_V0.0.2_256.safetensors"
@@ -127,8 +128,8 @@ def test_list_says_whether_the_engine_can_be_run_and_whether_auto_takes_it(
     sadtalker: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder.mkdir()
-    write_flat(folder / NETWORKS, networks_shapes())
-    write_pickled(folder / "mapping_00109-model.pth.tar", "mapping", mapping_shapes(73))
+    write_flat(folder / NETWORKS, official_shapes(*OFFICIAL))
+    write_pickled(folder / "mapping_00109-model.pth.tar", "mapping", official_shapes(MAPPING[73]))
     (tmp_path / "torch.py").touch()  # the name is looked for, nothing of it is used
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("SADTALKER_DEVICE", "cpu")
@@ -142,8 +143,8 @@ def test_list_says_whether_the_engine_can_be_run_and_whether_auto_takes_it(
 
 def test_list_for_machines(sadtalker: Run, folder: Path) -> None:
     folder.mkdir()
-    write_flat(folder / "SadTalker_V0.0.2_512.safetensors", networks_shapes())
-    write_pickled(folder / "mapping_00109-model.pth.tar", "mapping", mapping_shapes(73))
+    write_flat(folder / "SadTalker_V0.0.2_512.safetensors", official_shapes(*OFFICIAL))
+    write_pickled(folder / "mapping_00109-model.pth.tar", "mapping", official_shapes(MAPPING[73]))
     told = json.loads(sadtalker("list", "--json").stdout)
     assert told["folder"] == str(folder)
     states = {checkpoint["name"]: checkpoint["state"] for checkpoint in told["checkpoints"]}
@@ -214,8 +215,8 @@ def test_verify_says_what_is_wrong_and_ends_with_3(sadtalker: Run, folder: Path)
 
 def test_verify_asks_for_what_a_mode_needs(sadtalker: Run, folder: Path) -> None:
     folder.mkdir()
-    write_flat(folder / NETWORKS, networks_shapes())
-    write_pickled(folder / "mapping_00229-model.pth.tar", "mapping", mapping_shapes(70))
+    write_flat(folder / NETWORKS, official_shapes(*OFFICIAL))
+    write_pickled(folder / "mapping_00229-model.pth.tar", "mapping", official_shapes(MAPPING[70]))
     assert sadtalker("verify", "--quick", "--preprocess", "crop", "--size", "256").returncode == 0
     assert sadtalker("verify", "--quick").returncode == 0
     full = sadtalker("verify", "--quick", "--preprocess", "extfull")

@@ -6,7 +6,6 @@ guards anything: where the server of the cache is away, everybody computes for h
 
 from __future__ import annotations
 
-import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,8 @@ from typing import Literal, Protocol
 
 import redis
 import structlog
+from redis.exceptions import LockError
+from redis.lock import Lock
 
 log = structlog.get_logger(__name__)
 
@@ -25,16 +26,6 @@ _RENEWALS_PER_LEASE = 4
 _POLL_SECONDS = 0.03
 """How often those who wait look whether the flight is over."""
 _PREFIX = "flight:"
-
-# Only the token's owner may lengthen or end a flight: it may have been taken for dead and replaced.
-_RENEW = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-return 0
-"""
-_LAND = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0
-"""
 
 
 class SingleFlight(Protocol):
@@ -65,49 +56,51 @@ class RedisFlights:
     def __init__(self, client: redis.Redis, lease_seconds: float = LEASE_SECONDS) -> None:
         """`client` is that of the cache."""
         self._client = client
-        self._lease_ms = max(1, round(1000 * lease_seconds))
+        self._lease_seconds = lease_seconds
 
     @contextmanager
     def acquire(self, key: str, on_wait: Callable[[], None] | None = None) -> Iterator[bool]:
         """See `SingleFlight.acquire`; True at once where the server is away."""
-        name, token = _PREFIX + key, secrets.token_hex(8)
-        role = self._board(name, token, on_wait)
+        # the thread that renews must know the token, too
+        lock = self._client.lock(_PREFIX + key, timeout=self._lease_seconds, thread_local=False)
+        role = self._board(lock, on_wait)
         if role != "leads":
             yield role == "alone"
             return
         landed = threading.Event()
-        threading.Thread(target=self._renew, args=(name, token, landed), name="flight", daemon=True).start()
+        threading.Thread(target=self._renew, args=(lock, landed), name="flight", daemon=True).start()
         try:
             yield True
         finally:
             landed.set()
-            self._land(name, token)
+            self._land(lock)
 
-    def _board(
-        self, name: str, token: str, on_wait: Callable[[], None] | None
-    ) -> Literal["leads", "landed", "alone"]:
+    def _board(self, lock: Lock, on_wait: Callable[[], None] | None) -> Literal["leads", "landed", "alone"]:
         try:
-            if self._client.set(name, token, nx=True, px=self._lease_ms):
+            if lock.acquire(blocking=False):
                 return "leads"
-            while self._client.exists(name):
+            while lock.locked():
                 if on_wait:
                     on_wait()
                 time.sleep(_POLL_SECONDS)
         except redis.RedisError as error:
-            log.warning("flights_unavailable", flight=name, reason=str(error))
+            log.warning("flights_unavailable", flight=lock.name, reason=str(error))
             return "alone"
         return "landed"
 
-    def _renew(self, name: str, token: str, landed: threading.Event) -> None:
-        while not landed.wait(self._lease_ms / 1000 / _RENEWALS_PER_LEASE):
+    def _renew(self, lock: Lock, landed: threading.Event) -> None:
+        while not landed.wait(self._lease_seconds / _RENEWALS_PER_LEASE):
             try:
-                if not self._client.eval(_RENEW, 1, name, token, self._lease_ms):
-                    return
+                lock.reacquire()
+            except LockError:  # it was taken for dead, and another one leads
+                return
             except redis.RedisError as error:  # tried again until the flight lands
-                log.warning("flight_not_renewed", flight=name, reason=str(error))
+                log.warning("flight_not_renewed", flight=lock.name, reason=str(error))
 
-    def _land(self, name: str, token: str) -> None:
+    def _land(self, lock: Lock) -> None:
         try:
-            self._client.eval(_LAND, 1, name, token)
+            lock.release()
+        except LockError:  # as above
+            pass
         except redis.RedisError as error:  # it ends by itself when its lease does
-            log.warning("flight_not_landed", flight=name, reason=str(error))
+            log.warning("flight_not_landed", flight=lock.name, reason=str(error))
