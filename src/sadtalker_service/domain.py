@@ -83,31 +83,6 @@ class GestureCue:
     """Seconds from the start of the video."""
 
 
-@dataclass(frozen=True)
-class Style:
-    """How the person shall speak and how the video shall look. Names are SadTalker's where it has them."""
-
-    preprocess: PreprocessMode = "full"
-    still: bool = False
-    """Freeze the head (blinks and breathing go on)."""
-    expression_scale: float = 1.0
-    """Amplitude of mouth and face motion, 0..3; 1 is natural."""
-    pose_style: int = 0
-    """0..45: one of 46 seeded styles of head motion."""
-    size: int = 512
-    """Side of a cropped video in pixels (256 or 512 for the neural engine)."""
-    quality: Quality = "medium"
-    """Cap on the height of the video and effort of the encoder: low 480, medium 720, high 1080."""
-    fps: int = 25
-    """Frames per second: 24, 25, 30, 50 or 60."""
-    input_yaw: Track | None = None
-    input_pitch: Track | None = None
-    input_roll: Track | None = None
-    gestures: tuple[GestureCue, ...] = ()
-    seed: int = 0
-    """Seed of everything random (blinks, gaze, head motion): equal seeds give equal videos."""
-
-
 @dataclass(frozen=True, eq=False)
 class Artefact:
     """The result of one stage: named arrays and a small JSON record. Serialisable, enough to go on from."""

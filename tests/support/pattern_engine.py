@@ -16,33 +16,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sadtalker_service.domain import (
-    Artefact,
-    Avatar,
-    Motion,
-    Portrait,
-    PreprocessMode,
-    Rendering,
-    Speech,
-    Style,
-)
+from sadtalker_service.domain import Artefact, Avatar, Motion, Portrait, PreprocessMode, Rendering, Speech
 from sadtalker_service.engines.port import (
-    NO_POST_PROCESSING,
     NO_REFERENCES,
     Capabilities,
     MouthShapes,
-    PostProcessing,
     References,
     Stage,
 )
 from sadtalker_service.errors import NoFaceFound, UnsupportedByEngine
 from sadtalker_service.media.video_frames import read_footage
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.settings import Settings
 
 BATCH = 8
 
 SLOW = 1000
-"""A style with the seed `SLOW + n` takes n milliseconds more for each batch."""
+"""A options with the seed `SLOW + n` takes n milliseconds more for each batch."""
 DEADLY, HANGING, DEFECT, LOST = 40, 41, 42, 43
 """Values of `pose_style` that end the process in the second batch, never give a second batch, raise what
 nobody expects, and raise what no process survives."""
@@ -117,22 +107,25 @@ class PatternEngine:
         self,
         avatar: Avatar,
         speech_features: Artefact | None,
-        style: Style,
+        options: RenderOptions,
         duration: float,
         references: References = NO_REFERENCES,
     ) -> Motion:
-        frames = round(duration * style.fps)
+        frames = round(duration * options.fps)
         level = np.zeros(frames, np.float32)
         if speech_features is not None:
-            ticks = np.arange(frames) * 100 // style.fps
+            ticks = np.arange(frames) * 100 // options.fps
             level = speech_features.arrays["loudness"][
                 np.minimum(ticks, len(speech_features.arrays["loudness"]) - 1)
             ]
-        record = {"warnings": ["input_yaw was limited to 6 degrees."]} if style.input_yaw else {}
-        return Motion(style.fps, {"level": level * style.expression_scale}, record)
+        record = {"warnings": ["input_yaw was limited to 6 degrees."]} if options.input_yaw else {}
+        return Motion(options.fps, {"level": level * options.expression_scale}, record)
 
     def render(
-        self, avatar: Avatar, motion: Motion, style: Style, finish: PostProcessing = NO_POST_PROCESSING
+        self,
+        avatar: Avatar,
+        motion: Motion,
+        options: RenderOptions,
     ) -> Rendering:
         mesh = avatar.artefacts["face_mesh"]
         background = mesh.arrays["background"]
@@ -145,23 +138,23 @@ class PatternEngine:
                 for picture, level in zip(pictures, levels, strict=False):
                     picture[:] = min(255, int(16 + 400 * level))
                 yield pictures[: len(levels)]
-                _misbehave(style)
+                _misbehave(options)
 
         return Rendering(background, (x0, y0, x1, y1), motion.fps, motion.frames, draw())
 
 
-def _misbehave(style: Style) -> None:
+def _misbehave(options: RenderOptions) -> None:
     """After the first batch, and after each of a slow one."""
-    if style.pose_style == DEADLY:
+    if options.pose_style == DEADLY:
         os.kill(os.getpid(), signal.SIGKILL)
-    if style.pose_style == HANGING:
+    if options.pose_style == HANGING:
         time.sleep(3600)
-    if style.pose_style == DEFECT:
+    if options.pose_style == DEFECT:
         raise RuntimeError("a defect of the engine")
-    if style.pose_style == LOST:
+    if options.pose_style == LOST:
         raise RuntimeError("the device is lost")
-    if style.seed >= SLOW:
-        time.sleep((style.seed - SLOW) / 1000)
+    if options.seed >= SLOW:
+        time.sleep((options.seed - SLOW) / 1000)
 
 
 class SketchEngine(PatternEngine):
@@ -202,25 +195,28 @@ class SketchEngine(PatternEngine):
         self,
         avatar: Avatar,
         speech_features: Artefact | None,
-        style: Style,
+        options: RenderOptions,
         duration: float,
         references: References = NO_REFERENCES,
     ) -> Motion:
-        motion = super().drive(avatar, speech_features, style, duration)
+        motion = super().drive(avatar, speech_features, options, duration)
         reference_motion = [video for video in (references.eyeblink, references.pose) if video is not None]
         extra = sum(float(video.arrays["mean"][0]) for video in reference_motion) / 4 / 400
         return replace(motion, coefficients={"level": motion.coefficients["level"] + np.float32(extra)})
 
     def render(
-        self, avatar: Avatar, motion: Motion, style: Style, finish: PostProcessing = NO_POST_PROCESSING
+        self,
+        avatar: Avatar,
+        motion: Motion,
+        options: RenderOptions,
     ) -> Rendering:
-        self.batches.append(finish.batch_size)
-        mesh = avatar.artefacts[_mesh_of(style.size)]
-        plain = super().render(replace(avatar, artefacts={"face_mesh": mesh}), motion, style)
+        self.batches.append(options.batch_size)
+        mesh = avatar.artefacts[_mesh_of(options.side)]
+        plain = super().render(replace(avatar, artefacts={"face_mesh": mesh}), motion, options)
         batches = plain.batches
-        if finish.enhancer:
+        if options.enhancer:
             batches = (np.zeros_like(batch) for batch in plain.batches)
-        background = np.zeros_like(plain.background) if finish.background_enhancer else plain.background
+        background = np.zeros_like(plain.background) if options.background_enhancer else plain.background
         return replace(plain, background=background, batches=batches)
 
 

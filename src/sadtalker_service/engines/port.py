@@ -16,16 +16,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sadtalker_service.domain import (
-    Artefact,
-    Avatar,
-    Motion,
-    Portrait,
-    PreprocessMode,
-    Rendering,
-    Speech,
-    Style,
-)
+from sadtalker_service.domain import Artefact, Avatar, Motion, Portrait, PreprocessMode, Rendering, Speech
+from sadtalker_service.options import RenderOptions
 
 Lifetime = Literal["forever", "month", "week"]
 """How long a cached artefact is kept: always, 30 days, 7 days (settings can change the two)."""
@@ -114,21 +106,6 @@ NO_REFERENCES = References()
 
 
 @dataclass(frozen=True)
-class PostProcessing:
-    """What is done besides the motion. Names are among the engine's capabilities."""
-
-    enhancer: str | None = None
-    """Restores the moving face, frame by frame."""
-    background_enhancer: str | None = None
-    """Sharpens the picture around it, once."""
-    batch_size: int | None = None
-    """Frames at once; None: as many as the engine thinks best."""
-
-
-NO_POST_PROCESSING = PostProcessing()
-
-
-@dataclass(frozen=True)
 class Helper:
     """A process that an engine wants to have once per machine, beside the workers that use it."""
 
@@ -179,14 +156,17 @@ class Engine(Protocol):
         self,
         avatar: Avatar,
         speech_features: Artefact | None,
-        style: Style,
+        options: RenderOptions,
         duration: float,
         references: References = NO_REFERENCES,
     ) -> Motion:
         """Coefficients for `duration` seconds. `heard` is None for an idle video."""
 
     def render(
-        self, avatar: Avatar, motion: Motion, style: Style, finish: PostProcessing = NO_POST_PROCESSING
+        self,
+        avatar: Avatar,
+        motion: Motion,
+        options: RenderOptions,
     ) -> Rendering:
         """Frames, one batch at a time: memory does not grow with the length of the video."""
 

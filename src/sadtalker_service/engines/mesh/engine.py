@@ -18,7 +18,6 @@ from sadtalker_service.domain import (
     PreprocessMode,
     Rendering,
     Speech,
-    Style,
 )
 from sadtalker_service.engines.detection import detect_face
 from sadtalker_service.engines.mesh import previews, stages
@@ -28,16 +27,15 @@ from sadtalker_service.engines.mesh.motion.gestures import GESTURES
 from sadtalker_service.engines.mesh.renderer import render
 from sadtalker_service.engines.mesh.warmup import warm_up_renderer
 from sadtalker_service.engines.port import (
-    NO_POST_PROCESSING,
     NO_REFERENCES,
     Capabilities,
     Lifetime,
-    PostProcessing,
     References,
     Stage,
 )
 from sadtalker_service.errors import InvalidOption, UnsupportedByEngine
 from sadtalker_service.faces.landmarker import FaceLandmarker
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.settings import Settings, get_settings
 from sadtalker_service.speech import recognize_speech, start_word_alignment
 from sadtalker_service.speech.articulation import Articulation
@@ -113,13 +111,13 @@ class MeshEngine:
         self,
         avatar: Avatar,
         speech_features: Artefact | None,
-        style: Style,
+        options: RenderOptions,
         duration: float,
         references: References = NO_REFERENCES,
     ) -> Motion:
         """Controls of the rig, one row per frame; see `motion.drive`."""
         del references
-        unknown = [cue.name for cue in style.gestures if cue.name not in GESTURES]
+        unknown = [cue.name for cue in options.gestures if cue.name not in GESTURES]
         if unknown:
             raise InvalidOption(
                 f"unknown gesture {unknown[0]!r}: choose from {', '.join(GESTURES)}", param="gestures"
@@ -127,11 +125,13 @@ class MeshEngine:
         fit = avatar.artefacts["3dmm_coeffs"].record
         mouth = RestMouth(float(fit["rest_opening"]), float(fit["rest_width"]))
         articulation = None if speech_features is None else Articulation.from_artefact(speech_features)
-        return drive(articulation, mouth, style, duration)
+        return drive(articulation, mouth, options, duration)
 
     def render(
-        self, avatar: Avatar, motion: Motion, style: Style, finish: PostProcessing = NO_POST_PROCESSING
+        self,
+        avatar: Avatar,
+        motion: Motion,
+        options: RenderOptions,
     ) -> Rendering:
         """Frames of a motion."""
-        del finish
-        return render(avatar, motion, style)
+        return render(avatar, motion, options)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sadtalker_service.domain import HEIGHT_CAP, Artefact, Style, Uint8Image
+from sadtalker_service.domain import HEIGHT_CAP, Artefact, Uint8Image
 from sadtalker_service.engines.mesh import lids
 from sadtalker_service.engines.mesh.canvas import Rect
 from sadtalker_service.engines.mesh.kernels.scene import Scene
@@ -17,6 +17,7 @@ from sadtalker_service.engines.mesh.kernels.texels import PAD, pack
 from sadtalker_service.engines.mesh.lids import lid_anchor
 from sadtalker_service.engines.mesh.mouth_interior import DENSITY, ORIGIN
 from sadtalker_service.faces.topology import EYES, LOWER_LIP, UPPER_LIP
+from sadtalker_service.options import RenderOptions
 
 """Largest height of the video, pixels."""
 
@@ -38,7 +39,7 @@ class Layout:
     scene: Scene
 
 
-def lay_out(artefacts: Mapping[str, Artefact], style: Style) -> Layout:
+def lay_out(artefacts: Mapping[str, Artefact], style: RenderOptions) -> Layout:
     """Place an avatar on a video of the style's size and quality."""
     crop = artefacts["face_crop"]
     stage = assemble_stage(crop, artefacts["background"])
@@ -65,12 +66,12 @@ def lay_out(artefacts: Mapping[str, Artefact], style: Style) -> Layout:
     return Layout(background, box, scene)
 
 
-def video_size(window: tuple[int, int], square: bool, style: Style) -> tuple[int, int]:
+def video_size(window: tuple[int, int], square: bool, style: RenderOptions) -> tuple[int, int]:
     """(width, height) of the video before it is made even: `size` for square modes, else the window's own, no
     higher than the quality's cap."""
     cap = HEIGHT_CAP[style.quality]
     if square:
-        side = min(style.size, cap) // 2 * 2
+        side = min(style.side, cap) // 2 * 2
         return side, side
     width, height = window
     factor = min(1.0, cap / height, cap * 16 / 9 / width)

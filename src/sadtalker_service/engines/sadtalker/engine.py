@@ -25,16 +25,13 @@ from sadtalker_service.domain import (
     PreprocessMode,
     Rendering,
     Speech,
-    Style,
     Track,
     Uint8Image,
 )
 from sadtalker_service.engines.detection import DETECTION, detect_face
 from sadtalker_service.engines.port import (
-    NO_POST_PROCESSING,
     NO_REFERENCES,
     Capabilities,
-    PostProcessing,
     References,
     Stage,
 )
@@ -66,6 +63,7 @@ from sadtalker_service.engines.sadtalker.readiness import Readiness, readiness
 from sadtalker_service.errors import FaceTooSmall, NoFaceFound
 from sadtalker_service.faces.landmarker import FaceLandmarker
 from sadtalker_service.media.video_frames import read_footage
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -187,13 +185,13 @@ class SadTalkerEngine:
         self,
         avatar: Avatar,
         speech_features: Artefact | None,
-        style: Style,
+        options: RenderOptions,
         duration: float,
         references: References = NO_REFERENCES,
     ) -> Motion:
         """Keypoints of every frame, (F, 15, 3)."""
-        full_frame, networks = stages.is_full_frame(avatar.mode), self._networks(style.size)
-        source = avatar.artefacts[_named("3dmm_coeffs", style.size)].arrays["row"]
+        full_frame, networks = stages.is_full_frame(avatar.mode), self._networks(options.side)
+        source = avatar.artefacts[_named("3dmm_coeffs", options.side)].arrays["row"]
         frames = _frames(duration, VIDEO_RATE)
         numbers = np.arange(frames)
         windows = (
@@ -204,36 +202,45 @@ class SadTalkerEngine:
         rows = drive(
             windows,
             source,
-            blinks(frames, style.seed),
+            blinks(frames, options.seed),
             expression=networks.expression,
-            pose=partial(networks.pose, style=style.pose_style, seed=style.seed),
+            pose=partial(networks.pose, style=options.pose_style, seed=options.seed),
             reference_expression=_taken_over(expressions, references.eyeblink, frames),
             reference_motion=_taken_over(head_motion, references.pose, frames),
         )
         semantics = driving_semantics(
-            rows, source, full_frame=full_frame, still=style.still, expression_scale=style.expression_scale
+            rows,
+            source,
+            full_frame=full_frame,
+            still=options.still,
+            expression_scale=options.expression_scale,
         )
-        canonical = avatar.artefacts[_named("face_mesh", style.size)].arrays["canonical"]
-        keypoints = networks.keypoints(semantics, canonical, _free_view(style, frames), full_frame=full_frame)
-        if style.fps != VIDEO_RATE:
-            wanted = _frames(duration, style.fps)
-            flat = at_rate(keypoints.reshape(frames, -1), VIDEO_RATE, style.fps, wanted)
+        canonical = avatar.artefacts[_named("face_mesh", options.side)].arrays["canonical"]
+        keypoints = networks.keypoints(
+            semantics, canonical, _free_view(options, frames), full_frame=full_frame
+        )
+        if options.fps != VIDEO_RATE:
+            wanted = _frames(duration, options.fps)
+            flat = at_rate(keypoints.reshape(frames, -1), VIDEO_RATE, options.fps, wanted)
             keypoints = flat.reshape(wanted, *keypoints.shape[1:])
-        return Motion(style.fps, {"keypoints": keypoints})
+        return Motion(options.fps, {"keypoints": keypoints})
 
     def render(
-        self, avatar: Avatar, motion: Motion, style: Style, finish: PostProcessing = NO_POST_PROCESSING
+        self,
+        avatar: Avatar,
+        motion: Motion,
+        options: RenderOptions,
     ) -> Rendering:
         """Frames of a motion: drawn, enhanced, pasted."""
         keypoints = motion.coefficients["keypoints"]
-        enhance = self._inference.enhancers.of_faces(finish.enhancer) if finish.enhancer else None
-        paste = self._paste(avatar, style, enhance.side(style.size) if enhance else style.size, finish)
+        enhance = self._inference.enhancers.of_faces(options.enhancer) if options.enhancer else None
+        paste = self._paste(avatar, options, enhance.side(options.side) if enhance else options.side)
         return Rendering(
             background=paste.background,
             box=paste.box,
             fps=motion.fps,
             frames=len(keypoints),
-            batches=self._batches(avatar, keypoints, style, finish, enhance, paste),
+            batches=self._batches(avatar, keypoints, options, enhance, paste),
         )
 
     @property
@@ -255,17 +262,17 @@ class SadTalkerEngine:
             return None
         return found.landmarks if found.quarter_turns == 0 else None
 
-    def _paste(self, avatar: Avatar, style: Style, side: int, finish: PostProcessing) -> Paste:
+    def _paste(self, avatar: Avatar, options: RenderOptions, side: int) -> Paste:
         """`side`: of the drawn pictures, in pixels."""
-        cap = HEIGHT_CAP[style.quality]
-        crop = avatar.artefacts[_named("face_crop", style.size)]
+        cap = HEIGHT_CAP[options.quality]
+        crop = avatar.artefacts[_named("face_crop", options.side)]
         if not stages.is_full_frame(avatar.mode):
             size = video_size(stages.crop_of(crop), avatar.mode, min(side, cap))
             return fill(crop.arrays["square"], size)
         background = avatar.artefacts["background"]
         picture, rectangle = background.arrays["picture"], background.record["rectangle"]
-        if finish.background_enhancer:
-            larger = self._enlarged(avatar, finish.background_enhancer)
+        if options.background_enhancer:
+            larger = self._enlarged(avatar, options.background_enhancer)
             factor = len(larger) / len(picture)
             picture, rectangle = larger, [side * factor for side in rectangle]
         x0, y0, x1, y1 = rectangle
@@ -285,16 +292,15 @@ class SadTalkerEngine:
         self,
         avatar: Avatar,
         keypoints: NDArray[np.float32],
-        style: Style,
-        finish: PostProcessing,
+        options: RenderOptions,
         enhance: FaceEnhancer | None,
         paste: Paste,
     ) -> Generator[Uint8Image]:
-        mesh = avatar.artefacts[_named("face_mesh", style.size)].arrays
+        mesh = avatar.artefacts[_named("face_mesh", options.side)].arrays
         frames = self._inference.frames(
-            style.size, mesh["volume"], mesh["keypoints"], keypoints, finish.batch_size
+            options.side, mesh["volume"], mesh["keypoints"], keypoints, options.batch_size
         )
-        window = face_window(stages.crop_of(avatar.artefacts[_named("face_crop", style.size)]), avatar.mode)
+        window = face_window(stages.crop_of(avatar.artefacts[_named("face_crop", options.side)]), avatar.mode)
         with closing(frames):  # who stops early leaves no frames in the queue
             for pictures in frames:
                 yield paste.frames(enhance(pictures, window) if enhance else pictures)
@@ -326,11 +332,11 @@ def _taken_over(
     return None if reference is None else what(reference.arrays["rows"], frames)
 
 
-def _free_view(style: Style, frames: int) -> dict[str, NDArray[np.float32]]:
-    """Angle -> (frames,) degrees, of those that the style gives."""
+def _free_view(options: RenderOptions, frames: int) -> dict[str, NDArray[np.float32]]:
+    """Angle -> (frames,) degrees, of those that the options give."""
     tracks: dict[str, Track | None] = {
-        "yaw": style.input_yaw,
-        "pitch": style.input_pitch,
-        "roll": style.input_roll,
+        "yaw": options.input_yaw,
+        "pitch": options.input_pitch,
+        "roll": options.input_roll,
     }
     return {name: angles.path(track.degrees, frames) for name, track in tracks.items() if track}
