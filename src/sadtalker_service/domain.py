@@ -28,6 +28,9 @@ QUALITIES: tuple[Quality, ...] = ("low", "medium", "high")
 HEIGHT_CAP: Mapping[Quality, int] = MappingProxyType({"low": 480, "medium": 720, "high": 1080})
 """Largest height of a video, pixels; its width is at most 16/9 of that."""
 
+Lifetime = Literal["forever", "month", "week"]
+"""How long a cached artefact is kept: always, 30 days, 7 days (settings can change the two)."""
+
 SPEECH_RATE = 16_000
 """Sample rate of `Speech.samples`, Hz."""
 

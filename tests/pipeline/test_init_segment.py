@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,12 +43,6 @@ def test_what_is_announced_is_how_the_stream_begins(
     assert stream_type(told).startswith('video/mp4; codecs="avc1.')
 
 
-def test_an_engine_that_cannot_idle_announces_nothing(engine, portrait: Portrait, speech: Speech) -> None:
-    prepared = prepare(engine, portrait, "full", NoCache())
-    engine.capabilities = replace(engine.capabilities, idle=False)
-    assert announcement(engine, prepared.avatar, speech, RenderOptions()) is None
-
-
 def test_the_first_piece_is_sent_once() -> None:
     viewer = Viewer()
     stream = LiveStream(viewer)
@@ -61,9 +54,7 @@ def test_the_first_piece_is_sent_once() -> None:
 
 def test_without_an_announcement_all_is_passed_on() -> None:
     viewer = Viewer()
-    stream = LiveStream(viewer)
-    stream.announce(None)
-    stream.write(b"first")
+    LiveStream(viewer).write(b"first")
     assert viewer.pieces == [b"first"]
 
 

@@ -20,11 +20,12 @@ from sadtalker_service.domain import Artefact, Avatar, Motion, Portrait, Preproc
 from sadtalker_service.engines.port import (
     NO_REFERENCES,
     Capabilities,
+    Engine,
     MouthShapes,
     References,
     Stage,
 )
-from sadtalker_service.errors import NoFaceFound, UnsupportedByEngine
+from sadtalker_service.errors import NoFaceFound
 from sadtalker_service.media.video_frames import read_footage
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.settings import Settings
@@ -40,8 +41,8 @@ DEADLY_PIXEL = (13, 14, 15)
 """A portrait with this colour in its corner ends the process that prepares it."""
 
 
-class PatternEngine:
-    """Implements `engines.base.Engine`. `calls` counts what was really computed."""
+class PatternEngine(Engine):
+    """`calls` counts what was really computed."""
 
     name = "pattern"
     version = "1"
@@ -50,22 +51,20 @@ class PatternEngine:
     )
 
     def __init__(self, settings: Settings | None = None) -> None:
-        self.settings = settings
+        super().__init__(settings)
         self.calls: Counter[str] = Counter()
-        self.stages = (
+
+    def stages_for(self, options: RenderOptions) -> tuple[Stage, ...]:
+        return (
             Stage("face_detection", False, "month", self._detect),
             Stage("face_mesh", True, "forever", self._mesh),
             Stage("visemes", False, "week", self._visemes, essential=False),
         )
 
-    def stages_for(self, size: int) -> tuple[Stage, ...]:
-        return self.stages
-
     def warm_up(self) -> None:
         self.calls["warm_up"] += 1
 
-    @staticmethod
-    def is_lost(error: Exception) -> bool:
+    def is_lost(self, error: Exception) -> bool:
         return str(error) == "the device is lost"
 
     def _detect(
@@ -100,9 +99,6 @@ class PatternEngine:
         ticks = speech.samples[: len(speech.samples) // 160 * 160].reshape(-1, 160)
         return Artefact({"loudness": np.sqrt((ticks**2).mean(axis=1)).astype(np.float32)})
 
-    def extract_reference_motion(self, video: Path, mode: PreprocessMode) -> Artefact:
-        raise UnsupportedByEngine("The pattern engine cannot follow a reference video.", param="ref_pose")
-
     def drive(
         self,
         avatar: Avatar,
@@ -120,6 +116,13 @@ class PatternEngine:
             ]
         record = {"warnings": ["input_yaw was limited to 6 degrees."]} if options.input_yaw else {}
         return Motion(options.fps, {"level": level * options.expression_scale}, record)
+
+    def frame_size(self, avatar: Avatar, options: RenderOptions) -> tuple[int, int]:
+        height, width = avatar.artefacts[self._mesh_name(options)].arrays["background"].shape[:2]
+        return width, height
+
+    def _mesh_name(self, options: RenderOptions) -> str:
+        return "face_mesh"
 
     def render(
         self,
@@ -178,13 +181,15 @@ class SketchEngine(PatternEngine):
 
     def __init__(self, settings: Settings | None = None) -> None:
         super().__init__(settings)
-        self.stages = self.stages_for(256)
         self.batches: list[int | None] = []
 
-    def stages_for(self, size: int) -> tuple[Stage, ...]:
+    def stages_for(self, options: RenderOptions) -> tuple[Stage, ...]:
         """The mesh depends on the size."""
         detection = Stage("face_detection", False, "month", self._detect)
-        return (detection, Stage(_mesh_of(size), True, "forever", self._mesh))
+        return (detection, Stage(_mesh_of(options.side), True, "forever", self._mesh))
+
+    def _mesh_name(self, options: RenderOptions) -> str:
+        return _mesh_of(options.side)
 
     def extract_reference_motion(self, video: Path, mode: PreprocessMode) -> Artefact:
         self.calls["reference_motion"] += 1

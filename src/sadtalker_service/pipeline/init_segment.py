@@ -22,10 +22,8 @@ class LiveStream:
         self._announced: bytes | None = None
         self._error: OSError | None = None
 
-    def announce(self, piece: bytes | None) -> None:
-        """Send the first piece now, if it is known. An error of the stream is raised by the next `write`."""
-        if piece is None:
-            return
+    def announce(self, piece: bytes) -> None:
+        """Send the first piece now. An error of the stream is raised by the next `write`."""
         try:
             self._stream.write(piece)
             self._announced = piece
@@ -48,13 +46,11 @@ class LiveStream:
         return len(data)
 
 
-def announcement(engine: Engine, avatar: Avatar, speech: Speech, options: RenderOptions) -> bytes | None:
-    """The initialisation segment of the video that will be made of this, None where it cannot be known.
-
-    A moment of the avatar being idle has the size of every other video of it in that options.
-    """
-    if not engine.capabilities.idle:
-        return None
-    motion = engine.drive(avatar, None, options, 1.0 / options.fps)
-    rendering = engine.render(avatar, motion, options)
-    return initialisation(rendering, sound=stream_sound(speech.path), quality=options.quality)
+def announcement(engine: Engine, avatar: Avatar, speech: Speech, options: RenderOptions) -> bytes:
+    """The initialisation segment of the video that will be made of this."""
+    return initialisation(
+        engine.frame_size(avatar, options),
+        options.fps,
+        sound=stream_sound(speech.path),
+        quality=options.quality,
+    )

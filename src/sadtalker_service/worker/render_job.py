@@ -122,7 +122,7 @@ class RenderJob:
         if outcome is None:
             return
         engine = self._context.engines.engine(session.spec.engine, session.spec.engine_version)
-        essential = {stage.name for stage in engine.stages_for(session.spec.options.side) if stage.essential}
+        essential = {stage.name for stage in engine.stages_for(session.spec.options) if stage.essential}
         kind: RequestKind = "first" if essential & set(report.cache_misses) else "cached_avatar"
         log.info(
             "job_ready",

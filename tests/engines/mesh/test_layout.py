@@ -16,7 +16,14 @@ from sadtalker_service.domain import PREPROCESS_MODES, QUALITIES, Artefact, Port
 from sadtalker_service.engines.mesh import stages
 from sadtalker_service.engines.mesh.kernels.frame import draw_frames
 from sadtalker_service.engines.mesh.kernels.scene import CONTROLS
-from sadtalker_service.engines.mesh.layout import HEIGHT_CAP, Layout, assemble_stage, lay_out, video_size
+from sadtalker_service.engines.mesh.layout import (
+    HEIGHT_CAP,
+    Layout,
+    assemble_stage,
+    frame_size,
+    lay_out,
+    video_size,
+)
 from sadtalker_service.faces.topology import EYES, MOUTH_OPENING
 from sadtalker_service.options import RenderOptions
 
@@ -108,6 +115,10 @@ def test_the_plate_is_the_picture_and_odd_sides_are_made_even_by_repeating_the_l
     width, height = part[2] - part[0], part[3] - part[1]
     pixels, artefacts = prepared(mode, (width, height), part)
     layout = lay_out(artefacts, RenderOptions(preprocess=mode, quality="high"))
+    assert (
+        frame_size(artefacts, RenderOptions(preprocess=mode, quality="high"))
+        == layout.background.shape[1::-1]
+    )
     assert np.array_equal(
         layout.background, np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     )
@@ -168,6 +179,7 @@ def test_square_modes_have_the_size_asked_for_up_to_the_quality(
     _, artefacts = prepared(mode)
     layout = lay_out(artefacts, RenderOptions(preprocess=mode, size=size, quality="medium"))
     assert layout.background.shape == (side, side, 3)
+    assert frame_size(artefacts, RenderOptions(size=size)) == (side, side)
     assert not any(edge % 2 for edge in layout.box)
 
 

@@ -53,7 +53,7 @@ def avatars(engine: SadTalkerEngine, portrait: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def heard(engine: SadTalkerEngine) -> Artefact:
+def speech_features(engine: SadTalkerEngine) -> Artefact:
     """A quarter of a second of something like a voice."""
     times = np.arange(4000) / 16000
     samples = (0.3 * np.sin(2 * np.pi * 140 * times) * np.sin(2 * np.pi * 4 * times)).astype(np.float32)
@@ -72,7 +72,9 @@ def test_avatar_is_small_and_whole(engine: SadTalkerEngine, avatars: Any) -> Non
 
 
 def test_stages_of_another_size_have_other_names(engine: SadTalkerEngine) -> None:
-    small, large = ([stage.name for stage in engine.stages_for(size)] for size in (256, 512))
+    small, large = (
+        [stage.name for stage in engine.stages_for(RenderOptions(size=size))] for size in (256, 512)
+    )
     assert large == ["face_detection", "face_crop_512", "3dmm_coeffs_512", "face_mesh_512", "background"]
     assert small == [name.removesuffix("_512") for name in large]
 
@@ -227,6 +229,7 @@ def test_every_mode_has_its_place_for_the_frames(
     motion = engine.drive(avatars(mode), speech_features, style, 0.04)
     rendering = engine.render(avatars(mode), motion, style)
     height, width = rendering.background.shape[:2]
+    assert engine.frame_size(avatars(mode), style) == (width, height)
     x0, y0, x1, y1 = rendering.box
     assert all(edge % 2 == 0 for edge in (*rendering.box, height, width))
     assert 0 <= x0 < x1 <= width

@@ -19,8 +19,6 @@ from sadtalker_service.engines.mesh.mouth_interior import DENSITY, ORIGIN
 from sadtalker_service.faces.topology import EYES, LOWER_LIP, UPPER_LIP
 from sadtalker_service.options import RenderOptions
 
-"""Largest height of the video, pixels."""
-
 _PIVOT_BELOW_EARS = (0.0, 18.0, 10.0)
 """From the middle between the ears to the joint of skull and neck, mm."""
 _EARS = (234, 454)
@@ -64,6 +62,14 @@ def lay_out(artefacts: Mapping[str, Artefact], style: RenderOptions) -> Layout:
     origin = np.array([-sx0 * fx - left, -sy0 * fy - top])
     scene = _scene(artefacts, stage, (left, top), box, moving, origin, np.array([fx, fy]))
     return Layout(background, box, scene)
+
+
+def frame_size(artefacts: Mapping[str, Artefact], style: RenderOptions) -> tuple[int, int]:
+    """(width, height) of the background that `lay_out` gives, without making it."""
+    record = artefacts["face_crop"].record
+    x0, y0, x1, y1 = record["window"]
+    width, height = video_size((x1 - x0, y1 - y0), record["square"], style)
+    return width + width % 2, height + height % 2
 
 
 def video_size(window: tuple[int, int], square: bool, style: RenderOptions) -> tuple[int, int]:

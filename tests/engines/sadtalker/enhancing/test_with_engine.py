@@ -65,4 +65,6 @@ def test_face_is_restored_in_its_window_and_the_background_enlarged(engine: SadT
 
     both = engine.render(avatar, motion, replace(STYLE, enhancer="gfpgan", background_enhancer="realesrgan"))
     assert both.background.shape[0] >= plain.background.shape[0]
+    size = engine.frame_size(avatar, replace(STYLE, background_enhancer="realesrgan"))
+    assert size == both.background.shape[1::-1]
     assert both.background.mean() > plain.background.mean() + 20
