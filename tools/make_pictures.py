@@ -15,11 +15,11 @@ import av
 import numpy as np
 from PIL import Image
 
-from sadtalker_service.domain import Style
 from sadtalker_service.engines.mesh import MeshEngine
 from sadtalker_service.engines.mesh.sheet import contact_sheet
 from sadtalker_service.media.audio import decode_speech
 from sadtalker_service.media.image import decode_image
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.prepare import prepare
 from sadtalker_service.pipeline.produce import produce
 from sadtalker_service.store.cache import MemoryCache
@@ -40,7 +40,7 @@ def main() -> None:
     sheet.save(IMAGES / "contact_sheet.jpg", quality=88, optimize=True)
     with tempfile.TemporaryDirectory() as folder:
         video = Path(folder) / "talking.mp4"
-        produce(engine, prepared, speech, Style(preprocess="crop"), video, cache=cache)
+        produce(engine, prepared, speech, RenderOptions(preprocess="crop"), video, cache=cache)
         with av.open(str(video)) as file:
             frames = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
     chosen = np.linspace(20, len(frames) - 30, COLUMNS * ROWS).astype(int)

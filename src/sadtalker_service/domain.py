@@ -43,6 +43,9 @@ QUALITIES: tuple[Quality, ...] = ("low", "medium", "high")
 HEIGHT_CAP: Mapping[Quality, int] = MappingProxyType({"low": 480, "medium": 720, "high": 1080})
 """Largest height of a video, pixels; its width is at most 16/9 of that."""
 
+Lifetime = Literal["forever", "month", "week"]
+"""How long a cached artefact is kept: always, 30 days, 7 days (settings can change the two)."""
+
 SPEECH_RATE = 16_000
 """Sample rate of `Speech.samples`, Hz."""
 
@@ -96,31 +99,6 @@ class GestureCue:
     name: str
     at: float
     """Seconds from the start of the video."""
-
-
-@dataclass(frozen=True)
-class Style:
-    """How the person shall speak and how the video shall look. Names are SadTalker's where it has them."""
-
-    preprocess: PreprocessMode = "full"
-    still: bool = False
-    """Freeze the head (blinks and breathing go on)."""
-    expression_scale: float = 1.0
-    """Amplitude of mouth and face motion, 0..3; 1 is natural."""
-    pose_style: int = 0
-    """0..45: one of 46 seeded styles of head motion."""
-    size: int = 512
-    """Side of a cropped video in pixels (256 or 512 for the neural engine)."""
-    quality: Quality = "medium"
-    """Cap on the height of the video and effort of the encoder: low 480, medium 720, high 1080."""
-    fps: int = 25
-    """Frames per second: 24, 25, 30, 50 or 60."""
-    input_yaw: Track | None = None
-    input_pitch: Track | None = None
-    input_roll: Track | None = None
-    gestures: tuple[GestureCue, ...] = ()
-    seed: int = 0
-    """Seed of everything random (blinks, gaze, head motion): equal seeds give equal videos."""
 
 
 @dataclass(frozen=True, eq=False)

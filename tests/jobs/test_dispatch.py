@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 from tests.support.servers import StoreServer
 
-from sadtalker_service.domain import Style
 from sadtalker_service.errors import StoreUnavailable
 from sadtalker_service.jobs.celery_app import make_app
 from sadtalker_service.jobs.dispatch import CeleryDispatch
 from sadtalker_service.jobs.queues import GENERATE_TASK, PREPARE_TASK
 from sadtalker_service.jobs.time_limit import longest_job
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.records import Session, VideoSpec
 
 SESSION = Session(
-    "s-1", "standard", VideoSpec("a" * 64, "b" * 64, Style(), "pattern", "1", 10.0), "c" * 64, 1.0
+    "s-1", "standard", VideoSpec("a" * 64, "b" * 64, RenderOptions(), "pattern", "1", 10.0), "c" * 64, 1.0
 )
 
 

@@ -10,8 +10,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.support.servers import StoreServer
 
-from sadtalker_service.domain import Style
 from sadtalker_service.jobs.gauges import StoreGauges
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.avatars import AvatarStore
 from sadtalker_service.state.records import AvatarRecord, Lane, Session, VideoSpec, WorkerFacts
@@ -54,7 +54,7 @@ class Stores:
         }
 
     def accept(self, name: str, lane: Lane, age: float = 0.0) -> Session:
-        spec = VideoSpec(IMAGE, name.ljust(64, "0"), Style(), "mesh", "1", 4.0)
+        spec = VideoSpec(IMAGE, name.ljust(64, "0"), RenderOptions(), "mesh", "1", 4.0)
         return self.sessions.accept(Session(name, lane, spec, f"result-{name}", time.time() - age))
 
 

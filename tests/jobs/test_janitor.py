@@ -14,9 +14,9 @@ import pytest
 from tests.support.servers import StoreServer
 from tests.support.workers import Workshop, open_workshop, wait_for
 
-from sadtalker_service.domain import Style
 from sadtalker_service.engines.port import Capabilities, EngineCard
 from sadtalker_service.jobs.janitor import Janitor, make_janitor, run_janitor
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.avatars import AvatarStore
 from sadtalker_service.state.records import Session
@@ -74,7 +74,7 @@ def wait_for_uptime(shop: Workshop) -> None:
 
 def begun(shop: Workshop, seed: int = 0) -> Session:
     """A session that a worker has begun."""
-    session_id = shop.request(shop.portrait(), shop.speech(), Style(seed=seed), send=False)
+    session_id = shop.request(shop.portrait(), shop.speech(), RenderOptions(seed=seed), send=False)
     session = shop.sessions.begin(session_id, "worker")
     assert session is not None
     return session

@@ -12,7 +12,7 @@ import redis
 from tests.support.jobs import CARD, OUTCOME, Clock, Tickets
 from tests.support.servers import StoreServer
 
-from sadtalker_service.domain import Artefact, GestureCue, PreprocessMode, Style
+from sadtalker_service.domain import Artefact, GestureCue, PreprocessMode
 from sadtalker_service.errors import (
     EngineStarting,
     LaneFull,
@@ -24,6 +24,7 @@ from sadtalker_service.errors import (
 )
 from sadtalker_service.jobs.video_service import VideoRequest, VideoService, forget_deleted, send_waiting
 from sadtalker_service.media.inspection import ImageFacts
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.avatars import AvatarStore
 from sadtalker_service.state.records import Failure, Lane, Session
@@ -68,7 +69,7 @@ class Office:
     def request(self, image_id: str, words: str = "hello", lane: Lane = "standard") -> VideoRequest:
         """For a video of somebody who says this."""
         audio_id, path = self.file(words)
-        return VideoRequest(lane, image_id, Style(), audio_id, path, 2.0)
+        return VideoRequest(lane, image_id, RenderOptions(), audio_id, path, 2.0)
 
     def make(self, session: Session) -> None:
         """Do a worker's part."""
@@ -188,7 +189,7 @@ def test_request_is_taken_on_and_a_ticket_sent(office: Office, clock: Clock) -> 
         settings={"quality": "medium"},
         request_id="r-1",
         warnings=("text was cut",),
-        enhancer="gfpgan",
+        options=RenderOptions(enhancer="gfpgan"),
     )
     session = office.video_service.generate(request)
     assert (session.state, session.lane, session.queued_at) == ("queued", "vip", clock())
@@ -196,7 +197,7 @@ def test_request_is_taken_on_and_a_ticket_sent(office: Office, clock: Clock) -> 
     assert session.request_id == "r-1"
     assert session.warnings[0] == "text was cut"
     assert "gfpgan" in session.warnings[1]
-    assert session.spec.enhancer is None  # the engine has none: it makes no other video
+    assert session.spec.options.enhancer is None  # the engine has none: it makes no other video
     assert (session.spec.engine, session.spec.engine_version) == ("pattern", "1")
     assert session.spec.audio_id is not None
     assert office.artefacts.open(speech_name(session.spec.audio_id)).read() == b"hello"
@@ -221,13 +222,14 @@ NEURAL = replace(
 def test_size_is_that_of_the_engine_unless_one_was_asked_for(office: Office) -> None:
     office.engines.publish(NEURAL, default=False)
     asked = replace(office.request(office.upload()), engine="neural")
-    assert office.video_service.generate(asked).spec.style.size == 512
-    own = office.video_service.generate(replace(asked, sized=False))
-    assert own.spec.style.size == 256
-    default = office.video_service.generate(replace(asked, sized=False, engine=None))
-    assert (default.spec.engine, default.spec.style.size) == ("pattern", 512)
+    large = office.video_service.generate(replace(asked, options=RenderOptions(size=512)))
+    assert large.spec.options.size == 512
+    own = office.video_service.generate(asked)
+    assert own.spec.options.size == 256
+    default = office.video_service.generate(replace(asked, engine=None))
+    assert (default.spec.engine, default.spec.options.size) == ("pattern", 512)
     with pytest.raises(UnsupportedByEngine, match="it knows 256, 512"):
-        office.video_service.generate(replace(asked, style=Style(size=300)))
+        office.video_service.generate(replace(asked, options=RenderOptions(size=300)))
 
 
 def test_what_the_engine_has_goes_into_the_wish_and_is_kept(office: Office) -> None:
@@ -236,15 +238,14 @@ def test_what_the_engine_has_goes_into_the_wish_and_is_kept(office: Office) -> N
     request = replace(
         office.request(office.upload()),
         engine="neural",
-        enhancer="gfpgan",
-        background_enhancer="realesrgan",
+        options=RenderOptions(enhancer="gfpgan", background_enhancer="realesrgan"),
         ref_eyeblink=blink,
         ref_pose=pose,
     )
     session = office.video_service.generate(request)
     spec = session.spec
     assert session.warnings == ()
-    assert (spec.enhancer, spec.background_enhancer) == ("gfpgan", "realesrgan")
+    assert (spec.options.enhancer, spec.options.background_enhancer) == ("gfpgan", "realesrgan")
     assert (spec.ref_eyeblink_id, spec.ref_pose_id) == (blink[0], pose[0])
     assert office.artefacts.open(speech_name(blink[0])).read() == b"a blinking person"
     other = office.video_service.generate(replace(request, ref_pose=blink))
@@ -254,7 +255,8 @@ def test_what_the_engine_has_goes_into_the_wish_and_is_kept(office: Office) -> N
 def test_enhancer_that_is_left_out_makes_no_other_video(office: Office) -> None:
     image_id = office.upload()
     first = office.video_service.generate(office.request(image_id))
-    second = office.video_service.generate(replace(office.request(image_id), enhancer="gfpgan"))
+    enhanced = replace(office.request(image_id), options=RenderOptions(enhancer="gfpgan"))
+    second = office.video_service.generate(enhanced)
     assert second.leader == first.session_id
 
 
@@ -320,7 +322,9 @@ def test_picture_that_failed_is_refused_with_its_failure(office: Office) -> None
 
 def test_picture_is_prepared_for_a_mode_in_which_it_was_not_uploaded(office: Office) -> None:
     image_id = office.upload(mode="full")
-    session = office.video_service.generate(replace(office.request(image_id), style=Style("crop")))
+    session = office.video_service.generate(
+        replace(office.request(image_id), options=RenderOptions(preprocess="crop"))
+    )
     assert session.state == "queued"
     assert office.tickets.prepared == [(image_id, "full"), (image_id, "crop")]
     record = office.avatars.get(image_id, "crop")
@@ -332,9 +336,13 @@ def test_what_the_engine_cannot_do_is_refused_and_leaves_nothing(office: Office)
     image_id = office.upload()
     before = sorted(entry.name for entry in office.artefacts.entries())
     request = office.request(image_id)
-    for style in (Style("extfull"), Style(size=2048), Style(gestures=(GestureCue("dance", 0.0),))):
+    for options in (
+        RenderOptions(preprocess="extfull"),
+        RenderOptions(size=2048),
+        RenderOptions(gestures=(GestureCue("dance", 0.0),)),
+    ):
         with pytest.raises(UnsupportedByEngine):
-            office.video_service.generate(replace(request, style=style))
+            office.video_service.generate(replace(request, options=options))
     with pytest.raises(UnsupportedByEngine):
         office.video_service.generate(replace(request, ref_pose=office.file("a video")))
     assert sorted(entry.name for entry in office.artefacts.entries()) == before

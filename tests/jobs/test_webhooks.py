@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from tests.support.servers import StoreServer
 
-from sadtalker_service.domain import Style
 from sadtalker_service.errors import StoreMisconfigured
 from sadtalker_service.jobs.janitor import deliver_due
 from sadtalker_service.jobs.webhooks import WebhookSender, is_public, read_secret
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.records import Failure, Outcome, Session, VideoSpec
 from sadtalker_service.state.webhook_queue import TRIES, Callback, WebhookQueue, callback_of, delay_after
@@ -80,7 +80,7 @@ def ended(url: str, **changes: object) -> Session:
         "user_data": "order 7",
         **changes,
     }
-    spec = VideoSpec("a" * 64, "b" * 64, Style(), "pattern", "1", 2.0)
+    spec = VideoSpec("a" * 64, "b" * 64, RenderOptions(), "pattern", "1", 2.0)
     return Session("s-1", "vip", spec, "c" * 64, 1.0, callback_url=url, **values)
 
 

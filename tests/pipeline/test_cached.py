@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from tests.support.servers import StoreServer
 
-from sadtalker_service.domain import Artefact, Portrait, Speech, Style
+from sadtalker_service.domain import Artefact, Portrait, Speech
 from sadtalker_service.errors import Cancelled
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.cached import CachedComputation, CacheTerms
 from sadtalker_service.pipeline.prepare import prepare
 from sadtalker_service.pipeline.produce import produce
@@ -144,7 +145,7 @@ def test_work_goes_on_without_the_server_and_says_why(
     cache, terms = RedisCache(client), CacheTerms(single_flight=RedisFlights(client))
     cache_server.kill()
     prepared = prepare(engine, portrait, "full", cache, terms=terms)
-    report = produce(engine, prepared, speech, Style(), tmp_path / "v.mp4", cache=cache, terms=terms)
+    report = produce(engine, prepared, speech, RenderOptions(), tmp_path / "v.mp4", cache=cache, terms=terms)
     assert report.frames == 50
     assert report.cache_misses == ("face_detection", "face_mesh", "motion")
     assert any("does not answer" in warning for warning in report.warnings)

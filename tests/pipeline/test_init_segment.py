@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.support.stream_type import stream_type
 
-from sadtalker_service.domain import Portrait, Speech, Style
-from sadtalker_service.engines.port import NO_POST_PROCESSING
+from sadtalker_service.domain import Portrait, Speech
 from sadtalker_service.media.audio import decode_speech
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.init_segment import LiveStream, announcement
 from sadtalker_service.pipeline.prepare import prepare
 from sadtalker_service.pipeline.produce import produce
@@ -29,24 +28,19 @@ class Viewer:
 
 
 @pytest.mark.parametrize(
-    "style", [Style(), Style(preprocess="crop", quality="high", fps=30), Style(quality="low")]
+    "style",
+    [RenderOptions(), RenderOptions(preprocess="crop", quality="high", fps=30), RenderOptions(quality="low")],
 )
 def test_what_is_announced_is_how_the_stream_begins(
-    engine, portrait: Portrait, speech: Speech, tmp_path: Path, style: Style
+    engine, portrait: Portrait, speech: Speech, tmp_path: Path, style: RenderOptions
 ) -> None:
     prepared = prepare(engine, portrait, style.preprocess, NoCache())
-    told = announcement(engine, prepared.avatar, speech, style, NO_POST_PROCESSING)
+    told = announcement(engine, prepared.avatar, speech, style)
     cache, viewer = MemoryCache(10**8), Viewer()
     for pieces in (Viewer(), viewer):  # the second time the recording is known, and nothing is announced
         produce(engine, prepared, speech, style, tmp_path / "v.mp4", cache=cache, stream=pieces)
     assert told == viewer.pieces[0]
     assert stream_type(told).startswith('video/mp4; codecs="avc1.')
-
-
-def test_an_engine_that_cannot_idle_announces_nothing(engine, portrait: Portrait, speech: Speech) -> None:
-    prepared = prepare(engine, portrait, "full", NoCache())
-    engine.capabilities = replace(engine.capabilities, idle=False)
-    assert announcement(engine, prepared.avatar, speech, Style(), NO_POST_PROCESSING) is None
 
 
 def test_the_first_piece_is_sent_once() -> None:
@@ -60,9 +54,7 @@ def test_the_first_piece_is_sent_once() -> None:
 
 def test_without_an_announcement_all_is_passed_on() -> None:
     viewer = Viewer()
-    stream = LiveStream(viewer)
-    stream.announce(None)
-    stream.write(b"first")
+    LiveStream(viewer).write(b"first")
     assert viewer.pieces == [b"first"]
 
 
@@ -82,5 +74,5 @@ def test_real_recordings_of_other_rates_are_announced_rightly(
     speech = decode_speech(EXAMPLES / "speech.wav", max_bytes=10**7, max_seconds=60)
     prepared = prepare(engine, portrait, "full", NoCache())
     viewer = Viewer()
-    produce(engine, prepared, speech, Style(), tmp_path / "v.mp4", cache=NoCache(), stream=viewer)
+    produce(engine, prepared, speech, RenderOptions(), tmp_path / "v.mp4", cache=NoCache(), stream=viewer)
     assert len(viewer.pieces) > 40, "it was not dropped for being another one"

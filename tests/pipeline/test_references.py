@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from tests.support.reference_videos import grey_video
 
-from sadtalker_service.domain import Portrait, Speech, Style
-from sadtalker_service.engines.port import PostProcessing
+from sadtalker_service.domain import Portrait, Speech
 from sadtalker_service.errors import UnreadableVideo
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.cached import CachedComputation
 from sadtalker_service.pipeline.prepare import prepare
 from sadtalker_service.pipeline.produce import produce
@@ -61,11 +61,10 @@ def test_what_is_followed_and_how_it_is_finished_reach_the_engine(
         sketch,
         prepared,
         speech,
-        Style(size=512),
+        RenderOptions(size=512, batch_size=3),
         tmp_path / "v.mp4",
         cache=NoCache(),
         references=ReferenceVideos(pose=grey),
-        finish=PostProcessing(batch_size=3),
         reporter=Reporter(seen.append),
     )
     assert [progress.stage for progress in seen[:3]] == ["speech_features", "reference_motion", "drive"]
@@ -74,5 +73,7 @@ def test_what_is_followed_and_how_it_is_finished_reach_the_engine(
     reference_motion = extract_reference_motion(
         sketch, ReferenceVideos(pose=grey), "full", CachedComputation(NoCache())
     )
-    levels = sketch.drive(prepared.avatar, None, Style(size=512), 1.0, reference_motion).coefficients["level"]
+    levels = sketch.drive(prepared.avatar, None, RenderOptions(size=512), 1.0, reference_motion).coefficients[
+        "level"
+    ]
     np.testing.assert_allclose(levels, 200 / 4 / 400, rtol=0.05)

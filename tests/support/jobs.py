@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 import redis
 
-from sadtalker_service.domain import PreprocessMode, Style
+from sadtalker_service.domain import PreprocessMode
 from sadtalker_service.engines.port import Capabilities, EngineCard
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.state.avatars import AvatarStore
 from sadtalker_service.state.records import AvatarRecord, Lane, Outcome, Session, VideoSpec
 from sadtalker_service.state.viewer import LOCAL_OWNER
@@ -78,7 +79,7 @@ def make_session(
     owner: str = LOCAL_OWNER,
 ) -> Session:
     """A session that was not accepted yet."""
-    spec = VideoSpec(image_id, AUDIO, Style(), "pattern", "1", seconds)
+    spec = VideoSpec(image_id, AUDIO, RenderOptions(), "pattern", "1", seconds)
     return Session(session_id, lane, spec, key, at, callback_url=callback_url, owner=owner)
 
 

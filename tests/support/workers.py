@@ -19,16 +19,17 @@ from pathlib import Path
 import numpy as np
 from tests.support.servers import StoreServer
 
-from sadtalker_service.domain import PreprocessMode, Style
+from sadtalker_service.domain import PreprocessMode
 from sadtalker_service.jobs.celery_app import make_app
 from sadtalker_service.jobs.dispatch import CeleryDispatch
 from sadtalker_service.jobs.janitor import run_janitor
 from sadtalker_service.media.image import encode_png
-from sadtalker_service.pipeline.request import result_key
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.avatars import AvatarStore
 from sadtalker_service.state.records import AvatarRecord, AvatarState, Lane, Session, SessionState, VideoSpec
 from sadtalker_service.state.registry import EngineRegistry, WorkerRegistry
+from sadtalker_service.state.result_key import result_key
 from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.store.artefact_store import ArtefactStore, artefact_url, portrait_name, speech_name
 from sadtalker_service.store.connections import connect, store_urls
@@ -209,7 +210,7 @@ class Workshop:
         self,
         image_id: str,
         audio_id: str,
-        style: Style | None = None,
+        style: RenderOptions | None = None,
         *,
         lane: Lane = "standard",
         seconds: float = 1.0,
@@ -218,7 +219,7 @@ class Workshop:
     ) -> str:
         """Ask for a video; its session id. Without `send` its message is lost on the way to the broker."""
         card = self.engines.card()
-        spec = VideoSpec(image_id, audio_id, style or Style(), card.name, card.version, seconds)
+        spec = VideoSpec(image_id, audio_id, style or RenderOptions(), card.name, card.version, seconds)
         session = Session(
             str(uuid.uuid4()), lane, spec, result_key(spec), time.time(), callback_url=callback_url
         )

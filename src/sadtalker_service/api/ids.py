@@ -11,7 +11,7 @@ from sadtalker_service.api.schemas.avatars import IMAGE_ID
 from sadtalker_service.api.schemas.videos import SESSION_ID
 from sadtalker_service.domain import PREPROCESS_MODES, PreprocessMode
 from sadtalker_service.errors import InvalidOption, NotFound
-from sadtalker_service.pipeline.fields import parse_choice
+from sadtalker_service.options.fields import parse_choice
 from sadtalker_service.state.records import LANES, Lane
 
 _IMAGE = re.compile(r"[0-9a-f]{64}")

@@ -23,7 +23,7 @@ from sadtalker_service.pipeline.from_files import make_video
 from sadtalker_service.pipeline.progress import Listener, Reporter
 from sadtalker_service.pipeline.references import ReferenceVideo, ReferenceVideos
 from sadtalker_service.pipeline.report import Report
-from sadtalker_service.pipeline.validation import check_request, post_processing_of
+from sadtalker_service.pipeline.validation import apply_to_engine
 from sadtalker_service.settings import Settings, get_settings
 
 _EXAMPLES = """\b
@@ -46,10 +46,11 @@ def command(**given: Any) -> None:
 
     Needs --source_image and one of --driven_audio and --idle.
     """
-    options = GenerateOptions(**given)
-    with _errors_as_json(wanted=options.as_json), progress_bar(wanted=not options.as_json) as listener:
+    as_json = bool(given["as_json"])
+    with _errors_as_json(wanted=as_json), progress_bar(wanted=not as_json) as listener:
+        options = GenerateOptions.of_command_line(given)
         report = _generate(options, get_settings(), listener)
-    if options.as_json:
+    if as_json:
         click.echo(json.dumps(report.to_json()))
         return
     for warning in report.warnings:
@@ -62,8 +63,8 @@ def command(**given: Any) -> None:
 def _generate(options: GenerateOptions, settings: Settings, listener: Listener | None) -> Report:
     settings = _changed(settings, options)
     engine = _engine(options, settings)
-    style = options.style(engine.capabilities.default_size)
-    warnings = check_request(engine, style, options.engine_options)
+    given = {name for name in ("ref_eyeblink", "ref_pose", "checkpoint_dir") if getattr(options, name)}
+    applied = apply_to_engine(engine, options.render, given)
     if (options.driven_audio is None) == (options.idle is None):
         raise InvalidOption("Give one of --driven_audio and --idle.", param="driven_audio")
     if options.idle and options.idle > settings.max_idle_seconds:
@@ -75,7 +76,7 @@ def _generate(options: GenerateOptions, settings: Settings, listener: Listener |
         engine,
         options.source_image,
         options.driven_audio,
-        style,
+        applied.options,
         output,
         settings=settings,
         cache=open_cache(settings, options.cache_dir, wanted=not options.no_cache),
@@ -83,9 +84,8 @@ def _generate(options: GenerateOptions, settings: Settings, listener: Listener |
             eyeblink=_reference(options.ref_eyeblink, "ref_eyeblink"),
             pose=_reference(options.ref_pose, "ref_pose"),
         ),
-        finish=post_processing_of(engine, options.engine_options),
         idle_seconds=options.idle or 0.0,
-        warnings=warnings,
+        warnings=applied.warnings,
         reporter=Reporter(listener),
     )
 

@@ -1,17 +1,17 @@
-"""The engine port: what a talking-head engine must offer to the pipeline.
+"""The engine port: all that a talking-head engine offers to the pipeline, the workers and the service.
 
-An engine is a short list of stages (portrait -> artefacts), a way to listen (speech -> what motion needs),
-a way to follow (reference video -> what motion takes over), a way to drive (artefacts + what was heard ->
-motion) and a way to render (motion -> frames). It knows no cache, no jobs and no HTTP. Third parties add one
-through the entry-point group `sadtalker_service.engines`.
+An engine turns a portrait into artefacts (its stages), a recording into speech features, both into motion,
+and motion into frames. It knows no cache, no jobs and no HTTP. Third parties add one through the entry-point
+group `sadtalker_service.engines`.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 from sadtalker_service.domain import (
     Artefact,
     Avatar,
+    Lifetime,
     Motion,
     Portrait,
     PreprocessMode,
     Rendering,
     Speech,
-    Style,
 )
-
-Lifetime = Literal["forever", "month", "week"]
-"""How long a cached artefact is kept: always, 30 days, 7 days (settings can change the two)."""
+from sadtalker_service.errors import UnsupportedByEngine
+from sadtalker_service.options import RenderOptions
+from sadtalker_service.settings import Settings, get_settings
 
 
 @dataclass(frozen=True)
@@ -104,28 +104,13 @@ class MouthShapes:
 
 @dataclass(frozen=True, eq=False)
 class References:
-    """What is taken over from other videos, as `Engine.follow` gave it."""
+    """What is taken over from other videos, as `Engine.extract_reference_motion` gave it."""
 
     eyeblink: Artefact | None = None
     pose: Artefact | None = None
 
 
 NO_REFERENCES = References()
-
-
-@dataclass(frozen=True)
-class PostProcessing:
-    """What is done besides the motion. Names are among the engine's capabilities."""
-
-    enhancer: str | None = None
-    """Restores the moving face, frame by frame."""
-    background_enhancer: str | None = None
-    """Sharpens the picture around it, once."""
-    batch_size: int | None = None
-    """Frames at once; None: as many as the engine thinks best."""
-
-
-NO_POST_PROCESSING = PostProcessing()
 
 
 @dataclass(frozen=True)
@@ -141,54 +126,103 @@ class Helper:
     """Whether it listens. Raises nothing."""
 
 
-class Engine(Protocol):
-    """A talking-head engine."""
+HelperFactory = Callable[[Settings, Path], Helper | None]
+"""What an entry point of the group `sadtalker_service.helpers` names: the process that an engine wants, with
+its sockets in the folder, or None where it cannot run. The first process of a service calls it, so it should
+import little."""
+
+
+class Engine(ABC):
+    """A talking-head engine: what it must do is abstract, what it may do has a default.
+
+    A third party inherits from it and names its class as an entry point of the group
+    `sadtalker_service.engines`; `examples/engine` is a whole one. Making an engine loads nothing large.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        """`settings`: those of the process by default."""
+        self.settings = settings or get_settings()
 
     @property
+    @abstractmethod
     def name(self) -> str:
         """Short name, as in `ENGINE=mesh`."""
 
     @property
+    @abstractmethod
     def version(self) -> str:
         """Part of every cache key; changes whenever an artefact or its meaning changes."""
 
     @property
+    @abstractmethod
     def capabilities(self) -> Capabilities:
         """What the engine can do."""
 
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        """For videos of the default size, in the order in which they are computed."""
+    @abstractmethod
+    def stages_for(self, options: RenderOptions) -> tuple[Stage, ...]:
+        """In the order in which they are computed. A stage whose result depends on an option, such as its
+        size, has another name for another value."""
 
-    def stages_for(self, size: int) -> tuple[Stage, ...]:
-        """For videos of another size: stages whose result depends on it have other names."""
-
-    def warm_up(self) -> None:
-        """Compile, load and touch everything, so that the first request is as fast as the second."""
-
+    @abstractmethod
     def extract_speech_features(self, speech: Speech) -> Artefact:
         """What motion needs to know of a recording; depends on the sound alone."""
+
+    @abstractmethod
+    def drive(
+        self,
+        avatar: Avatar,
+        speech_features: Artefact | None,
+        options: RenderOptions,
+        duration: float,
+        references: References = NO_REFERENCES,
+    ) -> Motion:
+        """Coefficients for `duration` seconds. `speech_features` is None for an idle video."""
+
+    @abstractmethod
+    def frame_size(self, avatar: Avatar, options: RenderOptions) -> tuple[int, int]:
+        """(width, height) of the frames that `render` gives, both even; asked for before there is one."""
+
+    @abstractmethod
+    def render(self, avatar: Avatar, motion: Motion, options: RenderOptions) -> Rendering:
+        """Frames, one batch at a time: memory does not grow with the length of the video."""
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Those of videos with the default options."""
+        return self.stages_for(RenderOptions(size=self.capabilities.default_size))
+
+    def warm_up(self) -> None:  # noqa: B027  an engine need not
+        """Compile, load and touch everything, so that the first request is as fast as the second."""
 
     def extract_reference_motion(self, video: Path, mode: PreprocessMode) -> Artefact:
         """What motion takes over from a reference video; depends on the two alone.
 
         Raises `UnreadableVideo`, `NoFaceFound`, and `UnsupportedByEngine` where `capabilities` says so.
         """
+        del video, mode
+        raise UnsupportedByEngine(
+            f"The {self.name} engine cannot follow a reference video.", param="ref_pose"
+        )
 
-    def drive(
-        self,
-        avatar: Avatar,
-        speech_features: Artefact | None,
-        style: Style,
-        duration: float,
-        references: References = NO_REFERENCES,
-    ) -> Motion:
-        """Coefficients for `duration` seconds. `heard` is None for an idle video."""
+    def is_lost(self, error: Exception) -> bool:
+        """Whether after such an error no more videos can be made in this process, only in a new one."""
+        del error
+        return False
 
-    def render(
-        self, avatar: Avatar, motion: Motion, style: Style, finish: PostProcessing = NO_POST_PROCESSING
-    ) -> Rendering:
-        """Frames, one batch at a time: memory does not grow with the length of the video."""
+    @classmethod
+    def obstacle(cls, settings: Settings) -> str | None:
+        """What keeps the engine from running here (checkpoints, packages) and what to do; None: nothing.
+
+        Loads nothing large.
+        """
+        del settings
+        return None
+
+    @classmethod
+    def recommended(cls, settings: Settings) -> bool:
+        """Whether `auto` shall prefer it here over the mesh engine, which always can. Loads nothing large."""
+        del settings
+        return False
 
 
 def card_of(engine: Engine) -> EngineCard:

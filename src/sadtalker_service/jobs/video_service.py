@@ -6,23 +6,24 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
 
-from sadtalker_service.domain import PreprocessMode, Style
+from sadtalker_service.domain import PreprocessMode
 from sadtalker_service.engines.port import EngineCard
 from sadtalker_service.errors import EngineUnavailable, NotFound
 from sadtalker_service.jobs.summaries import AvatarCache, ImageSummary, summary_of
 from sadtalker_service.media.inspection import ImageFacts
-from sadtalker_service.pipeline.request import result_key
-from sadtalker_service.pipeline.validation import EngineOptions, check_request, post_processing_of
+from sadtalker_service.options import RenderOptions
+from sadtalker_service.pipeline.validation import apply_to_engine
 from sadtalker_service.state.avatars import AvatarStore
 from sadtalker_service.state.failures import error_of
 from sadtalker_service.state.records import AvatarRecord, Lane, Session, VideoSpec
 from sadtalker_service.state.registry import EngineRegistry
+from sadtalker_service.state.result_key import result_key
 from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.state.statistics import Statistics
 from sadtalker_service.state.viewer import EVERYBODY, Viewer
@@ -58,8 +59,7 @@ class VideoRequest:
 
     lane: Lane
     image_id: str
-    style: Style
-    """Its `size` counts only with `sized`."""
+    options: RenderOptions
     audio_id: str | None
     """sha256 of the recording; None for an idle video."""
     audio_path: Path | None
@@ -68,10 +68,6 @@ class VideoRequest:
     """Length of the recording, or of the idle video."""
     engine: str | None = None
     """Name of an engine; None for the default one."""
-    sized: bool = True
-    """Whether a size was asked for; without one it is the engine's default."""
-    enhancer: str | None = None
-    background_enhancer: str | None = None
     ref_eyeblink: tuple[str, Path] | None = None
     """sha256 and file of a reference video."""
     ref_pose: tuple[str, Path] | None = None
@@ -164,7 +160,7 @@ class VideoService:
         ...), `InvalidOption`, `UnsupportedByEngine`, `EngineUnavailable`, `LaneFull`, `OutputError`.
         """
         start = self._clock() if request.received_at is None else request.received_at
-        avatar, owner = self._portrait(request.image_id, request.style.preprocess, viewer)
+        avatar, owner = self._portrait(request.image_id, request.options.preprocess, viewer)
         spec, warnings = self._spec(request)
         session = Session(
             session_id=session_id or self._new_id(),
@@ -190,8 +186,8 @@ class VideoService:
             return accepted
         if known_video:  # and removed in this moment
             self._keep_files(request)
-        if avatar.mode != request.style.preprocess:
-            self._add_mode(avatar, request.style.preprocess, owner)
+        if avatar.mode != request.options.preprocess:
+            self._add_mode(avatar, request.options.preprocess, owner)
         if accepted.state == "queued" and accepted.leader is None:
             self._dispatch.generate(accepted)
         return accepted
@@ -304,34 +300,21 @@ class VideoService:
     def _spec(self, request: VideoRequest) -> tuple[VideoSpec, tuple[str, ...]]:
         """What the session shall become, and what of the request is left out."""
         card = self._engines.card(request.engine)
-        blink, pose = request.ref_eyeblink, request.ref_pose
-        engine_options = EngineOptions(
-            enhancer=request.enhancer,
-            background_enhancer=request.background_enhancer,
-            ref_eyeblink=blink and blink[1],
-            ref_pose=pose and pose[1],
-        )
-        style = request.style
-        if not request.sized:
-            style = replace(style, size=card.capabilities.default_size)
-        warnings, finish = (
-            check_request(card, style, engine_options),
-            post_processing_of(card, engine_options),
-        )
+        references = {"ref_eyeblink": request.ref_eyeblink, "ref_pose": request.ref_pose}
+        given = {name: video[0] for name, video in references.items() if video}
+        applied = apply_to_engine(card, request.options, given.keys())
         spec = VideoSpec(
             image_id=request.image_id,
             audio_id=request.audio_id,
-            style=style,
+            options=applied.options,
             engine=card.name,
             engine_version=card.version,
             audio_seconds=request.audio_seconds,
-            enhancer=finish.enhancer,
-            background_enhancer=finish.background_enhancer,
-            ref_eyeblink_id=blink and blink[0],
-            ref_pose_id=pose and pose[0],
+            ref_eyeblink_id=given.get("ref_eyeblink"),
+            ref_pose_id=given.get("ref_pose"),
             timeout_factor=card.capabilities.timeout_factor,
         )
-        return spec, warnings
+        return spec, applied.warnings
 
     def _has_video(self, key: str) -> bool:
         """Whether the result is known and its video there; a result without is forgotten."""

@@ -74,16 +74,19 @@ def write_video(
     return VideoFile(path, width, height, rendering.fps, rendering.frames, size, seconds)
 
 
-def initialisation(rendering: Rendering, *, sound: Sound | None, quality: Quality) -> bytes:
-    """The first piece that `write_video` sends to its `stream`: the same for every video of this size, rate
-    and quality, with a sound of this rate and number of channels. Nothing is rendered, nor read."""
-    height, width = rendering.background.shape[:2]
+def initialisation(size: tuple[int, int], fps: int, *, sound: Sound | None, quality: Quality) -> bytes:
+    """The first piece that `write_video` sends to its `stream`.
+
+    The same for every video of this size (width, height), rate and quality, with a sound of this rate and
+    number of channels. Nothing is rendered, nor read.
+    """
+    width, height = size
     pieces = _Kept()
     encoder = Mp4Encoder(
         _Nowhere(),
         width=width,
         height=height,
-        fps=rendering.fps,
+        fps=fps,
         quality=quality,
         soundtrack=Soundtrack(sound, Fraction(1)) if sound else None,
         layout={},

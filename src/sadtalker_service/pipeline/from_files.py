@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from sadtalker_service.domain import Portrait, Speech, Style
-from sadtalker_service.engines.port import NO_POST_PROCESSING, Engine, PostProcessing
+from sadtalker_service.domain import Portrait, Speech
+from sadtalker_service.engines.port import Engine
 from sadtalker_service.errors import UnreadableAudio, UnreadableImage
 from sadtalker_service.media.audio import decode_speech
 from sadtalker_service.media.image import decode_image
 from sadtalker_service.media.stopwatch import Stopwatch
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.prepare import prepare
 from sadtalker_service.pipeline.produce import produce
 from sadtalker_service.pipeline.progress import Reporter
@@ -24,13 +25,12 @@ def make_video(
     engine: Engine,
     source_image: Path,
     driven_audio: Path | None,
-    style: Style,
+    options: RenderOptions,
     output: Path,
     *,
     settings: Settings,
     cache: ArtefactCache,
     references: ReferenceVideos = NO_VIDEOS,
-    finish: PostProcessing = NO_POST_PROCESSING,
     idle_seconds: float = 0.0,
     warnings: tuple[str, ...] = (),
     reporter: Reporter | None = None,
@@ -44,16 +44,17 @@ def make_video(
     with watch("decode"):
         portrait = read_portrait(source_image, settings)
         speech = read_speech(driven_audio, settings) if driven_audio else None
-    prepared = prepare(engine, portrait, style.preprocess, cache, size=style.size, on_stage=reporter.stage)
+    prepared = prepare(
+        engine, portrait, options.preprocess, cache, size=options.side, on_stage=reporter.stage
+    )
     report = produce(
         engine,
         prepared,
         speech,
-        style,
+        options,
         output,
         cache=cache,
         references=references,
-        finish=finish,
         idle_seconds=idle_seconds,
         warnings=warnings,
         reporter=reporter,

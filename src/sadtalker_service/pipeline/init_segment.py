@@ -6,11 +6,12 @@ watches has it meanwhile, and a player can get ready.
 
 from __future__ import annotations
 
-from sadtalker_service.domain import Avatar, Speech, Style
-from sadtalker_service.engines.port import Engine, PostProcessing
+from sadtalker_service.domain import Avatar, Speech
+from sadtalker_service.engines.port import Engine
 from sadtalker_service.media.audio import stream_sound
 from sadtalker_service.media.boxes import Writable
 from sadtalker_service.media.video import initialisation
+from sadtalker_service.options import RenderOptions
 
 
 class LiveStream:
@@ -21,10 +22,8 @@ class LiveStream:
         self._announced: bytes | None = None
         self._error: OSError | None = None
 
-    def announce(self, piece: bytes | None) -> None:
-        """Send the first piece now, if it is known. An error of the stream is raised by the next `write`."""
-        if piece is None:
-            return
+    def announce(self, piece: bytes) -> None:
+        """Send the first piece now. An error of the stream is raised by the next `write`."""
         try:
             self._stream.write(piece)
             self._announced = piece
@@ -47,15 +46,11 @@ class LiveStream:
         return len(data)
 
 
-def announcement(
-    engine: Engine, avatar: Avatar, speech: Speech, style: Style, finish: PostProcessing
-) -> bytes | None:
-    """The initialisation segment of the video that will be made of this, None where it cannot be known.
-
-    A moment of the avatar being idle has the size of every other video of it in that style.
-    """
-    if not engine.capabilities.idle:
-        return None
-    motion = engine.drive(avatar, None, style, 1.0 / style.fps)
-    rendering = engine.render(avatar, motion, style, finish)
-    return initialisation(rendering, sound=stream_sound(speech.path), quality=style.quality)
+def announcement(engine: Engine, avatar: Avatar, speech: Speech, options: RenderOptions) -> bytes:
+    """The initialisation segment of the video that will be made of this."""
+    return initialisation(
+        engine.frame_size(avatar, options),
+        options.fps,
+        sound=stream_sound(speech.path),
+        quality=options.quality,
+    )

@@ -9,6 +9,7 @@ from functools import partial
 from sadtalker_service.domain import Artefact, Avatar, Portrait, PreprocessMode
 from sadtalker_service.engines.port import Engine, Stage
 from sadtalker_service.media.stopwatch import Stopwatch
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.cached import CachedComputation, CacheLog, CacheTerms
 from sadtalker_service.store.cache import ArtefactCache
 from sadtalker_service.store.keys import stage_key
@@ -44,7 +45,9 @@ def prepare(
     computation = CachedComputation(cache, terms)
     watch = Stopwatch()
     artefacts: dict[str, Artefact] = {}
-    for stage in engine.stages if size is None else engine.stages_for(size):
+    for stage in (
+        engine.stages if size is None else engine.stages_for(RenderOptions(preprocess=mode, size=size))
+    ):
         if not (stage.essential or previews):
             continue
         if on_stage:

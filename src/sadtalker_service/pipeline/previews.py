@@ -10,18 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sadtalker_service.domain import (
-    Artefact,
-    Avatar,
-    GestureCue,
-    Portrait,
-    PreprocessMode,
-    Rendering,
-    Style,
-)
+from sadtalker_service.domain import Artefact, Avatar, GestureCue, Portrait, PreprocessMode, Rendering
 from sadtalker_service.engines.port import Engine
 from sadtalker_service.media.image import encode_png
 from sadtalker_service.media.video import write_video
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.cached import CachedComputation, CacheLog, CacheTerms
 from sadtalker_service.pipeline.prepare import prepare
 from sadtalker_service.pipeline.preview_assets import CLIPS, PICTURE, exhibit_key
@@ -85,14 +78,14 @@ def _acting(
 ) -> Rendering:
     can = engine.capabilities
     smallest, largest = can.sizes
-    style = Style(
+    options = RenderOptions(
         preprocess=avatar.mode,
         still=True,
         size=can.default_size if can.only_sizes else min(max(side, smallest), largest),
         quality="low",
         gestures=cues,
     )
-    return engine.render(avatar, engine.drive(avatar, None, style, seconds), style)
+    return engine.render(avatar, engine.drive(avatar, None, options, seconds), options)
 
 
 def _bytes(data: bytes) -> NDArray[np.uint8]:

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from sadtalker_service.domain import Artefact, Motion, Rendering, Speech, Style
-from sadtalker_service.engines.port import NO_POST_PROCESSING, NO_REFERENCES, Engine, PostProcessing
+from sadtalker_service.domain import Artefact, Motion, Rendering, Speech
+from sadtalker_service.engines.port import NO_REFERENCES, Engine
 from sadtalker_service.errors import EmptyAudio, InvalidOption, UnsupportedByEngine
 from sadtalker_service.media.audio import stream_sound
 from sadtalker_service.media.boxes import Writable
 from sadtalker_service.media.stopwatch import Clock, Stopwatch
 from sadtalker_service.media.video import VideoFile, write_video
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.cached import CachedComputation, CacheTerms
 from sadtalker_service.pipeline.init_segment import LiveStream, announcement
 from sadtalker_service.pipeline.prepare import Prepared
@@ -28,13 +29,12 @@ def produce(
     engine: Engine,
     prepared: Prepared,
     speech: Speech | None,
-    style: Style,
+    options: RenderOptions,
     output: Path,
     *,
     cache: ArtefactCache,
     terms: CacheTerms | None = None,
     references: ReferenceVideos = NO_VIDEOS,
-    finish: PostProcessing = NO_POST_PROCESSING,
     stream: Writable | None = None,
     idle_seconds: float = 0.0,
     warnings: tuple[str, ...] = (),
@@ -50,26 +50,26 @@ def produce(
     """
     reporter = reporter or Reporter()
     watch, start = Stopwatch(clock), clock()
-    duration = _duration(engine, speech, style, idle_seconds)
+    duration = _duration(engine, speech, options, idle_seconds)
     computation = CachedComputation(cache, terms)
     viewers = LiveStream(stream) if stream else None
     speech_features = None
     if speech:
         reporter.stage("speech_features")
         with watch("speech_features"):
-            speech_features = _listen(engine, prepared, speech, style, finish, computation, viewers)
+            speech_features = _listen(engine, prepared, speech, options, computation, viewers)
     reference_motion = NO_REFERENCES
     if references:
         reporter.stage("reference_motion")
         with watch("reference_motion"):
-            reference_motion = extract_reference_motion(engine, references, style.preprocess, computation)
+            reference_motion = extract_reference_motion(engine, references, options.preprocess, computation)
     reporter.stage("drive")
     with watch("drive"):
-        motion = engine.drive(prepared.avatar, speech_features, style, duration, reference_motion)
+        motion = engine.drive(prepared.avatar, speech_features, options, duration, reference_motion)
     with watch("set_up"):
-        rendering = engine.render(prepared.avatar, motion, style, finish)
+        rendering = engine.render(prepared.avatar, motion, options)
     reporter.rendering(rendering.frames)
-    video = _write(rendering, speech, style, output, reporter, viewers)
+    video = _write(rendering, speech, options, output, reporter, viewers)
     problems = dict.fromkeys([*prepared.cache.problems, *computation.log.problems])
     return Report(
         output=video.path,
@@ -85,19 +85,19 @@ def produce(
         cache_hits=(*prepared.cache.hits, *computation.log.hits),
         cache_misses=(*prepared.cache.misses, *computation.log.misses),
         saved_seconds=prepared.cache.saved_seconds + computation.log.saved_seconds,
-        warnings=(*warnings, *_remarks(style, motion), *problems),
+        warnings=(*warnings, *_remarks(options, motion), *problems),
     )
 
 
-def _duration(engine: Engine, speech: Speech | None, style: Style, idle_seconds: float) -> float:
+def _duration(engine: Engine, speech: Speech | None, options: RenderOptions, idle_seconds: float) -> float:
     """Seconds of video to make."""
     if speech is None:
         if not engine.capabilities.idle:
             raise UnsupportedByEngine(f"The {engine.name} engine needs a recording.", param="driven_audio")
-        if idle_seconds * style.fps < 1:
+        if idle_seconds * options.fps < 1:
             raise InvalidOption("An idle video needs a length of at least one frame.", param="idle")
         return idle_seconds
-    if speech.duration * style.fps < 1:
+    if speech.duration * options.fps < 1:
         raise EmptyAudio(
             f"The recording is {speech.duration * 1000:.0f} ms long, shorter than one frame.",
             param="driven_audio",
@@ -109,14 +109,13 @@ def _listen(
     engine: Engine,
     prepared: Prepared,
     speech: Speech,
-    style: Style,
-    finish: PostProcessing,
+    options: RenderOptions,
     computation: CachedComputation,
     viewers: LiveStream | None,
 ) -> Artefact:
     def announce() -> None:
         if viewers:
-            viewers.announce(announcement(engine, prepared.avatar, speech, style, finish))
+            viewers.announce(announcement(engine, prepared.avatar, speech, options))
 
     key = speech_features_key(speech.audio_hash, engine.name, engine.version)
     return computation.artefact(
@@ -127,7 +126,7 @@ def _listen(
 def _write(
     rendering: Rendering,
     speech: Speech | None,
-    style: Style,
+    options: RenderOptions,
     output: Path,
     reporter: Reporter,
     stream: Writable | None,
@@ -136,16 +135,16 @@ def _write(
         rendering,
         output,
         sound=stream_sound(speech.path) if speech else None,
-        quality=style.quality,
+        quality=options.quality,
         on_frame=reporter.frames,
         stream=stream,
     )
 
 
-def _remarks(style: Style, motion: Motion) -> Iterator[str]:
+def _remarks(options: RenderOptions, motion: Motion) -> Iterator[str]:
     """What was asked for and is not in the video. An engine may add to it in `warnings` of the record."""
     end = motion.frames / motion.fps
-    for cue in style.gestures:
+    for cue in options.gestures:
         if cue.at >= end:
             yield f"gesture {cue.name}@{cue.at:g} begins after the end of the video at {end:.1f} s."
     yield from motion.record.get("warnings", ())

@@ -1,4 +1,4 @@
-"""What a request asks for, held against what the engine can do, before any work begins.
+"""The options of a request, held against what the engine can do, before any work begins.
 
 What would make the video another one than asked for is refused. What only would have made it prettier is
 left out, and a warning says so.
@@ -6,25 +6,17 @@ left out, and a warning says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Set
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from sadtalker_service.domain import PREPROCESS_MODES, QUALITIES, Style, Track
-from sadtalker_service.engines.port import Capabilities, PostProcessing
-from sadtalker_service.errors import InvalidOption, UnsupportedByEngine
+from sadtalker_service.engines.port import Capabilities
+from sadtalker_service.errors import UnsupportedByEngine
+from sadtalker_service.options import RenderOptions
+from sadtalker_service.options.refusals import shown
+from sadtalker_service.options.render_options import DEFAULTS, IF_HONOURED, OPTION_SCHEMA
 
-FRAME_RATES = (24, 25, 30, 50, 60)
-POSE_STYLES = 46
-ENHANCERS = ("gfpgan", "RestoreFormer")
-BACKGROUND_ENHANCERS = ("realesrgan",)
-_LATEST_CUE = 86_400.0
-"""Seconds; a day is longer than any video."""
-
-
-_MOST_ANGLES, _MOST_CUES = 1_000, 500
-"""More than this is a mistake, and every record would carry it."""
+_IF_HONOURED = tuple(name for name, schema in OPTION_SCHEMA.items() if schema.get(IF_HONOURED))
 
 
 class HasCapabilities(Protocol):
@@ -40,112 +32,69 @@ class HasCapabilities(Protocol):
 
 
 @dataclass(frozen=True)
-class EngineOptions:
-    """SadTalker's options that are no matter of style. None and False where they were not given."""
+class Applied:
+    """What an engine will do of a request."""
 
-    enhancer: str | None = None
-    """Restores the face after rendering."""
-    background_enhancer: str | None = None
-    """Sharpens what is not the face."""
-    ref_eyeblink: Path | str | None = None
-    """A video whose blinks are taken over."""
-    ref_pose: Path | str | None = None
-    """A video whose head motion is taken over."""
-    batch_size: int | None = None
-    """Frames rendered at once by a neural engine."""
-    checkpoint_dir: Path | None = None
-    """Where a neural engine finds its networks."""
-    face3dvis: bool = False
-    """Draw the face model beside the video."""
+    options: RenderOptions
+    """With the engine's size where none was chosen, and without what it leaves out."""
+    warnings: tuple[str, ...]
+    """What is left out."""
 
 
-def check_request(engine: HasCapabilities, style: Style, engine_options: EngineOptions) -> tuple[str, ...]:
-    """Warnings about what will be left out.
+def apply_to_engine(
+    engine: HasCapabilities, options: RenderOptions, given: Set[str] = frozenset()
+) -> Applied:
+    """What `engine` will do. `given` names what was given beside the options: `ref_eyeblink`, `ref_pose`,
+    `checkpoint_dir`.
 
-    Raises `InvalidOption` for a value out of its range, `UnsupportedByEngine` for what the engine cannot do.
+    Raises `UnsupportedByEngine` for what the engine cannot do.
     """
-    check_style(style)
-    _refuse(engine, style, engine_options)
-    return tuple(_warnings(engine, engine_options))
-
-
-def applied(engine: HasCapabilities, wanted: str | None) -> str | None:
-    """The enhancer that will be applied: `wanted`, or None where the engine does not have it."""
-    return wanted if wanted in engine.capabilities.enhancers else None
-
-
-def post_processing_of(engine: HasCapabilities, engine_options: EngineOptions) -> PostProcessing:
-    """What of `engine_options` the engine applies besides motion; `check_request` warns of the rest."""
-    return PostProcessing(
-        enhancer=applied(engine, engine_options.enhancer),
-        background_enhancer=applied(engine, engine_options.background_enhancer),
-        batch_size=engine_options.batch_size if "batch_size" in engine.capabilities.honours else None,
+    can = engine.capabilities
+    chosen = replace(options, size=options.size or can.default_size)
+    _refuse(engine, chosen, given)
+    return Applied(
+        options=replace(
+            chosen,
+            enhancer=options.enhancer if options.enhancer in can.enhancers else None,
+            background_enhancer=options.background_enhancer
+            if options.background_enhancer in can.enhancers
+            else None,
+            **{name: getattr(DEFAULTS, name) for name in _IF_HONOURED if name not in can.honours},
+        ),
+        warnings=tuple(_warnings(engine, chosen, given)),
     )
 
 
-def check_style(style: Style) -> None:
-    """Raises `InvalidOption` for the first value out of its range."""
-    _one_of("preprocess", style.preprocess, PREPROCESS_MODES)
-    _one_of("quality", style.quality, QUALITIES)
-    _one_of("fps", style.fps, FRAME_RATES)
-    _within("expression_scale", style.expression_scale, 0.0, 3.0)
-    _within("pose_style", style.pose_style, 0, POSE_STYLES - 1)
-    for name in ("input_yaw", "input_pitch", "input_roll"):
-        track: Track | None = getattr(style, name)
-        if track is not None and not track.degrees:
-            raise InvalidOption(f"{name} needs at least one angle.", param=name)
-        _at_most(name, len(track.degrees) if track else 0, _MOST_ANGLES)
-        for angle in track.degrees if track else ():
-            _within(name, angle, -180.0, 180.0)
-    _at_most("gestures", len(style.gestures), _MOST_CUES)
-    for cue in style.gestures:
-        _within("gestures", cue.at, 0.0, _LATEST_CUE)
-
-
-def _refuse(engine: HasCapabilities, style: Style, engine_options: EngineOptions) -> None:
+def _refuse(engine: HasCapabilities, options: RenderOptions, given: Set[str]) -> None:
     can = engine.capabilities
     smallest, largest = can.sizes
-    if style.preprocess not in can.preprocess_modes:
-        raise _unsupported(engine, "preprocess", style.preprocess, _names(can.preprocess_modes))
-    if not smallest <= style.size <= largest:
-        raise _unsupported(engine, "size", style.size, f"{smallest} to {largest}")
-    if can.only_sizes and style.size not in can.only_sizes:
-        raise _unsupported(engine, "size", style.size, _names(can.only_sizes))
-    for cue in style.gestures:
+    if options.preprocess not in can.preprocess_modes:
+        raise _unsupported(engine, "preprocess", options.preprocess, _names(can.preprocess_modes))
+    if not smallest <= options.side <= largest:
+        raise _unsupported(engine, "size", options.side, f"{smallest} to {largest}")
+    if can.only_sizes and options.side not in can.only_sizes:
+        raise _unsupported(engine, "size", options.side, _names(can.only_sizes))
+    for cue in options.gestures:
         if cue.name not in can.gestures:
             raise _unsupported(engine, "gestures", cue.name, _names(can.gestures) or "none")
     for name in ("ref_eyeblink", "ref_pose"):
-        if getattr(engine_options, name) is not None and not can.reference_video:
+        if name in given and not can.reference_video:
             raise UnsupportedByEngine(
                 f"The {engine.name} engine cannot follow a reference video; leave {name} out.", param=name
             )
 
 
-def _warnings(engine: HasCapabilities, engine_options: EngineOptions) -> Iterator[str]:
+def _warnings(engine: HasCapabilities, options: RenderOptions, given: Set[str]) -> Iterator[str]:
     can = engine.capabilities
     for name in ("enhancer", "background_enhancer"):
-        wanted = getattr(engine_options, name)
+        wanted = getattr(options, name)
         if wanted is not None and wanted not in can.enhancers:
             known = _names(can.enhancers) or "none"
             yield f"{name} {wanted} was not applied: the {engine.name} engine has {known}."
-    for name in ("batch_size", "checkpoint_dir", "face3dvis"):
-        if getattr(engine_options, name) and name not in can.honours:
+    changed = [name for name in _IF_HONOURED if getattr(options, name) != getattr(DEFAULTS, name)]
+    for name in (*changed, *(given & {"checkpoint_dir"})):
+        if name not in can.honours:
             yield f"{name} has no effect with the {engine.name} engine."
-
-
-def _one_of(name: str, value: object, choices: tuple[object, ...]) -> None:
-    if value not in choices:
-        raise InvalidOption(f"{name} is {value}, but must be one of {_names(choices)}.", param=name)
-
-
-def _within(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise InvalidOption(f"{name} is {value:g}, but must be between {low:g} and {high:g}.", param=name)
-
-
-def _at_most(name: str, count: int, most: int) -> None:
-    if count > most:
-        raise InvalidOption(f"{name} has {count:,} entries, but may have at most {most:,}.", param=name)
 
 
 def _names(values: tuple[object, ...]) -> str:
@@ -154,11 +103,5 @@ def _names(values: tuple[object, ...]) -> str:
 
 def _unsupported(engine: HasCapabilities, name: str, value: object, known: str) -> UnsupportedByEngine:
     return UnsupportedByEngine(
-        f"The {engine.name} engine does not know {name} {_shown(value)}; it knows {known}.", param=name
+        f"The {engine.name} engine does not know {name} {shown(value)}; it knows {known}.", param=name
     )
-
-
-def _shown(value: object) -> str:
-    """At most forty characters of it."""
-    text = repr(value)
-    return text if len(text) <= 40 else text[:40] + "..."

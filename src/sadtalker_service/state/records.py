@@ -12,8 +12,9 @@ from typing import Any, Literal, Self, cast
 
 from pydantic import TypeAdapter
 
-from sadtalker_service.domain import PreprocessMode, Style
+from sadtalker_service.domain import PreprocessMode
 from sadtalker_service.engines.port import EngineCard
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.state.viewer import LOCAL_OWNER
 
 Lane = Literal["vip", "standard"]
@@ -86,15 +87,13 @@ class VideoSpec(_Record):
     """sha256 of the portrait's bytes."""
     audio_id: str | None
     """sha256 of the recording's bytes; None for an idle video."""
-    style: Style
+    options: RenderOptions
+    """Only what the engine will apply: what it leaves out makes no other video."""
     engine: str
     """Name of the engine, resolved."""
     engine_version: str
     audio_seconds: float
     """Length of the recording, or of the idle video."""
-    enhancer: str | None = None
-    """Only what the engine will apply: what it leaves out makes no other video."""
-    background_enhancer: str | None = None
     ref_eyeblink_id: str | None = None
     """sha256 of a reference video's bytes, kept among the recordings."""
     ref_pose_id: str | None = None
@@ -131,7 +130,7 @@ class Session(_Record):
     lane: Lane
     spec: VideoSpec
     result_key: str
-    """Name of the video that it becomes: equal for equal wishes (`pipeline.request.result_key`)."""
+    """Name of the video that it becomes: equal for equal requests (`state.result_key`)."""
     queued_at: float
     state: SessionState = "queued"
     started_at: float | None = None

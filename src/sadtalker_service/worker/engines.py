@@ -54,7 +54,7 @@ class LoadedEngines:
 
     def leave_if_lost(self, error: Exception) -> None:
         """End this process, if it is of no use to an engine after `error`: the worker's next one goes on."""
-        lost = [engine.name for engine in self._engines.values() if _is_lost(engine, error)]
+        lost = [engine.name for engine in self._engines.values() if engine.is_lost(error)]
         if lost:
             log.critical("engine_lost", engines=lost, reason=str(error), consequence="this process ends")
             os._exit(1)
@@ -90,8 +90,3 @@ def load_engines(settings: Settings, shelf: EngineRegistry) -> LoadedEngines:
     for name, reason in lacking.items():
         log.info("engine_unavailable", engine=name, reason=reason)
     return LoadedEngines(default, shelf, tuple(others), lacking)
-
-
-def _is_lost(engine: Engine, error: Exception) -> bool:
-    ask = getattr(engine, "is_lost", None)
-    return ask is not None and bool(ask(error))

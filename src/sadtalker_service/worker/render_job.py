@@ -9,7 +9,6 @@ from pathlib import Path
 import structlog
 
 from sadtalker_service.domain import Speech
-from sadtalker_service.engines.port import PostProcessing
 from sadtalker_service.media.boxes import Writable
 from sadtalker_service.pipeline.prepare import prepare
 from sadtalker_service.pipeline.produce import produce
@@ -76,9 +75,9 @@ class RenderJob:
         prepared = prepare(
             engine,
             portrait,
-            spec.style.preprocess,
+            spec.options.preprocess,
             context.cache,
-            size=spec.style.size,
+            size=spec.options.side,
             on_stage=reporter.stage,
             terms=terms,
         )
@@ -89,12 +88,11 @@ class RenderJob:
                 engine,
                 prepared,
                 speech,
-                spec.style,
+                spec.options,
                 output,
                 cache=context.cache,
                 terms=terms,
                 references=videos,
-                finish=PostProcessing(spec.enhancer, spec.background_enhancer),
                 stream=_Timed(media, lambda: metrics.observe_first_bytes(context.clock() - start)),
                 idle_seconds=spec.audio_seconds,
                 warnings=session.warnings,
@@ -124,7 +122,7 @@ class RenderJob:
         if outcome is None:
             return
         engine = self._context.engines.engine(session.spec.engine, session.spec.engine_version)
-        essential = {stage.name for stage in engine.stages_for(session.spec.style.size) if stage.essential}
+        essential = {stage.name for stage in engine.stages_for(session.spec.options) if stage.essential}
         kind: RequestKind = "first" if essential & set(report.cache_misses) else "cached_avatar"
         log.info(
             "job_ready",

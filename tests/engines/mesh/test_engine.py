@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from sadtalker_service.domain import Avatar, Style
+from sadtalker_service.domain import Avatar
 from sadtalker_service.engines.mesh import MeshEngine
 from sadtalker_service.engines.mesh.kernels import frame, texels
 from sadtalker_service.engines.mesh.warmup import warm_up_renderer
 from sadtalker_service.errors import FaceTooSmall
 from sadtalker_service.media.image import decode_image
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.prepare import prepare
 from sadtalker_service.settings import get_settings
 from sadtalker_service.store.cache import NoCache
@@ -59,7 +60,7 @@ def test_after_the_warm_up_no_request_compiles_a_kernel(portrait, mode, cached):
     if cached:
         read = {name: decode(encode(artefact)) for name, artefact in avatar.artefacts.items()}
         avatar = Avatar(avatar.image_hash, avatar.engine, avatar.mode, read)
-    style = Style(preprocess=mode)
+    style = RenderOptions(preprocess=mode)
     for batch in engine.render(avatar, engine.drive(avatar, None, style, 0.2), style).batches:
         assert len(batch) > 0
     assert [len(kernel.signatures) for kernel in kernels] == compiled

@@ -7,13 +7,13 @@ import av
 import numpy as np
 import pytest
 
-from sadtalker_service.domain import Style
 from sadtalker_service.engines.mesh import MeshEngine
 from sadtalker_service.engines.mesh.channels import INDEX
 from sadtalker_service.engines.mesh.faceframe import fit_face_frame
 from sadtalker_service.faces.landmarker import FaceLandmarker
 from sadtalker_service.media.audio import decode_speech
 from sadtalker_service.media.image import decode_image
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.prepare import prepare
 from sadtalker_service.pipeline.produce import produce
 from sadtalker_service.speech.articulation import Articulation
@@ -30,7 +30,7 @@ def talk(tmp_path_factory):
     engine, cache = MeshEngine(), MemoryCache(10**9)
     portrait = decode_image((EXAMPLES / "portrait.jpg").read_bytes(), max_bytes=10**8, max_pixels=10**8)
     speech = decode_speech(EXAMPLES / "speech.wav", **LIMITS)
-    style = Style(preprocess="crop", size=512, quality="medium")
+    style = RenderOptions(preprocess="crop", size=512, quality="medium")
     path = tmp_path_factory.mktemp("talk") / "talk.mp4"
     prepared = prepare(engine, portrait, "crop", cache=cache)
     produce(engine, prepared, speech, style, path, cache=cache)

@@ -12,11 +12,12 @@ from tests.support.sadtalker_weights import picture
 
 torch = pytest.importorskip("torch")
 
-from sadtalker_service.domain import Artefact, Avatar, Speech, Style, Track  # noqa: E402
+from sadtalker_service.domain import Artefact, Avatar, Speech, Track  # noqa: E402
 from sadtalker_service.engines.port import References  # noqa: E402
 from sadtalker_service.engines.sadtalker.engine import SadTalkerEngine  # noqa: E402
 from sadtalker_service.media.image import decode_image  # noqa: E402
 from sadtalker_service.media.video import write_video  # noqa: E402
+from sadtalker_service.options import RenderOptions  # noqa: E402
 from sadtalker_service.settings import Settings  # noqa: E402
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -71,7 +72,9 @@ def test_avatar_is_small_and_whole(engine: SadTalkerEngine, avatars: Any) -> Non
 
 
 def test_stages_of_another_size_have_other_names(engine: SadTalkerEngine) -> None:
-    small, large = ([stage.name for stage in engine.stages_for(size)] for size in (256, 512))
+    small, large = (
+        [stage.name for stage in engine.stages_for(RenderOptions(size=size))] for size in (256, 512)
+    )
     assert large == ["face_detection", "face_crop_512", "3dmm_coeffs_512", "face_mesh_512", "background"]
     assert small == [name.removesuffix("_512") for name in large]
 
@@ -111,7 +114,7 @@ def test_sixteen_bits_in_the_cache_do_not_show(
     """A frame of the kept features against one of the features before they were rounded, of their middle."""
     avatar = avatars("crop")
     mesh = avatar.artefacts["face_mesh"].arrays
-    motion = engine.drive(avatar, speech_features, Style(preprocess="crop", size=256), 0.08)
+    motion = engine.drive(avatar, speech_features, RenderOptions(preprocess="crop", size=256), 0.08)
     models: Any = engine._inference
     networks, driving = models._models.of_size(256), motion.coefficients["keypoints"][1:2]
     square = torch.from_numpy(avatar.artefacts["face_crop"].arrays["square"].copy())
@@ -133,7 +136,9 @@ def test_sixteen_bits_in_the_cache_do_not_show(
 def test_motion_has_as_many_frames_as_the_sound(
     engine: SadTalkerEngine, avatars: Any, speech_features: Artefact, fps: int, frames: int
 ) -> None:
-    motion = engine.drive(avatars("crop"), speech_features, Style(preprocess="crop", size=256, fps=fps), 0.25)
+    motion = engine.drive(
+        avatars("crop"), speech_features, RenderOptions(preprocess="crop", size=256, fps=fps), 0.25
+    )
     assert motion.coefficients["keypoints"].shape == (frames, 15, 3)
     assert motion.coefficients["keypoints"].dtype == np.float32
 
@@ -141,7 +146,7 @@ def test_motion_has_as_many_frames_as_the_sound(
 def test_other_rates_show_the_same_motion(
     engine: SadTalkerEngine, avatars: Any, speech_features: Artefact
 ) -> None:
-    style = Style(preprocess="crop", size=256)
+    style = RenderOptions(preprocess="crop", size=256)
     usual = engine.drive(avatars("crop"), speech_features, style, 0.25).coefficients["keypoints"]
     fast = engine.drive(avatars("crop"), speech_features, replace(style, fps=50), 0.25).coefficients[
         "keypoints"
@@ -155,7 +160,7 @@ def test_equal_seeds_give_equal_motion(
 ) -> None:
     def keypoints(**style: Any) -> Any:
         found = engine.drive(
-            avatars("full"), speech_features, Style(preprocess="full", size=256, **style), 0.25
+            avatars("full"), speech_features, RenderOptions(preprocess="full", size=256, **style), 0.25
         )
         return found.coefficients["keypoints"]
 
@@ -170,7 +175,7 @@ def test_equal_seeds_give_equal_motion(
 
 
 def test_idle_video_moves_without_sound(engine: SadTalkerEngine, avatars: Any) -> None:
-    motion = engine.drive(avatars("crop"), None, Style(preprocess="crop", size=256), 0.6)
+    motion = engine.drive(avatars("crop"), None, RenderOptions(preprocess="crop", size=256), 0.6)
     keypoints = motion.coefficients["keypoints"]
     assert len(keypoints) == 15
     assert np.abs(keypoints - keypoints[0]).max() > 1e-4
@@ -186,7 +191,7 @@ def test_reference_video_is_followed(
     avatar = avatars("full")
 
     def keypoints(references: References, **style: Any) -> Any:
-        wanted = Style(preprocess="full", size=256, **style)
+        wanted = RenderOptions(preprocess="full", size=256, **style)
         return engine.drive(avatar, speech_features, wanted, 0.25, references).coefficients["keypoints"]
 
     plain = keypoints(References())
@@ -201,7 +206,7 @@ def test_reference_video_is_followed(
 def test_frames_are_pasted_and_can_be_written(
     engine: SadTalkerEngine, avatars: Any, speech_features: Artefact, tmp_path: Path
 ) -> None:
-    avatar, style = avatars("full"), Style(preprocess="full", size=256)
+    avatar, style = avatars("full"), RenderOptions(preprocess="full", size=256)
     motion = engine.drive(avatar, speech_features, style, 0.04)
     rendering = engine.render(avatar, motion, style)
     batches = list(rendering.batches)
@@ -221,10 +226,11 @@ def test_frames_are_pasted_and_can_be_written(
 def test_every_mode_has_its_place_for_the_frames(
     engine: SadTalkerEngine, avatars: Any, speech_features: Artefact, mode: Any, shape: tuple[int, int]
 ) -> None:
-    style = Style(preprocess=mode, size=256)
+    style = RenderOptions(preprocess=mode, size=256)
     motion = engine.drive(avatars(mode), speech_features, style, 0.04)
     rendering = engine.render(avatars(mode), motion, style)
     height, width = rendering.background.shape[:2]
+    assert engine.frame_size(avatars(mode), style) == (width, height)
     x0, y0, x1, y1 = rendering.box
     assert all(edge % 2 == 0 for edge in (*rendering.box, height, width))
     assert 0 <= x0 < x1 <= width

@@ -17,14 +17,14 @@ from sadtalker_service.api.access.security import require_lane, viewer_of
 from sadtalker_service.api.ids import LanePath, SessionPath, idempotency_key_of, lane_of, session_id_of
 from sadtalker_service.api.presenters.videos import cancel_answer, generate_answer, session_status
 from sadtalker_service.api.schemas.problem import problems
-from sadtalker_service.api.schemas.videos import CancelAnswer, GenerateAnswer, GenerateForm, SessionStatus
+from sadtalker_service.api.schemas.videos import CancelAnswer, GenerateAnswer, SessionStatus
 from sadtalker_service.api.services import Services, services_of
 from sadtalker_service.api.threads import in_thread
 from sadtalker_service.api.upload.forms import (
     GENERATE_TEXTS,
     check_engine,
     fingerprint,
-    form_body,
+    generate_body,
     generate_files,
     remarks,
     required_image_id,
@@ -60,7 +60,7 @@ _IdempotencyHeader = Annotated[
         200: {"model": GenerateAnswer, "description": "The video is there already."},
         **problems(400, 404, 408, 409, 413, 415, 422, 507),
     },
-    openapi_extra=form_body(GenerateForm),
+    openapi_extra=generate_body(),
     summary="Ask for a video",
 )
 async def generate(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,7 +15,6 @@ from sadtalker_service.api.ids import image_id_of
 from sadtalker_service.api.schemas.avatars import UploadForm
 from sadtalker_service.api.schemas.videos import GenerateForm
 from sadtalker_service.api.upload.multipart import FileKind, Form, ReceivedFile
-from sadtalker_service.domain import Style
 from sadtalker_service.errors import (
     AudioTooLarge,
     ImageTooLarge,
@@ -23,11 +23,14 @@ from sadtalker_service.errors import (
     UnsupportedByEngine,
 )
 from sadtalker_service.jobs.video_service import VideoRequest
-from sadtalker_service.pipeline.request import (
+from sadtalker_service.options import RenderOptions
+from sadtalker_service.options.refusals import did_you_mean
+from sadtalker_service.options.render_options import (
+    COMMAND_ONLY,
     NONE,
-    parse_background_enhancer,
-    parse_enhancer,
-    style_from_fields,
+    OPTION_SCHEMA,
+    options_from_texts,
+    plain,
 )
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.records import Lane
@@ -36,11 +39,23 @@ from sadtalker_service.state.registry import EngineRegistry, WorkerRegistry
 _FILES = frozenset({"image_file", "audio_file", "ref_eyeblink", "ref_pose"})
 _NOT_SPOKEN = ("text", "voice")
 """Fields of services that speak a text."""
-UPLOAD_TEXTS = tuple(name for name in UploadForm.model_fields if name not in _FILES)
-GENERATE_TEXTS = (*(name for name in GenerateForm.model_fields if name not in _FILES), *_NOT_SPOKEN)
+_CALLED = {"preprocess": "preprocess_mode"}
+"""Option -> the form's name for it, where that is another."""
+_SHOWN_AS = {"preprocess": "preprocess_mode", "still": "still_mode"}
+_ALWAYS_SHOWN = ("enhancer", "quality", "still", "preprocess")
+FORM_OPTIONS = {
+    _CALLED.get(name, name): name for name, schema in OPTION_SCHEMA.items() if COMMAND_ONLY not in schema
+}
+"""Field of the form -> option."""
+FORM_DEFAULTS = RenderOptions(still=True, enhancer="gfpgan")
+"""As in the seed."""
 
-DEFAULT_STYLE = Style(preprocess="full", still=True, quality="medium")
-DEFAULT_ENHANCER = "gfpgan"
+UPLOAD_TEXTS = tuple(name for name in UploadForm.model_fields if name not in _FILES)
+GENERATE_TEXTS = (
+    *(name for name in GenerateForm.model_fields if name not in _FILES),
+    *FORM_OPTIONS,
+    *_NOT_SPOKEN,
+)
 
 _SOUND = ("audio/", "video/", "application/ogg", "application/mp4", "application/x-")
 
@@ -98,7 +113,10 @@ def check_engine(form: Form, engines: EngineRegistry, workers: WorkerRegistry) -
 
 def remarks(form: Form) -> tuple[str, ...]:
     """Warnings about fields that have no effect."""
-    unknown = [f"The field {name} is not known and was ignored." for name in form.ignored]
+    unknown = [
+        f"The field {name} is not known and was ignored.{did_you_mean(name, (*GENERATE_TEXTS, *_FILES))}"
+        for name in form.ignored
+    ]
     spoken = [
         f"{name} has no effect beside audio_file." for name in _NOT_SPOKEN if form.texts.get(name, "").strip()
     ]
@@ -113,23 +131,19 @@ def video_request(
     Raises `InvalidOption` for a field that cannot be read, `NotFound` for what is no portrait's id.
     """
     texts, audio = form.texts, form.files["audio_file"]
-    style = style_from_fields(texts, DEFAULT_STYLE)
-    enhancer = parse_enhancer(texts.get("enhancer"), DEFAULT_ENHANCER)
-    background = parse_background_enhancer(texts.get("background_enhancer"))
+    given = {option: texts[field] for field, option in FORM_OPTIONS.items() if field in texts}
+    options = options_from_texts(given, FORM_DEFAULTS, _CALLED)
     return VideoRequest(
         lane=lane,
         image_id=required_image_id(form),
-        style=style,
+        options=options,
         audio_id=audio.sha256,
         audio_path=audio.path,
         audio_seconds=seconds,
         engine=texts.get("engine", "").strip() or None,
-        sized=bool(texts.get("size", "").strip()),
-        enhancer=enhancer,
-        background_enhancer=background,
         ref_eyeblink=_reference(form, "ref_eyeblink"),
         ref_pose=_reference(form, "ref_pose"),
-        settings=_shown(texts, style, enhancer, background),
+        settings=_shown(options, {name for name, text in given.items() if text.strip()}),
         warnings=remarks(form),
         callback_url=_callback_url(texts.get("callback_url", "")),
         user_data=_user_data(texts.get("user_data", "")),
@@ -145,14 +159,31 @@ def fingerprint(form: Form) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def form_body(model: type[BaseModel]) -> dict[str, Any]:
-    """The `openapi_extra` of a route that reads `model` as a multipart form."""
+def generate_body() -> dict[str, Any]:
+    """The `openapi_extra` of the route that reads `GenerateForm` and the options of a video."""
+    defaults = plain(FORM_DEFAULTS)
+    fields = {
+        field: {key: value for key, value in OPTION_SCHEMA[name].items() if not key.startswith("x-")}
+        | {"default": defaults[name]}
+        for field, name in FORM_OPTIONS.items()
+    }
+    for schema in fields.values():
+        if schema["default"] is None and NONE in schema.get("enum", ()):
+            schema["default"] = NONE
+        if schema["default"] in (None, []):
+            del schema["default"]
+    return form_body(GenerateForm, fields)
+
+
+def form_body(model: type[BaseModel], more: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """The `openapi_extra` of a route that reads `model`, and `more` fields, as a multipart form."""
     schema = model.model_json_schema()
     for field in schema["properties"].values():
         if "type" in field:  # said beside the alternatives: a form has no null, a field is there or is not
             field.pop("anyOf", None)
             if field.get("default", ...) is None:
                 field.pop("default")
+    schema["properties"] |= more
     content = {"multipart/form-data": {"schema": schema}}
     return {"requestBody": {"required": True, "content": content}}
 
@@ -162,28 +193,14 @@ def _reference(form: Form, name: str) -> tuple[str, Any] | None:
     return (file.sha256, file.path) if file else None
 
 
-def _shown(
-    texts: Mapping[str, str], style: Style, enhancer: str | None, background: str | None
-) -> dict[str, Any]:
+def _shown(options: RenderOptions, given: Set[str]) -> dict[str, Any]:
     """The fields as they are understood: the usual ones always, the others where they were given."""
-    shown: dict[str, Any] = {
-        "enhancer": enhancer or NONE,
-        "quality": style.quality,
-        "still_mode": style.still,
-        "preprocess_mode": style.preprocess,
+    values = plain(options)
+    return {
+        _SHOWN_AS.get(name, name): NONE if values[name] is None else values[name]
+        for name in (*_ALWAYS_SHOWN, *values)
+        if name in _ALWAYS_SHOWN or (name in given and values[name] not in (None, []))
     }
-    if background:
-        shown["background_enhancer"] = background
-    for name in ("pose_style", "expression_scale", "size", "fps", "seed"):
-        if texts.get(name, "").strip():
-            shown[name] = getattr(style, name)
-    for name in ("input_yaw", "input_pitch", "input_roll"):
-        track = getattr(style, name)
-        if track is not None:
-            shown[name] = list(track.degrees)
-    if style.gestures:
-        shown["gestures"] = [{"name": cue.name, "at": cue.at} for cue in style.gestures]
-    return shown
 
 
 def _callback_url(text: str) -> str | None:

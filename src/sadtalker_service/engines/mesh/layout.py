@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sadtalker_service.domain import HEIGHT_CAP, Artefact, Style, Uint8Image
+from sadtalker_service.domain import HEIGHT_CAP, Artefact, Uint8Image
 from sadtalker_service.engines.mesh import lids
 from sadtalker_service.engines.mesh.canvas import Rect
 from sadtalker_service.engines.mesh.kernels.scene import Scene
@@ -17,6 +17,7 @@ from sadtalker_service.engines.mesh.kernels.texels import PAD, pack
 from sadtalker_service.engines.mesh.lids import lid_anchor
 from sadtalker_service.engines.mesh.mouth_interior import DENSITY, ORIGIN
 from sadtalker_service.faces.topology import EYES, LOWER_LIP, UPPER_LIP
+from sadtalker_service.options import RenderOptions
 
 _PIVOT_BELOW_EARS = (0.0, 18.0, 10.0)
 """From the middle between the ears to the joint of skull and neck, mm."""
@@ -36,7 +37,7 @@ class Layout:
     scene: Scene
 
 
-def lay_out(artefacts: Mapping[str, Artefact], style: Style) -> Layout:
+def lay_out(artefacts: Mapping[str, Artefact], style: RenderOptions) -> Layout:
     """Place an avatar on a video of the style's size and quality."""
     crop = artefacts["face_crop"]
     stage = assemble_stage(crop, artefacts["background"])
@@ -63,12 +64,20 @@ def lay_out(artefacts: Mapping[str, Artefact], style: Style) -> Layout:
     return Layout(background, box, scene)
 
 
-def video_size(window: tuple[int, int], square: bool, style: Style) -> tuple[int, int]:
+def frame_size(artefacts: Mapping[str, Artefact], style: RenderOptions) -> tuple[int, int]:
+    """(width, height) of the background that `lay_out` gives, without making it."""
+    record = artefacts["face_crop"].record
+    x0, y0, x1, y1 = record["window"]
+    width, height = video_size((x1 - x0, y1 - y0), record["square"], style)
+    return width + width % 2, height + height % 2
+
+
+def video_size(window: tuple[int, int], square: bool, style: RenderOptions) -> tuple[int, int]:
     """(width, height) of the video before it is made even: `size` for square modes, else the window's own, no
     higher than the quality's cap."""
     cap = HEIGHT_CAP[style.quality]
     if square:
-        side = min(style.size, cap) // 2 * 2
+        side = min(style.side, cap) // 2 * 2
         return side, side
     width, height = window
     factor = min(1.0, cap / height, cap * 16 / 9 / width)

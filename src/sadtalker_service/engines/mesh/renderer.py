@@ -8,15 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from sadtalker_service.domain import Avatar, Motion, Rendering, Style, Uint8Image
+from sadtalker_service.domain import Avatar, Motion, Rendering, Uint8Image
 from sadtalker_service.engines.mesh.kernels.frame import draw_frames
 from sadtalker_service.engines.mesh.layout import Layout, lay_out
+from sadtalker_service.options import RenderOptions
 
 BATCH = 8
 """Frames drawn in one call without the GIL; also how soon a cancelled job stops."""
 
 
-def render(avatar: Avatar, motion: Motion, style: Style) -> Rendering:
+def render(avatar: Avatar, motion: Motion, style: RenderOptions) -> Rendering:
     """The video of a motion. Memory is one batch of frames, whatever the length."""
     layout = lay_out(avatar.artefacts, style)
     controls = np.array(motion.coefficients["controls"], np.float32, order="C")

@@ -105,12 +105,18 @@ def paste_into(
 def scaled_down(picture: Uint8Image, limit: tuple[int, int]) -> tuple[Uint8Image, tuple[float, float]]:
     """uint8 (H, W, 3) no larger than `limit` (width, height), and by how much it was scaled in x and in y."""
     height, width = picture.shape[:2]
-    factor = min(limit[0] / width, limit[1] / height)
-    if factor >= 1:
+    size = size_within((width, height), limit)
+    if size == (width, height):
         return picture, (1.0, 1.0)
-    size = (max(2, round(width * factor)), max(2, round(height * factor)))
     scaled = Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
     return np.asarray(scaled), (size[0] / width, size[1] / height)
+
+
+def size_within(size: tuple[int, int], limit: tuple[int, int]) -> tuple[int, int]:
+    """(width, height) of a picture of `size` that was scaled down into `limit`, if it is larger."""
+    width, height = size
+    factor = min(limit[0] / width, limit[1] / height)
+    return size if factor >= 1 else (max(2, round(width * factor)), max(2, round(height * factor)))
 
 
 def plan_paste(background: Uint8Image, rectangle: tuple[float, float, float, float]) -> Paste:

@@ -39,6 +39,15 @@ LARGEST = (HEIGHT_CAP["high"] * 16 // 9, HEIGHT_CAP["high"])
 """Width and height of the largest video; no larger picture is kept."""
 
 
+FIRST_SIZE = 256
+"""Names of stages stand for this size; those for another have it in their name."""
+
+
+def named(stage: str, size: int) -> str:
+    """Name of a stage for videos of `size`."""
+    return stage if size == FIRST_SIZE else f"{stage}_{size}"
+
+
 def is_full_frame(mode: PreprocessMode) -> bool:
     """Whether the mode shows the whole picture: the mapping network is then told where the face was."""
     return mode in {"full", "extfull"}

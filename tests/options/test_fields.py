@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sadtalker_service.domain import GestureCue, Track
 from sadtalker_service.errors import InvalidOption
-from sadtalker_service.pipeline.fields import (
+from sadtalker_service.options.fields import (
     parse_angles,
     parse_choice,
     parse_flag,
