@@ -21,8 +21,9 @@ N audio samples; C channels. Pictures are `uint8 (H, W, 3)` RGB with the origin 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -66,6 +67,26 @@ class Portrait:
         """(width, height) in pixels."""
         return int(self.pixels.shape[1]), int(self.pixels.shape[0])
 
+    @property
+    def opened(self) -> Portrait:
+        """Itself."""
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class LazySourceImage:
+    """A source image whose bytes are read and decoded when they are first needed, which for a known avatar is
+    never."""
+
+    image_hash: str
+    """sha256 of the uploaded bytes."""
+    load: Callable[[], Portrait]
+
+    @cached_property
+    def opened(self) -> Portrait:
+        """The decoded picture. Raises what `load` raises."""
+        return self.load()
+
 
 @dataclass(frozen=True, eq=False)
 class Speech:
@@ -82,6 +103,29 @@ class Speech:
     def duration(self) -> float:
         """Seconds."""
         return len(self.samples) / SPEECH_RATE
+
+    @property
+    def opened(self) -> Speech:
+        """Itself."""
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class LazySpeech:
+    """A driven audio that is decoded when its samples are first needed, which for a known one is never."""
+
+    audio_hash: str
+    """sha256 of the uploaded bytes."""
+    duration: float
+    """Seconds, as the decoded samples have them."""
+    path: Path
+    """As of `Speech`."""
+    load: Callable[[], Speech]
+
+    @cached_property
+    def opened(self) -> Speech:
+        """The decoded recording. Raises what `load` raises."""
+        return self.load()
 
 
 @dataclass(frozen=True)

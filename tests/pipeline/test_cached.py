@@ -15,8 +15,7 @@ from sadtalker_service.domain import Artefact, Portrait, Speech
 from sadtalker_service.errors import Cancelled
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.cached import CachedComputation, CacheTerms
-from sadtalker_service.pipeline.prepare import prepare
-from sadtalker_service.pipeline.produce import produce
+from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.store.cache import ArtefactCache, MemoryCache
 from sadtalker_service.store.connections import connect
 from sadtalker_service.store.directory import DirectoryCache
@@ -144,8 +143,10 @@ def test_work_goes_on_without_the_server_and_says_why(
     client = connect(cache_server.url, retries=False)
     cache, terms = RedisCache(client), CacheTerms(single_flight=RedisFlights(client))
     cache_server.kill()
-    prepared = prepare(engine, portrait, "full", cache, terms=terms)
-    report = produce(engine, prepared, speech, RenderOptions(), tmp_path / "v.mp4", cache=cache, terms=terms)
+    prepared = Pipeline(engine, cache, terms=terms).prepare(portrait, RenderOptions())
+    report = Pipeline(engine, cache, terms=terms).render(
+        prepared, speech, RenderOptions(), tmp_path / "v.mp4"
+    )
     assert report.frames == 50
     assert report.cache_misses == ("face_detection", "face_mesh", "motion")
     assert any("does not answer" in warning for warning in report.warnings)

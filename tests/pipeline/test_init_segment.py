@@ -11,8 +11,7 @@ from sadtalker_service.domain import Portrait, Speech
 from sadtalker_service.media.audio import decode_speech
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.init_segment import LiveStream, announcement
-from sadtalker_service.pipeline.prepare import prepare
-from sadtalker_service.pipeline.produce import produce
+from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.store.cache import MemoryCache, NoCache
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -34,11 +33,11 @@ class Viewer:
 def test_what_is_announced_is_how_the_stream_begins(
     engine, portrait: Portrait, speech: Speech, tmp_path: Path, style: RenderOptions
 ) -> None:
-    prepared = prepare(engine, portrait, style.preprocess, NoCache())
-    told = announcement(engine, prepared.avatar, speech, style)
+    prepared = Pipeline(engine, NoCache()).prepare(portrait, RenderOptions(preprocess=style.preprocess))
+    told = announcement(engine, prepared.avatar, speech.path, style)
     cache, viewer = MemoryCache(10**8), Viewer()
     for pieces in (Viewer(), viewer):  # the second time the recording is known, and nothing is announced
-        produce(engine, prepared, speech, style, tmp_path / "v.mp4", cache=cache, stream=pieces)
+        Pipeline(engine, cache).render(prepared, speech, style, tmp_path / "v.mp4", stream=pieces)
     assert told == viewer.pieces[0]
     assert stream_type(told).startswith('video/mp4; codecs="avc1.')
 
@@ -72,7 +71,7 @@ def test_real_recordings_of_other_rates_are_announced_rightly(
     engine, portrait: Portrait, tmp_path: Path
 ) -> None:
     speech = decode_speech(EXAMPLES / "speech.wav", max_bytes=10**7, max_seconds=60)
-    prepared = prepare(engine, portrait, "full", NoCache())
+    prepared = Pipeline(engine, NoCache()).prepare(portrait, RenderOptions())
     viewer = Viewer()
-    produce(engine, prepared, speech, RenderOptions(), tmp_path / "v.mp4", cache=NoCache(), stream=viewer)
+    Pipeline(engine, NoCache()).render(prepared, speech, RenderOptions(), tmp_path / "v.mp4", stream=viewer)
     assert len(viewer.pieces) > 40, "it was not dropped for being another one"

@@ -13,8 +13,7 @@ from sadtalker_service.domain import Portrait, Speech
 from sadtalker_service.errors import UnreadableVideo
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.cached import CachedComputation
-from sadtalker_service.pipeline.prepare import prepare
-from sadtalker_service.pipeline.produce import produce
+from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.pipeline.progress import Progress, Reporter
 from sadtalker_service.pipeline.references import ReferenceVideo, ReferenceVideos, extract_reference_motion
 from sadtalker_service.store.cache import MemoryCache, NoCache
@@ -54,18 +53,15 @@ def test_video_is_followed_once_for_both_uses_and_kept(sketch, grey: ReferenceVi
 def test_what_is_followed_and_how_it_is_finished_reach_the_engine(
     sketch, portrait: Portrait, speech: Speech, grey: ReferenceVideo, tmp_path: Path
 ) -> None:
-    prepared = prepare(sketch, portrait, "full", NoCache(), size=512)
+    prepared = Pipeline(sketch, NoCache()).prepare(portrait, RenderOptions(size=512))
     assert list(prepared.avatar.artefacts) == ["face_detection", "face_mesh_512"]
     seen: list[Progress] = []
-    report = produce(
-        sketch,
+    report = Pipeline(sketch, NoCache(), reporter=Reporter(seen.append)).render(
         prepared,
         speech,
         RenderOptions(size=512, batch_size=3),
         tmp_path / "v.mp4",
-        cache=NoCache(),
         references=ReferenceVideos(pose=grey),
-        reporter=Reporter(seen.append),
     )
     assert [progress.stage for progress in seen[:3]] == ["speech_features", "reference_motion", "drive"]
     assert report.cache_misses[-1] == "reference"

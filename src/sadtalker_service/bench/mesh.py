@@ -20,8 +20,8 @@ from sadtalker_service.media.audio import stream_sound
 from sadtalker_service.media.image import encode_png
 from sadtalker_service.media.video import write_video
 from sadtalker_service.options import RenderOptions
-from sadtalker_service.pipeline.from_files import make_video, read_portrait, read_speech
-from sadtalker_service.pipeline.prepare import prepare
+from sadtalker_service.pipeline.from_files import read_portrait, read_speech, render_files
+from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.pipeline.report import Report
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.cache import MemoryCache, NoCache
@@ -153,27 +153,26 @@ class _Work:
         """The command in a fresh process."""
         program = [sys.executable, "-m", "sadtalker_service", "generate", "--engine", "mesh", "--no_cache"]
         files = ["--source_image", self._picture, "--driven_audio", self._speech, "--output", self._output]
-        options = ["--preprocess", self._options.preprocess, "--size", self._options.size]
+        options = ["--preprocess", self._options.preprocess, "--size", self._options.side]
         command = [*program, *map(str, files), *map(str, options), "--quality", self._options.quality]
         subprocess.run(command, check=True, capture_output=True)  # noqa: S603  this package's own command
 
     def video(self, cache: NoCache | MemoryCache) -> Report:
         """The whole work in this process."""
-        return make_video(
-            self.engine,
+        return render_files(
+            Pipeline(self.engine, cache),
             self._picture,
             self._speech,
             self._options,
             self._output,
             settings=self._settings,
-            cache=cache,
         )
 
     def keep_frames(self) -> None:
         """Render all frames into memory, for `write`."""
         portrait = read_portrait(self._picture, self._settings)
         speech = read_speech(self._speech, self._settings)
-        avatar = prepare(self.engine, portrait, self._options.preprocess, NoCache()).avatar
+        avatar = Pipeline(self.engine, NoCache()).prepare(portrait, self._options).avatar
         motion = self.engine.drive(
             avatar, self.engine.extract_speech_features(speech), self._options, speech.duration
         )
@@ -188,7 +187,7 @@ class _Work:
     def cache_bytes(self) -> tuple[int, int]:
         """Bytes that a cache keeps of the avatar: what rendering needs, and the previews."""
         portrait = read_portrait(self._picture, self._settings)
-        made = prepare(self.engine, portrait, self._options.preprocess, NoCache(), previews=True)
+        made = Pipeline(self.engine, NoCache()).prepare(portrait, self._options, previews=True)
         sizes = {name: len(encode(artefact)) for name, artefact in made.avatar.artefacts.items()}
         needed = sum(sizes[stage.name] for stage in self.engine.stages if stage.essential)
         return needed, sum(sizes.values()) - needed

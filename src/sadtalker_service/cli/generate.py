@@ -19,7 +19,8 @@ from sadtalker_service.engines.port import Engine
 from sadtalker_service.engines.registry import AUTO, FALLBACK, load_engine
 from sadtalker_service.errors import InvalidOption, SadTalkerError
 from sadtalker_service.files import check_writable, output_errors
-from sadtalker_service.pipeline.from_files import make_video
+from sadtalker_service.pipeline.from_files import render_files
+from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.pipeline.progress import Listener, Reporter
 from sadtalker_service.pipeline.references import ReferenceVideo, ReferenceVideos
 from sadtalker_service.pipeline.report import Report
@@ -72,21 +73,20 @@ def _generate(options: GenerateOptions, settings: Settings, listener: Listener |
     output = _output(options)
     check_writable(output)
 
-    return make_video(
-        engine,
+    cache = open_cache(settings, options.cache_dir, wanted=not options.no_cache)
+    return render_files(
+        Pipeline(engine, cache, reporter=Reporter(listener)),
         options.source_image,
         options.driven_audio,
         applied.options,
         output,
         settings=settings,
-        cache=open_cache(settings, options.cache_dir, wanted=not options.no_cache),
         references=ReferenceVideos(
             eyeblink=_reference(options.ref_eyeblink, "ref_eyeblink"),
             pose=_reference(options.ref_pose, "ref_pose"),
         ),
         idle_seconds=options.idle or 0.0,
         warnings=applied.warnings,
-        reporter=Reporter(listener),
     )
 
 

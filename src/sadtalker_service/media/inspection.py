@@ -89,9 +89,12 @@ class Inspector:
         """Decode the picture in `path`. The future raises `UnreadableImage`, `ImageTooLarge`."""
         return self._threads.submit(self._image, path)
 
-    def inspect_audio(self, path: Path) -> Future[AudioFacts]:
-        """Decode the sound in `path`. The future raises `UnreadableAudio`, `AudioTooLarge`, `EmptyAudio`."""
-        return self._threads.submit(self._audio, path)
+    def inspect_audio(self, path: Path, samples: Path | None = None) -> Future[AudioFacts]:
+        """Decode the sound in `path`; its samples (float32, mono, 16 kHz) go into the file `samples`.
+
+        The future raises `UnreadableAudio`, `AudioTooLarge`, `EmptyAudio`.
+        """
+        return self._threads.submit(self._audio, path, samples)
 
     def close(self) -> None:
         """End the children; what is being inspected is waited for."""
@@ -108,8 +111,8 @@ class Inspector:
             )
         return ImageFacts(**answer)
 
-    def _audio(self, path: Path) -> AudioFacts:
-        answer = self._ask({"kind": "audio", "path": str(path)})
+    def _audio(self, path: Path, samples: Path | None) -> AudioFacts:
+        answer = self._ask({"kind": "audio", "path": str(path), "samples": str(samples or "")})
         if answer is None:
             raise UnreadableAudio(
                 "The recording is damaged: its decoder failed. Save it again, for instance as WAV.",

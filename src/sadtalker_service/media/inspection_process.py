@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from sadtalker_service.errors import InvalidInput, UnreadableAudio, UnreadableIm
 from sadtalker_service.media.audio import audio_media_type, decode_speech
 from sadtalker_service.media.image import decode_image, image_media_type
 from sadtalker_service.media.inspection import Limits
+
+_NOBODY_ASKS = "-"
+"""In place of hashes: who has received the file knows its own."""
 
 
 def main() -> None:
@@ -47,25 +51,34 @@ def _answers() -> Any:
 
 def _answer(question: Mapping[str, str], limits: Limits) -> dict[str, Any]:
     try:
-        return _INSPECTIONS[question["kind"]](Path(question.get("path", "")), limits)
+        return _INSPECTIONS[question["kind"]](question, limits)
     except InvalidInput as error:
         return {"error": {"code": error.code, "message": error.message}}
 
 
-def _image(path: Path, limits: Limits) -> dict[str, Any]:
+def _image(question: Mapping[str, str], limits: Limits) -> dict[str, Any]:
+    path = Path(question["path"])
     try:
         with path.open("rb") as file:
             data = file.read(limits.max_image_bytes + 1)  # one more than allowed, to be noticed
     except OSError as error:
         raise UnreadableImage(f"The picture cannot be read: {error.strerror}.") from error
-    portrait = decode_image(data, max_bytes=limits.max_image_bytes, max_pixels=limits.max_image_pixels)
+    portrait = decode_image(
+        data, max_bytes=limits.max_image_bytes, max_pixels=limits.max_image_pixels, image_hash=_NOBODY_ASKS
+    )
     width, height = portrait.size
     return {"width": width, "height": height, "media_type": image_media_type(data)}
 
 
-def _audio(path: Path, limits: Limits) -> dict[str, Any]:
+def _audio(question: Mapping[str, str], limits: Limits) -> dict[str, Any]:
+    path = Path(question["path"])
     try:
-        speech = decode_speech(path, max_bytes=limits.max_audio_bytes, max_seconds=limits.max_audio_seconds)
+        speech = decode_speech(
+            path,
+            max_bytes=limits.max_audio_bytes,
+            max_seconds=limits.max_audio_seconds,
+            audio_hash=_NOBODY_ASKS,
+        )
     except InvalidInput as error:
         error.message = error.message.replace(path.name, "The recording")  # the name is not the user's
         raise
@@ -73,16 +86,19 @@ def _audio(path: Path, limits: Limits) -> dict[str, Any]:
         raise UnreadableAudio(
             f"The recording cannot be read: {error.strerror}.", param="audio_file"
         ) from error
+    if question["samples"]:
+        with suppress(OSError):  # who misses them decodes again
+            speech.samples.tofile(question["samples"])
     return {"seconds": speech.duration, "media_type": audio_media_type(path)}
 
 
-def _nothing(path: Path, limits: Limits) -> dict[str, Any]:
+def _nothing(question: Mapping[str, str], limits: Limits) -> dict[str, Any]:
     """Only to be started."""
-    del path, limits
+    del question, limits
     return {}
 
 
-_INSPECTIONS: Mapping[str, Callable[[Path, Limits], dict[str, Any]]] = {
+_INSPECTIONS: Mapping[str, Callable[[Mapping[str, str], Limits], dict[str, Any]]] = {
     "image": _image,
     "audio": _audio,
     "nothing": _nothing,

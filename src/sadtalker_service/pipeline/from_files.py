@@ -1,63 +1,52 @@
-"""The whole way from files to a file: decode, prepare, produce."""
+"""Pictures and recordings that lie in files, and the whole way from them to a video."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-from sadtalker_service.domain import Portrait, Speech
-from sadtalker_service.engines.port import Engine
+from sadtalker_service.domain import LazySourceImage, Portrait, Speech
 from sadtalker_service.errors import UnreadableAudio, UnreadableImage
 from sadtalker_service.media.audio import decode_speech
 from sadtalker_service.media.image import decode_image
 from sadtalker_service.media.stopwatch import Stopwatch
 from sadtalker_service.options import RenderOptions
-from sadtalker_service.pipeline.prepare import prepare
-from sadtalker_service.pipeline.produce import produce
-from sadtalker_service.pipeline.progress import Reporter
+from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.pipeline.references import NO_VIDEOS, ReferenceVideos
 from sadtalker_service.pipeline.report import Report
 from sadtalker_service.settings import Settings
-from sadtalker_service.store.cache import ArtefactCache
 
 
-def make_video(
-    engine: Engine,
+def render_files(
+    pipeline: Pipeline,
     source_image: Path,
     driven_audio: Path | None,
     options: RenderOptions,
     output: Path,
     *,
     settings: Settings,
-    cache: ArtefactCache,
     references: ReferenceVideos = NO_VIDEOS,
     idle_seconds: float = 0.0,
     warnings: tuple[str, ...] = (),
-    reporter: Reporter | None = None,
 ) -> Report:
     """Make the video of the person in `source_image` speaking `driven_audio`, or idle where that is None.
 
-    Raises what decoding raises (`UnreadableImage`, `AudioTooLarge`, ...), and what `prepare` and `produce`
-    raise.
+    Raises what decoding raises (`UnreadableImage`, `AudioTooLarge`, ...), and what `Pipeline` raises.
     """
-    reporter, watch = reporter or Reporter(), Stopwatch()
+    watch = Stopwatch(pipeline.clock)
     with watch("decode"):
-        portrait = read_portrait(source_image, settings)
+        image = lazy_source_image(source_image, settings)
         speech = read_speech(driven_audio, settings) if driven_audio else None
-    prepared = prepare(
-        engine, portrait, options.preprocess, cache, size=options.side, on_stage=reporter.stage
-    )
-    report = produce(
-        engine,
+    prepared = pipeline.prepare(image, options)
+    report = pipeline.render(
         prepared,
         speech,
         options,
         output,
-        cache=cache,
         references=references,
         idle_seconds=idle_seconds,
         warnings=warnings,
-        reporter=reporter,
     )
     decoding = watch.seconds["decode"]
     return replace(
@@ -65,19 +54,47 @@ def make_video(
     )
 
 
-def read_portrait(path: Path, settings: Settings) -> Portrait:
-    """The picture in `path`. Raises `UnreadableImage`, `ImageTooLarge`."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(settings.max_image_bytes + 1)  # one more than allowed, to be noticed
-    except OSError as error:
-        raise UnreadableImage(f"Cannot read {path}: {error.strerror}.", param="source_image") from error
-    return decode_image(data, max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
+def lazy_source_image(path: Path, settings: Settings) -> LazySourceImage:
+    """The picture in `path`, read and hashed now, decoded when it is needed.
+
+    Raises `UnreadableImage`; opening it raises `ImageTooLarge` too.
+    """
+    data = _read(path, settings)
+    image_hash = hashlib.sha256(data).hexdigest()
+    return LazySourceImage(image_hash, lambda: _decoded(data, settings, image_hash))
 
 
-def read_speech(path: Path, settings: Settings) -> Speech:
-    """The sound in `path`. Raises `UnreadableAudio`, `AudioTooLarge`, `EmptyAudio`."""
+def read_portrait(path: Path, settings: Settings, image_hash: str | None = None) -> Portrait:
+    """The picture in `path`, whose sha256 may be known. Raises `UnreadableImage`, `ImageTooLarge`."""
+    return _decoded(_read(path, settings), settings, image_hash)
+
+
+def read_speech(path: Path, settings: Settings, audio_hash: str | None = None) -> Speech:
+    """The sound in `path`, whose sha256 may be known. Raises `UnreadableAudio`, `AudioTooLarge`,
+    `EmptyAudio`."""
     try:
-        return decode_speech(path, max_bytes=settings.max_audio_bytes, max_seconds=settings.max_audio_seconds)
+        return decode_speech(
+            path,
+            max_bytes=settings.max_audio_bytes,
+            max_seconds=settings.max_audio_seconds,
+            audio_hash=audio_hash,
+        )
     except OSError as error:
         raise UnreadableAudio(f"Cannot read {path}: {error.strerror}.", param="driven_audio") from error
+
+
+def _read(path: Path, settings: Settings) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(settings.max_image_bytes + 1)  # one more than allowed, to be noticed
+    except OSError as error:
+        raise UnreadableImage(f"Cannot read {path}: {error.strerror}.", param="source_image") from error
+
+
+def _decoded(data: bytes, settings: Settings, image_hash: str | None) -> Portrait:
+    return decode_image(
+        data,
+        max_bytes=settings.max_image_bytes,
+        max_pixels=settings.max_image_pixels,
+        image_hash=image_hash,
+    )

@@ -10,15 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sadtalker_service.domain import Artefact, Avatar, GestureCue, Portrait, PreprocessMode, Rendering
+from sadtalker_service.domain import Artefact, Avatar, GestureCue, PreprocessMode, Rendering
 from sadtalker_service.engines.port import Engine
 from sadtalker_service.media.image import encode_png
 from sadtalker_service.media.video import write_video
 from sadtalker_service.options import RenderOptions
-from sadtalker_service.pipeline.cached import CachedComputation, CacheLog, CacheTerms
-from sadtalker_service.pipeline.prepare import prepare
+from sadtalker_service.pipeline.cached import CachedComputation, CacheLog
+from sadtalker_service.pipeline.pipeline import Pipeline, SourceImage
 from sadtalker_service.pipeline.preview_assets import CLIPS, PICTURE, exhibit_key
-from sadtalker_service.store.cache import ArtefactCache
 
 _PICTURE_SIDE, _CLIP_SIDE = 480, 256
 """Pixels of a close-up, as far as the engine can."""
@@ -26,29 +25,19 @@ _CLIP_SECONDS, _CUE_AT = 2.4, 0.2
 """A clip shows a moment of rest, the gesture, and rest again."""
 
 
-def make_previews(
-    engine: Engine,
-    portrait: Portrait,
-    mode: PreprocessMode,
-    cache: ArtefactCache,
-    *,
-    on_stage: Callable[[str], None] | None = None,
-    terms: CacheTerms | None = None,
-) -> CacheLog:
+def make_previews(pipeline: Pipeline, image: SourceImage, mode: PreprocessMode) -> CacheLog:
     """Put everything that there is to look at into the cache, where it is not there yet.
 
-    `mode` counts only for an engine without close-ups. `on_stage` is told what is about to be made, and may
-    raise to end the work. Raises what the engine's stages raise.
+    `mode` counts only for an engine without close-ups. Raises what the engine's stages raise, `Cancelled`.
     """
+    engine = pipeline.engine
     closest: PreprocessMode = "crop" if "crop" in engine.capabilities.preprocess_modes else mode
-    avatar = prepare(engine, portrait, closest, cache, previews=True, on_stage=on_stage, terms=terms).avatar
-    computation = CachedComputation(cache, terms)
+    avatar = pipeline.prepare(image, RenderOptions(preprocess=closest), previews=True).avatar
+    computation = CachedComputation(pipeline.cache, pipeline.terms)
 
     def keep(kind: str, compute: Callable[[], Artefact]) -> None:
-        if on_stage:
-            on_stage(kind)
-        key = exhibit_key(kind, engine, portrait.image_hash)
-        computation.artefact(kind, key, "week", compute)
+        pipeline.reporter.stage(kind)
+        computation.artefact(kind, exhibit_key(kind, engine, image.image_hash), "week", compute)
 
     if engine.capabilities.idle:
         keep(PICTURE, partial(_picture, engine, avatar))

@@ -3,6 +3,7 @@
     face_mesh:{image_hash}:{mode}:{engine}:{version}     a stage that depends on the preprocess mode
     face_detection:{image_hash}:{engine}:{version}       one that does not
     motion:{audio_hash}:{engine}:{version}               what an engine heard in a recording
+    decoded:{audio_hash}                                 samples of a recording, for an hour
     reference:{video_hash}:{mode}:{engine}:{version}     what it takes over from a reference video
 
 A change of an engine's version changes every key, so nothing stale is ever read.
@@ -41,6 +42,11 @@ def stage_key(stage: str, image_hash: str, mode: PreprocessMode | None, engine: 
 def speech_features_key(audio_hash: str, engine: str, version: str) -> str:
     """Key of what an engine heard in a recording."""
     return _join("motion", audio_hash, engine, version)
+
+
+def decoded_speech_key(audio_hash: str) -> str:
+    """Key of the samples of a recording."""
+    return _join("decoded", audio_hash)
 
 
 def reference_key(video_hash: str, mode: PreprocessMode, engine: str, version: str) -> str:

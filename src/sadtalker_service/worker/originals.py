@@ -6,29 +6,45 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from sadtalker_service.domain import Portrait, Speech
+from sadtalker_service.domain import LazySourceImage, LazySpeech, Portrait, Speech
 from sadtalker_service.errors import NotFound
+from sadtalker_service.pipeline.decoded_speech import find_decoded
 from sadtalker_service.pipeline.from_files import read_portrait, read_speech
 from sadtalker_service.pipeline.references import ReferenceVideo, ReferenceVideos
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.records import VideoSpec
 from sadtalker_service.store.artefact_store import ArtefactStore, portrait_name, speech_name
+from sadtalker_service.store.cache import ArtefactCache
 
 
-def read_original_portrait(artefacts: ArtefactStore, image_id: str, settings: Settings) -> Portrait:
-    """The portrait. Raises `NotFound` where it was removed, and what decoding raises."""
-    with _local(artefacts, portrait_name(image_id), "picture") as path:
-        return read_portrait(path, settings)
+def original_image(artefacts: ArtefactStore, image_id: str, settings: Settings) -> LazySourceImage:
+    """The source image, fetched and decoded when it is opened.
+
+    That raises `NotFound` where it was removed, and what decoding raises.
+    """
+
+    def load() -> Portrait:
+        with _local(artefacts, portrait_name(image_id), "picture") as path:
+            return read_portrait(path, settings, image_id)
+
+    return LazySourceImage(image_id, load)
 
 
 @contextmanager
-def original_speech(artefacts: ArtefactStore, audio_id: str, settings: Settings) -> Iterator[Speech]:
-    """A block with the recording; its file is there as long as the block runs.
+def original_speech(
+    artefacts: ArtefactStore, cache: ArtefactCache, audio_id: str, seconds: float, settings: Settings
+) -> Iterator[LazySpeech]:
+    """Context manager with the recording, decoded when it is opened unless the cache has its samples; its file exists
+    while it is open.
 
-    Raises `NotFound` where it was removed, and what decoding raises.
+    Raises `NotFound` where it was removed; opening it raises what decoding raises.
     """
     with _local(artefacts, speech_name(audio_id), "recording") as path:
-        yield read_speech(path, settings)
+
+        def load() -> Speech:
+            return find_decoded(cache, audio_id, path) or read_speech(path, settings, audio_id)
+
+        yield LazySpeech(audio_id, seconds, path, load)
 
 
 @contextmanager

@@ -8,19 +8,21 @@ from typing import Self
 
 import structlog
 
-from sadtalker_service.domain import Artefact, Portrait, PreprocessMode
+from sadtalker_service.domain import Artefact, LazySourceImage, PreprocessMode
 from sadtalker_service.errors import Cancelled, SadTalkerError, StoreUnavailable, WorkerLost
-from sadtalker_service.pipeline.prepare import Prepared, prepare
+from sadtalker_service.options import RenderOptions
+from sadtalker_service.pipeline.pipeline import Pipeline, Prepared
 from sadtalker_service.pipeline.previews import make_previews
+from sadtalker_service.pipeline.progress import Reporter
 from sadtalker_service.state.failures import failure_of
-from sadtalker_service.state.records import Failure
+from sadtalker_service.state.records import AvatarRecord, Failure
 from sadtalker_service.state.retry import best_effort, retry_while_unavailable
 from sadtalker_service.telemetry import metrics
 from sadtalker_service.telemetry.logs import bound
 from sadtalker_service.worker.attempt import INTERNAL_ERROR
 from sadtalker_service.worker.context import WorkerContext
 from sadtalker_service.worker.lease import Lease
-from sadtalker_service.worker.originals import read_original_portrait
+from sadtalker_service.worker.originals import original_image
 
 log = structlog.get_logger(__name__)
 
@@ -45,63 +47,51 @@ class PrepareJob:
         if record is None or record.state == "failed":
             log.info("preparation_void", image_id=image_id, mode=mode)
             return
+        image = original_image(self._context.artefacts, image_id, self._context.settings)
         with bound(image_id=image_id, mode=mode):
             if record.state == "ready":
                 with _Optional():
-                    portrait = read_original_portrait(
-                        self._context.artefacts, image_id, self._context.settings
-                    )
-                    self._preview(portrait, mode)
+                    self._preview(image, mode)
                 return
-            with _Preparation(self._context, image_id, mode) as preparation:
-                portrait = preparation.run()
+            with _Preparation(self._context, record) as preparation:
+                preparation.run(image)
             if preparation.is_ready:
                 with _Optional():
-                    self._preview(portrait, mode)
+                    self._preview(image, mode)
                 self._context.forget_if_deleted(image_id)
 
-    def _preview(self, portrait: Portrait, mode: PreprocessMode) -> None:
+    def _preview(self, image: LazySourceImage, mode: PreprocessMode) -> None:
         context = self._context
-
-        def check(*_: str) -> None:
-            if context.shared.must_stop(time.monotonic()):
-                raise Cancelled("The worker is being shut down.")
-
-        terms = context.cache_terms(check)
-        make_previews(context.engines.default, portrait, mode, context.cache, on_stage=check, terms=terms)
+        reporter = Reporter(cancelled=lambda: context.shared.must_stop(time.monotonic()))
+        terms = context.cache_terms(reporter.check)
+        make_previews(Pipeline(context.engines.default, context.cache, terms, reporter), image, mode)
 
 
 class _Preparation:
     """As a block: whatever ends the block ends the preparation, as with `Attempt`."""
 
-    def __init__(self, context: WorkerContext, image_id: str, mode: PreprocessMode) -> None:
+    def __init__(self, context: WorkerContext, record: AvatarRecord) -> None:
         self._context = context
-        self._image_id, self._mode = image_id, mode
+        self._record = record
+        self._image_id, self._mode = record.image_id, record.mode
         self._stage = "decode"
         self._lease = Lease(
-            lambda: context.avatars.stage(image_id, mode, self._stage), context.settings.lease_seconds
+            lambda: context.avatars.stage(record.image_id, record.mode, self._stage),
+            context.settings.lease_seconds,
         )
         self._start = context.clock()
         self.is_ready = False
 
-    def run(self) -> Portrait:
+    def run(self, image: LazySourceImage) -> None:
         """Compute what rendering needs. Raises what the stages raise, and `Cancelled`."""
         context = self._context
         starts = retry_while_unavailable(lambda: context.preparations.begin(self._image_id, self._mode))
         if starts > context.settings.max_attempts:
             raise WorkerLost(f"The worker died {starts - 1} times while it prepared this picture.")
-        portrait = read_original_portrait(context.artefacts, self._image_id, context.settings)
+        reporter = Reporter(lambda progress: self._begin_stage(progress.stage))
         terms = context.cache_terms(self._check)
-        prepared = prepare(
-            context.engines.default,
-            portrait,
-            self._mode,
-            context.cache,
-            on_stage=self._begin_stage,
-            terms=terms,
-        )
-        self._tell_ready(prepared, portrait)
-        return portrait
+        pipeline = Pipeline(context.engines.default, context.cache, terms, reporter)
+        self._tell_ready(pipeline.prepare(image, RenderOptions(preprocess=self._mode)))
 
     def __enter__(self) -> Self:
         self._lease.__enter__()
@@ -133,8 +123,9 @@ class _Preparation:
         if self._lease.lost or self._context.shared.must_stop(time.monotonic()):
             raise Cancelled("The preparation was stopped.")
 
-    def _tell_ready(self, prepared: Prepared, portrait: Portrait) -> None:
-        box, score = _face(prepared.avatar.artefacts.get("face_detection"), portrait)
+    def _tell_ready(self, prepared: Prepared) -> None:
+        size = self._record.width, self._record.height
+        box, score = _face(prepared.avatar.artefacts.get("face_detection"), size)
         there = retry_while_unavailable(
             lambda: self._context.avatars.ready(
                 self._image_id,
@@ -203,14 +194,17 @@ class _Optional:
         return False
 
 
-def _face(detection: Artefact | None, portrait: Portrait) -> tuple[Box | None, float | None]:
-    """Box in pixels of the portrait, and score 0..1, as far as the engine tells them."""
+def _face(detection: Artefact | None, size: tuple[int, int]) -> tuple[Box | None, float | None]:
+    """Box in pixels of the portrait, and score 0..1, as far as the engine tells them.
+
+    `size` is (width, height) of the portrait.
+    """
     record = detection.record if detection else {}
     score = record.get("score")
     box = record.get("box")
     if box is not None:
         x0, y0, x1, y1 = map(float, box)
-        box = _turned_back((x0, y0, x1, y1), int(record.get("quarter_turns", 0)), portrait.size)
+        box = _turned_back((x0, y0, x1, y1), int(record.get("quarter_turns", 0)), size)
     return box, None if score is None else float(score)
 
 

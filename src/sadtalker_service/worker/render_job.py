@@ -8,10 +8,9 @@ from pathlib import Path
 
 import structlog
 
-from sadtalker_service.domain import Speech
+from sadtalker_service.domain import LazySpeech
 from sadtalker_service.media.boxes import Writable
-from sadtalker_service.pipeline.prepare import prepare
-from sadtalker_service.pipeline.produce import produce
+from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.pipeline.progress import Reporter
 from sadtalker_service.pipeline.report import Report
 from sadtalker_service.state.records import Outcome, Session, VideoSpec
@@ -23,7 +22,7 @@ from sadtalker_service.telemetry import metrics
 from sadtalker_service.telemetry.logs import bound
 from sadtalker_service.worker.attempt import Attempt
 from sadtalker_service.worker.context import WorkerContext
-from sadtalker_service.worker.originals import original_references, original_speech, read_original_portrait
+from sadtalker_service.worker.originals import original_image, original_references, original_speech
 
 log = structlog.get_logger(__name__)
 
@@ -70,40 +69,32 @@ class RenderJob:
         context, spec = self._context, session.spec
         engine = context.engines.engine(spec.engine, spec.engine_version)
         reporter = Reporter(attempt.tell, attempt.must_stop)
-        terms = context.cache_terms(reporter.check)
-        portrait = read_original_portrait(context.artefacts, spec.image_id, context.settings)
-        prepared = prepare(
-            engine,
-            portrait,
-            spec.options.preprocess,
-            context.cache,
-            size=spec.options.side,
-            on_stage=reporter.stage,
-            terms=terms,
+        pipeline = Pipeline(engine, context.cache, context.cache_terms(reporter.check), reporter)
+        prepared = pipeline.prepare(
+            original_image(context.artefacts, spec.image_id, context.settings), spec.options
         )
         media = MediaStream(context.cache_client, session.session_id, session.attempt, session.spec.image_id)
         references = original_references(context.artefacts, spec)
         with self._speech(spec) as speech, references as videos, media:
-            return produce(
-                engine,
+            return pipeline.render(
                 prepared,
                 speech,
                 spec.options,
                 output,
-                cache=context.cache,
-                terms=terms,
                 references=videos,
                 stream=_Timed(media, lambda: metrics.observe_first_bytes(context.clock() - start)),
                 idle_seconds=spec.audio_seconds,
                 warnings=session.warnings,
-                reporter=reporter,
             )
 
-    def _speech(self, spec: VideoSpec) -> AbstractContextManager[Speech | None]:
+    def _speech(self, spec: VideoSpec) -> AbstractContextManager[LazySpeech | None]:
         """A block with the recording, None for an idle video."""
         if spec.audio_id is None:
             return nullcontext()
-        return original_speech(self._context.artefacts, spec.audio_id, self._context.settings)
+        context = self._context
+        return original_speech(
+            context.artefacts, context.cache, spec.audio_id, spec.audio_seconds, context.settings
+        )
 
     def _publish(self, session: Session, attempt: Attempt, report: Report, start: float) -> Outcome | None:
         """Put the video where it is looked for. None where nobody wanted it any more."""

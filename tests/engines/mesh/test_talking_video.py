@@ -14,8 +14,7 @@ from sadtalker_service.faces.landmarker import FaceLandmarker
 from sadtalker_service.media.audio import decode_speech
 from sadtalker_service.media.image import decode_image
 from sadtalker_service.options import RenderOptions
-from sadtalker_service.pipeline.prepare import prepare
-from sadtalker_service.pipeline.produce import produce
+from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.speech.articulation import Articulation
 from sadtalker_service.store.cache import MemoryCache
 
@@ -32,8 +31,8 @@ def talk(tmp_path_factory):
     speech = decode_speech(EXAMPLES / "speech.wav", **LIMITS)
     style = RenderOptions(preprocess="crop", size=512, quality="medium")
     path = tmp_path_factory.mktemp("talk") / "talk.mp4"
-    prepared = prepare(engine, portrait, "crop", cache=cache)
-    produce(engine, prepared, speech, style, path, cache=cache)
+    prepared = Pipeline(engine, cache).prepare(portrait, RenderOptions(preprocess="crop"))
+    Pipeline(engine, cache).render(prepared, speech, style, path)
     speech_features = engine.extract_speech_features(speech)
     motion = engine.drive(prepared.avatar, speech_features, style, speech.duration)
     opening, eyes = _measure(path)

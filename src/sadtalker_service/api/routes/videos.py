@@ -35,6 +35,7 @@ from sadtalker_service.api.upload.multipart import Form, ReceivedFile
 from sadtalker_service.api.upload.receiving import receive_form
 from sadtalker_service.errors import AlreadyEnded, NotFound, StoreUnavailable
 from sadtalker_service.media.inspection import AudioFacts
+from sadtalker_service.pipeline.decoded_speech import keep_decoded
 from sadtalker_service.state.idempotency import RENEWAL_SECONDS, Claim, IdempotencyKeys
 from sadtalker_service.state.records import ENDED, Lane, QueuePosition, Session
 
@@ -161,7 +162,9 @@ async def _facts(services: Services, audio: ReceivedFile) -> AudioFacts:
     """
     facts = services.recordings.get(audio.sha256)
     if facts is None:
-        facts = await asyncio.wrap_future(services.inspector.inspect_audio(audio.path))
+        samples = audio.path.with_name(f"{audio.path.name}.samples")
+        facts = await asyncio.wrap_future(services.inspector.inspect_audio(audio.path, samples))
+        await in_thread(keep_decoded, services.cache, audio.sha256, samples)
         services.recordings[audio.sha256] = facts
     return facts
 

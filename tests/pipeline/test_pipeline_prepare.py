@@ -10,7 +10,8 @@ import pytest
 
 from sadtalker_service.domain import Artefact, Portrait
 from sadtalker_service.errors import Cancelled, NoFaceFound
-from sadtalker_service.pipeline.prepare import prepare
+from sadtalker_service.options import RenderOptions
+from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.pipeline.progress import Reporter
 from sadtalker_service.store.cache import MemoryCache, NoCache
 from sadtalker_service.store.directory import DirectoryCache
@@ -19,8 +20,8 @@ ESSENTIAL = ["face_detection", "face_mesh"]
 
 
 def test_the_second_time_everything_comes_from_the_cache(engine, portrait: Portrait, tmp_path: Path) -> None:
-    first = prepare(engine, portrait, "full", DirectoryCache(tmp_path, 10**8))
-    again = prepare(engine, portrait, "full", DirectoryCache(tmp_path, 10**8))
+    first = Pipeline(engine, DirectoryCache(tmp_path, 10**8)).prepare(portrait, RenderOptions())
+    again = Pipeline(engine, DirectoryCache(tmp_path, 10**8)).prepare(portrait, RenderOptions())
     assert (first.cache.hits, first.cache.misses) == ([], ESSENTIAL)
     assert (again.cache.hits, again.cache.misses) == (ESSENTIAL, [])
     assert engine.calls == {"face_detection": 1, "face_mesh": 1}
@@ -34,44 +35,53 @@ def test_the_second_time_everything_comes_from_the_cache(engine, portrait: Portr
 
 def test_stages_that_do_not_depend_on_the_mode_are_shared_by_the_modes(engine, portrait: Portrait) -> None:
     cache = MemoryCache(10**8)
-    prepare(engine, portrait, "full", cache)
-    other = prepare(engine, portrait, "crop", cache)
+    Pipeline(engine, cache).prepare(portrait, RenderOptions())
+    other = Pipeline(engine, cache).prepare(portrait, RenderOptions(preprocess="crop"))
     assert (other.cache.hits, other.cache.misses) == (["face_detection"], ["face_mesh"])
 
 
 def test_another_version_of_the_engine_computes_anew(engine, portrait: Portrait) -> None:
     cache = MemoryCache(10**8)
-    prepare(engine, portrait, "full", cache)
+    Pipeline(engine, cache).prepare(portrait, RenderOptions())
     engine.version = "2"
-    assert prepare(engine, portrait, "full", cache).cache.misses == ESSENTIAL
+    assert Pipeline(engine, cache).prepare(portrait, RenderOptions()).cache.misses == ESSENTIAL
 
 
 def test_another_picture_computes_anew(engine, portrait: Portrait) -> None:
     cache = MemoryCache(10**8)
-    prepare(engine, portrait, "full", cache)
+    Pipeline(engine, cache).prepare(portrait, RenderOptions())
     other = replace(portrait, image_hash="f" * 64)
-    assert prepare(engine, other, "full", cache).cache.misses == ESSENTIAL
+    assert Pipeline(engine, cache).prepare(other, RenderOptions()).cache.misses == ESSENTIAL
 
 
 def test_previews_are_made_when_asked_for(engine, portrait: Portrait) -> None:
-    assert "visemes" not in prepare(engine, portrait, "full", NoCache()).avatar.artefacts
-    assert "visemes" in prepare(engine, portrait, "full", NoCache(), previews=True).avatar.artefacts
+    assert "visemes" not in Pipeline(engine, NoCache()).prepare(portrait, RenderOptions()).avatar.artefacts
+    assert (
+        "visemes"
+        in Pipeline(engine, NoCache()).prepare(portrait, RenderOptions(), previews=True).avatar.artefacts
+    )
 
 
 def test_a_cache_that_fails_costs_time_only(engine, portrait: Portrait, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file stands in the way")
-    made = prepare(engine, portrait, "full", DirectoryCache(tmp_path / "cache", 10**8))
+    made = Pipeline(engine, DirectoryCache(tmp_path / "cache", 10**8)).prepare(portrait, RenderOptions())
     assert made.cache.misses == ESSENTIAL
     assert len(made.cache.problems) >= 1
     assert "cannot write the cache" in made.cache.problems[0]
 
 
 def test_a_damaged_cache_is_mended(engine, portrait: Portrait, tmp_path: Path) -> None:
-    prepare(engine, portrait, "full", DirectoryCache(tmp_path, 10**8))
+    Pipeline(engine, DirectoryCache(tmp_path, 10**8)).prepare(portrait, RenderOptions())
     for file in tmp_path.rglob("*.safetensors"):
         file.write_bytes(file.read_bytes()[:-10])
-    assert prepare(engine, portrait, "full", DirectoryCache(tmp_path, 10**8)).cache.misses == ESSENTIAL
-    assert prepare(engine, portrait, "full", DirectoryCache(tmp_path, 10**8)).cache.hits == ESSENTIAL
+    assert (
+        Pipeline(engine, DirectoryCache(tmp_path, 10**8)).prepare(portrait, RenderOptions()).cache.misses
+        == ESSENTIAL
+    )
+    assert (
+        Pipeline(engine, DirectoryCache(tmp_path, 10**8)).prepare(portrait, RenderOptions()).cache.hits
+        == ESSENTIAL
+    )
 
 
 def test_what_a_stage_raises_arrives_and_nothing_is_kept(engine, portrait: Portrait) -> None:
@@ -79,21 +89,21 @@ def test_what_a_stage_raises_arrives_and_nothing_is_kept(engine, portrait: Portr
     black = replace(portrait, pixels=np.zeros_like(portrait.pixels))
     for _ in range(2):
         with pytest.raises(NoFaceFound):
-            prepare(engine, black, "full", cache)
+            Pipeline(engine, cache).prepare(black, RenderOptions())
     assert engine.calls["face_detection"] == 2
 
 
 def test_cancelling_ends_between_stages(engine, portrait: Portrait) -> None:
     reporter = Reporter(cancelled=lambda: engine.calls["face_detection"] > 0)
     with pytest.raises(Cancelled):
-        prepare(engine, portrait, "full", NoCache(), on_stage=reporter.stage)
+        Pipeline(engine, NoCache(), reporter=reporter).prepare(portrait, RenderOptions())
     assert engine.calls == {"face_detection": 1}
 
 
 def test_artefacts_that_were_kept_are_enough_to_go_on(engine, portrait: Portrait, tmp_path: Path) -> None:
-    made = prepare(engine, portrait, "full", DirectoryCache(tmp_path, 10**8))
-    kept = prepare(
-        engine, replace(portrait, pixels=portrait.pixels * 0), "full", DirectoryCache(tmp_path, 10**8)
+    made = Pipeline(engine, DirectoryCache(tmp_path, 10**8)).prepare(portrait, RenderOptions())
+    kept = Pipeline(engine, DirectoryCache(tmp_path, 10**8)).prepare(
+        replace(portrait, pixels=portrait.pixels * 0), RenderOptions()
     )
     plates = [p.avatar.artefacts["face_mesh"].arrays["background"] for p in (made, kept)]
     np.testing.assert_array_equal(*plates)

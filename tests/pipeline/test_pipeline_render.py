@@ -13,15 +13,14 @@ from numpy.typing import NDArray
 from sadtalker_service.domain import GestureCue, Portrait, Speech, Track
 from sadtalker_service.errors import Cancelled, EmptyAudio, InvalidOption, OutputError
 from sadtalker_service.options import RenderOptions
-from sadtalker_service.pipeline.prepare import Prepared, prepare
-from sadtalker_service.pipeline.produce import produce
+from sadtalker_service.pipeline.pipeline import Pipeline, Prepared
 from sadtalker_service.pipeline.progress import Progress, Reporter
 from sadtalker_service.store.cache import MemoryCache, NoCache
 
 
 @pytest.fixture
 def prepared(engine, portrait: Portrait) -> Prepared:
-    return prepare(engine, portrait, "full", NoCache())
+    return Pipeline(engine, NoCache()).prepare(portrait, RenderOptions())
 
 
 def brightness(path: Path) -> NDArray[np.float64]:
@@ -31,7 +30,7 @@ def brightness(path: Path) -> NDArray[np.float64]:
 
 
 def test_the_video_shows_what_was_heard(engine, prepared: Prepared, speech: Speech, tmp_path: Path) -> None:
-    report = produce(engine, prepared, speech, RenderOptions(), tmp_path / "v.mp4", cache=NoCache())
+    report = Pipeline(engine, NoCache()).render(prepared, speech, RenderOptions(), tmp_path / "v.mp4")
     luma = brightness(tmp_path / "v.mp4")
     assert (report.frames, report.fps, len(luma)) == (50, 25, 50)
     assert luma[14:24].min() > luma[:11].max() + 50
@@ -45,13 +44,11 @@ def test_the_video_shows_what_was_heard(engine, prepared: Prepared, speech: Spee
 
 def test_the_report_is_what_happened(engine, portrait: Portrait, speech: Speech, tmp_path: Path) -> None:
     cache = MemoryCache(10**8)
-    first = produce(
-        engine,
-        prepare(engine, portrait, "full", cache),
+    first = Pipeline(engine, cache).render(
+        Pipeline(engine, cache).prepare(portrait, RenderOptions()),
         speech,
         RenderOptions(fps=30),
         tmp_path / "v.mp4",
-        cache=cache,
         warnings=("enhancer gfpgan was not applied.",),
     )
     assert (first.width, first.height, first.fps, first.frames) == (128, 96, 30, 60)
@@ -65,17 +62,18 @@ def test_the_report_is_what_happened(engine, portrait: Portrait, speech: Speech,
     assert serial <= first.wall_seconds * 1.01
     assert first.warnings == ("enhancer gfpgan was not applied.",)
 
-    again = produce(
-        engine,
-        prepare(engine, portrait, "full", cache),
+    again = Pipeline(engine, cache).render(
+        Pipeline(engine, cache).prepare(portrait, RenderOptions()),
         speech,
         RenderOptions(),
         tmp_path / "w.mp4",
-        cache=cache,
     )
     assert again.cache_hits == ("face_detection", "face_mesh", "motion")
     assert engine.calls["speech_features"] == 1
-    kept = [a.seconds for a in prepare(engine, portrait, "full", cache).avatar.artefacts.values()]
+    kept = [
+        a.seconds
+        for a in Pipeline(engine, cache).prepare(portrait, RenderOptions()).avatar.artefacts.values()
+    ]
     assert 0 < again.saved_seconds <= sum(kept) + first.seconds["speech_features"]
     assert first.saved_seconds == 0
     assert json.loads(json.dumps(again.to_json()))["cache_hits"] == list(again.cache_hits)
@@ -84,7 +82,9 @@ def test_the_report_is_what_happened(engine, portrait: Portrait, speech: Speech,
 def test_progress_rises_to_the_end(engine, prepared: Prepared, speech: Speech, tmp_path: Path) -> None:
     seen: list[Progress] = []
     reporter = Reporter(seen.append)
-    produce(engine, prepared, speech, RenderOptions(), tmp_path / "v.mp4", cache=NoCache(), reporter=reporter)
+    Pipeline(engine, NoCache(), reporter=reporter).render(
+        prepared, speech, RenderOptions(), tmp_path / "v.mp4"
+    )
     assert [p.stage for p in seen[:3]] == ["speech_features", "drive", "render"]
     frames = [p.frame for p in seen if p.stage == "render"]
     assert frames == [0, 8, 16, 24, 32, 40, 48, 50]
@@ -114,16 +114,16 @@ def test_cancelling_ends_within_a_batch_and_leaves_no_file(
     seen: list[int] = []
     reporter = Reporter(lambda p: seen.append(p.frame), lambda: bool(seen) and seen[-1] >= stop_at)
     with pytest.raises(Cancelled):
-        produce(
-            engine, prepared, speech, RenderOptions(), tmp_path / "v.mp4", cache=NoCache(), reporter=reporter
+        Pipeline(engine, NoCache(), reporter=reporter).render(
+            prepared, speech, RenderOptions(), tmp_path / "v.mp4"
         )
     assert seen[-1] <= stop_at + 8
     assert list(tmp_path.iterdir()) == []
 
 
 def test_idle_video_has_its_length_and_no_sound(engine, prepared: Prepared, tmp_path: Path) -> None:
-    report = produce(
-        engine, prepared, None, RenderOptions(), tmp_path / "v.mp4", cache=NoCache(), idle_seconds=1.5
+    report = Pipeline(engine, NoCache()).render(
+        prepared, None, RenderOptions(), tmp_path / "v.mp4", idle_seconds=1.5
     )
     with av.open(str(tmp_path / "v.mp4")) as container:
         assert len(container.streams.audio) == 0
@@ -133,8 +133,8 @@ def test_idle_video_has_its_length_and_no_sound(engine, prepared: Prepared, tmp_
 
 def test_idle_needs_a_length(engine, prepared: Prepared, tmp_path: Path) -> None:
     with pytest.raises(InvalidOption, match="one frame"):
-        produce(
-            engine, prepared, None, RenderOptions(), tmp_path / "v.mp4", cache=NoCache(), idle_seconds=0.01
+        Pipeline(engine, NoCache()).render(
+            prepared, None, RenderOptions(), tmp_path / "v.mp4", idle_seconds=0.01
         )
 
 
@@ -143,14 +143,14 @@ def test_speech_shorter_than_a_frame_is_refused(
 ) -> None:
     tiny = Speech(speech.audio_hash, speech.samples[:100], speech.path)
     with pytest.raises(EmptyAudio, match="6 ms long"):
-        produce(engine, prepared, tiny, RenderOptions(), tmp_path / "v.mp4", cache=NoCache())
+        Pipeline(engine, NoCache()).render(prepared, tiny, RenderOptions(), tmp_path / "v.mp4")
 
 
 def test_what_is_not_in_the_video_is_said(engine, prepared: Prepared, speech: Speech, tmp_path: Path) -> None:
     style = RenderOptions(
         gestures=(GestureCue("smile", 0.5), GestureCue("nod_yes", 2.0)), input_yaw=Track((0.0, 40.0))
     )
-    report = produce(engine, prepared, speech, style, tmp_path / "v.mp4", cache=NoCache())
+    report = Pipeline(engine, NoCache()).render(prepared, speech, style, tmp_path / "v.mp4")
     assert report.warnings == (
         "gesture nod_yes@2 begins after the end of the video at 2.0 s.",
         "input_yaw was limited to 6 degrees.",
@@ -159,12 +159,12 @@ def test_what_is_not_in_the_video_is_said(engine, prepared: Prepared, speech: Sp
 
 def test_a_missing_folder_is_said(engine, prepared: Prepared, speech: Speech, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="does not exist"):
-        produce(engine, prepared, speech, RenderOptions(), tmp_path / "no" / "v.mp4", cache=NoCache())
+        Pipeline(engine, NoCache()).render(prepared, speech, RenderOptions(), tmp_path / "no" / "v.mp4")
 
 
 def test_equal_requests_give_equal_videos(engine, prepared: Prepared, speech: Speech, tmp_path: Path) -> None:
     for name in ("a", "b"):
-        produce(engine, prepared, speech, RenderOptions(), tmp_path / f"{name}.mp4", cache=NoCache())
+        Pipeline(engine, NoCache()).render(prepared, speech, RenderOptions(), tmp_path / f"{name}.mp4")
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
 
 
@@ -189,15 +189,8 @@ def test_who_watches_sees_the_video_while_it_is_made(
         viewer.stage = f"{progress.stage} {progress.frame}"
 
     reporter = Reporter(follow)
-    produce(
-        engine,
-        prepared,
-        speech,
-        RenderOptions(),
-        tmp_path / "v.mp4",
-        cache=NoCache(),
-        stream=viewer,
-        reporter=reporter,
+    Pipeline(engine, NoCache(), reporter=reporter).render(
+        prepared, speech, RenderOptions(), tmp_path / "v.mp4", stream=viewer
     )
     (tmp_path / "s.mp4").write_bytes(b"".join(viewer.pieces))
     np.testing.assert_array_equal(brightness(tmp_path / "s.mp4"), brightness(tmp_path / "v.mp4"))
@@ -212,7 +205,7 @@ def test_a_recording_that_is_known_is_not_announced_apart(
     cache = MemoryCache(10**8)
     first, again = Viewer(), Viewer()
     for viewer in (first, again):
-        produce(engine, prepared, speech, RenderOptions(), tmp_path / "v.mp4", cache=cache, stream=viewer)
+        Pipeline(engine, cache).render(prepared, speech, RenderOptions(), tmp_path / "v.mp4", stream=viewer)
     assert first.pieces == again.pieces
     assert engine.calls["speech_features"] == 1
 
@@ -227,8 +220,8 @@ def test_a_stream_that_breaks_at_once_does_not_break_the_video(
     engine, prepared: Prepared, speech: Speech, tmp_path: Path
 ) -> None:
     viewer = BrokenViewer()
-    report = produce(
-        engine, prepared, speech, RenderOptions(), tmp_path / "v.mp4", cache=NoCache(), stream=viewer
+    report = Pipeline(engine, NoCache()).render(
+        prepared, speech, RenderOptions(), tmp_path / "v.mp4", stream=viewer
     )
     assert report.frames == len(brightness(tmp_path / "v.mp4")) == 50
     assert len(viewer.pieces) == 1, "it is not tried again"
