@@ -88,7 +88,7 @@ def test_video_from_request_to_download(api: RunningApi, client: httpx.Client) -
     body = answer.json()
     session_id = body["session_id"]
     assert (body["status"], body["queue_position"]) == ("queued", 1)
-    assert body["settings"]["still_mode"] is True
+    assert body["settings"]["still_mode"] is False
     assert body["settings"]["quality"] == "medium"
     assert body["estimated_time"] == "not measured yet"
     assert body["links"]["download"] == f"/api/vip/download/{session_id}"

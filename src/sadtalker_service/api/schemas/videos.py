@@ -44,7 +44,7 @@ class GenerateForm(BaseModel):
     )
     quality: Quality = Field("medium", description="At most 480, 720 or 1080 lines.")
     preprocess_mode: PreprocessMode = Field("full", description="A mode in which the portrait was uploaded.")
-    still: bool = Field(True, description="Keep the head still; it blinks all the same.")
+    still: bool = Field(False, description="Keep the head still; it blinks all the same.")
     pose_style: int = Field(0, ge=0, le=45, description="Style of head motion.")
     expression_scale: float = Field(1.0, ge=0, le=3, description="Liveliness of the face.")
     size: int | None = Field(
@@ -133,7 +133,7 @@ class GenerateAnswer(BaseModel):
                     "estimated_seconds": 1.4,
                     "performance_boost": "3.1x faster than a first request, as measured here",
                     "next_step": f"GET /api/vip/status/{SESSION_ID}",
-                    "settings": {"enhancer": "gfpgan", "quality": "medium", "still_mode": True},
+                    "settings": {"enhancer": "gfpgan", "quality": "medium", "still_mode": False},
                     "warnings": ["enhancer gfpgan was not applied: the mesh engine has none."],
                     "links": _LINKS_EXAMPLE,
                     "video_ready": False,

@@ -39,7 +39,8 @@ _NOT_SPOKEN = ("text", "voice")
 UPLOAD_TEXTS = tuple(name for name in UploadForm.model_fields if name not in _FILES)
 GENERATE_TEXTS = (*(name for name in GenerateForm.model_fields if name not in _FILES), *_NOT_SPOKEN)
 
-DEFAULT_STYLE = Style(preprocess="full", still=True, quality="medium")
+DEFAULT_STYLE = Style()
+"""That of the command line: what is not given means the same in both."""
 DEFAULT_ENHANCER = "gfpgan"
 
 _SOUND = ("audio/", "video/", "application/ogg", "application/mp4", "application/x-")
