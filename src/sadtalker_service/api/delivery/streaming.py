@@ -94,7 +94,9 @@ async def _begun(services: Services, session_id: str) -> Session:
         finally:
             await events.aclose()  # type: ignore[attr-defined]  # follow is an async generator
     if session.state in ENDED and session.state != "ready":
-        raise NotReady(f"There will be no video: the session is {session.state}.", state=session.state)
+        raise NotReady(
+            f"There will be no video: the session is {session.state}.", state=session.state, never=True
+        )
     return session
 
 

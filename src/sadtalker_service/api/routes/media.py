@@ -13,9 +13,11 @@ from sadtalker_service.api.delivery.streaming import MEDIA_TYPE, media_response
 from sadtalker_service.api.ids import LanePath, SessionPath, lane_of, session_id_of
 from sadtalker_service.api.routes.videos import read_status
 from sadtalker_service.api.schemas.problem import problems
+from sadtalker_service.api.schemas.waiting import WaitQuery
 from sadtalker_service.api.services import services_of
 from sadtalker_service.api.threads import in_thread
 from sadtalker_service.errors import NotReady
+from sadtalker_service.state.records import ENDED, QueuePosition, Session
 from sadtalker_service.store.artefact_store import video_name
 
 router = APIRouter(prefix="/api/{lane}", tags=["videos"])
@@ -80,7 +82,7 @@ async def stream(request: Request, lane: LanePath, session_id: SessionPath) -> R
         200: {"description": "The video.", **_VIDEO},
         206: {"description": "The range that was asked for.", **_VIDEO},
         304: {"description": "The client has it."},
-        **problems(404, 409, 416),
+        **problems(404, 409, 416, 422),
     },
     summary="Download a video",
 )
@@ -91,12 +93,13 @@ async def download(
     range_: Annotated[
         str | None, Header(alias="Range", description="One range of bytes.", examples=["bytes=0-1023"])
     ] = None,
+    wait: WaitQuery = 0.0,
 ) -> Response:
-    """The finished video as a file."""
+    """The finished video as a file; with `wait`, as soon as it is finished."""
     services = services_of(request)
-    session, _ = await read_status(services, lane_of(lane), session_id_of(session_id))
+    session, position = await read_status(services, lane_of(lane), session_id_of(session_id), wait)
     if session.state != "ready":
-        raise NotReady(f"The video is not ready: the session is {session.state}.", state=session.state)
+        raise _not_ready(session, position)
     name = video_name(session.result_key)
     await in_thread(services.artefacts.touch, name)
     size = session.outcome.size_bytes if session.outcome else 0
@@ -107,6 +110,19 @@ async def download(
         media_type=MEDIA_TYPE,
         filename=f"sadtalker_{session.lane}_{session.session_id[:8]}.mp4",
         etag=f"{session.result_key[:32]}-{size:x}",
+    )
+
+
+def _not_ready(session: Session, position: QueuePosition | None) -> NotReady:
+    """Why there is no file, and when asking again makes sense."""
+    if session.state in ENDED:
+        message = f"There will be no video: the session is {session.state}."
+        return NotReady(message, state=session.state, never=True)
+    expected = position.eta_seconds if position else session.moment.eta_seconds if session.moment else None
+    return NotReady(
+        f"The video is not ready: the session is {session.state}. Ask again, or with ?wait=60.",
+        state=session.state,
+        retry_after=expected,
     )
 
 

@@ -16,6 +16,7 @@ from sadtalker_service.api.ids import LanePath, SessionPath, idempotency_key_of,
 from sadtalker_service.api.presenters.videos import cancel_answer, generate_answer, session_status
 from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.schemas.videos import CancelAnswer, GenerateAnswer, GenerateForm, SessionStatus
+from sadtalker_service.api.schemas.waiting import WaitQuery
 from sadtalker_service.api.services import Services, services_of
 from sadtalker_service.api.threads import in_thread
 from sadtalker_service.api.upload.forms import (
@@ -86,13 +87,15 @@ async def generate(
 @router.get(
     "/status/{session_id}",
     response_model=SessionStatus,
-    responses=problems(404),
+    responses=problems(404, 422),
     summary="How far a video is",
 )
-async def status(request: Request, lane: LanePath, session_id: SessionPath) -> Response:
+async def status(
+    request: Request, lane: LanePath, session_id: SessionPath, wait: WaitQuery = 0.0
+) -> Response:
     """State, place in the queue, progress, and in the end what it took."""
     services = services_of(request)
-    session, queue_position = await read_status(services, lane_of(lane), session_id_of(session_id))
+    session, queue_position = await read_status(services, lane_of(lane), session_id_of(session_id), wait)
     record = session_status(session, queue_position, await services.queue_stats_cache.queue_stats())
     # rendered here: the framework would check it once more before
     return Response(record.model_dump_json(), media_type="application/json")
@@ -118,9 +121,21 @@ async def cancel(request: Request, lane: LanePath, session_id: SessionPath) -> C
 
 
 async def read_status(
-    services: Services, lane: Lane, session_id: str
+    services: Services, lane: Lane, session_id: str, wait: float = 0.0
 ) -> tuple[Session, QueuePosition | None]:
-    """A session and its place in the queue, in one round trip. Raises `NotFound`."""
+    """A session and its place in the queue; after `wait` seconds, or when it has ended, if that is earlier.
+
+    Raises `NotFound`, at once.
+    """
+    found = await _known(services, lane, session_id)
+    if wait <= 0 or found[0].state in ENDED:
+        return found
+    await services.endings.session(session_id, wait, services.drain.wait())
+    return await _known(services, lane, session_id)
+
+
+async def _known(services: Services, lane: Lane, session_id: str) -> tuple[Session, QueuePosition | None]:
+    """The session, in one round trip. Raises `NotFound`."""
     found = await services.polls.read_status(session_id)
     if found is None:
         raise NotFound(
