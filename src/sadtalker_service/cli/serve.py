@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -33,4 +34,4 @@ def command(host: str | None, port: int | None, workers: int | None, data_dir: P
     """
     settings = settings_with(host=host, port=port, workers=workers, data_dir=data_dir)
     configure_logging(settings, "supervisor")
-    run_service(settings, click.echo)
+    run_service(settings, click.echo, at_terminal=sys.stdout.isatty())
