@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from sadtalker_service.cli.cache import open_cache
+from sadtalker_service.cli.leftovers import leftover_options, leftover_warnings
 from sadtalker_service.cli.options import GenerateOptions, generate_options
 from sadtalker_service.cli.progress_bar import progress_bar
 from sadtalker_service.cli.spelling import SadTalkerCommand
@@ -41,6 +42,7 @@ Options may be spelled with hyphens too: --source-image.
 
 @click.command("generate", cls=SadTalkerCommand, epilog=_EXAMPLES)
 @generate_options
+@leftover_options
 def command(**given: Any) -> None:
     """Make the person of a portrait speak a recording.
 
@@ -48,7 +50,8 @@ def command(**given: Any) -> None:
     """
     options = GenerateOptions(**given)
     with _errors_as_json(wanted=options.as_json), progress_bar(wanted=not options.as_json) as listener:
-        report = _generate(options, get_settings(), listener)
+        ignored = leftover_warnings(click.get_current_context())
+        report = _generate(options, get_settings(), ignored, listener)
     if options.as_json:
         click.echo(json.dumps(report.to_json()))
         return
@@ -59,11 +62,13 @@ def command(**given: Any) -> None:
     click.echo(_summary(report))
 
 
-def _generate(options: GenerateOptions, settings: Settings, listener: Listener | None) -> Report:
+def _generate(
+    options: GenerateOptions, settings: Settings, ignored: tuple[str, ...], listener: Listener | None
+) -> Report:
     settings = _changed(settings, options)
     engine = _engine(options, settings)
     style = options.style(engine.capabilities.default_size)
-    warnings = check_request(engine, style, options.engine_options)
+    warnings = (*ignored, *check_request(engine, style, options.engine_options))
     if (options.driven_audio is None) == (options.idle is None):
         raise InvalidOption("Give one of --driven_audio and --idle.", param="driven_audio")
     if options.idle and options.idle > settings.max_idle_seconds:
