@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from sadtalker_service.cli.cache import open_cache
 from sadtalker_service.cli.leftovers import leftover_options, leftover_warnings
@@ -48,10 +49,11 @@ def command(**given: Any) -> None:
 
     Needs --source_image and one of --driven_audio and --idle.
     """
-    options = GenerateOptions(**given)
+    options, context = GenerateOptions(**given), click.get_current_context()
     with _errors_as_json(wanted=options.as_json), progress_bar(wanted=not options.as_json) as listener:
-        ignored = leftover_warnings(click.get_current_context())
-        report = _generate(options, get_settings(), ignored, listener)
+        ignored = leftover_warnings(context)
+        asked = context.get_parameter_source("quality") is ParameterSource.COMMANDLINE
+        report = _generate(options, get_settings(), ignored, listener, explain_height=asked)
     if options.as_json:
         click.echo(json.dumps(report.to_json()))
         return
@@ -63,7 +65,12 @@ def command(**given: Any) -> None:
 
 
 def _generate(
-    options: GenerateOptions, settings: Settings, ignored: tuple[str, ...], listener: Listener | None
+    options: GenerateOptions,
+    settings: Settings,
+    ignored: tuple[str, ...],
+    listener: Listener | None,
+    *,
+    explain_height: bool,
 ) -> Report:
     settings = _changed(settings, options)
     engine = _engine(options, settings)
@@ -92,6 +99,7 @@ def _generate(
         idle_seconds=options.idle or 0.0,
         warnings=warnings,
         reporter=Reporter(listener),
+        explain_height=explain_height,
     )
 
 

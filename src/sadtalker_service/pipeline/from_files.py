@@ -11,6 +11,7 @@ from sadtalker_service.errors import UnreadableAudio, UnreadableImage
 from sadtalker_service.media.audio import decode_speech
 from sadtalker_service.media.image import decode_image
 from sadtalker_service.media.stopwatch import Stopwatch
+from sadtalker_service.pipeline.height import height_remark
 from sadtalker_service.pipeline.prepare import prepare
 from sadtalker_service.pipeline.produce import produce
 from sadtalker_service.pipeline.progress import Reporter
@@ -34,8 +35,11 @@ def make_video(
     idle_seconds: float = 0.0,
     warnings: tuple[str, ...] = (),
     reporter: Reporter | None = None,
+    explain_height: bool = False,
 ) -> Report:
     """Make the video of the person in `source_image` speaking `driven_audio`, or idle where that is None.
+
+    `explain_height`: warn where the video has fewer lines than the quality allows.
 
     Raises what decoding raises (`UnreadableImage`, `AudioTooLarge`, ...), and what `prepare` and `produce`
     raise.
@@ -59,8 +63,12 @@ def make_video(
         reporter=reporter,
     )
     decoding = watch.seconds["decode"]
+    remark = height_remark(style, portrait.size, made=report.height) if explain_height else None
     return replace(
-        report, seconds={"decode": decoding, **report.seconds}, wall_seconds=decoding + report.wall_seconds
+        report,
+        seconds={"decode": decoding, **report.seconds},
+        wall_seconds=decoding + report.wall_seconds,
+        warnings=(*report.warnings, remark) if remark else report.warnings,
     )
 
 

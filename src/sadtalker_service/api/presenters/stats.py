@@ -16,6 +16,7 @@ from sadtalker_service.api.schemas.stats import (
     GenerationStatistics,
     HitRate,
     Home,
+    HomeEngine,
     HomePerformance,
     KindHits,
     KindOfRequest,
@@ -29,6 +30,7 @@ from sadtalker_service.api.schemas.stats import (
     SessionFigures,
     Stats,
 )
+from sadtalker_service.engines.port import EngineCard
 from sadtalker_service.state.statistics import KindFigures, Snapshot
 
 ENDPOINTS: Mapping[str, str] = {
@@ -69,6 +71,7 @@ def home(
     figures: Snapshot | None,
     queue_stats: QueueStats | None,
     images: int,
+    engine: EngineCard | None,
     *,
     draining: bool,
     cache_up: bool,
@@ -93,6 +96,13 @@ def home(
             cache_hit_rate=NOT_MEASURED if hit_rate is None else f"{hit_rate}%",
         ),
         queue_status=queue_status(queue_stats or QueueStats({}, ()), now),
+        engine=HomeEngine(
+            name=engine.name,
+            enhancers=list(engine.capabilities.enhancers),
+            gestures=list(engine.capabilities.gestures),
+        )
+        if engine
+        else None,
         endpoints=dict(ENDPOINTS),
     )
 

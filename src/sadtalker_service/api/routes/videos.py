@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Annotated
 
 import structlog
@@ -33,7 +34,9 @@ from sadtalker_service.api.upload.forms import (
 from sadtalker_service.api.upload.multipart import Form, ReceivedFile
 from sadtalker_service.api.upload.receiving import receive_form
 from sadtalker_service.errors import AlreadyEnded, NotFound
+from sadtalker_service.jobs.video_service import VideoRequest
 from sadtalker_service.media.inspection import AudioFacts
+from sadtalker_service.pipeline.height import height_remark
 from sadtalker_service.state.records import ENDED, Lane, QueuePosition, Session
 
 log = structlog.get_logger(__name__)
@@ -153,6 +156,9 @@ async def _accept(request: Request, services: Services, lane: Lane, form: Form, 
     facts = await _facts(services, audio)
     request_id = request.state.request_id
     spec = video_request(form, lane, facts.seconds, request_id=request_id, received_at=received_at)
+    remark = await in_thread(_height_remark, services, form, spec)
+    if remark:
+        spec = replace(spec, warnings=(*spec.warnings, remark))
     session = await in_thread(services.video_service.generate, spec)
     log.info(
         "session_accepted",
@@ -163,6 +169,14 @@ async def _accept(request: Request, services: Services, lane: Lane, form: Form, 
         audio_seconds=round(spec.audio_seconds, 3),
     )
     return session.session_id
+
+
+def _height_remark(services: Services, form: Form, spec: VideoRequest) -> str | None:
+    """A warning where the height that was asked for cannot be had of this portrait."""
+    if not form.texts.get("quality", "").strip():
+        return None
+    known = services.avatars.get(spec.image_id, spec.style.preprocess)
+    return height_remark(spec.style, (known.width, known.height)) if known else None
 
 
 async def _present(services: Services, session_id: str) -> tuple[Session, QueuePosition | None]:
