@@ -15,7 +15,7 @@ class SadTalkerError(Exception):
 
     code: ClassVar[str] = "internal_error"
     status: ClassVar[int] = 500
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *, param: str | None = None, retry_after: float | None = None) -> None:
@@ -143,10 +143,11 @@ class VideoDeleted(NotFound):
 
 
 class NotReady(InvalidInput):
-    """What was asked for is not made yet, or never will be; the message says in which state it is."""
+    """What was asked for is not made yet: try again. Or it never will be: then `retryable` is false."""
 
     code = "not_ready"
     status = 409
+    retryable = True
 
     def __init__(
         self,
@@ -155,16 +156,19 @@ class NotReady(InvalidInput):
         param: str | None = None,
         retry_after: float | None = None,
         state: str | None = None,
+        never: bool = False,
     ) -> None:
-        """`state`: that of the session that was asked for."""
+        """`state`: that of the session that was asked for; `never`: waiting for it is in vain."""
         super().__init__(message, param=param, retry_after=retry_after)
         self.state = state
+        self.retryable = type(self).retryable and not never
 
 
 class AlreadyEnded(NotReady):
     """A session that has ended cannot be ended."""
 
     code = "already_ended"
+    retryable = False
 
 
 class Conflict(InvalidInput):

@@ -228,8 +228,9 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = "auto"
     """`json` for machines, `console` for people; `auto` is `console` on a terminal."""
 
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """Least important events that are logged."""
+    log_level: Literal["auto", "debug", "info", "warning", "error"] = "auto"
+    """Least important events that are logged; `auto` is `warning` on a terminal, where somebody reads along,
+    and `info` elsewhere."""
 
     @property
     def checkpoints_folder(self) -> Path:

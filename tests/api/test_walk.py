@@ -82,6 +82,16 @@ def test_avatars_are_listed_page_by_page(api: RunningApi, client: httpx.Client) 
     assert sorted(seen) == sorted(sha256(picture(seed)) for seed in range(5))
 
 
+def test_height_that_cannot_be_had_is_a_warning_where_it_was_asked_for(
+    api: RunningApi, client: httpx.Client
+) -> None:
+    image_id = api.upload(client, picture(3, (64, 48)))["image_id"]
+    asked = api.generate(client, image_id, quality="high").json()["warnings"]
+    said = "The video is 48 pixels high, not the 1080 of quality high: the photo is 48 high"
+    assert asked == [f"{said}, and it is not enlarged."]
+    assert api.generate(client, image_id).json()["warnings"] == []
+
+
 def test_video_from_request_to_download(api: RunningApi, client: httpx.Client) -> None:
     image_id = api.upload(client)["image_id"]
     answer = api.generate(client, image_id)
@@ -89,7 +99,7 @@ def test_video_from_request_to_download(api: RunningApi, client: httpx.Client) -
     body = answer.json()
     session_id = body["session_id"]
     assert (body["status"], body["queue_position"]) == ("queued", 1)
-    assert body["settings"]["still_mode"] is True
+    assert body["settings"]["still_mode"] is False
     assert body["settings"]["quality"] == "medium"
     assert body["estimated_time"] == "not measured yet"
     assert body["links"]["download"] == f"/api/vip/download/{session_id}"

@@ -70,7 +70,7 @@ def test_key_is_asked_for_and_then_everything_works(
     with studio.page.expect_download() as download:
         studio.page.get_by_role("link", name="Download").click()
     assert b"ftyp" in download.value.path().read_bytes()[:12]
-    assert "$API_KEY" in studio.page.locator("#command").inner_text()
+    assert "$API_KEY" in (studio.page.locator("#command").text_content() or "")
     assert studio.faults == []
 
 

@@ -197,6 +197,23 @@ def test_without_torch_the_other_engines_run_and_what_is_missing_is_said(folder:
     assert made.returncode == 0, made.stderr
 
 
+def test_sadtalker_s_useless_options_are_told_in_full_and_change_nothing(sadtalker: Run) -> None:
+    useless = ("--old_version", "--net_recon", "resnet50", "--focal=1015.0")
+    report = json.loads(sadtalker(*IDLE, "0.2", *useless, "--json", "--output", "v.mp4").stdout)
+    assert [warning.split()[0] for warning in report["warnings"]] == ["old_version", "net_recon", "focal"]
+    ended = sadtalker(*IDLE, "0.2", *useless, "--output", "v.mp4")
+    assert ended.returncode == 0
+    for warning in report["warnings"]:
+        assert f"warning: {warning}\n" in ended.stderr
+
+
+def test_height_that_cannot_be_had_is_a_warning_where_it_was_asked_for(sadtalker: Run) -> None:
+    quiet = sadtalker(*IDLE, "0.2", "--output", "v.mp4")
+    asked = sadtalker(*IDLE, "0.2", "--quality", "high", "--output", "v.mp4")
+    assert "pixels high, not the 1080 of quality high" in asked.stderr
+    assert "pixels high" not in quiet.stderr
+
+
 def test_cache_dir_says_where_the_cache_is(folder: Path, sadtalker: Run) -> None:
     sadtalker(*BASIC, "--output", "a.mp4", "--cache_dir", "mine")
     assert len(list((folder / "mine").rglob("*.safetensors"))) == 3

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import pty
+import re
+import select
 import shutil
 import signal
 import socket
@@ -13,7 +16,15 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.support.running_service import PATTERN_ENGINE, Role, RunningService, lives, until
+from tests.support.running_service import (
+    PATTERN_ENGINE,
+    Role,
+    RunningService,
+    children,
+    command_line,
+    lives,
+    until,
+)
 from tests.support.servers import StoreServer
 
 from sadtalker_service.settings import Settings
@@ -66,6 +77,45 @@ def test_workers_leave_the_processors_to_who_answers(pattern_service: RunningSer
     niceness = {role: os.getpriority(os.PRIO_PROCESS, pattern_service.pid(role)) for role in ROLES}
     assert niceness["render"] == niceness["prepare"] == min(19, niceness["api"] + 10)
     assert niceness["api"] == niceness["queue"]
+
+
+def test_start_in_a_terminal_says_what_is_needed_and_no_more(data_dir: Path) -> None:
+    ours, theirs = pty.openpty()
+    seen = bytearray()
+
+    def said(text: str) -> bool:
+        while select.select([ours], [], [], 0)[0]:
+            seen.extend(os.read(ours, 4096))
+        return text in seen.decode(errors="replace")
+
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sadtalker_service", "serve", "--port", "0", "--data_dir", str(data_dir)],
+        env={**os.environ, **PATTERN_ENGINE, "WORKERS": "1"},
+        cwd=data_dir,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    try:
+        until(lambda: said("Ctrl-C"), "the last line of the start", 120)
+        started = seen.decode()
+        url = re.search(r"^Ready: (\S+)", started, re.MULTILINE)
+        assert url is not None
+        assert f"Studio, in a browser: {url[1]}/\r\n" in started
+        assert len(started.splitlines()) == 5, started
+        assert max(map(len, started.splitlines())) <= 80, started
+        # what an operator has to know of is there all the same
+        (api,) = [pid for pid in children(process.pid) if "sadtalker_service.api" in command_line(pid)]
+        os.kill(api, signal.SIGKILL)
+        until(lambda: said("child_ended"), "the warning", 30)
+        until(lambda: said("api is ready again."), "the good news", 120)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(120) == 0
+        assert said("Stopping;")
+    finally:
+        process.kill()
+        os.close(ours)
+        os.close(theirs)
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -54,11 +55,42 @@ def test_size_and_lifetime_are_told(cache: RedisCache, cache_server: StoreServer
     assert (cache.size_and_ttl(MESH) or (0, 0))[1] is None
 
 
-def test_what_never_expires_can_still_be_evicted_by_a_shared_server(
+def test_what_never_expires_has_no_ttl_until_it_is_forgotten(
     cache: RedisCache, cache_server: StoreServer
 ) -> None:
-    cache.put(MESH, artefact(), None)
-    assert cache_server.client().ttl(MESH) > 9 * 365 * 86_400
+    client = cache_server.client()
+    coefficients = stage_key("3dmm_coeffs", ONE, "full", "mesh", "3")
+    cache.put(MESH, artefact(), 60.0)
+    cache.put(coefficients, artefact(), 60.0)
+    cache.put(coefficients, artefact(), None)  # put again, it loses the lifetime that it had
+    assert client.ttl(coefficients) == -1
+    assert 55 <= client.ttl(MESH) <= 60
+    cache.forget(ONE)
+    assert client.ttl(coefficients) == -2
+
+
+@pytest.fixture
+def shared_server(cache_server: StoreServer) -> Iterator[StoreServer]:
+    """One that is queue as well, with the policy that `docs/operations.md` asks for."""
+    client = cache_server.client()
+    client.config_set("maxmemory-policy", "volatile-lru")
+    yield cache_server
+    client.config_set("maxmemory-policy", "allkeys-lru")
+
+
+def test_a_full_shared_server_keeps_what_never_expires_and_what_waits(shared_server: StoreServer) -> None:
+    client, cache = shared_server.client(), RedisCache(shared_server.client())
+    client.set("session:1", "waits")
+    coefficients = stage_key("3dmm_coeffs", ONE, "full", "mesh", "3")
+    cache.put(coefficients, artefact(), None)
+    big = Artefact({"volume": np.zeros(8_000_000, np.uint8)})
+    keys = [stage_key("face_mesh", f"{number:064x}", "full", "mesh", "3") for number in range(12)]
+    for key in keys:
+        cache.put(key, big, 3600.0)
+    assert sum(cache.get(key) is not None for key in keys) <= CACHE_BYTES // big.nbytes()
+    assert cache.get(keys[-1])
+    assert cache.get(coefficients)
+    assert client.get("session:1") == b"waits"
 
 
 def test_corrupt_value_is_a_miss_and_removed(cache: RedisCache, cache_server: StoreServer) -> None:

@@ -21,7 +21,17 @@ from sadtalker_service.api.errors import install_error_handlers
 from sadtalker_service.api.health import Health
 from sadtalker_service.api.presenters.stats import DESCRIPTION
 from sadtalker_service.api.requests import RequestAccount
-from sadtalker_service.api.routes import avatars, cache, health, home, images, media, previews, videos
+from sadtalker_service.api.routes import (
+    avatars,
+    cache,
+    health,
+    home,
+    images,
+    media,
+    previews,
+    reference,
+    videos,
+)
 from sadtalker_service.api.services import Services, open_services
 from sadtalker_service.api.shutdown import Drain
 from sadtalker_service.api.threads import allow_threads
@@ -51,6 +61,8 @@ def create_app(
         version=__version__,
         description=DESCRIPTION,
         lifespan=_lifespan,
+        docs_url=None,  # routes/reference.py has these two pages
+        redoc_url=None,
         redirect_slashes=False,  # an address with a slash too many is unknown, not elsewhere
         openapi_tags=[
             {"name": "avatars", "description": "Portraits and what is prepared of them."},
@@ -82,6 +94,7 @@ def _add_routes(app: FastAPI, *, protected: bool) -> None:
         app.include_router(module.router, dependencies=needed)
     app.include_router(health.open_router)
     app.include_router(home.open_router)
+    app.include_router(reference.open_router)
     if home.STUDIO.is_dir():
         app.mount("/studio", _Page(directory=home.STUDIO, html=True), name="studio")
 

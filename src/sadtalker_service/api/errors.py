@@ -56,7 +56,7 @@ def problem_response(error: SadTalkerError) -> JSONResponse:
     headers = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
-    elif error.status in {429, 503}:
+    elif error.retryable or error.status in {429, 503}:
         headers["Retry-After"] = "1"
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"

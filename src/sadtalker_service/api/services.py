@@ -21,6 +21,7 @@ from sadtalker_service.media.inspection import AudioFacts, Inspector, Limits
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.async_sessions import AsyncSessions
 from sadtalker_service.state.avatars import AvatarStore
+from sadtalker_service.state.endings import Endings
 from sadtalker_service.state.idempotency import IdempotencyKeys
 from sadtalker_service.state.registry import EngineRegistry, WorkerRegistry
 from sadtalker_service.state.sessions import SessionStore
@@ -57,6 +58,9 @@ class Services:
     queue: redis.Redis
     cache_client: redis.Redis
     queue_async: redis.asyncio.Redis
+    endings_client: redis.asyncio.Redis
+    """What `endings` waits through: a connection of its own, whoever else waits for events."""
+    endings: Endings
     polls_client: redis.asyncio.Redis
     """What `polls` asks through."""
     cache_async: redis.asyncio.Redis
@@ -73,6 +77,7 @@ class Services:
         """Close every connection, end the inspector's processes."""
         self.inspector.close()
         await self.queue_async.aclose()
+        await self.endings_client.aclose()
         await self.polls_client.aclose()
         await self.cache_async.aclose()
         self.queue.close()
@@ -101,6 +106,7 @@ def open_services(settings: Settings, drain: Drain, dispatch: Dispatch | None = 
         dispatch=dispatch or CeleryDispatch(make_app(settings), settings),
     )
     queue_async = connect_async(urls.queue)
+    endings_client = connect_async(urls.queue)
     polls_client = connect_async_shared(urls.queue)
     polls = AsyncSessions(polls_client, settings)
     return Services(
@@ -118,6 +124,8 @@ def open_services(settings: Settings, drain: Drain, dispatch: Dispatch | None = 
         queue=queue,
         cache_client=cache_client,
         queue_async=queue_async,
+        endings_client=endings_client,
+        endings=Endings(endings_client),
         polls_client=polls_client,
         cache_async=connect_async(urls.cache, retries=False),
         polls=polls,

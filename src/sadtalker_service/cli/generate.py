@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from sadtalker_service.cli.cache import open_cache
+from sadtalker_service.cli.leftovers import leftover_options, leftover_warnings
 from sadtalker_service.cli.options import GenerateOptions, generate_options
 from sadtalker_service.cli.progress_bar import progress_bar
 from sadtalker_service.cli.spelling import SadTalkerCommand
@@ -42,15 +44,18 @@ Options may be spelled with hyphens too: --source-image.
 
 @click.command("generate", cls=SadTalkerCommand, epilog=_EXAMPLES)
 @generate_options
+@leftover_options
 def command(**given: Any) -> None:
     """Make the person of a portrait speak a recording.
 
     Needs --source_image and one of --driven_audio and --idle.
     """
-    as_json = bool(given["as_json"])
+    as_json, context = bool(given["as_json"]), click.get_current_context()
     with _errors_as_json(wanted=as_json), progress_bar(wanted=not as_json) as listener:
         options = GenerateOptions.of_command_line(given)
-        report = _generate(options, get_settings(), listener)
+        ignored = leftover_warnings(context)
+        asked = context.get_parameter_source("quality") is ParameterSource.COMMANDLINE
+        report = _generate(options, get_settings(), ignored, listener, explain_height=asked)
     if as_json:
         click.echo(json.dumps(report.to_json()))
         return
@@ -61,7 +66,14 @@ def command(**given: Any) -> None:
     click.echo(_summary(report))
 
 
-def _generate(options: GenerateOptions, settings: Settings, listener: Listener | None) -> Report:
+def _generate(
+    options: GenerateOptions,
+    settings: Settings,
+    ignored: tuple[str, ...],
+    listener: Listener | None,
+    *,
+    explain_height: bool,
+) -> Report:
     settings = _changed(settings, options)
     engine = _engine(options, settings)
     given = {name for name in ("ref_eyeblink", "ref_pose", "checkpoint_dir") if getattr(options, name)}
@@ -86,7 +98,8 @@ def _generate(options: GenerateOptions, settings: Settings, listener: Listener |
             pose=_reference(options.ref_pose, "ref_pose"),
         ),
         idle_seconds=options.idle or 0.0,
-        warnings=applied.warnings,
+        warnings=(*ignored, *applied.warnings),
+        explain_height=explain_height,
     )
 
 

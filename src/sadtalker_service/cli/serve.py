@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def command(host: str | None, port: int | None, workers: int | None, data_dir: P
     settings = settings_with(host=host, port=port, workers=workers, data_dir=data_dir)
     configure_logging(settings, "supervisor")
     _check_publishing(settings)
-    run_service(settings, click.echo)
+    run_service(settings, click.echo, at_terminal=sys.stdout.isatty())
 
 
 def _check_publishing(settings: Settings) -> None:
@@ -49,7 +50,7 @@ def _check_publishing(settings: Settings) -> None:
     if not settings.publish_address or _is_loopback(settings.publish_address):
         return
     # imported only here: the supervisor needs nothing else of the API
-    if not import_module("sadtalker_service.api.security").load_keys(settings):
+    if not import_module("sadtalker_service.api.access.security").load_keys(settings):
         raise StartFailed(
             f"The service does not start. Its port is published on {settings.publish_address}, and without"
             " keys everybody who reaches that address may use it. Set API_KEYS or API_KEYS_FILE, or publish"

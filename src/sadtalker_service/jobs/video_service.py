@@ -18,6 +18,7 @@ from sadtalker_service.errors import EngineUnavailable, NotFound
 from sadtalker_service.jobs.summaries import AvatarCache, ImageSummary, summary_of
 from sadtalker_service.media.inspection import ImageFacts
 from sadtalker_service.options import RenderOptions
+from sadtalker_service.pipeline.height import height_remark
 from sadtalker_service.pipeline.validation import apply_to_engine
 from sadtalker_service.state.avatars import AvatarStore
 from sadtalker_service.state.failures import error_of
@@ -74,6 +75,8 @@ class VideoRequest:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The request's fields as they were given."""
     warnings: tuple[str, ...] = ()
+    explain_height: bool = False
+    """Whether to warn where the source image is too small for the quality: it was asked for."""
     callback_url: str | None = None
     user_data: str | None = None
     request_id: str | None = None
@@ -161,7 +164,7 @@ class VideoService:
         """
         start = self._clock() if request.received_at is None else request.received_at
         avatar, owner = self._portrait(request.image_id, request.options.preprocess, viewer)
-        spec, warnings = self._spec(request)
+        spec, warnings = self._spec(request, (avatar.width, avatar.height))
         session = Session(
             session_id=session_id or self._new_id(),
             lane=request.lane,
@@ -297,8 +300,8 @@ class VideoService:
         if self._avatars.add_mode(record, owner):
             self._dispatch.prepare(other.image_id, mode)
 
-    def _spec(self, request: VideoRequest) -> tuple[VideoSpec, tuple[str, ...]]:
-        """What the session shall become, and what of the request is left out."""
+    def _spec(self, request: VideoRequest, image: tuple[int, int]) -> tuple[VideoSpec, tuple[str, ...]]:
+        """What the session shall become, and what of the request is left out. `image`: (width, height)."""
         card = self._engines.card(request.engine)
         references = {"ref_eyeblink": request.ref_eyeblink, "ref_pose": request.ref_pose}
         given = {name: video[0] for name, video in references.items() if video}
@@ -314,7 +317,8 @@ class VideoService:
             ref_pose_id=given.get("ref_pose"),
             timeout_factor=card.capabilities.timeout_factor,
         )
-        return spec, applied.warnings
+        remark = height_remark(applied.options, image) if request.explain_height else None
+        return spec, (*applied.warnings, remark) if remark else applied.warnings
 
     def _has_video(self, key: str) -> bool:
         """Whether the result is known and its video there; a result without is forgotten."""

@@ -6,12 +6,13 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-from sadtalker_service.domain import LazySourceImage, Portrait, Speech
+from sadtalker_service.domain import HEIGHT_CAP, LazySourceImage, Portrait, Speech
 from sadtalker_service.errors import UnreadableAudio, UnreadableImage
 from sadtalker_service.media.audio import decode_speech
 from sadtalker_service.media.image import decode_image
 from sadtalker_service.media.stopwatch import Stopwatch
 from sadtalker_service.options import RenderOptions
+from sadtalker_service.pipeline.height import height_remark
 from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.pipeline.references import NO_VIDEOS, ReferenceVideos
 from sadtalker_service.pipeline.report import Report
@@ -29,8 +30,11 @@ def render_files(
     references: ReferenceVideos = NO_VIDEOS,
     idle_seconds: float = 0.0,
     warnings: tuple[str, ...] = (),
+    explain_height: bool = False,
 ) -> Report:
     """Make the video of the person in `source_image` speaking `driven_audio`, or idle where that is None.
+
+    `explain_height`: warn where the video has fewer lines than the quality allows.
 
     Raises what decoding raises (`UnreadableImage`, `AudioTooLarge`, ...), and what `Pipeline` raises.
     """
@@ -49,8 +53,13 @@ def render_files(
         warnings=warnings,
     )
     decoding = watch.seconds["decode"]
+    missing = explain_height and report.height < HEIGHT_CAP[options.quality]
+    remark = height_remark(options, image.opened.size, made=report.height) if missing else None
     return replace(
-        report, seconds={"decode": decoding, **report.seconds}, wall_seconds=decoding + report.wall_seconds
+        report,
+        seconds={"decode": decoding, **report.seconds},
+        wall_seconds=decoding + report.wall_seconds,
+        warnings=(*report.warnings, remark) if remark else report.warnings,
     )
 
 

@@ -42,11 +42,12 @@ _LIVEZ_SECONDS = 0.3
 """Until it runs, the API is asked in vain: its socket is there, nobody accepts."""
 
 
-def run_service(settings: Settings, announce: Callable[[str], None]) -> None:
+def run_service(settings: Settings, announce: Callable[[str], None], *, at_terminal: bool = False) -> None:
     """Run everything until SIGTERM or SIGINT.
 
-    `announce` is given a line when the API answers, and one when videos can be made. Raises `StartFailed` and
-    `StoreMisconfigured`, before anything is started where that is possible.
+    `announce` is given a line when the API answers, and one when videos can be made. `at_terminal`, where
+    only warnings are logged, it also hears where to look, how to stop, what has come back and that it stops.
+    Raises `StartFailed` and `StoreMisconfigured`, before anything is started where that is possible.
     """
     _check_engine(settings)
     folder = run_dir(settings)
@@ -56,8 +57,13 @@ def run_service(settings: Settings, announce: Callable[[str], None]) -> None:
         stages = service_stages(settings, folder, listener.fileno())
         workers = [spec.name for spec in stages[-1] if spec.name != API]
         url = address_for_clients(settings.host, settings.port)
-        # what the API does not accept any more shall be refused, not wait for nobody
-        Supervisor(stages, _Announcements(url, workers, announce), on_stop=listener.close).run()
+        told = _Announcements(url, workers, announce, at_terminal=at_terminal)
+
+        def on_stop() -> None:
+            listener.close()  # what the API does not accept any more shall be refused, not wait for nobody
+            told.stopping()
+
+        Supervisor(stages, told, on_stop=on_stop).run()
 
 
 def service_stages(settings: Settings, folder: Path, listener: int) -> tuple[tuple[ChildSpec, ...], ...]:
@@ -165,26 +171,43 @@ class _SignsOfLife:
 
 
 class _Announcements:
-    """Tells once that the API answers, and once that everything is warm."""
+    """Tells once that the API answers, and once that everything is warm; at a terminal also what is useful to
+    somebody who sits there."""
 
-    def __init__(self, url: str, workers: list[str], announce: Callable[[str], None]) -> None:
+    def __init__(
+        self, url: str, workers: list[str], announce: Callable[[str], None], *, at_terminal: bool
+    ) -> None:
         self._url = url
         self._awaited = set(workers)
-        self._is_new = True
+        self._known: set[str] = set()
         self._announce = announce
+        self._at_terminal = at_terminal
 
     def __call__(self, name: str) -> None:
         """A child has become ready."""
-        if name == API and self._is_new:
-            self._is_new = False
+        if name in self._known:
+            if self._at_terminal:  # that it had ended was a warning
+                self._announce(f"{name} is ready again.")
+            return
+        self._known.add(name)
+        if name == API:
             rest = "the workers are warming up." if self._awaited else "workers join from elsewhere."
             self._announce(f"Listening on {self._url}; {rest}")
         elif name in self._awaited:
             self._awaited.remove(name)
-        else:  # not for the first time
+        else:  # a store
             return
-        if not self._awaited:
+        if not self._awaited and API in self._known:
             self._announce(f"Ready: {self._url}")
+            if self._at_terminal:
+                self._announce(f"  Studio, in a browser: {self._url}/")
+                self._announce(f"  API documentation:    {self._url}/docs")
+                self._announce("  Stop with Ctrl-C. Only warnings are shown; with LOG_LEVEL=info everything.")
+
+    def stopping(self) -> None:
+        """The service is told to stop."""
+        if self._at_terminal and API in self._known:
+            self._announce("Stopping; a video that is being made is finished first. Ctrl-C again: at once.")
 
 
 def _metrics_environment(folder: Path) -> dict[str, str]:

@@ -16,6 +16,7 @@ from sadtalker_service.api.schemas.stats import (
     GenerationStatistics,
     HitRate,
     Home,
+    HomeEngine,
     HomePerformance,
     KindHits,
     KindOfRequest,
@@ -29,6 +30,7 @@ from sadtalker_service.api.schemas.stats import (
     SessionFigures,
     Stats,
 )
+from sadtalker_service.engines.port import EngineCard
 from sadtalker_service.state.statistics import KindFigures, Snapshot
 from sadtalker_service.state.viewer import Viewer
 
@@ -71,6 +73,7 @@ def home(
     queue_stats: QueueStats | None,
     images: int,
     viewer: Viewer,
+    engine: EngineCard | None,
     *,
     draining: bool,
     cache_up: bool,
@@ -95,6 +98,13 @@ def home(
             cache_hit_rate=NOT_MEASURED if hit_rate is None else f"{hit_rate}%",
         ),
         queue_status=queue_status(queue_stats or QueueStats({}, ()), viewer, now),
+        engine=HomeEngine(
+            name=engine.name,
+            enhancers=list(engine.capabilities.enhancers),
+            gestures=list(engine.capabilities.gestures),
+        )
+        if engine
+        else None,
         endpoints=dict(ENDPOINTS),
     )
 

@@ -14,12 +14,13 @@ from sadtalker_service.api.ids import ImagePath, image_id_of, mode_of
 from sadtalker_service.api.presenters.avatars import avatar_list, avatar_status, upload_answer
 from sadtalker_service.api.schemas.avatars import AvatarList, AvatarStatus, UploadAnswer, UploadForm
 from sadtalker_service.api.schemas.problem import problems
+from sadtalker_service.api.schemas.waiting import WaitQuery
 from sadtalker_service.api.services import Services, services_of
 from sadtalker_service.api.threads import in_thread
 from sadtalker_service.api.upload.forms import UPLOAD_TEXTS, form_body, remarks, required_file, upload_files
 from sadtalker_service.api.upload.multipart import ReceivedFile
 from sadtalker_service.api.upload.receiving import receive_form
-from sadtalker_service.domain import PREPROCESS_MODES
+from sadtalker_service.domain import PREPROCESS_MODES, PreprocessMode
 from sadtalker_service.errors import NotFound
 from sadtalker_service.media.inspection import ImageFacts
 from sadtalker_service.state.avatars import AvatarStore
@@ -77,15 +78,17 @@ async def upload(request: Request, response: Response) -> UploadAnswer:
     responses=problems(404, 422),
     summary="How far an avatar is",
 )
-def status(request: Request, image_id: ImagePath, preprocess_mode: _ModeQuery = None) -> AvatarStatus:
+async def status(
+    request: Request, image_id: ImagePath, preprocess_mode: _ModeQuery = None, wait: WaitQuery = 0.0
+) -> AvatarStatus:
     """State, progress and face of an avatar; with what the cache holds of it."""
     services, name, viewer = services_of(request), image_id_of(image_id), viewer_of(request)
     mode = mode_of(preprocess_mode)
-    record = services.avatars.get(name, mode, viewer)
-    if record is None:
-        raise NotFound(f"There is no such portrait in mode {mode}; upload it.", param="image_id")
-    figures = services.statistics.snapshot() if record.state == "ready" else None
-    return avatar_status(record, services.video_service.summary(name, viewer), figures)
+    answer = await in_thread(_status, services, name, mode, viewer)
+    if wait <= 0 or answer.status != "processing":
+        return answer
+    await services.endings.avatar(name, mode, wait, services.drain.wait())
+    return await in_thread(_status, services, name, mode, viewer)
 
 
 @router.get("", response_model=AvatarList, responses=problems(422), summary="List avatars")
@@ -113,6 +116,15 @@ def delete(request: Request, image_id: ImagePath) -> Response:
     services_of(request).video_service.delete_avatar(name, viewer_of(request))
     log.info("avatar_deleted", image_id=name)
     return Response(status_code=204)
+
+
+def _status(services: Services, image_id: str, mode: PreprocessMode, viewer: Viewer) -> AvatarStatus:
+    """The avatar as it stands. Raises `NotFound`."""
+    record = services.avatars.get(image_id, mode, viewer)
+    if record is None:
+        raise NotFound(f"There is no such portrait in mode {mode}; upload it.", param="image_id")
+    figures = services.statistics.snapshot() if record.state == "ready" else None
+    return avatar_status(record, services.video_service.summary(image_id, viewer), figures)
 
 
 async def _facts(services: Services, image: ReceivedFile) -> ImageFacts:

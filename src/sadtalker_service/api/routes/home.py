@@ -19,7 +19,8 @@ from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.schemas.stats import ErrorEntry, ErrorPage, Home
 from sadtalker_service.api.services import Services, services_of
 from sadtalker_service.api.threads import in_thread
-from sadtalker_service.errors import SadTalkerError, StoreUnavailable
+from sadtalker_service.engines.port import EngineCard
+from sadtalker_service.errors import EngineUnavailable, SadTalkerError, StoreUnavailable
 from sadtalker_service.state.viewer import Viewer
 
 open_router = APIRouter(tags=["operation"])
@@ -108,10 +109,18 @@ def _home(services: Services, viewer: Viewer) -> Home:
         queue_stats,
         images,
         viewer,
+        _default_engine(services),
         draining=services.drain.begun,
         cache_up=_answers(services.cache_client),
         now=time.time(),
     )
+
+
+def _default_engine(services: Services) -> EngineCard | None:
+    try:
+        return services.engines.card()
+    except (EngineUnavailable, StoreUnavailable):  # none is loaded yet, or nobody knows
+        return None
 
 
 def _answers(client: redis.Redis) -> bool:

@@ -15,6 +15,7 @@ from sadtalker_service.api.delivery.events import session_events
 from sadtalker_service.api.delivery.streaming import MEDIA_TYPE, media_response
 from sadtalker_service.api.ids import LanePath, SessionPath, lane_of, session_id_of
 from sadtalker_service.api.schemas.problem import problems
+from sadtalker_service.api.schemas.waiting import WaitQuery
 from sadtalker_service.api.services import services_of
 from sadtalker_service.api.threads import in_thread
 from sadtalker_service.state.records import Session
@@ -81,7 +82,7 @@ async def stream(request: Request, lane: LanePath, session_id: SessionPath) -> R
         200: {"description": "The video.", **_VIDEO},
         206: {"description": "The range that was asked for.", **_VIDEO},
         304: {"description": "The client has it."},
-        **problems(404, 409, 416),
+        **problems(404, 409, 416, 422),
     },
     summary="Download a video",
 )
@@ -92,12 +93,13 @@ async def download(
     range_: Annotated[
         str | None, Header(alias="Range", description="One range of bytes.", examples=["bytes=0-1023"])
     ] = None,
+    wait: WaitQuery = 0.0,
 ) -> Response:
-    """The finished video as a file."""
+    """The finished video as a file; with `wait`, as soon as it is finished."""
     services = services_of(request)
-    session, _ = await fetch_session(request, lane_of(lane), session_id_of(session_id))
+    session, position = await fetch_session(request, lane_of(lane), session_id_of(session_id), wait)
     if session.state != "ready":
-        raise no_video(session)
+        raise no_video(session, position)
     name = video_name(session.result_key)
     await in_thread(services.artefacts.touch, name)
     size = session.outcome.size_bytes if session.outcome else 0

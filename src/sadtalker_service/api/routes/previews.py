@@ -111,5 +111,6 @@ def _shown(request: Request, image_id: str, show: Callable[[EngineCard], Value |
             f"There is nothing to look at (yet): the avatar is {state}; ask again in a moment.",
             state=state,
             retry_after=2.0,
+            never=state == "failed",
         )
     return found

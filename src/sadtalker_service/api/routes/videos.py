@@ -18,6 +18,7 @@ from sadtalker_service.api.ids import LanePath, SessionPath, idempotency_key_of,
 from sadtalker_service.api.presenters.videos import cancel_answer, generate_answer, session_status
 from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.schemas.videos import CancelAnswer, GenerateAnswer, SessionStatus
+from sadtalker_service.api.schemas.waiting import WaitQuery
 from sadtalker_service.api.services import Services, services_of
 from sadtalker_service.api.threads import in_thread
 from sadtalker_service.api.upload.forms import (
@@ -91,13 +92,15 @@ async def generate(
 @router.get(
     "/status/{session_id}",
     response_model=SessionStatus,
-    responses=problems(404),
+    responses=problems(404, 422),
     summary="How far a video is",
 )
-async def status(request: Request, lane: LanePath, session_id: SessionPath) -> Response:
+async def status(
+    request: Request, lane: LanePath, session_id: SessionPath, wait: WaitQuery = 0.0
+) -> Response:
     """State, place in the queue, progress, and in the end what it took."""
     services = services_of(request)
-    session, queue_position = await fetch_session(request, lane_of(lane), session_id_of(session_id))
+    session, queue_position = await fetch_session(request, lane_of(lane), session_id_of(session_id), wait)
     record = session_status(session, queue_position, await services.queue_stats_cache.queue_stats())
     # rendered here: the framework would check it once more before
     return Response(record.model_dump_json(), media_type="application/json")

@@ -102,7 +102,7 @@ class GenerateAnswer(BaseModel):
                     "estimated_seconds": 1.4,
                     "performance_boost": "3.1x faster than a first request, as measured here",
                     "next_step": f"GET /api/vip/status/{SESSION_ID}",
-                    "settings": {"enhancer": "gfpgan", "quality": "medium", "still_mode": True},
+                    "settings": {"enhancer": "gfpgan", "quality": "medium", "still_mode": False},
                     "warnings": ["enhancer gfpgan was not applied: the mesh engine has none."],
                     "links": _LINKS_EXAMPLE,
                     "video_ready": False,

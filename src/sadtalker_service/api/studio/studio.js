@@ -3,8 +3,10 @@
 import { Caption } from "./caption.js";
 import { Client, pause } from "./client.js";
 import { copy, shellCommands } from "./command.js";
+import { offerEnhancers } from "./engine.js";
 import { complain, forgive, options } from "./fields.js";
 import { watchHealth } from "./health.js";
+import { keepInput, keepOptions, keptInput, restoreOptions } from "./keep.js";
 import { askForKey } from "./key.js";
 import { Player } from "./player.js";
 import { PortraitView } from "./portrait.js";
@@ -14,6 +16,8 @@ import { Waveform } from "./waveform.js";
 import { clock } from "./words.js";
 
 const LOOK_MS = 300; // between two looks at an avatar in preparation
+const NO_SOUND = /^(image|text|font)\/|^application\/(pdf|zip|json|msword)/;
+const NO_PICTURE = /^(audio|video|text|font)\/|^application\//;
 const SOUND = /\.(wav|mp3|m4a|aac|ogg|oga|opus|flac|webm|mp4|mov|mkv|amr|aiff?|wma)$/i;
 
 const part = (id) => document.getElementById(id);
@@ -36,10 +40,12 @@ let work = null;
 // ---- portrait
 
 /** Show the picture at once, and have it prepared while the viewer looks for a recording. */
-async function takePortrait(file) {
+async function takePortrait(file, { restored = false } = {}) {
   forgive("image_file");
+  if (NO_PICTURE.test(file.type)) return complain(`${file.name} is no picture. Choose a photo of a face.`, "image_file");
   const taken = (portrait = { file, name: file.name, imageId: null, mode: null });
-  leaveVideo();
+  if (!restored) leaveVideo();
+  if (!restored) keepInput("portrait", { file });
   refresh();
   describe("portrait", `${file.name}`);
   const shown = await portraitView.show(file);
@@ -98,24 +104,27 @@ async function follow(taken, mode) {
 }
 
 /** Take a portrait that was uploaded before. */
-async function chooseAvatar(avatar, picture) {
-  if (work) return;
+async function chooseAvatar(avatar, picture, { restored = false } = {}) {
+  if (work && !restored) return;
   forgive("image_file");
-  const taken = (portrait = { file: null, name: avatar.image_id.slice(0, 8), imageId: avatar.image_id, mode: null });
-  form.elements.preprocess_mode.value = avatar.preprocess_mode;
-  leaveVideo();
+  const day = new Date(avatar.uploaded_at).toLocaleDateString();
+  const taken = (portrait = { file: null, name: `Portrait of ${day}`, imageId: avatar.image_id, mode: null });
+  if (!restored) form.elements.preprocess_mode.value = avatar.preprocess_mode;
+  if (!restored) leaveVideo();
+  if (!restored) keepInput("portrait", { avatar });
   refresh();
   describe("portrait", `${taken.name} · ${avatar.width} × ${avatar.height} · uploaded before`);
   part("portrait").setAttribute("aria-label", "Close-up of a portrait uploaded before");
   if (picture) await portraitView.show(picture);
   else portraitView.clear();
   shade(picture ? null : "There is no preview of this portrait.");
-  part("generate").scrollIntoView({ block: "nearest" });
+  if (!restored) part("generate").scrollIntoView({ block: "nearest" });
 }
 
 function forgetAvatar(avatar) {
   if (portrait?.imageId !== avatar.image_id) return;
   portrait = null;
+  keepInput("portrait", null);
   portraitView.clear();
   leaveVideo();
   describe("portrait", "JPEG, PNG, WebP, HEIC, AVIF");
@@ -124,10 +133,14 @@ function forgetAvatar(avatar) {
 
 // ---- speech
 
-async function takeSpeech(file) {
+async function takeSpeech(file, { restored = false } = {}) {
   forgive("audio_file");
+  if (NO_SOUND.test(file.type)) {
+    return complain(`${file.name} has no sound. Choose a recording of speech.`, "audio_file");
+  }
   const taken = (speech = { file, name: file.name, seconds: null });
-  leaveVideo();
+  if (!restored) leaveVideo();
+  if (!restored) keepInput("speech", { file });
   refresh();
   describe("speech", file.name);
   const seconds = await waveform.show(file);
@@ -181,6 +194,7 @@ async function generate() {
   busy(true);
   caption.warn([]);
   caption.say("busy", "Sending picture and sound");
+  lookAtFilm();
   try {
     const fields = options(form);
     const body = new FormData();
@@ -205,6 +219,7 @@ async function attend(mine, session, seconds) {
   mine.links = session.links;
   player.clear();
   video.hidden = true;
+  caption.forgetVideo();
   for await (const record of client.events(session.links.events, signal)) {
     caption.warn(record.warnings);
     if (record.status === "queued" || record.status === "generating") {
@@ -219,9 +234,12 @@ async function attend(mine, session, seconds) {
 }
 
 async function ended(record) {
+  caption.warn(record.warnings);
+  if (document.activeElement === part("cancel")) part("film").focus({ preventScroll: true });
   if (record.status !== "ready") {
     player.clear();
     video.hidden = true;
+    caption.forgetVideo();
     mark(0);
     if (record.status === "cancelled") caption.say("idle", "Cancelled. Nothing was kept.");
     else failed(record.error);
@@ -292,6 +310,7 @@ function leaveVideo() {
   player.clear();
   video.hidden = true;
   mark(0);
+  caption.forgetVideo();
   caption.warn([]);
   caption.say("idle", nextStep(), { aloud: false });
 }
@@ -306,6 +325,29 @@ function mark(made) {
   const playing = !video.hidden && video.duration > 0 && video.currentTime > 0;
   const whole = Number.isFinite(video.duration) ? video.duration : speech?.seconds;
   waveform.mark(made ?? waveform.made, playing && whole ? video.currentTime / whole : null);
+}
+
+/** Whoever has pressed the button wants to see what comes of it; and a button that is off cannot have the focus. */
+function lookAtFilm() {
+  const film = part("film");
+  film.focus({ preventScroll: true });
+  const { top, bottom } = film.getBoundingClientRect();
+  if (top < 0 || bottom > window.innerHeight) film.scrollIntoView({ block: "start" });
+}
+
+/** The picture and the sound that this tab had before it was loaded again. */
+async function restoreInputs() {
+  const [picture, sound] = await Promise.all([keptInput("portrait"), keptInput("speech")]);
+  if (sound?.file && !speech) takeSpeech(sound.file, { restored: true });
+  if (picture?.file && !portrait) takePortrait(picture.file, { restored: true });
+  if (!location.hash && (portrait || speech)) caption.say("idle", nextStep(), { aloud: false });
+  if (!picture?.avatar || portrait) return;
+  try {
+    const preview = await client.fetch(`/api/avatar/${picture.avatar.image_id}/preview`);
+    if (!portrait) chooseAvatar(picture.avatar, await preview.blob(), { restored: true });
+  } catch {
+    keepInput("portrait", null); // it was removed
+  }
 }
 
 function busy(is) {
@@ -364,6 +406,7 @@ function listenTo() {
   form.addEventListener("submit", (event) => (event.preventDefault(), generate()));
   form.addEventListener("input", (event) => {
     if (event.target.name && event.target.closest("[data-field]")) forgive(event.target.name);
+    keepOptions(form);
     refresh();
   });
   part("preprocess_mode").addEventListener("change", () => portrait && prepare(portrait).catch(() => {}));
@@ -390,9 +433,12 @@ function listenTo() {
   });
 }
 
+restoreOptions(form);
 listenTo();
 part("record").hidden = !canRecord;
 refresh();
 watchHealth();
+offerEnhancers(client, part("enhancer"), refresh);
 resume();
+restoreInputs();
 shelf.refresh().catch(() => {}); // the line at the top says what is wrong

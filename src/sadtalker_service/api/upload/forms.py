@@ -47,8 +47,8 @@ FORM_OPTIONS = {
     _CALLED.get(name, name): name for name, schema in OPTION_SCHEMA.items() if COMMAND_ONLY not in schema
 }
 """Field of the form -> option."""
-FORM_DEFAULTS = RenderOptions(still=True, enhancer="gfpgan")
-"""As in the seed."""
+FORM_DEFAULTS = RenderOptions(enhancer="gfpgan")
+"""Those of the command line, and the enhancer as in the seed: a warning says that mesh has none."""
 
 UPLOAD_TEXTS = tuple(name for name in UploadForm.model_fields if name not in _FILES)
 GENERATE_TEXTS = (
@@ -145,6 +145,7 @@ def video_request(
         ref_pose=_reference(form, "ref_pose"),
         settings=_shown(options, {name for name, text in given.items() if text.strip()}),
         warnings=remarks(form),
+        explain_height=bool(texts.get("quality", "").strip()),
         callback_url=_callback_url(texts.get("callback_url", "")),
         user_data=_user_data(texts.get("user_data", "")),
         request_id=request_id,

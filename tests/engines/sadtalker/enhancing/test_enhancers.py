@@ -124,7 +124,7 @@ def test_enhancers_of_backgrounds_are_none_of_faces(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("import nowhere_to_be_found", r"need the package nowhere_to_be_found\. Get it with: pip install"),
+        ("import nowhere_to_be_found", r"need the package nowhere_to_be_found\. Get it with.*\[enhance\]"),
         ("raise RuntimeError('operator nms does not exist')", "nms does not exist.*from the same index"),
         ("raise OSError('libcudart.so: no such file')", "libcudart.*from the same index"),
     ],
