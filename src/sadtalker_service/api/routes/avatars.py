@@ -24,6 +24,7 @@ from sadtalker_service.domain import PREPROCESS_MODES, PreprocessMode
 from sadtalker_service.errors import NotFound
 from sadtalker_service.media.inspection import ImageFacts
 from sadtalker_service.state.avatars import AvatarStore
+from sadtalker_service.state.viewer import Viewer
 
 log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/api/avatar", tags=["avatars"])
