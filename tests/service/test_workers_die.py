@@ -21,7 +21,7 @@ from sadtalker_service.domain import Style
 
 Opener = Callable[..., AbstractContextManager[Workshop]]
 
-ENOUGH = 60.0
+ENOUGH = 120.0
 """Seconds: more than anything here takes on a busy machine."""
 
 
