@@ -46,7 +46,7 @@ class Step:
 
 
 SERVICE = Step("the packages", ("--editable", "."), "numba", 230, 800)
-DEVELOP = Step("the tools for development", ("--editable", ".[dev]"), "playwright", 110, 330)
+DEVELOP = Step("the tools for development", ("--editable", ".[dev]"), "playwright", 100, 330)
 NEURAL = Step("torch, for the tests of the neural engine", ("--editable", ".[sadtalker]"), "torch", 200, 860)
 NEURAL_WITH_CUDA = replace(NEURAL, download=2_700, disk=5_700)
 

@@ -57,7 +57,7 @@ def serve(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
 
 
@@ -125,7 +125,7 @@ def test_killed_process_comes_back_and_the_service_is_ready_again(
     others = {other: pattern_service.pid(other) for other in ROLES if other != role}
     killed = pattern_service.kill(role)
     assert pattern_service.pid(role, other_than=killed) != killed
-    until(lambda: is_ready(pattern_service), "ready again", 60)
+    until(lambda: is_ready(pattern_service), "ready again", 120)
     assert {other: pattern_service.pid(other) for other in others} == others
 
 

@@ -47,10 +47,10 @@ class Supervised:
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(90)
 
 
-def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+def until(condition: Callable[[], bool], seconds: float = 90) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "did not happen"
@@ -77,7 +77,7 @@ def run(tmp_path: Path) -> Iterator[Run]:
     for supervised in started:
         if supervised.process.poll() is None:
             supervised.stop()
-        supervised.process.communicate(timeout=30)
+        supervised.process.communicate(timeout=90)
 
 
 def test_stages_start_in_order_and_stop_in_reverse(run: Run) -> None:
@@ -156,7 +156,7 @@ def test_child_that_dies_again_and_again_is_started_less_and_less_often(run: Run
 def test_child_that_never_gets_ready_ends_the_start(run: Run) -> None:
     supervised = run([{"name": "store", "code": SLEEP}], [{"name": "api", "code": "sys.exit(1)"}])
     store = supervised.pid("store")
-    _, said = supervised.process.communicate(timeout=60)
+    _, said = supervised.process.communicate(timeout=90)
     assert supervised.process.returncode == 3
     assert "The service does not start: api ended with code 1." in said
     assert supervised.lines("starts").count("api") == 5
@@ -166,7 +166,7 @@ def test_child_that_never_gets_ready_ends_the_start(run: Run) -> None:
 
 def test_child_that_says_why_it_cannot_start_is_not_asked_again(run: Run) -> None:
     supervised = run([{"name": "worker", "code": "sys.exit(3)"}])
-    assert supervised.process.wait(30) == 3
+    assert supervised.process.wait(90) == 3
     assert supervised.lines("starts") == ["worker"]
 
 
@@ -182,7 +182,7 @@ def test_interrupt_of_the_terminal_reaches_the_supervisor_alone(run: Run) -> Non
     supervised = run([{"name": "store", "code": SLEEP}], [{"name": "api", "code": SLEEP}])
     supervised.pid("api")
     os.killpg(supervised.process.pid, signal.SIGINT)
-    assert supervised.process.wait(30) == 0
+    assert supervised.process.wait(90) == 0
     assert supervised.lines("order") == ["api", "store"]
 
 
@@ -223,7 +223,7 @@ def test_store_that_dies_while_others_finish_comes_back(run: Run) -> None:
     supervised.process.send_signal(signal.SIGTERM)
     time.sleep(0.3)
     os.kill(store, signal.SIGKILL)
-    assert supervised.process.wait(30) == 0
+    assert supervised.process.wait(90) == 0
     assert supervised.lines("starts") == ["store", "worker", "store"]
     assert supervised.lines("order") == ["worker", "store"]
 

@@ -181,7 +181,7 @@ def running_api(settings: Settings, **options: Any) -> Iterator[RunningApi]:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while not server.started:
         assert thread.is_alive(), "the API did not start"
         assert time.monotonic() < until

@@ -48,7 +48,7 @@ class StoreServer:
     def start(self) -> None:
         """Return when it answers."""
         self._process = subprocess.Popen(self._argv, stdout=subprocess.DEVNULL, start_new_session=True)
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while not self._answers():
             assert self._process.poll() is None, (self._folder / "server.log").read_text()
             assert time.monotonic() < until, "the server does not answer"
@@ -80,7 +80,7 @@ class StoreServer:
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None and self.running:
             self._process.send_signal(number)
-            self._process.wait(20)
+            self._process.wait(60)
 
     def _answers(self) -> bool:
         with redis.Redis(unix_socket_path=str(self.socket), retry=None) as client:
@@ -92,7 +92,7 @@ class StoreServer:
 
 def written(client: redis.Redis) -> None:
     """Return when a server has handed its log to the system, which keeps it when the server is killed."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while int(client.info("persistence").get("aof_buffer_length", 0)):
         assert time.monotonic() < until, "the server does not write its log"
         time.sleep(0.01)

@@ -70,13 +70,13 @@ class WorkerProcess:
     def kill(self) -> None:
         """`kill -9` of the parent: the child goes with it."""
         self.process.kill()
-        self.process.wait(20)
+        self.process.wait(60)
 
     def kill_child(self) -> None:
         """`kill -9` of the child alone."""
         os.kill(self.child, signal.SIGKILL)
 
-    def stop(self, seconds: float = 30.0) -> int:
+    def stop(self, seconds: float = 120.0) -> int:
         """SIGTERM; the exit code."""
         self.process.terminate()
         return self.process.wait(seconds)
@@ -121,7 +121,7 @@ class Workshop:
         """Return when the workers last started under these names are ready for work."""
         for name in names:
             worker = next(worker for worker in reversed(self._workers) if worker.name == name)
-            wait_for(partial(self._is_warm, worker), f"{name} is warm", 90, self.logs)
+            wait_for(partial(self._is_warm, worker), f"{name} is warm", 180, self.logs)
 
     def ensure(self, queues: str, name: str, engine: str = "pattern") -> WorkerProcess:
         """The worker of this name, started unless it is there."""
@@ -228,7 +228,7 @@ class Workshop:
             self.dispatch.generate(accepted)
         return accepted.session_id
 
-    def wait(self, session_id: str, *states: SessionState, seconds: float = 60.0) -> Session:
+    def wait(self, session_id: str, *states: SessionState, seconds: float = 120.0) -> Session:
         """The session when it is in one of these states."""
         wait_for(lambda: self.session(session_id).state in states, f"session {states}", seconds, self.logs)
         return self.session(session_id)
@@ -238,14 +238,14 @@ class Workshop:
         wait_for(
             lambda: (moment := self.session(session_id).moment) is not None and moment.frame >= frame,
             "frames",
-            60,
+            120,
             self.logs,
         )
         return self.session(session_id)
 
     def wait_for_avatar(self, image_id: str, state: AvatarState) -> AvatarRecord:
         """The avatar, in mode `full`, when it is in this state."""
-        wait_for(lambda: self.avatar(image_id).state == state, f"avatar {state}", 60, self.logs)
+        wait_for(lambda: self.avatar(image_id).state == state, f"avatar {state}", 120, self.logs)
         return self.avatar(image_id)
 
     def avatar(self, image_id: str) -> AvatarRecord:
@@ -290,7 +290,7 @@ def open_workshop(
 
 
 def wait_for(
-    condition: Callable[[], bool], what: str, seconds: float = 30.0, logs: Callable[[], str] = str
+    condition: Callable[[], bool], what: str, seconds: float = 90.0, logs: Callable[[], str] = str
 ) -> float:
     """Return the seconds that it took until `condition` held."""
     start = time.monotonic()
