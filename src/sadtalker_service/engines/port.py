@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from sadtalker_service.domain import (
     Artefact,
     Avatar,
+    Lifetime,
     Motion,
     Portrait,
     PreprocessMode,
@@ -26,9 +27,6 @@ from sadtalker_service.domain import (
     Speech,
     Style,
 )
-
-Lifetime = Literal["forever", "month", "week"]
-"""How long a cached artefact is kept: always, 30 days, 7 days (settings can change the two)."""
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from sadtalker_service.domain import Artefact
+from sadtalker_service.domain import Artefact, Lifetime
 from sadtalker_service.media.stopwatch import Clock
 from sadtalker_service.store.cache import ArtefactCache, CacheUnavailable
-from sadtalker_service.store.keys import SECONDS, Lifetime
+from sadtalker_service.store.keys import SECONDS
 from sadtalker_service.store.single_flight import NoFlights, SingleFlight
 
 

@@ -13,12 +13,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Literal
 
-from sadtalker_service.domain import PreprocessMode
+from sadtalker_service.domain import Lifetime, PreprocessMode
 from sadtalker_service.settings import Settings
-
-Lifetime = Literal["forever", "month", "week"]
 
 _DAY = 86_400.0
 SECONDS: Mapping[Lifetime, float | None] = MappingProxyType(

@@ -28,6 +28,7 @@ from sadtalker_service.domain import (
     Style,
     Track,
     Uint8Image,
+    width_cap,
 )
 from sadtalker_service.engines.detection import DETECTION, detect_face
 from sadtalker_service.engines.port import (
@@ -269,7 +270,7 @@ class SadTalkerEngine:
             factor = len(larger) / len(picture)
             picture, rectangle = larger, [side * factor for side in rectangle]
         x0, y0, x1, y1 = rectangle
-        return paste_into(picture, (x0, y0, x1, y1), (cap * 16 // 9, cap))
+        return paste_into(picture, (x0, y0, x1, y1), (int(width_cap(style.quality)), cap))
 
     def _enlarged(self, avatar: Avatar, enhancer: str) -> Uint8Image:
         """The whole picture sharpened. That of the last avatar is kept: videos of one often come in a row."""
