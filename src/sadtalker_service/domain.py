@@ -21,6 +21,7 @@ N audio samples; C channels. Pictures are `uint8 (H, W, 3)` RGB with the origin 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -41,11 +42,14 @@ PREPROCESS_MODES: tuple[PreprocessMode, ...] = ("crop", "extcrop", "resize", "fu
 Quality = Literal["low", "medium", "high"]
 QUALITIES: tuple[Quality, ...] = ("low", "medium", "high")
 
-HEIGHT_CAP: Mapping[Quality, int] = MappingProxyType({"low": 480, "medium": 720, "high": 1080})
-"""Largest height of a video, pixels; its width is at most 16/9 of that."""
-
 Lifetime = Literal["forever", "month", "week"]
 """How long a cached artefact is kept: always, 30 days, 7 days (settings can change the two)."""
+
+HEIGHT_CAP: Mapping[Quality, int] = MappingProxyType({"low": 480, "medium": 720, "high": 1080})
+"""Largest height of a video, pixels; its width is at most `width_cap`."""
+
+SHA256 = re.compile("[0-9a-f]{64}")
+"""How a digest is written, which is also the name of an image."""
 
 SPEECH_RATE = 16_000
 """Sample rate of `Speech.samples`, Hz."""
@@ -202,3 +206,8 @@ class Rendering:
     frames: int
     batches: Iterator[Uint8Image]
     """uint8 (n, y1 - y0, x1 - x0, 3) RGB, n >= 1. A batch is valid until the next one is asked for."""
+
+
+def width_cap(quality: Quality) -> float:
+    """Largest width of a video, pixels: 16/9 of its largest height."""
+    return HEIGHT_CAP[quality] * 16 / 9

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
+
 import pytest
 import redis
 from tests.support.jobs import Clock, know_avatar
+from tests.support.queue_keys import strange_keys
 from tests.support.servers import StoreServer
 
 from sadtalker_service.settings import Settings
@@ -18,9 +22,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def queue(queue_server: StoreServer) -> redis.Redis:
-    """A client of an empty queue server."""
-    return queue_server.client()
+def queue(queue_server: StoreServer) -> Iterator[redis.Redis]:
+    """A client of an empty queue server. What a test leaves there has to be on the page of keys."""
+    client = queue_server.client()
+    yield client
+    with suppress(redis.ConnectionError):  # the test has stopped the server
+        assert strange_keys(client) == []
 
 
 @pytest.fixture

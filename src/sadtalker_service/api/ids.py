@@ -9,12 +9,11 @@ from fastapi import Path
 
 from sadtalker_service.api.schemas.avatars import IMAGE_ID
 from sadtalker_service.api.schemas.videos import SESSION_ID
-from sadtalker_service.domain import PREPROCESS_MODES, PreprocessMode
+from sadtalker_service.domain import PREPROCESS_MODES, SHA256, PreprocessMode
 from sadtalker_service.errors import InvalidOption, NotFound
 from sadtalker_service.options.fields import parse_choice
 from sadtalker_service.state.records import LANES, Lane
 
-_IMAGE = re.compile(r"[0-9a-f]{64}")
 _SESSION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 ImagePath = Annotated[
@@ -23,7 +22,7 @@ ImagePath = Annotated[
         alias="image_id",
         description="sha256 of the picture's bytes.",
         examples=[IMAGE_ID],
-        json_schema_extra={"pattern": f"^{_IMAGE.pattern}$"},
+        json_schema_extra={"pattern": f"^{SHA256.pattern}$"},
     ),
 ]
 SessionPath = Annotated[
@@ -43,7 +42,7 @@ LanePath = Annotated[
 
 def image_id_of(text: str) -> str:
     """The id of a portrait. Raises `NotFound` for what is none."""
-    if not _IMAGE.fullmatch(text):
+    if not SHA256.fullmatch(text):
         raise NotFound("There is no such portrait; its id has 64 hexadecimal digits.", param="image_id")
     return text
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -12,7 +11,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from sadtalker_service.domain import PreprocessMode
+from sadtalker_service.domain import SHA256, PreprocessMode
 from sadtalker_service.engines.port import EngineCard
 from sadtalker_service.errors import EngineUnavailable, NotFound
 from sadtalker_service.jobs.summaries import AvatarCache, ImageSummary, summary_of
@@ -34,7 +33,6 @@ from sadtalker_service.store.keys import avatar_keys
 
 log = structlog.get_logger(__name__)
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 _RENEWAL_SECONDS = 10.0
 """Lost previews of a portrait are asked for at most this often."""
@@ -375,7 +373,7 @@ def forget_deleted(avatars: AvatarStore, cache: AvatarCache) -> int:
 
 def _check_image_id(image_id: str) -> None:
     """What is no hash names nothing, and must not become the name of a file."""
-    if not _SHA256.fullmatch(image_id):
+    if not SHA256.fullmatch(image_id):
         raise _no_avatar()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sadtalker_service.domain import HEIGHT_CAP
+from sadtalker_service.domain import HEIGHT_CAP, width_cap
 from sadtalker_service.options import RenderOptions
 
 _WHOLE_PICTURE = ("full", "extfull")
@@ -14,7 +14,7 @@ def expected_height(options: RenderOptions, photo: tuple[int, int]) -> int:
     if options.preprocess not in _WHOLE_PICTURE:
         return min(options.size or cap, cap) // 2 * 2
     width, height = photo
-    return max(2, round(height * min(1.0, cap / height, cap * 16 / 9 / width)) // 2 * 2)
+    return max(2, round(height * min(1.0, cap / height, width_cap(options.quality) / width)) // 2 * 2)
 
 
 def height_remark(options: RenderOptions, photo: tuple[int, int], made: int | None = None) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +10,7 @@ from typing import Any
 
 import redis
 
-from sadtalker_service.domain import Artefact
+from sadtalker_service.domain import SHA256, Artefact
 from sadtalker_service.store.cache import CacheUnavailable
 from sadtalker_service.store.codec import CorruptArtefact, decode, encode
 from sadtalker_service.store.keys import key_parts
@@ -22,7 +21,6 @@ PAUSE_SECONDS = 1.0
 is looked up does not wait for it again."""
 
 _SCANNED_AT_ONCE = 1_000
-_HASH = re.compile(r"[0-9a-f]{64}")
 
 
 class RedisCache:
@@ -66,7 +64,7 @@ class RedisCache:
 
         Raises `CacheUnavailable`.
         """
-        if not _HASH.fullmatch(image_id):
+        if not SHA256.fullmatch(image_id):
             raise ValueError(f"not a sha256: {image_id!r}")
         with self._server(pausing=False):
             index = streams_key(image_id)
@@ -96,7 +94,7 @@ class RedisCache:
         for raw in self._client.scan_iter(match=pattern, count=_SCANNED_AT_ONCE):
             key = raw.decode(errors="replace")
             parts = key.split(":")
-            if len(parts) in {4, 5} and _HASH.fullmatch(parts[1]):
+            if len(parts) in {4, 5} and SHA256.fullmatch(parts[1]):
                 yield key
 
     @contextmanager

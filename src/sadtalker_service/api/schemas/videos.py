@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from sadtalker_service.api.schemas.avatars import IMAGE_ID
 from sadtalker_service.api.schemas.problem import Problem
+from sadtalker_service.domain import SHA256
 from sadtalker_service.state.records import Lane, SessionState
 
 SESSION_ID = "0b8f8f6e-5f0e-4a53-9d0f-3f0f5f1f2f3f"
@@ -29,7 +30,7 @@ class GenerateForm(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     image_id: str = Field(
-        description="From the upload of the portrait.", examples=[IMAGE_ID], pattern="^[0-9a-f]{64}$"
+        description="From the upload of the portrait.", examples=[IMAGE_ID], pattern=f"^{SHA256.pattern}$"
     )
     audio_file: bytes = Field(
         description="Speech: any audio or video file.",

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sadtalker_service.domain import HEIGHT_CAP, Artefact, Uint8Image
+from sadtalker_service.domain import HEIGHT_CAP, Artefact, Uint8Image, width_cap
 from sadtalker_service.engines.mesh import lids
 from sadtalker_service.engines.mesh.canvas import Rect
 from sadtalker_service.engines.mesh.kernels.scene import Scene
@@ -80,7 +80,7 @@ def video_size(window: tuple[int, int], square: bool, style: RenderOptions) -> t
         side = min(style.side, cap) // 2 * 2
         return side, side
     width, height = window
-    factor = min(1.0, cap / height, cap * 16 / 9 / width)
+    factor = min(1.0, cap / height, width_cap(style.quality) / width)
     if factor == 1.0:
         return window
     return max(2, round(width * factor / 2) * 2), max(2, round(height * factor / 2) * 2)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sadtalker_service.domain import HEIGHT_CAP, Artefact, Avatar, Uint8Image
+from sadtalker_service.domain import HEIGHT_CAP, Artefact, Avatar, Uint8Image, width_cap
 from sadtalker_service.engines.sadtalker import stages
 from sadtalker_service.engines.sadtalker.alignment.cropping import video_size
 from sadtalker_service.engines.sadtalker.inference_port import LoadedEnhancers
@@ -28,7 +28,7 @@ class Canvas:
         if not stages.is_full_frame(avatar.mode):
             return video_size(stages.crop_of(_crop(avatar, options)), avatar.mode, min(side, cap))
         height, width = self._picture(avatar, options).shape[:2]
-        width, height = size_within((width, height), (cap * 16 // 9, cap))
+        width, height = size_within((width, height), (int(width_cap(options.quality)), cap))
         return width // 2 * 2, height // 2 * 2
 
     def paste(self, avatar: Avatar, options: RenderOptions, side: int) -> Paste:
@@ -39,7 +39,7 @@ class Canvas:
         factor = len(picture) / len(background.arrays["picture"])
         x0, y0, x1, y1 = (edge * factor for edge in background.record["rectangle"])
         cap = HEIGHT_CAP[options.quality]
-        return paste_into(picture, (x0, y0, x1, y1), (cap * 16 // 9, cap))
+        return paste_into(picture, (x0, y0, x1, y1), (int(width_cap(options.quality)), cap))
 
     def _picture(self, avatar: Avatar, options: RenderOptions) -> Uint8Image:
         """The whole picture, sharpened where the options say so."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from sadtalker_service.domain import HEIGHT_CAP, Artefact, Portrait, PreprocessMode
+from sadtalker_service.domain import HEIGHT_CAP, Artefact, Portrait, PreprocessMode, width_cap
 from sadtalker_service.engines.detection import landmarks_of, upright
 from sadtalker_service.engines.sadtalker.alignment.alignment import AlignedFace, align
 from sadtalker_service.engines.sadtalker.alignment.cropping import (
@@ -35,7 +35,7 @@ from sadtalker_service.errors import NoFaceFound
 
 Artefacts = Mapping[str, Artefact]
 
-LARGEST = (HEIGHT_CAP["high"] * 16 // 9, HEIGHT_CAP["high"])
+LARGEST = (int(width_cap("high")), HEIGHT_CAP["high"])
 """Width and height of the largest video; no larger picture is kept."""
 
 

@@ -82,6 +82,27 @@ def test_file_in_the_official_layout_fits(name: str, tmp_path: Path) -> None:
     assert examine(checkpoint, path, summed=False).state is State.FITTING
 
 
+def test_quick_look_at_a_file_of_the_published_size_needs_no_torch(
+    tmp_path: Path, without_torch: None
+) -> None:
+    path = tmp_path / "a.pth.tar"
+    write_pickled(path, "mapping", {"weight": (4, 3)})
+    checkpoint = replace(by_name("mapping-crop"), size=path.stat().st_size)
+    assert examine(checkpoint, path, summed=False).state is State.FITTING
+    data = path.read_bytes()
+    path.write_bytes(data[:-40] + bytes(40))
+    assert examine(checkpoint, path, summed=False).state is State.DAMAGED
+
+
+@needs_torch
+def test_tensors_of_a_file_of_the_published_size_are_compared_with_its_sum(tmp_path: Path) -> None:
+    path = tmp_path / "a.pth.tar"
+    write_pickled(path, "mapping", {"weight": (4, 3)})
+    checkpoint = replace(by_name("mapping-crop"), size=path.stat().st_size)
+    assert examine(checkpoint, path, summed=False).state is State.FITTING
+    assert examine(checkpoint, path).reason.startswith("of its tensors 18 missing")
+
+
 def test_truncated_networks_are_named_with_their_size(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     write_flat(path, official_shapes(*NETWORKS))
