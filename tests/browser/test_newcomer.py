@@ -78,7 +78,7 @@ def test_picture_as_a_recording_is_refused_at_once_and_the_other_way_round(
 
 
 def test_video_can_be_downloaded_after_the_next_request_was_refused(
-    studio: Studio, portrait: Path, speech: Path
+    studio: Studio, portrait: Path, speech: Path, short_speech: Path
 ) -> None:
     page = studio.page
     studio.choose(portrait, speech)
@@ -92,7 +92,7 @@ def test_video_can_be_downloaded_after_the_next_request_was_refused(
     with page.expect_download() as download:
         page.get_by_role("link", name="Download").click()
     assert b"ftyp" in download.value.path().read_bytes()[:12]
-    page.set_input_files("#image_file", portrait)  # from now on it is another request
+    page.set_input_files("#audio_file", short_speech)  # from now on it is another request
     expect(page.get_by_role("link", name="Download")).to_be_hidden()
 
 

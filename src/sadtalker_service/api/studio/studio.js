@@ -15,6 +15,7 @@ import { Shelf } from "./shelf.js";
 import { Waveform } from "./waveform.js";
 import { clock } from "./words.js";
 
+const CANCELLED = "Cancelled. Nothing was kept.";
 const LOOK_MS = 300; // between two looks at an avatar in preparation
 const NO_SOUND = /^(image|text|font)\/|^application\/(pdf|zip|json|msword)/;
 const NO_PICTURE = /^(audio|video|text|font)\/|^application\//;
@@ -203,10 +204,13 @@ async function generate() {
     for (const [name, value] of Object.entries(fields)) body.set(name, value);
     const lane = new FormData(form).get("lane");
     const answer = await client.json(`/api/${lane}/generate`, { method: "POST", body });
+    if (mine.stop.signal.aborted) await client.fetch(answer.links.cancel, { method: "DELETE" }).catch(() => {});
+    mine.stop.signal.throwIfAborted();
     history.replaceState(null, "", `#/${lane}/${answer.session_id}`);
     await attend(mine, answer, speech.seconds);
   } catch (error) {
-    if (!mine.stop.signal.aborted) failed(error);
+    if (mine.stop.signal.aborted) caption.say("idle", CANCELLED);
+    else failed(error);
   } finally {
     if (work === mine) work = null;
     busy(Boolean(work));
@@ -235,13 +239,12 @@ async function attend(mine, session, seconds) {
 
 async function ended(record) {
   caption.warn(record.warnings);
-  if (document.activeElement === part("cancel")) part("film").focus({ preventScroll: true });
   if (record.status !== "ready") {
     player.clear();
     video.hidden = true;
     caption.forgetVideo();
     mark(0);
-    if (record.status === "cancelled") caption.say("idle", "Cancelled. Nothing was kept.");
+    if (record.status === "cancelled") caption.say("idle", CANCELLED);
     else failed(record.error);
     return;
   }
@@ -275,6 +278,7 @@ function failed(error) {
 
 async function cancel() {
   const { links, stop } = work ?? {};
+  part("film").focus({ preventScroll: true }); // a button that is off cannot keep the focus
   part("cancel").disabled = true;
   if (!links) return stop?.abort(); // nothing was asked for yet
   try {
