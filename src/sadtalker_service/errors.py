@@ -195,6 +195,18 @@ class Forbidden(InvalidInput):
     status = 403
 
 
+class HostNotAllowed(Forbidden):
+    """Without API keys the service answers under the names of its own machine only."""
+
+    code = "host_not_allowed"
+
+
+class OriginNotAllowed(Forbidden):
+    """A page of another origin wants to change something, and no API key is asked for."""
+
+    code = "origin_not_allowed"
+
+
 class RateLimited(InvalidInput):
     """The API key has used up its requests of this minute."""
 

@@ -193,15 +193,22 @@ class Settings(BaseSettings):
     upload_timeout_seconds: float = Field(120.0, gt=0)
     """A request's body must have arrived after so long, seconds."""
 
+    send_timeout_seconds: float = Field(60.0, gt=0)
+    """A client that takes nothing of its answer for so long is cut off, seconds."""
+
     api_keys: str = ""
-    """Keys that may use the API, as a JSON list: `[{"name": "shop", "key": "...", "vip": true,
-    "per_minute": 60}]`; empty: no key is asked for."""
+    """Keys that may use the API, as a JSON list: `[{"name": "shop", "key": "...", "owner": "shop",
+    "admin": false, "vip": true, "per_minute": 60}]`, the first two required; empty: no key is asked for."""
 
     api_keys_file: Path | None = None
     """File with such a JSON list, in place of `API_KEYS`."""
 
     cors_origins: str = ""
     """Origins whose pages may call the API, separated by commas; `*` for all, empty for none."""
+
+    allowed_hosts: str = ""
+    """Names under which the service answers without API keys, separated by commas, besides `localhost`,
+    loopback addresses and the hosts of `CORS_ORIGINS`; `*` for all."""
 
     webhook_secret: str = ""
     """Secret that signs callbacks (Standard Webhooks, `whsec_...`); empty: callbacks are not signed."""

@@ -12,13 +12,14 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import click
 import structlog
 import uvicorn
 
 from sadtalker_service.api.app import create_app
-from sadtalker_service.api.http_protocol import GuardedProtocol
+from sadtalker_service.api.http_protocol import GuardedProtocol, connection_limits
 from sadtalker_service.api.shutdown import Drain
 from sadtalker_service.errors import SadTalkerError
 from sadtalker_service.jobs.janitor import run_janitor
@@ -88,7 +89,7 @@ def _config(app: object, settings: Settings) -> uvicorn.Config:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=GuardedProtocol,
+        http=partial(GuardedProtocol, limits=connection_limits(settings)),  # type: ignore[arg-type]  # makes one
         ws="none",
         log_config=None,  # telemetry/logs.py has set up all of them
         access_log=False,  # api/requests.py tells of requests
