@@ -255,5 +255,31 @@ def get_settings() -> Settings:
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a child process: that of this one, and `extra`."""
+    """The environment of a child process that may know everything: that of this one, and `extra`."""
     return {**os.environ, **extra}
+
+
+def worker_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a child process that makes videos: without what is for the API alone. It reads what
+    strangers have uploaded."""
+    return {
+        name: value for name, value in child_environment(extra).items() if name.upper() not in _OF_THE_API
+    }
+
+
+def bare_environment() -> dict[str, str]:
+    """The environment of a child process that decodes what strangers have uploaded, and needs no setting: how
+    programs and libraries are found and how they work, no secret, no address."""
+    return {
+        name: value for name, value in os.environ.items() if name in _BARE or name.startswith(_BARE_PREFIXES)
+    }
+
+
+_OF_THE_API = frozenset({"API_KEYS", "API_KEYS_FILE", "WEBHOOK_SECRET"})
+_BARE = frozenset(
+    {
+        *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP"),
+        *("VIRTUAL_ENV", "LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "SYSTEMROOT"),
+    }
+)
+_BARE_PREFIXES = ("LC_", "PYTHON", "OMP_", "MKL_", "OPENBLAS_", "NUMBA_", "MALLOC_", "COVERAGE_", "COV_CORE_")

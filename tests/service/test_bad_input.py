@@ -268,6 +268,8 @@ WISHES = [
     wrong("engine", "../mesh"),
     wrong("callback_url", "javascript:alert(1)"),
     wrong("callback_url", "/relative"),
+    wrong("callback_url", "http://127.0.0.1:1/hook"),
+    wrong("callback_url", "https://10.0.0.1/hook"),
     wrong("callback_url", "http://[::1"),
     wrong("callback_url", "https://example.com/\r\nX: y"),
     wrong("user_data", "x" * 4001),

@@ -22,6 +22,7 @@ from sadtalker_service.api.app import create_app
 from sadtalker_service.api.http_protocol import GuardedProtocol, connection_limits
 from sadtalker_service.api.shutdown import Drain
 from sadtalker_service.errors import SadTalkerError
+from sadtalker_service.files import keep_files_private
 from sadtalker_service.jobs.janitor import run_janitor
 from sadtalker_service.settings import Settings, get_settings
 from sadtalker_service.telemetry.logs import configure_logging
@@ -70,6 +71,7 @@ class DrainingServer(uvicorn.Server):
 @click.option("--fd", type=int, help="Number of a listening socket.")
 def main(fd: int | None) -> None:
     """Serve until SIGTERM or SIGINT."""
+    keep_files_private()
     settings = get_settings()
     configure_logging(settings, "api")
     _allow_connections()
