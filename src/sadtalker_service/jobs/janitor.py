@@ -20,16 +20,11 @@ from redis.exceptions import ResponseError
 
 from sadtalker_service.errors import StoreUnavailable
 from sadtalker_service.jobs.celery_app import make_app
+from sadtalker_service.jobs.deletion import forget_deleted, remove_unowned
 from sadtalker_service.jobs.dispatch import CeleryDispatch
 from sadtalker_service.jobs.queues import AGAIN, PREPARE, QUEUE_OF_LANE
 from sadtalker_service.jobs.retention import VIDEOS, Retention
-from sadtalker_service.jobs.video_service import (
-    Dispatch,
-    VideoService,
-    forget_deleted,
-    remove_unowned,
-    send_waiting,
-)
+from sadtalker_service.jobs.video_service import Dispatch, VideoService, send_waiting
 from sadtalker_service.jobs.webhooks import WebhookSender
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.avatars import AvatarStore
@@ -88,7 +83,7 @@ def make_janitor(settings: Settings) -> Janitor:
         Duty("deliver", TICK_SECONDS, lambda: deliver_due(callbacks, settings)),
         Duty("sweep", _SWEEP_SECONDS if is_local else _REMOTE_SWEEP_SECONDS, retention.sweep),
         Duty("forget", _SWEEP_SECONDS, lambda: forget_deleted(avatars, cache)),
-        Duty("unowned", _SWEEP_SECONDS, lambda: remove_unowned(avatars, sessions, artefacts)),
+        Duty("unowned", _SWEEP_SECONDS, lambda: remove_unowned(avatars, artefacts)),
     )
     return Janitor(queue, sessions, avatars, dispatch, callbacks, settings.lease_seconds, slow_duties)
 
