@@ -45,6 +45,8 @@ _LOCK = "lock:janitor"
 _LOCK_SECONDS = 5.0
 _REFILL_SECONDS = 5.0
 _SWEEP_SECONDS = 60.0
+_ADOPT_SECONDS = 3600.0
+"""Avatars without an owner come from an earlier version, which may still run beside this one."""
 _REMOTE_SWEEP_SECONDS = 900.0
 """Listing a bucket takes long, and costs money."""
 _AWAY_SECONDS = 2.0
@@ -80,6 +82,7 @@ def make_janitor(settings: Settings) -> Janitor:
     callbacks, retention = WebhookQueue(queue), Retention(artefacts, sessions, video_service, settings)
     is_local = artefacts.path(VIDEOS.rstrip("/")) is not None
     slow_duties = (
+        Duty("adopt", _ADOPT_SECONDS, avatars.adopt),
         Duty("deliver", TICK_SECONDS, lambda: deliver_due(callbacks, settings)),
         Duty("sweep", _SWEEP_SECONDS if is_local else _REMOTE_SWEEP_SECONDS, retention.sweep),
         Duty("forget", _SWEEP_SECONDS, lambda: forget_deleted(avatars, cache)),

@@ -84,6 +84,10 @@ class AvatarStore:
         """Who has uploaded the portrait, sorted by name."""
         return tuple(owner.decode() for owner in self._queue.script("avatar_owners", image_id))
 
+    def adopt(self, owner: str = LOCAL_OWNER) -> int:
+        """Give `owner` avatars, with their videos, that an earlier version has kept without one; how many."""
+        return cast("int", self._queue.script("adopt_avatars", owner))
+
     def stage(self, image_id: str, mode: PreprocessMode, stage: str) -> bool:
         """`stage` is being computed; the one named before it is done. To be repeated while it lasts."""
 
