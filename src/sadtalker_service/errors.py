@@ -7,8 +7,12 @@ what the user can do. The command line prints the message and ends with `exit_co
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import ClassVar
+
+_PATH = re.compile(r"(?<![\w/.:~-])~?/(?:[^\s/,;:'\"()]+/)*([^\s/,;:'\"()]+)")
+"""A path of this machine, not the address of a page."""
 
 
 class SadTalkerError(Exception):
@@ -18,6 +22,8 @@ class SadTalkerError(Exception):
     status: ClassVar[int] = 500
     retryable: bool = False
     exit_code: ClassVar[int] = 1
+    tells_paths: ClassVar[bool] = False
+    """Whether its message may name folders: those who run the service want to know them, others must not."""
 
     def __init__(self, message: str, *, param: str | None = None, retry_after: float | None = None) -> None:
         """`retry_after`: seconds after which trying again makes sense, where that is known."""
@@ -25,6 +31,16 @@ class SadTalkerError(Exception):
         self.message = message
         self.param = param
         self.retry_after = retry_after
+
+    @property
+    def public_message(self) -> str:
+        """The message for everybody who may use the service."""
+        return without_folders(self.message) if self.tells_paths else self.message
+
+
+def without_folders(text: str) -> str:
+    """`text` with the last name of every path in it only: `/srv/data/x.bin` becomes `x.bin`."""
+    return _PATH.sub(r"\1", text)
 
 
 class InvalidInput(SadTalkerError):
@@ -46,6 +62,7 @@ class UnreadableImage(InvalidInput):
 
     code = "unreadable_image"
     status = 400
+    tells_paths = True
 
 
 class ImageTooLarge(InvalidInput):
@@ -72,6 +89,7 @@ class UnreadableAudio(InvalidInput):
 
     code = "unreadable_audio"
     status = 400
+    tells_paths = True
 
 
 class UnreadableVideo(InvalidInput):
@@ -79,6 +97,7 @@ class UnreadableVideo(InvalidInput):
 
     code = "unreadable_video"
     status = 400
+    tells_paths = True
 
 
 class AudioTooLarge(InvalidInput):
@@ -200,6 +219,18 @@ class Forbidden(InvalidInput):
     status = 403
 
 
+class HostNotAllowed(Forbidden):
+    """Without API keys the service answers under the names of its own machine only."""
+
+    code = "host_not_allowed"
+
+
+class OriginNotAllowed(Forbidden):
+    """A page of another origin wants to change something, and no API key is asked for."""
+
+    code = "origin_not_allowed"
+
+
 class RateLimited(InvalidInput):
     """The API key has used up its requests of this minute."""
 
@@ -266,6 +297,7 @@ class EngineUnavailable(SadTalkerError):
     code = "engine_unavailable"
     status = 503
     exit_code = 3
+    tells_paths = True
 
 
 class EngineStarting(EngineUnavailable):
@@ -282,6 +314,7 @@ class OutputError(SadTalkerError):
     status = 507
     retryable = True
     exit_code = 4
+    tells_paths = True
 
 
 class Cancelled(SadTalkerError):

@@ -5,11 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from sadtalker_service.errors import OutputError
+
+_OTHERS = 0o077
+"""Permissions of everybody but the owner."""
 
 UNFINISHED_SUFFIX = ".part"
 """End of the names of files that are being written; a crash leaves them behind."""
@@ -21,8 +25,8 @@ _REASONS = {
     errno.EACCES: "no permission to write in {folder}",
     errno.EPERM: "no permission to write in {folder}",
     errno.EROFS: "{folder} is read-only",
-    errno.ENOSPC: "no space is left on the disk of {folder}",
-    errno.EDQUOT: "the disk quota is used up in {folder}",
+    errno.ENOSPC: "no space is left on its disk ({folder})",
+    errno.EDQUOT: "the disk quota is used up ({folder})",
     errno.EFBIG: "the file grew larger than the system allows",
     errno.ENAMETOOLONG: "the name is too long",
 }
@@ -30,10 +34,24 @@ _ABOUT_THE_FOLDER = {errno.ENOENT, errno.ENOTDIR}
 """They say that the folder itself is missing or wrong; the others, what an existing folder refuses."""
 
 
+def make_private(folder: Path) -> None:
+    """Make `folder`, for this user alone; close one of this user's that is there. Raises `OSError`."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    facts = folder.stat()
+    shared = facts.st_uid != os.geteuid() or facts.st_mode & stat.S_ISVTX
+    if facts.st_mode & _OTHERS and not shared:
+        folder.chmod(stat.S_IMODE(facts.st_mode) & ~_OTHERS)
+
+
+def keep_files_private() -> None:
+    """What this process and its children make from now on is for this user alone: pictures, voices, logs."""
+    os.umask(_OTHERS)
+
+
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, mode: int = 0o666) -> Iterator[Path]:
     """Yield a new empty file beside `path` to write to; it takes the place of `path` when the block ends
-    well.
+    well. `mode`: its permissions, of which the umask takes away some.
 
     Whatever ends the block, an interrupt too, leaves either the whole file or what was there before.
     Raises `OutputError` at once where the folder is missing or may not be written to.
@@ -41,7 +59,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     path = path.absolute()
     with output_errors(path):
         _refuse_folder(path)
-        temporary = _create_beside(path)
+        temporary = _create_beside(path, mode)
     try:
         yield temporary
         with output_errors(path):
@@ -85,8 +103,8 @@ def _refuse_folder(path: Path) -> None:
         raise IsADirectoryError(errno.EISDIR, "is a folder", str(path))
 
 
-def _create_beside(path: Path) -> Path:
+def _create_beside(path: Path, mode: int = 0o666) -> Path:
     """An empty file with an unused hidden name; unlike `tempfile`, its permissions follow the umask."""
     temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(4)}{UNFINISHED_SUFFIX}")
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
     return temporary

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import redis
-from tests.support.jobs import CARD, OUTCOME, Clock, Tickets
+from tests.support.jobs import CARD, OUTCOME, Clock, Tickets, make_avatar
 from tests.support.servers import StoreServer
 
 from sadtalker_service.domain import Artefact, GestureCue, PreprocessMode
@@ -22,7 +22,8 @@ from sadtalker_service.errors import (
     StoreUnavailable,
     UnsupportedByEngine,
 )
-from sadtalker_service.jobs.video_service import VideoRequest, VideoService, forget_deleted, send_waiting
+from sadtalker_service.jobs.deletion import forget_deleted, remove_unowned
+from sadtalker_service.jobs.video_service import VideoRequest, VideoService, send_waiting
 from sadtalker_service.media.inspection import ImageFacts
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.settings import Settings
@@ -31,6 +32,7 @@ from sadtalker_service.state.records import Failure, Lane, Session
 from sadtalker_service.state.registry import EngineRegistry
 from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.state.statistics import Statistics
+from sadtalker_service.state.viewer import LOCAL_OWNER
 from sadtalker_service.store.artefact_store import ArtefactStore, portrait_name, speech_name, video_name
 from sadtalker_service.store.connections import connect
 from sadtalker_service.store.keys import avatar_keys, stage_key
@@ -465,6 +467,24 @@ def test_cache_that_is_away_forgets_a_deleted_picture_later(
     assert forget_deleted(office.avatars, cache) == 1
     assert cache_server.client().dbsize() == 0
     assert forget_deleted(office.avatars, cache) == 0
+
+
+def test_video_of_one_owner_is_removed_later_where_that_was_broken_off(office: Office) -> None:
+    image_id = office.upload()
+    office.avatars.add(make_avatar(image_id), "bank")
+    made, remade = (office.video_service.generate(office.request(image_id, word)) for word in ("one", "two"))
+    for session in (made, remade):
+        office.make(session)
+    assert office.avatars.disown(image_id, LOCAL_OWNER) is False  # and then the process died
+    assert office.artefacts.exists(video_name(made.result_key))
+    assert office.avatars.link_video(image_id, remade.result_key)  # the bank has this one made
+    assert remove_unowned(office.avatars, office.artefacts) == 1
+    assert not office.artefacts.exists(video_name(made.result_key))
+    assert office.artefacts.exists(video_name(remade.result_key))
+    assert remove_unowned(office.avatars, office.artefacts) == 0
+    failure = office.read_status(made).failure
+    assert failure is not None
+    assert failure.code == "video_deleted"
 
 
 def test_deletion_that_was_broken_off_can_be_asked_for_again(office: Office) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -14,9 +15,10 @@ from pathlib import Path
 import pytest
 from tests.support.servers import StoreServer
 
-from sadtalker_service.errors import StoreMisconfigured
+from sadtalker_service.errors import InvalidOption, StoreMisconfigured
+from sadtalker_service.jobs.addresses import is_public
 from sadtalker_service.jobs.janitor import deliver_due
-from sadtalker_service.jobs.webhooks import WebhookSender, is_public, read_secret
+from sadtalker_service.jobs.webhooks import WebhookSender, check_receiver, read_secret
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.records import Failure, Outcome, Session, VideoSpec
@@ -160,10 +162,45 @@ def test_nobody_inside_of_the_house_is_called(receiver: Receiver, tmp_path: Path
         ("64:ff9b::7f00:1", False), ("64:ff9b::a00:1", False), ("64:ff9b::5db8:d822", True),
         ("64:ff9b:1::1", False), ("2002:a00:1::1", False), ("2002:5db8:d822::1", True),
         ("::127.0.0.1", False), ("::ffff:10.0.0.1", False), ("2001:0:a00:1::1", False),
+        ("::ffff:93.184.216.34", True), ("2001:0:5db8:d822::1", False), ("2002:7f00:1::", False),
+        # the special-purpose registries of IANA
+        ("0.1.2.3", False), ("10.1.2.3", False), ("127.1.2.3", False), ("169.254.169.254", False),
+        ("172.31.255.255", False), ("172.32.0.1", True), ("192.0.0.8", False), ("192.0.0.9", False),
+        ("192.0.2.1", False), ("192.31.196.1", False), ("192.52.193.1", False), ("192.88.99.1", False),
+        ("192.168.1.1", False), ("192.175.48.1", False), ("198.18.0.1", False), ("198.19.255.255", False),
+        ("198.20.0.1", True), ("198.51.100.1", False), ("203.0.113.1", False), ("224.0.0.1", False),
+        ("239.255.255.250", False), ("240.0.0.1", False), ("255.255.255.255", False),
+        ("::1", False), ("fec0::1", False), ("feff::1", False), ("fe80::1%eth0", False), ("fc00::1", False),
+        ("fdff::1", False), ("ff02::1", False), ("ff0e::1", False), ("100::1", False), ("2001:2::1", False),
+        ("2001:20::1", False), ("2001:db8::1", False), ("3fff:1::1", False), ("5f00::1", False),
+        ("2620:4f:8000::1", False), ("4000::1", False), ("2a00:1450:4001:800::200e", True),
     ],
 )  # fmt: skip
 def test_public_addresses_are_told_from_private_ones(address: str, public: bool) -> None:
     assert is_public(address) == public
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://127.0.0.1/hook", "http://localhost:9/hook", "https://LOCALHOST./", "http://a.localhost/"),
+        *("http://10.0.0.1", "http://[::1]:8000/", "http://[fec0::1]/", "http://[::ffff:192.168.0.1]/"),
+        *("http://169.254.169.254/latest/meta-data", "http://metadata.google.internal/", "http://nas.local/"),
+        *("http://2130706433/", "http://0x7f.1/", "http://127.1/", "http://0/"),
+    ],
+)
+def test_receiver_that_would_never_be_called_is_refused_at_once(tmp_path: Path, url: str) -> None:
+    closed = Settings(data_dir=tmp_path)
+    with pytest.raises(InvalidOption) as caught:
+        asyncio.run(check_receiver(url, closed))
+    assert caught.value.param == "callback_url"
+    assert "WEBHOOK_ALLOW_PRIVATE" in caught.value.message
+    asyncio.run(check_receiver(url, closed.model_copy(update={"webhook_allow_private": True})))
+
+
+def test_receiver_that_may_be_called_is_taken(tmp_path: Path) -> None:
+    for url in ("https://93.184.216.34/hook", "https://name-that-nobody-knows.invalid/hook"):
+        asyncio.run(check_receiver(url, Settings(data_dir=tmp_path)))
 
 
 def test_delays_grow_from_seconds_to_an_hour() -> None:

@@ -273,6 +273,8 @@ WISHES = [
     wrong("engine", "../mesh"),
     wrong("callback_url", "javascript:alert(1)"),
     wrong("callback_url", "/relative"),
+    wrong("callback_url", "http://127.0.0.1:1/hook"),
+    wrong("callback_url", "https://10.0.0.1/hook"),
     wrong("callback_url", "http://[::1"),
     wrong("callback_url", "https://example.com/\r\nX: y"),
     wrong("user_data", "x" * 4001),
@@ -395,7 +397,7 @@ def test_range_of_a_video(target: Target, header: str, status: int) -> None:
 def test_upload_that_is_broken_off(service: RunningService, target: Target) -> None:
     parts = urlsplit(service.url)
     head = (
-        b"POST /api/avatar/upload HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n"
+        b"POST /api/avatar/upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n"
         b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n"
         b'Content-Disposition: form-data; name="image_file"; filename="a.jpg"\r\n\r\n'
     )

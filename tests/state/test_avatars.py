@@ -7,13 +7,15 @@ from dataclasses import replace
 
 import pytest
 import redis
-from tests.support.jobs import IMAGE, Clock, make_avatar
+from tests.support.jobs import IMAGE, OUTCOME, Clock, make_avatar, make_session
 from tests.support.servers import StoreServer
 
 from sadtalker_service.domain import PREPROCESS_MODES
 from sadtalker_service.errors import InvalidOption, StoreUnavailable
 from sadtalker_service.state.avatars import AvatarStore
 from sadtalker_service.state.records import Failure
+from sadtalker_service.state.sessions import SessionStore
+from sadtalker_service.state.viewer import Viewer
 
 OTHER = "d" * 64
 
@@ -73,6 +75,29 @@ def test_ready_avatar_does_not_go_back(avatars: AvatarStore) -> None:
     before = avatars.get(IMAGE, "full")
     assert avatars.stage(IMAGE, "full", "face_mesh")
     assert avatars.get(IMAGE, "full") == before
+
+
+def test_avatars_of_a_version_without_owners_are_given_to_one(
+    avatars: AvatarStore, sessions: SessionStore, queue: redis.Redis
+) -> None:
+    avatars.add(make_avatar(OTHER), "bank")
+    avatars.add(make_avatar(IMAGE, "crop", at=5.0))
+    made = make_session("s1")
+    sessions.accept(made)
+    begun = sessions.begin("s1", "w1")
+    assert begun is not None
+    assert sessions.finish("s1", begun.attempt, OUTCOME)
+    queue.delete(f"avatar_owners:{IMAGE}", "avatars:local", f"video_owners:{made.result_key}")
+    queue.hdel("session:s1", "owner")
+    assert avatars.adopt() == 2
+    assert avatars.adopt() == 0
+    mine = avatars.list(viewer=Viewer("local"))[0]
+    assert {(record.image_id, record.mode) for record in mine} == {(IMAGE, "full"), (IMAGE, "crop")}
+    assert avatars.owners(OTHER) == ("bank",)
+    kept = sessions.get("s1")
+    assert kept is not None
+    assert kept.state == "ready"
+    assert sessions.accept(make_session("s2")).state == "ready"
 
 
 def test_preparation_of_a_deleted_avatar_is_told_so(avatars: AvatarStore) -> None:

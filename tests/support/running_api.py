@@ -10,7 +10,7 @@ import wave
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from PIL import Image
 from tests.support.jobs import CARD, OUTCOME, Tickets
 
 from sadtalker_service.api.app import create_app
+from sadtalker_service.api.http_protocol import ConnectionLimits, GuardedProtocol, connection_limits
 from sadtalker_service.api.services import Services
 from sadtalker_service.domain import Artefact, PreprocessMode
 from sadtalker_service.settings import Settings
@@ -173,11 +174,21 @@ class RunningApi:
 
 
 @contextmanager
-def running_api(settings: Settings, **options: Any) -> Iterator[RunningApi]:
+def running_api(
+    settings: Settings, limits: ConnectionLimits | None = None, **options: Any
+) -> Iterator[RunningApi]:
     """The API of `settings`, in a thread."""
     tickets = Tickets()
     app = create_app(settings, dispatch=tickets, **options)
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False, ws="none")
+    config = uvicorn.Config(
+        app,
+        host="127.0.0.1",
+        port=0,
+        log_config=None,
+        access_log=False,
+        ws="none",
+        http=partial(GuardedProtocol, limits=limits or connection_limits(settings)),  # type: ignore[arg-type]
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -15,8 +15,10 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
 from sadtalker_service import __version__
+from sadtalker_service.api.access.origins import AllowedCallers, listed
 from sadtalker_service.api.access.rate_limit import RateLimit
 from sadtalker_service.api.access.security import Admitted, Gate, KeyRing, load_keys
+from sadtalker_service.api.access.wrong_keys import WrongKeys
 from sadtalker_service.api.errors import install_error_handlers
 from sadtalker_service.api.health import Health
 from sadtalker_service.api.presenters.stats import DESCRIPTION
@@ -74,7 +76,7 @@ def create_app(
     app.state.dispatch, app.state.janitor = dispatch, janitor
     install_error_handlers(app)
     _add_routes(app, protected=bool(keys))
-    origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
+    origins = list(listed(settings.cors_origins))
     if origins:
         app.add_middleware(
             CORSMiddleware,
@@ -83,6 +85,7 @@ def create_app(
             allow_headers=["*"],
             expose_headers=_EXPOSED,
         )
+    app.add_middleware(AllowedCallers, settings=settings, open_to_all=bool(keys))
     app.add_middleware(RequestAccount)
     return app
 
@@ -120,7 +123,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     services = open_services(settings, app.state.drain, app.state.dispatch)
     app.state.services = services
-    app.state.gate = Gate(app.state.keys, RateLimit(services.queue_async))
+    app.state.gate = Gate(app.state.keys, RateLimit(services.queue_async), WrongKeys(time.monotonic))
     app.state.health = Health(services, time.monotonic)
     services.inspector.start()
     stop = threading.Event()

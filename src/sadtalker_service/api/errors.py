@@ -63,7 +63,7 @@ def problem_response(error: SadTalkerError) -> JSONResponse:
     if error.status in {408, 413}:
         headers["Connection"] = "close"  # part of the body may still be on its way: it is not read
     state = error.state if isinstance(error, NotReady) else None
-    problem = problem_of(error.code, error.message, retryable=error.retryable, param=error.param)
+    problem = problem_of(error.code, error.public_message, retryable=error.retryable, param=error.param)
     return problem_response_of(error.status, problem, headers, state)
 
 

@@ -11,6 +11,7 @@ import click
 
 from sadtalker_service.cli.service_settings import settings_with
 from sadtalker_service.errors import StartFailed
+from sadtalker_service.files import keep_files_private
 from sadtalker_service.settings import Settings
 from sadtalker_service.supervisor.service import run_service
 from sadtalker_service.telemetry.logs import configure_logging
@@ -36,6 +37,7 @@ def command(host: str | None, port: int | None, workers: int | None, data_dir: P
 
     With REDIS_URL and QUEUE_URL set, no store is started. What dies is started again.
     """
+    keep_files_private()
     settings = settings_with(host=host, port=port, workers=workers, data_dir=data_dir)
     configure_logging(settings, "supervisor")
     _check_publishing(settings)

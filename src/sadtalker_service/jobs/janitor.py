@@ -20,16 +20,11 @@ from redis.exceptions import ResponseError
 
 from sadtalker_service.errors import StoreUnavailable
 from sadtalker_service.jobs.celery_app import make_app
+from sadtalker_service.jobs.deletion import forget_deleted, remove_unowned
 from sadtalker_service.jobs.dispatch import CeleryDispatch
 from sadtalker_service.jobs.queues import AGAIN, PREPARE, QUEUE_OF_LANE
 from sadtalker_service.jobs.retention import VIDEOS, Retention
-from sadtalker_service.jobs.video_service import (
-    Dispatch,
-    VideoService,
-    forget_deleted,
-    remove_unowned,
-    send_waiting,
-)
+from sadtalker_service.jobs.video_service import Dispatch, VideoService, send_waiting
 from sadtalker_service.jobs.webhooks import WebhookSender
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.avatars import AvatarStore
@@ -50,6 +45,8 @@ _LOCK = "lock:janitor"
 _LOCK_SECONDS = 5.0
 _REFILL_SECONDS = 5.0
 _SWEEP_SECONDS = 60.0
+_ADOPT_SECONDS = 3600.0
+"""Avatars without an owner come from an earlier version, which may still run beside this one."""
 _REMOTE_SWEEP_SECONDS = 900.0
 """Listing a bucket takes long, and costs money."""
 _AWAY_SECONDS = 2.0
@@ -85,10 +82,11 @@ def make_janitor(settings: Settings) -> Janitor:
     callbacks, retention = WebhookQueue(queue), Retention(artefacts, sessions, video_service, settings)
     is_local = artefacts.path(VIDEOS.rstrip("/")) is not None
     slow_duties = (
+        Duty("adopt", _ADOPT_SECONDS, avatars.adopt),
         Duty("deliver", TICK_SECONDS, lambda: deliver_due(callbacks, settings)),
         Duty("sweep", _SWEEP_SECONDS if is_local else _REMOTE_SWEEP_SECONDS, retention.sweep),
         Duty("forget", _SWEEP_SECONDS, lambda: forget_deleted(avatars, cache)),
-        Duty("unowned", _SWEEP_SECONDS, lambda: remove_unowned(avatars, sessions, artefacts)),
+        Duty("unowned", _SWEEP_SECONDS, lambda: remove_unowned(avatars, artefacts)),
     )
     return Janitor(queue, sessions, avatars, dispatch, callbacks, settings.lease_seconds, slow_duties)
 

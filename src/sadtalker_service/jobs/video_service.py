@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 import structlog
 
-from sadtalker_service.domain import SHA256, PreprocessMode
+from sadtalker_service.domain import PreprocessMode
 from sadtalker_service.engines.port import EngineCard
 from sadtalker_service.errors import EngineUnavailable, NotFound
+from sadtalker_service.jobs.deletion import AvatarDeletion, no_avatar
 from sadtalker_service.jobs.summaries import AvatarCache, ImageSummary, summary_of
 from sadtalker_service.media.inspection import ImageFacts
 from sadtalker_service.options import RenderOptions
@@ -108,6 +109,7 @@ class VideoService:
         self._dispatch = dispatch
         self._clock = clock
         self._new_id = new_id
+        self._deletion = AvatarDeletion(sessions, avatars, artefacts, cache)
 
     def upload(
         self,
@@ -202,44 +204,15 @@ class VideoService:
         return session
 
     def delete_avatar(self, image_id: str, viewer: Viewer = EVERYBODY) -> None:
-        """Remove the portrait, every artefact and every video made from it; its sessions are cancelled.
-
-        Where other owners have uploaded the same picture, only what is the viewer's own goes. A viewer who
-        sees all takes it from all of them. What a cache that is away still holds is removed later, by
-        `forget_deleted`. Raises `NotFound`.
-        """
-        _check_image_id(image_id)
-        with self._avatars.alone(image_id):
-            # from here on no session of these owners can become ready
-            is_last = True if viewer.sees_all else self._avatars.disown(image_id, viewer.owner)
-            if is_last is None:
-                raise _no_avatar()
-            if is_last:
-                self._delete_for_all(image_id, must_be_there=viewer.sees_all)
-            else:
-                for session_id in self._sessions.of_image(image_id, viewer):
-                    self._sessions.cancel(session_id)
-                remove_unowned(self._avatars, self._sessions, self._artefacts)
+        """Remove the portrait and everything made from it; see `AvatarDeletion`. Raises `NotFound`."""
+        self._deletion.delete(image_id, viewer)
         send_waiting(self._sessions, self._dispatch)  # sessions of others take the places of cancelled ones
-
-    def _delete_for_all(self, image_id: str, *, must_be_there: bool) -> None:
-        videos = self._avatars.delete(image_id)
-        if must_be_there and videos is None and not self._artefacts.exists(portrait_name(image_id)):
-            raise _no_avatar()
-        for session_id in self._sessions.of_image(image_id):
-            self._sessions.cancel(session_id)
-        for key in videos or ():
-            self._artefacts.delete(video_name(key))
-            self._sessions.delete_video(key)
-        forget_deleted(self._avatars, self._cache)
-        self._artefacts.delete(portrait_name(image_id))  # the last: until then asking again goes on
-        self._avatars.deleted(image_id)
 
     def summary(self, image_id: str, viewer: Viewer = EVERYBODY) -> ImageSummary:
         """What is kept of a portrait. Raises `NotFound`."""
         records = self._avatars.modes(image_id, viewer)
         if not records:
-            raise _no_avatar()
+            raise no_avatar()
         return summary_of(records, self._card(), self._cache, self._avatars.videos(image_id, viewer))
 
     def _has_lost(self, image_id: str, mode: PreprocessMode) -> bool:
@@ -274,7 +247,7 @@ class VideoService:
         if record is None:
             others = self._avatars.modes(image_id, viewer)
             if not others:
-                raise _no_avatar()
+                raise no_avatar()
             record = others[0]
         elif record.failure is not None:
             raise error_of(record.failure)
@@ -344,38 +317,3 @@ def send_waiting(sessions: SessionStore, dispatch: Dispatch) -> int:
     for session in waiting:
         dispatch.generate(session)
     return len(waiting)
-
-
-def remove_unowned(avatars: AvatarStore, sessions: SessionStore, artefacts: ArtefactStore) -> int:
-    """Remove the files of videos that nobody owns any more; of how many. To be called by the janitor too: a
-    removal may be broken off. Raises `StoreUnavailable`."""
-    keys = avatars.videos_to_remove()
-    for key in keys:
-        artefacts.delete(video_name(key))
-        sessions.delete_video(key)
-    return len(keys)
-
-
-def forget_deleted(avatars: AvatarStore, cache: AvatarCache) -> int:
-    """Remove what the cache holds of deleted portraits; of how many. To be called by the janitor too: a cache
-    that is away is asked again. Raises `StoreUnavailable`."""
-    done = 0
-    for image_id in avatars.to_forget():
-        try:
-            cache.forget(image_id)
-        except CacheUnavailable as error:
-            log.warning("artefacts_not_forgotten", image_id=image_id, reason=str(error))
-            break
-        avatars.forgotten(image_id)
-        done += 1
-    return done
-
-
-def _check_image_id(image_id: str) -> None:
-    """What is no hash names nothing, and must not become the name of a file."""
-    if not SHA256.fullmatch(image_id):
-        raise _no_avatar()
-
-
-def _no_avatar() -> NotFound:
-    return NotFound("There is no such avatar; upload its picture first.", param="image_id")

@@ -6,8 +6,6 @@ import asyncio
 import base64
 import hashlib
 import hmac
-import ipaddress
-import socket
 import time
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -16,7 +14,8 @@ import httpx
 import structlog
 
 from sadtalker_service import __version__
-from sadtalker_service.errors import StoreMisconfigured
+from sadtalker_service.errors import InvalidOption, StoreMisconfigured
+from sadtalker_service.jobs.addresses import addresses_of, is_private_host, is_public
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.webhook_queue import Callback
 
@@ -27,10 +26,6 @@ TRY_SECONDS = 15.0
 _SECRET_PREFIX = "whsec_"  # noqa: S105  # how secrets begin, not one
 _GONE = 410
 """The receiver's way of saying that it wants no more."""
-
-_LAST_32_BITS = tuple(map(ipaddress.IPv6Network, ("::/96", "::ffff:0:0/96", "64:ff9b::/96")))
-"""Forms in which an IPv6 address carries an IPv4 one at its end (RFC 4291, RFC 6052)."""
-_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
 
 Result = Literal["delivered", "refused", "given_up"]
 
@@ -88,10 +83,7 @@ class WebhookSender:
         """An address of the receiver. Raises `ForbiddenReceiver`, `OSError`."""
         if url.scheme not in {"http", "https"} or not url.host:
             raise ForbiddenReceiver("only http and https addresses are called")
-        loop = asyncio.get_running_loop()
-        port = url.port or (443 if url.scheme == "https" else 80)
-        found = await loop.getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
-        addresses = [str(entry[4][0]) for entry in found]
+        addresses = await addresses_of(url.host, _port(url))
         if not self._allow_private and not all(map(is_public, addresses)):
             raise ForbiddenReceiver(f"{url.host} is a private address")
         return addresses[0]
@@ -107,6 +99,26 @@ class WebhookSender:
         if self._secret:
             headers["webhook-signature"] = sign(self._secret, callback.callback_id, stamp, callback.body)
         return headers
+
+
+async def check_receiver(url: str, settings: Settings) -> None:
+    """Raises `InvalidOption` for a `callback_url` that would never be called."""
+    if settings.webhook_allow_private:
+        return
+    try:
+        receiver = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise InvalidOption("callback_url cannot be read.", param="callback_url") from error
+    if await is_private_host(receiver.host, _port(receiver)):
+        raise InvalidOption(
+            "callback_url leads to a private or loopback address, which is not called. Use a public address,"
+            " or have WEBHOOK_ALLOW_PRIVATE set.",
+            param="callback_url",
+        )
+
+
+def _port(url: httpx.URL) -> int:
+    return url.port or (443 if url.scheme == "https" else 80)
 
 
 class ForbiddenReceiver(Exception):
@@ -130,21 +142,3 @@ def read_secret(text: str) -> bytes:
             "WEBHOOK_SECRET is not `whsec_` followed by base64; make one with"
             " `echo whsec_$(head -c 32 /dev/urandom | base64)`."
         ) from error
-
-
-def is_public(address: str) -> bool:
-    """Whether an IP address is one of the whole Internet: not of this machine, this network, or nobody's."""
-    parsed = ipaddress.ip_address(address.partition("%")[0])
-    carried = _carried(parsed) if isinstance(parsed, ipaddress.IPv6Address) else None
-    return all(each.is_global and not each.is_multicast for each in (carried or (parsed,)))
-
-
-def _carried(address: ipaddress.IPv6Address) -> tuple[ipaddress.IPv4Address, ...] | None:
-    """The IPv4 addresses to which a gateway or a tunnel would lead; None for an address of its own right."""
-    if any(address in network for network in _LAST_32_BITS):
-        return (ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF),)
-    if address in _LOCAL_NAT64:
-        return (ipaddress.IPv4Address(0),)  # whatever this network makes of it
-    if address.sixtofour is not None:
-        return (address.sixtofour,)
-    return address.teredo

@@ -24,6 +24,7 @@ from sadtalker_service.errors import (
     UnreadableAudio,
     UnreadableImage,
 )
+from sadtalker_service.settings import bare_environment
 
 log = structlog.get_logger(__name__)
 
@@ -166,7 +167,11 @@ class _Child:
             self.end()
             command = [sys.executable, "-m", _CHILD_MODULE, json.dumps(asdict(self._limits))]
             self._process = subprocess.Popen(  # noqa: S603  this package's own module
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+                env=bare_environment(),
             )
         return self._process
 

@@ -20,6 +20,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from sadtalker_service.settings import bare_environment
 from sadtalker_service.speech.phonemes import Phoneme
 
 log = structlog.get_logger(__name__)
@@ -103,6 +104,7 @@ def _started() -> subprocess.Popen[bytes]:
         [sys.executable, "-m", _CHILD],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        env=bare_environment(),
         start_new_session=True,  # Ctrl-C in a terminal is for the parent
     )
 

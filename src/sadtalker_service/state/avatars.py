@@ -6,12 +6,8 @@ again. What has been deleted stays deleted.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import cast
@@ -21,7 +17,16 @@ import structlog
 from redis.exceptions import LockNotOwnedError
 
 from sadtalker_service.domain import PreprocessMode
-from sadtalker_service.errors import Conflict, InvalidOption
+from sadtalker_service.errors import Conflict
+from sadtalker_service.state.avatar_fields import (
+    cursor_of,
+    read_avatar,
+    read_avatars,
+    read_cursor,
+    split_name,
+    text_of,
+    words,
+)
 from sadtalker_service.state.queue_server import QueueServer
 from sadtalker_service.state.records import AvatarRecord, Failure
 from sadtalker_service.state.viewer import EVERYBODY, LOCAL_OWNER, Viewer
@@ -53,31 +58,35 @@ class AvatarStore:
         It belongs to `owner` from now on, to others too who have uploaded the same picture.
         """
         known = self._read(record.image_id, record.mode)
-        failed = known is not None and _record(known).state == "failed"
+        failed = known is not None and read_avatar(known).state == "failed"
         replaced = known if failed and known else ""
-        json_text, is_new, uploaded_at = self._queue.script("add_avatar", *_words(record), replaced, 0, owner)
-        return _record(json_text, uploaded_at), bool(is_new)
+        json_text, is_new, uploaded_at = self._queue.script("add_avatar", *words(record), replaced, 0, owner)
+        return read_avatar(json_text, uploaded_at), bool(is_new)
 
     def add_mode(self, record: AvatarRecord, owner: str = LOCAL_OWNER) -> bool:
         """Another mode of a portrait that `owner` has in some mode: whether nobody has it in that mode yet.
         False also for a portrait that was deleted meanwhile."""
-        return bool(self._queue.script("add_avatar", *_words(record), "", 1, owner)[1])
+        return bool(self._queue.script("add_avatar", *words(record), "", 1, owner)[1])
 
     def get(self, image_id: str, mode: PreprocessMode, viewer: Viewer = EVERYBODY) -> AvatarRecord | None:
         """The avatar, or None: also where `viewer` may not see it."""
         if viewer.sees_all:
             known = self._read(image_id, mode)
-            return _record(known) if known else None
+            return read_avatar(known) if known else None
         return next((record for record in self.modes(image_id, viewer) if record.mode == mode), None)
 
     def modes(self, image_id: str, viewer: Viewer = EVERYBODY) -> tuple[AvatarRecord, ...]:
         """The avatar in every mode in which `viewer` may see it, sorted by mode; empty for an unknown
         portrait, and for that of others."""
-        return tuple(_records(self._queue.script("avatar_modes", image_id, viewer.only)))
+        return tuple(read_avatars(self._queue.script("avatar_modes", image_id, viewer.only)))
 
     def owners(self, image_id: str) -> tuple[str, ...]:
         """Who has uploaded the portrait, sorted by name."""
         return tuple(owner.decode() for owner in self._queue.script("avatar_owners", image_id))
+
+    def adopt(self, owner: str = LOCAL_OWNER) -> int:
+        """Give `owner` avatars, with their videos, that an earlier version has kept without one; how many."""
+        return cast("int", self._queue.script("adopt_avatars", owner))
 
     def stage(self, image_id: str, mode: PreprocessMode, stage: str) -> bool:
         """`stage` is being computed; the one named before it is done. To be repeated while it lasts."""
@@ -154,7 +163,7 @@ class AvatarStore:
         """
         now = self._clock()
         names = self._queue.script("claim_unprepared", now - older_than, now)
-        return tuple(_split(name) for name in names)
+        return tuple(split_name(name) for name in names)
 
     def list(
         self, limit: int = 50, cursor: str | None = None, viewer: Viewer = EVERYBODY
@@ -164,9 +173,9 @@ class AvatarStore:
 
         Raises `InvalidOption` for a cursor that is none.
         """
-        score, name = _read_cursor(cursor) if cursor else ("", "")
+        score, name = read_cursor(cursor) if cursor else ("", "")
         texts, last, last_score, times = self._queue.script("list_avatars", limit, score, name, viewer.only)
-        return tuple(map(_record, texts, times)), _cursor(last_score, last) if last else None
+        return tuple(map(read_avatar, texts, times)), cursor_of(last_score, last) if last else None
 
     def count(self, viewer: Viewer = EVERYBODY) -> int:
         """Number of avatars that `viewer` may see, every mode of a portrait counted."""
@@ -205,8 +214,16 @@ class AvatarStore:
         self._queue.command("DEL", f"deleting:{image_id}")
 
     def videos_to_remove(self) -> tuple[str, ...]:
-        """Videos that nobody owns any more; `SessionStore.delete_video` follows the removal of a file."""
+        """Videos that nobody owns any more: `claim_unowned` before a file is removed, `removed` after it."""
         return tuple(item.decode() for item in self._queue.command("SMEMBERS", "videos_to_remove"))
+
+    def claim_unowned(self, result_key: str) -> bool:
+        """Forget a video that nobody owns. False where somebody has it made anew: its file stays."""
+        return bool(self._queue.script("claim_unowned", result_key))
+
+    def removed(self, result_key: str) -> None:
+        """The file of a video that nobody owned is gone."""
+        self._queue.command("SREM", "videos_to_remove", result_key)
 
     def to_forget(self) -> tuple[str, ...]:
         """Deleted portraits of which the cache may still hold something."""
@@ -252,55 +269,8 @@ class AvatarStore:
     ) -> bool:
         """Whether the avatar is there, `change` applied to it."""
         while (known := self._read(image_id, mode)) is not None:
-            record = change(_record(known))
+            record = change(read_avatar(known))
             since = record.changed_at if record.state == "processing" else ""
-            if self._queue.script("change_avatar", image_id, mode, known, _text(record), since):
+            if self._queue.script("change_avatar", image_id, mode, known, text_of(record), since):
                 return True
         return False
-
-
-def _record(text: bytes, uploaded_at: bytes | str = b"") -> AvatarRecord:
-    """The avatar, for an owner who has uploaded it then: that others had it before is not shown."""
-    record = AvatarRecord.from_json(json.loads(text))
-    if not uploaded_at:
-        return record
-    at = float(uploaded_at)
-    return replace(record, uploaded_at=at, changed_at=max(at, record.changed_at))
-
-
-def _records(flat: Sequence[bytes]) -> Iterator[AvatarRecord]:
-    """Of JSON, time, JSON, time, ..."""
-    return map(_record, flat[::2], flat[1::2])
-
-
-def _words(record: AvatarRecord) -> tuple[str, str, str, float]:
-    return record.image_id, record.mode, _text(record), record.uploaded_at
-
-
-def _text(record: AvatarRecord) -> str:
-    return json.dumps(record.to_json(), separators=(",", ":"))
-
-
-def _split(name: bytes) -> tuple[str, PreprocessMode]:
-    image_id, _, mode = name.decode().rpartition(":")
-    return image_id, cast("PreprocessMode", mode)
-
-
-def _cursor(score: bytes, name: bytes) -> str:
-    return base64.urlsafe_b64encode(score + b" " + name).decode()
-
-
-def _read_cursor(cursor: str) -> tuple[str, str]:
-    """(score, name) of the last avatar of the page before."""
-    try:
-        score, name = base64.urlsafe_b64decode(cursor.encode("ascii")).decode("ascii").split(" ")
-        number = float(score)
-    except (binascii.Error, ValueError) as error:
-        raise _senseless_cursor() from error
-    if not math.isfinite(number):  # the server would refuse the whole command
-        raise _senseless_cursor()
-    return f"{number:.17g}", name
-
-
-def _senseless_cursor() -> InvalidOption:
-    return InvalidOption("cursor is not one that this list has given.", param="cursor")

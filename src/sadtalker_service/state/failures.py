@@ -14,7 +14,7 @@ bring down one worker after the other."""
 
 def failure_of(error: SadTalkerError) -> Failure:
     """What is kept of `error`."""
-    return Failure(error.code, error.message, error.retryable, error.param)
+    return Failure(error.code, error.public_message, error.retryable, error.param)
 
 
 def error_of(failure: Failure) -> SadTalkerError:

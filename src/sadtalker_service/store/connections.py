@@ -36,6 +36,7 @@ from redis.exceptions import (
 from redis.retry import Retry
 
 from sadtalker_service.errors import StoreMisconfigured, StoreUnavailable
+from sadtalker_service.files import make_private
 from sadtalker_service.settings import Settings
 
 LONGEST_SOCKET_PATH = 100
@@ -52,6 +53,9 @@ MOST_WATCHERS = 10_000
 """Connections of an asyncio client at one time: each client of ours that waits for events or for pieces of a
 video holds one while it waits. The library's own limit of 100 would make the rest look like a dead server;
 what bounds them is the number of open files, and the server's `maxclients`."""
+
+OURS = frozenset({"artefacts", "cache", "cache-server", "checkpoints", "queue", "run", "scratch"})
+"""Folders that the service makes in `DATA_DIR`."""
 
 _RETRY_AFTER = 2.0
 _SOCKET_SECONDS = 5.0
@@ -107,6 +111,7 @@ def run_dir(settings: Settings) -> Path:
     """
     folder = _run_path(settings)
     try:
+        _close_data_dir(settings.data_dir.expanduser().absolute())
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
         facts = folder.lstat()
@@ -117,6 +122,18 @@ def run_dir(settings: Settings) -> Path:
     except OSError as error:
         raise StoreMisconfigured(f"Cannot make the folder {folder}: {error.strerror}.") from error
     return folder
+
+
+def _close_data_dir(data_dir: Path) -> None:
+    """Close `DATA_DIR` to other users, and the folders of ours in it, which an earlier version left open.
+
+    One with other things in it (a home, `/srv`) stays as it is: it may be open for a reason.
+    """
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    entries = tuple(data_dir.iterdir())
+    ours = [entry for entry in entries if entry.name in OURS and entry.is_dir() and not entry.is_symlink()]
+    for folder in ours if len(ours) < len(entries) else (data_dir, *ours):
+        make_private(folder)
 
 
 def connect(url: str, *, retries: bool = True) -> redis.Redis:

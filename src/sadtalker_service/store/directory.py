@@ -63,8 +63,9 @@ class DirectoryCache:
         data = encode(artefact)
         now = self._clock()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with whole_file(path) as unfinished:
+            for folder in (self._root, path.parent):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with whole_file(path, 0o600) as unfinished:
                 unfinished.write_bytes(data)
                 os.utime(unfinished, (now, 0.0 if lifetime is None else now + lifetime))
             self._make_room(len(data))

@@ -19,7 +19,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from sadtalker_service.errors import StartFailed, StoreMisconfigured
-from sadtalker_service.settings import Settings, child_environment
+from sadtalker_service.files import make_private
+from sadtalker_service.settings import Settings, bare_environment
 from sadtalker_service.store.connections import cache_socket, queue_socket, store_urls
 from sadtalker_service.supervisor.child import ChildSpec
 
@@ -99,7 +100,7 @@ def _spec(name: str, argv: tuple[str, ...], address: Path, folder: Path) -> Chil
     return ChildSpec(
         name=name,
         argv=argv,
-        env=child_environment({}),
+        env=bare_environment(),
         ready=partial(_answers, address),
         prepare=partial(_end_old_server, address),
         grace=30.0,  # it writes its file to the end
@@ -109,7 +110,7 @@ def _spec(name: str, argv: tuple[str, ...], address: Path, folder: Path) -> Chil
 
 def _private(folder: Path) -> Path:
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(folder)
     except OSError as error:
         raise StoreMisconfigured(f"Cannot make the folder {folder}: {error.strerror}.") from error
     return folder

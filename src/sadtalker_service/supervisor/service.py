@@ -17,7 +17,7 @@ from sadtalker_service.engines.port import Helper
 from sadtalker_service.engines.registry import check_engine, helpers
 from sadtalker_service.errors import EngineUnavailable, StartFailed, StoreUnavailable
 from sadtalker_service.jobs.queues import NORMAL, PREPARE, VIP
-from sadtalker_service.settings import Settings, child_environment
+from sadtalker_service.settings import Settings, child_environment, worker_environment
 from sadtalker_service.state.registry import WorkerRegistry
 from sadtalker_service.store.connections import check_queue_server, connect, run_dir, store_urls
 from sadtalker_service.supervisor.child import ChildSpec
@@ -79,12 +79,13 @@ def service_stages(settings: Settings, folder: Path, listener: int) -> tuple[tup
             **_metrics_environment(folder / "metrics"),
         }
     )
+    for_workers = worker_environment(environment)
     wanted = helpers(settings, folder) if render_workers(settings) else ()
     found_by = {name: value for helper in wanted for name, value in helper.environment.items()}
     return (
         embedded_servers(settings),
-        tuple(_helper(helper, environment) for helper in wanted),
-        (_api(settings, environment, listener), *_workers(settings, {**environment, **found_by})),
+        tuple(_helper(helper, for_workers) for helper in wanted),
+        (_api(settings, environment, listener), *_workers(settings, {**for_workers, **found_by})),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 import structlog
 
-from sadtalker_service.errors import StoreUnavailable
+from sadtalker_service.errors import StoreUnavailable, without_folders
 from sadtalker_service.state.records import WorkerFacts
 from sadtalker_service.state.registry import WorkerRegistry
 
@@ -47,7 +47,9 @@ class Heartbeat:
         """The engine called so is ready for work; `publish` publishes its card and those of others that can
         run here, `obstacles` are those of the engines that cannot."""
         self._pin_up = publish
-        self._tell(replace(self._facts, engine=engine, state="idle", obstacles=dict(obstacles)))
+        # folders are for those who read this machine's log
+        shown = {name: without_folders(why) for name, why in obstacles.items()}
+        self._tell(replace(self._facts, engine=engine, state="idle", obstacles=shown))
 
     @contextmanager
     def busy(self, session_id: str | None) -> Iterator[None]:

@@ -6,6 +6,7 @@ import shutil
 import time
 from pathlib import Path
 
+from sadtalker_service.files import make_private
 from sadtalker_service.settings import Settings
 
 _DAY = 86_400.0
@@ -17,11 +18,11 @@ def scratch_folder(settings: Settings, worker: str, now: float | None = None) ->
     Raises `OSError`.
     """
     root = settings.data_dir.expanduser().absolute() / "scratch"
-    root.mkdir(parents=True, exist_ok=True)
+    make_private(root)
     _sweep(root, (time.time() if now is None else now) - _DAY)
     folder = root / worker
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     return folder
 
 

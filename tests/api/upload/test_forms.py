@@ -180,9 +180,9 @@ def test_aborted_upload_leaves_nothing(api: RunningApi, client: httpx.Client) ->
             until = time.monotonic() + 10
             while not api.unfinished() and time.monotonic() < until:
                 time.sleep(0.01)
-    until = time.monotonic() + 10
-    while api.unfinished() and time.monotonic() < until:
-        time.sleep(0.01)
+        until = time.monotonic() + 10
+        while api.unfinished() and time.monotonic() < until:
+            time.sleep(0.01)
     assert client.get("/livez").status_code == 200
 
 
@@ -213,7 +213,8 @@ def raw(api: RunningApi) -> socket.socket:
 
 
 def head(more: str) -> bytes:
-    return f"POST /api/avatar/upload HTTP/1.1\r\nHost: x\r\nContent-Type: {TYPE}\r\n{more}\r\n\r\n".encode()
+    lines = ("POST /api/avatar/upload HTTP/1.1", "Host: localhost", f"Content-Type: {TYPE}", more, "", "")
+    return "\r\n".join(lines).encode()
 
 
 def answered(connection: socket.socket) -> bytes:

@@ -18,10 +18,12 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from sadtalker_service.api.access.rate_limit import RateLimit
+from sadtalker_service.api.access.wrong_keys import WrongKeys
 from sadtalker_service.errors import Forbidden, RateLimited, StoreMisconfigured, Unauthorized
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.records import Lane
 from sadtalker_service.state.viewer import EVERYBODY, Viewer
+from sadtalker_service.telemetry import metrics
 
 
 class _KeyEntry(BaseModel):
@@ -78,7 +80,7 @@ def load_keys(settings: Settings) -> tuple[ApiKey, ...]:
     if len({entry.name for entry in entries}) < len(entries):
         raise StoreMisconfigured("API_KEYS has two keys of the same name.")
     return tuple(
-        ApiKey(e.name, _digest(e.key), e.owner or e.name, e.admin, e.vip, e.per_minute) for e in entries
+        ApiKey(e.name, digest_of(e.key), e.owner or e.name, e.admin, e.vip, e.per_minute) for e in entries
     )
 
 
@@ -94,7 +96,7 @@ class KeyRing:
 
     def find(self, shown: str) -> ApiKey | None:
         """The key, or None. Takes the same time for every wrong one: all are compared, by their digests."""
-        digest, found = _digest(shown), None
+        digest, found = digest_of(shown), None
         for key in self._keys:
             if hmac.compare_digest(key.digest, digest):
                 found = key
@@ -104,26 +106,46 @@ class KeyRing:
 class Gate:
     """Lets requests in that show a key with the right to what they ask for."""
 
-    def __init__(self, keys: KeyRing, limit: RateLimit) -> None:
+    def __init__(self, keys: KeyRing, limit: RateLimit, wrong_keys: WrongKeys) -> None:
         self._keys = keys
         self._limit = limit
+        self._wrong_keys = wrong_keys
 
-    async def admit(self, shown: str | None) -> ApiKey | None:
-        """The key; None where none is needed. Raises `Unauthorized`, `RateLimited`, `StoreUnavailable`."""
+    async def admit(self, shown: str | None, address: str) -> ApiKey | None:
+        """The key; None where none is needed. `address` is the client's.
+
+        Raises `Unauthorized`, `RateLimited`, `StoreUnavailable`.
+        """
         if not self._keys:
             return None
         if not shown:
+            metrics.request_refused("no_key")
             raise Unauthorized(_SHOW_A_KEY)
-        key = self._keys.find(shown)
-        if key is None:
-            raise Unauthorized("This API key is not known.")
+        key = self._look(shown, address)
         if key.per_minute is not None:
             wait = await self._limit.take(key.name, key.per_minute)
             if wait is not None:
+                metrics.request_refused("rate")
                 raise RateLimited(
                     f"This API key may send {key.per_minute} requests a minute; try again in {wait:.1f} s.",
                     retry_after=wait,
                 )
+        return key
+
+    def _look(self, shown: str, address: str) -> ApiKey:
+        digest = digest_of(shown)
+        wait = self._wrong_keys.wait(address, digest)
+        if wait is not None:
+            metrics.request_refused("many_wrong_keys")
+            raise RateLimited(
+                f"Many wrong API keys came from this address; try again in {wait:.1f} s.", retry_after=wait
+            )
+        key = self._keys.find(shown)
+        if key is None:
+            self._wrong_keys.was_wrong(address)
+            metrics.request_refused("wrong_key")
+            raise Unauthorized("This API key is not known.")
+        self._wrong_keys.was_right(address, digest)
         return key
 
 
@@ -143,7 +165,8 @@ async def admitted(
 async def admit(request: Request) -> None:
     """Let `request` in, and remember its key for the route. Raises what `Gate.admit` raises."""
     gate: Gate = request.app.state.gate
-    request.state.api_key = await gate.admit(_shown(request))
+    address = request.client.host if request.client else ""
+    request.state.api_key = await gate.admit(_shown(request), address)
 
 
 def _shown(request: Request) -> str | None:
@@ -157,6 +180,7 @@ def require_lane(request: Request, lane: Lane) -> None:
     """Raises `Forbidden` if the request's key may not use the lane."""
     key: ApiKey | None = getattr(request.state, "api_key", None)
     if key is not None and lane == "vip" and not key.vip:
+        metrics.request_refused("lane")
         raise Forbidden("This API key may not use the VIP lane; use /api/standard.")
 
 
@@ -173,5 +197,6 @@ def viewer_of(request: Request) -> Viewer:
 Admitted = Depends(admitted)
 
 
-def _digest(key: str) -> bytes:
+def digest_of(key: str) -> bytes:
+    """sha256 of a key."""
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()

@@ -35,7 +35,7 @@ async def file_response(
         "Cache-Control": "private, no-cache",
         "Content-Disposition": f'attachment; filename="{filename}"',
     }
-    if _names(request.headers.get("if-none-match"), etag):
+    if names_tag(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     try:
         part = parse_range(_range_header(request, etag), size)
@@ -59,7 +59,7 @@ def _range_header(request: Request, etag: str) -> str | None:
     return request.headers.get("range")
 
 
-def _names(header: str | None, etag: str) -> bool:
+def names_tag(header: str | None, etag: str) -> bool:
     """Whether `If-None-Match` has the tag among its own."""
     if header is None:
         return False

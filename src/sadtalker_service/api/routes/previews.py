@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from typing import Annotated, Literal, TypeVar
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from fastapi.responses import JSONResponse
 
 from sadtalker_service.api.access.security import viewer_of
+from sadtalker_service.api.delivery.downloads import names_tag
 from sadtalker_service.api.ids import ImagePath, image_id_of
 from sadtalker_service.api.schemas.avatars import Visemes
 from sadtalker_service.api.schemas.problem import problems
@@ -26,7 +28,8 @@ from sadtalker_service.store.cache import CacheUnavailable
 
 router = APIRouter(prefix="/api/avatar", tags=["avatars"])
 
-_HEADERS = {"Cache-Control": "private, max-age=3600"}
+_CACHE_CONTROL = "private, no-cache"
+"""A copy may be kept, and is asked for each time whether it still holds: the avatar may have been deleted."""
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 Value = TypeVar("Value")
@@ -49,9 +52,10 @@ def visemes(
     services, name = services_of(request), image_id_of(image_id)
     sheet = _shown(request, name, lambda card: _sheet(services, card, name))
     if form == "png":
-        return Response(sheet.png, media_type="image/png", headers=_HEADERS)
+        return _revalidated(request, sheet.png, "image/png")
     sprite = f"/api/avatar/{name}/visemes?format=png"
-    return JSONResponse({"image_id": name, "sprite_url": sprite, **sheet.cells}, headers=_HEADERS)
+    places = {"image_id": name, "sprite_url": sprite, **sheet.cells}
+    return _revalidated(request, json.dumps(places).encode(), "application/json")
 
 
 @router.get(
@@ -71,7 +75,7 @@ def gesture(
     if name not in known:
         raise NotFound(f"There is no such gesture; there are {', '.join(known) or 'none'}.", param="name")
     clip = _shown(request, image, lambda card: gesture_clip(services.cache, card, image, name))
-    return Response(clip, media_type="video/mp4", headers=_HEADERS)
+    return _revalidated(request, clip, "video/mp4")
 
 
 @router.get(
@@ -84,7 +88,16 @@ def preview(request: Request, image_id: ImagePath) -> Response:
     """The face as the engine sees it, as PNG."""
     services, name = services_of(request), image_id_of(image_id)
     picture = _shown(request, name, lambda card: preview_picture(services.cache, card, name))
-    return Response(picture, media_type="image/png", headers=_HEADERS)
+    return _revalidated(request, picture, "image/png")
+
+
+def _revalidated(request: Request, content: bytes, media_type: str) -> Response:
+    """`content`, or 304 for a client that has it."""
+    etag = hashlib.sha256(content).hexdigest()[:32]
+    headers = {"Cache-Control": _CACHE_CONTROL, "ETag": f'"{etag}"'}
+    if names_tag(request.headers.get("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    return Response(content, media_type=media_type, headers=headers)
 
 
 def _sheet(services: Services, card: EngineCard, image_id: str) -> Sheet | None:

@@ -35,6 +35,7 @@ from sadtalker_service.api.upload.forms import (
 from sadtalker_service.api.upload.multipart import Form, ReceivedFile
 from sadtalker_service.api.upload.receiving import receive_form
 from sadtalker_service.errors import AlreadyEnded, NotFound, StoreUnavailable
+from sadtalker_service.jobs.webhooks import check_receiver
 from sadtalker_service.media.inspection import AudioFacts
 from sadtalker_service.pipeline.decoded_speech import keep_decoded
 from sadtalker_service.state.idempotency import RENEWAL_SECONDS, Claim, IdempotencyKeys
@@ -139,6 +140,8 @@ async def _accept(
     facts = await _facts(services, audio)
     request_id = request.state.request_id
     spec = video_request(form, lane, facts.seconds, request_id=request_id, received_at=received_at)
+    if spec.callback_url is not None:
+        await check_receiver(spec.callback_url, services.settings)
     session = await in_thread(services.video_service.generate, spec, viewer_of(request), session_id)
     log.info(
         "session_accepted",
