@@ -25,6 +25,7 @@ from sadtalker_service.errors import (
 from sadtalker_service.jobs.boards import EngineShelf, WorkerBoard
 from sadtalker_service.jobs.records import Lane
 from sadtalker_service.jobs.submissions import VideoRequest
+from sadtalker_service.media.inspection import AudioFacts
 from sadtalker_service.pipeline.request import (
     NONE,
     parse_background_enhancer,
@@ -106,9 +107,9 @@ def remarks(form: Form) -> tuple[str, ...]:
 
 
 def video_request(
-    form: Form, lane: Lane, seconds: float, *, request_id: str | None, received_at: float
+    form: Form, lane: Lane, facts: AudioFacts, *, request_id: str | None, received_at: float
 ) -> VideoRequest:
-    """What `form` asks for; `seconds` is the length of its recording.
+    """What `form` asks for; `facts` are those of its recording.
 
     Raises `InvalidOption` for a field that cannot be read, `NotFound` for what is no portrait's id.
     """
@@ -122,7 +123,7 @@ def video_request(
         style=style,
         audio_id=audio.sha256,
         audio_path=audio.path,
-        audio_seconds=seconds,
+        audio_seconds=facts.seconds,
         engine=texts.get("engine", "").strip() or None,
         sized=bool(texts.get("size", "").strip()),
         enhancer=enhancer,
@@ -130,7 +131,7 @@ def video_request(
         ref_eyeblink=_reference(form, "ref_eyeblink"),
         ref_pose=_reference(form, "ref_pose"),
         settings=_shown(texts, style, enhancer, background),
-        warnings=remarks(form),
+        warnings=(*remarks(form), *facts.warnings),
         callback_url=_callback_url(texts.get("callback_url", "")),
         user_data=_user_data(texts.get("user_data", "")),
         request_id=request_id,

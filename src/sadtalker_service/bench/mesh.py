@@ -173,6 +173,7 @@ class _Work:
         """Render all frames into memory, for `write`."""
         portrait = read_portrait(self._picture, self._settings)
         speech = read_speech(self._speech, self._settings)
+        self._reading = speech.reading
         avatar = prepare(self.engine, portrait, self._style.preprocess, NoCache()).avatar
         motion = self.engine.drive(avatar, self.engine.listen(speech), self._style, speech.duration)
         self._rendering = self.engine.render(avatar, motion, self._style)
@@ -181,7 +182,8 @@ class _Work:
     def write(self) -> None:
         """Write the frames that were kept, and the sound."""
         again = replace(self._rendering, batches=iter(self._frames))
-        write_video(again, self._output, sound=stream_sound(self._speech), quality=self._style.quality)
+        sound = stream_sound(self._speech, self._reading)
+        write_video(again, self._output, sound=sound, quality=self._style.quality)
 
     def cache_bytes(self) -> tuple[int, int]:
         """Bytes that a cache keeps of the avatar: what rendering needs, and the previews."""

@@ -102,7 +102,8 @@ class Maker:
         """A block with the recording, None for an idle video."""
         if wish.audio_id is None:
             return nullcontext()
-        return original_speech(self._place.artefacts, wish.audio_id, self._place.settings)
+        place = self._place
+        return original_speech(place.artefacts, wish.audio_id, place.settings, wish.audio_track)
 
     def _publish(self, session: Session, attempt: Attempt, report: Report, start: float) -> Outcome | None:
         """Put the video where it is looked for. None where nobody wanted it any more."""

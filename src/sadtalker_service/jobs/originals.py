@@ -22,13 +22,15 @@ def read_original_portrait(artefacts: ArtefactStore, image_id: str, settings: Se
 
 
 @contextmanager
-def original_speech(artefacts: ArtefactStore, audio_id: str, settings: Settings) -> Iterator[Speech]:
+def original_speech(
+    artefacts: ArtefactStore, audio_id: str, settings: Settings, audio_track: int | None = None
+) -> Iterator[Speech]:
     """A block with the recording; its file is there as long as the block runs.
 
     Raises `NotFound` where it was removed, and what decoding raises.
     """
     with _local(artefacts, speech_name(audio_id), "recording") as path:
-        yield read_speech(path, settings)
+        yield read_speech(path, settings, audio_track)
 
 
 @contextmanager

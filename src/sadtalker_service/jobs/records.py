@@ -97,6 +97,8 @@ class Wish(_Record):
     ref_eyeblink_id: str | None = None
     """sha256 of a reference video's bytes, kept among the recordings."""
     ref_pose_id: str | None = None
+    audio_track: int | None = None
+    """Number of the recording's sound track, from 1 on; None where the voice decides."""
     patience: float = 1.0
     """How many times the usual time it may take: the engine's."""
 
@@ -149,7 +151,7 @@ class Session(_Record):
     outcome: Outcome | None = None
     failure: Failure | None = None
     warnings: tuple[str, ...] = ()
-    """What was asked for and will not be applied."""
+    """What of the request and of its recording is left out or guessed."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The request's fields as they were given, to be shown again."""
     callback_url: str | None = None

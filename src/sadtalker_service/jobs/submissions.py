@@ -65,6 +65,8 @@ class VideoRequest:
     """The recording's file; None for an idle video."""
     audio_seconds: float
     """Length of the recording, or of the idle video."""
+    audio_track: int | None = None
+    """Number of the recording's sound track, from 1 on; None where the voice decides."""
     engine: str | None = None
     """Name of an engine; None for the default one."""
     sized: bool = True
@@ -292,6 +294,7 @@ class FrontDesk:
             engine=card.name,
             engine_version=card.version,
             audio_seconds=request.audio_seconds,
+            audio_track=request.audio_track,
             enhancer=finish.enhancer,
             background_enhancer=finish.background_enhancer,
             ref_eyeblink_id=blink and blink[0],

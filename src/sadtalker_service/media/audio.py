@@ -24,7 +24,7 @@ from sadtalker_service.errors import AudioTooLarge, EmptyAudio, UnreadableAudio
 from sadtalker_service.media.mixing import Mixer
 from sadtalker_service.media.sound_block import Block
 from sadtalker_service.media.sound_file import SoundFile
-from sadtalker_service.media.sound_survey import survey
+from sadtalker_service.media.sound_survey import Survey, survey
 
 Float32 = NDArray[np.float32]
 
@@ -69,17 +69,28 @@ def decode_speech(
         InvalidOption: there is no such track.
     """
     digest = _digest(path, max_bytes)
-    found = survey(path, max_seconds=max_seconds, audio_track=audio_track)
+    found = survey_speech(path, max_bytes=max_bytes, max_seconds=max_seconds, audio_track=audio_track)
     mixer = Mixer(SPEECH_RATE, 1, found.reading)
     decoded = bytearray()  # grows in place: a list of pieces would need its memory twice to become one
     for _, block in SoundFile(path).blocks([found.reading.track]):
         decoded += mixer.push(block).tobytes()
     decoded += mixer.finish().tobytes()
     samples = np.frombuffer(decoded, np.float32)
-    if len(samples) < SHORTEST_SECONDS * SPEECH_RATE:
-        raise EmptyAudio("The recording holds no sound, or less than one video frame.", param="driven_audio")
+    if not len(samples):  # a file that has changed since it was surveyed
+        raise EmptyAudio("The recording holds no sound.", param="driven_audio")
     _remove_offset(samples)
     return Speech(digest, samples, path, found.reading, found.warnings)
+
+
+def survey_speech(
+    path: Path, *, max_bytes: int, max_seconds: float, audio_track: int | None = None
+) -> Survey:
+    """What `decode_speech` would make of a file, without keeping its samples; raises the same."""
+    _check_size(path, max_bytes)
+    found = survey(path, max_seconds=max_seconds, audio_track=audio_track)
+    if found.seconds < SHORTEST_SECONDS:
+        raise EmptyAudio("The recording holds no sound, or less than one video frame.", param="driven_audio")
+    return found
 
 
 def stream_sound(
@@ -137,18 +148,26 @@ def _remove_offset(samples: Float32) -> None:
 
 def _digest(path: Path, max_bytes: int) -> str:
     """sha256 of the file, after its size was found to be within the limit."""
+    _check_size(path, max_bytes)
     try:
-        if not path.is_file():
-            raise UnreadableAudio(f"There is no recording at {path}.", param="driven_audio")
-        size = path.stat().st_size
-        if size > max_bytes:
-            raise AudioTooLarge(
-                f"The recording has {size / 1e6:.3g} MB; at most {max_bytes / 1e6:.3g} MB are allowed.",
-                param="driven_audio",
-            )
-        if size == 0:
-            raise EmptyAudio(f"{path.name} is empty.", param="driven_audio")
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UnreadableAudio(f"{path} cannot be read: {error.strerror}.", param="driven_audio") from error
+
+
+def _check_size(path: Path, max_bytes: int) -> None:
+    """Raises `UnreadableAudio` for what is no file, `AudioTooLarge`, `EmptyAudio`."""
+    try:
+        size = path.stat().st_size if path.is_file() else None
+    except OSError as error:
+        raise UnreadableAudio(f"{path} cannot be read: {error.strerror}.", param="driven_audio") from error
+    if size is None:
+        raise UnreadableAudio(f"There is no recording at {path}.", param="driven_audio")
+    if size > max_bytes:
+        raise AudioTooLarge(
+            f"The recording has {size / 1e6:.3g} MB; at most {max_bytes / 1e6:.3g} MB are allowed.",
+            param="driven_audio",
+        )
+    if size == 0:
+        raise EmptyAudio(f"{path.name} is empty.", param="driven_audio")

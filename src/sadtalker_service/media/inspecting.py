@@ -12,12 +12,12 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sadtalker_service.errors import InvalidInput, UnreadableAudio, UnreadableImage
-from sadtalker_service.media.audio import audio_media_type, decode_speech
+from sadtalker_service.media.audio import audio_media_type, survey_speech
 from sadtalker_service.media.image import decode_image, image_media_type
 from sadtalker_service.media.inspection import Limits
 
@@ -45,11 +45,14 @@ def _answers() -> Any:
     return answers
 
 
-def _answer(question: Mapping[str, str], limits: Limits) -> dict[str, Any]:
+def _answer(question: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
     try:
-        return _INSPECTIONS[question["kind"]](Path(question.get("path", "")), limits)
+        path = Path(question.get("path", ""))
+        if question["kind"] == "audio":
+            return _audio(path, limits, question["audio_track"])
+        return _image(path, limits) if question["kind"] == "image" else {}  # nothing: only to be started
     except InvalidInput as error:
-        return {"error": {"code": error.code, "message": error.message}}
+        return {"error": {"code": error.code, "message": error.message, "param": error.param}}
 
 
 def _image(path: Path, limits: Limits) -> dict[str, Any]:
@@ -63,9 +66,14 @@ def _image(path: Path, limits: Limits) -> dict[str, Any]:
     return {"width": width, "height": height, "media_type": image_media_type(data)}
 
 
-def _audio(path: Path, limits: Limits) -> dict[str, Any]:
+def _audio(path: Path, limits: Limits, audio_track: int | None) -> dict[str, Any]:
     try:
-        speech = decode_speech(path, max_bytes=limits.max_audio_bytes, max_seconds=limits.max_audio_seconds)
+        found = survey_speech(
+            path,
+            max_bytes=limits.max_audio_bytes,
+            max_seconds=limits.max_audio_seconds,
+            audio_track=audio_track,
+        )
     except InvalidInput as error:
         error.message = error.message.replace(path.name, "The recording")  # the name is not the user's
         raise
@@ -73,20 +81,11 @@ def _audio(path: Path, limits: Limits) -> dict[str, Any]:
         raise UnreadableAudio(
             f"The recording cannot be read: {error.strerror}.", param="audio_file"
         ) from error
-    return {"seconds": speech.duration, "media_type": audio_media_type(path)}
-
-
-def _nothing(path: Path, limits: Limits) -> dict[str, Any]:
-    """Only to be started."""
-    del path, limits
-    return {}
-
-
-_INSPECTIONS: Mapping[str, Callable[[Path, Limits], dict[str, Any]]] = {
-    "image": _image,
-    "audio": _audio,
-    "nothing": _nothing,
-}
+    return {
+        "seconds": round(found.seconds, 6),
+        "media_type": audio_media_type(path),
+        "warnings": found.warnings,
+    }
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from sadtalker_service.errors import (
     AudioTooLarge,
     EmptyAudio,
     ImageTooLarge,
+    InvalidOption,
     UnreadableAudio,
     UnreadableImage,
 )
@@ -29,9 +30,11 @@ log = structlog.get_logger(__name__)
 
 _ERRORS = {
     error.code: error
-    for error in (AudioTooLarge, EmptyAudio, ImageTooLarge, UnreadableAudio, UnreadableImage)
+    for error in (AudioTooLarge, EmptyAudio, ImageTooLarge, InvalidOption, UnreadableAudio, UnreadableImage)
 }
 """All that a child may answer with."""
+_OPTIONS = frozenset({"audio_track"})
+"""Options that an answer may be about."""
 _PARAMS = {"image": "source_image", "audio": "driven_audio"}
 
 
@@ -65,6 +68,8 @@ class AudioFacts:
     seconds: float
     media_type: str
     """As its bytes say, e.g. `audio/x-wav`; `video/mp4` for the sound of a video."""
+    warnings: tuple[str, ...] = ()
+    """What of it is left out or guessed."""
 
 
 class Inspector:
@@ -89,9 +94,12 @@ class Inspector:
         """Decode the picture in `path`. The future raises `UnreadableImage`, `ImageTooLarge`."""
         return self._threads.submit(self._image, path)
 
-    def inspect_audio(self, path: Path) -> Future[AudioFacts]:
-        """Decode the sound in `path`. The future raises `UnreadableAudio`, `AudioTooLarge`, `EmptyAudio`."""
-        return self._threads.submit(self._audio, path)
+    def inspect_audio(self, path: Path, audio_track: int | None = None) -> Future[AudioFacts]:
+        """Read the sound in `path` through: of a sound track, from 1 on, or of that with the voice.
+
+        The future raises `UnreadableAudio`, `AudioTooLarge`, `EmptyAudio`, `InvalidOption`.
+        """
+        return self._threads.submit(self._audio, path, audio_track)
 
     def close(self) -> None:
         """End the children; what is being inspected is waited for."""
@@ -108,16 +116,16 @@ class Inspector:
             )
         return ImageFacts(**answer)
 
-    def _audio(self, path: Path) -> AudioFacts:
-        answer = self._ask({"kind": "audio", "path": str(path)})
+    def _audio(self, path: Path, audio_track: int | None) -> AudioFacts:
+        answer = self._ask({"kind": "audio", "path": str(path), "audio_track": audio_track})
         if answer is None:
             raise UnreadableAudio(
                 "The recording is damaged: its decoder failed. Save it again, for instance as WAV.",
                 param="driven_audio",
             )
-        return AudioFacts(**answer)
+        return AudioFacts(answer["seconds"], answer["media_type"], tuple(answer["warnings"]))
 
-    def _ask(self, question: dict[str, str]) -> dict[str, Any] | None:
+    def _ask(self, question: dict[str, Any]) -> dict[str, Any] | None:
         child = self._children.get()
         try:
             answer = child.ask(question)
@@ -125,7 +133,8 @@ class Inspector:
             self._children.put(child)
         if answer is not None and "error" in answer:
             error = answer["error"]
-            raise _ERRORS[error["code"]](error["message"], param=_PARAMS[question["kind"]])
+            param = error["param"] if error["param"] in _OPTIONS else _PARAMS[question["kind"]]
+            raise _ERRORS[error["code"]](error["message"], param=param)
         return answer
 
 
@@ -136,7 +145,7 @@ class _Child:
         self._limits = limits
         self._process: subprocess.Popen[bytes] | None = None
 
-    def ask(self, question: dict[str, str]) -> dict[str, Any] | None:
+    def ask(self, question: dict[str, Any]) -> dict[str, Any] | None:
         """The answer, or None where the process died over it."""
         process = self._running()
         if not _hand_over(process, question):  # it had died before, which may be seen only now
@@ -171,7 +180,7 @@ class _Child:
 _CHILD_MODULE = "sadtalker_service.media.inspecting"
 
 
-def _hand_over(process: subprocess.Popen[bytes], question: dict[str, str]) -> bool:
+def _hand_over(process: subprocess.Popen[bytes], question: dict[str, Any]) -> bool:
     """Whether `process` was alive to take the question."""
     if process.stdin is None:
         raise ValueError("the process was started without pipes")

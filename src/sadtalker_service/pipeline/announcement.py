@@ -58,4 +58,4 @@ def announcement(
         return None
     motion = engine.drive(avatar, None, style, 1.0 / style.fps)
     rendering = engine.render(avatar, motion, style, finish)
-    return initialisation(rendering, sound=stream_sound(speech.path), quality=style.quality)
+    return initialisation(rendering, sound=stream_sound(speech.path, speech.reading), quality=style.quality)

@@ -32,10 +32,13 @@ def make_video(
     references: ReferenceVideos = NO_VIDEOS,
     finish: Finish = PLAIN,
     idle_seconds: float = 0.0,
+    audio_track: int | None = None,
     warnings: tuple[str, ...] = (),
     reporter: Reporter | None = None,
 ) -> Report:
     """Make the video of the person in `source_image` speaking `driven_audio`, or idle where that is None.
+
+    `audio_track` is the number of a sound track of the recording, from 1 on; None lets the voice decide.
 
     Raises what decoding raises (`UnreadableImage`, `AudioTooLarge`, ...), and what `prepare` and `produce`
     raise.
@@ -43,7 +46,7 @@ def make_video(
     reporter, watch = reporter or Reporter(), Stopwatch()
     with watch("decode"):
         portrait = read_portrait(source_image, settings)
-        speech = read_speech(driven_audio, settings) if driven_audio else None
+        speech = read_speech(driven_audio, settings, audio_track) if driven_audio else None
     prepared = prepare(engine, portrait, style.preprocess, cache, size=style.size, on_stage=reporter.stage)
     report = produce(
         engine,
@@ -74,9 +77,14 @@ def read_portrait(path: Path, settings: Settings) -> Portrait:
     return decode_image(data, max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
 
 
-def read_speech(path: Path, settings: Settings) -> Speech:
-    """The sound in `path`. Raises `UnreadableAudio`, `AudioTooLarge`, `EmptyAudio`."""
+def read_speech(path: Path, settings: Settings, audio_track: int | None = None) -> Speech:
+    """The sound in `path`. Raises `UnreadableAudio`, `AudioTooLarge`, `EmptyAudio`, `InvalidOption`."""
     try:
-        return decode_speech(path, max_bytes=settings.max_audio_bytes, max_seconds=settings.max_audio_seconds)
+        return decode_speech(
+            path,
+            max_bytes=settings.max_audio_bytes,
+            max_seconds=settings.max_audio_seconds,
+            audio_track=audio_track,
+        )
     except OSError as error:
         raise UnreadableAudio(f"Cannot read {path}: {error.strerror}.", param="driven_audio") from error

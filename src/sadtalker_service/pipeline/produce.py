@@ -44,9 +44,9 @@ def produce(
     """Make the video of `prepared` speaking `speech`, or idle for `idle_seconds` where that is None.
 
     `stream` gets the video as fragmented mp4 while it is being made, see `media.video.write_video`.
-    `warnings` are handed on into the report. The work ends with `Cancelled` within one batch of frames when
-    `reporter` says so; then, and after any other error, there is no file. Raises `EmptyAudio`,
-    `OutputError` and what the engine raises.
+    `warnings` and those of the speech are handed on into the report. The work ends with `Cancelled` within
+    one batch of frames when `reporter` says so; then, and after any other error, there is no file. Raises
+    `EmptyAudio`, `OutputError` and what the engine raises.
     """
     reporter = reporter or Reporter()
     watch, start = Stopwatch(clock), clock()
@@ -70,7 +70,8 @@ def produce(
         rendering = engine.render(prepared.avatar, motion, style, finish)
     reporter.rendering(rendering.frames)
     video = _write(rendering, speech, style, output, reporter, viewers)
-    problems = dict.fromkeys([*prepared.cache.problems, *computation.log.problems])
+    problems = [*prepared.cache.problems, *computation.log.problems]
+    told = speech.warnings if speech else ()
     return Report(
         output=video.path,
         engine=engine.name,
@@ -85,7 +86,7 @@ def produce(
         cache_hits=(*prepared.cache.hits, *computation.log.hits),
         cache_misses=(*prepared.cache.misses, *computation.log.misses),
         saved_seconds=prepared.cache.saved_seconds + computation.log.saved_seconds,
-        warnings=(*warnings, *_remarks(style, motion), *problems),
+        warnings=tuple(dict.fromkeys([*warnings, *told, *_remarks(style, motion), *problems])),
     )
 
 
@@ -118,7 +119,8 @@ def _listen(
         if viewers:
             viewers.announce(announcement(engine, prepared.avatar, speech, style, finish))
 
-    key = heard_key(speech.audio_hash, engine.name, engine.version)
+    track = speech.reading.track if speech.reading else 0
+    key = heard_key(speech.audio_hash, engine.name, engine.version, track)
     return computation.artefact("motion", key, "week", partial(engine.listen, speech), on_miss=announce)
 
 
@@ -133,7 +135,7 @@ def _write(
     return write_video(
         rendering,
         output,
-        sound=stream_sound(speech.path) if speech else None,
+        sound=stream_sound(speech.path, speech.reading) if speech else None,
         quality=style.quality,
         on_frame=reporter.frames,
         stream=stream,

@@ -19,7 +19,7 @@ from sadtalker_service.pipeline.fields import (
 )
 from sadtalker_service.pipeline.wishes import BACKGROUND_ENHANCERS, ENHANCERS
 
-VIDEO_FORMAT = 1
+VIDEO_FORMAT = 2
 """Part of every result key: raise it when equal wishes begin to give other videos (encoder, muxer, sound)."""
 
 NONE = "none"
@@ -38,6 +38,10 @@ class Ingredients(Protocol):
     @property
     def audio_id(self) -> str | None:
         """sha256 of the recording's bytes, None for an idle video."""
+
+    @property
+    def audio_track(self) -> int | None:
+        """Number of the recording's sound track, from 1 on; None where the voice decides."""
 
     @property
     def audio_seconds(self) -> float:
@@ -77,7 +81,7 @@ def result_key(wish: Ingredients) -> str:
     facts = {
         "format": VIDEO_FORMAT,
         "image": wish.image_id,
-        "audio": wish.audio_id,
+        "audio": [wish.audio_id, wish.audio_track],
         "idle_seconds": wish.audio_seconds if wish.audio_id is None else None,
         "style": asdict(wish.style),
         "engine": [wish.engine, wish.engine_version],

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sadtalker_service.domain import SPEECH_RATE, Speech
-from sadtalker_service.speech.loudness import TICK
+from sadtalker_service.media.voice_activity import TICK
 from sadtalker_service.speech.phonemes import SILENCE, Phoneme, PhonemeTrack, Segmentation
 
 _LONG_PAUSE = 100

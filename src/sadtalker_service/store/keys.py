@@ -2,7 +2,7 @@
 
     face_mesh:{image_hash}:{mode}:{engine}:{version}     a stage that depends on the preprocess mode
     face_detection:{image_hash}:{engine}:{version}       one that does not
-    motion:{audio_hash}:{engine}:{version}               what an engine heard in a recording
+    motion:{audio_hash}:{engine}:{version}:2.0           what an engine heard in a recording: way, track
     reference:{video_hash}:{mode}:{engine}:{version}     what it takes over from a reference video
 
 A change of an engine's version changes every key, so nothing stale is ever read.
@@ -26,6 +26,9 @@ SECONDS: Mapping[Lifetime, float | None] = MappingProxyType(
 )
 """Lifetime -> seconds, None for no end; `lifetimes` gives those of the settings."""
 
+HEARING = 2
+"""Raise it when recordings are decoded or heard in another way; avatars stay as they are."""
+
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 
@@ -41,9 +44,9 @@ def stage_key(stage: str, image_hash: str, mode: PreprocessMode | None, engine: 
     return _join(stage, image_hash, *([mode] if mode else []), engine, version)
 
 
-def heard_key(audio_hash: str, engine: str, version: str) -> str:
-    """Key of what an engine heard in a recording."""
-    return _join("motion", audio_hash, engine, version)
+def heard_key(audio_hash: str, engine: str, version: str, track: int = 0) -> str:
+    """Key of what an engine heard in one of the sound tracks of a recording."""
+    return _join("motion", audio_hash, engine, version, f"{HEARING}.{track}")
 
 
 def reference_key(video_hash: str, mode: PreprocessMode, engine: str, version: str) -> str:

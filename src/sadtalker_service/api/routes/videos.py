@@ -135,7 +135,7 @@ async def _accept(request: Request, services: Services, lane: Lane, form: Form, 
     await in_thread(check_engine, form, services.engines, services.workers)
     facts = await _facts(services, audio)
     request_id = request.state.request_id
-    wish = video_request(form, lane, facts.seconds, request_id=request_id, received_at=received_at)
+    wish = video_request(form, lane, facts, request_id=request_id, received_at=received_at)
     session = await in_thread(services.desk.generate, wish)
     log.info(
         "session_accepted",
