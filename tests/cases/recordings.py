@@ -1,4 +1,4 @@
-"""Small generators of recordings as people really send them. Sounds are float arrays (n, channels) in -1..1."""
+"""Small generators of recordings as people really send them. Sounds are (n, channels) in -1..1."""
 
 from __future__ import annotations
 
@@ -61,13 +61,15 @@ def tune(seconds: float, *, notes: int = 2, partials: int = 6, seed: int = 0) ->
     scale = 196.0 * 2 ** (np.array([0, 2, 4, 7, 9, 12, 14]) / 12)
     t = np.arange(round(0.4 * RATE)) / RATE
     beats = []
-    for _ in range(round(seconds / 0.4)):
+    for _ in range(round(seconds / 0.4 + 1)):
         chord = rng.choice(scale, notes, replace=False)
         beat = sum(
-            np.sin(2 * np.pi * f * k * t) * np.exp(-t * (2 + k)) / k for f in chord for k in range(1, partials + 1)
+            np.sin(2 * np.pi * f * k * t) * np.exp(-t * (2 + k)) / k
+            for f in chord
+            for k in range(1, partials + 1)
         )
         beats.append(beat * np.minimum(1.0, t / 0.01) * np.minimum(1.0, (0.4 - t) / 0.02))
-    sound = np.concatenate(beats)
+    sound = np.concatenate(beats)[: round(seconds * RATE)]
     return (0.3 * sound / np.abs(sound).max())[:, None]
 
 
@@ -88,7 +90,9 @@ def write_wav(path: Path, sound: Sound, rate: int = RATE) -> Path:
 def write_float_wav(path: Path, sound: Sound, scale: float) -> Path:
     """A WAV file of floats that are `scale` at full scale."""
     data = (sound * scale).astype("<f4").tobytes()
-    head = struct.pack("<4sI4s4sIHHIIHH", b"RIFF", 36 + len(data), b"WAVE", b"fmt ", 16, 3, 1, RATE, RATE * 4, 4, 32)
+    head = struct.pack(
+        "<4sI4s4sIHHIIHH", b"RIFF", 36 + len(data), b"WAVE", b"fmt ", 16, 3, 1, RATE, RATE * 4, 4, 32
+    )
     path.write_bytes(head + struct.pack("<4sI", b"data", len(data)) + data)
     return path
 
@@ -105,13 +109,16 @@ def encode(
     `gap`: from the first number of seconds on, packets are later by the second one.
     """
     out_rate = 48_000 if path.suffix in {".webm", ".ogg"} else rate
-    with av.open(str(path), "w") as file:
+    paging = {"page_duration": "20000"} if path.suffix == ".ogg" else {}  # as live recorders write it
+    with av.open(str(path), "w", options=paging) as file:
         streams = []
         for layout, sound in tracks:
             stream = file.add_stream(CODECS[path.suffix[1:]], rate=out_rate, layout=layout)
             if path.suffix != ".flac":
                 stream.bit_rate = bit_rate
-            streams.append((stream, layout, soxr.resample(sound, RATE, out_rate) if out_rate != RATE else sound))
+            streams.append(
+                (stream, layout, soxr.resample(sound, RATE, out_rate) if out_rate != RATE else sound)
+            )
         for packet in sorted(_packets(streams, out_rate), key=lambda p: p.pts * p.time_base):
             if gap and packet.pts * packet.time_base >= gap[0]:
                 packet.pts += round(Fraction(gap[1]) / packet.time_base)

@@ -23,6 +23,8 @@ MOST_PARTS = 2_000
 
 _WAV_HEAD = re.compile(rb"RIFF.{4}WAVE", re.DOTALL)
 _AIFF_HEAD = re.compile(rb"FORM.{4}AIF[FC]", re.DOTALL)
+_FLAC_HEAD = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
+"""With the header of the block that must come first."""
 _OGG_PAGE = re.compile(rb"OggS\x00[\x00-\x07]")
 _OGG_FIRST = 2
 """Flag of a page that begins a stream."""
@@ -83,7 +85,7 @@ def parts_of(path: Path) -> list[Part]:
 
 def _later_starts(data: mmap.mmap) -> Iterator[int]:
     """First bytes of every recording but the first."""
-    for head in (_WAV_HEAD, _AIFF_HEAD):
+    for head in (_WAV_HEAD, _AIFF_HEAD, _FLAC_HEAD):
         if head.match(data):
             yield from (found.start() for found in head.finditer(data, 12))
     if _OGG_PAGE.match(data):
