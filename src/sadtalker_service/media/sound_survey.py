@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import butter, sosfilt
+from scipy.ndimage import uniform_filter1d
 
 from sadtalker_service.domain import SPEECH_RATE, SoundReading
 from sadtalker_service.errors import AudioTooLarge, EmptyAudio, InvalidOption
@@ -31,9 +29,9 @@ MOST_TRACKS = 16
 _PADDING = 0.04
 """Seconds by which codecs may lengthen a recording that is just within the limit."""
 _OPPOSED = 4.0
-"""Times as much power in left minus right as in left plus right, in the band of voices: they cancel."""
-_VOICE_BAND = (200.0, 3400.0)
-"""Hz."""
+"""Times as much power in left minus right as in left plus right, without hum: they cancel."""
+_HUM_SECONDS = 0.0025
+"""A mean over this holds hum, and little of a voice."""
 _BIN = 0.25
 """Octaves per step of the histogram of sample values, which reaches from -40 to 32 octaves."""
 _LOWEST = -40
@@ -90,7 +88,7 @@ def survey(path: Path, *, max_seconds: float = float("inf"), audio_track: int | 
     if log.seconds == 0:
         raise EmptyAudio("The recording holds no sound, or less than one video frame.", param="driven_audio")
     gain, scaled = listeners[track].gain()
-    opposed = listeners[track].opposed
+    opposed = listeners[track].opposed()
     warnings = (*chosen, *_losses(file.log, log), *scaled, *([_OPPOSED_WARNING] if opposed else []))
     return Survey(SoundReading(track, gain, opposed), log.seconds, warnings)
 
@@ -107,7 +105,7 @@ class _Listener:
     def __init__(self, *, choosing: bool) -> None:
         self._values = np.zeros(round((32 - _LOWEST) / _BIN) + 1, np.int64)
         self._same, self._opposite = 0.0, 0.0
-        self._filter: tuple[int, Any] | None = None
+        self._pair: list[Float32] = []
         self._mixer = Mixer(SPEECH_RATE, 1, SoundReading()) if choosing else None
         self._spell: list[Float32] = []
         self.voiced = 0.0
@@ -141,9 +139,10 @@ class _Listener:
         """Whether nothing above -66 dBFS was heard."""
         return self._loudest < 5e-4
 
-    @property
     def opposed(self) -> bool:
         """Whether left and right cancel each other."""
+        if self._pair:
+            self._end_pair(SPEECH_RATE)
         return self._opposite > _OPPOSED * self._same and self._opposite > 0.0
 
     def gain(self) -> tuple[float, tuple[str, ...]]:
@@ -171,23 +170,18 @@ class _Listener:
             self._values += np.bincount(np.clip(steps, 0, len(self._values) - 1), minlength=len(self._values))
 
     def _compare(self, both: Float32, rate: int) -> None:
-        sections = _band(rate)
-        if self._filter is None or self._filter[0] != rate:
-            self._filter = rate, np.zeros((len(sections), 2, 2))
-        voices, state = sosfilt(sections, both, axis=0, zi=self._filter[1])
-        self._filter = rate, state
+        """Note how alike left and right are, half a second at a time."""
+        self._pair.append(both)
+        if sum(map(len, self._pair)) >= rate // 2:
+            self._end_pair(rate)
+
+    def _end_pair(self, rate: int) -> None:
+        voices = np.concatenate(self._pair)
+        self._pair = []
+        for _ in range(2):  # each time 20 dB less of what is below 100 Hz
+            voices = voices - uniform_filter1d(voices, max(3, round(_HUM_SECONDS * rate)), axis=0)
         self._same += float(np.square(voices[:, 0] + voices[:, 1]).sum())
         self._opposite += float(np.square(voices[:, 0] - voices[:, 1]).sum())
-
-
-@lru_cache(maxsize=16)
-def _band(rate: int) -> NDArray[np.float64]:
-    """A band-pass for voices."""
-    low, high = _VOICE_BAND
-    sections: NDArray[np.float64] = butter(
-        1, (low, min(high, 0.45 * rate)), "bandpass", fs=rate, output="sos"
-    )
-    return sections
 
 
 def _choose(listeners: dict[int, _Listener], main: int) -> tuple[int, tuple[str, ...]]:
