@@ -33,8 +33,8 @@ _OPPOSED = 4.0
 _HUM_SECONDS = 0.0025
 """A mean over this holds hum, and little of a voice."""
 _BIN = 0.25
-"""Octaves per step of the histogram of sample values, which reaches from -40 to 32 octaves."""
-_LOWEST = -40
+_OCTAVES = 32
+"""Octaves per step of the histogram of samples beyond full scale, and all of them."""
 _RARE = 1e-3
 """Share of the samples that may be beyond full scale and are clipped."""
 _NO_FLOATS = 16.0
@@ -103,7 +103,8 @@ class _Listener:
     """Statistics of one track, in constant memory."""
 
     def __init__(self, *, choosing: bool) -> None:
-        self._values = np.zeros(round((32 - _LOWEST) / _BIN) + 1, np.int64)
+        self._total = 0
+        self._beyond = np.zeros(round(_OCTAVES / _BIN) + 1, np.int64)
         self._same, self._opposite = 0.0, 0.0
         self._pair: list[Float32] = []
         self._mixer = Mixer(SPEECH_RATE, 1, SoundReading()) if choosing else None
@@ -147,12 +148,9 @@ class _Listener:
 
     def gain(self) -> tuple[float, tuple[str, ...]]:
         """What the samples are multiplied by to fit into -1..1, and what is to be said of it."""
-        total = int(self._values.sum())
-        beyond = np.cumsum(self._values[::-1])[::-1]
-        usual = np.flatnonzero(beyond > _RARE * total)
-        if total == 0 or not len(usual):
-            return 1.0, ()
-        top = 2.0 ** (_LOWEST + (int(usual[-1]) + 1) * _BIN)
+        beyond = np.cumsum(self._beyond[::-1])[::-1]
+        usual = np.flatnonzero(beyond > _RARE * self._total)
+        top = 2.0 ** ((int(usual[-1]) + 1) * _BIN) if len(usual) else 1.0
         if top <= 2.0**_BIN:
             return 1.0, ()
         if top <= _NO_FLOATS:
@@ -164,10 +162,11 @@ class _Listener:
         return 1.0 / scale, (f"The recording is of floats that hold {bits}: it was scaled to full scale.",)
 
     def _count(self, samples: Float32) -> None:
-        size = np.abs(samples[samples != 0.0])
-        if len(size):
-            steps = np.floor((np.log2(size) - _LOWEST) / _BIN).astype(np.int64)
-            self._values += np.bincount(np.clip(steps, 0, len(self._values) - 1), minlength=len(self._values))
+        self._total += int(np.count_nonzero(samples))
+        if max(float(samples.max()), -float(samples.min())) > 1.0:
+            size = np.abs(samples)
+            steps = np.floor(np.log2(size[size > 1.0]) / _BIN).astype(np.int64)
+            self._beyond += np.bincount(steps, minlength=len(self._beyond))
 
     def _compare(self, both: Float32, rate: int) -> None:
         """Note how alike left and right are, half a second at a time."""
