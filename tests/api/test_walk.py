@@ -147,6 +147,17 @@ def test_video_of_a_portrait_without_face_gets_that_error(api: RunningApi, clien
     assert not any(name.startswith("speech/") for name in api.kept())
 
 
+def test_what_a_recording_lacks_is_said_at_once_and_stays_said(api: RunningApi, client: httpx.Client) -> None:
+    image_id = api.upload(client)["image_id"]
+    cut = recording(seconds=2.0)[: 44 + 32_000]
+    for sound, told in ((cut, "1.00 s were used, 1.00 s"), (recording() + recording(1), "2 recordings")):
+        for _ in range(2):  # the second time the recording is known
+            answer = api.generate(client, image_id, sound)
+            assert told in " ".join(answer.json()["warnings"])
+            status = client.get(answer.json()["links"]["status"]).json()
+            assert told in " ".join(status["warnings"])
+
+
 def test_what_is_not_applied_is_said(api: RunningApi, client: httpx.Client) -> None:
     image_id = api.upload(client)["image_id"]
     answer = api.generate(client, image_id, enhancer="gfpgan", colour="blue", voice="anna")
