@@ -11,6 +11,7 @@ import pytest
 from scipy.ndimage import gaussian_filter1d
 
 from sadtalker_service.domain import SPEECH_RATE, Speech
+from sadtalker_service.speech.listening import hear
 from sadtalker_service.speech.recogniser import PocketsphinxRecogniser
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -78,7 +79,7 @@ def test_lips_move_like_those_of_real_speakers(
     scorer: ModuleType, recogniser: PocketsphinxRecogniser
 ) -> None:
     clips = scorer.load(LIPS)
-    motions = scorer.predictions(clips, [recogniser.phonemes(clip.speech) for clip in clips])
+    motions = scorer.predictions(clips, [hear(clip.speech, recogniser) for clip in clips])
     ours, signal = (scorer.score(clips, motions[name]) for name in ("all passes", "signal alone"))
     assert ours["opening"]["r"] >= 0.46
     assert ours["width"]["r"] >= 0.52
