@@ -136,6 +136,13 @@ def test_what_a_recording_lacks_is_said(folder: Path, sadtalker: Run) -> None:
         assert f"warning: {warning}" in sadtalker(*given).stderr.splitlines()
 
 
+def test_a_sound_track_can_be_asked_for(folder: Path, sadtalker: Run) -> None:
+    given = (*BASIC, "--output", "a.mp4", "--json", "--audio_track")
+    assert json.loads(sadtalker(*given, "1").stdout)["warnings"] == []
+    assert_one_line(sadtalker(*given[:-2], "--audio-track", "2"), 2, "audio_track is 2, .*one sound track")
+    assert_one_line(sadtalker(*given[:-2], "--audio_track", "0"), 2, "audio_track")
+
+
 def test_json_is_one_object_on_standard_output(folder: Path, sadtalker: Run) -> None:
     first = sadtalker(*BASIC, "--output", "a.mp4", "--enhancer", "gfpgan", "--json")
     again = sadtalker(*BASIC, "--output", "b.mp4", "--json")

@@ -26,6 +26,7 @@ from sadtalker_service.jobs.boards import EngineShelf, WorkerBoard
 from sadtalker_service.jobs.records import Lane
 from sadtalker_service.jobs.submissions import VideoRequest
 from sadtalker_service.media.inspection import AudioFacts
+from sadtalker_service.pipeline.fields import parse_whole
 from sadtalker_service.pipeline.request import (
     NONE,
     parse_background_enhancer,
@@ -106,6 +107,12 @@ def remarks(form: Form) -> tuple[str, ...]:
     return (*unknown, *spoken)
 
 
+def audio_track_of(form: Form) -> int | None:
+    """The field `audio_track`, None where it is empty. Raises `InvalidOption`."""
+    text = form.texts.get("audio_track", "").strip()
+    return parse_whole(text, "audio_track") if text else None
+
+
 def video_request(
     form: Form, lane: Lane, facts: AudioFacts, *, request_id: str | None, received_at: float
 ) -> VideoRequest:
@@ -124,6 +131,7 @@ def video_request(
         audio_id=audio.sha256,
         audio_path=audio.path,
         audio_seconds=facts.seconds,
+        audio_track=audio_track_of(form),
         engine=texts.get("engine", "").strip() or None,
         sized=bool(texts.get("size", "").strip()),
         enhancer=enhancer,
@@ -175,6 +183,8 @@ def _shown(
     }
     if background:
         shown["background_enhancer"] = background
+    if texts.get("audio_track", "").strip():
+        shown["audio_track"] = parse_whole(texts["audio_track"], "audio_track")
     for name in ("pose_style", "expression_scale", "size", "fps", "seed"):
         if texts.get(name, "").strip():
             shown[name] = getattr(style, name)

@@ -89,7 +89,7 @@ class Services:
     uploads: Path
     """Folder of files that are being received."""
     recordings: Remembered[AudioFacts]
-    """sha256 -> what was found out about a recording: the same one again is not decoded again."""
+    """sha256:track -> what was found out about a recording: the same one again is not decoded again."""
 
     async def close(self) -> None:
         """Close every connection, end the inspector's processes."""

@@ -31,6 +31,7 @@ class GenerateOptions:
 
     source_image: Path
     driven_audio: Path | None
+    audio_track: int | None
     idle: float | None
     output: Path | None
     result_dir: Path
@@ -94,6 +95,12 @@ class GenerateOptions:
 _OPTIONS = (
     click.option("--source_image", type=_FILE, required=True, help="Portrait: JPEG, PNG, WebP, HEIC ..."),
     click.option("--driven_audio", type=_FILE, help="Recording of speech: any audio or video file."),
+    click.option(
+        "--audio_track",
+        type=click.IntRange(min=1),
+        metavar="NUMBER",
+        help="Sound track of the recording, from 1 on [default: the main one, or that with a voice].",
+    ),
     click.option(
         "--idle",
         type=click.FloatRange(min=0, min_open=True),

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Header, Request, Response
 
 from sadtalker_service.api.forms import (
     GENERATE_TEXTS,
+    audio_track_of,
     check_engine,
     fingerprint,
     form_body,
@@ -133,7 +134,7 @@ async def _accept(request: Request, services: Services, lane: Lane, form: Form, 
     """Take the request on; the id of its session."""
     received_at = time.time()
     await in_thread(check_engine, form, services.engines, services.workers)
-    facts = await _facts(services, audio)
+    facts = await _facts(services, audio, audio_track_of(form))
     request_id = request.state.request_id
     wish = video_request(form, lane, facts, request_id=request_id, received_at=received_at)
     session = await in_thread(services.desk.generate, wish)
@@ -155,15 +156,16 @@ async def _present(services: Services, session_id: str) -> tuple[Session, Standi
     return found
 
 
-async def _facts(services: Services, audio: ReceivedFile) -> AudioFacts:
+async def _facts(services: Services, audio: ReceivedFile, audio_track: int | None) -> AudioFacts:
     """Length and kind of a recording; one that was sent before is not decoded again.
 
-    Raises `UnreadableAudio`, `AudioTooLarge`, `EmptyAudio`.
+    Raises `UnreadableAudio`, `AudioTooLarge`, `EmptyAudio`, `InvalidOption`.
     """
-    facts = services.recordings.get(audio.sha256)
+    name = f"{audio.sha256}:{audio_track}"
+    facts = services.recordings.get(name)
     if facts is None:
-        facts = await asyncio.wrap_future(services.inspector.inspect_audio(audio.path))
-        services.recordings.put(audio.sha256, facts)
+        facts = await asyncio.wrap_future(services.inspector.inspect_audio(audio.path, audio_track))
+        services.recordings.put(name, facts)
     return facts
 
 

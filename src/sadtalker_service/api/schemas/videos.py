@@ -36,6 +36,12 @@ class GenerateForm(BaseModel):
         description="Speech: any audio or video file.",
         json_schema_extra={"type": "string", "format": "binary"},
     )
+    audio_track: int | None = Field(
+        None,
+        ge=1,
+        description="Sound track of the file, from 1 on; by default the main one, or that with a voice.",
+        json_schema_extra={"type": "integer"},
+    )
     enhancer: str = Field(
         "gfpgan",
         description="Restores the face: `gfpgan`, `RestoreFormer` or `none`. What the engine does not have is"
