@@ -27,8 +27,8 @@ Flags = NDArray[np.bool_]
 
 TICK = 160
 """Samples per tick: 10 ms."""
-_BLOCK = 3000
-"""Ticks that are analysed at a time: 30 seconds."""
+_BLOCK = 500
+"""Frames that are analysed at a time, so that memory stays small and in the processor's cache."""
 
 _WINDOW, _FFT = 400, 512
 """Samples: 25 ms, and the length of its transform."""
