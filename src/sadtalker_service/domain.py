@@ -42,6 +42,10 @@ class Portrait:
     """sha256 of the uploaded bytes, 64 hexadecimal digits."""
     pixels: Uint8Image
     """uint8 (H, W, 3) RGB."""
+    face_index: int = 0
+    """Which of its faces shall speak: 0 is the largest, 1 the next."""
+    warnings: tuple[str, ...] = ()
+    """What was guessed or left out on the way from the file to the pixels."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -132,6 +136,14 @@ class Avatar:
     mode: PreprocessMode
     artefacts: Mapping[str, Artefact]
     """Stage name -> artefact."""
+    face_index: int = 0
+    """Which of the portrait's faces it is."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was guessed or left out on the way to it: every artefact's record may have `warnings`."""
+        said = (line for artefact in self.artefacts.values() for line in artefact.record.get("warnings", ()))
+        return tuple(dict.fromkeys(said))
 
 
 @dataclass(frozen=True, eq=False)

@@ -89,7 +89,7 @@ class FaceLandmarker:
             raise ValueError(f"expected uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}")
         views = [View(pixels, turns, self._detector) for turns in range(4)]
         for turns in likely_turns(views):
-            for limits in (NEAR, FAR):
+            for limits in (NEAR, FAR, TILED):  # before another way up is believed, which is less likely
                 found = self._faces(views[turns], limits)
                 if found:
                     return self._report(self._and_smaller(found, views[turns], limits), turns, face_index)

@@ -61,9 +61,9 @@ def preview_picture(cache: ArtefactCache, engine: Engine | EngineCard, image_id:
     return _file(cache.get(exhibit_key(PICTURE, engine, image_id)), PICTURE)
 
 
-def exhibit_key(kind: str, engine: Engine | EngineCard, image_id: str) -> str:
+def exhibit_key(kind: str, engine: Engine | EngineCard, image_id: str, face_index: int = 0) -> str:
     """Key of an artefact that is there to be looked at."""
-    return stage_key(kind, image_id, None, engine.name, engine.version)
+    return stage_key(kind, image_id, None, engine.name, engine.version, face_index)
 
 
 def _file(artefact: Artefact | None, name: str) -> bytes | None:

@@ -39,7 +39,7 @@ def prepare(
 
     `size` is that of the video, None for the engine's default. `on_stage` is told the name of each stage
     before it begins; an exception that it raises (`Cancelled`) ends the work. Raises what the stages raise:
-    `NoFaceFound`, `FaceTooSmall`, ...
+    `NoFaceFound`, `FaceTooSmall`, `MouthOutsidePicture`, ...
     """
     computation = CachedComputation(cache, terms)
     watch = Stopwatch()
@@ -56,16 +56,21 @@ def prepare(
                 stage.lifetime,
                 partial(stage.compute, portrait, mode, artefacts),
             )
-    avatar = Avatar(portrait.image_hash, engine.name, mode, artefacts)
+    avatar = Avatar(portrait.image_hash, engine.name, mode, artefacts, portrait.face_index)
     return Prepared(avatar, watch.seconds, computation.log)
 
 
-def keys_of(card: EngineCard, image_id: str, mode: PreprocessMode) -> Mapping[str, str]:
-    """Stage -> cache key of all that an engine keeps of a portrait, previews included."""
-    return avatar_keys(card.stages, image_id, mode, card.name, card.version)
+def keys_of(card: EngineCard, image_id: str, mode: PreprocessMode, face_index: int = 0) -> Mapping[str, str]:
+    """Stage -> cache key of all that an engine keeps of a face of a portrait, previews included."""
+    return avatar_keys(card.stages, image_id, mode, card.name, card.version, face_index)
 
 
 def _key(stage: Stage, engine: Engine, portrait: Portrait, mode: PreprocessMode) -> str:
     return stage_key(
-        stage.name, portrait.image_hash, mode if stage.per_mode else None, engine.name, engine.version
+        stage.name,
+        portrait.image_hash,
+        mode if stage.per_mode else None,
+        engine.name,
+        engine.version,
+        portrait.face_index,
     )

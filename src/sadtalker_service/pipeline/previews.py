@@ -54,7 +54,7 @@ def make_previews(
     def keep(kind: str, compute: Callable[[], Artefact]) -> None:
         if on_stage:
             on_stage(kind)
-        key = exhibit_key(kind, engine, portrait.image_hash)
+        key = exhibit_key(kind, engine, portrait.image_hash, portrait.face_index)
         computation.artefact(kind, key, "week", compute)
 
     if engine.capabilities.idle:

@@ -85,7 +85,9 @@ def produce(
         cache_hits=(*prepared.cache.hits, *computation.log.hits),
         cache_misses=(*prepared.cache.misses, *computation.log.misses),
         saved_seconds=prepared.cache.saved_seconds + computation.log.saved_seconds,
-        warnings=(*warnings, *_remarks(style, motion), *problems),
+        warnings=tuple(
+            dict.fromkeys((*warnings, *prepared.avatar.warnings, *_remarks(style, motion), *problems))
+        ),
     )
 
 

@@ -32,6 +32,7 @@ from sadtalker_service.engines.base import (
 from sadtalker_service.engines.detection import detect_face
 from sadtalker_service.engines.mesh import previews, stages
 from sadtalker_service.engines.mesh.faceframe import RestMouth
+from sadtalker_service.engines.mesh.lids import with_covered_eyes_told
 from sadtalker_service.engines.mesh.motion.drive import drive
 from sadtalker_service.engines.mesh.motion.gestures import GESTURES
 from sadtalker_service.engines.mesh.renderer import render
@@ -57,7 +58,7 @@ class MeshEngine:
     """
 
     name = "mesh"
-    version = "1"
+    version = "2"
     capabilities = Capabilities(
         preprocess_modes=PREPROCESS_MODES,
         sizes=(128, 1024),
@@ -87,7 +88,7 @@ class MeshEngine:
     ) -> Artefact:
         """`face_detection`"""
         del mode, artefacts
-        return detect_face(self._landmarker, portrait)
+        return with_covered_eyes_told(detect_face(self._landmarker, portrait))
 
     def stages_for(self, size: int) -> tuple[Stage, ...]:
         """The same for every size: the rig is drawn at any."""

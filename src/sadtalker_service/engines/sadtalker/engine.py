@@ -98,7 +98,10 @@ class SadTalkerEngine:
         """`settings`: those of the process by default."""
         self._settings = settings or get_settings()
         self._ready: Readiness = readiness(self._settings.checkpoints_folder)
-        self._last_enlarged: tuple[tuple[str, str, str] | None, Uint8Image] = (None, np.empty(0, np.uint8))
+        self._last_enlarged: tuple[tuple[str, str, str, int] | None, Uint8Image] = (
+            None,
+            np.empty(0, np.uint8),
+        )
 
     @classmethod
     def obstacle(cls, settings: Settings | None = None) -> str | None:
@@ -267,7 +270,7 @@ class SadTalkerEngine:
 
     def _enlarged(self, avatar: Avatar, enhancer: str) -> Uint8Image:
         """The whole picture sharpened. That of the last avatar is kept: videos of one often come in a row."""
-        key = (avatar.image_hash, avatar.mode, enhancer)
+        key = (avatar.image_hash, avatar.mode, enhancer, avatar.face_index)
         known, picture = self._last_enlarged
         if known != key:
             enhance = self._inference.enhancers.of_backgrounds(enhancer)
