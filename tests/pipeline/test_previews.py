@@ -15,9 +15,9 @@ from sadtalker_service.domain import Portrait
 from sadtalker_service.engines.base import card_of
 from sadtalker_service.engines.mesh import MeshEngine
 from sadtalker_service.pipeline.exhibits import gesture_clip, preview_picture, viseme_sheet
-from sadtalker_service.pipeline.from_files import read_portrait
 from sadtalker_service.pipeline.prepare import keys_of
 from sadtalker_service.pipeline.previews import make_previews
+from sadtalker_service.pipeline.sources import read_portrait
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.cache import ArtefactCache, MemoryCache
 from sadtalker_service.store.directory import DirectoryCache

@@ -20,9 +20,10 @@ from sadtalker_service.engines.mesh import MeshEngine
 from sadtalker_service.media.audio import stream_sound
 from sadtalker_service.media.image import encode_png
 from sadtalker_service.media.video import write_video
-from sadtalker_service.pipeline.from_files import make_video, read_portrait, read_speech
+from sadtalker_service.pipeline.from_files import make_video, read_speech
 from sadtalker_service.pipeline.prepare import prepare
 from sadtalker_service.pipeline.report import Report
+from sadtalker_service.pipeline.sources import read_portrait
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.cache import MemoryCache, NoCache
 from sadtalker_service.store.codec import encode

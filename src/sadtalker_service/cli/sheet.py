@@ -12,8 +12,8 @@ from sadtalker_service.cli.spelling import SadTalkerCommand
 from sadtalker_service.domain import PREPROCESS_MODES, PreprocessMode
 from sadtalker_service.engines.mesh import MeshEngine
 from sadtalker_service.engines.mesh.sheet import contact_sheet
-from sadtalker_service.pipeline.from_files import read_portrait
 from sadtalker_service.pipeline.prepare import prepare
+from sadtalker_service.pipeline.sources import read_portrait
 from sadtalker_service.settings import get_settings
 from sadtalker_service.store.whole_file import output_errors, whole_file
 

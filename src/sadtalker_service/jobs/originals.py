@@ -9,8 +9,9 @@ from pathlib import Path
 from sadtalker_service.domain import Portrait, Speech
 from sadtalker_service.errors import NotFound
 from sadtalker_service.jobs.records import Wish
-from sadtalker_service.pipeline.from_files import read_portrait, read_speech
+from sadtalker_service.pipeline.from_files import read_speech
 from sadtalker_service.pipeline.references import ReferenceVideo, ReferenceVideos
+from sadtalker_service.pipeline.sources import read_portrait
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.artefact_store import ArtefactStore, portrait_name, speech_name
 

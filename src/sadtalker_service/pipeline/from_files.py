@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from sadtalker_service.domain import Portrait, Speech, Style
+from sadtalker_service.domain import Speech, Style
 from sadtalker_service.engines.base import PLAIN, Engine, Finish
-from sadtalker_service.errors import UnreadableAudio, UnreadableImage
+from sadtalker_service.errors import UnreadableAudio
 from sadtalker_service.media.audio import decode_speech
-from sadtalker_service.media.image import decode_image
 from sadtalker_service.media.stopwatch import Stopwatch
 from sadtalker_service.pipeline.prepare import prepare
 from sadtalker_service.pipeline.produce import produce
 from sadtalker_service.pipeline.progress import Reporter
 from sadtalker_service.pipeline.references import NO_VIDEOS, ReferenceVideos
 from sadtalker_service.pipeline.report import Report
+from sadtalker_service.pipeline.sources import read_portrait
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.cache import ArtefactCache
 
@@ -32,17 +32,18 @@ def make_video(
     references: ReferenceVideos = NO_VIDEOS,
     finish: Finish = PLAIN,
     idle_seconds: float = 0.0,
+    face_index: int = 0,
     warnings: tuple[str, ...] = (),
     reporter: Reporter | None = None,
 ) -> Report:
     """Make the video of the person in `source_image` speaking `driven_audio`, or idle where that is None.
 
-    Raises what decoding raises (`UnreadableImage`, `AudioTooLarge`, ...), and what `prepare` and `produce`
-    raise.
+    `face_index` chooses among the faces of the picture: 0 is the largest. Raises what decoding raises
+    (`UnreadableImage`, `AudioTooLarge`, ...), and what `prepare` and `produce` raise.
     """
     reporter, watch = reporter or Reporter(), Stopwatch()
     with watch("decode"):
-        portrait = read_portrait(source_image, settings)
+        portrait = read_portrait(source_image, settings, cache, face_index=face_index)
         speech = read_speech(driven_audio, settings) if driven_audio else None
     prepared = prepare(engine, portrait, style.preprocess, cache, size=style.size, on_stage=reporter.stage)
     report = produce(
@@ -62,16 +63,6 @@ def make_video(
     return replace(
         report, seconds={"decode": decoding, **report.seconds}, wall_seconds=decoding + report.wall_seconds
     )
-
-
-def read_portrait(path: Path, settings: Settings) -> Portrait:
-    """The picture in `path`. Raises `UnreadableImage`, `ImageTooLarge`."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(settings.max_image_bytes + 1)  # one more than allowed, to be noticed
-    except OSError as error:
-        raise UnreadableImage(f"Cannot read {path}: {error.strerror}.", param="source_image") from error
-    return decode_image(data, max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
 
 
 def read_speech(path: Path, settings: Settings) -> Speech:
