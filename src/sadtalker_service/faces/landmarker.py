@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,17 +14,13 @@ from sadtalker_service.errors import FaceTooSmall, InvalidOption, NoFaceFound
 from sadtalker_service.faces.detector import FULL_RANGE, SHORT_RANGE, Candidate, Detector
 from sadtalker_service.faces.networks import load_networks
 from sadtalker_service.faces.refined_mesh import Mesh, RefinedMesh
-from sadtalker_service.faces.search import FAR, NEAR, TILED, Range, View, is_same, likely_turns
+from sadtalker_service.faces.search import FAR, MAX_FACES, NEAR, TILED, Range, View, is_same, likely_turns
 
 DEFAULT_MIN_FACE_PIXELS = 64
 """On smaller faces the landmarks of the lips are wrong by 2 mm and more."""
 
 MIN_PRESENCE = 0.9
 """Faces have 0.9999 and more; what only the detector takes for a face seldom has this much."""
-
-LARGE_SHARE = 0.3
-"""Beside a face whose box has this share of the long side, all of like size are seen by the short-range
-detector."""
 
 FOREHEAD, CHIN = 10, 152
 
@@ -90,11 +87,11 @@ class FaceLandmarker:
         views = [View(pixels, turns, self._detector) for turns in range(4)]
         for turns in likely_turns(views):
             for limits in (NEAR, FAR, TILED):  # before another way up is believed, which is less likely
-                found = self._faces(views[turns], limits)
+                found = self._all(views[turns], limits)
                 if found:
-                    return self._report(self._and_smaller(found, views[turns], limits), turns, face_index)
+                    return self._report(found, turns, face_index)
         for turns in likely_turns(views[:2], (TILED,)):  # one on its side is seen either way
-            found = self._faces(views[turns], TILED)
+            found = self._all(views[turns], TILED)
             if found:
                 return self._report(found, turns, face_index)
         raise NoFaceFound(
@@ -102,24 +99,28 @@ class FaceLandmarker:
             f"well lit, not covered, and at least {self.min_face_pixels} pixels high."
         )
 
-    def _faces(self, view: View, limits: Range) -> list[Face]:
-        """Faces of an upright picture that both networks believe in, largest first."""
+    def _faces(
+        self, view: View, limits: Range, candidates: Iterable[Candidate], known: Sequence[Face] = ()
+    ) -> list[Face]:
+        """Those of the candidates in an upright picture that both networks believe in and that are not
+        `known`, largest first."""
         found: list[Face] = []
-        for candidate in view.candidates(limits):
+        for candidate in candidates:
             face = view.settle(candidate, limits)
-            if face is not None and not any(is_same(face, other) for other, _ in found):
+            if face is not None and not any(is_same(face, other) for other, _ in (*known, *found)):
                 mesh = self._mesh.landmarks(view.picture, face)
                 if mesh.presence >= MIN_PRESENCE:
                     found.append((face, mesh))
-        return sorted(found, key=lambda pair: pair[0].side, reverse=True)
+        return sorted(found, key=_side, reverse=True)
 
-    def _and_smaller(self, found: list[Face], view: View, limits: Range) -> list[Face]:
-        """`found`, and faces of like size that the short-range detector is blind to."""
-        if limits is not NEAR or view.share(found[0][0]) >= LARGE_SHARE:
-            return found
-        known = [face for face, _ in found]
-        more = [pair for pair in self._faces(view, FAR) if not any(is_same(pair[0], face) for face in known)]
-        return [found[0], *sorted([*found[1:], *more], key=lambda pair: pair[0].side, reverse=True)]
+    def _all(self, view: View, limits: Range) -> list[Face]:
+        """The faces of an upright picture that are found at one of the distances, largest first; with others
+        of like size."""
+        found = self._faces(view, limits, view.candidates(limits))
+        if not found:
+            return []
+        more = self._faces(view, FAR, view.like(found[0][0]), known=found)
+        return [found[0], *sorted([*found[1:], *more], key=_side, reverse=True)][:MAX_FACES]
 
     def _report(self, found: list[Face], turns: int, face_index: int) -> FaceDetection:
         if not 0 <= face_index < len(found):
@@ -142,6 +143,10 @@ class FaceLandmarker:
                 "are needed. Use a photo with more pixels, or one taken from closer by."
             )
         return detection
+
+
+def _side(face: Face) -> float:
+    return face[0].side
 
 
 def _box(face: Candidate) -> Box:

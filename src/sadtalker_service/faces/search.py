@@ -70,6 +70,13 @@ full-range detector finds 97 % of such faces."""
 TILE_STEP = 0.75
 """Distance of neighbouring parts, in their sides: a face of up to a quarter of the side is whole in one."""
 
+LARGE_SHARE, SMALL_SHARE = 0.3, 0.1
+"""Share of the long side that a face's box has. Beside one with the first, the short-range detector sees all
+faces of half its size and more; beside one with the second, the full-range detector does."""
+
+LIKE_TILE = 6.0
+"""Side of the parts in which others are looked for beside a smaller face, in sides of its box."""
+
 MAX_TILES = 96
 """More parts of a picture than this are not looked at; each takes about 10 ms."""
 
@@ -102,9 +109,18 @@ class View:
             self._candidates[limits] = faces[:MAX_FACES] if large else []
         return self._candidates[limits]
 
-    def share(self, face: Candidate) -> float:
-        """Side of a face's box, in long sides of the picture."""
-        return face.side / float(max(self.picture.shape[:2]))
+    def like(self, face: Candidate) -> list[Candidate]:
+        """What may be further faces beside the largest, down to half its size, to which the look that found
+        it is blind; largest first."""
+        height, width = self.picture.shape[:2]
+        share = face.side / float(max(height, width))
+        if share >= LARGE_SHARE:
+            return []
+        if share >= SMALL_SHARE:
+            return self.candidates(FAR)
+        squares = grid(width, height, LIKE_TILE * face.side)[:MAX_TILES]
+        faces = [seen for square in squares for seen in self._seen(FAR, square)]
+        return sorted(_distinct(faces), key=lambda face: face.side, reverse=True)[:MAX_FACES]
 
     def _seen(self, limits: Range, square: Square) -> list[Candidate]:
         detector = self._detector(limits)
@@ -186,13 +202,17 @@ def tiles(width: int, height: int) -> Iterator[list[Square]]:
     The first are half as large as the picture, or as large as its short side where that is less. None for a
     picture in which whoever looks at the whole sees every face of usable size.
     """
-    side = float(min(width, height, max(width, height) / 2))
-    least = min(float(LEAST_TILE), side)
     if max(width, height) < 2 * LEAST_TILE:
         return
-    while side >= least:
-        yield [Square(x, y, side) for y in _centres(height, side) for x in _centres(width, side)]
+    side = max(float(LEAST_TILE), min(width, height, max(width, height) / 2))
+    while side >= LEAST_TILE:
+        yield grid(width, height, side)
         side /= 2
+
+
+def grid(width: int, height: int, side: float) -> list[Square]:
+    """Overlapping squares of this side that cover a picture."""
+    return [Square(x, y, side) for y in _centres(height, side) for x in _centres(width, side)]
 
 
 def _centres(length: int, side: float) -> list[float]:
