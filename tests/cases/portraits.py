@@ -24,7 +24,7 @@ from sadtalker_service.pipeline.sources import read_portrait
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.cache import MemoryCache, NoCache
 
-TALK = 4
+TALK = 2
 """Frames for which a state of the talking video is held."""
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from sadtalker_service.domain import Artefact, Portrait
+from sadtalker_service.engines.base import Stage
 from sadtalker_service.errors import Cancelled, NoFaceFound
 from sadtalker_service.pipeline.prepare import prepare
 from sadtalker_service.pipeline.progress import Reporter
@@ -98,3 +100,29 @@ def test_artefacts_that_were_kept_are_enough_to_go_on(engine, portrait: Portrait
     plates = [p.avatar.artefacts["face_mesh"].arrays["plate"] for p in (made, kept)]
     np.testing.assert_array_equal(*plates)
     assert isinstance(kept.avatar.artefacts["face_mesh"], Artefact)
+
+
+def test_another_face_of_the_picture_is_another_avatar(engine, portrait: Portrait) -> None:
+    cache = MemoryCache(10**8)
+    first = prepare(engine, portrait, "full", cache)
+    other = prepare(engine, replace(portrait, face_index=1), "full", cache)
+    assert other.cache.misses == ESSENTIAL
+    assert (first.avatar.face_index, other.avatar.face_index) == (0, 1)
+    assert prepare(engine, portrait, "full", cache).cache.hits == ESSENTIAL
+    assert prepare(engine, replace(portrait, face_index=1), "full", cache).cache.hits == ESSENTIAL
+
+
+def test_an_avatar_says_what_its_stages_say_also_out_of_the_cache(engine, portrait: Portrait) -> None:
+    detect, mesh, *rest = engine.stages
+
+    def telling(stage: Stage, *words: str) -> Stage:
+        def compute(*given: Any) -> Artefact:
+            made = stage.compute(*given)
+            return replace(made, record={**made.record, "warnings": list(words)})
+
+        return replace(stage, compute=compute)
+
+    engine.stages = (telling(detect, "One.", "Two."), telling(mesh, "Two.", "Three."), *rest)
+    cache = MemoryCache(10**8)
+    for _ in range(2):
+        assert prepare(engine, portrait, "full", cache).avatar.warnings == ("One.", "Two.", "Three.")
