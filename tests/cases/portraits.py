@@ -80,7 +80,7 @@ def _covered_eyes(folder: Path) -> Iterator[Case]:
 def _wide_pictures(folder: Path) -> Iterator[Case]:
     for left in (37, 9000):
         prepared = _prepared(_saved(make.panorama(12_000, left), folder / "wide.png"))
-        x0, y0, x1, y1 = face_boxes(prepared.avatar.artefacts[DETECTION])[0]
+        x0, y0, x1, y1 = face_boxes(prepared.avatar.artefacts[DETECTION], (12_000, 512))[0]
         off = max(abs((x0 + x1) / 2 - left - make.MIDDLE), abs((y0 + y1) / 2 - 128))
         name = f"panorama 12000 wide, face of 107 pixels at {left + 223}"
         yield Case(name, "distance of the box from it, pixels", "under 15", f"{off:.1f}", off < 15)
@@ -103,7 +103,7 @@ def _groups(folder: Path) -> Iterator[Case]:
     yield Case(
         "three faces of like size", "places of face 0, 1, 2", "1, 0, 2", _list(places), places == [1, 0, 2]
     )
-    boxes = len(face_boxes(first.avatar.artefacts[DETECTION]))
+    boxes = len(face_boxes(first.avatar.artefacts[DETECTION], (1536, 512)))
     yield Case("three faces of like size", "boxes", "3", str(boxes), boxes == 3)
     warned = any("3 faces" in line for line in first.avatar.warnings)
     yield _yes_or_no("three faces of like size", "a warning says so", True, warned)

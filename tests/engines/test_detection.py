@@ -46,7 +46,7 @@ def test_boxes_of_all_faces_are_in_pixels_of_the_picture_as_it_came(
     turns: int, landmarker: FaceLandmarker
 ) -> None:
     pixels = np.ascontiguousarray(np.rot90(make.array(make.group(1.0, 0.8)), turns))
-    boxes = face_boxes(detect_face(landmarker, Portrait("", pixels)))
+    boxes = face_boxes(detect_face(landmarker, Portrait("", pixels)), (pixels.shape[1], pixels.shape[0]))
     assert len(boxes) == 2
     places = [(223.0, 124.0), (512 + 0.8 * 223.0, 102.4 + 0.8 * 124.0)]
     for box, (x, y) in zip(boxes, places, strict=True):

@@ -48,7 +48,6 @@ def detect_face(landmarker: FaceLandmarker, portrait: Portrait) -> Artefact:
             "faces": found.faces,
             "boxes": [list(box) for box in found.boxes],
             "quarter_turns": found.quarter_turns,
-            "size": list(portrait.size),
             "covered_eyes": list(covered.eyes),
             "warnings": [
                 *portrait.warnings,
@@ -75,14 +74,13 @@ def covered_eyes(artefacts: Mapping[str, Artefact]) -> tuple[bool, bool]:
     return right, left
 
 
-def face_boxes(detection: Artefact) -> tuple[Box, ...]:
-    """Boxes of all faces in pixels of the portrait as it was uploaded, the largest first."""
+def face_boxes(detection: Artefact, size: tuple[int, int]) -> tuple[Box, ...]:
+    """Boxes of all faces in pixels of the portrait of this (width, height) as it was uploaded, the largest
+    first. Of an engine that tells of one face only that; of one that tells of none, none."""
     record = detection.record
-    width, height = record["size"]
-    return tuple(
-        turned_back((x0, y0, x1, y1), int(record["quarter_turns"]), (width, height))
-        for x0, y0, x1, y1 in record["boxes"]
-    )
+    boxes = record.get("boxes") or ([record["box"]] if record.get("box") else [])
+    turns = int(record.get("quarter_turns", 0))
+    return tuple(turned_back((x0, y0, x1, y1), turns, size) for x0, y0, x1, y1 in boxes)
 
 
 def turned_back(box: Box, quarter_turns: int, size: tuple[int, int]) -> Box:

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sadtalker_service.domain import Uint8Image
-from sadtalker_service.errors import FaceTooSmall, InvalidOption, NoFaceFound
+from sadtalker_service.errors import FaceTooSmall, NoFaceFound
 from sadtalker_service.faces.detector import FULL_RANGE, SHORT_RANGE, Candidate, Detector
 from sadtalker_service.faces.networks import load_networks
+from sadtalker_service.faces.numbering import no_such_face
 from sadtalker_service.faces.refined_mesh import Mesh, RefinedMesh
 from sadtalker_service.faces.search import FAR, MAX_FACES, NEAR, TILED, Range, View, is_same, likely_turns
 
@@ -124,15 +125,7 @@ class FaceLandmarker:
 
     def _report(self, found: list[Face], turns: int, face_index: int) -> FaceDetection:
         if not 0 <= face_index < len(found):
-            raise InvalidOption(
-                f"face_index is {face_index}, but the picture has {_count(len(found))}: "
-                + (
-                    "leave it out."
-                    if len(found) == 1
-                    else f"choose from 0 (the largest) to {len(found) - 1}."
-                ),
-                param="face_index",
-            )
+            raise no_such_face(face_index, len(found))
         face, mesh = found[face_index]
         boxes = tuple(_box(face) for face, _ in found)
         detection = FaceDetection(boxes[face_index], face.score, mesh.presence, boxes, mesh.landmarks, turns)
@@ -152,7 +145,3 @@ def _side(face: Face) -> float:
 def _box(face: Candidate) -> Box:
     x0, y0, x1, y1 = face.box.tolist()
     return x0, y0, x1, y1
-
-
-def _count(faces: int) -> str:
-    return "one face" if faces == 1 else f"{faces} faces"
