@@ -9,7 +9,7 @@ import redis
 from sadtalker_service.domain import PreprocessMode, Style
 from sadtalker_service.engines.base import Capabilities, EngineCard
 from sadtalker_service.jobs.avatars import AvatarStore
-from sadtalker_service.jobs.records import AvatarRecord, Lane, Outcome, Session, Wish
+from sadtalker_service.jobs.records import AvatarRecord, Lane, Outcome, Session, Wish, slot_of
 
 IMAGE = "a" * 64
 AUDIO = "b" * 64
@@ -60,9 +60,9 @@ class Tickets:
         """A ticket for a video."""
         self.generated.append(session.session_id)
 
-    def prepare(self, image_id: str, mode: PreprocessMode) -> None:
+    def prepare(self, image_id: str, mode: PreprocessMode, face_index: int = 0) -> None:
         """A ticket for an avatar."""
-        self.prepared.append((image_id, mode))
+        self.prepared.append((image_id, slot_of(mode, face_index)))
 
 
 def make_session(

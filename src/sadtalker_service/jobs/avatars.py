@@ -23,7 +23,7 @@ from redis.exceptions import LockNotOwnedError
 from sadtalker_service.domain import PreprocessMode
 from sadtalker_service.errors import Conflict, InvalidOption
 from sadtalker_service.jobs.queue_server import QueueServer
-from sadtalker_service.jobs.records import AvatarRecord, Failure
+from sadtalker_service.jobs.records import AvatarRecord, Failure, mode_and_face, slot_of
 from sadtalker_service.store.connections import store_errors
 
 log = structlog.get_logger(__name__)
@@ -48,7 +48,7 @@ class AvatarStore:
 
     def add(self, record: AvatarRecord) -> tuple[AvatarRecord, bool]:
         """The avatar as it is known, and whether that is `record`: it was not known, or had failed."""
-        known = self._read(record.image_id, record.mode)
+        known = self._read(record.image_id, record.slot)
         failed = known is not None and _record(known).state == "failed"
         replaced = known if failed and known else ""
         json_text, is_new = self._queue.script("add_avatar", *_words(record), replaced, 0)
@@ -59,16 +59,16 @@ class AvatarStore:
         that was deleted meanwhile."""
         return bool(self._queue.script("add_avatar", *_words(record), "", 1)[1])
 
-    def get(self, image_id: str, mode: PreprocessMode) -> AvatarRecord | None:
+    def get(self, image_id: str, mode: PreprocessMode, face_index: int = 0) -> AvatarRecord | None:
         """The avatar, or None."""
-        known = self._read(image_id, mode)
+        known = self._read(image_id, slot_of(mode, face_index))
         return _record(known) if known else None
 
     def modes(self, image_id: str) -> tuple[AvatarRecord, ...]:
-        """The avatar in every mode in which it is known, sorted by mode; empty for an unknown portrait."""
+        """The avatar in every mode and of every face that is known, sorted; empty for an unknown portrait."""
         return tuple(map(_record, self._queue.script("avatar_modes", image_id)))
 
-    def stage(self, image_id: str, mode: PreprocessMode, stage: str) -> bool:
+    def stage(self, image_id: str, mode: PreprocessMode, stage: str, face_index: int = 0) -> bool:
         """`stage` is being computed; the one named before it is done. To be repeated while it lasts."""
 
         def change(record: AvatarRecord) -> AvatarRecord:
@@ -78,7 +78,7 @@ class AvatarStore:
             done = (*record.stages, cast("str", record.stage)) if is_next else record.stages
             return replace(record, stage=stage, stages=done, changed_at=self._clock())
 
-        return self._change(image_id, mode, change)
+        return self._change(image_id, slot_of(mode, face_index), change)
 
     def ready(
         self,
@@ -89,11 +89,14 @@ class AvatarStore:
         seconds: Mapping[str, float],
         face_box: tuple[float, float, float, float] | None = None,
         face_score: float | None = None,
+        face_index: int = 0,
+        faces: tuple[tuple[float, float, float, float], ...] = (),
+        warnings: tuple[str, ...] = (),
     ) -> bool:
         """Every stage is computed. `seconds`: what each took."""
         return self._change(
             image_id,
-            mode,
+            slot_of(mode, face_index),
             lambda record: replace(
                 record,
                 state="ready",
@@ -102,12 +105,14 @@ class AvatarStore:
                 seconds=seconds,
                 face_box=face_box,
                 face_score=face_score,
+                faces=faces,
+                warnings=warnings,
                 failure=None,
                 changed_at=self._clock(),
             ),
         )
 
-    def reopen(self, image_id: str, mode: PreprocessMode) -> bool:
+    def reopen(self, image_id: str, mode: PreprocessMode, face_index: int = 0) -> bool:
         """A ready avatar is to be prepared again, what was computed of it being lost; False if somebody
         prepares it already, or it is gone."""
         opened = False
@@ -119,25 +124,26 @@ class AvatarStore:
                 return record
             return replace(record, state="processing", stage=None, stages=(), changed_at=self._clock())
 
-        return self._change(image_id, mode, change) and opened
+        return self._change(image_id, slot_of(mode, face_index), change) and opened
 
     def once_in(self, image_id: str, seconds: float) -> bool:
         """True for the first caller in so many seconds, of all callers for this portrait."""
         milliseconds = int(1000 * seconds)
         return bool(self._queue.command("SET", f"refreshed:{image_id}", 1, "NX", "PX", milliseconds))
 
-    def failed(self, image_id: str, mode: PreprocessMode, failure: Failure) -> bool:
+    def failed(self, image_id: str, mode: PreprocessMode, failure: Failure, face_index: int = 0) -> bool:
         """It cannot be prepared."""
         return self._change(
             image_id,
-            mode,
+            slot_of(mode, face_index),
             lambda record: replace(
                 record, state="failed", stage=None, failure=failure, changed_at=self._clock()
             ),
         )
 
-    def unprepared(self, older_than: float) -> tuple[tuple[str, PreprocessMode], ...]:
-        """(image id, mode) of those in preparation of which nothing was heard for `older_than` seconds.
+    def unprepared(self, older_than: float) -> tuple[tuple[str, PreprocessMode, int], ...]:
+        """(image id, mode, face index) of those in preparation of which nothing was heard for `older_than`
+        seconds.
 
         Each is given to one caller only, until `older_than` seconds have passed again.
         """
@@ -212,17 +218,15 @@ class AvatarStore:
                 except LockNotOwnedError:
                     log.warning("avatar_lock_outlasted", image_id=image_id, seconds=_LOCK_SECONDS)
 
-    def _read(self, image_id: str, mode: PreprocessMode) -> bytes | None:
-        return cast("bytes | None", self._queue.command("GET", f"avatar:{image_id}:{mode}"))
+    def _read(self, image_id: str, slot: str) -> bytes | None:
+        return cast("bytes | None", self._queue.command("GET", f"avatar:{image_id}:{slot}"))
 
-    def _change(
-        self, image_id: str, mode: PreprocessMode, change: Callable[[AvatarRecord], AvatarRecord]
-    ) -> bool:
+    def _change(self, image_id: str, slot: str, change: Callable[[AvatarRecord], AvatarRecord]) -> bool:
         """Whether the avatar is there, `change` applied to it."""
-        while (known := self._read(image_id, mode)) is not None:
+        while (known := self._read(image_id, slot)) is not None:
             record = change(_record(known))
             since = record.changed_at if record.state == "processing" else ""
-            if self._queue.script("change_avatar", image_id, mode, known, _text(record), since):
+            if self._queue.script("change_avatar", image_id, slot, known, _text(record), since):
                 return True
         return False
 
@@ -232,16 +236,16 @@ def _record(text: bytes) -> AvatarRecord:
 
 
 def _words(record: AvatarRecord) -> tuple[str, str, str, float]:
-    return record.image_id, record.mode, _text(record), record.uploaded_at
+    return record.image_id, record.slot, _text(record), record.uploaded_at
 
 
 def _text(record: AvatarRecord) -> str:
     return json.dumps(record.to_json(), separators=(",", ":"))
 
 
-def _split(name: bytes) -> tuple[str, PreprocessMode]:
-    image_id, _, mode = name.decode().rpartition(":")
-    return image_id, cast("PreprocessMode", mode)
+def _split(name: bytes) -> tuple[str, PreprocessMode, int]:
+    image_id, _, slot = name.decode().rpartition(":")
+    return image_id, *mode_and_face(slot)
 
 
 def _cursor(score: bytes, name: bytes) -> str:

@@ -69,7 +69,9 @@ class Maker:
         engine = place.engines.engine(wish.engine, wish.engine_version)
         reporter = Reporter(attempt.tell, attempt.must_stop)
         terms = place.cache_terms(reporter.check)
-        portrait = read_original_portrait(place.artefacts, wish.image_id, place.settings)
+        portrait = read_original_portrait(
+            place.artefacts, wish.image_id, place.settings, place.cache, terms, wish.face_index
+        )
         prepared = prepare(
             engine,
             portrait,

@@ -9,17 +9,26 @@ from pathlib import Path
 from sadtalker_service.domain import Portrait, Speech
 from sadtalker_service.errors import NotFound
 from sadtalker_service.jobs.records import Wish
+from sadtalker_service.pipeline.cached import CacheTerms
 from sadtalker_service.pipeline.from_files import read_speech
 from sadtalker_service.pipeline.references import ReferenceVideo, ReferenceVideos
 from sadtalker_service.pipeline.sources import read_portrait
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.artefact_store import ArtefactStore, portrait_name, speech_name
+from sadtalker_service.store.cache import ArtefactCache
 
 
-def read_original_portrait(artefacts: ArtefactStore, image_id: str, settings: Settings) -> Portrait:
-    """The portrait. Raises `NotFound` where it was removed, and what decoding raises."""
+def read_original_portrait(
+    artefacts: ArtefactStore,
+    image_id: str,
+    settings: Settings,
+    cache: ArtefactCache,
+    terms: CacheTerms,
+    face_index: int = 0,
+) -> Portrait:
+    """The portrait. Raises `NotFound` where it was removed, and what `read_portrait` raises."""
     with _local(artefacts, portrait_name(image_id), "picture") as path:
-        return read_portrait(path, settings)
+        return read_portrait(path, settings, cache, face_index=face_index, terms=terms)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Self
 import structlog
 
 from sadtalker_service.domain import Artefact, Portrait, PreprocessMode
+from sadtalker_service.engines.detection import DETECTION, face_boxes
 from sadtalker_service.errors import Cancelled, SadTalkerError, StoreUnavailable, WorkerLost
 from sadtalker_service.jobs.attempt import INTERNAL_ERROR
 from sadtalker_service.jobs.failures import failure_of
@@ -17,14 +18,13 @@ from sadtalker_service.jobs.originals import read_original_portrait
 from sadtalker_service.jobs.patience import best_effort, patiently
 from sadtalker_service.jobs.records import Failure
 from sadtalker_service.jobs.workplace import Workplace
+from sadtalker_service.pipeline.cached import CacheTerms
 from sadtalker_service.pipeline.prepare import Prepared, prepare
 from sadtalker_service.pipeline.previews import make_previews
 from sadtalker_service.telemetry import metrics
 from sadtalker_service.telemetry.logs import bound
 
 log = structlog.get_logger(__name__)
-
-Box = tuple[float, float, float, float]
 
 
 class Preparer:
@@ -33,7 +33,7 @@ class Preparer:
     def __init__(self, place: Workplace) -> None:
         self._place = place
 
-    def prepare(self, image_id: str, mode: PreprocessMode) -> None:
+    def prepare(self, image_id: str, mode: PreprocessMode, face_index: int = 0) -> None:
         """Compute every stage of an avatar if that is still to be done.
 
         The avatar is ready when all that rendering needs is there; previews come after that. Of one that is
@@ -41,17 +41,16 @@ class Preparer:
         `StoreUnavailable` where the store cannot even tell what is to be done.
         """
         avatars = self._place.avatars
-        record = patiently(lambda: avatars.get(image_id, mode))
+        record = patiently(lambda: avatars.get(image_id, mode, face_index))
         if record is None or record.state == "failed":
-            log.info("preparation_void", image_id=image_id, mode=mode)
+            log.info("preparation_void", image_id=image_id, mode=mode, face_index=face_index)
             return
         with bound(image_id=image_id, mode=mode):
             if record.state == "ready":
                 with _Optional():
-                    portrait = read_original_portrait(self._place.artefacts, image_id, self._place.settings)
-                    self._preview(portrait, mode)
+                    self._preview(_original(self._place, image_id, face_index, self._terms()), mode)
                 return
-            with _Preparation(self._place, image_id, mode) as preparation:
+            with _Preparation(self._place, image_id, mode, face_index) as preparation:
                 portrait = preparation.run()
             if preparation.is_ready:
                 with _Optional():
@@ -60,24 +59,27 @@ class Preparer:
 
     def _preview(self, portrait: Portrait, mode: PreprocessMode) -> None:
         place = self._place
+        make_previews(
+            place.engines.default, portrait, mode, place.cache, on_stage=self._check, terms=self._terms()
+        )
 
-        def check(*_: str) -> None:
-            if place.shared.must_stop(time.monotonic()):
-                raise Cancelled("The worker is being shut down.")
+    def _terms(self) -> CacheTerms:
+        return self._place.cache_terms(self._check)
 
-        terms = place.cache_terms(check)
-        make_previews(place.engines.default, portrait, mode, place.cache, on_stage=check, terms=terms)
+    def _check(self, *_: str) -> None:
+        if self._place.shared.must_stop(time.monotonic()):
+            raise Cancelled("The worker is being shut down.")
 
 
 class _Preparation:
     """As a block: whatever ends the block ends the preparation, as with `Attempt`."""
 
-    def __init__(self, place: Workplace, image_id: str, mode: PreprocessMode) -> None:
+    def __init__(self, place: Workplace, image_id: str, mode: PreprocessMode, face_index: int) -> None:
         self._place = place
-        self._image_id, self._mode = image_id, mode
+        self._image_id, self._mode, self._face = image_id, mode, face_index
         self._stage = "decode"
         self._lease = Lease(
-            lambda: place.avatars.stage(image_id, mode, self._stage), place.settings.lease_seconds
+            lambda: place.avatars.stage(image_id, mode, self._stage, face_index), place.settings.lease_seconds
         )
         self._start = place.clock()
         self.is_ready = False
@@ -85,11 +87,11 @@ class _Preparation:
     def run(self) -> Portrait:
         """Compute what rendering needs. Raises what the stages raise, and `Cancelled`."""
         place = self._place
-        starts = patiently(lambda: place.preparations.begin(self._image_id, self._mode))
+        starts = patiently(lambda: place.preparations.begin(self._image_id, self._mode, self._face))
         if starts > place.settings.max_attempts:
             raise WorkerLost(f"The worker died {starts - 1} times while it prepared this picture.")
-        portrait = read_original_portrait(place.artefacts, self._image_id, place.settings)
         terms = place.cache_terms(self._check)
+        portrait = _original(place, self._image_id, self._face, terms)
         prepared = prepare(
             place.engines.default, portrait, self._mode, place.cache, on_stage=self._begin_stage, terms=terms
         )
@@ -116,7 +118,7 @@ class _Preparation:
 
     def _begin_stage(self, stage: str) -> None:
         self._stage = stage
-        if not patiently(lambda: self._place.avatars.stage(self._image_id, self._mode, stage)):
+        if not patiently(lambda: self._place.avatars.stage(self._image_id, self._mode, stage, self._face)):
             self._lease.lose()
         self._check()
 
@@ -125,15 +127,19 @@ class _Preparation:
             raise Cancelled("The preparation was stopped.")
 
     def _tell_ready(self, prepared: Prepared, portrait: Portrait) -> None:
-        box, score = _face(prepared.avatar.artefacts.get("face_detection"), portrait)
+        detection = prepared.avatar.artefacts.get(DETECTION) or Artefact({})
+        boxes, score = face_boxes(detection, portrait.size), detection.record.get("score")
         there = patiently(
             lambda: self._place.avatars.ready(
                 self._image_id,
                 self._mode,
                 stages=tuple(prepared.seconds),
                 seconds=dict(prepared.seconds),
-                face_box=box,
-                face_score=score,
+                face_box=boxes[min(self._face, len(boxes) - 1)] if boxes else None,
+                face_score=None if score is None else float(score),
+                face_index=self._face,
+                faces=boxes,
+                warnings=prepared.avatar.warnings,
             )
         )
         if not there:
@@ -167,16 +173,16 @@ class _Preparation:
             self._place.forget_if_deleted(self._image_id)
             return
         patiently(self._end_count)
-        patiently(lambda: self._place.dispatch.prepare(self._image_id, self._mode))
+        patiently(lambda: self._place.dispatch.prepare(self._image_id, self._mode, self._face))
         metrics.job_requeued("handed_back")
 
     def _fail(self, failure: Failure) -> None:
-        patiently(lambda: self._place.avatars.failed(self._image_id, self._mode, failure))
+        patiently(lambda: self._place.avatars.failed(self._image_id, self._mode, failure, self._face))
         metrics.avatar_prepared("failed", self._place.clock() - self._start)
         self._end_count()
 
     def _end_count(self) -> None:
-        self._place.preparations.end(self._image_id, self._mode)
+        self._place.preparations.end(self._image_id, self._mode, self._face)
 
 
 class _Optional:
@@ -194,22 +200,5 @@ class _Optional:
         return False
 
 
-def _face(detection: Artefact | None, portrait: Portrait) -> tuple[Box | None, float | None]:
-    """Box in pixels of the portrait, and score 0..1, as far as the engine tells them."""
-    record = detection.record if detection else {}
-    score = record.get("score")
-    box = record.get("box")
-    if box is not None:
-        x0, y0, x1, y1 = map(float, box)
-        box = _turned_back((x0, y0, x1, y1), int(record.get("quarter_turns", 0)), portrait.size)
-    return box, None if score is None else float(score)
-
-
-def _turned_back(box: Box, quarter_turns: int, size: tuple[int, int]) -> Box:
-    """A box found after so many quarter turns counterclockwise (`np.rot90`), in a picture of `size`
-    (width, height) before them."""
-    for turn in reversed(range(quarter_turns % 4)):
-        width = size[turn % 2]  # of the picture before this turn
-        x0, y0, x1, y1 = box
-        box = (width - y1, x0, width - y0, x1)
-    return box
+def _original(place: Workplace, image_id: str, face_index: int, terms: CacheTerms) -> Portrait:
+    return read_original_portrait(place.artefacts, image_id, place.settings, place.cache, terms, face_index)

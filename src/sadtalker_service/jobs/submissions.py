@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,10 +15,11 @@ import structlog
 from sadtalker_service.domain import PreprocessMode, Style
 from sadtalker_service.engines.base import EngineCard
 from sadtalker_service.errors import EngineUnavailable, NotFound
+from sadtalker_service.faces.numbering import no_such_face
 from sadtalker_service.jobs.avatars import AvatarStore
 from sadtalker_service.jobs.boards import EngineShelf
 from sadtalker_service.jobs.failures import error_of
-from sadtalker_service.jobs.records import AvatarRecord, Lane, Session, Wish
+from sadtalker_service.jobs.records import AvatarRecord, Lane, Session, Wish, slot_of
 from sadtalker_service.jobs.sessions import SessionStore
 from sadtalker_service.jobs.statistics import Statistics
 from sadtalker_service.jobs.summaries import AvatarCache, ImageSummary, summary_of
@@ -47,7 +48,7 @@ class Dispatch(Protocol):
     def generate(self, session: Session) -> None:
         """A worker that serves the session's lane shall `begin` it."""
 
-    def prepare(self, image_id: str, mode: PreprocessMode) -> None:
+    def prepare(self, image_id: str, mode: PreprocessMode, face_index: int = 0) -> None:
         """A worker shall prepare the avatar."""
 
 
@@ -65,6 +66,8 @@ class VideoRequest:
     """The recording's file; None for an idle video."""
     audio_seconds: float
     """Length of the recording, or of the idle video."""
+    face_index: int = 0
+    """Which of the portrait's faces shall speak: 0 is the largest."""
     engine: str | None = None
     """Name of an engine; None for the default one."""
     sized: bool = True
@@ -112,13 +115,15 @@ class FrontDesk:
         self._new_id = new_id
 
     def upload(
-        self, path: Path, image_id: str, mode: PreprocessMode, facts: ImageFacts
+        self, path: Path, image_id: str, mode: PreprocessMode, facts: ImageFacts, face_index: int = 0
     ) -> tuple[AvatarRecord, bool]:
         """Keep the portrait in `path`, whose sha256 is `image_id`, and have it prepared.
 
         The avatar, and whether it was known already (`ready` or in preparation). One that was ready, but of
-        which the cache has lost something, is prepared again. Raises `OutputError` where it cannot be stored.
+        which the cache has lost something, is prepared again. Raises `OutputError` where it cannot be stored,
+        `InvalidOption` where it is known that there are not so many faces.
         """
+        _check_face(self._avatars.modes(image_id), face_index)
         now = self._clock()
         record = AvatarRecord(
             image_id=image_id,
@@ -130,13 +135,14 @@ class FrontDesk:
             height=facts.height,
             size_bytes=path.stat().st_size,
             media_type=facts.media_type,
+            face_index=face_index,
         )
         with self._avatars.alone(image_id):
             self._artefacts.put_file(path, portrait_name(image_id))
             known, is_new = self._avatars.add(record)
         if is_new:
-            self._dispatch.prepare(image_id, mode)
-        elif known.state == "ready" and self._has_lost(image_id, mode):
+            self._dispatch.prepare(image_id, mode, face_index)
+        elif known.state == "ready" and self._has_lost(known):
             known = self._prepare_again(known)
         return known, not is_new
 
@@ -144,7 +150,7 @@ class FrontDesk:
         """Have mouth shapes, gestures and crop of a ready avatar made again, if the cache has lost them."""
         ready = [record for record in self._avatars.modes(image_id) if record.state == "ready"]
         if ready and self._avatars.once_in(image_id, _RENEWAL_SECONDS):
-            self._dispatch.prepare(image_id, ready[0].mode)
+            self._dispatch.prepare(image_id, ready[0].mode, ready[0].face_index)
 
     def generate(self, request: VideoRequest) -> Session:
         """Take a request on. Ready at once if its video is there.
@@ -153,7 +159,8 @@ class FrontDesk:
         ...), `InvalidOption`, `UnsupportedByEngine`, `EngineUnavailable`, `LaneFull`, `OutputError`.
         """
         start = self._clock() if request.received_at is None else request.received_at
-        avatar = self._portrait(request.image_id, request.style.preprocess)
+        avatar = self._portrait(request)
+        is_same = avatar.slot == slot_of(request.style.preprocess, request.face_index)
         wish, warnings = self._wish(request)
         session = Session(
             session_id=self._new_id(),
@@ -161,7 +168,7 @@ class FrontDesk:
             wish=wish,
             result_key=result_key(wish),
             queued_at=start,
-            warnings=(*request.warnings, *warnings),
+            warnings=(*request.warnings, *warnings, *(avatar.warnings if is_same else ())),
             settings=request.settings,
             callback_url=request.callback_url,
             user_data=request.user_data,
@@ -178,8 +185,8 @@ class FrontDesk:
             return accepted
         if known_video:  # and removed in this moment
             self._keep_files(request)
-        if avatar.mode != request.style.preprocess:
-            self._add_mode(avatar, request.style.preprocess)
+        if not is_same:
+            self._add_mode(avatar, request.style.preprocess, request.face_index)
         if accepted.state == "queued" and accepted.leader is None:
             self._dispatch.generate(accepted)
         return accepted
@@ -217,12 +224,14 @@ class FrontDesk:
             raise _no_avatar()
         return summary_of(records, self._card(), self._cache, self._avatars.videos(image_id))
 
-    def _has_lost(self, image_id: str, mode: PreprocessMode) -> bool:
+    def _has_lost(self, avatar: AvatarRecord) -> bool:
         """Whether the cache answers, and lacks something that a video of this avatar needs."""
         card = self._card()
         if card is None:
             return False
-        keys = avatar_keys(card.stages, image_id, mode, card.name, card.version)
+        keys = avatar_keys(
+            card.stages, avatar.image_id, avatar.mode, card.name, card.version, avatar.face_index
+        )
         essential = [keys[name] for name, _, is_essential in card.stages if is_essential]
         try:
             return any(self._cache.size_and_ttl(key) is None for key in essential)
@@ -237,25 +246,30 @@ class FrontDesk:
             return None
 
     def _prepare_again(self, record: AvatarRecord) -> AvatarRecord:
-        if self._avatars.reopen(record.image_id, record.mode):
+        named = (record.image_id, record.mode, record.face_index)
+        if self._avatars.reopen(*named):
             log.info("avatar_reopened", image_id=record.image_id, mode=record.mode)
-            self._dispatch.prepare(record.image_id, record.mode)
-        return self._avatars.get(record.image_id, record.mode) or record
+            self._dispatch.prepare(*named)
+        return self._avatars.get(*named) or record
 
-    def _portrait(self, image_id: str, mode: PreprocessMode) -> AvatarRecord:
-        """The avatar in this mode, or else in any. Raises `NotFound`, and the failure of its preparation."""
-        record = self._avatars.get(image_id, mode)
+    def _portrait(self, request: VideoRequest) -> AvatarRecord:
+        """The avatar that is asked for, or else another of its picture.
+
+        Raises `NotFound`, `InvalidOption` for a face that is not there, and the failure of its preparation.
+        """
+        record = self._avatars.get(request.image_id, request.style.preprocess, request.face_index)
         if record is None:
-            others = self._avatars.modes(image_id)
+            others = self._avatars.modes(request.image_id)
             if not others:
                 raise _no_avatar()
+            _check_face(others, request.face_index)
             record = others[0]
         elif record.failure is not None:
             raise error_of(record.failure)
         return record
 
-    def _add_mode(self, other: AvatarRecord, mode: PreprocessMode) -> None:
-        """A mode in which the portrait was not uploaded: it is prepared for that now."""
+    def _add_mode(self, other: AvatarRecord, mode: PreprocessMode, face_index: int) -> None:
+        """A mode or a face for which the portrait was not uploaded: it is prepared for that now."""
         now = self._clock()
         record = AvatarRecord(
             image_id=other.image_id,
@@ -267,9 +281,10 @@ class FrontDesk:
             height=other.height,
             size_bytes=other.size_bytes,
             media_type=other.media_type,
+            face_index=face_index,
         )
         if self._avatars.add_mode(record):
-            self._dispatch.prepare(other.image_id, mode)
+            self._dispatch.prepare(other.image_id, mode, face_index)
 
     def _wish(self, request: VideoRequest) -> tuple[Wish, tuple[str, ...]]:
         """What the session shall become, and what of the request is left out."""
@@ -296,6 +311,7 @@ class FrontDesk:
             background_enhancer=finish.background_enhancer,
             ref_eyeblink_id=blink and blink[0],
             ref_pose_id=pose and pose[0],
+            face_index=request.face_index,
             patience=card.capabilities.patience,
         )
         return wish, warnings
@@ -347,6 +363,13 @@ def _check_image_id(image_id: str) -> None:
     """What is no hash names nothing, and must not become the name of a file."""
     if not _SHA256.fullmatch(image_id):
         raise _no_avatar()
+
+
+def _check_face(records: Iterable[AvatarRecord], face_index: int) -> None:
+    """Raises `InvalidOption` where it is known that the picture has not so many faces."""
+    count = max((len(record.faces) for record in records), default=0)
+    if count and face_index >= count:
+        raise no_such_face(face_index, count)
 
 
 def _no_avatar() -> NotFound:

@@ -44,6 +44,10 @@ class Ingredients(Protocol):
         """Length; counts for an idle video only, a recording has its own."""
 
     @property
+    def face_index(self) -> int:
+        """Which of the portrait's faces it is."""
+
+    @property
     def style(self) -> Style:
         """How it is spoken and shown."""
 
@@ -74,7 +78,7 @@ class Ingredients(Protocol):
 
 def result_key(wish: Ingredients) -> str:
     """Name of the video that `wish` becomes: 64 hexadecimal digits, equal for equal videos."""
-    facts = {
+    facts: dict[str, Any] = {
         "format": VIDEO_FORMAT,
         "image": wish.image_id,
         "audio": wish.audio_id,
@@ -84,6 +88,8 @@ def result_key(wish: Ingredients) -> str:
         "enhancers": [wish.enhancer, wish.background_enhancer],
         "references": [wish.ref_eyeblink_id, wish.ref_pose_id],
     }
+    if wish.face_index:  # the largest face keeps the names that videos had before there was a choice
+        facts["face"] = wish.face_index
     text = json.dumps(_plain(facts), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
