@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
-from sadtalker_service.api.ids import image_id_of
+from sadtalker_service.api.ids import face_index_of, image_id_of
 from sadtalker_service.api.multipart import FileKind, Form, ReceivedFile
 from sadtalker_service.api.schemas.avatars import UploadForm
 from sadtalker_service.api.schemas.videos import GenerateForm
@@ -42,12 +42,13 @@ GENERATE_TEXTS = (*(name for name in GenerateForm.model_fields if name not in _F
 DEFAULT_STYLE = Style(preprocess="full", still=True, quality="medium")
 DEFAULT_ENHANCER = "gfpgan"
 
+_PICTURE = ("image/", "video/", "application/mp4")
 _SOUND = ("audio/", "video/", "application/ogg", "application/mp4", "application/x-")
 
 
 def upload_files(settings: Settings) -> tuple[FileKind, ...]:
     """The file of an upload."""
-    return (FileKind("image_file", settings.max_image_bytes, ImageTooLarge, ("image/",), "picture"),)
+    return (FileKind("image_file", settings.max_image_bytes, ImageTooLarge, _PICTURE, "picture"),)
 
 
 def generate_files(settings: Settings) -> tuple[FileKind, ...]:
@@ -119,6 +120,7 @@ def video_request(
     return VideoRequest(
         lane=lane,
         image_id=required_image_id(form),
+        face_index=face_index_of(texts.get("face_index")),
         style=style,
         audio_id=audio.sha256,
         audio_path=audio.path,
@@ -181,6 +183,8 @@ def _shown(
         track = getattr(style, name)
         if track is not None:
             shown[name] = list(track.degrees)
+    if face_index_of(texts.get("face_index")):
+        shown["face_index"] = face_index_of(texts["face_index"])
     if style.gestures:
         shown["gestures"] = [{"name": cue.name, "at": cue.at} for cue in style.gestures]
     return shown

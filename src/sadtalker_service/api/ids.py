@@ -12,10 +12,13 @@ from sadtalker_service.api.schemas.videos import SESSION_ID
 from sadtalker_service.domain import PREPROCESS_MODES, PreprocessMode
 from sadtalker_service.errors import InvalidOption, NotFound
 from sadtalker_service.jobs.records import LANES, Lane
-from sadtalker_service.pipeline.fields import parse_choice
+from sadtalker_service.pipeline.fields import parse_choice, parse_whole
 
 _IMAGE = re.compile(r"[0-9a-f]{64}")
 _SESSION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+MOST_FACES = 99
+"""No more are ever found in a picture."""
 
 ImagePath = Annotated[
     str,
@@ -68,6 +71,19 @@ def mode_of(text: str | None) -> PreprocessMode:
     if text is None or not text.strip():
         return "full"
     return parse_choice(text, "preprocess_mode", PREPROCESS_MODES)
+
+
+def face_index_of(text: str | None) -> int:
+    """Which of a picture's faces; 0, the largest, where none is given. Raises `InvalidOption`."""
+    if text is None or not text.strip():
+        return 0
+    index = parse_whole(text, "face_index")
+    if not 0 <= index <= MOST_FACES:
+        raise InvalidOption(
+            f"face_index is {index}, but must be 0 (the largest face) or the number of another one.",
+            param="face_index",
+        )
+    return index
 
 
 def idempotency_key_of(text: str | None) -> str | None:

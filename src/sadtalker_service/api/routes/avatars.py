@@ -10,7 +10,7 @@ import structlog
 from fastapi import APIRouter, Query, Request, Response
 
 from sadtalker_service.api.forms import UPLOAD_TEXTS, form_body, remarks, required_file, upload_files
-from sadtalker_service.api.ids import ImagePath, image_id_of, mode_of
+from sadtalker_service.api.ids import ImagePath, face_index_of, image_id_of, mode_of
 from sadtalker_service.api.multipart import ReceivedFile
 from sadtalker_service.api.render.avatars import avatar_list, avatar_status, upload_answer
 from sadtalker_service.api.schemas.avatars import AvatarList, AvatarStatus, UploadAnswer, UploadForm
@@ -31,6 +31,14 @@ _ModeQuery = Annotated[
     Query(
         description="Mode in which the portrait was uploaded.",
         json_schema_extra={"enum": list(PREPROCESS_MODES), "default": "full"},
+    ),
+]
+
+_FaceQuery = Annotated[
+    str | None,
+    Query(
+        description="Face with which the portrait was uploaded.",
+        json_schema_extra={"type": "integer", "minimum": 0, "default": 0},
     ),
 ]
 
@@ -56,8 +64,9 @@ async def upload(request: Request, response: Response) -> UploadAnswer:
     ) as form:
         image = required_file(form, "image_file")
         mode = mode_of(form.texts.get("preprocess_mode"))
+        face = face_index_of(form.texts.get("face_index"))
         facts = await _facts(services, image)
-        record, known = await in_thread(services.desk.upload, image.path, image.sha256, mode, facts)
+        record, known = await in_thread(services.desk.upload, image.path, image.sha256, mode, facts, face)
     log.info("avatar_uploaded", image_id=record.image_id, mode=mode, known=known, state=record.state)
     if record.state == "ready":
         response.status_code = 200
@@ -73,13 +82,16 @@ async def upload(request: Request, response: Response) -> UploadAnswer:
     responses=problems(404, 422),
     summary="How far an avatar is",
 )
-def status(request: Request, image_id: ImagePath, preprocess_mode: _ModeQuery = None) -> AvatarStatus:
-    """State, progress and face of an avatar; with what the cache holds of it."""
+def status(
+    request: Request, image_id: ImagePath, preprocess_mode: _ModeQuery = None, face_index: _FaceQuery = None
+) -> AvatarStatus:
+    """State, progress and faces of an avatar; with what the cache holds of it."""
     services, name = services_of(request), image_id_of(image_id)
-    mode = mode_of(preprocess_mode)
-    record = services.avatars.get(name, mode)
+    mode, face = mode_of(preprocess_mode), face_index_of(face_index)
+    record = services.avatars.get(name, mode, face)
     if record is None:
-        raise NotFound(f"There is no such portrait in mode {mode}; upload it.", param="image_id")
+        which = f" with face_index {face}" if face else ""
+        raise NotFound(f"There is no such portrait in mode {mode}{which}; upload it.", param="image_id")
     figures = services.statistics.snapshot() if record.state == "ready" else None
     return avatar_status(record, services.desk.summary(name), figures)
 

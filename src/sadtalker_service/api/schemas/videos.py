@@ -44,6 +44,7 @@ class GenerateForm(BaseModel):
     )
     quality: Quality = Field("medium", description="At most 480, 720 or 1080 lines.")
     preprocess_mode: PreprocessMode = Field("full", description="A mode in which the portrait was uploaded.")
+    face_index: int = Field(0, ge=0, description="Which face of the portrait speaks: 0 is the largest.")
     still: bool = Field(True, description="Keep the head still; it blinks all the same.")
     pose_style: int = Field(0, ge=0, le=45, description="Style of head motion.")
     expression_scale: float = Field(1.0, ge=0, le=3, description="Liveliness of the face.")
