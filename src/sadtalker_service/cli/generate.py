@@ -85,6 +85,7 @@ def _generate(options: GenerateOptions, settings: Settings, listener: Listener |
         ),
         finish=finish_of(engine, options.extras),
         idle_seconds=options.idle or 0.0,
+        face_index=options.face_index,
         warnings=warnings,
         reporter=Reporter(listener),
     )

@@ -34,6 +34,7 @@ class GenerateOptions:
     idle: float | None
     output: Path | None
     result_dir: Path
+    face_index: int
     preprocess: PreprocessMode
     still: bool
     expression_scale: float
@@ -92,7 +93,19 @@ class GenerateOptions:
 
 
 _OPTIONS = (
-    click.option("--source_image", type=_FILE, required=True, help="Portrait: JPEG, PNG, WebP, HEIC ..."),
+    click.option(
+        "--source_image",
+        type=_FILE,
+        required=True,
+        help="Portrait: JPEG, PNG, WebP, HEIC ...; or a video, of which the best frame is taken.",
+    ),
+    click.option(
+        "--face_index",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        help="Which face speaks, where there are several: 0 the largest.",
+    ),
     click.option("--driven_audio", type=_FILE, help="Recording of speech: any audio or video file."),
     click.option(
         "--idle",
