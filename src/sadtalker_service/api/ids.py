@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from fastapi import Path
+from fastapi import Path, Query
 
 from sadtalker_service.api.schemas.avatars import IMAGE_ID
 from sadtalker_service.api.schemas.videos import SESSION_ID
@@ -27,6 +27,13 @@ ImagePath = Annotated[
         description="sha256 of the picture's bytes.",
         examples=[IMAGE_ID],
         json_schema_extra={"pattern": f"^{_IMAGE.pattern}$"},
+    ),
+]
+FaceQuery = Annotated[
+    str | None,
+    Query(
+        description="Face with which the portrait was uploaded.",
+        json_schema_extra={"type": "integer", "minimum": 0, "default": 0},
     ),
 ]
 SessionPath = Annotated[

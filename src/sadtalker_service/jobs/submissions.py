@@ -146,9 +146,10 @@ class FrontDesk:
             known = self._prepare_again(known)
         return known, not is_new
 
-    def renew_previews(self, image_id: str) -> None:
+    def renew_previews(self, image_id: str, face_index: int = 0) -> None:
         """Have mouth shapes, gestures and crop of a ready avatar made again, if the cache has lost them."""
-        ready = [record for record in self._avatars.modes(image_id) if record.state == "ready"]
+        known = [record for record in self._avatars.modes(image_id) if record.face_index == face_index]
+        ready = [record for record in known if record.state == "ready"]
         if ready and self._avatars.once_in(image_id, _RENEWAL_SECONDS):
             self._dispatch.prepare(image_id, ready[0].mode, ready[0].face_index)
 

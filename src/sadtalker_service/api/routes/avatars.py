@@ -10,7 +10,7 @@ import structlog
 from fastapi import APIRouter, Query, Request, Response
 
 from sadtalker_service.api.forms import UPLOAD_TEXTS, form_body, remarks, required_file, upload_files
-from sadtalker_service.api.ids import ImagePath, face_index_of, image_id_of, mode_of
+from sadtalker_service.api.ids import FaceQuery, ImagePath, face_index_of, image_id_of, mode_of
 from sadtalker_service.api.multipart import ReceivedFile
 from sadtalker_service.api.render.avatars import avatar_list, avatar_status, upload_answer
 from sadtalker_service.api.schemas.avatars import AvatarList, AvatarStatus, UploadAnswer, UploadForm
@@ -31,14 +31,6 @@ _ModeQuery = Annotated[
     Query(
         description="Mode in which the portrait was uploaded.",
         json_schema_extra={"enum": list(PREPROCESS_MODES), "default": "full"},
-    ),
-]
-
-_FaceQuery = Annotated[
-    str | None,
-    Query(
-        description="Face with which the portrait was uploaded.",
-        json_schema_extra={"type": "integer", "minimum": 0, "default": 0},
     ),
 ]
 
@@ -83,7 +75,7 @@ async def upload(request: Request, response: Response) -> UploadAnswer:
     summary="How far an avatar is",
 )
 def status(
-    request: Request, image_id: ImagePath, preprocess_mode: _ModeQuery = None, face_index: _FaceQuery = None
+    request: Request, image_id: ImagePath, preprocess_mode: _ModeQuery = None, face_index: FaceQuery = None
 ) -> AvatarStatus:
     """State, progress and faces of an avatar; with what the cache holds of it."""
     services, name = services_of(request), image_id_of(image_id)
