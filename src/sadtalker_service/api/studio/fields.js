@@ -3,6 +3,7 @@
 /** Options, and what the service takes where they are not given. */
 const DEFAULTS = {
   preprocess_mode: "full",
+  face_index: "0",
   quality: "medium",
   still: "true",
   expression_scale: "1",
