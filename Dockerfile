@@ -1,31 +1,50 @@
+# The image of the service. Plain, it runs the mesh engine:
+#
+#     docker build -t sadtalker .
+#
+# EXTRAS adds the neural engine (`sadtalker`) and its enhancers (`enhance`); TORCH is `cpu` or `cuda`:
+#
+#     docker build -t sadtalker:gpu --build-arg EXTRAS=sadtalker,enhance --build-arg TORCH=cuda .
+#
 # Two stages: packages and kernels are made in the first; the second holds no pip, no compiler and no sources.
-# `docker build -t sadtalker .` and `docker run --init -p 8000:8000 -v sadtalker:/data sadtalker`
 
-FROM python:3.11-slim-bookworm AS build
+# By digest, so that every build begins with the same files. Security updates of the base come with a new digest:
+#     docker buildx imagetools inspect python:3.11-slim-bookworm --format '{{.Manifest.Digest}}'
+# Write it here (that of python 3.11.16 stands here), build, and run the tests of tests/deploy.
+ARG BASE_IMAGE=python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
+
+FROM ${BASE_IMAGE} AS build
+
+ARG EXTRAS=""
+ARG TORCH=cpu
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 
 WORKDIR /build
 # Without pip inside: the base image's pip installs into it, and it goes into the image as it is.
 RUN python -m venv --without-pip /opt/sadtalker
 COPY pyproject.toml constraints.txt README.md LICENSE NOTICE ./
 COPY src src
-# The second variable pins what builds the package, for pip >= 25.3.
-RUN PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
-    pip --python /opt/sadtalker/bin/python install --no-cache-dir --no-warn-script-location .
-# Compiles the renderer for this CPU, so that no container has to. On a CPU with other features a container
-# compiles for itself at its start, half a minute or more.
-RUN NUMBA_CACHE_DIR=/opt/kernels /opt/sadtalker/bin/sadtalker warmup
+COPY --chmod=0755 deploy/docker/install-packages /usr/local/bin/install-packages
+RUN EXTRAS="$EXTRAS" TORCH="$TORCH" TORCH_INDEX="$TORCH_INDEX" install-packages
+# Compiles the renderer, so that no container has to: for x86-64 without extensions, which every processor runs.
+# Code for this machine's processor would be compiled again on another one, and is no faster (docs/operations.md).
+RUN NUMBA_CPU_NAME=generic NUMBA_CACHE_DIR=/opt/kernels /opt/sadtalker/bin/sadtalker warmup --engine mesh
 
 
-FROM python:3.11-slim-bookworm
+FROM ${BASE_IMAGE}
 
 LABEL org.opencontainers.image.title="SadTalker service" \
       org.opencontainers.image.description="A portrait and a recording become a talking-head video." \
       org.opencontainers.image.licenses="Apache-2.0"
 
-# Numbers, not names, in what follows: an orchestrator that forbids root can check them.
+# Numbers, not names, in what follows: an orchestrator that forbids root can check them. A new volume takes the
+# owner of the folder that it is mounted on. The base image's pip and headers go: nothing is installed here.
 RUN groupadd --gid 10001 sadtalker \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin sadtalker \
-    && install --directory --owner=10001 --group=10001 --mode=0700 /data /data/artefacts
+    && install --directory --owner=10001 --group=10001 --mode=0700 \
+        /data /data/artefacts /checkpoints /run/sadtalker \
+    && rm -rf /usr/local/bin/pip* /usr/local/bin/idle* /usr/local/lib/python3*/site-packages/* \
+        /usr/local/lib/python3*/ensurepip /usr/local/lib/python3*/config-* /usr/local/include
 
 COPY --from=build /opt/sadtalker /opt/sadtalker
 COPY --from=build /opt/kernels /opt/kernels
@@ -33,12 +52,16 @@ COPY --chmod=0755 deploy/docker/with-kernels /usr/local/bin/with-kernels
 COPY LICENSE NOTICE /usr/share/doc/sadtalker/
 
 # /tmp and /data are all that is written to: the root file system may be read-only. Temporary files of /tmp are
-# small, uploads wait in /data.
+# small, uploads wait in /data. Whoever runs the image says in PUBLISH_ADDRESS where its port is published; what is
+# not told is taken for open to all, which needs API_KEYS.
 ENV PATH=/opt/sadtalker/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
+    NUMBA_CPU_NAME=generic \
     NUMBA_CACHE_DIR=/tmp/kernels \
     DATA_DIR=/data \
+    SADTALKER_CHECKPOINTS_PATH=/checkpoints \
+    PUBLISH_ADDRESS=0.0.0.0 \
     PORT=8000 \
     LOG_FORMAT=json
 

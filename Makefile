@@ -1,4 +1,4 @@
-# A fresh machine needs Python 3.11 or newer and make; every target sets up what it needs by itself.
+# A fresh machine needs Python 3.11, 3.12 or 3.13 and make; every target sets up what it needs by itself.
 # Stamp files inside .venv remember what is done: it is done again when its sources change.
 
 .DEFAULT_GOAL := help
@@ -9,18 +9,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 
-# The pins hold for the packages and, by the second variable (pip >= 25.3), for what builds this one.
-PIP := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 \
-	$(BIN)/python -m pip install --quiet
-
 PROCESSES ?= 2
 
-TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+# 0: neither install nor test what needs torch
+NEURAL ?= 1
+export NEURAL
 
 CREATED := $(STAMPS)/created
 INSTALLED := $(STAMPS)/installed
 WARMED := $(STAMPS)/warmed
 DEVELOP := $(STAMPS)/develop
+TORCH := $(if $(filter 0,$(NEURAL)),,$(STAMPS)/torch)
 
 MESH := src/sadtalker_service/engines/mesh
 COMPILED_SOURCES := $(sort $(shell grep -rl --include='*.py' numba src) $(wildcard $(MESH)/kernels/*.py) $(MESH)/channels.py)
@@ -28,19 +27,28 @@ COMPILED_SOURCES := $(sort $(shell grep -rl --include='*.py' numba src) $(wildca
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of:"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@echo "Settings, as in 'make serve PORT=8101':"
+	@echo "  PORT=8101       port of the service; so for every setting in docs/configuration.md"
+	@echo "  PYTHON=...      the Python to use: 3.11, 3.12 or 3.13"
+	@echo "  VENV=...        where to install, if not in .venv"
+	@echo "  NEURAL=0        with test: neither install torch nor run the tests that need it"
+	@echo "  TESTS=...       with test: files, or what else pytest takes"
+	@echo "  PROCESSES=1     with test: where there is little memory"
 
 install: $(INSTALLED) $(WARMED) ## set up .venv with the command sadtalker, ready and warm
 
+# Ctrl-C reaches the service too. A script that signals make alone sends it SIGTERM: make hands on no SIGINT.
 serve: install ## set up .venv and run the service: stores, API and workers, on port 8000, until Ctrl-C
 	@$(BIN)/sadtalker serve
 
 # Two processes, each with whole files: tests of a file share what is dear to start. In the files' own order: by
 # number of tests, a file with one long test would be the last. A process with the neural engine takes 4 GB: `make
 # test PROCESSES=1` where there is little memory.
-test: $(DEVELOP) $(WARMED) ## set up, then check style, types, import directions and run the tests (TESTS=... for some)
+test: $(DEVELOP) $(TORCH) $(WARMED) ## set up, then check style, types, import directions and run the tests (TESTS=... for some)
 	@$(MAKE) --no-print-directory --keep-going lint; lint=$$?; \
 	[ $$lint -eq 0 ] || echo "make: the checks above failed; the tests run all the same." >&2; \
-	$(BIN)/pytest --numprocesses=$(PROCESSES) --dist=loadfile --no-loadscope-reorder $(TESTS); tests=$$?; \
+	$(BIN)/pytest --numprocesses=$(PROCESSES) --dist=loadfile --no-loadscope-reorder --durations=10 \
+		$(TESTS); tests=$$?; \
 	if [ $$lint -ne 0 ]; then exit $$lint; fi; exit $$tests
 
 lint: lint-style lint-format lint-types lint-imports ## check style, types and import directions
@@ -78,22 +86,19 @@ clean: ## remove everything that make has made, .venv too
 	find src tests tools benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(CREATED):
-	@python="$(PYTHON)"; [ -n "$$python" ] || python=$$(sh tools/find_python.sh) || exit 1; \
-	echo "Making $(VENV) with $$("$$python" --version)"; \
-	"$$python" -m venv $(VENV)
+	@sh tools/make_venv.sh "$(VENV)" "$(PYTHON)"
 	@mkdir -p $(STAMPS) && touch $@
 
 $(INSTALLED): $(CREATED) pyproject.toml constraints.txt
-	@echo "Installing the packages (about 700 MB)"
-	@$(PIP) --editable .
+	@$(BIN)/python tools/install_packages.py service
 	@touch $@
 
-# torch first, for itself: its makers' builds for the CPU are a fifth of what PyPI's bring along for GPUs. Where
-# they cannot be reached, another index has it.
 $(DEVELOP): $(INSTALLED)
-	@echo "Installing the tools for development, and torch for the tests of the neural engine (about 800 MB)"
-	@$(PIP) --retries=1 --no-deps --extra-index-url=$(TORCH_INDEX) torch
-	@$(PIP) --editable '.[dev,sadtalker]'
+	@$(BIN)/python tools/install_packages.py develop
+	@touch $@
+
+$(STAMPS)/torch: $(INSTALLED)
+	@$(BIN)/python tools/install_packages.py neural
 	@touch $@
 
 # Compiles the kernels now, so that no request ever waits for the compiler: all of them, because numba does not

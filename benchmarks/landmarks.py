@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -24,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sadtalker_service.bench.machine import this_machine
 from sadtalker_service.faces.landmarker import FaceLandmarker
 from sadtalker_service.faces.topology import EYES, LIPS, LOWER_LIP, UPPER_LIP
 from sadtalker_service.media.image import decode_image
@@ -119,7 +119,7 @@ def summary(rows: list[Row], missing: list[str]) -> dict[str, object]:
         "milliseconds": float(np.median([row.milliseconds for row in rows])),
     }
     return {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "machine": asdict(this_machine()),
         "pictures": [asdict(row) for row in rows],
         "missing": missing,
         "whole": whole,
@@ -130,7 +130,7 @@ def summary(rows: list[Row], missing: list[str]) -> dict[str, object]:
 
 def table(rows: list[Row], report: dict[str, object]) -> str:
     lines = [
-        f"{report['machine']}, one thread; errors in mm",
+        f"{report['machine']['processor']}, one thread; errors in mm",
         f"{'picture':<20}{'size':>10}{'all':>8}{'lips':>8}{'gap max':>9}{'eyes':>8}{'depth':>8}"
         f"{'ms':>7}{'cpu ms':>8}",
     ]

@@ -17,17 +17,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sadtalker_service.bench.machine import this_machine
 from sadtalker_service.domain import SPEECH_RATE, Speech
 from sadtalker_service.speech.articulation import Articulation, articulate
 from sadtalker_service.speech.phonemes import PhonemeTrack, Segmentation
@@ -84,7 +84,7 @@ def main() -> None:
         },
         "loading_seconds": loading,
         "real_time_factor": {k: vars(v) for k, v in timings(clips, recogniser, options.repeats).items()},
-        "machine": machine(),
+        "machine": asdict(this_machine()),
         "limits": LIMITS,
     }
     write = json.dumps(report, indent=1) if options.json else table(report, [clip.name for clip in clips])
@@ -259,22 +259,9 @@ def holds(report: dict[str, Any]) -> bool:
     return bool(fast and all(ours[name]["r"] >= LIMITS[name] for name in ("opening", "width")))
 
 
-def machine() -> str:
-    """What the times were measured on, and how busy it was with other things."""
-    load = os.getloadavg()[0]
-    return f"{os.cpu_count()} x {processor()}, load {load:.1f}, Python {platform.python_version()}"
-
-
-def processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
 def table(report: dict[str, Any], names: list[str]) -> str:
     """The report to read."""
-    lines = [f"{report['clips']} speakers, {report['seconds']} s; {report['machine']}", ""]
+    lines = [f"{report['clips']} speakers, {report['seconds']} s; {report['machine']['processor']}", ""]
     lines.append("| method | opening r | width r | chin r | sd ratio opening / width | shift |")
     lines.append("|---|---|---|---|---|---|")
     for name, ours in report["scores"].items():

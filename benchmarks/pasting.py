@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from pathlib import Path
 from time import perf_counter
@@ -20,9 +21,9 @@ from PIL import Image
 from scipy.fft import dstn, idstn
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from sadtalker_service.engines.sadtalker.alignment.cropping import cut, plan_crop, to_square
+from sadtalker_service.engines.sadtalker.alignment.landmarks68 import to_68
 from sadtalker_service.engines.sadtalker.pasting import Paste, plan_paste
-from sadtalker_service.engines.sadtalker.preparation.cropping import cut, plan_crop, to_square
-from sadtalker_service.engines.sadtalker.preparation.landmarks68 import to_68
 from sadtalker_service.faces.landmarker import FaceLandmarker
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "portrait.jpg"
@@ -77,12 +78,22 @@ def poisson(inside: Picture, photo: Picture) -> Picture:
     return np.clip(np.rint(inside + gap), 0, 255).astype(np.uint8)
 
 
+def pasted_by_poisson(frame: Picture, paste: Paste, photo: Picture) -> Picture:
+    """The whole of it for one frame."""
+    return poisson(scaled(frame, paste), photo)
+
+
+def blended(frame: Picture, paste: Paste) -> Picture:
+    """As the engine does it."""
+    return paste.frames(frame[None])[0]
+
+
 def step_across(inside: Picture, paste: Paste) -> float:
     """Mean difference, in grey levels, of the pixels on both sides of the box's border.
 
     Sides on the border of the picture do not count.
     """
-    whole = paste.plate.copy()
+    whole = paste.background.copy()
     x0, y0, x1, y1 = paste.box
     whole[y0:y1, x0:x1] = inside
     height, width = whole.shape[:2]
@@ -109,7 +120,7 @@ def excess_slope(inside: Picture, frame: Picture, paste: Paste) -> float:
     band = np.zeros(inside.shape[:2], bool)
     for part in paste.bands:
         band[part.place] = True
-    excess = slope(inside) - np.maximum(slope(frame), slope(paste.plate[y0:y1, x0:x1]))
+    excess = slope(inside) - np.maximum(slope(frame), slope(paste.background[y0:y1, x0:x1]))
     return float(np.maximum(excess, 0)[band].mean())
 
 
@@ -120,9 +131,9 @@ def scene(picture: Picture, scale: float, *, dark_edge: bool) -> tuple[Paste, Pi
     rect = crop.rectangle("full")
     frame = drawn_frame(to_square(cut(picture, rect), 256), dark_edge)
     size = tuple(2 * round(side * scale / 2) for side in (picture.shape[1], picture.shape[0]))
-    plate = np.asarray(Image.fromarray(picture).resize((size[0], size[1]), Image.Resampling.BICUBIC))
+    background = np.asarray(Image.fromarray(picture).resize((size[0], size[1]), Image.Resampling.BICUBIC))
     x0, y0, x1, y1 = (side * scale for side in rect)
-    return plan_paste(plate, (x0, y0, x1, y1)), frame
+    return plan_paste(background, (x0, y0, x1, y1)), frame
 
 
 def milliseconds(work: Callable[[], object]) -> float:
@@ -144,13 +155,13 @@ def main() -> None:
     for scale, dark_edge in product((1.0, 2.0, 3.0), (True, False)):
         paste, frame = scene(picture, scale, dark_edge=dark_edge)
         x0, y0, x1, y1 = paste.box
-        photo = paste.plate[y0:y1, x0:x1]
+        photo = paste.background[y0:y1, x0:x1]
         plain = scaled(frame, paste)
         ways: dict[str, Callable[[], Picture]] = {
-            "photo": lambda photo=photo: photo,
-            "copy": lambda frame=frame, paste=paste: scaled(frame, paste),
-            "Poisson": lambda frame=frame, paste=paste, photo=photo: poisson(scaled(frame, paste), photo),
-            "blend": lambda frame=frame, paste=paste: paste.frames(frame[None])[0],
+            "photo": partial(np.asarray, photo),
+            "copy": partial(scaled, frame, paste),
+            "Poisson": partial(pasted_by_poisson, frame, paste, photo),
+            "blend": partial(blended, frame, paste),
         }
         for name, way in ways.items():
             result = way()

@@ -37,7 +37,8 @@ from typing import Any
 
 import httpx
 
-from sadtalker_service.bench.machine import core_time, stolen_share, this_machine
+from sadtalker_service.bench.cores import core_time, stolen_share
+from sadtalker_service.bench.machine import this_machine
 
 REPOSITORY = Path(__file__).parents[1]
 PORTRAIT = (REPOSITORY / "examples" / "portrait.jpg").read_bytes()

@@ -27,7 +27,8 @@ from urllib.parse import urlsplit
 import httpx
 import uvloop
 
-from sadtalker_service.bench.machine import core_time, stolen_share, this_machine
+from sadtalker_service.bench.cores import core_time, stolen_share
+from sadtalker_service.bench.machine import this_machine
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

@@ -3,6 +3,7 @@ real servers for those that ask."""
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from tests.support.servers import StoreServer, cache_store, queue_store
 
 import sadtalker_service
 
+collect_ignore = ["engines/sadtalker"] if os.environ.get("NEURAL") == "0" else []
+"""`make test NEURAL=0` leaves out the neural engine."""
 MESH = Path(sadtalker_service.__file__).parent / "engines" / "mesh"
 
 

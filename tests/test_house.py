@@ -33,8 +33,11 @@ def test_imports_go_down_the_house_only() -> None:
 
 
 def test_every_room_has_its_place_in_the_layers() -> None:
-    (contract,) = PYPROJECT["tool"]["importlinter"]["contracts"]
-    layers = set(re.findall(r"sadtalker_service\.(\w+)", " ".join(contract["layers"])))
+    contracts = PYPROJECT["tool"]["importlinter"]["contracts"]
+    (whole,) = (
+        contract for contract in contracts if contract["type"] == "layers" and not contract.get("containers")
+    )
+    layers = set(re.findall(r"sadtalker_service\.(\w+)", " ".join(whole["layers"])))
     rooms = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or any(path.glob("*.py"))}
     assert rooms - {"__init__"} <= layers
 
@@ -69,3 +72,14 @@ def test_every_pin_is_exact_and_every_requirement_has_one() -> None:
     for requirement in map(Requirement, lines):
         pinned = exact[canonicalize_name(requirement.name)].removeprefix("==")
         assert Version(pinned) in requirement.specifier
+
+
+def test_every_golden_says_how_it_was_made_and_which_tests_read_it() -> None:
+    folder = REPOSITORY / "tests/golden"
+    rows = re.findall(r"^\| `([^`]+)` \| .+ \| (.+) \|$", (folder / "README.md").read_text(), re.MULTILINE)
+    assert {name for name, _ in rows} == {path.name for path in (folder / "sadtalker").iterdir()}
+    for name, readers in rows:
+        if name.endswith(".npz"):
+            for reader in re.findall(r"`([^`]+)`", readers):
+                text = (REPOSITORY / "tests/engines/sadtalker" / reader).read_text()
+                assert f'golden("{name.removesuffix(".npz")}")' in text, (name, reader)

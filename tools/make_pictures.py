@@ -15,13 +15,12 @@ import av
 import numpy as np
 from PIL import Image
 
-from sadtalker_service.domain import Style
 from sadtalker_service.engines.mesh import MeshEngine
 from sadtalker_service.engines.mesh.sheet import contact_sheet
 from sadtalker_service.media.audio import decode_speech
 from sadtalker_service.media.image import decode_image
-from sadtalker_service.pipeline.prepare import prepare
-from sadtalker_service.pipeline.produce import produce
+from sadtalker_service.options import RenderOptions
+from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.store.cache import MemoryCache
 
 ROOT = Path(__file__).parents[1]
@@ -35,12 +34,13 @@ def main() -> None:
     engine, cache = MeshEngine(), MemoryCache(10**9)
     portrait = decode_image((ROOT / "examples/portrait.jpg").read_bytes(), max_bytes=10**8, max_pixels=10**8)
     speech = decode_speech(ROOT / "examples/speech.wav", max_bytes=10**8, max_seconds=60.0)
-    prepared = prepare(engine, portrait, "crop", cache=cache)
+    pipeline, options = Pipeline(engine, cache), RenderOptions(preprocess="crop")
+    prepared = pipeline.prepare(portrait, options)
     sheet = Image.fromarray(contact_sheet(prepared.avatar, cell=240))
     sheet.save(IMAGES / "contact_sheet.jpg", quality=88, optimize=True)
     with tempfile.TemporaryDirectory() as folder:
         video = Path(folder) / "talking.mp4"
-        produce(engine, prepared, speech, Style(preprocess="crop"), video, cache=cache)
+        pipeline.render(prepared, speech, options, video)
         with av.open(str(video)) as file:
             frames = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
     chosen = np.linspace(20, len(frames) - 30, COLUMNS * ROWS).astype(int)

@@ -1,4 +1,19 @@
-"""What the house talks about: frozen records, with the shapes and units of every array.
+"""The records that all rooms share, and the words for them. Frozen; every array has its shape and unit.
+
+Glossary, one word for one thing:
+
+- source image: the uploaded picture of a face. Its `image_id` is the sha256 of its bytes (`image_hash`).
+- avatar: what is prepared from a source image in one preprocess mode, ready to be animated.
+- driven audio: the recording that the avatar speaks. `audio_hash` is the sha256 of its bytes.
+- speech features: what an engine extracts from driven audio; for mesh, phonemes and mouth articulation.
+- phonemes: the speech sounds that were recognised, with their times.
+- motion: coefficients per frame that follow from speech features and options; knows nothing of pixels.
+- video: the finished mp4. A rendering is its frames while they are drawn.
+- session: one request for a video, from the queue to its end. An attempt is one worker's try at it.
+- lane: the queue a session waits in, `vip` or `standard`.
+- worker: a process that prepares avatars and renders videos.
+- engine: draws videos; `mesh` or `sadtalker`. A stage is one step of an engine's preparation.
+- artefact: the result of a stage, named arrays and a record; cached under its own key.
 
 Legend of shapes: H, W picture height and width in pixels; F video frames; T control ticks at 100 Hz;
 N audio samples; C channels. Pictures are `uint8 (H, W, 3)` RGB with the origin at the top left.
@@ -6,8 +21,10 @@ N audio samples; C channels. Pictures are `uint8 (H, W, 3)` RGB with the origin 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -25,8 +42,17 @@ PREPROCESS_MODES: tuple[PreprocessMode, ...] = ("crop", "extcrop", "resize", "fu
 Quality = Literal["low", "medium", "high"]
 QUALITIES: tuple[Quality, ...] = ("low", "medium", "high")
 
+Lifetime = Literal["forever", "month", "week"]
+"""How long a cached artefact is kept: always, 30 days, 7 days (settings can change the two)."""
+
 HEIGHT_CAP: Mapping[Quality, int] = MappingProxyType({"low": 480, "medium": 720, "high": 1080})
-"""Largest height of a video, pixels; its width is at most 16/9 of that."""
+"""Largest height of a video, pixels; its width is at most `width_cap`."""
+
+MOST_FACES = 100
+"""So many faces of a source image are numbered at most."""
+
+SHA256 = re.compile("[0-9a-f]{64}")
+"""How a digest is written, which is also the name of an image."""
 
 SPEECH_RATE = 16_000
 """Sample rate of `Speech.samples`, Hz."""
@@ -52,6 +78,26 @@ class Portrait:
         """(width, height) in pixels."""
         return int(self.pixels.shape[1]), int(self.pixels.shape[0])
 
+    @property
+    def opened(self) -> Portrait:
+        """Itself."""
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class LazySourceImage:
+    """A source image whose bytes are read and decoded when they are first needed, which for a known avatar is
+    never."""
+
+    image_hash: str
+    """sha256 of the uploaded bytes."""
+    load: Callable[[], Portrait]
+
+    @cached_property
+    def opened(self) -> Portrait:
+        """The decoded picture. Raises what `load` raises."""
+        return self.load()
+
 
 @dataclass(frozen=True, eq=False)
 class Speech:
@@ -69,6 +115,29 @@ class Speech:
         """Seconds."""
         return len(self.samples) / SPEECH_RATE
 
+    @property
+    def opened(self) -> Speech:
+        """Itself."""
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class LazySpeech:
+    """A driven audio that is decoded when its samples are first needed, which for a known one is never."""
+
+    audio_hash: str
+    """sha256 of the uploaded bytes."""
+    duration: float
+    """Seconds, as the decoded samples have them."""
+    path: Path
+    """As of `Speech`."""
+    load: Callable[[], Speech]
+
+    @cached_property
+    def opened(self) -> Speech:
+        """The decoded recording. Raises what `load` raises."""
+        return self.load()
+
 
 @dataclass(frozen=True)
 class Track:
@@ -85,31 +154,6 @@ class GestureCue:
     name: str
     at: float
     """Seconds from the start of the video."""
-
-
-@dataclass(frozen=True)
-class Style:
-    """How the person shall speak and how the video shall look. Names are SadTalker's where it has them."""
-
-    preprocess: PreprocessMode = "full"
-    still: bool = False
-    """Freeze the head (blinks and breathing go on)."""
-    expression_scale: float = 1.0
-    """Amplitude of mouth and face motion, 0..3; 1 is natural."""
-    pose_style: int = 0
-    """0..45: one of 46 seeded styles of head motion."""
-    size: int = 512
-    """Side of a cropped video in pixels (256 or 512 for the neural engine)."""
-    quality: Quality = "medium"
-    """Cap on the height of the video and effort of the encoder: low 480, medium 720, high 1080."""
-    fps: int = 25
-    """Frames per second: 24, 25, 30, 50 or 60."""
-    input_yaw: Track | None = None
-    input_pitch: Track | None = None
-    input_roll: Track | None = None
-    gestures: tuple[GestureCue, ...] = ()
-    seed: int = 0
-    """Seed of everything random (blinks, gaze, head motion): equal seeds give equal videos."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,17 +207,22 @@ class Motion:
 
 @dataclass(frozen=True, eq=False)
 class Rendering:
-    """A video to be encoded: a constant plate, and a rectangle of it that changes.
+    """A video to be encoded: a constant background, and a rectangle of it that changes.
 
-    Frame i is `plate` with rows y0:y1 and columns x0:x1 replaced by the i-th picture of `batches`:
-    outside of the box every frame is the plate, bit for bit, and costs nothing.
+    Frame i is `background` with rows y0:y1 and columns x0:x1 replaced by the i-th picture of `batches`:
+    outside of the box every frame is the background, bit for bit, and costs nothing.
     """
 
-    plate: Uint8Image
+    background: Uint8Image
     """uint8 (H, W, 3) RGB; H and W are even."""
     box: tuple[int, int, int, int]
-    """(x0, y0, x1, y1), all even, inside the plate; the whole plate when everything moves."""
+    """(x0, y0, x1, y1), all even, inside the background; the whole background when everything moves."""
     fps: int
     frames: int
     batches: Iterator[Uint8Image]
     """uint8 (n, y1 - y0, x1 - x0, 3) RGB, n >= 1. A batch is valid until the next one is asked for."""
+
+
+def width_cap(quality: Quality) -> float:
+    """Largest width of a video, pixels: 16/9 of its largest height."""
+    return HEIGHT_CAP[quality] * 16 / 9

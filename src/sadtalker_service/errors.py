@@ -7,7 +7,12 @@ what the user can do. The command line prints the message and ends with `exit_co
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import ClassVar
+
+_PATH = re.compile(r"(?<![\w/.:~-])~?/(?:[^\s/,;:'\"()]+/)*([^\s/,;:'\"()]+)")
+"""A path of this machine, not the address of a page."""
 
 
 class SadTalkerError(Exception):
@@ -15,8 +20,10 @@ class SadTalkerError(Exception):
 
     code: ClassVar[str] = "internal_error"
     status: ClassVar[int] = 500
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
     exit_code: ClassVar[int] = 1
+    tells_paths: ClassVar[bool] = False
+    """Whether its message may name folders: those who run the service want to know them, others must not."""
 
     def __init__(self, message: str, *, param: str | None = None, retry_after: float | None = None) -> None:
         """`retry_after`: seconds after which trying again makes sense, where that is known."""
@@ -24,6 +31,16 @@ class SadTalkerError(Exception):
         self.message = message
         self.param = param
         self.retry_after = retry_after
+
+    @property
+    def public_message(self) -> str:
+        """The message for everybody who may use the service."""
+        return without_folders(self.message) if self.tells_paths else self.message
+
+
+def without_folders(text: str) -> str:
+    """`text` with the last name of every path in it only: `/srv/data/x.bin` becomes `x.bin`."""
+    return _PATH.sub(r"\1", text)
 
 
 class InvalidInput(SadTalkerError):
@@ -45,6 +62,7 @@ class UnreadableImage(InvalidInput):
 
     code = "unreadable_image"
     status = 400
+    tells_paths = True
 
 
 class ImageTooLarge(InvalidInput):
@@ -77,6 +95,7 @@ class UnreadableAudio(InvalidInput):
 
     code = "unreadable_audio"
     status = 400
+    tells_paths = True
 
 
 class UnreadableVideo(InvalidInput):
@@ -84,6 +103,7 @@ class UnreadableVideo(InvalidInput):
 
     code = "unreadable_video"
     status = 400
+    tells_paths = True
 
 
 class AudioTooLarge(InvalidInput):
@@ -141,11 +161,19 @@ class NotFound(InvalidInput):
     status = 404
 
 
+class VideoDeleted(NotFound):
+    """The video of this session was deleted after it had been made."""
+
+    code = "video_deleted"
+    retryable = True
+
+
 class NotReady(InvalidInput):
-    """What was asked for is not made yet, or never will be; the message says in which state it is."""
+    """What was asked for is not made yet: try again. Or it never will be: then `retryable` is false."""
 
     code = "not_ready"
     status = 409
+    retryable = True
 
     def __init__(
         self,
@@ -154,16 +182,19 @@ class NotReady(InvalidInput):
         param: str | None = None,
         retry_after: float | None = None,
         state: str | None = None,
+        never: bool = False,
     ) -> None:
-        """`state`: that of the session that was asked for."""
+        """`state`: that of the session that was asked for; `never`: waiting for it is in vain."""
         super().__init__(message, param=param, retry_after=retry_after)
         self.state = state
+        self.retryable = type(self).retryable and not never
 
 
 class AlreadyEnded(NotReady):
     """A session that has ended cannot be ended."""
 
     code = "already_ended"
+    retryable = False
 
 
 class Conflict(InvalidInput):
@@ -192,6 +223,18 @@ class Forbidden(InvalidInput):
 
     code = "forbidden"
     status = 403
+
+
+class HostNotAllowed(Forbidden):
+    """Without API keys the service answers under the names of its own machine only."""
+
+    code = "host_not_allowed"
+
+
+class OriginNotAllowed(Forbidden):
+    """A page of another origin wants to change something, and no API key is asked for."""
+
+    code = "origin_not_allowed"
 
 
 class RateLimited(InvalidInput):
@@ -260,6 +303,7 @@ class EngineUnavailable(SadTalkerError):
     code = "engine_unavailable"
     status = 503
     exit_code = 3
+    tells_paths = True
 
 
 class EngineStarting(EngineUnavailable):
@@ -276,6 +320,7 @@ class OutputError(SadTalkerError):
     status = 507
     retryable = True
     exit_code = 4
+    tells_paths = True
 
 
 class Cancelled(SadTalkerError):
@@ -284,3 +329,10 @@ class Cancelled(SadTalkerError):
     code = "cancelled"
     status = 409
     exit_code = 130
+
+
+def all_errors(kind: type[SadTalkerError] = SadTalkerError) -> Iterator[type[SadTalkerError]]:
+    """`kind` and every error below it, the general before the particular."""
+    yield kind
+    for child in kind.__subclasses__():
+        yield from all_errors(child)

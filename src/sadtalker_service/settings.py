@@ -21,6 +21,14 @@ def _unset_if_empty(value: object) -> object:
     return None if value == "" else value
 
 
+def _without_brackets(value: object) -> object:
+    """Of an IPv6 address, as compose files write it: `[::1]`."""
+    return value.strip("[]") if isinstance(value, str) else value
+
+
+PublishAddress = Annotated[str, BeforeValidator(_without_brackets)]
+"""An address on the host of a container."""
+
 HubSwitch = Annotated[bool, BeforeValidator(_switched_on)]
 """A switch of Hugging Face's library, which other programs on this machine may have set."""
 
@@ -113,6 +121,10 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65_535)
     """TCP port on which the service listens; 0 takes a free one."""
 
+    publish_address: PublishAddress = ""
+    """Address on which a container's port is published; empty: no container, `HOST` says who may connect.
+    Where it is not a loopback address, `serve` does not start without keys. The image sets `0.0.0.0`."""
+
     workers: int | None = Field(None, ge=0)
     """Processes that make videos; unset: one per two cores. 0 serves HTTP only, for workers elsewhere."""
 
@@ -193,15 +205,22 @@ class Settings(BaseSettings):
     upload_timeout_seconds: float = Field(120.0, gt=0)
     """A request's body must have arrived after so long, seconds."""
 
+    send_timeout_seconds: float = Field(60.0, gt=0)
+    """A client that takes nothing of its answer for so long is cut off, seconds."""
+
     api_keys: str = ""
-    """Keys that may use the API, as a JSON list: `[{"name": "shop", "key": "...", "vip": true,
-    "per_minute": 60}]`; empty: no key is asked for."""
+    """Keys that may use the API, as a JSON list: `[{"name": "shop", "key": "...", "owner": "shop",
+    "admin": false, "vip": true, "per_minute": 60}]`, the first two required; empty: no key is asked for."""
 
     api_keys_file: Path | None = None
     """File with such a JSON list, in place of `API_KEYS`."""
 
     cors_origins: str = ""
     """Origins whose pages may call the API, separated by commas; `*` for all, empty for none."""
+
+    allowed_hosts: str = ""
+    """Names under which the service answers without API keys, separated by commas, besides `localhost`,
+    loopback addresses and the hosts of `CORS_ORIGINS`; `*` for all."""
 
     webhook_secret: str = ""
     """Secret that signs callbacks (Standard Webhooks, `whsec_...`); empty: callbacks are not signed."""
@@ -216,8 +235,9 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = "auto"
     """`json` for machines, `console` for people; `auto` is `console` on a terminal."""
 
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """Least important events that are logged."""
+    log_level: Literal["auto", "debug", "info", "warning", "error"] = "auto"
+    """Least important events that are logged; `auto` is `warning` on a terminal, where somebody reads along,
+    and `info` elsewhere."""
 
     @property
     def checkpoints_folder(self) -> Path:
@@ -248,5 +268,31 @@ def get_settings() -> Settings:
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a child process: that of this one, and `extra`."""
+    """The environment of a child process that may know everything: that of this one, and `extra`."""
     return {**os.environ, **extra}
+
+
+def worker_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a child process that makes videos: without what is for the API alone. It reads what
+    strangers have uploaded."""
+    return {
+        name: value for name, value in child_environment(extra).items() if name.upper() not in _OF_THE_API
+    }
+
+
+def bare_environment() -> dict[str, str]:
+    """The environment of a child process that decodes what strangers have uploaded, and needs no setting: how
+    programs and libraries are found and how they work, no secret, no address."""
+    return {
+        name: value for name, value in os.environ.items() if name in _BARE or name.startswith(_BARE_PREFIXES)
+    }
+
+
+_OF_THE_API = frozenset({"API_KEYS", "API_KEYS_FILE", "WEBHOOK_SECRET"})
+_BARE = frozenset(
+    {
+        *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP"),
+        *("VIRTUAL_ENV", "LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "SYSTEMROOT"),
+    }
+)
+_BARE_PREFIXES = ("LC_", "PYTHON", "OMP_", "MKL_", "OPENBLAS_", "NUMBA_", "MALLOC_", "COVERAGE_", "COV_CORE_")

@@ -45,6 +45,7 @@ def api(_api: RunningApi, queue_server: StoreServer, cache_server: StoreServer) 
     _api.tickets.generated.clear()
     _api.tickets.prepared.clear()
     _api.app.state.health.forget()
+    _api.services.queue_stats_cache.forget()
     _api.work()
     return _api
 

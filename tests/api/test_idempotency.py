@@ -40,10 +40,10 @@ def test_key_whose_request_is_being_answered_is_refused(api: RunningApi, client:
     # the first request, as it stands between its claim and its session
     first = api.generate(client, image_id, headers=KEY)
     keys = api.services.queue.keys("idempotency:*")
-    api.services.queue.hdel(keys[0], "session")
+    api.services.queue.hdel(keys[0], "done")
     answer = api.generate(client, image_id, headers=KEY)
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "conflict")
-    assert answer.headers["retry-after"] == "1"
+    assert 1 <= int(answer.headers["retry-after"]) <= 5
     assert first.status_code == 202
 
 
@@ -74,5 +74,5 @@ def test_lanes_have_keys_of_their_own(api: RunningApi, client: httpx.Client) -> 
 @pytest.mark.parametrize("key", ["", "x" * 256, "with space", "ümlaut"])
 def test_key_that_is_none_is_refused(api: RunningApi, client: httpx.Client, key: str) -> None:
     headers = {"Idempotency-Key": key.encode("utf-8")}
-    answer = api.generate(client, "a" * 64, headers=headers)  # type: ignore[arg-type]
+    answer = api.generate(client, "a" * 64, headers=headers)
     assert (answer.status_code, answer.json()["error"]["param"]) == (422, "Idempotency-Key")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import httpx
@@ -14,8 +16,8 @@ from tests.support.running_api import RunningApi, picture, recording, sha256
 from tests.support.servers import StoreServer
 
 from sadtalker_service.errors import SadTalkerError
-from sadtalker_service.jobs.records import WorkerFacts
 from sadtalker_service.settings import Settings
+from sadtalker_service.state.records import WorkerFacts
 
 _ENGINE_PARTS = ("numba", "onnxruntime", "pocketsphinx", "scipy", "torch")
 
@@ -29,7 +31,7 @@ def test_api_loads_no_engine() -> None:
     loaded = set(done.stdout.split())
     assert not loaded.intersection(_ENGINE_PARTS)
     engines = {name for name in loaded if name.startswith("sadtalker_service.engines.")}
-    assert engines <= {"sadtalker_service.engines.base"}
+    assert engines <= {"sadtalker_service.engines.port"}
 
 
 def test_front_page_is_json_for_programs(api: RunningApi, client: httpx.Client) -> None:
@@ -170,12 +172,15 @@ def test_request_before_any_worker_has_come_may_be_sent_again(
 def test_queue_server_away(api: RunningApi, client: httpx.Client, queue_server: StoreServer) -> None:
     session_id = api.accepted(client)
     queue_server.kill()
-    for answer in (
-        client.get(f"/api/vip/status/{session_id}"),
-        client.get(f"/api/vip/events/{session_id}"),
-        client.post("/api/avatar/upload", files={"image_file": ("me.png", picture(7))}),
-        api.generate(client, sha256(picture())),
-    ):
+    questions: tuple[Callable[[], httpx.Response], ...] = (
+        lambda: client.get(f"/api/vip/status/{session_id}"),
+        lambda: client.get(f"/api/vip/events/{session_id}"),
+        lambda: client.post("/api/avatar/upload", files={"image_file": ("me.png", picture(7))}),
+        lambda: api.generate(client, sha256(picture())),
+    )
+    with ThreadPoolExecutor(len(questions)) as at_once:  # each waits for two seconds
+        answers = [*at_once.map(lambda ask: ask(), questions)]
+    for answer in answers:
         assert answer.status_code == 503, answer.url
         assert answer.json()["error"]["code"] == "store_unavailable"
         assert int(answer.headers["retry-after"]) >= 1

@@ -12,8 +12,8 @@ from tests.support.jobs import CARD
 from tests.support.running_api import RunningApi
 
 from sadtalker_service.domain import Artefact
-from sadtalker_service.engines.base import MouthShapes
-from sadtalker_service.pipeline.exhibits import CLIPS, PICTURE, VISEMES, exhibit_key
+from sadtalker_service.engines.port import MouthShapes
+from sadtalker_service.pipeline.preview_assets import CLIPS, PICTURE, VISEMES, exhibit_key
 
 CLIP = b"\0\0\0\x18ftypmp42 a clip"
 

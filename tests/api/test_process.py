@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,7 +21,7 @@ from tests.support.jobs import CARD
 from tests.support.running_api import picture, recording
 from tests.support.servers import StoreServer
 
-from sadtalker_service.jobs.boards import EngineShelf
+from sadtalker_service.state.registry import EngineRegistry
 
 DRAIN_SECONDS = 1.5
 
@@ -55,7 +56,7 @@ def api_process(data_dir: Path, queue: str, cache: str) -> Running:
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120
         while not alive(url):
             assert process.poll() is None
             assert time.monotonic() < until
@@ -63,7 +64,7 @@ def api_process(data_dir: Path, queue: str, cache: str) -> Running:
         yield url, process
     finally:
         process.kill()
-        process.wait(20)
+        process.wait(60)
 
 
 def alive(url: str) -> bool:
@@ -76,7 +77,7 @@ def alive(url: str) -> bool:
 def test_told_to_stop_it_ends_streams_and_takes_no_work_and_ends_well(
     folder: Path, queue_server: StoreServer, cache_server: StoreServer
 ) -> None:
-    EngineShelf(queue_server.client()).publish(CARD, default=True)
+    EngineRegistry(queue_server.client()).publish(CARD, default=True)
     files = {"image_file": ("me.png", picture())}
     with (
         api_process(folder, queue_server.url, cache_server.url) as (url, process),
@@ -108,24 +109,26 @@ def test_told_to_stop_it_ends_streams_and_takes_no_work_and_ends_well(
         assert client.get(links["status"]).status_code == 200  # what was taken on is still told of
         for listener in listeners:
             listener.join(20)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
         assert max(ended.values()) - told < 10
 
 
 def test_it_starts_and_answers_without_its_stores(folder: Path) -> None:
     nowhere = f"unix://{folder}/none.sock"
     with api_process(folder, nowhere, nowhere) as (url, process):
-        assert httpx.get(f"{url}/readyz", timeout=20).status_code == 503
-        assert httpx.get(f"{url}/api/avatar", timeout=20).status_code == 503
+        with ThreadPoolExecutor(2) as at_once:  # each waits for two seconds
+            paths = ("/readyz", "/api/avatar")
+            answers = [*at_once.map(lambda path: httpx.get(url + path, timeout=20), paths)]
+        assert [answer.status_code for answer in answers] == [503, 503]
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
 
 
 def test_head_without_end_is_refused(folder: Path) -> None:
     nowhere = f"unix://{folder}/none.sock"
     with api_process(folder, nowhere, nowhere) as (url, process):
         before = resident(process.pid)
-        for beginning in (b"GET /livez HTTP/1.1\r\nHost: x\r\nX: ", b"GET /"):
+        for beginning in (b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: ", b"GET /"):
             parts = urlsplit(url)
             with socket.create_connection((parts.hostname or "", parts.port or 80), timeout=10) as connection:
                 connection.sendall(beginning)
@@ -151,7 +154,7 @@ def test_it_does_not_start_with_keys_that_cannot_be_read(folder: Path, keys: str
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == 3
     assert done.stderr.startswith("sadtalker: API_KEYS cannot be read")

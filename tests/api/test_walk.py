@@ -6,6 +6,7 @@ import httpx
 import pytest
 from tests.support.jobs import OUTCOME
 from tests.support.running_api import VIDEO, RunningApi, picture, recording, sha256
+from tests.support.running_service import until
 
 
 def test_upload_is_taken_on_and_prepared_in_the_background(api: RunningApi, client: httpx.Client) -> None:
@@ -133,6 +134,16 @@ def test_avatars_are_listed_page_by_page(api: RunningApi, client: httpx.Client) 
     assert sorted(seen) == sorted(sha256(picture(seed)) for seed in range(5))
 
 
+def test_height_that_cannot_be_had_is_a_warning_where_it_was_asked_for(
+    api: RunningApi, client: httpx.Client
+) -> None:
+    image_id = api.upload(client, picture(3, (64, 48)))["image_id"]
+    asked = api.generate(client, image_id, quality="high").json()["warnings"]
+    said = "The video is 48 pixels high, not the 1080 of quality high: the photo is 48 high"
+    assert asked == [f"{said}, and it is not enlarged."]
+    assert api.generate(client, image_id).json()["warnings"] == []
+
+
 def test_video_from_request_to_download(api: RunningApi, client: httpx.Client) -> None:
     image_id = api.upload(client)["image_id"]
     answer = api.generate(client, image_id)
@@ -140,7 +151,7 @@ def test_video_from_request_to_download(api: RunningApi, client: httpx.Client) -
     body = answer.json()
     session_id = body["session_id"]
     assert (body["status"], body["queue_position"]) == ("queued", 1)
-    assert body["settings"]["still_mode"] is True
+    assert body["settings"]["still_mode"] is False
     assert body["settings"]["quality"] == "medium"
     assert body["estimated_time"] == "not measured yet"
     assert body["links"]["download"] == f"/api/vip/download/{session_id}"
@@ -277,8 +288,10 @@ def test_only_the_beginning_of_other_peoples_session_ids_is_shown(
 ) -> None:
     running, waiting = api.accepted(client, recording(1)), api.accepted(client, recording(2))
     api.begin(running)
-    texts = [
-        client.get(path).text for path in (f"/api/vip/status/{waiting}", "/", "/api/cache/stats", "/metrics")
-    ]
+    status = f"/api/vip/status/{waiting}"
+    until(
+        lambda: running[:8] in client.get(status).text, "the running session"
+    )  # numbers are kept for a moment
+    texts = [client.get(path).text for path in (status, "/", "/api/cache/stats", "/metrics")]
     assert running[:8] in texts[0]
     assert all(running not in text for text in texts)

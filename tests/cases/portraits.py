@@ -11,7 +11,7 @@ from PIL import Image
 from tests.cases.case import Case
 from tests.support import portraits as make
 
-from sadtalker_service.domain import Portrait, PreprocessMode, Style
+from sadtalker_service.domain import Portrait, PreprocessMode
 from sadtalker_service.engines.detection import DETECTION, face_boxes
 from sadtalker_service.engines.mesh import MeshEngine
 from sadtalker_service.engines.mesh.channels import INDEX
@@ -19,7 +19,8 @@ from sadtalker_service.engines.mesh.kernels.scene import CONTROLS
 from sadtalker_service.engines.mesh.layout import lay_out
 from sadtalker_service.engines.mesh.renderer import draw_stills
 from sadtalker_service.errors import SadTalkerError
-from sadtalker_service.pipeline.prepare import Prepared, prepare
+from sadtalker_service.options import RenderOptions
+from sadtalker_service.pipeline.pipeline import Pipeline, Prepared
 from sadtalker_service.pipeline.sources import read_portrait
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.cache import MemoryCache, NoCache
@@ -111,9 +112,10 @@ def _groups(folder: Path) -> Iterator[Case]:
     yield Case(
         "fourth of three faces", "preparation", "refused: invalid_option", seen, "invalid_option" in seen
     )
-    cache = MemoryCache(10**8)
+    pipeline, portrait = Pipeline(_engine(), MemoryCache(10**8)), _portrait(path)
     computed = [
-        len(prepare(_engine(), _portrait(path, face), "crop", cache).cache.misses) for face in (0, 1, 0)
+        len(pipeline.prepare(portrait, RenderOptions(preprocess="crop", face_index=face)).cache.misses)
+        for face in (0, 1, 0)
     ]
     right = [computed[0], computed[0], 0]
     yield Case(
@@ -135,7 +137,7 @@ def _videos(folder: Path) -> Iterator[Case]:
 def blink_change(path: Path) -> float:
     """Mean difference between the eyes closed and open, in the middle of both, grey levels."""
     artefacts = _prepared(path).avatar.artefacts
-    layout = lay_out(artefacts, Style(preprocess="crop", size=256))
+    layout = lay_out(artefacts, RenderOptions(preprocess="crop", size=256))
     controls = np.zeros((2, CONTROLS), np.float32)
     controls[1, [INDEX["blink_right"], INDEX["blink_left"]]] = 1.0
     still, closed = draw_stills(layout, controls).astype(float)
@@ -181,12 +183,13 @@ def _saved(picture: Image.Image, path: Path) -> Path:
     return path
 
 
-def _portrait(path: Path, face_index: int = 0) -> Portrait:
-    return read_portrait(path, Settings(), face_index=face_index)
+def _portrait(path: Path) -> Portrait:
+    return read_portrait(path, Settings())
 
 
 def _prepared(path: Path, face_index: int = 0, mode: PreprocessMode = "crop") -> Prepared:
-    return prepare(_engine(), _portrait(path, face_index), mode, NoCache())
+    options = RenderOptions(preprocess=mode, face_index=face_index)
+    return Pipeline(_engine(), NoCache()).prepare(_portrait(path), options)
 
 
 def _refusal(path: Path, face_index: int = 0) -> str:

@@ -1,7 +1,8 @@
-"""docker-compose.yml is a valid file, closes what must be closed, and starts its stores as they must be.
+"""The compose files are valid, close what must be closed, and start their stores as they must be.
 
-There is no Docker here: the file is checked against the schema of the Compose Specification, and the commands
-of the stores are run with the server that the service brings itself.
+There is no Docker here: the files, each alone and both together, are checked against the schema of the
+Compose Specification, and the commands of the stores are run with the server that the service brings. The
+real program reads them in test_compose_tool.py.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,44 +23,136 @@ import jsonschema
 import pytest
 import redis
 import yaml
+from tests.support.compose import read_compose
+from tests.support.servers import written
 
-from sadtalker_service.jobs.embedded import server_program
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.connections import check_queue_server, store_urls
+from sadtalker_service.supervisor.embedded_stores import server_program
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads((Path(__file__).parent / "schema" / "compose-spec.json").read_text())
-COMPOSE: dict[str, Any] = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+FILES = (REPOSITORY / "docker-compose.yml", REPOSITORY / "compose.gpu.yml")
+PLAIN = read_compose(FILES[:1], {})
+GPU = read_compose(FILES, {})
+SERVICES: dict[str, dict[str, Any]] = PLAIN["services"]
+GPU_SERVICES: dict[str, dict[str, Any]] = GPU["services"]
 OURS = ("microservice", "worker")
 STORES = ("redis", "redis-cache")
-SET_BY_HAND = {"CUDA_VISIBLE_DEVICES"}
-"""Variables of the SadTalker microservice that no setting of ours reads."""
+NETWORKS = ("inference", "worker")
+"""Services that see the GPU and the checkpoints."""
 
 
-def test_file_is_what_the_compose_specification_allows() -> None:
+def both(*names: str) -> list[Any]:
+    """Services of the plain file and of both together, named for the list of tests."""
+    found = []
+    for kind, services in (("plain", SERVICES), ("gpu", GPU_SERVICES)):
+        wanted = names or tuple(services)
+        found += [pytest.param(services[name], id=f"{kind}-{name}") for name in wanted if name in services]
+    return found
+
+
+@pytest.mark.parametrize(
+    "document",
+    [*(yaml.safe_load(file.read_text()) for file in FILES), PLAIN, GPU],
+    ids=["docker-compose.yml", "compose.gpu.yml", "plain", "both"],
+)
+def test_file_is_what_the_compose_specification_allows(document: dict[str, Any]) -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     problems = [
         f"{error.json_path}: {error.message}"
-        for error in jsonschema.Draft202012Validator(SCHEMA).iter_errors(COMPOSE)
+        for error in jsonschema.Draft202012Validator(SCHEMA).iter_errors(document)
     ]
     assert problems == []
-    broken = {"services": {"redis": {"image": 7}}}
+    broken = {"services": {**document["services"], "redis": {"image": 7}}}
     assert not jsonschema.Draft202012Validator(SCHEMA).is_valid(broken), "the schema allows everything"
 
 
 def test_services_are_those_of_the_microservice_and_its_two_stores() -> None:
     assert set(SERVICES) == {*OURS, *STORES}
+    assert set(GPU_SERVICES) == {*OURS, *STORES, "inference", "checkpoints"}
 
 
-def test_only_the_api_can_be_reached_from_outside() -> None:
-    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert published == {"microservice": ["8000:8000"]}
+@pytest.mark.parametrize("document", [PLAIN, GPU], ids=["plain", "gpu"])
+def test_what_a_service_names_is_there(document: dict[str, Any]) -> None:
+    services = document["services"]
+    for service in services.values():
+        named = {volume.split(":")[0] for volume in service.get("volumes", ())}
+        assert named <= set(document["volumes"])
+        assert set(service.get("depends_on", ())) <= set(services)
 
 
-@pytest.mark.parametrize("name", SERVICES)
-def test_no_service_has_rights_it_does_not_need(name: str) -> None:
-    service = SERVICES[name]
+@pytest.mark.parametrize("services", [SERVICES, GPU_SERVICES], ids=["plain", "gpu"])
+def test_only_the_api_can_be_reached_from_outside_and_only_from_this_machine(
+    services: dict[str, Any],
+) -> None:
+    published = {name: service["ports"] for name, service in services.items() if "ports" in service}
+    assert published == {"microservice": ["127.0.0.1:8000:8000"]}
+
+
+def test_other_address_is_published_and_told_to_the_service_that_refuses_it_without_keys() -> None:
+    chosen = {"PUBLISH_ADDRESS": "192.0.2.7", "PUBLISH_PORT": "80", "API_KEYS": "[]"}
+    service = read_compose(FILES, chosen)["services"]["microservice"]
+    assert service["ports"] == ["192.0.2.7:80:8000"]
+    assert service["environment"]["PUBLISH_ADDRESS"] == "192.0.2.7"
+    assert service["environment"]["API_KEYS"] == "[]"
+    assert SERVICES["microservice"]["environment"]["PUBLISH_ADDRESS"] == "127.0.0.1"
+
+
+def test_images_of_others_are_named_by_their_digest() -> None:
+    images = {service["image"] for service in GPU_SERVICES.values()}
+    assert images - {"sadtalker:gpu"}
+    for image in images - {"sadtalker:gpu"}:
+        assert re.fullmatch(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}", image)
+
+
+def test_networks_get_one_gpu_by_the_number_of_the_host_and_count_it_from_0() -> None:
+    services = read_compose(FILES, {"CUDA_VISIBLE_DEVICES": "2"})["services"]
+    for name, service in services.items():
+        assert "CUDA_VISIBLE_DEVICES" not in service.get("environment", {}), name
+        assert ("deploy" in service) == (name in NETWORKS), name
+    for name in NETWORKS:
+        (device,) = services[name]["deploy"]["resources"]["reservations"]["devices"]
+        assert device["driver"] == "nvidia"
+        assert device["device_ids"] == ["2"]
+        assert {"gpu", "compute"} <= set(device["capabilities"])
+        assert services[name]["environment"]["SADTALKER_DEVICE"] == "cuda"
+
+
+def test_image_for_the_gpu_is_built_with_the_extras_and_used_by_all_our_services() -> None:
+    ours = {*OURS, "inference", "checkpoints"}
+    assert {name for name in GPU_SERVICES if GPU_SERVICES[name]["image"] == "sadtalker:gpu"} == ours
+    builds = [service["build"] for service in GPU_SERVICES.values() if "build" in service]
+    assert builds
+    for build in builds:
+        assert build == {"context": ".", "args": {"EXTRAS": "sadtalker,enhance", "TORCH": "cuda"}}
+    extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert {"sadtalker", "enhance"} <= set(extras)
+
+
+def test_workers_find_the_inference_server_by_its_socket_in_a_volume() -> None:
+    server, worker = GPU_SERVICES["inference"], GPU_SERVICES["worker"]
+    socket_path = worker["environment"]["SADTALKER_INFERENCE"]
+    assert server["command"] == ["sadtalker", "inference", "--socket", socket_path]
+    assert socket_path in " ".join(server["healthcheck"]["test"])
+    assert worker["depends_on"]["inference"]["condition"] == "service_healthy"
+    for service in (server, worker):
+        assert f"inference:{Path(socket_path).parent}" in service["volumes"]
+
+
+def test_checkpoints_are_written_by_one_service_that_is_started_by_hand() -> None:
+    writer = GPU_SERVICES["checkpoints"]
+    assert writer["profiles"] == ["setup"]
+    assert writer["command"] == ["sadtalker", "models", "download"]
+    folder = writer["environment"]["SADTALKER_CHECKPOINTS_PATH"]
+    assert writer["volumes"] == [f"checkpoints:{folder}"]
+    for name in NETWORKS:
+        assert f"checkpoints:{folder}:ro" in GPU_SERVICES[name]["volumes"]
+        assert GPU_SERVICES[name]["environment"]["SADTALKER_CHECKPOINTS_PATH"] == folder
+
+
+@pytest.mark.parametrize("service", both())
+def test_no_service_has_rights_it_does_not_need(service: dict[str, Any]) -> None:
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
@@ -66,17 +160,22 @@ def test_no_service_has_rights_it_does_not_need(name: str) -> None:
     assert "healthcheck" in service
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_our_services_wait_for_healthy_stores(name: str) -> None:
-    waits = SERVICES[name]["depends_on"]
+@pytest.mark.parametrize("service", both(*OURS))
+def test_our_services_wait_for_healthy_stores(service: dict[str, Any]) -> None:
+    waits = service["depends_on"]
     assert {store: waits[store]["condition"] for store in STORES} == dict.fromkeys(STORES, "service_healthy")
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_variables_are_settings_and_lead_to_both_stores(name: str) -> None:
-    environment = {key: expanded(str(value)) for key, value in SERVICES[name]["environment"].items()}
-    fields = {field.upper() for field in Settings.model_fields}
-    assert set(environment) - fields == SET_BY_HAND
+@pytest.mark.parametrize("service", both(*OURS, "inference", "checkpoints"))
+def test_variables_are_settings_that_can_be_used(service: dict[str, Any]) -> None:
+    environment = service["environment"]
+    assert set(environment) <= {field.upper() for field in Settings.model_fields}
+    Settings.model_validate({key.lower(): value for key, value in environment.items() if value})
+
+
+@pytest.mark.parametrize("service", both(*OURS))
+def test_variables_lead_to_both_stores(service: dict[str, Any]) -> None:
+    environment = service["environment"]
     assert {"REDIS_HOST", "REDIS_PORT", "REDIS_DB", "QUEUE_URL"} <= set(environment)
     settings = Settings.model_validate({key.lower(): value for key, value in environment.items() if value})
     urls = store_urls(settings)
@@ -86,15 +185,12 @@ def test_variables_are_settings_and_lead_to_both_stores(name: str) -> None:
     assert not urls.embedded_queue
 
 
-def expanded(value: str) -> str:
-    """`${NAME:-default}` where NAME is not set."""
-    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value)
-
-
 def test_api_and_worker_share_the_artefacts_and_no_other_folder() -> None:
-    for name in OURS:
-        assert SERVICES[name]["volumes"] == ["artefacts:/data/artefacts"]
-        assert SERVICES[name]["environment"]["ARTEFACT_URL"] == "file:///data/artefacts"
+    for services in (SERVICES, GPU_SERVICES):
+        volumes = [set(services[name]["volumes"]) for name in OURS]
+        assert set.intersection(*volumes) == {"artefacts:/data/artefacts"}
+        for name in OURS:
+            assert services[name]["environment"]["ARTEFACT_URL"] == "file:///data/artefacts"
 
 
 def test_worker_has_longer_to_stop_than_its_job_may_take() -> None:
@@ -106,7 +202,7 @@ def test_queue_evicts_nothing_and_outlives_a_kill() -> None:
     with store("redis") as server:
         assert check_queue_server(server.client, shared=False) == ()
         server.client.set("session:1", "queued")
-        time.sleep(1.1)  # everysec
+        written(server.client)
         server.process.kill()
         server.process.wait()
         server.start()

@@ -13,11 +13,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.every_metric import count_everything
 from tests.support.servers import StoreServer
 
-from sadtalker_service.jobs.boards import WorkerBoard
 from sadtalker_service.jobs.gauges import StoreGauges
-from sadtalker_service.jobs.records import WorkerFacts
-from sadtalker_service.jobs.sessions import SessionStore
 from sadtalker_service.settings import Settings
+from sadtalker_service.state.records import WorkerFacts
+from sadtalker_service.state.registry import WorkerRegistry
+from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.telemetry import metrics
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
@@ -34,7 +34,7 @@ def exported(queue_server: StoreServer, cache_server: StoreServer, tmp_path: Pat
     """Name of each series -> names of its labels, when everything has happened once."""
     count_everything()
     queue, settings = queue_server.client(), Settings()
-    workers = WorkerBoard(queue)
+    workers = WorkerRegistry(queue)
     workers.beat("first@host", WorkerFacts(("vip", "normal"), "mesh", "idle"))
     servers = {"queue": queue, "cache": cache_server.client()}
     gauges = StoreGauges(settings, SessionStore(queue, settings), workers, servers, {"data": tmp_path})

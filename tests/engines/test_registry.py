@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from sadtalker_service.engines.registry import (
     load_engine,
     obstacles,
 )
-from sadtalker_service.errors import EngineUnavailable
+from sadtalker_service.errors import EngineUnavailable, UnsupportedByEngine
 from sadtalker_service.settings import Settings
 
 
@@ -37,8 +38,9 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def engine(name: str, obstacle: str | None = None, recommended: bool | None = None) -> str:
-    code = f"class Engine:\n    name = {name!r}\n"
-    code += "    def __init__(self, settings):\n        self.settings = settings\n"
+    code = f"from sadtalker_service.engines import port\nclass Engine(port.Engine):\n    name = {name!r}\n"
+    code += "    version = capabilities = stages_for = extract_speech_features = None\n"
+    code += "    drive = frame_size = render = None\n"
     if obstacle is not None:
         code += f"    @classmethod\n    def obstacle(cls, settings):\n        return {obstacle!r}\n"
     if recommended is not None:
@@ -89,7 +91,8 @@ def test_an_engine_is_made_and_asked_with_the_settings_given(install, tmp_path: 
     code = engine("paint", recommended=True) + "    @classmethod\n    def obstacle(cls, settings):\n"
     install("paint", code + "        return None if settings.max_waiting == 7 else 'seven is missing.'\n")
     settings = Settings(max_waiting=7)
-    assert load_engine("auto", settings).settings is settings
+    chosen: Any = load_engine("auto", settings)
+    assert chosen.settings is settings
     assert load_engine("auto", Settings()).name == "mesh"
     assert obstacles(Settings())["paint"] == "seven is missing."
     assert "paint" not in obstacles(settings)
@@ -113,3 +116,24 @@ def test_an_engine_that_cannot_run_here_says_what_is_missing(install) -> None:
     assert found["paint"] == "its files are missing."
     assert "a_module_that_is_missing" in found["broken"]
     assert "mesh" not in found
+
+
+def test_what_is_no_engine_is_refused_with_what_it_lacks(install) -> None:
+    install("duck", "class Engine:\n    name = 'duck'\n")
+    install("half", engine("half").replace("    drive = frame_size = render = None\n", "    drive = None\n"))
+    with pytest.raises(EngineUnavailable, match=r"duck_engine:Engine is no subclass of .*port\.Engine"):
+        load_engine("duck")
+    with pytest.raises(EngineUnavailable, match="half_engine:Engine lacks frame_size, render"):
+        load_engine("half")
+    assert {"duck", "half"} <= obstacles(Settings()).keys()
+    assert load_engine("auto", Settings()).name == "mesh"
+
+
+def test_an_engine_need_not_say_more_than_it_must(install, tmp_path: Path) -> None:
+    install("paint", engine("paint"))
+    loaded = load_engine("paint")
+    assert loaded.obstacle(Settings()) is None
+    assert not loaded.recommended(Settings())
+    assert not loaded.is_lost(RuntimeError("CUDA error"))
+    with pytest.raises(UnsupportedByEngine, match="The paint engine cannot follow a reference video"):
+        loaded.extract_reference_motion(tmp_path / "v.mp4", "full")

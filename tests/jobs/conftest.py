@@ -1,30 +1,5 @@
 """Stores on a real server, and a clock that stands still."""
 
-from __future__ import annotations
+from tests.support.state import clock, queue, sessions
 
-import pytest
-import redis
-from tests.support.jobs import Clock, know_avatar
-from tests.support.servers import StoreServer
-
-from sadtalker_service.jobs.sessions import SessionStore
-from sadtalker_service.settings import Settings
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """Time passes when the test says so."""
-    return Clock()
-
-
-@pytest.fixture
-def queue(queue_server: StoreServer) -> redis.Redis:
-    """A client of an empty queue server."""
-    return queue_server.client()
-
-
-@pytest.fixture
-def sessions(queue: redis.Redis, clock: Clock) -> SessionStore:
-    """Sessions of one portrait that is known; small lanes."""
-    know_avatar(queue)
-    return SessionStore(queue, Settings(max_waiting=3, lease_seconds=15, max_attempts=3), clock)
+__all__ = ["clock", "queue", "sessions"]

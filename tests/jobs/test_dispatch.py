@@ -12,16 +12,18 @@ from typing import Any
 import pytest
 from tests.support.servers import StoreServer
 
-from sadtalker_service.domain import Style
 from sadtalker_service.errors import StoreUnavailable
 from sadtalker_service.jobs.celery_app import make_app
 from sadtalker_service.jobs.dispatch import CeleryDispatch
 from sadtalker_service.jobs.queues import GENERATE_TASK, PREPARE_TASK
-from sadtalker_service.jobs.records import Session, Wish
 from sadtalker_service.jobs.time_limit import longest_job
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.settings import Settings
+from sadtalker_service.state.records import Session, VideoSpec
 
-SESSION = Session("s-1", "standard", Wish("a" * 64, "b" * 64, Style(), "pattern", "1", 10.0), "c" * 64, 1.0)
+SESSION = Session(
+    "s-1", "standard", VideoSpec("a" * 64, "b" * 64, RenderOptions(), "pattern", "1", 10.0), "c" * 64, 1.0
+)
 
 
 def settings(server: StoreServer, folder: Path) -> Settings:
@@ -76,7 +78,7 @@ def test_the_time_limit_grows_with_the_length(dispatch: CeleryDispatch, queue_se
 
 
 def test_a_slow_engine_has_more_time(dispatch: CeleryDispatch, queue_server: StoreServer) -> None:
-    dispatch.generate(replace(SESSION, wish=replace(SESSION.wish, patience=2.5)))
+    dispatch.generate(replace(SESSION, spec=replace(SESSION.spec, timeout_factor=2.5)))
     assert message(queue_server, "normal")[0]["timelimit"][0] == 400.0
 
 

@@ -10,13 +10,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.support.servers import StoreServer
 
-from sadtalker_service.domain import Style
-from sadtalker_service.jobs.avatars import AvatarStore
-from sadtalker_service.jobs.boards import WorkerBoard
 from sadtalker_service.jobs.gauges import StoreGauges
-from sadtalker_service.jobs.records import AvatarRecord, Lane, Session, Wish, WorkerFacts
-from sadtalker_service.jobs.sessions import SessionStore
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.settings import Settings
+from sadtalker_service.state.avatars import AvatarStore
+from sadtalker_service.state.records import AvatarRecord, Lane, Session, VideoSpec, WorkerFacts
+from sadtalker_service.state.registry import WorkerRegistry
+from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.telemetry import metrics
 
 IMAGE = "a" * 64
@@ -31,7 +31,7 @@ class Stores:
         self.clients = {"queue": queue.client(), "cache": cache.client()}
         self.settings = Settings(max_waiting=7)
         self.sessions = SessionStore(self.clients["queue"], self.settings)
-        self.workers = WorkerBoard(self.clients["queue"])
+        self.workers = WorkerRegistry(self.clients["queue"])
         self.later = 0.0
         self.gauges = StoreGauges(
             self.settings,
@@ -54,8 +54,8 @@ class Stores:
         }
 
     def accept(self, name: str, lane: Lane, age: float = 0.0) -> Session:
-        wish = Wish(IMAGE, name.ljust(64, "0"), Style(), "mesh", "1", 4.0)
-        return self.sessions.accept(Session(name, lane, wish, f"result-{name}", time.time() - age))
+        spec = VideoSpec(IMAGE, name.ljust(64, "0"), RenderOptions(), "mesh", "1", 4.0)
+        return self.sessions.accept(Session(name, lane, spec, f"result-{name}", time.time() - age))
 
 
 @pytest.fixture

@@ -11,14 +11,14 @@ import pytest
 from tests.support.servers import StoreServer
 from tests.support.workers import Workshop, open_workshop
 
-from sadtalker_service.domain import Style
-from sadtalker_service.engines.base import Capabilities, EngineCard
+from sadtalker_service.engines.port import Capabilities, EngineCard
 from sadtalker_service.errors import NotFound
-from sadtalker_service.jobs.records import Outcome, Session, Wish
 from sadtalker_service.jobs.retention import Retention
-from sadtalker_service.jobs.statistics import Statistics
-from sadtalker_service.jobs.submissions import FrontDesk
-from sadtalker_service.pipeline.request import result_key
+from sadtalker_service.jobs.video_service import VideoService
+from sadtalker_service.options import RenderOptions
+from sadtalker_service.state.records import Outcome, Session, VideoSpec
+from sadtalker_service.state.result_key import result_key
+from sadtalker_service.state.statistics import Statistics
 from sadtalker_service.store.artefact_store import portrait_name, speech_name, video_name
 from sadtalker_service.store.redis_cache import RedisCache
 
@@ -36,11 +36,11 @@ def shop(queue_server: StoreServer, cache_server: StoreServer, tmp_path: Path) -
 
 @pytest.fixture
 def retention(shop: Workshop) -> Retention:
-    return Retention(shop.artefacts, shop.sessions, desk(shop), shop.settings)
+    return Retention(shop.artefacts, shop.sessions, video_service(shop), shop.settings)
 
 
-def desk(shop: Workshop) -> FrontDesk:
-    return FrontDesk(
+def video_service(shop: Workshop) -> VideoService:
+    return VideoService(
         sessions=shop.sessions,
         avatars=shop.avatars,
         engines=shop.engines,
@@ -53,7 +53,7 @@ def desk(shop: Workshop) -> FrontDesk:
 
 def video(shop: Workshop, image_id: str, seed: int, size: int = 1_000) -> str:
     """A finished video; its result key."""
-    session_id = shop.request(image_id, shop.speech(), Style(seed=seed), send=False)
+    session_id = shop.request(image_id, shop.speech(), RenderOptions(seed=seed), send=False)
     session = shop.sessions.begin(session_id, "worker")
     assert session is not None
     shop.avatars.link_video(image_id, session.result_key)
@@ -102,8 +102,8 @@ def test_reference_video_stays_while_it_is_needed_and_goes_by_age_like_a_recordi
     shop: Workshop, retention: Retention
 ) -> None:
     image_id, speech, reference = shop.portrait(), shop.speech(), shop.speech(pitch=300)
-    wish = Wish(image_id, speech, Style(), "pattern", "1", 1.0, ref_pose_id=reference)
-    session = shop.sessions.accept(Session("with-reference", "vip", wish, result_key(wish), time.time()))
+    spec = VideoSpec(image_id, speech, RenderOptions(), "pattern", "1", 1.0, ref_pose_id=reference)
+    session = shop.sessions.accept(Session("with-reference", "vip", spec, result_key(spec), time.time()))
     used(shop, speech_name(reference), 1_000)
     assert retention.sweep() == 0
     shop.sessions.cancel(session.session_id)
@@ -120,7 +120,7 @@ def test_old_portrait_goes_with_all_that_was_made_of_it(shop: Workshop, retentio
     assert not shop.artefacts.exists(video_name(key))
     assert shop.avatars.modes(image_id) == ()
     with pytest.raises(NotFound):
-        desk(shop).summary(image_id)
+        video_service(shop).summary(image_id)
     assert shop.avatars.modes(other)
 
 

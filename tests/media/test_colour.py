@@ -69,11 +69,11 @@ def test_a_box_converts_as_it_does_inside_the_whole(
     rng = np.random.default_rng(seed)
     x0, y0 = 2 * corner[0], 2 * corner[1]
     box = rng.integers(0, 256, (2 * size[1], 2 * size[0], 3), dtype=np.uint8)
-    plate = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    planes = convert(plate)
-    pasted = tuple(np.array(p) for p in planes)
-    rgb_to_yuv420(box, *pasted, x0, y0)
-    whole = plate.copy()
+    background = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    planes = convert(background)
+    pasted = y, cb, cr = (np.array(planes[0]), np.array(planes[1]), np.array(planes[2]))
+    rgb_to_yuv420(box, y, cb, cr, x0, y0)
+    whole = background.copy()
     whole[y0 : y0 + box.shape[0], x0 : x0 + box.shape[1]] = box
     for ours, expected in zip(pasted, convert(whole), strict=True):
         np.testing.assert_array_equal(ours, expected)

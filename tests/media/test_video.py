@@ -37,28 +37,30 @@ def recording(samples: NDArray[np.float32], rate: int = 16_000) -> SoundStream:
 def moving_square(
     frames: int, *, fps: int = 25, width: int = 128, height: int = 96, batch: int = 4
 ) -> Rendering:
-    """A grey square that walks over a box of a coloured plate."""
+    """A grey square that walks over a box of a coloured background."""
     yy, xx = np.mgrid[:height, :width]
-    plate = np.stack([xx * 255 // width, yy * 255 // height, np.full_like(xx, 90)], axis=-1).astype(np.uint8)
+    background = np.stack([xx * 255 // width, yy * 255 // height, np.full_like(xx, 90)], axis=-1).astype(
+        np.uint8
+    )
     box = (32, 16, 96, 80)
 
     def draw() -> Iterator[NDArray[np.uint8]]:
         pictures = np.empty((batch, 64, 64, 3), np.uint8)  # used again, as an engine does
         for first in range(0, frames, batch):
             count = min(batch, frames - first)
-            pictures[:count] = plate[16:80, 32:96]
+            pictures[:count] = background[16:80, 32:96]
             for k in range(count):
                 left = (first + k) % 48
                 pictures[k, 24:40, left : left + 16] = 200
             yield pictures[:count]
 
-    return Rendering(plate=plate, box=box, fps=fps, frames=frames, batches=draw())
+    return Rendering(background=background, box=box, fps=fps, frames=frames, batches=draw())
 
 
-def still(plate: NDArray[np.uint8], frames: int = 5) -> Rendering:
+def still(background: NDArray[np.uint8], frames: int = 5) -> Rendering:
     """A video of one picture."""
-    height, width = plate.shape[:2]
-    return Rendering(plate, (0, 0, width, height), 25, frames, iter([plate[None]] * frames))
+    height, width = background.shape[:2]
+    return Rendering(background, (0, 0, width, height), 25, frames, iter([background[None]] * frames))
 
 
 def decode_planes(path: Path) -> list[tuple[NDArray[np.float64], ...]]:
@@ -107,7 +109,7 @@ def test_every_frame_arrives_in_its_place_at_its_time(tmp_path: Path, fps: int) 
         times = [frame.time for frame in container.decode(video=0)]
     assert times == pytest.approx([i / fps for i in range(61)], abs=1e-4)
     for i, (y, _, _) in enumerate(decode_planes(tmp_path / "v.mp4")):
-        row = y[16 + 32, 32:96]  # the plate is darker than the square's 200 -> Y 188
+        row = y[16 + 32, 32:96]  # the background is darker than the square's 200 -> Y 188
         assert abs(np.flatnonzero(np.abs(row - 188) < 12).mean() - (i % 48 + 7.5)) < 1, f"frame {i}"
     assert (written.frames, written.size_bytes) == (61, (tmp_path / "v.mp4").stat().st_size)
 
@@ -117,8 +119,8 @@ def test_outside_of_the_box_nothing_changes(tmp_path: Path) -> None:
         for level in (0, 255, 100, 30):
             yield np.full((1, 16, 16, 3), level, np.uint8)
 
-    plate = np.full((64, 64, 3), (180, 60, 120), np.uint8)
-    write_video(Rendering(plate, (16, 16, 32, 32), 25, 4, flicker()), tmp_path / "v.mp4", quality="high")
+    background = np.full((64, 64, 3), (180, 60, 120), np.uint8)
+    write_video(Rendering(background, (16, 16, 32, 32), 25, 4, flicker()), tmp_path / "v.mp4", quality="high")
     planes = decode_planes(tmp_path / "v.mp4")
     luma = [y[16:32, 16:32].mean() for y, _, _ in planes]
     assert luma == pytest.approx([16, 235, 102, 42], abs=2)
@@ -196,9 +198,13 @@ def decode_sound(path: Path) -> tuple[NDArray[np.float64], int, float]:
         stream = container.streams.audio[0]
         decoded = list(container.decode(audio=0))
         sound = np.concatenate([f.to_ndarray() for f in decoded], axis=1)
+        assert stream.duration is not None
+        assert stream.time_base is not None
         length = round(stream.duration * stream.time_base * stream.rate)
         assert length <= sound.shape[1] < length + 1024 + 1
-        return sound[:, :length].mean(axis=0), stream.rate, decoded[0].time
+        begin = decoded[0].time
+        assert begin is not None
+        return sound[:, :length].mean(axis=0), stream.rate, begin
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.01, 1.0, 5.0])
@@ -242,7 +248,7 @@ def failing(frames_before: int) -> Rendering:
                 raise ArithmeticError("the renderer broke")
             yield batch
 
-    return Rendering(good.plate, good.box, good.fps, good.frames, draw())
+    return Rendering(good.background, good.box, good.fps, good.frames, draw())
 
 
 def assert_nothing_is_left(folder: Path) -> None:
@@ -287,11 +293,11 @@ def test_a_failure_keeps_the_video_that_was_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wrong", ["too few", "too many", "odd box", "outside"])
 def test_an_engine_that_breaks_its_word_is_told_so(tmp_path: Path, wrong: str) -> None:
-    plate, piece = np.zeros((32, 32, 3), np.uint8), np.zeros((3, 16, 16, 3), np.uint8)
+    background, piece = np.zeros((32, 32, 3), np.uint8), np.zeros((3, 16, 16, 3), np.uint8)
     box = {"odd box": (1, 0, 17, 16), "outside": (20, 0, 36, 16)}.get(wrong, (0, 0, 16, 16))
     frames = {"too few": 4, "too many": 2}.get(wrong, 3)
     with pytest.raises(ValueError, match=r"frames|box"):
-        write_video(Rendering(plate, box, 25, frames, iter([piece])), tmp_path / "v.mp4")
+        write_video(Rendering(background, box, 25, frames, iter([piece])), tmp_path / "v.mp4")
     assert_nothing_is_left(tmp_path)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sadtalker_service.domain import Portrait, Speech
-from sadtalker_service.engines.base import Engine
+from sadtalker_service.engines.port import Engine
 from sadtalker_service.engines.registry import load_engine
 from sadtalker_service.media.audio import decode_speech
 

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from tests.support.servers import StoreServer
 
-from sadtalker_service.domain import Artefact, Portrait, Speech, Style
+from sadtalker_service.domain import Artefact, Portrait, Speech
 from sadtalker_service.errors import Cancelled
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.cached import CachedComputation, CacheTerms
-from sadtalker_service.pipeline.prepare import prepare
-from sadtalker_service.pipeline.produce import produce
+from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.store.cache import ArtefactCache, MemoryCache
 from sadtalker_service.store.connections import connect
 from sadtalker_service.store.directory import DirectoryCache
-from sadtalker_service.store.flights import RedisFlights
 from sadtalker_service.store.redis_cache import RedisCache
+from sadtalker_service.store.single_flight import RedisFlights
 
 KEY = "face_mesh:" + "ab" * 32 + ":full:mesh:1"
 MADE = Artefact({"a": np.arange(6.0)}, {"b": 1})
@@ -96,7 +96,7 @@ def test_equal_work_in_two_places_is_done_once(cache_server: StoreServer) -> Non
         return MADE
 
     waiting = threading.Event()
-    terms = CacheTerms(flights=RedisFlights(cache_server.client()), on_wait=waiting.set)
+    terms = CacheTerms(single_flight=RedisFlights(cache_server.client()), on_wait=waiting.set)
     with ThreadPoolExecutor(2) as pool:
         one, two = (CachedComputation(RedisCache(cache_server.client()), terms) for _ in range(2))
         first = pool.submit(one.artefact, "face_mesh", KEY, "week", compute)
@@ -115,7 +115,7 @@ def test_whoever_waits_computes_himself_when_the_other_fails(cache_server: Store
         assert waiting.wait(10)
         raise ArithmeticError
 
-    terms = CacheTerms(flights=RedisFlights(cache_server.client()), on_wait=waiting.set)
+    terms = CacheTerms(single_flight=RedisFlights(cache_server.client()), on_wait=waiting.set)
     cache = RedisCache(cache_server.client())
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(CachedComputation(cache, terms).artefact, "face_mesh", KEY, "week", fail)
@@ -129,22 +129,24 @@ def test_waiting_ends_when_the_work_is_cancelled(cache_server: StoreServer) -> N
     def cancel() -> None:
         raise Cancelled("stopped on request")
 
-    flights = RedisFlights(cache_server.client())
+    single_flight = RedisFlights(cache_server.client())
     computation = CachedComputation(
-        RedisCache(cache_server.client()), CacheTerms(flights=flights, on_wait=cancel)
+        RedisCache(cache_server.client()), CacheTerms(single_flight=single_flight, on_wait=cancel)
     )
-    with flights.lead(KEY), pytest.raises(Cancelled):
+    with single_flight.acquire(KEY), pytest.raises(Cancelled):
         computation.artefact("face_mesh", KEY, "week", lambda: MADE)
 
 
 def test_work_goes_on_without_the_server_and_says_why(
     engine, portrait: Portrait, speech: Speech, tmp_path: Path, cache_server: StoreServer
 ) -> None:
-    client = connect(cache_server.url, patient=False)
-    cache, terms = RedisCache(client), CacheTerms(flights=RedisFlights(client))
+    client = connect(cache_server.url, retries=False)
+    cache, terms = RedisCache(client), CacheTerms(single_flight=RedisFlights(client))
     cache_server.kill()
-    prepared = prepare(engine, portrait, "full", cache, terms=terms)
-    report = produce(engine, prepared, speech, Style(), tmp_path / "v.mp4", cache=cache, terms=terms)
+    prepared = Pipeline(engine, cache, terms=terms).prepare(portrait, RenderOptions())
+    report = Pipeline(engine, cache, terms=terms).render(
+        prepared, speech, RenderOptions(), tmp_path / "v.mp4"
+    )
     assert report.frames == 50
     assert report.cache_misses == ("face_detection", "face_mesh", "motion")
     assert any("does not answer" in warning for warning in report.warnings)

@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sadtalker_service.domain import Portrait
-from sadtalker_service.engines.base import card_of
 from sadtalker_service.engines.mesh import MeshEngine
-from sadtalker_service.pipeline.exhibits import gesture_clip, preview_picture, viseme_sheet
-from sadtalker_service.pipeline.prepare import keys_of
+from sadtalker_service.engines.port import card_of
+from sadtalker_service.pipeline.pipeline import Pipeline
+from sadtalker_service.pipeline.preview_assets import gesture_clip, preview_picture, viseme_sheet
 from sadtalker_service.pipeline.previews import make_previews
 from sadtalker_service.pipeline.sources import read_portrait
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.cache import ArtefactCache, MemoryCache
 from sadtalker_service.store.directory import DirectoryCache
+from sadtalker_service.store.keys import avatar_keys
 
 PORTRAIT = Path(__file__).parents[2] / "examples" / "portrait.jpg"
 LETTERS = set("AEIOUMBPFVSTLR")
@@ -38,7 +39,7 @@ def frames(mp4: bytes) -> NDArray[np.float64]:
 
 def test_mouth_shapes_are_cells_of_one_picture(engine, portrait: Portrait) -> None:
     cache = MemoryCache(10**8)
-    make_previews(engine, portrait, "full", cache)
+    make_previews(Pipeline(engine, cache), portrait, "full")
     sheet = viseme_sheet(cache, card_of(engine), portrait.image_hash)
     assert sheet is not None
     picture = pixels(sheet.png)
@@ -51,15 +52,15 @@ def test_mouth_shapes_are_cells_of_one_picture(engine, portrait: Portrait) -> No
 
 def test_previews_are_drawn_at_a_size_that_the_engine_has(sketch, portrait: Portrait) -> None:
     cache = MemoryCache(10**8)
-    make_previews(sketch, portrait, "full", cache)
+    make_previews(Pipeline(sketch, cache), portrait, "full")
     png = preview_picture(cache, sketch, portrait.image_hash)
     assert png is not None
     assert Image.open(io.BytesIO(png)).size == portrait.size
 
 
 def test_previews_are_made_once(engine, portrait: Portrait, tmp_path: Path) -> None:
-    first = make_previews(engine, portrait, "full", DirectoryCache(tmp_path, 10**8))
-    again = make_previews(engine, portrait, "full", DirectoryCache(tmp_path, 10**8))
+    first = make_previews(Pipeline(engine, DirectoryCache(tmp_path, 10**8)), portrait, "full")
+    again = make_previews(Pipeline(engine, DirectoryCache(tmp_path, 10**8)), portrait, "full")
     assert (first.misses, first.hits) == (["preview", "gesture_clips"], [])
     assert (again.misses, again.hits) == ([], ["preview", "gesture_clips"])
     assert engine.calls["visemes"] == 1
@@ -70,15 +71,16 @@ def test_nothing_is_shown_that_was_not_made(engine, portrait: Portrait) -> None:
     assert viseme_sheet(cache, card, portrait.image_hash) is None
     assert gesture_clip(cache, card, portrait.image_hash, "smile") is None
     assert preview_picture(cache, card, portrait.image_hash) is None
-    make_previews(engine, portrait, "full", cache)
+    make_previews(Pipeline(engine, cache), portrait, "full")
     assert gesture_clip(cache, card, portrait.image_hash, "jump") is None
     assert gesture_clip(cache, card, portrait.image_hash, "smile") is not None
 
 
 def test_keys_of_an_avatar_are_those_under_which_it_is_kept(engine, portrait: Portrait) -> None:
     cache = MemoryCache(10**8)
-    make_previews(engine, portrait, "crop", cache)
-    keys = keys_of(card_of(engine), portrait.image_hash, "crop")
+    make_previews(Pipeline(engine, cache), portrait, "crop")
+    card = card_of(engine)
+    keys = avatar_keys(card.stages, portrait.image_hash, "crop", card.name, card.version)
     assert list(keys) == ["face_detection", "face_mesh", "visemes"]
     assert all(cache.get(key) is not None for key in keys.values())
 
@@ -88,7 +90,7 @@ def shown() -> tuple[ArtefactCache, MeshEngine, str]:
     """The example portrait's previews by the mesh engine."""
     cache, engine = MemoryCache(10**8), MeshEngine()
     portrait = read_portrait(PORTRAIT, Settings())
-    make_previews(engine, portrait, "full", cache)
+    make_previews(Pipeline(engine, cache), portrait, "full")
     return cache, engine, portrait.image_hash
 
 

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 from tests.support.reference_videos import grey_video
 
-from sadtalker_service.domain import Portrait, Speech, Style
-from sadtalker_service.engines.base import Finish
+from sadtalker_service.domain import Portrait, Speech
 from sadtalker_service.errors import UnreadableVideo
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.cached import CachedComputation
-from sadtalker_service.pipeline.prepare import prepare
-from sadtalker_service.pipeline.produce import produce
+from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.pipeline.progress import Progress, Reporter
-from sadtalker_service.pipeline.references import ReferenceVideo, ReferenceVideos, follow
+from sadtalker_service.pipeline.references import ReferenceVideo, ReferenceVideos, extract_reference_motion
 from sadtalker_service.store.cache import MemoryCache, NoCache
 
 
@@ -40,37 +39,37 @@ def test_file_that_cannot_be_read_names_its_option(tmp_path: Path) -> None:
 
 def test_video_is_followed_once_for_both_uses_and_kept(sketch, grey: ReferenceVideo) -> None:
     cache = MemoryCache(10**8)
-    both = follow(sketch, ReferenceVideos(grey, grey), "full", CachedComputation(cache))
+    both = extract_reference_motion(sketch, ReferenceVideos(grey, grey), "full", CachedComputation(cache))
     assert both.eyeblink is not None
     assert both.eyeblink is both.pose
     assert both.eyeblink.arrays["mean"][0] == pytest.approx(200, abs=3)
     again = CachedComputation(cache)
-    assert follow(sketch, ReferenceVideos(pose=grey), "full", again).eyeblink is None
-    assert (again.log.hits, sketch.calls["follow"]) == (["reference"], 1)
-    follow(sketch, ReferenceVideos(pose=grey), "crop", CachedComputation(cache))
-    assert sketch.calls["follow"] == 2  # the face is cut out in another way
+    assert extract_reference_motion(sketch, ReferenceVideos(pose=grey), "full", again).eyeblink is None
+    assert (again.log.hits, sketch.calls["reference_motion"]) == (["reference"], 1)
+    extract_reference_motion(sketch, ReferenceVideos(pose=grey), "crop", CachedComputation(cache))
+    assert sketch.calls["reference_motion"] == 2  # the face is cut out in another way
 
 
 def test_what_is_followed_and_how_it_is_finished_reach_the_engine(
     sketch, portrait: Portrait, speech: Speech, grey: ReferenceVideo, tmp_path: Path
 ) -> None:
-    prepared = prepare(sketch, portrait, "full", NoCache(), size=512)
+    prepared = Pipeline(sketch, NoCache()).prepare(portrait, RenderOptions(size=512))
     assert list(prepared.avatar.artefacts) == ["face_detection", "face_mesh_512"]
     seen: list[Progress] = []
-    report = produce(
-        sketch,
+    report = Pipeline(sketch, NoCache(), reporter=Reporter(seen.append)).render(
         prepared,
         speech,
-        Style(size=512),
+        RenderOptions(size=512, batch_size=3),
         tmp_path / "v.mp4",
-        cache=NoCache(),
         references=ReferenceVideos(pose=grey),
-        finish=Finish(batch_size=3),
-        reporter=Reporter(seen.append),
     )
-    assert [progress.stage for progress in seen[:3]] == ["listen", "follow", "drive"]
+    assert [progress.stage for progress in seen[:3]] == ["speech_features", "reference_motion", "drive"]
     assert report.cache_misses[-1] == "reference"
     assert sketch.batches == [3]
-    followed = follow(sketch, ReferenceVideos(pose=grey), "full", CachedComputation(NoCache()))
-    levels = sketch.drive(prepared.avatar, None, Style(size=512), 1.0, followed).coefficients["level"]
+    reference_motion = extract_reference_motion(
+        sketch, ReferenceVideos(pose=grey), "full", CachedComputation(NoCache())
+    )
+    levels = sketch.drive(prepared.avatar, None, RenderOptions(size=512), 1.0, reference_motion).coefficients[
+        "level"
+    ]
     np.testing.assert_allclose(levels, 200 / 4 / 400, rtol=0.05)

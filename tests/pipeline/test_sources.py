@@ -12,7 +12,7 @@ from tests.support import portraits as make
 
 from sadtalker_service.domain import Portrait
 from sadtalker_service.errors import ImageTooLarge, NoFaceFound, UnreadableImage
-from sadtalker_service.pipeline.sources import FRAME, read_portrait
+from sadtalker_service.pipeline.sources import FRAME, lazy_source_image, read_portrait
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.cache import MemoryCache
 
@@ -28,7 +28,7 @@ class CountingCache(MemoryCache):
 
     def put(self, key: str, *rest: object) -> None:
         self.kinds.append(key.split(":", maxsplit=1)[0])
-        super().put(key, *rest)  # type: ignore[arg-type]
+        super().put(key, *rest)
 
 
 def video(path: Path) -> Path:
@@ -41,10 +41,10 @@ def distance(portrait: Portrait, picture: Image.Image) -> float:
 
 def test_an_ordinary_picture_is_taken_as_it_is() -> None:
     cache = CountingCache()
-    portrait = read_portrait(make.EXAMPLE, Settings(), cache, face_index=2)
+    portrait = read_portrait(make.EXAMPLE, Settings(), cache=cache)
     assert portrait.image_hash == hashlib.sha256(make.EXAMPLE.read_bytes()).hexdigest()
     assert distance(portrait, make.example()) == 0
-    assert (portrait.face_index, portrait.warnings, cache.kinds) == (2, (), [])
+    assert (portrait.warnings, cache.kinds) == ((), [])
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "webm", "mov"])
@@ -78,15 +78,17 @@ def test_an_animation_that_begins_well_is_taken_from_its_beginning(suffix: str, 
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "gif"])
-def test_the_choice_is_made_once_and_for_all_faces(suffix: str, tmp_path: Path) -> None:
+def test_the_choice_is_made_once(suffix: str, tmp_path: Path) -> None:
     frames = make.fading_in((0.0, 1.0, 1.0))
     path = (make.save_video if suffix == "mp4" else make.save_animation)(tmp_path / f"a.{suffix}", frames)
     cache = CountingCache()
-    first, again = (read_portrait(path, Settings(), cache, face_index=face) for face in (0, 1))
+    first = read_portrait(path, Settings(), cache=cache)
+    lazy = lazy_source_image(path, Settings(), cache)
+    assert lazy.image_hash == first.image_hash
+    again = lazy.opened
     assert cache.kinds == [FRAME]
     assert np.array_equal(first.pixels, again.pixels)
     assert first.warnings == again.warnings != ()
-    assert again.face_index == 1
 
 
 def test_without_a_face_a_video_is_refused_and_an_animation_left_to_the_engine(tmp_path: Path) -> None:

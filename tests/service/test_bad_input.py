@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -66,9 +67,13 @@ def target(service: RunningService) -> Iterator[Target]:
         session = client.post("/api/vip/generate", data=fields, files=files).raise_for_status().json()
         status_url = session["links"]["status"]
         until(lambda: client.get(status_url).json()["status"] == "ready", "the video", 120)
-        for mode in ("full", "crop"):
+
+        def is_prepared(mode: str) -> bool:
             path = f"/api/avatar/status/{image_id}?preprocess_mode={mode}"
-            until(lambda path=path: client.get(path).json()["status"] == "ready", "the avatar", 60)
+            return bool(client.get(path).json()["status"] == "ready")
+
+        for mode in ("full", "crop"):
+            until(partial(is_prepared, mode), "the avatar", 60)
         size = client.get(status_url).json()["video"]["size_bytes"]
         yield Target(client, image_id, session["session_id"], size, left)
     queue.close()
@@ -171,7 +176,7 @@ def test_upload(target: Target, case: Upload) -> None:
 
 
 @dataclass(frozen=True)
-class Wish:
+class BadRequest:
     """A form with a recording."""
 
     name: str
@@ -188,26 +193,26 @@ class Wish:
     """Another file: field, content, type."""
 
 
-def wrong(name: str, value: str, code: str = "invalid_option", status: int = 422) -> Wish:
+def wrong(name: str, value: str, code: str = "invalid_option", status: int = 422) -> BadRequest:
     """A field with a value that it cannot have."""
-    return Wish(f"{name} is {value[:24]!r}", status, code, name, {name: value})
+    return BadRequest(f"{name} is {value[:24]!r}", status, code, name, {name: value})
 
 
 def sound(
     name: str, data: bytes | Callable[[], bytes], status: int, code: str, kind: str = "audio/wav"
-) -> Wish:
+) -> BadRequest:
     """A recording that is none."""
-    return Wish(name, status, code, "audio_file", sound=data, kind=kind)
+    return BadRequest(name, status, code, "audio_file", sound=data, kind=kind)
 
 
-def reference(name: str, data: bytes, kind: str, status: int, code: str) -> Wish:
+def reference(name: str, data: bytes, kind: str, status: int, code: str) -> BadRequest:
     """A reference video that is none, or that the engine cannot follow."""
-    return Wish(name, status, code, "ref_pose", more=("ref_pose", data, kind))
+    return BadRequest(name, status, code, "ref_pose", more=("ref_pose", data, kind))
 
 
-def key(name: str, value: str) -> Wish:
+def key(name: str, value: str) -> BadRequest:
     """An `Idempotency-Key` that is none."""
-    return Wish(name, 422, "invalid_option", "Idempotency-Key", headers={"Idempotency-Key": value})
+    return BadRequest(name, 422, "invalid_option", "Idempotency-Key", headers={"Idempotency-Key": value})
 
 
 BLOB = "application/octet-stream"
@@ -217,11 +222,15 @@ WISHES = [
     wrong("image_id", "A" * 64, "not_found", 404),
     wrong("image_id", "０" * 64, "not_found", 404),
     wrong("image_id", "a" * 10_000, "not_found", 404),
-    Wish("image_id is missing", 422, "invalid_option", "image_id", {"image_id": ""}),
-    Wish("no recording", 422, "invalid_option", "audio_file", sound=None),
-    Wish("recording of no bytes", 422, "invalid_option", "audio_file", sound=b""),
-    Wish("text in place of a recording", 422, "unsupported_by_engine", "text", {"text": "Hello"}, sound=None),
-    Wish("name of a recording", 422, "invalid_option", "audio_file", {"audio_file": "a.wav"}, sound=None),
+    BadRequest("image_id is missing", 422, "invalid_option", "image_id", {"image_id": ""}),
+    BadRequest("no recording", 422, "invalid_option", "audio_file", sound=None),
+    BadRequest("recording of no bytes", 422, "invalid_option", "audio_file", sound=b""),
+    BadRequest(
+        "text in place of a recording", 422, "unsupported_by_engine", "text", {"text": "Hello"}, sound=None
+    ),
+    BadRequest(
+        "name of a recording", 422, "invalid_option", "audio_file", {"audio_file": "a.wav"}, sound=None
+    ),
     sound("noise", bad.NOISE, 400, "unreadable_audio"),
     sound("zeros", bytes(100_000), 400, "unreadable_audio"),
     sound("web page", bad.HTML, 400, "unreadable_audio"),
@@ -264,6 +273,8 @@ WISHES = [
     wrong("engine", "../mesh"),
     wrong("callback_url", "javascript:alert(1)"),
     wrong("callback_url", "/relative"),
+    wrong("callback_url", "http://127.0.0.1:1/hook"),
+    wrong("callback_url", "https://10.0.0.1/hook"),
     wrong("callback_url", "http://[::1"),
     wrong("callback_url", "https://example.com/\r\nX: y"),
     wrong("user_data", "x" * 4001),
@@ -271,12 +282,12 @@ WISHES = [
     reference("reference that is a page", bad.HTML, "text/html", 415, "unsupported_media_type"),
     key("key of two words", "a b"),
     key("key without end", "x" * 300),
-    Wish("lane that is none", 404, "not_found", "lane", lane="gold"),
+    BadRequest("lane that is none", 404, "not_found", "lane", lane="gold"),
 ]
 
 
 @pytest.mark.parametrize("case", WISHES, ids=lambda case: case.name)
-def test_request_for_a_video(target: Target, case: Wish) -> None:
+def test_request_for_a_video(target: Target, case: BadRequest) -> None:
     fields = {"image_id": target.image_id, "enhancer": "none", **case.fields}
     data = case.sound() if callable(case.sound) else case.sound
     files: Any = {"x": ("", b"")} if data is None else {"audio_file": ("a.wav", data, case.kind)}
@@ -386,7 +397,7 @@ def test_range_of_a_video(target: Target, header: str, status: int) -> None:
 def test_upload_that_is_broken_off(service: RunningService, target: Target) -> None:
     parts = urlsplit(service.url)
     head = (
-        b"POST /api/avatar/upload HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n"
+        b"POST /api/avatar/upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n"
         b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n"
         b'Content-Disposition: form-data; name="image_file"; filename="a.jpg"\r\n\r\n'
     )

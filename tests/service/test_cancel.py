@@ -10,9 +10,9 @@ from tests.support.pattern_engine import SLOW
 from tests.support.servers import cache_store, queue_store
 from tests.support.workers import WorkerProcess, Workshop, open_workshop, wait_for
 
-from sadtalker_service.domain import Style
-from sadtalker_service.jobs.statistics import Statistics
-from sadtalker_service.jobs.submissions import FrontDesk
+from sadtalker_service.jobs.video_service import VideoService
+from sadtalker_service.options import RenderOptions
+from sadtalker_service.state.statistics import Statistics
 from sadtalker_service.store.artefact_store import video_name
 from sadtalker_service.store.redis_cache import RedisCache
 
@@ -40,7 +40,7 @@ def test_running_session_ends_within_a_batch_and_the_next_begins_on_the_same_war
 ) -> None:
     child = worker.child
     image_id, audio_id = shop.portrait(), shop.speech(20)
-    running = shop.request(image_id, audio_id, Style(seed=SLOW + 300), seconds=20)  # of 20 s at least
+    running = shop.request(image_id, audio_id, RenderOptions(seed=SLOW + 300), seconds=20)  # of 20 s at least
     waiting = shop.request(image_id, shop.speech())
     shop.wait_for_frame(running)
     cancelled_at = time.time()
@@ -57,9 +57,9 @@ def test_running_session_ends_within_a_batch_and_the_next_begins_on_the_same_war
 
 def test_waiting_session_is_never_begun(shop: Workshop, worker: WorkerProcess) -> None:
     image_id, audio_id = shop.portrait(), shop.speech()
-    running = shop.request(image_id, audio_id, Style(seed=SLOW + 101))
-    waiting = shop.request(image_id, audio_id, Style(seed=1))
-    last = shop.request(image_id, audio_id, Style(seed=2))
+    running = shop.request(image_id, audio_id, RenderOptions(seed=SLOW + 101))
+    waiting = shop.request(image_id, audio_id, RenderOptions(seed=1))
+    last = shop.request(image_id, audio_id, RenderOptions(seed=2))
     shop.wait_for_frame(running)
     shop.sessions.cancel(waiting)
     assert shop.session(waiting).state == "cancelled"
@@ -72,9 +72,9 @@ def test_work_goes_on_for_an_equal_request_that_was_not_cancelled(
     shop: Workshop, worker: WorkerProcess
 ) -> None:
     image_id, audio_id = shop.portrait(), shop.speech()
-    first = shop.request(image_id, audio_id, Style(seed=SLOW + 102))
+    first = shop.request(image_id, audio_id, RenderOptions(seed=SLOW + 102))
     shop.wait_for_frame(first)
-    second = shop.request(image_id, audio_id, Style(seed=SLOW + 102))
+    second = shop.request(image_id, audio_id, RenderOptions(seed=SLOW + 102))
     shop.sessions.cancel(first)
     session = shop.wait(second, "ready")
     assert shop.session(first).state == "cancelled"
@@ -87,10 +87,10 @@ def test_deleted_avatar_ends_its_sessions_and_nothing_of_it_is_left(
 ) -> None:
     before = shop.files()
     image_id, audio_id = shop.portrait(seed=7), shop.speech(20, pitch=300)
-    session_id = shop.request(image_id, audio_id, Style(seed=SLOW + 50), seconds=20)
+    session_id = shop.request(image_id, audio_id, RenderOptions(seed=SLOW + 50), seconds=20)
     shop.wait_for_frame(session_id)
     assert shop.cached(f"*{image_id}*")
-    desk = FrontDesk(
+    video_service = VideoService(
         sessions=shop.sessions,
         avatars=shop.avatars,
         engines=shop.engines,
@@ -99,7 +99,7 @@ def test_deleted_avatar_ends_its_sessions_and_nothing_of_it_is_left(
         cache=RedisCache(shop.cache),
         dispatch=shop.dispatch,
     )
-    desk.delete_avatar(image_id)
+    video_service.delete_avatar(image_id)
     shop.wait(session_id, "cancelled")
     wait_for(lambda: not shop.cached(f"*{image_id}*"), "the cache is empty", 20, shop.logs)
     assert [file for file in shop.files() if file not in before and "speech" not in file.parts] == []
@@ -111,7 +111,7 @@ def test_running_mesh_session_ends_and_the_next_begins_on_the_same_warm_process(
     mesh = shop.ensure("vip,normal", "mesh", engine="mesh")
     child = mesh.child
     image_id, audio_id = shop.real_portrait(), shop.real_speech()
-    style = Style(preprocess="crop", size=256)
+    style = RenderOptions(preprocess="crop", size=256)
     running = shop.request(image_id, audio_id, style, seconds=10.4)
     waiting = shop.request(image_id, shop.speech(), style)
     shop.wait_for_frame(running)

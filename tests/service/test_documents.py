@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,19 @@ def test_commands_of_the_page_answer_what_it_shows(
             assert answers, f"{block.script}\nanswers nothing"
             check_shape(block.answer, answers[-1], block.script)
     check_files(tmp_path, [block.script for block in blocks])
+
+
+def test_commands_of_the_readme_can_be_typed_one_after_the_other(
+    service: RunningService, tmp_path: Path
+) -> None:
+    readme = (REPOSITORY / "README.md").read_text()
+    indented = re.findall(r"(?:^    \S.*\n)+", readme, re.MULTILINE)
+    (commands,) = [textwrap.dedent(block) for block in indented if "curl" in block]
+    assert len(commands.splitlines()) == 3
+    (tmp_path / "examples").symlink_to(REPOSITORY / "examples")
+    Shell(tmp_path, service.url).run(commands)
+    with av.open(str(tmp_path / "service.mp4")) as video:
+        assert sum(1 for _ in video.decode(video=0)) == pytest.approx(25 * 10.4, abs=3)
 
 
 def documents_in(output: str) -> list[Any]:

@@ -110,7 +110,7 @@ def test_reference_video_is_followed_once_and_seen_in_the_video(client: Client, 
     plain = client.ended(engine="sketch")
     first = client.ended({"ref_pose": grey, "ref_eyeblink": grey}, engine="sketch")
     assert first["performance"]["cache_misses"] == ["reference"]
-    assert "follow" in first["performance"]["seconds"]
+    assert "reference_motion" in first["performance"]["seconds"]
     again = client.ended({"ref_pose": grey}, 1, engine="sketch")
     assert "reference" in again["performance"]["cache_hits"]
     # the patch is brighter by a quarter of the mean of each video that was followed

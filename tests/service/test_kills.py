@@ -52,10 +52,10 @@ class Client:
         return bool(self.get(f"/api/avatar/status/{image_id}", 200).json()["status"] == "ready")
 
     def _ask(self, method: str, path: str, wanted: tuple[int, ...], **body: object) -> httpx.Response:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while True:
             try:
-                answer = self._http.request(method, path, **body)  # type: ignore[arg-type]
+                answer = self._http.request(method, path, **body)
                 if answer.status_code in wanted:
                     return answer
                 assert answer.status_code == 503, answer.text  # it says itself that it will pass

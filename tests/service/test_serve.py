@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import pty
+import re
+import select
 import shutil
 import signal
 import socket
@@ -13,7 +16,15 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.support.running_service import PATTERN_ENGINE, Role, RunningService, lives, until
+from tests.support.running_service import (
+    PATTERN_ENGINE,
+    Role,
+    RunningService,
+    children,
+    command_line,
+    lives,
+    until,
+)
 from tests.support.servers import StoreServer
 
 from sadtalker_service.settings import Settings
@@ -46,7 +57,7 @@ def serve(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
 
 
@@ -64,8 +75,47 @@ def test_ready_service_answers_and_says_where(pattern_service: RunningService) -
 
 def test_workers_leave_the_processors_to_who_answers(pattern_service: RunningService) -> None:
     niceness = {role: os.getpriority(os.PRIO_PROCESS, pattern_service.pid(role)) for role in ROLES}
-    assert niceness["render"] - niceness["api"] == 10
+    assert niceness["render"] == niceness["prepare"] == min(19, niceness["api"] + 10)
     assert niceness["api"] == niceness["queue"]
+
+
+def test_start_in_a_terminal_says_what_is_needed_and_no_more(data_dir: Path) -> None:
+    ours, theirs = pty.openpty()
+    seen = bytearray()
+
+    def said(text: str) -> bool:
+        while select.select([ours], [], [], 0)[0]:
+            seen.extend(os.read(ours, 4096))
+        return text in seen.decode(errors="replace")
+
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sadtalker_service", "serve", "--port", "0", "--data_dir", str(data_dir)],
+        env={**os.environ, **PATTERN_ENGINE, "WORKERS": "1"},
+        cwd=data_dir,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    try:
+        until(lambda: said("Ctrl-C"), "the last line of the start", 120)
+        started = seen.decode()
+        url = re.search(r"^Ready: (\S+)", started, re.MULTILINE)
+        assert url is not None
+        assert f"Studio, in a browser: {url[1]}/\r\n" in started
+        assert len(started.splitlines()) == 5, started
+        assert max(map(len, started.splitlines())) <= 80, started
+        # what an operator has to know of is there all the same
+        (api,) = [pid for pid in children(process.pid) if "sadtalker_service.api" in command_line(pid)]
+        os.kill(api, signal.SIGKILL)
+        until(lambda: said("child_ended"), "the warning", 30)
+        until(lambda: said("api is ready again."), "the good news", 120)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(120) == 0
+        assert said("Stopping;")
+    finally:
+        process.kill()
+        os.close(ours)
+        os.close(theirs)
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -75,7 +125,7 @@ def test_killed_process_comes_back_and_the_service_is_ready_again(
     others = {other: pattern_service.pid(other) for other in ROLES if other != role}
     killed = pattern_service.kill(role)
     assert pattern_service.pid(role, other_than=killed) != killed
-    until(lambda: is_ready(pattern_service), "ready again", 60)
+    until(lambda: is_ready(pattern_service), "ready again", 120)
     assert {other: pattern_service.pid(other) for other in others} == others
 
 
@@ -103,7 +153,7 @@ def test_port_in_use_is_one_line(data_dir: Path) -> None:
     assert done.returncode == 3
     assert last_line(done) == (
         f"sadtalker: Cannot listen on 127.0.0.1, port {port}:"
-        " another program listens there; choose another one with --port."
+        " another program listens there; choose another one: --port NUMBER, or make serve PORT=NUMBER."
     )
     assert not list(data_dir.glob("queue"))
 
@@ -152,6 +202,45 @@ def test_public_address_without_keys_is_warned_of(data_dir: Path) -> None:
     for keys, warned in (("", True), ('[{"name": "shop", "key": "0123456789abcdef0123"}]', False)):
         done = serve(*public, QUEUE_URL=nobody, API_KEYS=keys)
         assert ("service_unprotected" in done.stderr) == warned
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "192.0.2.7", "::", "localhost"])  # noqa: S104
+@pytest.mark.parametrize("keys", ["", "[]"])
+def test_container_published_to_others_without_keys_does_not_start(
+    data_dir: Path, address: str, keys: str
+) -> None:
+    done = serve("--port", "0", "--data_dir", str(data_dir), PUBLISH_ADDRESS=address, API_KEYS=keys)
+    assert done.returncode == 3
+    line = last_line(done)
+    assert f"published on {address}" in line
+    assert "Set API_KEYS" in line
+    assert not list(data_dir.glob("queue"))
+
+
+def test_container_published_to_others_with_unreadable_keys_does_not_start(data_dir: Path) -> None:
+    lacking = {"PUBLISH_ADDRESS": "192.0.2.7", "API_KEYS_FILE": str(data_dir / "none.json")}
+    done = serve("--port", "0", "--data_dir", str(data_dir), **lacking)
+    assert done.returncode == 3
+    assert "API_KEYS_FILE" in last_line(done)
+
+
+def test_container_published_on_loopback_or_with_keys_starts_without_a_warning(data_dir: Path) -> None:
+    """`serve` gets as far as the store, which is not there."""
+    keys = data_dir / "keys.json"
+    data_dir.mkdir(exist_ok=True)
+    keys.write_text('[{"name": "shop", "key": "0123456789abcdef0123"}]')
+    public = ("--host", "0.0.0.0", "--port", "0", "--data_dir", str(data_dir))  # noqa: S104
+    nobody = f"unix://{data_dir}/nobody"
+    for safe in (
+        {"PUBLISH_ADDRESS": "127.0.0.1"},
+        {"PUBLISH_ADDRESS": "::1"},
+        {"PUBLISH_ADDRESS": "[::1]"},
+        {"PUBLISH_ADDRESS": "192.0.2.7", "API_KEYS": keys.read_text()},
+        {"PUBLISH_ADDRESS": "192.0.2.7", "API_KEYS_FILE": str(keys)},
+    ):
+        done = serve(*public, QUEUE_URL=nobody, **safe)
+        assert "does not answer" in last_line(done), safe
+        assert "service_unprotected" not in done.stderr, safe
 
 
 def test_servers_that_are_given_are_used_and_left_running(

@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from sadtalker_service.domain import SPEECH_RATE, Speech
-from sadtalker_service.speech import Articulation, listen
+from sadtalker_service.speech import Articulation, recognize_speech
 from sadtalker_service.speech.closing import BILABIAL
-from sadtalker_service.speech.listening import default_source, hear
+from sadtalker_service.speech.listening import default_source, recognize_phonemes
 from sadtalker_service.speech.phonemes import Phoneme, PhonemeTrack
 from sadtalker_service.speech.recogniser import PocketsphinxRecogniser
 from sadtalker_service.speech.signal_source import SignalSource
@@ -33,7 +33,7 @@ def speech(samples: NDArray[np.floating]) -> Speech:
 
 @pytest.fixture(scope="module")
 def articulation(example: Speech) -> Articulation:
-    return listen(example)
+    return recognize_speech(example)
 
 
 def test_a_voice_moves_the_lips_as_real_ones_do(example: Speech, articulation: Articulation) -> None:
@@ -63,7 +63,7 @@ def test_lips_open_with_the_voice_and_slightly_before_it(articulation: Articulat
 
 
 def test_equal_recordings_give_equal_lips(example: Speech, articulation: Articulation) -> None:
-    again = listen(example)
+    again = recognize_speech(example)
     assert np.array_equal(again.articulators, articulation.articulators)
 
 
@@ -99,23 +99,23 @@ NOISE = RNG.standard_normal(2 * SPEECH_RATE)
     ids=["silence", "nothing", "one sample", "100 samples", "denormal", "hiss", "loud hiss", "rumble", "hum"],
 )
 def test_a_mouth_stays_shut_when_nobody_speaks(samples: NDArray[np.float64]) -> None:
-    articulation = listen(speech(samples))
+    articulation = recognize_speech(speech(samples))
     assert not articulation.articulators.any()
     assert len(articulation.closures) == len(articulation.accents) == 0
     assert not articulation.loudness.any()
 
 
 def test_clipped_voices_are_still_heard(example: Speech, articulation: Articulation) -> None:
-    clipped = listen(speech(np.clip(3 * example.samples, -1, 1)))
+    clipped = recognize_speech(speech(np.clip(3 * example.samples, -1, 1)))
     a, b = clipped.articulators[:, OPENING], articulation.articulators[:, OPENING]
     assert np.isfinite(clipped.articulators).all()
     assert np.corrcoef(a, b)[0, 1] > 0.6
 
 
 def test_a_voice_that_is_not_understood_still_moves_the_mouth(example: Speech) -> None:
-    heard = hear(example, Deaf())
+    heard = recognize_phonemes(example, Deaf())
     assert heard.voiced_seconds() > 0.3 * example.duration
-    articulation = listen(example, Deaf())
+    articulation = recognize_speech(example, Deaf())
     assert articulation.articulators[:, OPENING].std() > 2
 
 
@@ -125,5 +125,5 @@ def test_silence_is_not_mistaken_for_a_voice_that_is_not_understood(
     burst = np.zeros(4 * SPEECH_RATE, np.float32)
     burst[16_000:20_800] = vowel(700, 1200, 0.3)
     gate = np.repeat(RNG.random(40), SPEECH_RATE // 10) * RNG.standard_normal(4 * SPEECH_RATE) * 0.05
-    assert hear(speech(gate), Deaf()).voiced_seconds() == 0
-    assert hear(speech(burst), Deaf()).voiced_seconds() > 0
+    assert recognize_phonemes(speech(gate), Deaf()).voiced_seconds() == 0
+    assert recognize_phonemes(speech(burst), Deaf()).voiced_seconds() > 0

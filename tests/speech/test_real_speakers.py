@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def wander(seed: int, ticks: int) -> np.ndarray:
     return np.asarray(gaussian_filter1d(noise, 6, axis=0))
 
 
-def made_up_clips(scorer: ModuleType, late: float) -> tuple[list[object], list[np.ndarray]]:
+def made_up_clips(scorer: ModuleType, late: float) -> tuple[list[Any], list[np.ndarray]]:
     """Clips whose lips are the motion, `late` seconds later, and the motions."""
     motions = [wander(seed, 800) for seed in range(5)]
     times = np.arange(1.0, 7.0, 0.04)
@@ -59,7 +60,7 @@ def test_the_shift_of_a_clip_is_chosen_on_the_others(scorer: ModuleType) -> None
     clips, motions = made_up_clips(scorer, late=0.0)
     odd = scorer.Clip(
         "odd", clips[0].speech, clips[0].times, scorer.sampled(motions[0], clips[0].times - 0.2)
-    )  # type: ignore[attr-defined]
+    )
     result = scorer.score([odd, *clips[1:]], motions)
     r = result["opening"]["clips"]
     assert min(r[1:]) > 0.99

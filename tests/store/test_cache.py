@@ -12,7 +12,7 @@ import pytest
 from sadtalker_service.domain import Artefact
 from sadtalker_service.store.cache import ArtefactCache, CacheUnavailable, MemoryCache
 from sadtalker_service.store.directory import DirectoryCache
-from sadtalker_service.store.keys import SECONDS, heard_key, stage_key
+from sadtalker_service.store.keys import SECONDS, speech_features_key, stage_key
 
 HASH = "ab" * 32
 
@@ -146,7 +146,7 @@ def test_files_lie_by_stage_and_image(tmp_path: Path) -> None:
     cache = DirectoryCache(tmp_path, 10**6)
     cache.put(stage_key("face_detection", HASH, None, "mesh", "1.0"), artefact(1), None)
     cache.put(stage_key("face_mesh", HASH, "full", "mesh", "1.0"), artefact(1), None)
-    cache.put(heard_key(HASH, "mesh", "1.0"), artefact(1), None)
+    cache.put(speech_features_key(HASH, "mesh", "1.0"), artefact(1), None)
     files = {str(f.relative_to(tmp_path)) for f in tmp_path.rglob("*") if f.is_file()}
     assert files == {
         f"face_detection/{HASH}/mesh/1.0.safetensors",

@@ -41,7 +41,7 @@ def read(
     found = [] if got is None else got
 
     async def run() -> None:
-        client = connect_async(server.url, patient=False)
+        client = connect_async(server.url, retries=False)
         try:
             async for piece in read_media(client, "s1", attempt, is_coming=is_coming):
                 found.append(piece)
@@ -138,7 +138,7 @@ def test_a_reader_notices_a_missing_part(cache_server: StoreServer) -> None:
 
 
 def test_a_server_that_is_away_is_said_to_both_sides(cache_server: StoreServer) -> None:
-    stream = MediaStream(connect(cache_server.url, patient=False), "s1", 1, IMAGE)
+    stream = MediaStream(connect(cache_server.url, retries=False), "s1", 1, IMAGE)
     stream.write(b"init")
     cache_server.kill()
     with stream, pytest.raises(StreamBroken):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from tests.support.servers import CACHE_BYTES, StoreServer
 from sadtalker_service.domain import Artefact
 from sadtalker_service.store.cache import CacheUnavailable
 from sadtalker_service.store.connections import connect
-from sadtalker_service.store.keys import heard_key, stage_key
+from sadtalker_service.store.keys import speech_features_key, stage_key
 from sadtalker_service.store.media_stream import MediaStream, StreamBroken, stream_key
 from sadtalker_service.store.redis_cache import PAUSE_SECONDS, RedisCache
 
@@ -54,11 +55,42 @@ def test_size_and_lifetime_are_told(cache: RedisCache, cache_server: StoreServer
     assert (cache.size_and_ttl(MESH) or (0, 0))[1] is None
 
 
-def test_what_never_expires_can_still_be_evicted_by_a_shared_server(
+def test_what_never_expires_has_no_ttl_until_it_is_forgotten(
     cache: RedisCache, cache_server: StoreServer
 ) -> None:
-    cache.put(MESH, artefact(), None)
-    assert cache_server.client().ttl(MESH) > 9 * 365 * 86_400
+    client = cache_server.client()
+    coefficients = stage_key("3dmm_coeffs", ONE, "full", "mesh", "3")
+    cache.put(MESH, artefact(), 60.0)
+    cache.put(coefficients, artefact(), 60.0)
+    cache.put(coefficients, artefact(), None)  # put again, it loses the lifetime that it had
+    assert client.ttl(coefficients) == -1
+    assert 55 <= client.ttl(MESH) <= 60
+    cache.forget(ONE)
+    assert client.ttl(coefficients) == -2
+
+
+@pytest.fixture
+def shared_server(cache_server: StoreServer) -> Iterator[StoreServer]:
+    """One that is queue as well, with the policy that `docs/operations.md` asks for."""
+    client = cache_server.client()
+    client.config_set("maxmemory-policy", "volatile-lru")
+    yield cache_server
+    client.config_set("maxmemory-policy", "allkeys-lru")
+
+
+def test_a_full_shared_server_keeps_what_never_expires_and_what_waits(shared_server: StoreServer) -> None:
+    client, cache = shared_server.client(), RedisCache(shared_server.client())
+    client.set("session:1", "waits")
+    coefficients = stage_key("3dmm_coeffs", ONE, "full", "mesh", "3")
+    cache.put(coefficients, artefact(), None)
+    big = Artefact({"volume": np.zeros(8_000_000, np.uint8)})
+    keys = [stage_key("face_mesh", f"{number:064x}", "full", "mesh", "3") for number in range(12)]
+    for key in keys:
+        cache.put(key, big, 3600.0)
+    assert sum(cache.get(key) is not None for key in keys) <= CACHE_BYTES // big.nbytes()
+    assert cache.get(keys[-1])
+    assert cache.get(coefficients)
+    assert client.get("session:1") == b"waits"
 
 
 def test_corrupt_value_is_a_miss_and_removed(cache: RedisCache, cache_server: StoreServer) -> None:
@@ -80,7 +112,7 @@ def test_value_of_another_type_is_not_a_crash(cache: RedisCache, cache_server: S
 
 def test_forgetting_a_portrait_leaves_all_else(cache: RedisCache, cache_server: StoreServer) -> None:
     client = cache_server.client()
-    kept = [stage_key("face_mesh", TWO, "full", "mesh", "3"), heard_key(TWO, "mesh", "3")]
+    kept = [stage_key("face_mesh", TWO, "full", "mesh", "3"), speech_features_key(TWO, "mesh", "3")]
     gone = [MESH, stage_key("face_detection", ONE, None, "mesh", "3")]
     for key in (*kept, *gone):
         cache.put(key, artefact(), None)
@@ -122,7 +154,7 @@ def test_artefacts_are_counted_by_kind(cache: RedisCache, cache_server: StoreSer
     cache_server.client().set("session:1", "not an artefact")
     for image in (ONE, TWO):
         cache.put(stage_key("face_mesh", image, "full", "mesh", "3"), artefact(), None)
-    cache.put(heard_key(ONE, "mesh", "3"), artefact(), None)
+    cache.put(speech_features_key(ONE, "mesh", "3"), artefact(), None)
     assert cache.count_by_kind() == {"face_mesh": 2, "motion": 1}
 
 
@@ -138,7 +170,7 @@ def test_a_full_server_drops_what_was_not_used_for_longest(cache: RedisCache) ->
 
 def test_server_that_is_gone_costs_one_wait_and_is_used_when_it_is_back(cache_server: StoreServer) -> None:
     now = [0.0]
-    cache = RedisCache(connect(cache_server.url, patient=False), clock=lambda: now[0])
+    cache = RedisCache(connect(cache_server.url, retries=False), clock=lambda: now[0])
     cache.put(MESH, artefact(), None)
     cache_server.kill()
     with pytest.raises(CacheUnavailable, match="does not answer"):
@@ -153,7 +185,7 @@ def test_server_that_is_gone_costs_one_wait_and_is_used_when_it_is_back(cache_se
 
 
 def test_connections_that_a_restart_broke_are_replaced_unnoticed(cache_server: StoreServer) -> None:
-    cache = RedisCache(connect(cache_server.url, patient=False))
+    cache = RedisCache(connect(cache_server.url, retries=False))
     assert cache.get(MESH) is None
     cache_server.kill()
     cache_server.start()

@@ -49,22 +49,29 @@ class _Stored:
 
 
 class _Pickler(pickle._Pickler):  # written in Python, so that names can be written unseen
+    def __init__(self, file: BytesIO, old: bool) -> None:
+        super().__init__(file, 2)
+        self.old = old
+
     def save(self, obj: Any, save_persistent_id: bool = True) -> None:
         if isinstance(obj, Name):
-            self.write(b"c" + obj.module.encode() + b"\n" + obj.name.encode() + b"\n")
+            write: Any = getattr(self, "write")  # noqa: B009 - typeshed does not know it
+            write(b"c" + obj.module.encode() + b"\n" + obj.name.encode() + b"\n")
             return
         super().save(obj, save_persistent_id)
 
     def persistent_id(self, obj: Any) -> Any:
         if isinstance(obj, _Stored):
-            return "storage", Name("torch", "FloatStorage"), obj.key, "cpu", obj.count
+            view = None  # which files of the older format may name last; the newer one has no such field
+            facts = "storage", Name("torch", "FloatStorage"), obj.key, "cpu", obj.count
+            return (*facts, view) if self.old else facts
         return None
 
 
-def pickled(content: Any) -> bytes:
-    """The pickle of something with `Saved` tensors and `Name`s in it."""
+def pickled(content: Any, old: bool = False) -> bytes:
+    """The pickle of something with `Saved` tensors and `Name`s in it; `old`: for the older format."""
     file = BytesIO()
-    _Pickler(file, 2).dump(content)
+    _Pickler(file, old).dump(content)
     return file.getvalue()
 
 
@@ -88,7 +95,7 @@ def write_sequence(path: Path, content: Any, stored: Mapping[str, int]) -> None:
     with path.open("wb") as file:
         for part in head:
             pickle.dump(part, file, 2)
-        file.write(pickled(content))
+        file.write(pickled(content, old=True))
         pickle.dump(list(stored), file, 2)
         for count in stored.values():
             file.write(struct.pack("<q", count) + bytes(4 * count))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
 
-from sadtalker_service.engines.sadtalker.checkpoints.transfer import Pace
+from sadtalker_service.engines.sadtalker.checkpoints.transfer import RetryPolicy
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class Waits:
     seconds: list[float] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
 
-    def pace(self, attempts: int = 3) -> Pace:
+    def pace(self, attempts: int = 3) -> RetryPolicy:
         """A pace that notes its waits here."""
-        return Pace(self.seconds.append, Random(1), self.told.append, attempts=attempts)  # noqa: S311
+        return RetryPolicy(self.seconds.append, Random(1), self.told.append, attempts=attempts)  # noqa: S311
 
 
 class _Server(ThreadingHTTPServer):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import string
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,13 +68,18 @@ class Stage:
 
 
 def read_dockerfile(path: Path) -> list[Stage]:
-    """The stages in order."""
+    """The stages in order, their base images by the defaults of the arguments before the first `FROM`."""
     stages: list[tuple[list[str], list[Instruction]]] = []
+    arguments: dict[str, str] = {}
     for instruction in _instructions(path.read_text()):
         if instruction.name == "FROM":
-            stages.append((instruction.words, []))
-        else:
+            words = [string.Template(word).substitute(arguments) for word in instruction.words]
+            stages.append((words, []))
+        elif stages:
             stages[-1][1].append(instruction)
+        else:
+            name, _, default = instruction.words[0].partition("=")
+            arguments[name] = default
     return [
         Stage(words[0], words[2] if len(words) > 2 else None, tuple(instructions))
         for words, instructions in stages

@@ -21,3 +21,5 @@ def count_everything() -> None:
     metrics.inference_batch(7, 32)
     metrics.callback("delivered")
     metrics.artefact_removed("videos", "age")
+    metrics.connection_cut("unread")
+    metrics.request_refused("wrong_key")

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 
 import redis
 
-from sadtalker_service.domain import PreprocessMode, Style
-from sadtalker_service.engines.base import Capabilities, EngineCard
-from sadtalker_service.jobs.avatars import AvatarStore
-from sadtalker_service.jobs.records import AvatarRecord, Lane, Outcome, Session, Wish, slot_of
+from sadtalker_service.domain import PreprocessMode
+from sadtalker_service.engines.port import Capabilities, EngineCard
+from sadtalker_service.options import RenderOptions
+from sadtalker_service.state.avatars import AvatarStore
+from sadtalker_service.state.records import AvatarRecord, Lane, Outcome, Session, VideoSpec, slot_of
+from sadtalker_service.state.viewer import LOCAL_OWNER
 
 IMAGE = "a" * 64
 AUDIO = "b" * 64
@@ -74,10 +76,11 @@ def make_session(
     at: float = 1_700_000_000.0,
     seconds: float = 2.0,
     callback_url: str | None = None,
+    owner: str = LOCAL_OWNER,
 ) -> Session:
     """A session that was not accepted yet."""
-    wish = Wish(image_id, AUDIO, Style(), "pattern", "1", seconds)
-    return Session(session_id, lane, wish, key, at, callback_url=callback_url)
+    spec = VideoSpec(image_id, AUDIO, RenderOptions(), "pattern", "1", seconds)
+    return Session(session_id, lane, spec, key, at, callback_url=callback_url, owner=owner)
 
 
 def make_avatar(
@@ -87,6 +90,6 @@ def make_avatar(
     return AvatarRecord(image_id, mode, "processing", at, at, 640, 480, 12_345, "image/jpeg")
 
 
-def know_avatar(client: redis.Redis, image_id: str = IMAGE) -> None:
-    """Sessions are accepted for portraits that are known only."""
-    AvatarStore(client).add(make_avatar(image_id))
+def know_avatar(client: redis.Redis, image_id: str = IMAGE, owner: str = LOCAL_OWNER) -> None:
+    """Sessions are accepted for portraits that their owner has uploaded only."""
+    AvatarStore(client).add(make_avatar(image_id), owner)

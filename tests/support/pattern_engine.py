@@ -16,33 +16,24 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sadtalker_service.domain import (
-    Artefact,
-    Avatar,
-    Motion,
-    Portrait,
-    PreprocessMode,
-    Rendering,
-    Speech,
-    Style,
-)
-from sadtalker_service.engines.base import (
+from sadtalker_service.domain import Artefact, Avatar, Motion, Portrait, PreprocessMode, Rendering, Speech
+from sadtalker_service.engines.port import (
     NO_REFERENCES,
-    PLAIN,
     Capabilities,
-    Finish,
+    Engine,
     MouthShapes,
     References,
     Stage,
 )
-from sadtalker_service.errors import NoFaceFound, UnsupportedByEngine
-from sadtalker_service.media.footage import read_footage
+from sadtalker_service.errors import NoFaceFound
+from sadtalker_service.media.video_frames import read_footage
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.settings import Settings
 
 BATCH = 8
 
 SLOW = 1000
-"""A style with the seed `SLOW + n` takes n milliseconds more for each batch."""
+"""A options with the seed `SLOW + n` takes n milliseconds more for each batch."""
 DEADLY, HANGING, DEFECT, LOST = 40, 41, 42, 43
 """Values of `pose_style` that end the process in the second batch, never give a second batch, raise what
 nobody expects, and raise what no process survives."""
@@ -50,8 +41,8 @@ DEADLY_PIXEL = (13, 14, 15)
 """A portrait with this colour in its corner ends the process that prepares it."""
 
 
-class PatternEngine:
-    """Implements `engines.base.Engine`. `calls` counts what was really computed."""
+class PatternEngine(Engine):
+    """`calls` counts what was really computed."""
 
     name = "pattern"
     version = "1"
@@ -60,22 +51,20 @@ class PatternEngine:
     )
 
     def __init__(self, settings: Settings | None = None) -> None:
-        self.settings = settings
+        super().__init__(settings)
         self.calls: Counter[str] = Counter()
-        self.stages = (
+
+    def stages_for(self, options: RenderOptions) -> tuple[Stage, ...]:
+        return (
             Stage("face_detection", False, "month", self._detect),
             Stage("face_mesh", True, "forever", self._mesh),
             Stage("visemes", False, "week", self._visemes, essential=False),
         )
 
-    def stages_for(self, size: int) -> tuple[Stage, ...]:
-        return self.stages
-
     def warm_up(self) -> None:
         self.calls["warm_up"] += 1
 
-    @staticmethod
-    def is_lost(error: Exception) -> bool:
+    def is_lost(self, error: Exception) -> bool:
         return str(error) == "the device is lost"
 
     def _detect(
@@ -93,7 +82,9 @@ class PatternEngine:
             os.kill(os.getpid(), signal.SIGKILL)
         x0, y0, x1, y1 = (v // 2 * 2 for v in artefacts["face_detection"].record["box"])
         h, w = portrait.pixels.shape[:2]
-        return Artefact({"plate": portrait.pixels[: h // 2 * 2, : w // 2 * 2]}, {"box": [x0, y0, x1, y1]})
+        return Artefact(
+            {"background": portrait.pixels[: h // 2 * 2, : w // 2 * 2]}, {"box": [x0, y0, x1, y1]}
+        )
 
     def _visemes(
         self, portrait: Portrait, mode: PreprocessMode, artefacts: Mapping[str, Artefact]
@@ -103,33 +94,44 @@ class PatternEngine:
         names = tuple(f"v{n}" for n in range(len(pictures)))
         return MouthShapes(pictures, names, {"A": "v0", "B": "v6"}).to_artefact()
 
-    def listen(self, speech: Speech) -> Artefact:
-        self.calls["listen"] += 1
+    def extract_speech_features(self, speech: Speech) -> Artefact:
+        self.calls["speech_features"] += 1
         ticks = speech.samples[: len(speech.samples) // 160 * 160].reshape(-1, 160)
         return Artefact({"loudness": np.sqrt((ticks**2).mean(axis=1)).astype(np.float32)})
-
-    def follow(self, video: Path, mode: PreprocessMode) -> Artefact:
-        raise UnsupportedByEngine("The pattern engine cannot follow a reference video.", param="ref_pose")
 
     def drive(
         self,
         avatar: Avatar,
-        heard: Artefact | None,
-        style: Style,
+        speech_features: Artefact | None,
+        options: RenderOptions,
         duration: float,
         references: References = NO_REFERENCES,
     ) -> Motion:
-        frames = round(duration * style.fps)
+        frames = round(duration * options.fps)
         level = np.zeros(frames, np.float32)
-        if heard is not None:
-            ticks = np.arange(frames) * 100 // style.fps
-            level = heard.arrays["loudness"][np.minimum(ticks, len(heard.arrays["loudness"]) - 1)]
-        record = {"warnings": ["input_yaw was limited to 6 degrees."]} if style.input_yaw else {}
-        return Motion(style.fps, {"level": level * style.expression_scale}, record)
+        if speech_features is not None:
+            ticks = np.arange(frames) * 100 // options.fps
+            level = speech_features.arrays["loudness"][
+                np.minimum(ticks, len(speech_features.arrays["loudness"]) - 1)
+            ]
+        record = {"warnings": ["input_yaw was limited to 6 degrees."]} if options.input_yaw else {}
+        return Motion(options.fps, {"level": level * options.expression_scale}, record)
 
-    def render(self, avatar: Avatar, motion: Motion, style: Style, finish: Finish = PLAIN) -> Rendering:
+    def frame_size(self, avatar: Avatar, options: RenderOptions) -> tuple[int, int]:
+        height, width = avatar.artefacts[self._mesh_name(options)].arrays["background"].shape[:2]
+        return width, height
+
+    def _mesh_name(self, options: RenderOptions) -> str:
+        return "face_mesh"
+
+    def render(
+        self,
+        avatar: Avatar,
+        motion: Motion,
+        options: RenderOptions,
+    ) -> Rendering:
         mesh = avatar.artefacts["face_mesh"]
-        plate = mesh.arrays["plate"]
+        background = mesh.arrays["background"]
         x0, y0, x1, y1 = mesh.record["box"]
 
         def draw() -> Iterator[NDArray[np.uint8]]:
@@ -139,23 +141,23 @@ class PatternEngine:
                 for picture, level in zip(pictures, levels, strict=False):
                     picture[:] = min(255, int(16 + 400 * level))
                 yield pictures[: len(levels)]
-                _misbehave(style)
+                _misbehave(options)
 
-        return Rendering(plate, (x0, y0, x1, y1), motion.fps, motion.frames, draw())
+        return Rendering(background, (x0, y0, x1, y1), motion.fps, motion.frames, draw())
 
 
-def _misbehave(style: Style) -> None:
+def _misbehave(options: RenderOptions) -> None:
     """After the first batch, and after each of a slow one."""
-    if style.pose_style == DEADLY:
+    if options.pose_style == DEADLY:
         os.kill(os.getpid(), signal.SIGKILL)
-    if style.pose_style == HANGING:
+    if options.pose_style == HANGING:
         time.sleep(3600)
-    if style.pose_style == DEFECT:
+    if options.pose_style == DEFECT:
         raise RuntimeError("a defect of the engine")
-    if style.pose_style == LOST:
+    if options.pose_style == LOST:
         raise RuntimeError("the device is lost")
-    if style.seed >= SLOW:
-        time.sleep((style.seed - SLOW) / 1000)
+    if options.seed >= SLOW:
+        time.sleep((options.seed - SLOW) / 1000)
 
 
 class SketchEngine(PatternEngine):
@@ -179,41 +181,48 @@ class SketchEngine(PatternEngine):
 
     def __init__(self, settings: Settings | None = None) -> None:
         super().__init__(settings)
-        self.stages = self.stages_for(256)
         self.batches: list[int | None] = []
 
-    def stages_for(self, size: int) -> tuple[Stage, ...]:
+    def stages_for(self, options: RenderOptions) -> tuple[Stage, ...]:
         """The mesh depends on the size."""
         detection = Stage("face_detection", False, "month", self._detect)
-        return (detection, Stage(_mesh_of(size), True, "forever", self._mesh))
+        return (detection, Stage(_mesh_of(options.side), True, "forever", self._mesh))
 
-    def follow(self, video: Path, mode: PreprocessMode) -> Artefact:
-        self.calls["follow"] += 1
+    def _mesh_name(self, options: RenderOptions) -> str:
+        return _mesh_of(options.side)
+
+    def extract_reference_motion(self, video: Path, mode: PreprocessMode) -> Artefact:
+        self.calls["reference_motion"] += 1
         pictures = [picture for _, picture in read_footage(video, max_seconds=5, max_pixels=10**6)]
         return Artefact({"mean": np.array([np.mean(pictures)], np.float32)})
 
     def drive(
         self,
         avatar: Avatar,
-        heard: Artefact | None,
-        style: Style,
+        speech_features: Artefact | None,
+        options: RenderOptions,
         duration: float,
         references: References = NO_REFERENCES,
     ) -> Motion:
-        motion = super().drive(avatar, heard, style, duration)
-        followed = [video for video in (references.eyeblink, references.pose) if video is not None]
-        extra = sum(float(video.arrays["mean"][0]) for video in followed) / 4 / 400
+        motion = super().drive(avatar, speech_features, options, duration)
+        reference_motion = [video for video in (references.eyeblink, references.pose) if video is not None]
+        extra = sum(float(video.arrays["mean"][0]) for video in reference_motion) / 4 / 400
         return replace(motion, coefficients={"level": motion.coefficients["level"] + np.float32(extra)})
 
-    def render(self, avatar: Avatar, motion: Motion, style: Style, finish: Finish = PLAIN) -> Rendering:
-        self.batches.append(finish.batch_size)
-        mesh = avatar.artefacts[_mesh_of(style.size)]
-        plain = super().render(replace(avatar, artefacts={"face_mesh": mesh}), motion, style)
+    def render(
+        self,
+        avatar: Avatar,
+        motion: Motion,
+        options: RenderOptions,
+    ) -> Rendering:
+        self.batches.append(options.batch_size)
+        mesh = avatar.artefacts[_mesh_of(options.side)]
+        plain = super().render(replace(avatar, artefacts={"face_mesh": mesh}), motion, options)
         batches = plain.batches
-        if finish.enhancer:
+        if options.enhancer:
             batches = (np.zeros_like(batch) for batch in plain.batches)
-        plate = np.zeros_like(plain.plate) if finish.background_enhancer else plain.plate
-        return replace(plain, plate=plate, batches=batches)
+        background = np.zeros_like(plain.background) if options.background_enhancer else plain.background
+        return replace(plain, background=background, batches=batches)
 
 
 def _mesh_of(size: int) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from sadtalker_service.domain import Portrait, Style
+from sadtalker_service.domain import Portrait
 from sadtalker_service.engines.detection import detect_face
 from sadtalker_service.engines.mesh import stages
 from sadtalker_service.engines.mesh.channels import CHANNELS, INDEX
@@ -24,6 +24,7 @@ from sadtalker_service.engines.mesh.layout import lay_out
 from sadtalker_service.engines.mesh.motion.lips import shape_controls
 from sadtalker_service.engines.mesh.renderer import draw_stills
 from sadtalker_service.faces.landmarker import FaceLandmarker
+from sadtalker_service.options import RenderOptions
 
 Pixels = NDArray[np.uint8]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "portrait.jpg"
@@ -147,7 +148,7 @@ def talking() -> dict[State, Image.Image]:
     """A close-up of 256×256 of the example in each state, drawn by the mesh engine."""
     portrait = Portrait("", array(example()))
     artefacts = stages.build_all(portrait, "crop", detect_face(FaceLandmarker(), portrait))
-    layout = lay_out(artefacts, Style(preprocess="crop", size=256))
+    layout = lay_out(artefacts, RenderOptions(preprocess="crop", size=256))
     fit = artefacts["3dmm_coeffs"].record
     mouth = RestMouth(fit["rest_opening"], fit["rest_width"])
 
@@ -155,7 +156,7 @@ def talking() -> dict[State, Image.Image]:
         controls = np.zeros((1, CONTROLS), np.float32)
         controls[0, : len(CHANNELS)], controls[0, TONGUE] = shape_controls(viseme, mouth)
         controls[0, [INDEX["blink_right"], INDEX["blink_left"]]] = blink
-        picture = layout.plate.copy()
+        picture = layout.background.copy()
         x0, y0, x1, y1 = layout.box
         picture[y0:y1, x0:x1] = draw_stills(layout, controls)[0]
         return Image.fromarray(picture)

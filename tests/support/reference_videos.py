@@ -12,6 +12,8 @@ from sadtalker_service.media.video import write_video
 
 def grey_video(path: Path, level: int, frames: int = 5) -> Path:
     """Write a video of 64 x 64 pixels that is grey; `path`."""
-    plate = np.full((64, 64, 3), level, np.uint8)
-    write_video(Rendering(plate, (0, 0, 64, 64), 25, frames, iter([np.stack([plate] * frames)])), path)
+    background = np.full((64, 64, 3), level, np.uint8)
+    write_video(
+        Rendering(background, (0, 0, 64, 64), 25, frames, iter([np.stack([background] * frames)])), path
+    )
     return path

@@ -10,7 +10,7 @@ import wave
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,11 @@ from PIL import Image
 from tests.support.jobs import CARD, OUTCOME, Tickets
 
 from sadtalker_service.api.app import create_app
+from sadtalker_service.api.http_protocol import ConnectionLimits, GuardedProtocol, connection_limits
 from sadtalker_service.api.services import Services
 from sadtalker_service.domain import Artefact, PreprocessMode
-from sadtalker_service.jobs.records import Failure, Moment, Outcome, Session, WorkerFacts
 from sadtalker_service.settings import Settings
+from sadtalker_service.state.records import Failure, Outcome, ProgressRecord, Session, WorkerFacts
 from sadtalker_service.store.artefact_store import video_name
 from sadtalker_service.store.keys import avatar_keys
 
@@ -144,7 +145,7 @@ class RunningApi:
 
     def move(self, session: Session, frame: int) -> None:
         """It has rendered so many frames of 50."""
-        moment = Moment("render", frame, 50, 100.0, (50 - frame) / 100)
+        moment = ProgressRecord("render", frame, 50, 100.0, (50 - frame) / 100)
         assert self.services.sessions.move(session.session_id, session.attempt, moment)
 
     def finish(self, session: Session, video: bytes = VIDEO, outcome: Outcome = OUTCOME) -> None:
@@ -181,15 +182,25 @@ class RunningApi:
 
 
 @contextmanager
-def running_api(settings: Settings, **options: Any) -> Iterator[RunningApi]:
+def running_api(
+    settings: Settings, limits: ConnectionLimits | None = None, **options: Any
+) -> Iterator[RunningApi]:
     """The API of `settings`, in a thread."""
     tickets = Tickets()
     app = create_app(settings, dispatch=tickets, **options)
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False, ws="none")
+    config = uvicorn.Config(
+        app,
+        host="127.0.0.1",
+        port=0,
+        log_config=None,
+        access_log=False,
+        ws="none",
+        http=partial(GuardedProtocol, limits=limits or connection_limits(settings)),  # type: ignore[arg-type]
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while not server.started:
         assert thread.is_alive(), "the API did not start"
         assert time.monotonic() < until

@@ -77,7 +77,7 @@ class RunningService:
         """`http://127.0.0.1:12345`, once the API answers."""
         return self._said(r"^Listening on (\S+);")
 
-    def wait_ready(self, seconds: float = 120) -> None:
+    def wait_ready(self, seconds: float = 180) -> None:
         """Return when videos can be made."""
         self._said(r"^(Ready): ", seconds)
 
@@ -86,7 +86,7 @@ class RunningService:
         sign = _SIGNS[role]
         return [pid for pid in children(self.process.pid) if sign in command_line(pid)]
 
-    def pid(self, role: Role, other_than: int | None = None, seconds: float = 30) -> int:
+    def pid(self, role: Role, other_than: int | None = None, seconds: float = 90) -> int:
         """The one process of this role; waits until there is one that is not `other_than`."""
         found: list[int] = []
 
@@ -120,7 +120,7 @@ class RunningService:
             self.process.kill()
             raise AssertionError(f"it does not stop:\n{self.log[-4000:]}") from None
 
-    def _said(self, pattern: str, seconds: float = 60) -> str:
+    def _said(self, pattern: str, seconds: float = 120) -> str:
         end = time.monotonic() + seconds
         while not (found := re.search(pattern, self.log, re.MULTILINE)):
             assert self.process.poll() is None, f"it ended:\n{self.log[-4000:]}"
@@ -129,7 +129,7 @@ class RunningService:
         return found[1]
 
 
-def until(condition: Callable[[], bool], what: str = "it", seconds: float = 30) -> None:
+def until(condition: Callable[[], bool], what: str = "it", seconds: float = 90) -> None:
     """Wait for `condition`."""
     end = time.monotonic() + seconds
     while not condition():

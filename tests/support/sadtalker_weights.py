@@ -83,6 +83,15 @@ def official_tensors(network: str) -> dict[str, OfficialTensor]:
     return {name: OfficialTensor(kind, tuple(shape)) for name, (kind, *shape) in tensors.items()}
 
 
+def official_shapes(*networks: str) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of a network's tensors; of several, with their prefixes, as in the safetensors files."""
+    return {
+        f"{network}.{name}" if len(networks) > 1 else name: tensor.shape
+        for network in networks
+        for name, tensor in official_tensors(network).items()
+    }
+
+
 def fingerprint(network: str) -> tuple[int, float, float]:
     """Count, sum and sum of squares that the synthetic weights of a network must have."""
     count, total, squares = _official()[network]["fingerprint"]

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import redis
 
-from sadtalker_service.jobs.embedded import cache_server_argv, queue_server_argv
 from sadtalker_service.store.connections import connect
+from sadtalker_service.supervisor.embedded_stores import cache_server_argv, queue_server_argv
 
 CACHE_BYTES = 64_000_000
 
@@ -48,7 +48,7 @@ class StoreServer:
     def start(self) -> None:
         """Return when it answers."""
         self._process = subprocess.Popen(self._argv, stdout=subprocess.DEVNULL, start_new_session=True)
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while not self._answers():
             assert self._process.poll() is None, (self._folder / "server.log").read_text()
             assert time.monotonic() < until, "the server does not answer"
@@ -59,7 +59,13 @@ class StoreServer:
         return connect(self.url)
 
     def kill(self) -> None:
-        """`kill -9`."""
+        """`kill -9`, when nothing that was answered is still in its memory alone: a server that writes once a
+        second to the disk holds back what comes while the disk is busy."""
+        written(self.client())
+        self.kill_at_once()
+
+    def kill_at_once(self) -> None:
+        """`kill -9`, whatever it still holds."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
@@ -74,7 +80,7 @@ class StoreServer:
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None and self.running:
             self._process.send_signal(number)
-            self._process.wait(20)
+            self._process.wait(60)
 
     def _answers(self) -> bool:
         with redis.Redis(unix_socket_path=str(self.socket), retry=None) as client:
@@ -82,6 +88,14 @@ class StoreServer:
                 return bool(client.ping())
             except redis.RedisError:
                 return False
+
+
+def written(client: redis.Redis) -> None:
+    """Return when a server has handed its log to the system, which keeps it when the server is killed."""
+    until = time.monotonic() + 60
+    while int(client.info("persistence").get("aof_buffer_length", 0)):
+        assert time.monotonic() < until, "the server does not write its log"
+        time.sleep(0.01)
 
 
 def queue_store() -> StoreServer:

@@ -1,7 +1,7 @@
 """Runs commands as a document shows them: by bash, with real curl and jq, against the service of the test.
 
-The documents say `localhost:8000`. Curl is told by its own file of settings to connect to the service of the
-test when it is to connect there, so that not a letter of a command need be changed.
+The documents say `localhost:8000` or `127.0.0.1:8000`. Curl is told by its own file of settings to connect to
+the service of the test when it is to connect there, so that not a letter of a command need be changed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ class Shell:
             pytest.skip(f"not installed, and `.ci/run` could not: {', '.join(missing)}")
         self.folder = folder
         address = urlsplit(url)
-        lines = [f'connect-to = "localhost:8000:{address.hostname}:{address.port}"', "max-time = 120"]
+        here = f"{address.hostname}:{address.port}"
+        lines = [f'connect-to = "{name}:8000:{here}"' for name in ("localhost", "127.0.0.1")]
+        lines.append("max-time = 120")
         (folder / ".curlrc").write_text("\n".join(lines) + "\n")
 
     def run(self, script: str, variables: Mapping[str, str] | None = None) -> str:

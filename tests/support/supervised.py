@@ -1,4 +1,6 @@
-"""A supervisor over small programs: `python supervised.py FOLDER '[[{"name": ..., "code": ...}], ...]'`.
+"""A supervisor over small programs: `python supervised.py FOLDER '[[{"name": ..., "code": ...}], ...]' NICE`.
+
+It runs at a priority NICE steps lower than it was started with.
 
 A child's `code` is Python. It is ready when it has made the file FOLDER/{name}.ready with its pid; when it
 ends well it is to write a line to FOLDER/order.
@@ -7,6 +9,7 @@ ends well it is to write a line to FOLDER/order.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -15,9 +18,9 @@ from typing import Any
 import click
 
 from sadtalker_service.errors import SadTalkerError
-from sadtalker_service.jobs.child import ChildSpec
-from sadtalker_service.jobs.supervisor import Supervisor
 from sadtalker_service.settings import child_environment
+from sadtalker_service.supervisor.child import ChildSpec
+from sadtalker_service.supervisor.supervisor import Supervisor
 
 PRELUDE = """
 import os, signal, subprocess, sys, time
@@ -40,7 +43,7 @@ with (folder / "starts").open("a") as file:
 """
 
 
-def spec(folder: Path, name: str, code: str, grace: float = 5.0) -> ChildSpec:
+def spec(folder: Path, name: str, code: str, grace: float = 5.0, nice: int = 0) -> ChildSpec:
     ready = folder / f"{name}.ready"
     return ChildSpec(
         name=name,
@@ -49,6 +52,7 @@ def spec(folder: Path, name: str, code: str, grace: float = 5.0) -> ChildSpec:
         ready=ready.exists,
         prepare=partial(ready.unlink, missing_ok=True),
         grace=grace,
+        nice=nice,
     )
 
 
@@ -66,4 +70,5 @@ def main(folder: Path, stages: list[list[dict[str, Any]]]) -> int:
 
 
 if __name__ == "__main__":
+    os.nice(int(sys.argv[3]))
     sys.exit(main(Path(sys.argv[1]), json.loads(sys.argv[2])))

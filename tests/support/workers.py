@@ -19,17 +19,18 @@ from pathlib import Path
 import numpy as np
 from tests.support.servers import StoreServer
 
-from sadtalker_service.domain import PreprocessMode, Style
-from sadtalker_service.jobs.avatars import AvatarStore
-from sadtalker_service.jobs.boards import EngineShelf, WorkerBoard
+from sadtalker_service.domain import PreprocessMode
 from sadtalker_service.jobs.celery_app import make_app
 from sadtalker_service.jobs.dispatch import CeleryDispatch
 from sadtalker_service.jobs.janitor import run_janitor
-from sadtalker_service.jobs.records import AvatarRecord, AvatarState, Lane, Session, SessionState, Wish
-from sadtalker_service.jobs.sessions import SessionStore
 from sadtalker_service.media.image import encode_png
-from sadtalker_service.pipeline.request import result_key
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.settings import Settings
+from sadtalker_service.state.avatars import AvatarStore
+from sadtalker_service.state.records import AvatarRecord, AvatarState, Lane, Session, SessionState, VideoSpec
+from sadtalker_service.state.registry import EngineRegistry, WorkerRegistry
+from sadtalker_service.state.result_key import result_key
+from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.store.artefact_store import ArtefactStore, artefact_url, portrait_name, speech_name
 from sadtalker_service.store.connections import connect, store_urls
 
@@ -69,20 +70,20 @@ class WorkerProcess:
     def kill(self) -> None:
         """`kill -9` of the parent: the child goes with it."""
         self.process.kill()
-        self.process.wait(20)
+        self.process.wait(60)
 
     def kill_child(self) -> None:
         """`kill -9` of the child alone."""
         os.kill(self.child, signal.SIGKILL)
 
-    def stop(self, seconds: float = 30.0) -> int:
+    def stop(self, seconds: float = 120.0) -> int:
         """SIGTERM; the exit code."""
         self.process.terminate()
         return self.process.wait(seconds)
 
 
 class Workshop:
-    """Stores, workers and a janitor; what a front desk does, with short words."""
+    """Stores, workers and a janitor; what the video service does, with short words."""
 
     def __init__(self, queue: StoreServer, cache: StoreServer, folder: Path, **changes: object) -> None:
         self.folder = folder
@@ -98,8 +99,8 @@ class Workshop:
         self.cache = connect(store_urls(self.settings).cache)
         self.sessions = SessionStore(self.queue, self.settings)
         self.avatars = AvatarStore(self.queue)
-        self.engines = EngineShelf(self.queue)
-        self.board = WorkerBoard(self.queue)
+        self.engines = EngineRegistry(self.queue)
+        self.board = WorkerRegistry(self.queue)
         self.artefacts = ArtefactStore(artefact_url(self.settings))
         self.dispatch = CeleryDispatch(make_app(self.settings), self.settings)
         self._workers: list[WorkerProcess] = []
@@ -120,7 +121,7 @@ class Workshop:
         """Return when the workers last started under these names are ready for work."""
         for name in names:
             worker = next(worker for worker in reversed(self._workers) if worker.name == name)
-            wait_for(partial(self._is_warm, worker), f"{name} is warm", 90, self.logs)
+            wait_for(partial(self._is_warm, worker), f"{name} is warm", 180, self.logs)
 
     def ensure(self, queues: str, name: str, engine: str = "pattern") -> WorkerProcess:
         """The worker of this name, started unless it is there."""
@@ -209,7 +210,7 @@ class Workshop:
         self,
         image_id: str,
         audio_id: str,
-        style: Style | None = None,
+        style: RenderOptions | None = None,
         *,
         lane: Lane = "standard",
         seconds: float = 1.0,
@@ -218,16 +219,16 @@ class Workshop:
     ) -> str:
         """Ask for a video; its session id. Without `send` its message is lost on the way to the broker."""
         card = self.engines.card()
-        wish = Wish(image_id, audio_id, style or Style(), card.name, card.version, seconds)
+        spec = VideoSpec(image_id, audio_id, style or RenderOptions(), card.name, card.version, seconds)
         session = Session(
-            str(uuid.uuid4()), lane, wish, result_key(wish), time.time(), callback_url=callback_url
+            str(uuid.uuid4()), lane, spec, result_key(spec), time.time(), callback_url=callback_url
         )
         accepted = self.sessions.accept(session)
         if send and accepted.state == "queued" and accepted.leader is None:
             self.dispatch.generate(accepted)
         return accepted.session_id
 
-    def wait(self, session_id: str, *states: SessionState, seconds: float = 60.0) -> Session:
+    def wait(self, session_id: str, *states: SessionState, seconds: float = 120.0) -> Session:
         """The session when it is in one of these states."""
         wait_for(lambda: self.session(session_id).state in states, f"session {states}", seconds, self.logs)
         return self.session(session_id)
@@ -237,14 +238,14 @@ class Workshop:
         wait_for(
             lambda: (moment := self.session(session_id).moment) is not None and moment.frame >= frame,
             "frames",
-            60,
+            120,
             self.logs,
         )
         return self.session(session_id)
 
     def wait_for_avatar(self, image_id: str, state: AvatarState) -> AvatarRecord:
         """The avatar, in mode `full`, when it is in this state."""
-        wait_for(lambda: self.avatar(image_id).state == state, f"avatar {state}", 60, self.logs)
+        wait_for(lambda: self.avatar(image_id).state == state, f"avatar {state}", 120, self.logs)
         return self.avatar(image_id)
 
     def avatar(self, image_id: str) -> AvatarRecord:
@@ -289,7 +290,7 @@ def open_workshop(
 
 
 def wait_for(
-    condition: Callable[[], bool], what: str, seconds: float = 30.0, logs: Callable[[], str] = str
+    condition: Callable[[], bool], what: str, seconds: float = 90.0, logs: Callable[[], str] = str
 ) -> float:
     """Return the seconds that it took until `condition` held."""
     start = time.monotonic()

@@ -126,11 +126,37 @@ def test_people_get_text_with_colours_and_machines_get_json() -> None:
     )
     piped = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert json.loads(piped.stderr)["event"] == "started"
-    ours, theirs = pty.openpty()
-    subprocess.run([sys.executable, "-c", program], stderr=theirs, check=True)
-    os.close(theirs)
-    seen = os.read(ours, 10_000).decode()
-    os.close(ours)
+    seen = at_terminal(program, LOG_LEVEL="info")
     assert "started" in seen
     assert "\x1b[" in seen
     assert not seen.startswith("{")
+
+
+def test_people_are_told_of_warnings_only_and_never_of_a_library_twice() -> None:
+    program = (
+        "import logging, structlog; from sadtalker_service.settings import Settings;"
+        "from sadtalker_service.telemetry.logs import configure_logging;"
+        "configure_logging(Settings(), 'api'); structlog.get_logger().info('started', port=1);"
+        "structlog.get_logger().warning('store_error');"
+        "uvicorn = logging.getLogger('uvicorn.error');"
+        "uvicorn.info('Started server process [%d]', 7, extra={'color_message': 'Started [%d]'});"
+        "uvicorn.warning('Slow [%d]', 8, extra={'color_message': 'Slow in colours [%d]'})"
+    )
+    quiet, talkative = at_terminal(program), at_terminal(program, LOG_LEVEL="info")
+    assert "store_error" in quiet
+    assert "Slow [8]" in quiet
+    assert "started" not in quiet.lower()
+    assert "Started server process [7]" in talkative
+    for seen in (quiet, talkative):
+        assert "color_message" not in seen
+        assert "%d" not in seen
+
+
+def at_terminal(program: str, **env: str) -> str:
+    """What `program` writes to standard error where that is a terminal."""
+    ours, theirs = pty.openpty()
+    subprocess.run([sys.executable, "-c", program], stderr=theirs, check=True, env={**os.environ, **env})
+    os.close(theirs)
+    seen = os.read(ours, 10_000).decode()
+    os.close(ours)
+    return seen

@@ -1,1 +1,1 @@
-"""The HTTP face: reads requests, calls the front desk, renders what it says. Decides nothing."""
+"""The HTTP interface: reads requests, calls the services, presents their results. It decides nothing."""

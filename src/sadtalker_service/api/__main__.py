@@ -12,15 +12,17 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import click
 import structlog
 import uvicorn
 
 from sadtalker_service.api.app import create_app
-from sadtalker_service.api.drain import Drain
-from sadtalker_service.api.http_protocol import GuardedProtocol
+from sadtalker_service.api.http_protocol import GuardedProtocol, connection_limits
+from sadtalker_service.api.shutdown import Drain
 from sadtalker_service.errors import SadTalkerError
+from sadtalker_service.files import keep_files_private
 from sadtalker_service.jobs.janitor import run_janitor
 from sadtalker_service.settings import Settings, get_settings
 from sadtalker_service.telemetry.logs import configure_logging
@@ -69,6 +71,7 @@ class DrainingServer(uvicorn.Server):
 @click.option("--fd", type=int, help="Number of a listening socket.")
 def main(fd: int | None) -> None:
     """Serve until SIGTERM or SIGINT."""
+    keep_files_private()
     settings = get_settings()
     configure_logging(settings, "api")
     _allow_connections()
@@ -88,7 +91,7 @@ def _config(app: object, settings: Settings) -> uvicorn.Config:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=GuardedProtocol,
+        http=partial(GuardedProtocol, limits=connection_limits(settings)),  # type: ignore[arg-type]  # makes one
         ws="none",
         log_config=None,  # telemetry/logs.py has set up all of them
         access_log=False,  # api/requests.py tells of requests

@@ -15,17 +15,29 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
 from sadtalker_service import __version__
-from sadtalker_service.api.drain import Drain
+from sadtalker_service.api.access.origins import AllowedCallers, listed
+from sadtalker_service.api.access.rate_limit import RateLimit
+from sadtalker_service.api.access.security import Admitted, Gate, KeyRing, load_keys
+from sadtalker_service.api.access.wrong_keys import WrongKeys
 from sadtalker_service.api.errors import install_error_handlers
 from sadtalker_service.api.health import Health
-from sadtalker_service.api.rate_limit import RateLimit
-from sadtalker_service.api.render.stats import DESCRIPTION
+from sadtalker_service.api.presenters.stats import DESCRIPTION
 from sadtalker_service.api.requests import RequestAccount
-from sadtalker_service.api.routes import avatars, cache, health, home, images, media, previews, videos
-from sadtalker_service.api.security import Admitted, Gate, KeyRing, load_keys
+from sadtalker_service.api.routes import (
+    avatars,
+    cache,
+    health,
+    home,
+    images,
+    media,
+    previews,
+    reference,
+    videos,
+)
 from sadtalker_service.api.services import Services, open_services
+from sadtalker_service.api.shutdown import Drain
 from sadtalker_service.api.threads import allow_threads
-from sadtalker_service.jobs.submissions import Dispatch
+from sadtalker_service.jobs.video_service import Dispatch
 from sadtalker_service.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -51,6 +63,8 @@ def create_app(
         version=__version__,
         description=DESCRIPTION,
         lifespan=_lifespan,
+        docs_url=None,  # routes/reference.py has these two pages
+        redoc_url=None,
         redirect_slashes=False,  # an address with a slash too many is unknown, not elsewhere
         openapi_tags=[
             {"name": "avatars", "description": "Portraits and what is prepared of them."},
@@ -62,7 +76,7 @@ def create_app(
     app.state.dispatch, app.state.janitor = dispatch, janitor
     install_error_handlers(app)
     _add_routes(app, protected=bool(keys))
-    origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
+    origins = list(listed(settings.cors_origins))
     if origins:
         app.add_middleware(
             CORSMiddleware,
@@ -71,6 +85,7 @@ def create_app(
             allow_headers=["*"],
             expose_headers=_EXPOSED,
         )
+    app.add_middleware(AllowedCallers, settings=settings, open_to_all=bool(keys))
     app.add_middleware(RequestAccount)
     return app
 
@@ -82,6 +97,7 @@ def _add_routes(app: FastAPI, *, protected: bool) -> None:
         app.include_router(module.router, dependencies=needed)
     app.include_router(health.open_router)
     app.include_router(home.open_router)
+    app.include_router(reference.open_router)
     if home.STUDIO.is_dir():
         app.mount("/studio", _Page(directory=home.STUDIO, html=True), name="studio")
 
@@ -107,7 +123,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     services = open_services(settings, app.state.drain, app.state.dispatch)
     app.state.services = services
-    app.state.gate = Gate(app.state.keys, RateLimit(services.queue_async))
+    app.state.gate = Gate(app.state.keys, RateLimit(services.queue_async), WrongKeys(time.monotonic))
     app.state.health = Health(services, time.monotonic)
     services.inspector.start()
     stop = threading.Event()

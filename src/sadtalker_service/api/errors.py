@@ -56,14 +56,14 @@ def problem_response(error: SadTalkerError) -> JSONResponse:
     headers = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
-    elif error.status in {429, 503}:
+    elif error.retryable or error.status in {429, 503}:
         headers["Retry-After"] = "1"
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
     if error.status in {408, 413}:
         headers["Connection"] = "close"  # part of the body may still be on its way: it is not read
     state = error.state if isinstance(error, NotReady) else None
-    problem = problem_of(error.code, error.message, retryable=error.retryable, param=error.param)
+    problem = problem_of(error.code, error.public_message, retryable=error.retryable, param=error.param)
     return problem_response_of(error.status, problem, headers, state)
 
 

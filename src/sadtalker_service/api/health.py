@@ -11,7 +11,7 @@ import redis
 from sadtalker_service.api.schemas.stats import Check, Ready
 from sadtalker_service.api.services import Services
 from sadtalker_service.errors import SadTalkerError
-from sadtalker_service.jobs.records import WorkerFacts
+from sadtalker_service.state.records import WorkerFacts
 
 FRESH_SECONDS = 1.0
 _WRITABLE_SECONDS = 10.0
@@ -72,7 +72,7 @@ class Health:
             store.put_bytes(b"ready?", name)
             store.delete(name)
         except SadTalkerError as error:
-            return Check(ok=False, required=True, detail=error.message)
+            return Check(ok=False, required=True, detail=error.public_message)
         except OSError as error:
             return Check(ok=False, required=True, detail=error.strerror or type(error).__name__)
         return Check(ok=True, required=True)
@@ -81,7 +81,7 @@ class Health:
         try:
             live = self._services.workers.live()
         except SadTalkerError as error:
-            return Check(ok=False, required=True, detail=error.message)
+            return Check(ok=False, required=True, detail=error.public_message)
         warm = sum(renders(facts) for facts in live.values())
         detail = f"{warm} of {len(live)} workers keep an engine warm for videos"
         return Check(ok=warm > 0, required=True, detail=detail)
@@ -93,7 +93,7 @@ class Health:
             known, live = services.engines.all(), services.workers.live()
             default = services.engines.card().name if known else None
         except SadTalkerError as error:
-            return Check(ok=True, required=False, detail=f"not known: {error.message}")
+            return Check(ok=True, required=False, detail=f"not known: {error.public_message}")
         names = ", ".join(f"{name} (default)" if name == default else name for name in known)
         lacking = {name: why for facts in live.values() for name, why in facts.obstacles.items()}
         nowhere = sorted(lacking.keys() - known.keys())  # what one worker lacks, another may have

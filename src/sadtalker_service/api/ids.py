@@ -9,16 +9,12 @@ from fastapi import Path, Query
 
 from sadtalker_service.api.schemas.avatars import IMAGE_ID
 from sadtalker_service.api.schemas.videos import SESSION_ID
-from sadtalker_service.domain import PREPROCESS_MODES, PreprocessMode
+from sadtalker_service.domain import MOST_FACES, PREPROCESS_MODES, SHA256, PreprocessMode
 from sadtalker_service.errors import InvalidOption, NotFound
-from sadtalker_service.jobs.records import LANES, Lane
-from sadtalker_service.pipeline.fields import parse_choice, parse_whole
+from sadtalker_service.options.fields import parse_choice, parse_whole
+from sadtalker_service.state.records import LANES, Lane
 
-_IMAGE = re.compile(r"[0-9a-f]{64}")
 _SESSION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-MOST_FACES = 99
-"""No more are ever found in a picture."""
 
 ImagePath = Annotated[
     str,
@@ -26,7 +22,7 @@ ImagePath = Annotated[
         alias="image_id",
         description="sha256 of the picture's bytes.",
         examples=[IMAGE_ID],
-        json_schema_extra={"pattern": f"^{_IMAGE.pattern}$"},
+        json_schema_extra={"pattern": f"^{SHA256.pattern}$"},
     ),
 ]
 FaceQuery = Annotated[
@@ -53,7 +49,7 @@ LanePath = Annotated[
 
 def image_id_of(text: str) -> str:
     """The id of a portrait. Raises `NotFound` for what is none."""
-    if not _IMAGE.fullmatch(text):
+    if not SHA256.fullmatch(text):
         raise NotFound("There is no such portrait; its id has 64 hexadecimal digits.", param="image_id")
     return text
 
@@ -85,7 +81,7 @@ def face_index_of(text: str | None) -> int:
     if text is None or not text.strip():
         return 0
     index = parse_whole(text, "face_index")
-    if not 0 <= index <= MOST_FACES:
+    if not 0 <= index < MOST_FACES:
         raise InvalidOption(
             f"face_index is {index}, but must be 0 (the largest face) or the number of another one.",
             param="face_index",

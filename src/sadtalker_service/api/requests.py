@@ -43,6 +43,7 @@ class RequestAccount:
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request_id
                 headers["X-Content-Type-Options"] = "nosniff"
+                headers.setdefault("Cache-Control", "no-store")
                 headers["Server-Timing"] = f"app;dur={1000 * (time.perf_counter() - start):.1f}"
             await send(message)
 

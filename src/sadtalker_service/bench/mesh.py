@@ -15,13 +15,13 @@ from statistics import median
 import numpy as np
 from PIL import Image
 
-from sadtalker_service.domain import Style
 from sadtalker_service.engines.mesh import MeshEngine
 from sadtalker_service.media.audio import stream_sound
 from sadtalker_service.media.image import encode_png
 from sadtalker_service.media.video import write_video
-from sadtalker_service.pipeline.from_files import make_video, read_speech
-from sadtalker_service.pipeline.prepare import prepare
+from sadtalker_service.options import RenderOptions
+from sadtalker_service.pipeline.from_files import read_speech, render_files
+from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.pipeline.report import Report
 from sadtalker_service.pipeline.sources import read_portrait
 from sadtalker_service.settings import Settings
@@ -39,13 +39,13 @@ class Case:
     name: str
     picture: tuple[int, int] | None
     """Width and height that the portrait is brought to, None to take it as it is."""
-    style: Style
+    options: RenderOptions
 
 
 CASES = (
-    Case("close-up 512x512", None, Style(preprocess="crop", size=512)),
-    Case("full picture 1080x1620, medium", (1080, 1620), Style(preprocess="full", quality="medium")),
-    Case("full picture 1080x1620, high", (1080, 1620), Style(preprocess="full", quality="high")),
+    Case("close-up 512x512", None, RenderOptions(preprocess="crop", size=512)),
+    Case("full picture 1080x1620, medium", (1080, 1620), RenderOptions(preprocess="full", quality="medium")),
+    Case("full picture 1080x1620, high", (1080, 1620), RenderOptions(preprocess="full", quality="high")),
 )
 
 
@@ -89,7 +89,7 @@ def measure(case: Case, source_image: Path, driven_audio: Path, *, repeats: int,
     """Measure one case. The ways take turns, so that other work on the machine disturbs all of them alike."""
     with tempfile.TemporaryDirectory(prefix="sadtalker-bench-") as name:
         folder = Path(name)
-        work = _Work(case.style, _resized(source_image, case.picture, folder), driven_audio, folder)
+        work = _Work(case.options, _resized(source_image, case.picture, folder), driven_audio, folder)
         work.keep_frames()
         cache = MemoryCache(10**9)
         work.video(cache)
@@ -142,9 +142,9 @@ def _medians(times: list[Times]) -> Times:
 class _Work:
     """The work of one case, in the ways in which it is measured."""
 
-    def __init__(self, style: Style, picture: Path, speech: Path, folder: Path) -> None:
+    def __init__(self, options: RenderOptions, picture: Path, speech: Path, folder: Path) -> None:
         self.engine = MeshEngine()
-        self._style = style
+        self._options = options
         self._picture = picture
         self._speech = speech
         self._output = folder / "video.mp4"
@@ -154,40 +154,41 @@ class _Work:
         """The command in a fresh process."""
         program = [sys.executable, "-m", "sadtalker_service", "generate", "--engine", "mesh", "--no_cache"]
         files = ["--source_image", self._picture, "--driven_audio", self._speech, "--output", self._output]
-        style = ["--preprocess", self._style.preprocess, "--size", self._style.size]
-        command = [*program, *map(str, files), *map(str, style), "--quality", self._style.quality]
+        options = ["--preprocess", self._options.preprocess, "--size", self._options.side]
+        command = [*program, *map(str, files), *map(str, options), "--quality", self._options.quality]
         subprocess.run(command, check=True, capture_output=True)  # noqa: S603  this package's own command
 
     def video(self, cache: NoCache | MemoryCache) -> Report:
         """The whole work in this process."""
-        return make_video(
-            self.engine,
+        return render_files(
+            Pipeline(self.engine, cache),
             self._picture,
             self._speech,
-            self._style,
+            self._options,
             self._output,
             settings=self._settings,
-            cache=cache,
         )
 
     def keep_frames(self) -> None:
         """Render all frames into memory, for `write`."""
         portrait = read_portrait(self._picture, self._settings)
         speech = read_speech(self._speech, self._settings)
-        avatar = prepare(self.engine, portrait, self._style.preprocess, NoCache()).avatar
-        motion = self.engine.drive(avatar, self.engine.listen(speech), self._style, speech.duration)
-        self._rendering = self.engine.render(avatar, motion, self._style)
+        avatar = Pipeline(self.engine, NoCache()).prepare(portrait, self._options).avatar
+        motion = self.engine.drive(
+            avatar, self.engine.extract_speech_features(speech), self._options, speech.duration
+        )
+        self._rendering = self.engine.render(avatar, motion, self._options)
         self._frames = [batch.copy() for batch in self._rendering.batches]
 
     def write(self) -> None:
         """Write the frames that were kept, and the sound."""
         again = replace(self._rendering, batches=iter(self._frames))
-        write_video(again, self._output, sound=stream_sound(self._speech), quality=self._style.quality)
+        write_video(again, self._output, sound=stream_sound(self._speech), quality=self._options.quality)
 
     def cache_bytes(self) -> tuple[int, int]:
         """Bytes that a cache keeps of the avatar: what rendering needs, and the previews."""
         portrait = read_portrait(self._picture, self._settings)
-        made = prepare(self.engine, portrait, self._style.preprocess, NoCache(), previews=True)
+        made = Pipeline(self.engine, NoCache()).prepare(portrait, self._options, previews=True)
         sizes = {name: len(encode(artefact)) for name, artefact in made.avatar.artefacts.items()}
         needed = sum(sizes[stage.name] for stage in self.engine.stages if stage.essential)
         return needed, sum(sizes.values()) - needed

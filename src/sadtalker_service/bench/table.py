@@ -9,7 +9,7 @@ from sadtalker_service.bench.machine import Machine
 from sadtalker_service.bench.memory import MemoryUse
 from sadtalker_service.bench.mesh import Measured, Times
 from sadtalker_service.errors import InvalidOption
-from sadtalker_service.store.whole_file import output_errors, whole_file
+from sadtalker_service.files import output_errors, whole_file
 
 BEGIN, END = "<!-- sadtalker bench mesh: begin -->", "<!-- sadtalker bench mesh: end -->"
 

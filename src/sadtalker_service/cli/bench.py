@@ -21,6 +21,7 @@ from sadtalker_service.bench.sadtalker.page import page as networks_page
 from sadtalker_service.bench.table import page, update
 from sadtalker_service.cli.spelling import SadTalkerCommand
 from sadtalker_service.errors import EngineUnavailable
+from sadtalker_service.extras import how_to_get
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _MEMORY_SECONDS = (10, 600)
@@ -106,9 +107,7 @@ def sadtalker(
     CPU every frame takes seconds.
     """
     if find_spec("torch") is None:
-        raise EngineUnavailable(
-            "torch is not installed. Get it with: pip install 'sadtalker-service[sadtalker]'."
-        )
+        raise EngineUnavailable(f"torch is not installed. {how_to_get('sadtalker')}")
     choices, measuring = (import_module(f"{_NETWORKS}.{name}") for name in ("choices", "measuring"))
     place = choices.device_named(device)
     plan = choices.planned(

@@ -10,21 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from sadtalker_service.cli.cache import open_cache
+from sadtalker_service.cli.leftovers import leftover_options, leftover_warnings
 from sadtalker_service.cli.options import GenerateOptions, generate_options
 from sadtalker_service.cli.progress_bar import progress_bar
 from sadtalker_service.cli.spelling import SadTalkerCommand
-from sadtalker_service.engines.base import Engine
+from sadtalker_service.engines.port import Engine
 from sadtalker_service.engines.registry import AUTO, FALLBACK, load_engine
 from sadtalker_service.errors import InvalidOption, SadTalkerError
-from sadtalker_service.pipeline.from_files import make_video
+from sadtalker_service.files import check_writable, output_errors
+from sadtalker_service.pipeline.from_files import render_files
+from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.pipeline.progress import Listener, Reporter
 from sadtalker_service.pipeline.references import ReferenceVideo, ReferenceVideos
 from sadtalker_service.pipeline.report import Report
-from sadtalker_service.pipeline.wishes import check_request, finish_of
+from sadtalker_service.pipeline.validation import apply_to_engine
 from sadtalker_service.settings import Settings, get_settings
-from sadtalker_service.store.whole_file import check_writable, output_errors
 
 _EXAMPLES = """\b
 Examples:
@@ -41,15 +44,19 @@ Options may be spelled with hyphens too: --source-image.
 
 @click.command("generate", cls=SadTalkerCommand, epilog=_EXAMPLES)
 @generate_options
+@leftover_options
 def command(**given: Any) -> None:
     """Make the person of a portrait speak a recording.
 
     Needs --source_image and one of --driven_audio and --idle.
     """
-    options = GenerateOptions(**given)
-    with _errors_as_json(wanted=options.as_json), progress_bar(wanted=not options.as_json) as listener:
-        report = _generate(options, get_settings(), listener)
-    if options.as_json:
+    as_json, context = bool(given["as_json"]), click.get_current_context()
+    with _errors_as_json(wanted=as_json), progress_bar(wanted=not as_json) as listener:
+        options = GenerateOptions.of_command_line(given)
+        ignored = leftover_warnings(context)
+        asked = context.get_parameter_source("quality") is ParameterSource.COMMANDLINE
+        report = _generate(options, get_settings(), ignored, listener, explain_height=asked)
+    if as_json:
         click.echo(json.dumps(report.to_json()))
         return
     for warning in report.warnings:
@@ -59,11 +66,18 @@ def command(**given: Any) -> None:
     click.echo(_summary(report))
 
 
-def _generate(options: GenerateOptions, settings: Settings, listener: Listener | None) -> Report:
+def _generate(
+    options: GenerateOptions,
+    settings: Settings,
+    ignored: tuple[str, ...],
+    listener: Listener | None,
+    *,
+    explain_height: bool,
+) -> Report:
     settings = _changed(settings, options)
     engine = _engine(options, settings)
-    style = options.style(engine.capabilities.default_size)
-    warnings = check_request(engine, style, options.extras)
+    given = {name for name in ("ref_eyeblink", "ref_pose", "checkpoint_dir") if getattr(options, name)}
+    applied = apply_to_engine(engine, options.render, given)
     if (options.driven_audio is None) == (options.idle is None):
         raise InvalidOption("Give one of --driven_audio and --idle.", param="driven_audio")
     if options.idle and options.idle > settings.max_idle_seconds:
@@ -71,23 +85,21 @@ def _generate(options: GenerateOptions, settings: Settings, listener: Listener |
     output = _output(options)
     check_writable(output)
 
-    return make_video(
-        engine,
+    cache = open_cache(settings, options.cache_dir, wanted=not options.no_cache)
+    return render_files(
+        Pipeline(engine, cache, reporter=Reporter(listener)),
         options.source_image,
         options.driven_audio,
-        style,
+        applied.options,
         output,
         settings=settings,
-        cache=open_cache(settings, options.cache_dir, wanted=not options.no_cache),
         references=ReferenceVideos(
             eyeblink=_reference(options.ref_eyeblink, "ref_eyeblink"),
             pose=_reference(options.ref_pose, "ref_pose"),
         ),
-        finish=finish_of(engine, options.extras),
         idle_seconds=options.idle or 0.0,
-        face_index=options.face_index,
-        warnings=warnings,
-        reporter=Reporter(listener),
+        warnings=(*ignored, *applied.warnings),
+        explain_height=explain_height,
     )
 
 

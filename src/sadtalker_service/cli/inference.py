@@ -8,7 +8,8 @@ import click
 
 from sadtalker_service.cli.service_settings import settings_with
 from sadtalker_service.engines.registry import AUTO, best_engine
-from sadtalker_service.engines.sadtalker.inference.process import run_server
+from sadtalker_service.engines.sadtalker.inference_server.process import run_server
+from sadtalker_service.files import keep_files_private
 from sadtalker_service.telemetry.logs import configure_logging
 
 _ENGINE = "sadtalker"
@@ -28,6 +29,7 @@ def command(socket: Path) -> None:
     one and set SADTALKER_INFERENCE to its socket: the networks are in the GPU's memory once, and videos that
     are made at the same time share batches. Where ENGINE means sadtalker it is warm from the start.
     """
+    keep_files_private()
     settings = settings_with()
     configure_logging(settings, "inference")
 

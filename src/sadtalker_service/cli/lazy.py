@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import click
+
+COMMANDS = "sadtalker_service.commands"
+"""Entry-point group in which engines name commands of their own, each a `click.Command`."""
 
 
 class LazyGroup(click.Group):
@@ -18,17 +22,35 @@ class LazyGroup(click.Group):
         self._commands_at = commands_at
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, in the order given."""
-        return list(self._commands_at)
+        """The names, in the order given; then those of engines."""
+        return [*self._commands_at, *sorted(_of_engines().keys() - self._commands_at.keys())]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command, or None where there is none of that name."""
         if cmd_name not in self._commands_at:
-            return None
+            return _load(_of_engines().get(cmd_name))
         command: click.Command = import_module(self._commands_at[cmd_name][0]).command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list without importing anything."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in self._commands_at.items()])
+            rows = [(name, text) for name, (_, text) in self._commands_at.items()]
+            rows += [
+                (name, f"Of {entry.dist.name if entry.dist else 'another package'}.")
+                for name, entry in sorted(_of_engines().items())
+                if name not in self._commands_at
+            ]
+            formatter.write_dl(rows)
+
+
+def _of_engines() -> dict[str, EntryPoint]:
+    """Commands that engines add."""
+    return {entry.name: entry for entry in entry_points(group=COMMANDS)}
+
+
+def _load(entry: EntryPoint | None) -> click.Command | None:
+    command = entry.load() if entry else None
+    if entry and not isinstance(command, click.Command):
+        raise click.ClickException(f"{entry.value} is no command: it must be a click.Command.")
+    return command

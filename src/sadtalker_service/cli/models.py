@@ -31,8 +31,8 @@ from sadtalker_service.cli.checkpoint_report import (
 from sadtalker_service.cli.spelling import SadTalkerCommand
 from sadtalker_service.domain import PREPROCESS_MODES, PreprocessMode
 from sadtalker_service.engines.registry import best_engine
-from sadtalker_service.engines.sadtalker.checkpoints.obtain import (
-    Came,
+from sadtalker_service.engines.sadtalker.checkpoints.download import (
+    DownloadResult,
     Sources,
     check_room,
     obtain,
@@ -46,7 +46,7 @@ from sadtalker_service.engines.sadtalker.checkpoints.table import (
     named,
     needed,
 )
-from sadtalker_service.engines.sadtalker.checkpoints.transfer import Pace, Told
+from sadtalker_service.engines.sadtalker.checkpoints.transfer import OnProgress, RetryPolicy
 from sadtalker_service.engines.sadtalker.checkpoints.verify import (
     Ability,
     Finding,
@@ -101,11 +101,11 @@ def download(names: Sequence[str], yes: bool) -> None:
         check_room(folder, missing)
         echo_licences(missing)
         _agree(missing, folder, yes=yes)
-    pace = Pace(time.sleep, random.Random(), partial(click.echo, err=True))  # noqa: S311 - spreads waits, hides nothing
+    pace = RetryPolicy(time.sleep, random.Random(), partial(click.echo, err=True))  # noqa: S311 - spreads waits, hides nothing
     with open_client() as client:
         for checkpoint in wanted:
-            with _bar(checkpoint) as told:
-                came = obtain(checkpoint, folder, sources, client, pace, told)
+            with _bar(checkpoint) as on_progress:
+                came = obtain(checkpoint, folder, sources, client, pace, on_progress)
             click.echo(f"{checkpoint.file}: {came}{_how_sure(checkpoint, came)}")
 
 
@@ -191,7 +191,7 @@ def _agree(checkpoints: Sequence[Checkpoint], folder: Path, *, yes: bool) -> Non
 
 
 @contextmanager
-def _bar(checkpoint: Checkpoint) -> Iterator[Told]:
+def _bar(checkpoint: Checkpoint) -> Iterator[OnProgress]:
     """A bar on standard error, where that is a terminal."""
     console = Console(stderr=True)
     columns = (
@@ -206,8 +206,8 @@ def _bar(checkpoint: Checkpoint) -> Iterator[Told]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _how_sure(checkpoint: Checkpoint, came: Came) -> str:
-    if came is Came.THERE:
+def _how_sure(checkpoint: Checkpoint, came: DownloadResult) -> str:
+    if came is DownloadResult.THERE:
         return ""
     if checkpoint.sha256:
         return ", SHA-256 compared"

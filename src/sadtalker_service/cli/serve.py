@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import ipaddress
+import sys
+from importlib import import_module
 from pathlib import Path
 
 import click
 
 from sadtalker_service.cli.service_settings import settings_with
-from sadtalker_service.jobs.service import run_service
+from sadtalker_service.errors import StartFailed
+from sadtalker_service.files import keep_files_private
+from sadtalker_service.settings import Settings
+from sadtalker_service.supervisor.service import run_service
 from sadtalker_service.telemetry.logs import configure_logging
 
 
@@ -31,6 +37,32 @@ def command(host: str | None, port: int | None, workers: int | None, data_dir: P
 
     With REDIS_URL and QUEUE_URL set, no store is started. What dies is started again.
     """
+    keep_files_private()
     settings = settings_with(host=host, port=port, workers=workers, data_dir=data_dir)
     configure_logging(settings, "supervisor")
-    run_service(settings, click.echo)
+    _check_publishing(settings)
+    run_service(settings, click.echo, at_terminal=sys.stdout.isatty())
+
+
+def _check_publishing(settings: Settings) -> None:
+    """Raises `StartFailed` where a container's port is open to other machines and there are no keys, and
+    `StoreMisconfigured` where the keys cannot be read. A container cannot see how its port is published: it
+    is told by `PUBLISH_ADDRESS`.
+    """
+    if not settings.publish_address or _is_loopback(settings.publish_address):
+        return
+    # imported only here: the supervisor needs nothing else of the API
+    if not import_module("sadtalker_service.api.access.security").load_keys(settings):
+        raise StartFailed(
+            f"The service does not start. Its port is published on {settings.publish_address}, and without"
+            " keys everybody who reaches that address may use it. Set API_KEYS or API_KEYS_FILE, or publish"
+            " the port on 127.0.0.1 and set PUBLISH_ADDRESS=127.0.0.1."
+        )
+
+
+def _is_loopback(address: str) -> bool:
+    """Names are not, `localhost` among them: container engines may publish on all addresses for a name."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False

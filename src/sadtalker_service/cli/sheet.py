@@ -12,10 +12,11 @@ from sadtalker_service.cli.spelling import SadTalkerCommand
 from sadtalker_service.domain import PREPROCESS_MODES, PreprocessMode
 from sadtalker_service.engines.mesh import MeshEngine
 from sadtalker_service.engines.mesh.sheet import contact_sheet
-from sadtalker_service.pipeline.prepare import prepare
-from sadtalker_service.pipeline.sources import read_portrait
+from sadtalker_service.files import output_errors, whole_file
+from sadtalker_service.options import RenderOptions
+from sadtalker_service.pipeline.pipeline import Pipeline
+from sadtalker_service.pipeline.sources import lazy_source_image
 from sadtalker_service.settings import get_settings
-from sadtalker_service.store.whole_file import output_errors, whole_file
 
 
 @click.command("sheet", cls=SadTalkerCommand)
@@ -26,8 +27,9 @@ from sadtalker_service.store.whole_file import output_errors, whole_file
 def command(photo: Path, output: Path, preprocess: PreprocessMode, no_cache: bool) -> None:
     """Write a picture of PHOTO's mouth shapes, blinks and poses."""
     settings, engine = get_settings(), MeshEngine()
-    portrait = read_portrait(photo, settings)
-    prepared = prepare(engine, portrait, preprocess, open_cache(settings, None, wanted=not no_cache))
+    pipeline = Pipeline(engine, open_cache(settings, None, wanted=not no_cache))
+    image = lazy_source_image(photo, settings)
+    prepared = pipeline.prepare(image, RenderOptions(preprocess=preprocess))
     picture = Image.fromarray(contact_sheet(prepared.avatar))
     with whole_file(output) as unfinished, output_errors(output):
         picture.save(unfinished, format="PNG")

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Collection, Iterator, Sequence
 
 import click
 
-from sadtalker_service.domain import GestureCue, Track
-from sadtalker_service.errors import InvalidOption
-from sadtalker_service.pipeline.fields import parse_angles, parse_gestures
-
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
-Value = TypeVar("Value")
+
+class SeveralNumbers(click.Option):
+    """An option that may have several numbers after its name."""
 
 
 class SadTalkerCommand(click.Command):
-    """A command whose options may be spelled with hyphens, and may have several numbers for `angles`."""
+    """A command whose options may be spelled with hyphens, and may be `SeveralNumbers`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Bring the arguments into click's form first."""
-        several = {
-            name
-            for p in self.params
-            if isinstance(p, click.Option) and p.callback is angles
-            for name in p.opts
-        }
+        several = {name for p in self.params if isinstance(p, SeveralNumbers) for name in p.opts}
         return super().parse_args(ctx, list(join_numbers(with_underscores(args), several)))
 
 
@@ -49,23 +41,6 @@ def join_numbers(args: Sequence[str], several: Collection[str]) -> Iterator[str]
         while arg in several and rest and _are_numbers(rest[0]):
             numbers.append(rest.pop(0).strip(","))
         yield f"{arg}={','.join(numbers)}" if numbers else arg
-
-
-def angles(ctx: click.Context, param: click.Parameter, value: str | None) -> Track | None:
-    """Callback of an option with angles in degrees: `0,30,0` or `0 30 0`, evenly spread over the video."""
-    return None if value is None else _read(parse_angles, ctx, param, value)
-
-
-def gestures(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[GestureCue, ...]:
-    """Callback of the option with gestures and the seconds at which they begin: `nod_yes@1.5,smile@3`."""
-    return _read(parse_gestures, ctx, param, value or "")
-
-
-def _read(parse: Callable[[str, str], Value], ctx: click.Context, param: click.Parameter, text: str) -> Value:
-    try:
-        return parse(text, param.name or "")
-    except InvalidOption as error:
-        raise click.BadParameter(error.message, ctx, param) from None
 
 
 def _are_numbers(text: str) -> bool:

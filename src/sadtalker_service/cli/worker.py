@@ -12,6 +12,7 @@ import click
 
 from sadtalker_service.cli.service_settings import settings_with
 from sadtalker_service.errors import StartFailed
+from sadtalker_service.files import keep_files_private
 from sadtalker_service.jobs.queues import NORMAL, PREPARE, VIP
 from sadtalker_service.settings import Settings, set_environment
 from sadtalker_service.telemetry.metrics_folder import fresh_metrics_folder
@@ -29,10 +30,11 @@ from sadtalker_service.telemetry.metrics_folder import fresh_metrics_folder
 def command(queues: str, name: str | None) -> int:
     """Work for a service that runs elsewhere: REDIS_URL, QUEUE_URL and ARTEFACT_URL say where."""
     chosen = [queue.strip() for queue in queues.split(",") if queue.strip()]
+    keep_files_private()
     settings = settings_with()
     with _metrics_of_its_own(settings):
         # imported now: what counts decides when it is imported where it does so
-        code: int = import_module("sadtalker_service.jobs.worker").run_worker(settings, chosen, name)
+        code: int = import_module("sadtalker_service.worker.worker").run_worker(settings, chosen, name)
     return code
 
 

@@ -1,30 +1,18 @@
 """Finds engines by name: whatever is installed under the entry-point group `sadtalker_service.engines`.
 
-An entry point names a class that is made with the settings and then fulfils `base.Engine`. Making one loads
-nothing large. It may have these methods besides, the first two of the class, none of which loads anything
-large:
-
-- `obstacle(settings) -> str | None`: what keeps the engine from running here (checkpoints, packages) and what
-  to do, None: nothing.
-- `recommended(settings) -> bool`: whether `auto` shall prefer it here over the mesh engine, which always can.
-- `is_lost(error) -> bool`: whether after such an error no more videos can be made in this process, only in a
-  new one.
-
-An engine that wants a process of its own beside the workers of a machine has a function
-`(settings, folder) -> Helper | None` in the group `sadtalker_service.helpers`: None where that process cannot
-run. Sockets may lie in `folder`. The service's first process calls it, so it should import little.
+An entry point of it names a subclass of `engines.port.Engine`. One of the group `sadtalker_service.helpers`
+names an `engines.port.HelperFactory`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import cast
 
 import structlog
 
-from sadtalker_service.engines.base import Engine, Helper
+from sadtalker_service.engines.port import Engine, Helper, HelperFactory
 from sadtalker_service.errors import EngineUnavailable
 from sadtalker_service.settings import Settings, get_settings
 
@@ -85,11 +73,12 @@ def obstacles(settings: Settings | None = None) -> Mapping[str, str]:
 
 
 def helpers(settings: Settings, folder: Path) -> tuple[Helper, ...]:
-    """The processes that engines want beside the workers of this machine; see above."""
+    """The processes that engines want beside the workers of this machine."""
     found: list[Helper | None] = []
     for entry in sorted(entry_points(group=HELPERS), key=lambda entry: entry.name):
         try:
-            found.append(entry.load()(settings, folder))
+            make: HelperFactory = entry.load()
+            found.append(make(settings, folder))
         except (ImportError, AttributeError, OSError) as error:  # its engine cannot run here either
             log.warning("helper_passed_over", helper=entry.name, reason=str(error))
     return tuple(helper for helper in found if helper)
@@ -98,9 +87,8 @@ def helpers(settings: Settings, folder: Path) -> tuple[Helper, ...]:
 def _is_recommended(entry: EntryPoint, settings: Settings) -> bool:
     if _obstacle(entry, settings):
         return False
-    recommended = getattr(_load(entry), "recommended", None)
     try:
-        return recommended is not None and bool(recommended(settings))
+        return _load(entry).recommended(settings)
     except (ImportError, OSError) as error:  # a package is there that does not load on this machine
         log.warning("engine_passed_over", engine=entry.name, reason=str(error))
         return False
@@ -108,19 +96,30 @@ def _is_recommended(entry: EntryPoint, settings: Settings) -> bool:
 
 def _obstacle(entry: EntryPoint, settings: Settings) -> str | None:
     try:
-        obstacle = getattr(_load(entry), "obstacle", None)
-        return obstacle(settings) if obstacle else None
+        return _load(entry).obstacle(settings)
     except EngineUnavailable as error:
         return error.message
     except OSError as error:  # its files cannot even be looked for
         return f"{error}."
 
 
-def _load(entry: EntryPoint) -> Callable[[Settings], Engine]:
+def _load(entry: EntryPoint) -> type[Engine]:
     try:
-        return cast("Callable[[Settings], Engine]", entry.load())
+        engine = entry.load()
     except (ImportError, AttributeError, OSError) as error:
         raise EngineUnavailable(
             f"The engine {entry.name!r} does not load: {error}. Install what it needs, or choose another.",
             param="engine",
         ) from error
+    if not (isinstance(engine, type) and issubclass(engine, Engine)):
+        raise EngineUnavailable(
+            f"The engine {entry.name!r} does not load: {entry.value} is no subclass of"
+            " sadtalker_service.engines.port.Engine.",
+            param="engine",
+        )
+    lacking = ", ".join(sorted(engine.__abstractmethods__))
+    if lacking:
+        raise EngineUnavailable(
+            f"The engine {entry.name!r} does not load: {entry.value} lacks {lacking}.", param="engine"
+        )
+    return engine

@@ -112,5 +112,5 @@ TRIANGLES: NDArray[np.int32] = _load_triangles()
 (p1 - p0) × (p2 - p0) < 0 with y down.
 
 A disc whose border is `OVAL`, with three holes: the two eyes and the mouth opening, bordered by `Eye.contour`
-and `MOUTH_OPENING`. Written by `tools/convert_face_models.py`.
+and `MOUTH_OPENING`. How the file was made is in docs/models.md.
 """

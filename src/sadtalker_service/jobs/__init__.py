@@ -1,1 +1,1 @@
-"""What runs in the background: sessions and their states, the queue, workers, the stores they need."""
+"""Use cases of the service, the Celery app, and what puts right what accidents leave behind."""

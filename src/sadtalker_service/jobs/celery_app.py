@@ -43,7 +43,7 @@ def _sending(settings: Settings) -> dict[str, object]:
         "accept_content": ["json"],
         "task_queues": {name: {} for name in QUEUES},
         "task_default_queue": NORMAL,
-        # a name that is not in the list is a mistake, not a wish for a new queue
+        # a name that is not in the list is a mistake, not a request for a new queue
         "task_create_missing_queues": False,
         # once more at once, for a connection that broke while nobody used it; then it is the sender's to say
         # that the store is away (503), and the janitor's to send the message again

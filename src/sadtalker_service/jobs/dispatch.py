@@ -12,9 +12,9 @@ from redis.exceptions import RedisError
 from sadtalker_service.domain import PreprocessMode
 from sadtalker_service.errors import StoreUnavailable
 from sadtalker_service.jobs.queues import AGAIN, GENERATE_TASK, PREPARE, PREPARE_TASK, QUEUE_OF_LANE
-from sadtalker_service.jobs.records import Session
 from sadtalker_service.jobs.time_limit import job_limit
 from sadtalker_service.settings import Settings
+from sadtalker_service.state.records import Session
 
 
 class CeleryDispatch:
@@ -28,7 +28,7 @@ class CeleryDispatch:
         """Let a worker make the video of a waiting session: when it is its lane's turn, or next of all if it
         was begun before."""
         queue = QUEUE_OF_LANE[session.lane] if session.started_at is None else AGAIN
-        limit = job_limit(self._settings, session.wish.audio_seconds) * session.wish.patience
+        limit = job_limit(self._settings, session.spec.audio_seconds) * session.spec.timeout_factor
         self._send(GENERATE_TASK, [session.session_id], queue, limit)
 
     def prepare(self, image_id: str, mode: PreprocessMode, face_index: int = 0) -> None:

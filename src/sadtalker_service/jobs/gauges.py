@@ -20,9 +20,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from redis.exceptions import RedisError
 
 from sadtalker_service.errors import StoreUnavailable
-from sadtalker_service.jobs.boards import WorkerBoard
-from sadtalker_service.jobs.sessions import WORKER_LIVES_SECONDS, SessionStore
 from sadtalker_service.settings import Settings
+from sadtalker_service.state.registry import WorkerRegistry
+from sadtalker_service.state.sessions import WORKER_LIVES_SECONDS, SessionStore
 
 SILENT_SECONDS = 300.0
 """A worker's last heartbeat is told for so long: what ended without a word shall be noticed."""
@@ -37,7 +37,7 @@ class StoreGauges:
         self,
         settings: Settings,
         sessions: SessionStore,
-        workers: WorkerBoard,
+        workers: WorkerRegistry,
         servers: Mapping[str, redis.Redis],
         folders: Mapping[str, Path],
         clock: Callable[[], float] = time.time,

@@ -19,19 +19,20 @@ import structlog
 from redis.exceptions import ResponseError
 
 from sadtalker_service.errors import StoreUnavailable
-from sadtalker_service.jobs.avatars import AvatarStore
-from sadtalker_service.jobs.boards import EngineShelf
-from sadtalker_service.jobs.callbacks import CallbackQueue, callback_of
 from sadtalker_service.jobs.celery_app import make_app
-from sadtalker_service.jobs.courier import Courier
+from sadtalker_service.jobs.deletion import forget_deleted, remove_unowned
 from sadtalker_service.jobs.dispatch import CeleryDispatch
-from sadtalker_service.jobs.queue_server import QueueServer
 from sadtalker_service.jobs.queues import AGAIN, PREPARE, QUEUE_OF_LANE
 from sadtalker_service.jobs.retention import VIDEOS, Retention
-from sadtalker_service.jobs.sessions import SessionStore
-from sadtalker_service.jobs.statistics import Statistics
-from sadtalker_service.jobs.submissions import Dispatch, FrontDesk, forget_deleted, send_waiting
+from sadtalker_service.jobs.video_service import Dispatch, VideoService, send_waiting
+from sadtalker_service.jobs.webhooks import WebhookSender
 from sadtalker_service.settings import Settings
+from sadtalker_service.state.avatars import AvatarStore
+from sadtalker_service.state.queue_server import QueueServer
+from sadtalker_service.state.registry import EngineRegistry
+from sadtalker_service.state.sessions import SessionStore
+from sadtalker_service.state.statistics import Statistics
+from sadtalker_service.state.webhook_queue import WebhookQueue, callback_of
 from sadtalker_service.store.artefact_store import ArtefactStore, artefact_url
 from sadtalker_service.store.connections import connect, store_urls
 from sadtalker_service.store.redis_cache import RedisCache
@@ -44,6 +45,8 @@ _LOCK = "lock:janitor"
 _LOCK_SECONDS = 5.0
 _REFILL_SECONDS = 5.0
 _SWEEP_SECONDS = 60.0
+_ADOPT_SECONDS = 3600.0
+"""Avatars without an owner come from an earlier version, which may still run beside this one."""
 _REMOTE_SWEEP_SECONDS = 900.0
 """Listing a bucket takes long, and costs money."""
 _AWAY_SECONDS = 2.0
@@ -63,25 +66,27 @@ def run_janitor(settings: Settings, stop: threading.Event) -> None:
 def make_janitor(settings: Settings) -> Janitor:
     """A janitor on the stores of the settings. Raises `StoreMisconfigured` for a wrong ARTEFACT_URL."""
     urls = store_urls(settings)
-    queue, cache = connect(urls.queue), RedisCache(connect(urls.cache, patient=False))
+    queue, cache = connect(urls.queue), RedisCache(connect(urls.cache, retries=False))
     dispatch = CeleryDispatch(make_app(settings), settings)
     sessions, avatars = SessionStore(queue, settings), AvatarStore(queue)
     artefacts = ArtefactStore(artefact_url(settings))
-    desk = FrontDesk(
+    video_service = VideoService(
         sessions=sessions,
         avatars=avatars,
-        engines=EngineShelf(queue),
+        engines=EngineRegistry(queue),
         statistics=Statistics(queue),
         artefacts=artefacts,
         cache=cache,
         dispatch=dispatch,
     )
-    callbacks, retention = CallbackQueue(queue), Retention(artefacts, sessions, desk, settings)
+    callbacks, retention = WebhookQueue(queue), Retention(artefacts, sessions, video_service, settings)
     is_local = artefacts.path(VIDEOS.rstrip("/")) is not None
     slow_duties = (
+        Duty("adopt", _ADOPT_SECONDS, avatars.adopt),
         Duty("deliver", TICK_SECONDS, lambda: deliver_due(callbacks, settings)),
         Duty("sweep", _SWEEP_SECONDS if is_local else _REMOTE_SWEEP_SECONDS, retention.sweep),
         Duty("forget", _SWEEP_SECONDS, lambda: forget_deleted(avatars, cache)),
+        Duty("unowned", _SWEEP_SECONDS, lambda: remove_unowned(avatars, artefacts)),
     )
     return Janitor(queue, sessions, avatars, dispatch, callbacks, settings.lease_seconds, slow_duties)
 
@@ -127,7 +132,7 @@ class Janitor:
         sessions: SessionStore,
         avatars: AvatarStore,
         dispatch: Dispatch,
-        callbacks: CallbackQueue,
+        callbacks: WebhookQueue,
         lease_seconds: float,
         slow_duties: Sequence[Duty],
         clock: Callable[[], float] = time.monotonic,
@@ -235,14 +240,14 @@ class Janitor:
         return int(self._queue.command("LLEN", queue))
 
 
-def deliver_due(callbacks: CallbackQueue, settings: Settings) -> int:
+def deliver_due(callbacks: WebhookQueue, settings: Settings) -> int:
     """Deliver the callbacks that are due; how many arrived.
 
     Raises `StoreUnavailable`, and `StoreMisconfigured` for a secret that cannot be read.
     """
     if not callbacks.count():
         return 0
-    courier = Courier(settings)
+    courier = WebhookSender(settings)
     due = callbacks.claim()
     results = courier.deliver(due)
     for callback, result in zip(due, results, strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from sadtalker_service.jobs.records import Lane
+from sadtalker_service.state.records import Lane
 
 VIP = "vip"
 NORMAL = "normal"

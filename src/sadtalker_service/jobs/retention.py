@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 import structlog
 
 from sadtalker_service.errors import Conflict, NotFound
-from sadtalker_service.jobs.records import LANES
-from sadtalker_service.jobs.sessions import SessionStore
-from sadtalker_service.jobs.submissions import FrontDesk
+from sadtalker_service.jobs.video_service import VideoService
 from sadtalker_service.settings import Settings
+from sadtalker_service.state.records import LANES
+from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.store.artefact_files import Entry
 from sadtalker_service.store.artefact_store import ArtefactStore, portrait_name, speech_name, video_name
 from sadtalker_service.telemetry import metrics
@@ -28,14 +28,14 @@ class Retention:
         self,
         artefacts: ArtefactStore,
         sessions: SessionStore,
-        desk: FrontDesk,
+        video_service: VideoService,
         settings: Settings,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`clock` gives seconds since 1970."""
         self._artefacts = artefacts
         self._sessions = sessions
-        self._desk = desk
+        self._desk = video_service
         self._clock = clock
         self._max_bytes = settings.artefact_max_bytes
         self._lifetimes = {
@@ -73,10 +73,10 @@ class Retention:
             session = self._sessions.get(session_id)
             if session is None:
                 continue
-            wish = session.wish
-            yield portrait_name(wish.image_id)
+            spec = session.spec
+            yield portrait_name(spec.image_id)
             yield video_name(session.result_key)
-            yield from map(speech_name, filter(None, (wish.audio_id, wish.ref_eyeblink_id, wish.ref_pose_id)))
+            yield from map(speech_name, filter(None, (spec.audio_id, spec.ref_eyeblink_id, spec.ref_pose_id)))
 
     def _remove(self, entry: Entry, reason: str) -> int:
         kind, _, name = entry.name.partition("/")

@@ -8,8 +8,8 @@ from typing import Protocol
 
 import structlog
 
-from sadtalker_service.engines.base import EngineCard
-from sadtalker_service.jobs.records import AvatarRecord
+from sadtalker_service.engines.port import EngineCard
+from sadtalker_service.state.records import AvatarRecord
 from sadtalker_service.store.cache import CacheUnavailable
 from sadtalker_service.store.keys import avatar_keys
 

@@ -99,18 +99,19 @@ class _Block:
     """Channel names as FFmpeg has them, e.g. FL; NONE when the file does not say."""
 
 
-def decode_speech(path: Path, *, max_bytes: int, max_seconds: float) -> Speech:
+def decode_speech(path: Path, *, max_bytes: int, max_seconds: float, audio_hash: str | None = None) -> Speech:
     """Decode the sound of an audio or video file to mono 16 kHz.
 
     The mean is removed, non-finite samples become 0 and a peak above 1 is scaled to 1. Memory is bounded by
     `max_seconds`, enforced while decoding. Of a damaged file, what decodes is kept if it is most of it.
+    `audio_hash` is the sha256 of the file where that is known: it is then not computed.
 
     Raises:
         UnreadableAudio: missing, no sound in it, or too damaged.
         AudioTooLarge: more bytes or seconds than allowed.
         EmptyAudio: shorter than `SHORTEST_SECONDS`.
     """
-    digest = _digest(path, max_bytes)
+    digest = _digest(path, max_bytes, audio_hash)
     sound = _SoundFile(path)
     resampler = _Resampler(SPEECH_RATE, 1)
     decoded = bytearray()  # grows in place: a list of pieces would need its memory twice to become one
@@ -176,7 +177,7 @@ def _level(samples: Float32) -> None:
         samples /= peak
 
 
-def _digest(path: Path, max_bytes: int) -> str:
+def _digest(path: Path, max_bytes: int, known: str | None) -> str:
     """sha256 of the file, after its size was found to be within the limit."""
     try:
         if not path.is_file():
@@ -189,6 +190,8 @@ def _digest(path: Path, max_bytes: int) -> str:
             )
         if size == 0:
             raise EmptyAudio(f"{path.name} is empty.", param="driven_audio")
+        if known is not None:
+            return known
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:

@@ -22,8 +22,8 @@ import numpy as np
 from sadtalker_service.domain import Uint8Image
 from sadtalker_service.errors import ImageTooLarge, InvalidInput, UnreadableImage, UnreadableVideo
 from sadtalker_service.media.animation import MOST_DECODED, MOST_FRAMES, Frame, frames_within, spread
-from sadtalker_service.media.footage import open_video, upright_pixels
 from sadtalker_service.media.pixel_limit import check_pixels
+from sadtalker_service.media.video_frames import open_video, upright_pixels
 
 TIMEOUT = 25
 """Whole seconds, after which the child ends itself and the frames so far count. An inspection has more."""
@@ -56,7 +56,7 @@ def video_media_type(head: bytes) -> str:
     return "video/mp4" if head[4:8] == b"ftyp" and head[8:12] != b"qt  " else "video/quicktime"
 
 
-def clip_frames(path: Path, *, max_pixels: int) -> Iterator[Frame]:
+def clip_frames(path: Path, *, max_pixels: int) -> Generator[Frame]:
     """Frames of the video in `path`, decoded in a child process, one in memory at a time.
 
     Raises UnreadableImage where there is none, ImageTooLarge.

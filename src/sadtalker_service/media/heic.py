@@ -17,6 +17,7 @@ from PIL import Image
 
 from sadtalker_service.errors import UnreadableImage
 from sadtalker_service.media.pixel_limit import check_pixels
+from sadtalker_service.settings import bare_environment
 
 TIMEOUT = 60.0
 """Seconds. A photo of 12 million pixels takes about one."""
@@ -34,7 +35,9 @@ def decode_heic(data: bytes, max_pixels: int) -> Image.Image:
     """
     command = (sys.executable, "-m", __name__, str(max_pixels))
     try:
-        child = subprocess.run(command, input=data, capture_output=True, check=True, timeout=TIMEOUT)  # noqa: S603
+        child = subprocess.run(  # noqa: S603  this package's own module
+            command, input=data, capture_output=True, check=True, timeout=TIMEOUT, env=bare_environment()
+        )
     except subprocess.SubprocessError as error:
         raise UnreadableImage(
             "The HEIC picture is damaged or cut off. Save or upload it again, for example as JPEG."

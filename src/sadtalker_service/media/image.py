@@ -47,9 +47,10 @@ UPRIGHT = {
 """EXIF orientation (EXIF 2.32, tag 0x0112) -> what makes the picture upright."""
 
 
-def decode_image(data: bytes, *, max_bytes: int, max_pixels: int) -> Portrait:
+def decode_image(data: bytes, *, max_bytes: int, max_pixels: int, image_hash: str | None = None) -> Portrait:
     """The portrait in the bytes of a picture file: of an animation the first frame, transparency over white,
-    colours in sRGB, more than 8 bits scaled down, turned as EXIF says.
+    colours in sRGB, more than 8 bits scaled down, turned as EXIF says. `image_hash` is the sha256 of the
+    bytes where that is known: it is then not computed.
 
     Raises ImageTooLarge if there are more bytes or, by its header, more pixels than allowed; UnreadableImage
     if it is no picture in a known format, damaged or cut off.
@@ -57,7 +58,7 @@ def decode_image(data: bytes, *, max_bytes: int, max_pixels: int) -> Portrait:
     check_bytes(data, max_bytes)
     with reading_errors(max_pixels):
         pixels = to_srgb(make_upright(load_picture(data, max_pixels)))
-    return Portrait(hashlib.sha256(data).hexdigest(), pixels)
+    return Portrait(image_hash or hashlib.sha256(data).hexdigest(), pixels)
 
 
 def check_bytes(data: bytes, max_bytes: int, advice: str = "Save it smaller, for example as JPEG.") -> None:

@@ -24,6 +24,7 @@ from sadtalker_service.errors import (
     UnreadableAudio,
     UnreadableImage,
 )
+from sadtalker_service.settings import bare_environment
 
 log = structlog.get_logger(__name__)
 
@@ -89,9 +90,12 @@ class Inspector:
         """Decode the picture in `path`. The future raises `UnreadableImage`, `ImageTooLarge`."""
         return self._threads.submit(self._image, path)
 
-    def inspect_audio(self, path: Path) -> Future[AudioFacts]:
-        """Decode the sound in `path`. The future raises `UnreadableAudio`, `AudioTooLarge`, `EmptyAudio`."""
-        return self._threads.submit(self._audio, path)
+    def inspect_audio(self, path: Path, samples: Path | None = None) -> Future[AudioFacts]:
+        """Decode the sound in `path`; its samples (float32, mono, 16 kHz) go into the file `samples`.
+
+        The future raises `UnreadableAudio`, `AudioTooLarge`, `EmptyAudio`.
+        """
+        return self._threads.submit(self._audio, path, samples)
 
     def close(self) -> None:
         """End the children; what is being inspected is waited for."""
@@ -108,8 +112,8 @@ class Inspector:
             )
         return ImageFacts(**answer)
 
-    def _audio(self, path: Path) -> AudioFacts:
-        answer = self._ask({"kind": "audio", "path": str(path)})
+    def _audio(self, path: Path, samples: Path | None) -> AudioFacts:
+        answer = self._ask({"kind": "audio", "path": str(path), "samples": str(samples or "")})
         if answer is None:
             raise UnreadableAudio(
                 "The recording is damaged: its decoder failed. Save it again, for instance as WAV.",
@@ -163,12 +167,16 @@ class _Child:
             self.end()
             command = [sys.executable, "-m", _CHILD_MODULE, json.dumps(asdict(self._limits))]
             self._process = subprocess.Popen(  # noqa: S603  this package's own module
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+                env=bare_environment(),
             )
         return self._process
 
 
-_CHILD_MODULE = "sadtalker_service.media.inspecting"
+_CHILD_MODULE = "sadtalker_service.media.inspection_process"
 
 
 def _hand_over(process: subprocess.Popen[bytes], question: dict[str, str]) -> bool:

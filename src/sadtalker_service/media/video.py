@@ -1,8 +1,8 @@
 """Writes a rendering, with or without sound, to an mp4 file.
 
 Two threads share the work: the caller's renders and converts to Y'CbCr, the other encodes. A ring of frames
-goes round between them, so memory does not grow and each waits for the other. The plate is converted once,
-into every frame of the ring; afterwards only the box is converted.
+goes round between them, so memory does not grow and each waits for the other. The background is converted
+once, into every frame of the ring; afterwards only the box is converted.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import av
 import numpy as np
 
 from sadtalker_service.domain import Quality, Rendering, Uint8Image
+from sadtalker_service.files import output_error, whole_file
 from sadtalker_service.media.boxes import Writable
 from sadtalker_service.media.colour import rgb_to_yuv420
 from sadtalker_service.media.encoder import Mp4Encoder
 from sadtalker_service.media.soundtrack import Sound, Soundtrack
 from sadtalker_service.media.stopwatch import Stopwatch
-from sadtalker_service.store.whole_file import output_error, whole_file
 
 RING_FRAMES = 12
 """Frames on their way from the renderer to the encoder: at most this many."""
@@ -70,20 +70,23 @@ def write_video(
     with whole_file(path) as unfinished:
         seconds = _encode(rendering, unfinished, path, sound, quality, on_frame, stream)
         size = unfinished.stat().st_size
-    height, width = rendering.plate.shape[:2]
+    height, width = rendering.background.shape[:2]
     return VideoFile(path, width, height, rendering.fps, rendering.frames, size, seconds)
 
 
-def initialisation(rendering: Rendering, *, sound: Sound | None, quality: Quality) -> bytes:
-    """The first piece that `write_video` sends to its `stream`: the same for every video of this size, rate
-    and quality, with a sound of this rate and number of channels. Nothing is rendered, nor read."""
-    height, width = rendering.plate.shape[:2]
+def initialisation(size: tuple[int, int], fps: int, *, sound: Sound | None, quality: Quality) -> bytes:
+    """The first piece that `write_video` sends to its `stream`.
+
+    The same for every video of this size (width, height), rate and quality, with a sound of this rate and
+    number of channels. Nothing is rendered, nor read.
+    """
+    width, height = size
     pieces = _Kept()
     encoder = Mp4Encoder(
         _Nowhere(),
         width=width,
         height=height,
-        fps=rendering.fps,
+        fps=fps,
         quality=quality,
         soundtrack=Soundtrack(sound, Fraction(1)) if sound else None,
         layout={},
@@ -126,9 +129,9 @@ def _encode(
     stream: Writable | None,
 ) -> Mapping[str, float]:
     track = Soundtrack(sound, Fraction(rendering.frames, rendering.fps)) if sound else None
-    height, width = rendering.plate.shape[:2]
+    height, width = rendering.background.shape[:2]
     watch = Stopwatch()
-    ring = [_RingFrame(rendering.plate) for _ in range(min(RING_FRAMES, rendering.frames))]
+    ring = [_RingFrame(rendering.background) for _ in range(min(RING_FRAMES, rendering.frames))]
     encoder = Mp4Encoder(
         f"file:{unfinished}",
         width=width,
@@ -174,16 +177,16 @@ def _feed(
 
 
 class _RingFrame:
-    """A frame of Y'CbCr 4:2:0 that shows the plate; its box is overwritten again and again."""
+    """A frame of Y'CbCr 4:2:0 that shows the background; its box is overwritten again and again."""
 
-    def __init__(self, plate: Uint8Image) -> None:
-        height, width = plate.shape[:2]
+    def __init__(self, background: Uint8Image) -> None:
+        height, width = background.shape[:2]
         self.frame = av.VideoFrame(width, height, "yuv420p")
         self._y, self._cb, self._cr = (
             np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
             for plane in self.frame.planes
         )
-        self.paste(plate, (0, 0, width, height))
+        self.paste(background, (0, 0, width, height))
 
     def paste(self, picture: Uint8Image, box: tuple[int, int, int, int]) -> None:
         """Show `picture`, uint8 (y1 - y0, x1 - x0, 3) RGB, in `box`."""
@@ -264,11 +267,11 @@ class _Last:
 
 
 def _check(rendering: Rendering) -> None:
-    height, width, channels = rendering.plate.shape
+    height, width, channels = rendering.background.shape
     x0, y0, x1, y1 = rendering.box
     if channels != 3 or height % 2 or width % 2 or any(side % 2 for side in rendering.box):
-        raise ValueError(f"plate {rendering.plate.shape} and box {rendering.box} must be even")
+        raise ValueError(f"background {rendering.background.shape} and box {rendering.box} must be even")
     if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
-        raise ValueError(f"box {rendering.box} is not inside the plate {rendering.plate.shape}")
+        raise ValueError(f"box {rendering.box} is not inside the background {rendering.background.shape}")
     if rendering.frames < 1:
         raise ValueError("a video needs at least one frame")

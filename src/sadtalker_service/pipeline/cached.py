@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from sadtalker_service.domain import Artefact
+from sadtalker_service.domain import Artefact, Lifetime
 from sadtalker_service.media.stopwatch import Clock
 from sadtalker_service.store.cache import ArtefactCache, CacheUnavailable
-from sadtalker_service.store.flights import Flights, NoFlights
-from sadtalker_service.store.keys import SECONDS, Lifetime
+from sadtalker_service.store.keys import SECONDS
+from sadtalker_service.store.single_flight import NoFlights, SingleFlight
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,10 @@ class CacheTerms:
 
     lifetimes: Mapping[Lifetime, float | None] = field(default_factory=lambda: SECONDS)
     """Lifetime -> seconds, None for no end; those of the settings are in `store.keys.lifetimes`."""
-    flights: Flights = field(default_factory=NoFlights)
+    single_flight: SingleFlight = field(default_factory=NoFlights)
     """Keeps others from computing the same thing at the same time."""
     on_lookup: Callable[[str, bool], None] | None = None
-    """Told the kind of each artefact that was wanted, and whether it was there."""
+    """OnProgress the kind of each artefact that was wanted, and whether it was there."""
     on_wait: Callable[[], None] | None = None
     """Called several times a second while another computes what is wanted here; may raise `Cancelled`."""
 
@@ -72,7 +72,7 @@ class CachedComputation:
         if found is None and not self._available:  # nor can others be told what is computed here
             return self._compute(kind, key, lifetime, compute)
         while found is None:
-            with self._terms.flights.lead(key, self._terms.on_wait) as ours:
+            with self._terms.single_flight.acquire(key, self._terms.on_wait) as ours:
                 # somebody may have put it there since: while we waited, or just before we took the lead
                 found = self._get(key)
                 if found is None and ours:

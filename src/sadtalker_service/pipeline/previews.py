@@ -10,22 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sadtalker_service.domain import (
-    Artefact,
-    Avatar,
-    GestureCue,
-    Portrait,
-    PreprocessMode,
-    Rendering,
-    Style,
-)
-from sadtalker_service.engines.base import Engine
+from sadtalker_service.domain import Artefact, Avatar, GestureCue, PreprocessMode, Rendering
+from sadtalker_service.engines.port import Engine
 from sadtalker_service.media.image import encode_png
 from sadtalker_service.media.video import write_video
-from sadtalker_service.pipeline.cached import CachedComputation, CacheLog, CacheTerms
-from sadtalker_service.pipeline.exhibits import CLIPS, PICTURE, exhibit_key
-from sadtalker_service.pipeline.prepare import prepare
-from sadtalker_service.store.cache import ArtefactCache
+from sadtalker_service.options import RenderOptions
+from sadtalker_service.pipeline.cached import CachedComputation, CacheLog
+from sadtalker_service.pipeline.pipeline import Pipeline, SourceImage
+from sadtalker_service.pipeline.preview_assets import CLIPS, PICTURE, exhibit_key
 
 _PICTURE_SIDE, _CLIP_SIDE = 480, 256
 """Pixels of a close-up, as far as the engine can."""
@@ -34,27 +26,21 @@ _CLIP_SECONDS, _CUE_AT = 2.4, 0.2
 
 
 def make_previews(
-    engine: Engine,
-    portrait: Portrait,
-    mode: PreprocessMode,
-    cache: ArtefactCache,
-    *,
-    on_stage: Callable[[str], None] | None = None,
-    terms: CacheTerms | None = None,
+    pipeline: Pipeline, image: SourceImage, mode: PreprocessMode, face_index: int = 0
 ) -> CacheLog:
     """Put everything that there is to look at into the cache, where it is not there yet.
 
-    `mode` counts only for an engine without close-ups. `on_stage` is told what is about to be made, and may
-    raise to end the work. Raises what the engine's stages raise.
+    `mode` counts only for an engine without close-ups. Raises what the engine's stages raise, `Cancelled`.
     """
+    engine = pipeline.engine
     closest: PreprocessMode = "crop" if "crop" in engine.capabilities.preprocess_modes else mode
-    avatar = prepare(engine, portrait, closest, cache, previews=True, on_stage=on_stage, terms=terms).avatar
-    computation = CachedComputation(cache, terms)
+    options = RenderOptions(preprocess=closest, face_index=face_index)
+    avatar = pipeline.prepare(image, options, previews=True).avatar
+    computation = CachedComputation(pipeline.cache, pipeline.terms)
 
     def keep(kind: str, compute: Callable[[], Artefact]) -> None:
-        if on_stage:
-            on_stage(kind)
-        key = exhibit_key(kind, engine, portrait.image_hash, portrait.face_index)
+        pipeline.reporter.stage(kind)
+        key = exhibit_key(kind, engine, image.image_hash, face_index)
         computation.artefact(kind, key, "week", compute)
 
     if engine.capabilities.idle:
@@ -65,7 +51,7 @@ def make_previews(
 
 def _picture(engine: Engine, avatar: Avatar) -> Artefact:
     rendering = _acting(engine, avatar, _PICTURE_SIDE, (), 0.04)
-    return Artefact({PICTURE: _bytes(encode_png(rendering.plate))})
+    return Artefact({PICTURE: _bytes(encode_png(rendering.background))})
 
 
 def _clips(engine: Engine, avatar: Avatar) -> Artefact:
@@ -85,14 +71,14 @@ def _acting(
 ) -> Rendering:
     can = engine.capabilities
     smallest, largest = can.sizes
-    style = Style(
+    options = RenderOptions(
         preprocess=avatar.mode,
         still=True,
         size=can.default_size if can.only_sizes else min(max(side, smallest), largest),
         quality="low",
         gestures=cues,
     )
-    return engine.render(avatar, engine.drive(avatar, None, style, seconds), style)
+    return engine.render(avatar, engine.drive(avatar, None, options, seconds), options)
 
 
 def _bytes(data: bytes) -> NDArray[np.uint8]:

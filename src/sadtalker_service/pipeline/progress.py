@@ -15,7 +15,7 @@ class Progress:
     """A moment in the making of a video."""
 
     stage: str
-    """Name of the engine's stage, or `listen`, `drive`, `render`."""
+    """Name of the engine's stage, or `speech_features`, `drive`, `render`."""
     frame: int = 0
     """Frames rendered so far."""
     total: int = 0

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from sadtalker_service.domain import Artefact, PreprocessMode
-from sadtalker_service.engines.base import Engine, References
+from sadtalker_service.engines.port import Engine, References
 from sadtalker_service.errors import UnreadableVideo
 from sadtalker_service.pipeline.cached import CachedComputation
 from sadtalker_service.store.keys import reference_key
@@ -47,7 +47,7 @@ class ReferenceVideos:
 NO_VIDEOS = ReferenceVideos()
 
 
-def follow(
+def extract_reference_motion(
     engine: Engine, videos: ReferenceVideos, mode: PreprocessMode, computation: CachedComputation
 ) -> References:
     """What `engine` takes over from the videos; of one that is both, read once. Raises what it raises."""
@@ -59,7 +59,7 @@ def follow(
         if video.video_hash not in seen:
             key = reference_key(video.video_hash, mode, engine.name, engine.version)
             seen[video.video_hash] = computation.artefact(
-                "reference", key, "week", partial(engine.follow, video.path, mode)
+                "reference", key, "week", partial(engine.extract_reference_motion, video.path, mode)
             )
         return seen[video.video_hash]
 

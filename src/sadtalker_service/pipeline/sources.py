@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from sadtalker_service.domain import Artefact, Portrait
+from sadtalker_service.domain import Artefact, LazySourceImage, Portrait
 from sadtalker_service.errors import UnreadableImage
 from sadtalker_service.faces.best_frame import best_of_animation, best_of_video
 from sadtalker_service.faces.landmarker import FaceLandmarker
@@ -31,38 +30,66 @@ _VIDEO = (
 _ANIMATION = "The picture is an animation that begins without a clear face: its frame {number} was taken."
 
 
+def lazy_source_image(path: Path, settings: Settings, cache: ArtefactCache | None = None) -> LazySourceImage:
+    """The picture in `path`, read and hashed now, decoded when it is needed.
+
+    Raises `UnreadableImage`; opening it raises what `read_portrait` raises.
+    """
+    data = _read(path, settings)
+    image_hash = hashlib.sha256(data).hexdigest()
+    return LazySourceImage(image_hash, lambda: _portrait(path, data, image_hash, settings, cache, None))
+
+
 def read_portrait(
     path: Path,
     settings: Settings,
-    cache: ArtefactCache | None = None,
+    image_hash: str | None = None,
     *,
-    face_index: int = 0,
+    cache: ArtefactCache | None = None,
     terms: CacheTerms | None = None,
 ) -> Portrait:
-    """The picture in `path`, and which of its faces shall speak.
+    """The picture in `path`, whose sha256 may be known.
 
     Of an animation it is the first frame, or a later one where that is blank or faded; of a video the best.
-    Raises `UnreadableImage`, `ImageTooLarge`; for a video `NoFaceFound`, `FaceTooSmall`.
+    `cache` keeps which. Raises `UnreadableImage`, `ImageTooLarge`; for a video `NoFaceFound`, `FaceTooSmall`.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(settings.max_image_bytes + 1)  # one more than allowed, to be noticed
-    except OSError as error:
-        raise UnreadableImage(f"Cannot read {path}: {error.strerror}.", param="source_image") from error
+    data = _read(path, settings)
+    return _portrait(path, data, image_hash or hashlib.sha256(data).hexdigest(), settings, cache, terms)
+
+
+def _portrait(
+    path: Path,
+    data: bytes,
+    image_hash: str,
+    settings: Settings,
+    cache: ArtefactCache | None,
+    terms: CacheTerms | None,
+) -> Portrait:
     is_clip = is_video(data) and not is_picture(data)
     if is_clip:
         check_bytes(data, settings.max_image_bytes, VIDEO_ADVICE)
     elif not is_animation(data):
-        limits = {"max_bytes": settings.max_image_bytes, "max_pixels": settings.max_image_pixels}
-        return replace(decode_image(data, **limits), face_index=face_index)
+        return decode_image(
+            data,
+            max_bytes=settings.max_image_bytes,
+            max_pixels=settings.max_image_pixels,
+            image_hash=image_hash,
+        )
 
     def choose() -> Artefact:
         return _of_video(path, settings) if is_clip else _of_animation(data, settings)
 
-    digest = hashlib.sha256(data).hexdigest()
-    key = stage_key(FRAME, digest, None, "faces", _CHOICE_VERSION)
+    key = stage_key(FRAME, image_hash, None, "faces", _CHOICE_VERSION)
     chosen = CachedComputation(cache or NoCache(), terms).artefact(FRAME, key, "week", choose)
-    return Portrait(digest, chosen.arrays["pixels"], face_index, tuple(chosen.record["warnings"]))
+    return Portrait(image_hash, chosen.arrays["pixels"], warnings=tuple(chosen.record["warnings"]))
+
+
+def _read(path: Path, settings: Settings) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(settings.max_image_bytes + 1)  # one more than allowed, to be noticed
+    except OSError as error:
+        raise UnreadableImage(f"Cannot read {path}: {error.strerror}.", param="source_image") from error
 
 
 def _of_video(path: Path, settings: Settings) -> Artefact:

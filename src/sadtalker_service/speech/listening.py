@@ -19,17 +19,17 @@ _UNHEARD = 0.2
 """A recogniser that finds speech in less than this part of the time that has a pitch did not understand."""
 
 
-def listen(speech: Speech, source: PhonemeSource | None = None) -> Articulation:
+def recognize_speech(speech: Speech, source: PhonemeSource | None = None) -> Articulation:
     """How a mouth says a recording; it stays shut for silence and for steady noise.
 
     Args:
         speech: the recording.
         source: where phonemes come from; by default the recogniser, which is loaded once.
     """
-    return articulate(hear(speech, source or default_source()), speech)
+    return articulate(recognize_phonemes(speech, source or default_source()), speech)
 
 
-def hear(speech: Speech, source: PhonemeSource) -> PhonemeTrack:
+def recognize_phonemes(speech: Speech, source: PhonemeSource) -> PhonemeTrack:
     """The phonemes of `source`, or of the signal alone if `source` hears nothing in a voice."""
     if is_voiceless(speech.samples):
         return PhonemeTrack(())
@@ -40,17 +40,17 @@ def hear(speech: Speech, source: PhonemeSource) -> PhonemeTrack:
     return track
 
 
-def listen_with_two_cores() -> None:
+def start_word_alignment() -> None:
     """Have the recogniser use a second process, if there is a core for it: for services, which hear many
     recordings. It takes 0.2 GB from the second recording on."""
     source = default_source()
-    if isinstance(source, _TwoEared) and len(os.sched_getaffinity(0)) > 1:
-        source.open_second_ear()
+    if isinstance(source, _AlignsWords) and len(os.sched_getaffinity(0)) > 1:
+        source.start_word_alignment_process()
 
 
 @runtime_checkable
-class _TwoEared(Protocol):
-    def open_second_ear(self) -> None: ...
+class _AlignsWords(Protocol):
+    def start_word_alignment_process(self) -> None: ...
 
 
 @lru_cache(maxsize=1)

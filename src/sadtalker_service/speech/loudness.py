@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
-from scipy.signal import find_peaks
 
 from sadtalker_service.domain import SPEECH_RATE
 
@@ -51,6 +50,9 @@ def loudness(level: Float32) -> Float32:
 
 def accents(loud: Float32) -> Float32:
     """Prosodic peaks, float32 (A, 2): seconds, strength 0..1. At most about two a second."""
+    # half a second to import: not for those who load an engine and hear nothing
+    from scipy.signal import find_peaks  # noqa: PLC0415
+
     smooth = gaussian_filter1d(loud, 9.0, mode="constant")
     peaks, facts = find_peaks(smooth, distance=45, prominence=0.12)
     strength = np.clip(facts["prominences"] / 0.5, 0.0, 1.0)

@@ -16,7 +16,7 @@ from pocketsphinx import Decoder, get_model_path
 from sadtalker_service.domain import SPEECH_RATE, Speech
 from sadtalker_service.speech.chunks import cut_at_pauses
 from sadtalker_service.speech.phonemes import SILENCE, Phoneme, PhonemeTrack, Segmentation
-from sadtalker_service.speech.second_ear import SecondEar
+from sadtalker_service.speech.word_aligner import WordAligner
 
 SPEEDS = (1.0, 16 / 15)
 """The phone loop hears the recording as it is and slower: mistakes differ, the truth does not. A third pass,
@@ -56,7 +56,7 @@ class PocketsphinxRecogniser:
     """
 
     def __init__(self) -> None:
-        self._ear: SecondEar | None = None
+        self._aligner: WordAligner | None = None
         self._lock = Lock()
         self._decoder = _load()
         noise = np.random.default_rng(0).standard_normal(SPEECH_RATE // 5).astype(np.float32)
@@ -68,7 +68,7 @@ class PocketsphinxRecogniser:
         for first, last in cut_at_pauses(speech.samples):
             samples = speech.samples[first:last]
             begin = first / SPEECH_RATE
-            loops, words = self._hear(samples)
+            loops, words = self._recognize(samples)
             for so_far, heard in zip(passes, (loops[0] if words is None else words, *loops), strict=True):
                 so_far.extend(Phoneme(p.label, begin + p.start, begin + p.end) for p in heard)
         weights = [_WORD_WEIGHT] + [(1.0 - _WORD_WEIGHT) / len(SPEEDS)] * len(SPEEDS)
@@ -76,18 +76,18 @@ class PocketsphinxRecogniser:
             tuple(Segmentation(tuple(p), weight) for p, weight in zip(passes, weights, strict=True))
         )
 
-    def open_second_ear(self) -> None:
+    def start_word_alignment_process(self) -> None:
         """From the second piece on, hear words in a process of its own: the same is heard in less time."""
-        self._ear = self._ear or SecondEar()
+        self._aligner = self._aligner or WordAligner()
 
     def close(self) -> None:
         """End that process."""
-        if self._ear:
-            self._ear.close()
+        if self._aligner:
+            self._aligner.close()
 
-    def _hear(self, samples: Samples) -> tuple[list[list[Phoneme]], list[Phoneme] | None]:
+    def _recognize(self, samples: Samples) -> tuple[list[list[Phoneme]], list[Phoneme] | None]:
         """The phones at each speed, and the phones of words."""
-        answer = self._ear.ask(samples) if self._ear else None
+        answer = self._aligner.ask(samples) if self._aligner else None
         heard = None
         try:
             loops = [self.hear_phones(samples, speed) for speed in SPEEDS]

@@ -17,7 +17,7 @@ from typing import IO, Any, Protocol, cast
 from fsspec import AbstractFileSystem
 
 from sadtalker_service.errors import OutputError
-from sadtalker_service.store.whole_file import UNFINISHED_SUFFIX, whole_file
+from sadtalker_service.files import UNFINISHED_SUFFIX, whole_file
 
 _UNFINISHED_SECONDS = 3_600.0
 """Writing a file takes less: what is older was left by a crash."""
@@ -138,8 +138,9 @@ class LocalFiles:
     def _unfinished(self, name: str) -> Iterator[IO[bytes]]:
         path = self._root / name
         with _kept():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with whole_file(path) as unfinished, unfinished.open("wb") as target:
+            for folder in (self._root, path.parent):  # only the last one made would be private
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with whole_file(path, 0o600) as unfinished, unfinished.open("wb") as target:
                 yield target
                 # after a power cut a renamed file may be empty unless its content was on the disk before
                 target.flush()

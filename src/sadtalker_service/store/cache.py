@@ -5,11 +5,14 @@ Losing a cache loses time only: everything in it can be computed again.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
+
+from cachetools import TLRUCache
 
 from sadtalker_service.domain import Artefact
 
@@ -43,35 +46,18 @@ class MemoryCache:
 
     def __init__(self, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         """`max_bytes` counts the arrays."""
-        self._max_bytes = max_bytes
-        self._clock = clock
-        self._entries: OrderedDict[str, tuple[Artefact, float | None]] = OrderedDict()
-        self._bytes = 0
+        self._entries: TLRUCache[str, tuple[Artefact, float]] = TLRUCache(
+            max_bytes, lambda _, entry, now: now + entry[1], clock, lambda entry: entry[0].nbytes()
+        )
         self._lock = threading.Lock()
 
     def get(self, key: str) -> Artefact | None:
         """The artefact, or None."""
         with self._lock:
             entry = self._entries.get(key)
-            if entry is None:
-                return None
-            artefact, expires = entry
-            if expires is not None and expires <= self._clock():
-                self._remove(key)
-                return None
-            self._entries.move_to_end(key)
-            return artefact
+        return entry[0] if entry else None
 
     def put(self, key: str, artefact: Artefact, lifetime: float | None) -> None:
         """Keep `artefact`; others make room for it."""
-        with self._lock:
-            self._remove(key)
-            self._entries[key] = (artefact, None if lifetime is None else self._clock() + lifetime)
-            self._bytes += artefact.nbytes()
-            while self._bytes > self._max_bytes:
-                self._remove(next(iter(self._entries)))
-
-    def _remove(self, key: str) -> None:
-        entry = self._entries.pop(key, None)
-        if entry:
-            self._bytes -= entry[0].nbytes()
+        with self._lock, suppress(ValueError):  # it is larger than the cache
+            self._entries[key] = artefact, math.inf if lifetime is None else lifetime

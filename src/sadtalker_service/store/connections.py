@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import redis
 import redis.asyncio
@@ -36,6 +36,7 @@ from redis.exceptions import (
 from redis.retry import Retry
 
 from sadtalker_service.errors import StoreMisconfigured, StoreUnavailable
+from sadtalker_service.files import make_private
 from sadtalker_service.settings import Settings
 
 LONGEST_SOCKET_PATH = 100
@@ -52,6 +53,9 @@ MOST_WATCHERS = 10_000
 """Connections of an asyncio client at one time: each client of ours that waits for events or for pieces of a
 video holds one while it waits. The library's own limit of 100 would make the rest look like a dead server;
 what bounds them is the number of open files, and the server's `maxclients`."""
+
+OURS = frozenset({"artefacts", "cache", "cache-server", "checkpoints", "queue", "run", "scratch"})
+"""Folders that the service makes in `DATA_DIR`."""
 
 _RETRY_AFTER = 2.0
 _SOCKET_SECONDS = 5.0
@@ -107,6 +111,7 @@ def run_dir(settings: Settings) -> Path:
     """
     folder = _run_path(settings)
     try:
+        _close_data_dir(settings.data_dir.expanduser().absolute())
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
         facts = folder.lstat()
@@ -119,14 +124,26 @@ def run_dir(settings: Settings) -> Path:
     return folder
 
 
-def connect(url: str, *, patient: bool = True) -> redis.Redis:
+def _close_data_dir(data_dir: Path) -> None:
+    """Close `DATA_DIR` to other users, and the folders of ours in it, which an earlier version left open.
+
+    One with other things in it (a home, `/srv`) stays as it is: it may be open for a reason.
+    """
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    entries = tuple(data_dir.iterdir())
+    ours = [entry for entry in entries if entry.name in OURS and entry.is_dir() and not entry.is_symlink()]
+    for folder in ours if len(ours) < len(entries) else (data_dir, *ours):
+        make_private(folder)
+
+
+def connect(url: str, *, retries: bool = True) -> redis.Redis:
     """A client with a pool of connections, made when they are needed. Safe to use from several threads.
 
     A command fails after some seconds at most: what waits for an answer has somebody waiting for it.
-    `patient` bridges a restart of the server; without it (for the cache, which one can do without) a command
+    `retries` bridges a restart of the server; without it (for the cache, which one can do without) a command
     is only tried once more, over a new connection.
     """
-    retry = Retry(*_persistence(patient=patient))
+    retry = Retry(*_persistence(retries=retries))
     return redis.Redis.from_url(url, retry=retry, decode_responses=False, **_options(url))
 
 
@@ -135,9 +152,9 @@ _TURN_SECONDS = 5.0
 """Longest wait for a connection that is free."""
 
 
-def connect_async(url: str, *, patient: bool = True) -> redis.asyncio.Redis:
+def connect_async(url: str, *, retries: bool = True) -> redis.asyncio.Redis:
     """As `connect`, for asyncio."""
-    retry = AsyncRetry(*_persistence(patient=patient))
+    retry = AsyncRetry(*_persistence(retries=retries))
     return redis.asyncio.Redis.from_url(
         url, retry=retry, decode_responses=False, max_connections=MOST_WATCHERS, **_options(url)
     )
@@ -153,7 +170,7 @@ def connect_async_shared(url: str) -> redis.asyncio.Redis:
         url,
         max_connections=_SHARED_CONNECTIONS,
         timeout=_TURN_SECONDS,
-        retry=AsyncRetry(*_persistence(patient=True)),
+        retry=AsyncRetry(*_persistence(retries=True)),
         decode_responses=False,
         **_options(url),
     )
@@ -168,12 +185,6 @@ def broker_url(url: str) -> str:
     login = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
     database = parse_qs(parts.query).get("db", ["0"])[0]
     return f"redis+socket://{login}{parts.path}?virtual_host={database}"
-
-
-def without_password(url: str) -> str:
-    """The address as it may be shown."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
 
 
 def check_queue_server(client: redis.Redis, shared: bool) -> tuple[str, ...]:
@@ -252,10 +263,10 @@ def _options(url: str) -> dict[str, Any]:
     return options if _is_unix(url) else {**options, "socket_keepalive": True}
 
 
-def _persistence(*, patient: bool) -> tuple[AbstractBackoff, int]:
+def _persistence(*, retries: bool) -> tuple[AbstractBackoff, int]:
     """Pauses between tries and their number: 0.2 s, 0.4 s, 0.5 s are as long as a restarted server needs, and
     no longer than a request may wait."""
-    return (ExponentialBackoff(cap=0.5, base=0.1), 3) if patient else (NoBackoff(), 1)
+    return (ExponentialBackoff(cap=0.5, base=0.1), 3) if retries else (NoBackoff(), 1)
 
 
 def _is_unix(url: str) -> bool:
@@ -264,11 +275,6 @@ def _is_unix(url: str) -> bool:
 
 def _socket_url(path: Path) -> str:
     return f"unix://{quote(str(path))}"
-
-
-def socket_path(url: str) -> Path:
-    """The socket of a `unix://` address."""
-    return Path(unquote(urlsplit(url).path))
 
 
 def _run_path(settings: Settings) -> Path:

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from sadtalker_service.domain import Artefact
 from sadtalker_service.errors import OutputError
+from sadtalker_service.files import whole_file
 from sadtalker_service.store.cache import CacheUnavailable
 from sadtalker_service.store.codec import CorruptArtefact, decode, encode
 from sadtalker_service.store.keys import key_parts
-from sadtalker_service.store.whole_file import whole_file
 
 _SUFFIX = ".safetensors"
 _SWEEPS_PER_FILLING = 32
@@ -63,8 +63,9 @@ class DirectoryCache:
         data = encode(artefact)
         now = self._clock()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with whole_file(path) as unfinished:
+            for folder in (self._root, path.parent):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with whole_file(path, 0o600) as unfinished:
                 unfinished.write_bytes(data)
                 os.utime(unfinished, (now, 0.0 if lifetime is None else now + lifetime))
             self._make_room(len(data))

@@ -4,6 +4,7 @@
     face_detection:{image_hash}:{engine}:{version}       one that does not
     face_mesh:{image_hash}:{mode}:face1:{engine}:{version}   of another face of the picture than the largest
     motion:{audio_hash}:{engine}:{version}               what an engine heard in a recording
+    decoded:{audio_hash}                                 samples of a recording, for an hour
     reference:{video_hash}:{mode}:{engine}:{version}     what it takes over from a reference video
 
 A change of an engine's version changes every key, so nothing stale is ever read.
@@ -14,12 +15,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Literal
 
-from sadtalker_service.domain import PreprocessMode
+from sadtalker_service.domain import Lifetime, PreprocessMode
 from sadtalker_service.settings import Settings
-
-Lifetime = Literal["forever", "month", "week"]
 
 _DAY = 86_400.0
 SECONDS: Mapping[Lifetime, float | None] = MappingProxyType(
@@ -50,9 +48,14 @@ def stage_key(
     return _join(stage, image_hash, *([mode] if mode else []), *face, engine, version)
 
 
-def heard_key(audio_hash: str, engine: str, version: str) -> str:
+def speech_features_key(audio_hash: str, engine: str, version: str) -> str:
     """Key of what an engine heard in a recording."""
     return _join("motion", audio_hash, engine, version)
+
+
+def decoded_speech_key(audio_hash: str) -> str:
+    """Key of the samples of a recording."""
+    return _join("decoded", audio_hash)
 
 
 def reference_key(video_hash: str, mode: PreprocessMode, engine: str, version: str) -> str:

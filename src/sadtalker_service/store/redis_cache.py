@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +10,7 @@ from typing import Any
 
 import redis
 
-from sadtalker_service.domain import Artefact
+from sadtalker_service.domain import SHA256, Artefact
 from sadtalker_service.store.cache import CacheUnavailable
 from sadtalker_service.store.codec import CorruptArtefact, decode, encode
 from sadtalker_service.store.keys import key_parts
@@ -21,15 +20,16 @@ PAUSE_SECONDS = 1.0
 """After the server did not answer nobody asks it for so long: the work goes on without it, and a stage that
 is looked up does not wait for it again."""
 
-_YEAR_MS = 365 * 86_400_000
-_NO_END_MS = 10 * _YEAR_MS
-"""What never expires gets a lifetime all the same: a server with `volatile-lru` evicts nothing else."""
 _SCANNED_AT_ONCE = 1_000
-_HASH = re.compile(r"[0-9a-f]{64}")
 
 
 class RedisCache:
-    """Keeps artefacts under their keys. What goes first when memory is full is the server's decision."""
+    """Keeps artefacts under their keys. What goes first when memory is full is the server's decision.
+
+    What never expires is kept without a time, so `TTL` answers -1. It is removed with its portrait, and by a
+    server with `allkeys-lru` that needs the memory. A server with `volatile-lru` keeps it, and evicts what
+    has a lifetime: only `3dmm_coeffs` has none, a few kilobytes for each avatar.
+    """
 
     def __init__(self, client: redis.Redis, clock: Callable[[], float] = time.monotonic) -> None:
         """`client` gives bytes. `clock` tells seconds."""
@@ -52,11 +52,11 @@ class RedisCache:
             return None
 
     def put(self, key: str, artefact: Artefact, lifetime: float | None) -> None:
-        """Keep `artefact` for `lifetime` seconds. Raises `CacheUnavailable`."""
+        """Keep `artefact` for `lifetime` seconds, or without end if None. Raises `CacheUnavailable`."""
         key_parts(key)
         data = encode(artefact)
         with self._server():
-            self._client.set(key, data, px=_NO_END_MS if lifetime is None else max(1, round(1000 * lifetime)))
+            self._client.set(key, data, px=None if lifetime is None else max(1, round(1000 * lifetime)))
 
     def forget(self, image_id: str) -> int:
         """Remove every artefact made from the portrait or recording with this hash, and the streams in which
@@ -64,7 +64,7 @@ class RedisCache:
 
         Raises `CacheUnavailable`.
         """
-        if not _HASH.fullmatch(image_id):
+        if not SHA256.fullmatch(image_id):
             raise ValueError(f"not a sha256: {image_id!r}")
         with self._server(pausing=False):
             index = streams_key(image_id)
@@ -87,15 +87,14 @@ class RedisCache:
             size, left_ms = pipe.execute()
         if not size:
             return None
-        endless = left_ms < 0 or left_ms > _NO_END_MS - _YEAR_MS
-        return int(size), None if endless else left_ms // 1000
+        return int(size), None if left_ms < 0 else left_ms // 1000
 
     def _keys(self, pattern: str) -> Iterator[str]:
         """The keys of artefacts among those that match: the server may be the queue's as well."""
         for raw in self._client.scan_iter(match=pattern, count=_SCANNED_AT_ONCE):
             key = raw.decode(errors="replace")
             parts = key.split(":")
-            if len(parts) in {4, 5} and _HASH.fullmatch(parts[1]):
+            if len(parts) in {4, 5} and SHA256.fullmatch(parts[1]):
                 yield key
 
     @contextmanager

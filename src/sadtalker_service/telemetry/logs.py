@@ -44,7 +44,7 @@ def configure_logging(settings: Settings, role: str, stream: TextIO | None = Non
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(settings.log_level.upper())
+    root.setLevel(_level(settings, stream))
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     logging.captureWarnings(capture=True)
@@ -87,12 +87,21 @@ def _shared(role: str) -> list[Processor]:
     ]
 
 
+def _level(settings: Settings, stream: TextIO) -> str:
+    if settings.log_level != "auto":
+        return settings.log_level.upper()
+    return "WARNING" if stream.isatty() else "INFO"
+
+
 def _rendering(settings: Settings, stream: TextIO) -> list[Processor]:
     people = settings.log_format == "console" or (settings.log_format == "auto" and stream.isatty())
     if people:
         # plain tracebacks: the rich ones print every local variable, a portrait's pixels among them
         plain = structlog.dev.plain_traceback
-        return [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain)]
+        return [
+            _without_colours,
+            structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain),
+        ]
     return [
         _without_colours,
         structlog.processors.format_exc_info,

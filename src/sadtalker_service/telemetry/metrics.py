@@ -144,6 +144,31 @@ _removed = Counter(
 )
 
 
+_cut = Counter(
+    "sadtalker_connections_cut",
+    "Connections ended by the service, by why (head, body, rest_of_body, pipeline, stray_bytes, unread,"
+    " malformed).",
+    ("reason",),
+    registry=REGISTRY,
+)
+_refused = Counter(
+    "sadtalker_requests_refused",
+    "Requests refused at the door, by why (host, origin, no_key, wrong_key, many_wrong_keys, lane, rate).",
+    ("reason",),
+    registry=REGISTRY,
+)
+
+
+def connection_cut(reason: str) -> None:
+    """A connection was ended by the service."""
+    _cut.labels(reason).inc()
+
+
+def request_refused(reason: str) -> None:
+    """A request was refused before anything was done for it."""
+    _refused.labels(reason).inc()
+
+
 def observe_request(method: str, route: str, status: int, seconds: float) -> None:
     """A request was answered. `route` is the template of the path, `unmatched` where there is none."""
     _requests.labels(method if method in METHODS else "other", route, str(status)).inc()
@@ -178,7 +203,7 @@ def observe_first_bytes(seconds: float) -> None:
 
 
 def observe_stage(stage: str, seconds: float) -> None:
-    """A stage (of the engine, or `listen`, `drive`, `render`, `encode`) took so long."""
+    """A stage (of the engine, or `speech_features`, `drive`, `render`, `encode`) took so long."""
     _stage_seconds.labels(stage).observe(seconds)
 
 

@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from tests.support import portraits as make
 
-from sadtalker_service.domain import Portrait, Style
+from sadtalker_service.domain import Portrait
 from sadtalker_service.engines.mesh import MeshEngine
 from sadtalker_service.engines.mesh.channels import INDEX
 from sadtalker_service.engines.mesh.kernels.scene import CONTROLS, GAZE_X
 from sadtalker_service.engines.mesh.layout import lay_out
 from sadtalker_service.engines.mesh.renderer import draw_stills
-from sadtalker_service.pipeline.prepare import Prepared, prepare
+from sadtalker_service.options import RenderOptions
+from sadtalker_service.pipeline.pipeline import Pipeline, Prepared
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.cache import NoCache
 
@@ -25,19 +26,19 @@ def engine() -> MeshEngine:
 
 
 def prepared(engine: MeshEngine, picture: Image.Image) -> Prepared:
-    return prepare(engine, Portrait("a" * 64, make.array(picture)), "full", NoCache())
+    return Pipeline(engine, NoCache()).prepare(Portrait("a" * 64, make.array(picture)), RenderOptions())
 
 
 def frames(found: Prepared) -> NDArray[np.float64]:
     """(5, 512, 512, 3): at rest, both eyes closed, half closed, looking aside, squinting; full picture."""
-    layout = lay_out(found.avatar.artefacts, Style(quality="high"))
+    layout = lay_out(found.avatar.artefacts, RenderOptions(quality="high"))
     controls = np.zeros((5, CONTROLS), np.float32)
     controls[1, [INDEX["blink_right"], INDEX["blink_left"]]] = 1.0
     controls[2, [INDEX["blink_right"], INDEX["blink_left"]]] = 0.5
     controls[3, GAZE_X] = 2.0
     controls[4, INDEX["squint"]] = 0.5
     x0, y0, x1, y1 = layout.box
-    pictures = np.repeat(layout.plate[None], 5, axis=0)
+    pictures = np.repeat(layout.background[None], 5, axis=0)
     pictures[:, y0:y1, x0:x1] = draw_stills(layout, controls)
     return pictures.astype(float)
 
@@ -80,7 +81,8 @@ def test_eyes_that_are_seen_blink(picture: Image.Image, engine: MeshEngine) -> N
 
 def test_a_face_that_is_lost_in_its_picture_is_told(engine: MeshEngine) -> None:
     wide = Portrait("a" * 64, make.array(make.panorama(8000, 3000)))
-    (words,) = prepare(engine, wide, "full", NoCache()).avatar.warnings
+    pipeline = Pipeline(engine, NoCache())
+    (words,) = pipeline.prepare(wide, RenderOptions()).avatar.warnings
     assert "only 26 pixels high" in words
     assert "crop" in words
-    assert prepare(engine, wide, "crop", NoCache()).avatar.warnings == ()
+    assert pipeline.prepare(wide, RenderOptions(preprocess="crop")).avatar.warnings == ()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sadtalker_service.domain import Artefact, Portrait, Style
+from sadtalker_service.domain import Artefact, Portrait
 from sadtalker_service.engines.mesh import stages
 from sadtalker_service.engines.mesh.channels import CHANNELS, INDEX
 from sadtalker_service.engines.mesh.faceframe import FaceFrame, RestMouth, fit_face_frame, rest_mouth
@@ -18,6 +18,7 @@ from sadtalker_service.engines.mesh.motion.lips import rest_closure, to_channels
 from sadtalker_service.engines.mesh.renderer import draw_stills
 from sadtalker_service.faces.landmarker import FaceLandmarker
 from sadtalker_service.faces.topology import EYES
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.speech.visemes import ARTICULATORS
 
 Controls = NDArray[np.float32]
@@ -29,7 +30,7 @@ def close_up(portrait: Portrait, detection: Artefact) -> tuple[Layout, RestMouth
     """The portrait cropped to 512×512, and the mouth that it has."""
     artefacts = stages.build_all(portrait, "crop", detection)
     fit = artefacts["3dmm_coeffs"].record
-    layout = lay_out(artefacts, Style(preprocess="crop", size=512, quality="high"))
+    layout = lay_out(artefacts, RenderOptions(preprocess="crop", size=512, quality="high"))
     return layout, RestMouth(fit["rest_opening"], fit["rest_width"])
 
 
@@ -42,7 +43,7 @@ def see(close_up: tuple[Layout, RestMouth], landmarker: FaceLandmarker) -> See:
     def find(controls: Controls) -> list[NDArray[np.float32]]:
         found = []
         for drawn in draw_stills(layout, controls):
-            frame = layout.plate.copy()
+            frame = layout.background.copy()
             frame[y0:y1, x0:x1] = drawn
             found.append(landmarker.detect(frame).landmarks)
         return found

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from sadtalker_service.domain import Avatar, Style
+from sadtalker_service.domain import Avatar
 from sadtalker_service.engines.mesh import MeshEngine
 from sadtalker_service.engines.mesh.kernels import frame, texels
 from sadtalker_service.engines.mesh.warmup import warm_up_renderer
 from sadtalker_service.errors import FaceTooSmall
 from sadtalker_service.media.image import decode_image
-from sadtalker_service.pipeline.prepare import prepare
+from sadtalker_service.options import RenderOptions
+from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.settings import get_settings
 from sadtalker_service.store.cache import NoCache
 from sadtalker_service.store.codec import decode, encode
@@ -28,14 +29,16 @@ def test_the_smallest_face_is_a_setting(monkeypatch, portrait):
     get_settings.cache_clear()
     try:
         with pytest.raises(FaceTooSmall, match="400"):
-            prepare(MeshEngine(), portrait, "crop", cache=NoCache())
+            Pipeline(MeshEngine(), NoCache()).prepare(portrait, RenderOptions(preprocess="crop"))
     finally:
         get_settings.cache_clear()
 
 
 def test_previews_show_every_mouth_shape(portrait):
     engine = MeshEngine()
-    artefacts = dict(prepare(engine, portrait, "crop", cache=NoCache()).avatar.artefacts)
+    artefacts = dict(
+        Pipeline(engine, NoCache()).prepare(portrait, RenderOptions(preprocess="crop")).avatar.artefacts
+    )
     stages = {stage.name: stage for stage in engine.stages}
     visemes = stages["visemes"].compute(portrait, "crop", artefacts)
     pictures = visemes.arrays["pictures"].astype(float)
@@ -55,11 +58,11 @@ def test_after_the_warm_up_no_request_compiles_a_kernel(portrait, mode, cached):
     kernels = (frame.draw_frames, texels._upsample)
     compiled = [len(kernel.signatures) for kernel in kernels]
     engine = MeshEngine()
-    avatar = prepare(engine, portrait, mode, cache=NoCache()).avatar
+    avatar = Pipeline(engine, NoCache()).prepare(portrait, RenderOptions(preprocess=mode)).avatar
     if cached:
         read = {name: decode(encode(artefact)) for name, artefact in avatar.artefacts.items()}
         avatar = Avatar(avatar.image_hash, avatar.engine, avatar.mode, read)
-    style = Style(preprocess=mode)
+    style = RenderOptions(preprocess=mode)
     for batch in engine.render(avatar, engine.drive(avatar, None, style, 0.2), style).batches:
         assert len(batch) > 0
     assert [len(kernel.signatures) for kernel in kernels] == compiled

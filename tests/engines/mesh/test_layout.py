@@ -13,19 +13,26 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import binary_dilation, binary_erosion
 
 from sadtalker_service.domain import (
+    HEIGHT_CAP,
     PREPROCESS_MODES,
     QUALITIES,
     Artefact,
     Portrait,
     PreprocessMode,
     Quality,
-    Style,
 )
 from sadtalker_service.engines.mesh import stages
 from sadtalker_service.engines.mesh.kernels.frame import draw_frames
 from sadtalker_service.engines.mesh.kernels.scene import CONTROLS
-from sadtalker_service.engines.mesh.layout import HEIGHT_CAP, Layout, assemble_stage, lay_out, video_size
+from sadtalker_service.engines.mesh.layout import (
+    Layout,
+    assemble_stage,
+    frame_size,
+    lay_out,
+    video_size,
+)
 from sadtalker_service.faces.topology import EYES, MOUTH_OPENING
+from sadtalker_service.options import RenderOptions
 
 Picture = NDArray[np.uint8]
 Prepared = Callable[..., tuple[Picture, Mapping[str, Artefact]]]
@@ -57,7 +64,7 @@ def prepared(portrait: Portrait, landmarks: NDArray[np.float32]) -> Prepared:
 def still(layout: Layout) -> Picture:
     """The box with all controls at zero, drawn over a negative, so that what is not drawn differs."""
     x0, y0, x1, y1 = layout.box
-    frames = np.ascontiguousarray(255 - layout.plate[None, y0:y1, x0:x1])
+    frames = np.ascontiguousarray(255 - layout.background[None, y0:y1, x0:x1])
     draw_frames(layout.scene, np.zeros((1, CONTROLS), np.float32), frames)
     return frames[0]
 
@@ -85,9 +92,9 @@ def test_at_rest_the_photo_comes_back_bit_for_bit_but_for_eyes_and_mouth(
     prepared: Prepared, mode: PreprocessMode
 ) -> None:
     _, artefacts = prepared(mode)
-    layout = lay_out(artefacts, Style(preprocess=mode, size=512, quality="high"))
+    layout = lay_out(artefacts, RenderOptions(preprocess=mode, size=512, quality="high"))
     x0, y0, x1, y1 = layout.box
-    changed = (still(layout) != layout.plate[y0:y1, x0:x1]).any(axis=2)
+    changed = (still(layout) != layout.background[y0:y1, x0:x1]).any(axis=2)
     outermost = range(len(layout.scene.rest) - 36, len(layout.scene.rest))
     reached = inside(layout, [outermost], grown=-2)
     drawn = inside(layout, [EYES[0].contour, EYES[1].contour, MOUTH_OPENING], grown=3)
@@ -100,10 +107,10 @@ def test_at_rest_the_photo_comes_back_bit_for_bit_but_for_eyes_and_mouth(
 @pytest.mark.parametrize("mode", PREPROCESS_MODES)
 def test_eyes_at_rest_are_those_of_the_photo(prepared: Prepared, mode: PreprocessMode) -> None:
     _, artefacts = prepared(mode)
-    layout = lay_out(artefacts, Style(preprocess=mode, size=512, quality="high"))
+    layout = lay_out(artefacts, RenderOptions(preprocess=mode, size=512, quality="high"))
     x0, y0, x1, y1 = layout.box
     eyes = inside(layout, [EYES[0].contour, EYES[1].contour], grown=3)
-    change = still(layout)[eyes].astype(int) - layout.plate[y0:y1, x0:x1][eyes]
+    change = still(layout)[eyes].astype(int) - layout.background[y0:y1, x0:x1][eyes]
     assert np.abs(change).max() <= 2
 
 
@@ -114,14 +121,18 @@ def test_the_plate_is_the_picture_and_odd_sides_are_made_even_by_repeating_the_l
 ) -> None:
     width, height = part[2] - part[0], part[3] - part[1]
     pixels, artefacts = prepared(mode, (width, height), part)
-    layout = lay_out(artefacts, Style(preprocess=mode, quality="high"))
+    layout = lay_out(artefacts, RenderOptions(preprocess=mode, quality="high"))
+    assert (
+        frame_size(artefacts, RenderOptions(preprocess=mode, quality="high"))
+        == layout.background.shape[1::-1]
+    )
     assert np.array_equal(
-        layout.plate, np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        layout.background, np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     )
     x0, y0, x1, y1 = layout.box
     assert not any(edge % 2 for edge in layout.box)
-    assert 0 <= x0 < x1 <= layout.plate.shape[1]
-    assert 0 <= y0 < y1 <= layout.plate.shape[0]
+    assert 0 <= x0 < x1 <= layout.background.shape[1]
+    assert 0 <= y0 < y1 <= layout.background.shape[0]
     ring = vertices(layout)[-36:]
     even = np.array([x1 - x0, y1 - y0])
     assert ring.min() >= -1e-3  # the box holds all that moves
@@ -155,8 +166,8 @@ def test_a_whole_picture_is_scaled_down_to_the_quality_and_never_up(
         min(512, round(side * size[1] / size[0])),
     )
     _, artefacts = prepared("full", size, part)
-    plate = lay_out(artefacts, Style(preprocess="full", quality=quality)).plate
-    height, width = plate.shape[:2]
+    background = lay_out(artefacts, RenderOptions(preprocess="full", quality=quality)).background
+    height, width = background.shape[:2]
     assert width % 2 == height % 2 == 0
     assert height <= HEIGHT_CAP[quality]
     assert width <= HEIGHT_CAP[quality] * 16 // 9 + 1
@@ -173,8 +184,9 @@ def test_square_modes_have_the_size_asked_for_up_to_the_quality(
     prepared: Prepared, mode: PreprocessMode, size: int, side: int
 ) -> None:
     _, artefacts = prepared(mode)
-    layout = lay_out(artefacts, Style(preprocess=mode, size=size, quality="medium"))
-    assert layout.plate.shape == (side, side, 3)
+    layout = lay_out(artefacts, RenderOptions(preprocess=mode, size=size, quality="medium"))
+    assert layout.background.shape == (side, side, 3)
+    assert frame_size(artefacts, RenderOptions(size=size)) == (side, side)
     assert not any(edge % 2 for edge in layout.box)
 
 
@@ -190,7 +202,7 @@ def test_video_sizes_keep_to_the_cap(
     width: int, height: int, quality: Quality, size: int, square: bool
 ) -> None:
     cap = HEIGHT_CAP[quality]
-    w, h = video_size((width, height), square, Style(size=size, quality=quality))
+    w, h = video_size((width, height), square, RenderOptions(size=size, quality=quality))
     assert 2 <= h <= cap
     assert 2 <= w <= cap * 16 // 9 + 1
     if square:

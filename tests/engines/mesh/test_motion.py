@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sadtalker_service.domain import GestureCue, Style, Track
+from sadtalker_service.domain import GestureCue, Track
 from sadtalker_service.engines.mesh.channels import INDEX
 from sadtalker_service.engines.mesh.faceframe import RestMouth
 from sadtalker_service.engines.mesh.kernels.scene import BREATH, GAZE_X, PITCH, ROLL, SHIFT_X, SHIFT_Y, YAW
@@ -13,6 +13,7 @@ from sadtalker_service.engines.mesh.motion.gestures import GESTURES, gesture_cli
 from sadtalker_service.engines.mesh.motion.head import LIMITS, POSE_STYLES, head_style, keep_clean
 from sadtalker_service.engines.mesh.motion.lips import lip_motion, rest_closure, to_channels
 from sadtalker_service.engines.mesh.motion.signals import frame_times, sample, wander
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.speech.articulation import Articulation
 from sadtalker_service.speech.visemes import ARTICULATORS, VISEME_TARGETS, VISEMES
 
@@ -45,7 +46,7 @@ def opening_of(channels):
 
 
 def controls(articulation=None, duration=6.0, mouth=CLOSED, **style):
-    return drive(articulation, mouth, Style(**style), duration).coefficients["controls"]
+    return drive(articulation, mouth, RenderOptions(**style), duration).coefficients["controls"]
 
 
 def test_channels_open_the_lips_as_wide_as_wanted():

@@ -7,13 +7,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from sadtalker_service.domain import PREPROCESS_MODES, Artefact, Portrait, PreprocessMode, Style
+from sadtalker_service.domain import PREPROCESS_MODES, Artefact, Portrait, PreprocessMode
 from sadtalker_service.engines.mesh import stages
 from sadtalker_service.engines.mesh.channels import INDEX
 from sadtalker_service.engines.mesh.kernels.scene import CONTROLS, PITCH, ROLL, TONGUE
 from sadtalker_service.engines.mesh.layout import lay_out
 from sadtalker_service.engines.mesh.previews import gesture_clips, viseme_pictures
 from sadtalker_service.engines.mesh.renderer import draw_stills
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.store.codec import decode, encode
 
 
@@ -35,10 +36,10 @@ def test_avatars_from_stored_artefacts_render_the_same_pictures(
 ) -> None:
     fresh = stages.build_all(portrait, mode, detection)
     stored = {name: decode(encode(artefact)) for name, artefact in fresh.items()}
-    style = Style(preprocess=mode, size=256, quality="high")
+    style = RenderOptions(preprocess=mode, size=256, quality="high")
     first, second = lay_out(fresh, style), lay_out(stored, style)
     assert first.box == second.box
-    assert np.array_equal(first.plate, second.plate)
+    assert np.array_equal(first.background, second.background)
     assert np.array_equal(draw_stills(first, lively()), draw_stills(second, lively()))
 
 

@@ -7,15 +7,14 @@ import av
 import numpy as np
 import pytest
 
-from sadtalker_service.domain import Style
 from sadtalker_service.engines.mesh import MeshEngine
 from sadtalker_service.engines.mesh.channels import INDEX
 from sadtalker_service.engines.mesh.faceframe import fit_face_frame
 from sadtalker_service.faces.landmarker import FaceLandmarker
 from sadtalker_service.media.audio import decode_speech
 from sadtalker_service.media.image import decode_image
-from sadtalker_service.pipeline.prepare import prepare
-from sadtalker_service.pipeline.produce import produce
+from sadtalker_service.options import RenderOptions
+from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.speech.articulation import Articulation
 from sadtalker_service.store.cache import MemoryCache
 
@@ -30,17 +29,17 @@ def talk(tmp_path_factory):
     engine, cache = MeshEngine(), MemoryCache(10**9)
     portrait = decode_image((EXAMPLES / "portrait.jpg").read_bytes(), max_bytes=10**8, max_pixels=10**8)
     speech = decode_speech(EXAMPLES / "speech.wav", **LIMITS)
-    style = Style(preprocess="crop", size=512, quality="medium")
+    style = RenderOptions(preprocess="crop", size=512, quality="medium")
     path = tmp_path_factory.mktemp("talk") / "talk.mp4"
-    prepared = prepare(engine, portrait, "crop", cache=cache)
-    produce(engine, prepared, speech, style, path, cache=cache)
-    heard = engine.listen(speech)
-    motion = engine.drive(prepared.avatar, heard, style, speech.duration)
+    prepared = Pipeline(engine, cache).prepare(portrait, RenderOptions(preprocess="crop"))
+    Pipeline(engine, cache).render(prepared, speech, style, path)
+    speech_features = engine.extract_speech_features(speech)
+    motion = engine.drive(prepared.avatar, speech_features, style, speech.duration)
     opening, eyes = _measure(path)
     return SimpleNamespace(
         path=path,
         speech=speech,
-        articulation=Articulation.from_artefact(heard),
+        articulation=Articulation.from_artefact(speech_features),
         intended=motion.coefficients["opening"].astype(float),
         blink=motion.coefficients["controls"][:, INDEX["blink_right"]],
         opening=opening,

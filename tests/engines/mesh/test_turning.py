@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import binary_dilation, binary_erosion
 from scipy.spatial.transform import Rotation
 
-from sadtalker_service.domain import Artefact, Portrait, PreprocessMode, Style
+from sadtalker_service.domain import Artefact, Portrait, PreprocessMode
 from sadtalker_service.engines.mesh import stages
 from sadtalker_service.engines.mesh.channels import INDEX
 from sadtalker_service.engines.mesh.kernels.frame import draw_frames
@@ -28,6 +28,7 @@ from sadtalker_service.engines.mesh.kernels.scene import (
 from sadtalker_service.engines.mesh.layout import Layout, lay_out
 from sadtalker_service.engines.mesh.motion.head import LIMITS
 from sadtalker_service.faces.topology import LANDMARKS, TRIANGLES
+from sadtalker_service.options import RenderOptions
 
 MAGENTA = np.array([255, 0, 255], np.uint8)
 RING = 36
@@ -40,7 +41,8 @@ Controls = NDArray[np.float32]
 def placed(portrait: Portrait, detection: Artefact) -> Placed:
     def place(mode: PreprocessMode) -> Layout:
         return lay_out(
-            stages.build_all(portrait, mode, detection), Style(preprocess=mode, size=512, quality="high")
+            stages.build_all(portrait, mode, detection),
+            RenderOptions(preprocess=mode, size=512, quality="high"),
         )
 
     return place
@@ -156,7 +158,7 @@ def test_a_head_that_sinks_uncovers_more_picture_and_no_streaks(landmarks: NDArr
         np.broadcast_to(rows[:, None, None], (above + 512, 512, 3)).astype(np.uint8)
     )
     artefacts = stages.build_all(Portrait("", pixels), "crop", detection)
-    layout = lay_out(artefacts, Style(preprocess="crop", size=512, quality="high"))
+    layout = lay_out(artefacts, RenderOptions(preprocess="crop", size=512, quality="high"))
     controls = np.zeros((2, CONTROLS), np.float32)
     controls[1, SHIFT_Y] = 20.0  # mm
     frames = np.zeros((2, 512, 512, 3), np.uint8)

@@ -18,7 +18,7 @@ from tests.support.sadtalker_weights import GOLDEN, MAPPING, write_mapping, writ
 
 if TYPE_CHECKING:
     from sadtalker_service.engines.sadtalker.checkpoints.loading import Networks
-    from sadtalker_service.engines.sadtalker.rendering.renderer import FaceRenderer
+    from sadtalker_service.engines.sadtalker.renderer.renderer import FaceRenderer
 
 THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
 """Of each process: threads that wait for each other on cores that are taken cost more than they save."""
@@ -30,7 +30,8 @@ log = logging.getLogger(__name__)
 @pytest.fixture(scope="session")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with the three files. 0.8 GB: processes that test at the same time share it, and nothing of it
-    is left to pytest, which keeps such folders for a while."""
+    is left to pytest, which keeps such folders for a while. Who asks for them is skipped without torch."""
+    pytest.importorskip("torch")
     base = tmp_path_factory.getbasetemp()
     with shared_folder(
         (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "checkpoints"
@@ -83,8 +84,8 @@ def renderer(checkpoints: Path) -> FaceRenderer:
     """The renderer as it is run on a CPU. Tests must not change it."""
     from sadtalker_service.engines.sadtalker.checkpoints.layout import CheckpointFolder
     from sadtalker_service.engines.sadtalker.checkpoints.loading import load_networks
-    from sadtalker_service.engines.sadtalker.rendering.host_memory import keep_freed_memory
-    from sadtalker_service.engines.sadtalker.rendering.renderer import FaceRenderer
+    from sadtalker_service.engines.sadtalker.renderer.host_memory import keep_freed_memory
+    from sadtalker_service.engines.sadtalker.renderer.renderer import FaceRenderer
 
     keep_freed_memory()
     found = load_networks(CheckpointFolder(checkpoints).networks(256))

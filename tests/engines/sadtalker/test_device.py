@@ -9,9 +9,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from sadtalker_service.engines.sadtalker.running.batch_size import suggested_batch  # noqa: E402
-from sadtalker_service.engines.sadtalker.running.device import Place, choose_place  # noqa: E402
-from sadtalker_service.engines.sadtalker.running.models import Models  # noqa: E402
+from sadtalker_service.engines.sadtalker.device import DeviceConfig, choose_device  # noqa: E402
+from sadtalker_service.engines.sadtalker.runtime.batch_size import suggested_batch  # noqa: E402
+from sadtalker_service.engines.sadtalker.runtime.models import Models  # noqa: E402
 from sadtalker_service.errors import EngineUnavailable  # noqa: E402
 
 GB = 1_000_000_000
@@ -41,8 +41,8 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> Gpus:
     return Gpus(monkeypatch)
 
 
-def place(dtype: Any, device: str = "cuda:0") -> Place:
-    return Place(torch.device(device), dtype)
+def place(dtype: Any, device: str = "cuda:0") -> DeviceConfig:
+    return DeviceConfig(torch.device(device), dtype)
 
 
 @pytest.mark.parametrize(
@@ -62,14 +62,14 @@ def test_the_best_numbers_of_the_device_are_chosen(
     gpus: Gpus, count: int, capability: tuple[int, int], device: str, precision: str, wanted: tuple[str, str]
 ) -> None:
     gpus.are(count, capability)
-    assert choose_place(device, precision) == place(getattr(torch, wanted[1]), wanted[0])
+    assert choose_device(device, precision) == place(getattr(torch, wanted[1]), wanted[0])
 
 
 @pytest.mark.parametrize(("count", "device"), [(0, "cuda"), (1, "cuda:1")])
 def test_a_gpu_that_is_not_there_is_told(gpus: Gpus, count: int, device: str) -> None:
     gpus.are(count)
     with pytest.raises(EngineUnavailable, match=rf"SADTALKER_DEVICE is {device}, .* sees {count} GPUs"):
-        choose_place(device, "auto")
+        choose_device(device, "auto")
 
 
 @pytest.mark.parametrize(

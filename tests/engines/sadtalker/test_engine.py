@@ -12,11 +12,12 @@ from tests.support.sadtalker_weights import picture
 
 torch = pytest.importorskip("torch")
 
-from sadtalker_service.domain import Artefact, Avatar, Speech, Style, Track  # noqa: E402
-from sadtalker_service.engines.base import References  # noqa: E402
+from sadtalker_service.domain import Artefact, Avatar, Speech, Track  # noqa: E402
+from sadtalker_service.engines.port import References  # noqa: E402
 from sadtalker_service.engines.sadtalker.engine import SadTalkerEngine  # noqa: E402
 from sadtalker_service.media.image import decode_image  # noqa: E402
 from sadtalker_service.media.video import write_video  # noqa: E402
+from sadtalker_service.options import RenderOptions  # noqa: E402
 from sadtalker_service.settings import Settings  # noqa: E402
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -52,11 +53,11 @@ def avatars(engine: SadTalkerEngine, portrait: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def heard(engine: SadTalkerEngine) -> Artefact:
+def speech_features(engine: SadTalkerEngine) -> Artefact:
     """A quarter of a second of something like a voice."""
     times = np.arange(4000) / 16000
     samples = (0.3 * np.sin(2 * np.pi * 140 * times) * np.sin(2 * np.pi * 4 * times)).astype(np.float32)
-    return engine.listen(Speech("0" * 64, samples, Path()))
+    return engine.extract_speech_features(Speech("0" * 64, samples, Path()))
 
 
 def test_avatar_is_small_and_whole(engine: SadTalkerEngine, avatars: Any) -> None:
@@ -71,7 +72,9 @@ def test_avatar_is_small_and_whole(engine: SadTalkerEngine, avatars: Any) -> Non
 
 
 def test_stages_of_another_size_have_other_names(engine: SadTalkerEngine) -> None:
-    small, large = ([stage.name for stage in engine.stages_for(size)] for size in (256, 512))
+    small, large = (
+        [stage.name for stage in engine.stages_for(RenderOptions(size=size))] for size in (256, 512)
+    )
     assert large == ["face_detection", "face_crop_512", "3dmm_coeffs_512", "face_mesh_512", "background"]
     assert small == [name.removesuffix("_512") for name in large]
 
@@ -81,9 +84,9 @@ def test_keypoints_are_those_of_the_original(engine: SadTalkerEngine, golden: An
     wanted, rows = golden("e2e_frames"), golden("e2e_audio")["A.coeff"][20:24]
     networks = engine._inference.motion(256)
     photo = np.round(picture(256) * 255).astype(np.uint8).transpose(1, 2, 0)
-    face = networks.encode(photo, wanted["crop4.source"], placed=False)
+    face = networks.encode(photo, wanted["crop4.source"], full_frame=False)
     assert np.abs(face.keypoints - wanted["crop4.kp_source"][0]).max() < KEYPOINTS
-    found = networks.keypoints(rows, face.canonical, {}, placed=False)
+    found = networks.keypoints(rows, face.canonical, {}, full_frame=False)
     assert np.abs(found - wanted["crop4.kp_driving"].reshape(4, 15, 3)).max() < KEYPOINTS
 
 
@@ -93,7 +96,7 @@ def test_free_view_is_that_of_the_original(engine: SadTalkerEngine, golden: Any)
     networks = engine._inference.motion(256)
     photo = np.round(picture(256) * 255).astype(np.uint8).transpose(1, 2, 0)
     source = wanted["full4_angles.source"]
-    face = networks.encode(photo, source, placed=True)
+    face = networks.encode(photo, source, full_frame=True)
     assert np.abs(face.keypoints - wanted["full4_angles.kp_source"][0]).max() < KEYPOINTS
     for lane in range(2):
         window = wanted["full4_angles.target"][lane, 0].T
@@ -101,18 +104,19 @@ def test_free_view_is_that_of_the_original(engine: SadTalkerEngine, golden: Any)
             name: np.full(len(window), wanted[f"full4_angles.{name}_c_seq"][lane, 0], np.float32)
             for name in ("yaw", "pitch", "roll")
         }
-        found = networks.keypoints(window, face.canonical, view, placed=True)[13]
+        found = networks.keypoints(window, face.canonical, view, full_frame=True)[13]
         assert np.abs(found - wanted["full4_angles.kp_driving"][lane, 0]).max() < KEYPOINTS
 
 
 def test_sixteen_bits_in_the_cache_do_not_show(
-    engine: SadTalkerEngine, avatars: Any, heard: Artefact
+    engine: SadTalkerEngine, avatars: Any, speech_features: Artefact
 ) -> None:
     """A frame of the kept features against one of the features before they were rounded, of their middle."""
     avatar = avatars("crop")
     mesh = avatar.artefacts["face_mesh"].arrays
-    motion = engine.drive(avatar, heard, Style(preprocess="crop", size=256), 0.08)
-    networks, driving = engine._inference._models.of_size(256), motion.coefficients["keypoints"][1:2]
+    motion = engine.drive(avatar, speech_features, RenderOptions(preprocess="crop", size=256), 0.08)
+    models: Any = engine._inference
+    networks, driving = models._models.of_size(256), motion.coefficients["keypoints"][1:2]
     square = torch.from_numpy(avatar.artefacts["face_crop"].arrays["square"].copy())
     exact = networks.renderer.encode_source(square.permute(2, 0, 1)[None].float() / 255).volume
     middle = (..., slice(16, 48), slice(16, 48))
@@ -130,24 +134,34 @@ def test_sixteen_bits_in_the_cache_do_not_show(
 
 @pytest.mark.parametrize(("fps", "frames"), [(25, 6), (24, 6), (50, 12)])
 def test_motion_has_as_many_frames_as_the_sound(
-    engine: SadTalkerEngine, avatars: Any, heard: Artefact, fps: int, frames: int
+    engine: SadTalkerEngine, avatars: Any, speech_features: Artefact, fps: int, frames: int
 ) -> None:
-    motion = engine.drive(avatars("crop"), heard, Style(preprocess="crop", size=256, fps=fps), 0.25)
+    motion = engine.drive(
+        avatars("crop"), speech_features, RenderOptions(preprocess="crop", size=256, fps=fps), 0.25
+    )
     assert motion.coefficients["keypoints"].shape == (frames, 15, 3)
     assert motion.coefficients["keypoints"].dtype == np.float32
 
 
-def test_other_rates_show_the_same_motion(engine: SadTalkerEngine, avatars: Any, heard: Artefact) -> None:
-    style = Style(preprocess="crop", size=256)
-    usual = engine.drive(avatars("crop"), heard, style, 0.25).coefficients["keypoints"]
-    fast = engine.drive(avatars("crop"), heard, replace(style, fps=50), 0.25).coefficients["keypoints"]
+def test_other_rates_show_the_same_motion(
+    engine: SadTalkerEngine, avatars: Any, speech_features: Artefact
+) -> None:
+    style = RenderOptions(preprocess="crop", size=256)
+    usual = engine.drive(avatars("crop"), speech_features, style, 0.25).coefficients["keypoints"]
+    fast = engine.drive(avatars("crop"), speech_features, replace(style, fps=50), 0.25).coefficients[
+        "keypoints"
+    ]
     assert np.abs(fast[::2] - usual).max() < 1e-6
     assert np.abs(fast[1:-1:2] - (usual[1:] + usual[:-1]) / 2).max() < 1e-6
 
 
-def test_equal_seeds_give_equal_motion(engine: SadTalkerEngine, avatars: Any, heard: Artefact) -> None:
+def test_equal_seeds_give_equal_motion(
+    engine: SadTalkerEngine, avatars: Any, speech_features: Artefact
+) -> None:
     def keypoints(**style: Any) -> Any:
-        found = engine.drive(avatars("full"), heard, Style(preprocess="full", size=256, **style), 0.25)
+        found = engine.drive(
+            avatars("full"), speech_features, RenderOptions(preprocess="full", size=256, **style), 0.25
+        )
         return found.coefficients["keypoints"]
 
     first = keypoints(seed=3)
@@ -161,45 +175,47 @@ def test_equal_seeds_give_equal_motion(engine: SadTalkerEngine, avatars: Any, he
 
 
 def test_idle_video_moves_without_sound(engine: SadTalkerEngine, avatars: Any) -> None:
-    motion = engine.drive(avatars("crop"), None, Style(preprocess="crop", size=256), 0.6)
+    motion = engine.drive(avatars("crop"), None, RenderOptions(preprocess="crop", size=256), 0.6)
     keypoints = motion.coefficients["keypoints"]
     assert len(keypoints) == 15
     assert np.abs(keypoints - keypoints[0]).max() > 1e-4
 
 
 def test_reference_video_is_followed(
-    engine: SadTalkerEngine, avatars: Any, portrait: Any, heard: Artefact, tmp_path: Path
+    engine: SadTalkerEngine, avatars: Any, portrait: Any, speech_features: Artefact, tmp_path: Path
 ) -> None:
     """A video in which the portrait moves from left to right."""
     video = moving(portrait.pixels, tmp_path / "reference.mp4", frames=8)
-    followed = engine.follow(video, "full")
-    assert followed.arrays["rows"].shape == (8, 73)
+    reference_motion = engine.extract_reference_motion(video, "full")
+    assert reference_motion.arrays["rows"].shape == (8, 73)
     avatar = avatars("full")
 
     def keypoints(references: References, **style: Any) -> Any:
-        wanted = Style(preprocess="full", size=256, **style)
-        return engine.drive(avatar, heard, wanted, 0.25, references).coefficients["keypoints"]
+        wanted = RenderOptions(preprocess="full", size=256, **style)
+        return engine.drive(avatar, speech_features, wanted, 0.25, references).coefficients["keypoints"]
 
     plain = keypoints(References())
-    assert np.abs(plain - keypoints(References(pose=followed))).max() > 1e-4
-    assert np.abs(plain - keypoints(References(eyeblink=followed))).max() > 1e-4
+    assert np.abs(plain - keypoints(References(pose=reference_motion))).max() > 1e-4
+    assert np.abs(plain - keypoints(References(eyeblink=reference_motion))).max() > 1e-4
     still = keypoints(References(), still=True)
-    assert np.array_equal(still, keypoints(References(pose=followed), still=True)), "the head alone is moved"
+    assert np.array_equal(still, keypoints(References(pose=reference_motion), still=True)), (
+        "the head alone is moved"
+    )
 
 
 def test_frames_are_pasted_and_can_be_written(
-    engine: SadTalkerEngine, avatars: Any, heard: Artefact, tmp_path: Path
+    engine: SadTalkerEngine, avatars: Any, speech_features: Artefact, tmp_path: Path
 ) -> None:
-    avatar, style = avatars("full"), Style(preprocess="full", size=256)
-    motion = engine.drive(avatar, heard, style, 0.04)
+    avatar, style = avatars("full"), RenderOptions(preprocess="full", size=256)
+    motion = engine.drive(avatar, speech_features, style, 0.04)
     rendering = engine.render(avatar, motion, style)
     batches = list(rendering.batches)
     x0, y0, x1, y1 = rendering.box
     assert [len(batch) for batch in batches] == [1]
     assert all(batch.shape[1:] == (y1 - y0, x1 - x0, 3) for batch in batches)
     assert all(batch.dtype == np.uint8 for batch in batches)
-    assert rendering.plate.shape == (512, 512, 3), "the picture's own size"
-    assert np.abs(batches[0][0, 0].astype(int) - rendering.plate[y0, x0:x1]).max() <= 1, "joined to it"
+    assert rendering.background.shape == (512, 512, 3), "the picture's own size"
+    assert np.abs(batches[0][0, 0].astype(int) - rendering.background[y0, x0:x1]).max() <= 1, "joined to it"
     video = write_video(replace(rendering, batches=iter(batches)), tmp_path / "video.mp4")
     assert (video.width, video.height, video.frames, video.fps) == (512, 512, 1, 25)
 
@@ -208,12 +224,13 @@ def test_frames_are_pasted_and_can_be_written(
     ("mode", "shape"), [("crop", (256, 256)), ("resize", (256, 256)), ("extfull", (512, 512))]
 )
 def test_every_mode_has_its_place_for_the_frames(
-    engine: SadTalkerEngine, avatars: Any, heard: Artefact, mode: Any, shape: tuple[int, int]
+    engine: SadTalkerEngine, avatars: Any, speech_features: Artefact, mode: Any, shape: tuple[int, int]
 ) -> None:
-    style = Style(preprocess=mode, size=256)
-    motion = engine.drive(avatars(mode), heard, style, 0.04)
+    style = RenderOptions(preprocess=mode, size=256)
+    motion = engine.drive(avatars(mode), speech_features, style, 0.04)
     rendering = engine.render(avatars(mode), motion, style)
-    height, width = rendering.plate.shape[:2]
+    height, width = rendering.background.shape[:2]
+    assert engine.frame_size(avatars(mode), style) == (width, height)
     x0, y0, x1, y1 = rendering.box
     assert all(edge % 2 == 0 for edge in (*rendering.box, height, width))
     assert 0 <= x0 < x1 <= width

@@ -1,4 +1,4 @@
-"""Frames are put back without a seam, at a fraction of the cost of Poisson's equation."""
+"""Frames are put back without a seam, and only where frame and photo are mixed is anything computed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 from benchmarks.pasting import (
     EXAMPLE,
     excess_slope,
-    milliseconds,
     poisson,
     scaled,
     scene,
@@ -32,7 +31,7 @@ def pasted(request: pytest.FixtureRequest) -> tuple[Any, Any]:
 def test_border_is_as_smooth_as_the_photo_and_as_with_poisson(pasted: tuple[Any, Any]) -> None:
     paste, frame = pasted
     x0, y0, x1, y1 = paste.box
-    inside = paste.plate[y0:y1, x0:x1]
+    inside = paste.background[y0:y1, x0:x1]
     plain, blend = scaled(frame, paste), paste.frames(frame[None])[0]
     solved = poisson(plain, inside)
     assert step_across(plain, paste) > 3 * step_across(inside, paste)  # there is a seam to be hidden
@@ -41,13 +40,19 @@ def test_border_is_as_smooth_as_the_photo_and_as_with_poisson(pasted: tuple[Any,
     assert excess_slope(blend, plain, paste) < 1.3 * excess_slope(solved, plain, paste)
 
 
-def test_blend_is_far_cheaper_than_poisson(pasted: tuple[Any, Any]) -> None:
-    """Both with the scaling of the frame; measured side by side."""
-    paste, frame = pasted
+def test_a_frame_costs_one_sum_of_small_integers_for_less_than_half_of_its_pixels(
+    pasted: tuple[Any, Any],
+) -> None:
+    """What is blended beside the scaling; how it compares with Poisson's equation is in the benchmark."""
+    paste, _ = pasted
     x0, y0, x1, y1 = paste.box
-    inside = paste.plate[y0:y1, x0:x1]
-    solving = milliseconds(lambda: poisson(scaled(frame, paste), inside))
-    assert solving > 4 * milliseconds(lambda: paste.frames(frame[None]))
+    blended = np.zeros((y1 - y0, x1 - x0), int)
+    for band in paste.bands:
+        blended[band.place] += 1
+        assert band.weight.dtype == band.photo.dtype == np.uint16
+        assert band.weight.shape == band.photo.shape == (*blended[band.place].shape, 3)
+    assert blended.max() == 1, "no pixel twice"
+    assert blended.mean() < 0.5
 
 
 def test_inside_of_the_band_the_frame_is_seen_alone(pasted: tuple[Any, Any]) -> None:
@@ -60,7 +65,7 @@ def test_inside_of_the_band_the_frame_is_seen_alone(pasted: tuple[Any, Any]) -> 
 
 def test_frames_lie_exactly_on_the_photo() -> None:
     """At odd and broken places too: a frame that shows the photo itself changes nothing."""
-    plate = np.asarray(Image.fromarray(photo(40, 60)).resize((600, 400), Image.Resampling.BICUBIC))
+    background = np.asarray(Image.fromarray(photo(40, 60)).resize((600, 400), Image.Resampling.BICUBIC))
     for rectangle in (
         (101, 51, 357, 307),
         (100.4, 50.7, 356.4, 306.7),
@@ -68,15 +73,17 @@ def test_frames_lie_exactly_on_the_photo() -> None:
         (344, 144, 600, 400),
     ):
         x0, y0, x1, y1 = rectangle
-        image = Image.fromarray(plate).resize((256, 256), Image.Resampling.BILINEAR, box=rectangle)
-        paste = plan_paste(plate, rectangle)
+        image = Image.fromarray(background).resize((256, 256), Image.Resampling.BILINEAR, box=rectangle)
+        paste = plan_paste(background, rectangle)
         bx0, by0, bx1, by1 = paste.box
         assert all(side % 2 == 0 for side in paste.box)
         assert x0 <= bx0 < x0 + 2
         assert y0 <= by0 < y0 + 2
         assert x1 - 2 < bx1 <= x1
         assert y1 - 2 < by1 <= y1
-        difference = np.abs(paste.frames(np.asarray(image)[None])[0].astype(int) - plate[by0:by1, bx0:bx1])
+        difference = np.abs(
+            paste.frames(np.asarray(image)[None])[0].astype(int) - background[by0:by1, bx0:bx1]
+        )
         assert difference.mean() < 0.5
         assert np.percentile(difference, 99.9) <= 8  # the sharpest edges, interpolated twice
 
@@ -86,38 +93,38 @@ def test_tall_picture_is_scaled_with_its_face() -> None:
     picture = np.asarray(Image.fromarray(photo(60, 40)).resize((401, 601), Image.Resampling.BICUBIC))
     rect = (100, 50, 356, 306)
     paste = paste_into(picture, rect, (9999, 300))
-    assert paste.plate.shape == (300, 200, 3)
+    assert paste.background.shape == (300, 200, 3)
     x0, y0, x1, y1 = paste.box
     blend = paste.frames(picture[None, 50:306, 100:356])[0].astype(int)
-    assert np.abs(blend - paste.plate[y0:y1, x0:x1]).mean() < 1.5
-    assert paste_into(picture, rect, (9999, 2000)).plate.shape == (600, 400, 3)
-    assert paste_into(picture, rect, (200, 9999)).plate.shape == (300, 200, 3)
+    assert np.abs(blend - paste.background[y0:y1, x0:x1]).mean() < 1.5
+    assert paste_into(picture, rect, (9999, 2000)).background.shape == (600, 400, 3)
+    assert paste_into(picture, rect, (200, 9999)).background.shape == (300, 200, 3)
 
 
 def test_sides_on_the_border_of_the_picture_have_a_narrow_band() -> None:
     """A frame in which all is black, at the left and upper border of a white picture."""
-    plate = np.full((200, 300, 3), 255, np.uint8)
-    (blend,) = plan_paste(plate, (0, 0, 200, 200)).frames(np.zeros((1, 256, 256, 3), np.uint8))
+    background = np.full((200, 300, 3), 255, np.uint8)
+    (blend,) = plan_paste(background, (0, 0, 200, 200)).frames(np.zeros((1, 256, 256, 3), np.uint8))
     reached = {"left": blend[100, :100, 0], "top": blend[:100, 100, 0], "right": blend[100, :99:-1, 0]}
     widths = {side: int(np.argmin(line > 0)) for side, line in reached.items()}
     assert widths["left"] == widths["top"] <= 0.035 * 200
     assert widths["right"] > 0.1 * 200
-    assert np.array_equal(blend[:, -1], plate[:, 199])
+    assert np.array_equal(blend[:, -1], background[:, 199])
 
 
 def test_square_smaller_than_its_bands_is_still_blended() -> None:
-    plate = photo(64, 64)
-    paste = plan_paste(plate, (20, 20, 24, 24))
+    background = photo(64, 64)
+    paste = plan_paste(background, (20, 20, 24, 24))
     frames = paste.frames(np.zeros((2, 256, 256, 3), np.uint8))
     assert frames.shape == (2, 4, 4, 3)
-    assert (frames[0] < plate[20:24, 20:24]).any()
+    assert (frames[0] < background[20:24, 20:24]).any()
 
 
 def test_frames_that_are_the_whole_video_are_only_scaled() -> None:
     frames = np.stack([photo(256, 256), 255 - photo(256, 256)])
     same = fill(frames[0], (256, 256))
     assert np.array_equal(same.frames(frames), frames)
-    assert np.array_equal(same.plate, frames[0])
+    assert np.array_equal(same.background, frames[0])
     wide = fill(frames[0], (512, 342))
-    assert wide.plate.shape == (342, 512, 3)
+    assert wide.background.shape == (342, 512, 3)
     assert wide.frames(frames).shape == (2, 342, 512, 3)

@@ -27,7 +27,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from tests.support.running_service import RunningService, command_line
+from tests.support.running_service import RunningService, command_line, until
 
 pytest.importorskip("torch")
 
@@ -107,18 +107,19 @@ def test_service(service: RunningService, recording: Path) -> None:
     with httpx.Client(base_url=service.url, timeout=60) as client:
         portrait = {"image_file": ("me.jpg", (EXAMPLES / "portrait.jpg").read_bytes())}
         image_id = client.post("/api/avatar/upload", files=portrait).raise_for_status().json()["image_id"]
-        wish = {"image_id": image_id, "preprocess_mode": "full", "enhancer": "none"}
+        spec = {"image_id": image_id, "preprocess_mode": "full", "enhancer": "none"}
         sound = {"audio_file": ("short.wav", recording.read_bytes())}
         drawn = frames_drawn(client)
-        asked = client.post("/api/vip/generate", data=wish, files=sound).raise_for_status().json()
+        asked = client.post("/api/vip/generate", data=spec, files=sound).raise_for_status().json()
         session = ended(client, asked["session_id"])
         assert session["status"] == "ready", session
         video = client.get(session["download_url"]).raise_for_status().content
         check(video, frames=2, seconds=0.09)
-        again = client.post("/api/vip/generate", data=wish, files=sound).raise_for_status().json()
+        again = client.post("/api/vip/generate", data=spec, files=sound).raise_for_status().json()
         assert again["status"] == "ready"
+        until(lambda: frames_drawn(client) >= drawn + 2, "its frames are counted")
         assert frames_drawn(client) == drawn + 2
-        wrong = client.post("/api/vip/generate", data={**wish, "size": "300"}, files=sound)
+        wrong = client.post("/api/vip/generate", data={**spec, "size": "300"}, files=sound)
         assert (wrong.status_code, wrong.json()["error"]["param"]) == (422, "size")
     with_networks = [command_line(pid) for pid in service.everybody() if has_torch(pid)]
     assert [("inference" in line, "worker" in line) for line in with_networks] == [(True, False)]
@@ -135,8 +136,8 @@ def has_torch(pid: int) -> bool:
 
 
 def ended(client: httpx.Client, session_id: str) -> dict[str, Any]:
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
         status: dict[str, Any] = client.get(f"/api/vip/status/{session_id}").raise_for_status().json()
         if status["status"] not in {"queued", "generating"}:
             return status

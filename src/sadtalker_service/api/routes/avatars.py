@@ -9,19 +9,22 @@ from typing import Annotated
 import structlog
 from fastapi import APIRouter, Query, Request, Response
 
-from sadtalker_service.api.forms import UPLOAD_TEXTS, form_body, remarks, required_file, upload_files
+from sadtalker_service.api.access.security import viewer_of
 from sadtalker_service.api.ids import FaceQuery, ImagePath, face_index_of, image_id_of, mode_of
-from sadtalker_service.api.multipart import ReceivedFile
-from sadtalker_service.api.render.avatars import avatar_list, avatar_status, upload_answer
+from sadtalker_service.api.presenters.avatars import avatar_list, avatar_status, upload_answer
 from sadtalker_service.api.schemas.avatars import AvatarList, AvatarStatus, UploadAnswer, UploadForm
 from sadtalker_service.api.schemas.problem import problems
+from sadtalker_service.api.schemas.waiting import WaitQuery
 from sadtalker_service.api.services import Services, services_of
 from sadtalker_service.api.threads import in_thread
-from sadtalker_service.api.uploads import receive_form
-from sadtalker_service.domain import PREPROCESS_MODES
+from sadtalker_service.api.upload.forms import UPLOAD_TEXTS, form_body, remarks, required_file, upload_files
+from sadtalker_service.api.upload.multipart import ReceivedFile
+from sadtalker_service.api.upload.receiving import receive_form
+from sadtalker_service.domain import PREPROCESS_MODES, PreprocessMode
 from sadtalker_service.errors import NotFound
-from sadtalker_service.jobs.avatars import AvatarStore
 from sadtalker_service.media.inspection import ImageFacts
+from sadtalker_service.state.avatars import AvatarStore
+from sadtalker_service.state.viewer import Viewer
 
 log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/api/avatar", tags=["avatars"])
@@ -58,11 +61,12 @@ async def upload(request: Request, response: Response) -> UploadAnswer:
         mode = mode_of(form.texts.get("preprocess_mode"))
         face = face_index_of(form.texts.get("face_index"))
         facts = await _facts(services, image)
-        record, known = await in_thread(services.desk.upload, image.path, image.sha256, mode, facts, face)
+        viewer, keep = viewer_of(request), services.video_service.upload
+        record, known = await in_thread(keep, image.path, image.sha256, mode, facts, viewer, face_index=face)
     log.info("avatar_uploaded", image_id=record.image_id, mode=mode, known=known, state=record.state)
     if record.state == "ready":
         response.status_code = 200
-        summary = await in_thread(services.desk.summary, record.image_id)
+        summary = await in_thread(services.video_service.summary, record.image_id, viewer)
         return upload_answer(record, summary=summary, expected_seconds=None, warnings=remarks(form))
     expected = await in_thread(expected_preparation, services.avatars)
     return upload_answer(record, summary=None, expected_seconds=expected, warnings=remarks(form))
@@ -74,18 +78,21 @@ async def upload(request: Request, response: Response) -> UploadAnswer:
     responses=problems(404, 422),
     summary="How far an avatar is",
 )
-def status(
-    request: Request, image_id: ImagePath, preprocess_mode: _ModeQuery = None, face_index: FaceQuery = None
+async def status(
+    request: Request,
+    image_id: ImagePath,
+    preprocess_mode: _ModeQuery = None,
+    face_index: FaceQuery = None,
+    wait: WaitQuery = 0.0,
 ) -> AvatarStatus:
     """State, progress and faces of an avatar; with what the cache holds of it."""
-    services, name = services_of(request), image_id_of(image_id)
+    services, name, viewer = services_of(request), image_id_of(image_id), viewer_of(request)
     mode, face = mode_of(preprocess_mode), face_index_of(face_index)
-    record = services.avatars.get(name, mode, face)
-    if record is None:
-        which = f" with face_index {face}" if face else ""
-        raise NotFound(f"There is no such portrait in mode {mode}{which}; upload it.", param="image_id")
-    figures = services.statistics.snapshot() if record.state == "ready" else None
-    return avatar_status(record, services.desk.summary(name), figures)
+    answer = await in_thread(_status, services, name, mode, face, viewer)
+    if wait <= 0 or answer.status != "processing":
+        return answer
+    await services.endings.avatar(name, mode, wait, services.drain.wait(), face)
+    return await in_thread(_status, services, name, mode, face, viewer)
 
 
 @router.get("", response_model=AvatarList, responses=problems(422), summary="List avatars")
@@ -97,7 +104,7 @@ def avatars(
     ] = None,
 ) -> AvatarList:
     """Avatars, the latest upload first."""
-    return avatar_list(*services_of(request).avatars.list(limit, cursor))
+    return avatar_list(*services_of(request).avatars.list(limit, cursor, viewer_of(request)))
 
 
 @router.delete(
@@ -110,9 +117,21 @@ def avatars(
 def delete(request: Request, image_id: ImagePath) -> Response:
     """Remove the original, everything computed from it and every video made from it."""
     name = image_id_of(image_id)
-    services_of(request).desk.delete_avatar(name)
+    services_of(request).video_service.delete_avatar(name, viewer_of(request))
     log.info("avatar_deleted", image_id=name)
     return Response(status_code=204)
+
+
+def _status(
+    services: Services, image_id: str, mode: PreprocessMode, face_index: int, viewer: Viewer
+) -> AvatarStatus:
+    """The avatar as it stands. Raises `NotFound`."""
+    record = services.avatars.get(image_id, mode, viewer, face_index=face_index)
+    if record is None:
+        which = f" with face_index {face_index}" if face_index else ""
+        raise NotFound(f"There is no such portrait in mode {mode}{which}; upload it.", param="image_id")
+    figures = services.statistics.snapshot() if record.state == "ready" else None
+    return avatar_status(record, services.video_service.summary(image_id, viewer), figures)
 
 
 async def _facts(services: Services, image: ReceivedFile) -> ImageFacts:

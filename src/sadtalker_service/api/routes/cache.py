@@ -9,9 +9,10 @@ from typing import Any
 import redis
 from fastapi import APIRouter, Request
 
-from sadtalker_service.api.glance import look_around
+from sadtalker_service.api.access.security import viewer_of
 from sadtalker_service.api.health import renders
-from sadtalker_service.api.render.stats import stats as rendered
+from sadtalker_service.api.presenters.stats import stats as rendered
+from sadtalker_service.api.queue_stats import measure_queues
 from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.schemas.stats import RedisStatus, Stats
 from sadtalker_service.api.services import Services, services_of
@@ -31,11 +32,13 @@ _AWAY = RedisStatus(connected=False, memory_used=None, memory_used_bytes=None, t
 def stats(request: Request) -> Stats:
     """Cache, queue and videos in figures. Everything was measured; what was not is null."""
     services = services_of(request)
-    images = services.avatars.count()
+    viewer = viewer_of(request)
+    images = services.avatars.count(viewer)
     warm = sum(renders(facts) for facts in services.workers.live().values())
     return rendered(
         services.statistics.snapshot(),
-        look_around(services.sessions),
+        measure_queues(services.sessions),
+        viewer,
         redis_status=_redis_status(services.cache_client),
         cached={**_cached(services), "complete_processing": images},
         images=images,

@@ -12,14 +12,16 @@ import redis
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from sadtalker_service.api.glance import look_around
-from sadtalker_service.api.render.stats import home as rendered
+from sadtalker_service.api.access.security import admit, viewer_of
+from sadtalker_service.api.presenters.stats import home as rendered
+from sadtalker_service.api.queue_stats import measure_queues
 from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.schemas.stats import ErrorEntry, ErrorPage, Home
-from sadtalker_service.api.security import admit
 from sadtalker_service.api.services import Services, services_of
 from sadtalker_service.api.threads import in_thread
-from sadtalker_service.errors import SadTalkerError, StoreUnavailable
+from sadtalker_service.engines.port import EngineCard
+from sadtalker_service.errors import EngineUnavailable, StoreUnavailable, all_errors
+from sadtalker_service.state.viewer import Viewer
 
 open_router = APIRouter(tags=["operation"])
 
@@ -47,7 +49,7 @@ async def home(request: Request) -> Response:
     if wants_page(request) and page.is_file():
         return HTMLResponse(await in_thread(page.read_bytes), headers={**PAGE_HEADERS, "Vary": "Accept"})
     await admit(request)
-    answer = await in_thread(_home, services_of(request))
+    answer = await in_thread(_home, services_of(request), viewer_of(request))
     return JSONResponse(answer.model_dump(mode="json"), headers={"Vary": "Accept"})
 
 
@@ -74,17 +76,11 @@ def wants_page(request: Request) -> bool:
 def error_catalogue() -> Iterator[ErrorEntry]:
     """Every error that the service knows, in the order of statuses."""
     seen: dict[str, ErrorEntry] = {}
-    for kind in _family(SadTalkerError):
+    for kind in all_errors():
         meaning = " ".join((inspect.getdoc(kind) or "").split())
         entry = ErrorEntry(code=kind.code, status=kind.status, retryable=kind.retryable, meaning=meaning)
         seen.setdefault(kind.code, entry)
     return iter(sorted(seen.values(), key=lambda entry: (entry.status, entry.code)))
-
-
-def _family(kind: type[SadTalkerError]) -> Iterator[type[SadTalkerError]]:
-    yield kind
-    for child in kind.__subclasses__():
-        yield from _family(child)
 
 
 def _error_html(entries: Mapping[str, ErrorEntry]) -> str:
@@ -96,20 +92,29 @@ def _error_html(entries: Mapping[str, ErrorEntry]) -> str:
     return f'<!doctype html><html lang="en"><title>Errors</title><h1>Errors</h1><dl>{rows}</dl></html>'
 
 
-def _home(services: Services) -> Home:
+def _home(services: Services, viewer: Viewer) -> Home:
     try:
-        figures, glance = services.statistics.snapshot(), look_around(services.sessions)
-        images = services.avatars.count()
+        figures, queue_stats = services.statistics.snapshot(), measure_queues(services.sessions)
+        images = services.avatars.count(viewer)
     except StoreUnavailable:
-        figures, glance, images = None, None, 0
+        figures, queue_stats, images = None, None, 0
     return rendered(
         figures,
-        glance,
+        queue_stats,
         images,
+        viewer,
+        _default_engine(services),
         draining=services.drain.begun,
         cache_up=_answers(services.cache_client),
         now=time.time(),
     )
+
+
+def _default_engine(services: Services) -> EngineCard | None:
+    try:
+        return services.engines.card()
+    except (EngineUnavailable, StoreUnavailable):  # none is loaded yet, or nobody knows
+        return None
 
 
 def _answers(client: redis.Redis) -> bool:

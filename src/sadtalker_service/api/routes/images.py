@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request
 
+from sadtalker_service.api.access.security import viewer_of
 from sadtalker_service.api.ids import ImagePath, image_id_of
-from sadtalker_service.api.render.avatars import image_summary
+from sadtalker_service.api.presenters.avatars import image_summary
 from sadtalker_service.api.schemas.avatars import ImageSummaryAnswer
 from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.services import services_of
@@ -22,4 +23,7 @@ router = APIRouter(prefix="/api/image", tags=["avatars"])
 def summary(request: Request, image_id: ImagePath) -> ImageSummaryAnswer:
     """What the cache holds of a portrait, stage by stage, and what it is worth."""
     services = services_of(request)
-    return image_summary(services.desk.summary(image_id_of(image_id)), services.statistics.snapshot())
+    return image_summary(
+        services.video_service.summary(image_id_of(image_id), viewer_of(request)),
+        services.statistics.snapshot(),
+    )

@@ -2,61 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from sadtalker_service.api.downloads import file_response
-from sadtalker_service.api.events import session_events
+from sadtalker_service.api.access.fetching import fetch_session, no_video
+from sadtalker_service.api.delivery.downloads import file_response
+from sadtalker_service.api.delivery.events import session_events
+from sadtalker_service.api.delivery.streaming import MEDIA_TYPE, media_response
 from sadtalker_service.api.ids import LanePath, SessionPath, lane_of, session_id_of
-from sadtalker_service.api.routes.videos import look
 from sadtalker_service.api.schemas.problem import problems
+from sadtalker_service.api.schemas.waiting import WaitQuery
 from sadtalker_service.api.services import services_of
-from sadtalker_service.api.streaming import MEDIA_TYPE, media_response
 from sadtalker_service.api.threads import in_thread
-from sadtalker_service.errors import NotReady
+from sadtalker_service.state.records import Session
 from sadtalker_service.store.artefact_store import video_name
 
 router = APIRouter(prefix="/api/{lane}", tags=["videos"])
 
 _VIDEO = {"content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
-_EVENT = {
-    "type": "object",
-    "properties": {
-        "id": {"type": "string", "description": "For `Last-Event-ID`."},
-        "data": {"type": "string", "description": "The record of `/status` as JSON."},
-    },
-    "required": ["data"],
-}
-_EVENTS = {"content": {"text/event-stream": {"schema": _EVENT}}}
+
+
+async def _followed(request: Request, lane: LanePath, session_id: SessionPath) -> Session:
+    """The session to follow: read before the stream begins, so that what is wrong has its own status."""
+    services = services_of(request)
+    services.drain.check()
+    session, _ = await fetch_session(request, lane_of(lane), session_id_of(session_id))
+    return session
+
+
+class _EventStream(EventSourceResponse):
+    """Events. Without the line below, the OpenAPI document would call problems events too; they are JSON."""
+
+    media_type = None  # type: ignore[assignment]  # Response allows it
 
 
 @router.get(
     "/events/{session_id}",
-    response_class=StreamingResponse,
-    responses={200: {"description": "Events, each the record of `/status`.", **_EVENTS}, **problems(404)},
+    response_class=_EventStream,
+    responses={200: {"description": "Events; the data of each is the record of `/status`."}, **problems(404)},
     summary="Follow a video",
 )
 async def events(
     request: Request,
-    lane: LanePath,
-    session_id: SessionPath,
+    session: Annotated[Session, Depends(_followed)],
     last_event_id: Annotated[
         str | None, Header(alias="Last-Event-ID", description="Id of the last event that was received.")
     ] = None,
     after: Annotated[
         str | None, Query(max_length=64, description="The same, for clients that cannot set the header.")
     ] = None,
-) -> StreamingResponse:
+) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events: every change of the session from its beginning, or after `Last-Event-ID`."""
-    services = services_of(request)
-    services.drain.check()
-    session, _ = await look(services, lane_of(lane), session_id_of(session_id))
-    # a proxy that collected events before it hands them on would defeat their purpose
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    lines = session_events(services, session, last_event_id or after)
-    return StreamingResponse(lines, headers=headers, media_type="text/event-stream")
+    async for event in session_events(services_of(request), session, last_event_id or after):
+        yield event
 
 
 @router.get(
@@ -69,7 +71,7 @@ async def stream(request: Request, lane: LanePath, session_id: SessionPath) -> R
     """The video as it is being made; the answer begins when its first piece is there. Without ranges."""
     services = services_of(request)
     services.drain.check()
-    session, _ = await look(services, lane_of(lane), session_id_of(session_id))
+    session, _ = await fetch_session(request, lane_of(lane), session_id_of(session_id))
     return await media_response(request, services, session)
 
 
@@ -80,7 +82,7 @@ async def stream(request: Request, lane: LanePath, session_id: SessionPath) -> R
         200: {"description": "The video.", **_VIDEO},
         206: {"description": "The range that was asked for.", **_VIDEO},
         304: {"description": "The client has it."},
-        **problems(404, 409, 416),
+        **problems(404, 409, 416, 422),
     },
     summary="Download a video",
 )
@@ -91,12 +93,13 @@ async def download(
     range_: Annotated[
         str | None, Header(alias="Range", description="One range of bytes.", examples=["bytes=0-1023"])
     ] = None,
+    wait: WaitQuery = 0.0,
 ) -> Response:
-    """The finished video as a file."""
+    """The finished video as a file; with `wait`, as soon as it is finished."""
     services = services_of(request)
-    session, _ = await look(services, lane_of(lane), session_id_of(session_id))
+    session, position = await fetch_session(request, lane_of(lane), session_id_of(session_id), wait)
     if session.state != "ready":
-        raise NotReady(f"The video is not ready: the session is {session.state}.", state=session.state)
+        raise no_video(session, position)
     name = video_name(session.result_key)
     await in_thread(services.artefacts.touch, name)
     size = session.outcome.size_bytes if session.outcome else 0

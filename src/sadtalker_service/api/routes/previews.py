@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from typing import Annotated, Literal, TypeVar
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from fastapi.responses import JSONResponse
 
+from sadtalker_service.api.access.security import viewer_of
+from sadtalker_service.api.delivery.downloads import names_tag
 from sadtalker_service.api.ids import FaceQuery, ImagePath, face_index_of, image_id_of
 from sadtalker_service.api.schemas.avatars import Visemes
 from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.services import Services, services_of
-from sadtalker_service.engines.base import EngineCard
+from sadtalker_service.engines.port import EngineCard
 from sadtalker_service.errors import NotFound, NotReady, StoreUnavailable
-from sadtalker_service.pipeline.exhibits import VISEMES, Sheet, gesture_clip, preview_picture, viseme_sheet
+from sadtalker_service.pipeline.preview_assets import (
+    VISEMES,
+    Sheet,
+    gesture_clip,
+    preview_picture,
+    viseme_sheet,
+)
 from sadtalker_service.store.cache import CacheUnavailable
 
 router = APIRouter(prefix="/api/avatar", tags=["avatars"])
 
-_HEADERS = {"Cache-Control": "private, max-age=3600"}
+_CACHE_CONTROL = "private, no-cache"
+"""A copy may be kept, and is asked for each time whether it still holds: the avatar may have been deleted."""
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 Value = TypeVar("Value")
@@ -41,11 +51,12 @@ def visemes(
 ) -> Response:
     """One picture with all mouth shapes of the avatar, and where each of them is on it."""
     services, name, face = services_of(request), image_id_of(image_id), face_index_of(face_index)
-    sheet = _shown(services, name, face, lambda card: _sheet(services, card, name, face))
+    sheet = _shown(request, name, face, lambda card: _sheet(services, card, name, face))
     if form == "png":
-        return Response(sheet.png, media_type="image/png", headers=_HEADERS)
+        return _revalidated(request, sheet.png, "image/png")
     sprite = f"/api/avatar/{name}/visemes?format=png" + (f"&face_index={face}" if face else "")
-    return JSONResponse({"image_id": name, "sprite_url": sprite, **sheet.cells}, headers=_HEADERS)
+    places = {"image_id": name, "sprite_url": sprite, **sheet.cells}
+    return _revalidated(request, json.dumps(places).encode(), "application/json")
 
 
 @router.get(
@@ -65,8 +76,8 @@ def gesture(
     known = services.engines.card().capabilities.gestures
     if name not in known:
         raise NotFound(f"There is no such gesture; there are {', '.join(known) or 'none'}.", param="name")
-    clip = _shown(services, image, face, lambda card: gesture_clip(services.cache, card, image, name, face))
-    return Response(clip, media_type="video/mp4", headers=_HEADERS)
+    clip = _shown(request, image, face, lambda card: gesture_clip(services.cache, card, image, name, face))
+    return _revalidated(request, clip, "video/mp4")
 
 
 @router.get(
@@ -78,8 +89,17 @@ def gesture(
 def preview(request: Request, image_id: ImagePath, face_index: FaceQuery = None) -> Response:
     """The face as the engine sees it, as PNG."""
     services, name, face = services_of(request), image_id_of(image_id), face_index_of(face_index)
-    picture = _shown(services, name, face, lambda card: preview_picture(services.cache, card, name, face))
-    return Response(picture, media_type="image/png", headers=_HEADERS)
+    picture = _shown(request, name, face, lambda card: preview_picture(services.cache, card, name, face))
+    return _revalidated(request, picture, "image/png")
+
+
+def _revalidated(request: Request, content: bytes, media_type: str) -> Response:
+    """`content`, or 304 for a client that has it."""
+    etag = hashlib.sha256(content).hexdigest()[:32]
+    headers = {"Cache-Control": _CACHE_CONTROL, "ETag": f'"{etag}"'}
+    if names_tag(request.headers.get("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    return Response(content, media_type=media_type, headers=headers)
 
 
 def _sheet(services: Services, card: EngineCard, image_id: str, face_index: int) -> Sheet | None:
@@ -90,10 +110,11 @@ def _sheet(services: Services, card: EngineCard, image_id: str, face_index: int)
 
 
 def _shown(
-    services: Services, image_id: str, face_index: int, show: Callable[[EngineCard], Value | None]
+    request: Request, image_id: str, face_index: int, show: Callable[[EngineCard], Value | None]
 ) -> Value:
     """What `show` finds in the cache. Raises `NotFound`, `NotReady` if there is none, `StoreUnavailable`."""
-    known = services.avatars.modes(image_id)
+    services = services_of(request)
+    known = services.avatars.modes(image_id, viewer_of(request))
     records = [record for record in known if record.face_index == face_index]
     if not records:
         which = f" with face_index {face_index}" if known and face_index else ""
@@ -103,11 +124,12 @@ def _shown(
     except CacheUnavailable as error:
         raise StoreUnavailable("The cache's server does not answer.", retry_after=2.0) from error
     if found is None:
-        services.desk.renew_previews(image_id, face_index)
+        services.video_service.renew_previews(image_id, face_index)
         state = records[0].state
         raise NotReady(
             f"There is nothing to look at (yet): the avatar is {state}; ask again in a moment.",
             state=state,
             retry_after=2.0,
+            never=state == "failed",
         )
     return found

@@ -4,36 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Annotated
 
 import structlog
 from fastapi import APIRouter, Header, Request, Response
 
-from sadtalker_service.api.forms import (
+from sadtalker_service.api.access.fetching import fetch_session
+from sadtalker_service.api.access.security import require_lane, viewer_of
+from sadtalker_service.api.ids import LanePath, SessionPath, idempotency_key_of, lane_of, session_id_of
+from sadtalker_service.api.presenters.videos import cancel_answer, generate_answer, session_status
+from sadtalker_service.api.schemas.problem import problems
+from sadtalker_service.api.schemas.videos import CancelAnswer, GenerateAnswer, SessionStatus
+from sadtalker_service.api.schemas.waiting import WaitQuery
+from sadtalker_service.api.services import Services, services_of
+from sadtalker_service.api.threads import in_thread
+from sadtalker_service.api.upload.forms import (
     GENERATE_TEXTS,
     check_engine,
     fingerprint,
-    form_body,
+    generate_body,
     generate_files,
     remarks,
     required_image_id,
     required_recording,
     video_request,
 )
-from sadtalker_service.api.ids import LanePath, SessionPath, idempotency_key_of, lane_of, session_id_of
-from sadtalker_service.api.multipart import Form, ReceivedFile
-from sadtalker_service.api.render.videos import cancel_answer, generate_answer, session_status
-from sadtalker_service.api.schemas.problem import problems
-from sadtalker_service.api.schemas.videos import CancelAnswer, GenerateAnswer, GenerateForm, SessionStatus
-from sadtalker_service.api.security import caller, require_lane
-from sadtalker_service.api.services import Services, services_of
-from sadtalker_service.api.threads import in_thread
-from sadtalker_service.api.uploads import receive_form
-from sadtalker_service.errors import AlreadyEnded, NotFound
-from sadtalker_service.jobs.records import ENDED, Lane, Session, Standing
+from sadtalker_service.api.upload.multipart import Form, ReceivedFile
+from sadtalker_service.api.upload.receiving import receive_form
+from sadtalker_service.errors import AlreadyEnded, NotFound, StoreUnavailable
+from sadtalker_service.jobs.webhooks import check_receiver
 from sadtalker_service.media.inspection import AudioFacts
+from sadtalker_service.pipeline.decoded_speech import keep_decoded
+from sadtalker_service.state.idempotency import RENEWAL_SECONDS, Claim, IdempotencyKeys
+from sadtalker_service.state.records import ENDED, Lane, QueuePosition, Session
 
 log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/api/{lane}", tags=["videos"])
@@ -57,7 +63,7 @@ _IdempotencyHeader = Annotated[
         200: {"model": GenerateAnswer, "description": "The video is there already."},
         **problems(400, 404, 408, 409, 413, 415, 422, 507),
     },
-    openapi_extra=form_body(GenerateForm),
+    openapi_extra=generate_body(),
     summary="Ask for a video",
 )
 async def generate(
@@ -73,27 +79,30 @@ async def generate(
     ) as form:
         audio = required_recording(form)
         required_image_id(form)
-        async with _once(services, f"{caller(request)}:{in_lane}", key, fingerprint(form)) as once:
-            if once.session_id is None:
-                once.session_id = await _accept(request, services, in_lane, form, audio)
-    session, standing = await _present(services, once.session_id)
+        async with _once(services, f"{viewer_of(request).owner}:{in_lane}", key, fingerprint(form)) as claim:
+            session_id = claim.session_id if claim else None
+            if session_id is None or (claim and not claim.answered):
+                session_id = await _accept(request, services, in_lane, form, audio, session_id)
+    session, queue_position = await _present(services, session_id)
     response.status_code = 200 if session.state == "ready" else 202
     figures = await in_thread(services.statistics.snapshot)
     speedup = figures.speedup("cached_avatar")
-    return generate_answer(session, standing, speedup=speedup, warnings=remarks(form))
+    return generate_answer(session, queue_position, speedup=speedup, warnings=remarks(form))
 
 
 @router.get(
     "/status/{session_id}",
     response_model=SessionStatus,
-    responses=problems(404),
+    responses=problems(404, 422),
     summary="How far a video is",
 )
-async def status(request: Request, lane: LanePath, session_id: SessionPath) -> Response:
+async def status(
+    request: Request, lane: LanePath, session_id: SessionPath, wait: WaitQuery = 0.0
+) -> Response:
     """State, place in the queue, progress, and in the end what it took."""
     services = services_of(request)
-    session, standing = await look(services, lane_of(lane), session_id_of(session_id))
-    record = session_status(session, standing, await services.watch.glance())
+    session, queue_position = await fetch_session(request, lane_of(lane), session_id_of(session_id), wait)
+    record = session_status(session, queue_position, await services.queue_stats_cache.queue_stats())
     # rendered here: the framework would check it once more before
     return Response(record.model_dump_json(), media_type="application/json")
 
@@ -108,48 +117,45 @@ async def status(request: Request, lane: LanePath, session_id: SessionPath) -> R
 async def cancel(request: Request, lane: LanePath, session_id: SessionPath) -> CancelAnswer:
     """End a session that waits at once, one that runs within a batch of frames."""
     services = services_of(request)
-    session, _ = await look(services, lane_of(lane), session_id_of(session_id))
+    session, _ = await fetch_session(request, lane_of(lane), session_id_of(session_id))
     if session.state not in ENDED:
-        session = await in_thread(services.desk.cancel, session.session_id)
+        session = await in_thread(services.video_service.cancel, session.session_id)
         log.info("session_cancelled", session_id=session.session_id, state=session.state)
         if session.state in {"queued", "generating", "cancelled"}:
             return cancel_answer(session)
     raise AlreadyEnded(f"The session has ended already: it is {session.state}.", state=session.state)
 
 
-async def look(services: Services, lane: Lane, session_id: str) -> tuple[Session, Standing | None]:
-    """A session and its place in the queue, in one round trip. Raises `NotFound`."""
-    found = await services.polls.look(session_id)
-    if found is None:
-        raise NotFound(
-            "There is no such session; sessions are forgotten some time after their end.", param="session_id"
-        )
-    if found[0].lane != lane:
-        raise NotFound(f"This session is in the other lane: /api/{found[0].lane}.", param="lane")
-    return found
-
-
-async def _accept(request: Request, services: Services, lane: Lane, form: Form, audio: ReceivedFile) -> str:
-    """Take the request on; the id of its session."""
+async def _accept(
+    request: Request,
+    services: Services,
+    lane: Lane,
+    form: Form,
+    audio: ReceivedFile,
+    session_id: str | None,
+) -> str:
+    """Take the request on; the id of its session, which is `session_id` if one is given."""
     received_at = time.time()
     await in_thread(check_engine, form, services.engines, services.workers)
     facts = await _facts(services, audio)
     request_id = request.state.request_id
-    wish = video_request(form, lane, facts.seconds, request_id=request_id, received_at=received_at)
-    session = await in_thread(services.desk.generate, wish)
+    spec = video_request(form, lane, facts.seconds, request_id=request_id, received_at=received_at)
+    if spec.callback_url is not None:
+        await check_receiver(spec.callback_url, services.settings)
+    session = await in_thread(services.video_service.generate, spec, viewer_of(request), session_id)
     log.info(
         "session_accepted",
         session_id=session.session_id,
         lane=lane,
         state=session.state,
-        image_id=wish.image_id,
-        audio_seconds=round(wish.audio_seconds, 3),
+        image_id=spec.image_id,
+        audio_seconds=round(spec.audio_seconds, 3),
     )
     return session.session_id
 
 
-async def _present(services: Services, session_id: str) -> tuple[Session, Standing | None]:
-    found = await services.polls.look(session_id)
+async def _present(services: Services, session_id: str) -> tuple[Session, QueuePosition | None]:
+    found = await services.polls.read_status(session_id)
     if found is None:
         raise NotFound("The session of this request has been forgotten; send it without its key.")
     return found
@@ -162,38 +168,41 @@ async def _facts(services: Services, audio: ReceivedFile) -> AudioFacts:
     """
     facts = services.recordings.get(audio.sha256)
     if facts is None:
-        facts = await asyncio.wrap_future(services.inspector.inspect_audio(audio.path))
-        services.recordings.put(audio.sha256, facts)
+        samples = audio.path.with_name(f"{audio.path.name}.samples")
+        facts = await asyncio.wrap_future(services.inspector.inspect_audio(audio.path, samples))
+        await in_thread(keep_decoded, services.cache, audio.sha256, samples)
+        services.recordings[audio.sha256] = facts
     return facts
 
 
-class _Once:
-    """What a request with an `Idempotency-Key` became, or is about to become."""
-
-    def __init__(self, session_id: str | None) -> None:
-        self.session_id: str | None = session_id
-
-
 @asynccontextmanager
-async def _once(services: Services, scope: str, key: str | None, print_: str) -> AsyncIterator[_Once]:
-    """A block that runs with the session of the first request of this key, or makes it.
+async def _once(services: Services, scope: str, key: str | None, print_: str) -> AsyncIterator[Claim | None]:
+    """A block that runs with what is known of the `Idempotency-Key`, None without one.
 
-    Raises `Conflict` while the first one is being answered, `IdempotencyKeyReused`.
+    While it runs the claim is renewed; should this process die, the same request may be sent again a few
+    seconds later. Raises `Conflict` while the first request is being answered, `IdempotencyKeyReused`.
     """
     if key is None:
-        yield _Once(None)
+        yield None
         return
     keys = services.idempotency
-    known = await in_thread(keys.claim, scope, key, print_)
-    if known is not None and await in_thread(services.sessions.get, known) is not None:
-        yield _Once(known)
+    claim = await in_thread(keys.claim, scope, key, print_, str(uuid.uuid4()))
+    if claim.answered:
+        yield claim
         return
-    once = _Once(None)  # also where the session of the first time has been forgotten
+    renewal = asyncio.create_task(_keep_claim(keys, claim))
+    answered = False
     try:
-        yield once
+        yield claim
+        answered = True
     finally:
+        renewal.cancel()
         # whatever happened: the key must not stay taken
-        if once.session_id is None:
-            await in_thread(keys.release, scope, key, print_)
-        else:
-            await in_thread(keys.complete, scope, key, print_, once.session_id)
+        await in_thread(keys.complete if answered else keys.release, claim)
+
+
+async def _keep_claim(keys: IdempotencyKeys, claim: Claim) -> None:
+    while True:
+        await asyncio.sleep(RENEWAL_SECONDS)
+        with suppress(StoreUnavailable):
+            await in_thread(keys.renew, claim)

@@ -7,14 +7,16 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from sadtalker_service.api.schemas.problem import Problem
-from sadtalker_service.domain import PreprocessMode
-from sadtalker_service.jobs.records import AvatarState
+from sadtalker_service.domain import SHA256, PreprocessMode
+from sadtalker_service.state.records import AvatarState
 
 IMAGE_ID = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 NOT_MEASURED = "not measured yet"
 """Stands where a text tells of a duration or a ratio, and nothing was measured."""
 
-ImageId = Field(description="sha256 of the picture's bytes.", examples=[IMAGE_ID], pattern="^[0-9a-f]{64}$")
+ImageId = Field(
+    description="sha256 of the picture's bytes.", examples=[IMAGE_ID], pattern=f"^{SHA256.pattern}$"
+)
 
 _SUMMARY_EXAMPLE: JsonValue = {
     "image_hash": IMAGE_ID,

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from sadtalker_service.jobs.records import Lane
+from sadtalker_service.state.records import Lane
 
 
 class LaneFigures(BaseModel):
@@ -42,6 +42,14 @@ class CacheStatus(BaseModel):
     cache_hit_rate: str = Field(examples=["85.5%", "not measured yet"])
 
 
+class HomeEngine(BaseModel):
+    """The engine that makes a video where the request names none."""
+
+    name: str
+    enhancers: list[str] = Field(description="Of faces and of backgrounds; others are left out.")
+    gestures: list[str]
+
+
 class Home(BaseModel):
     """The service."""
 
@@ -52,6 +60,7 @@ class Home(BaseModel):
     performance: HomePerformance
     cache_status: CacheStatus
     queue_status: QueueStatus
+    engine: HomeEngine | None = Field(description="Null while no worker has loaded one.")
     endpoints: dict[str, str]
 
 

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from sadtalker_service.api.schemas.avatars import IMAGE_ID
 from sadtalker_service.api.schemas.problem import Problem
-from sadtalker_service.domain import PreprocessMode, Quality
-from sadtalker_service.jobs.records import Lane, SessionState
+from sadtalker_service.domain import SHA256
+from sadtalker_service.state.records import Lane, SessionState
 
 SESSION_ID = "0b8f8f6e-5f0e-4a53-9d0f-3f0f5f1f2f3f"
 _FILE: dict[str, JsonValue] = {"type": "string", "format": "binary"}
@@ -25,48 +25,17 @@ SessionId = Field(examples=[SESSION_ID], description="Names the session; whoever
 
 
 class GenerateForm(BaseModel):
-    """The form with which a video is asked for."""
+    """The form with which a video is asked for, but for its options: those are `options.RenderOptions`."""
 
     model_config = ConfigDict(extra="allow")
 
     image_id: str = Field(
-        description="From the upload of the portrait.", examples=[IMAGE_ID], pattern="^[0-9a-f]{64}$"
+        description="From the upload of the portrait.", examples=[IMAGE_ID], pattern=f"^{SHA256.pattern}$"
     )
     audio_file: bytes = Field(
         description="Speech: any audio or video file.",
         json_schema_extra={"type": "string", "format": "binary"},
     )
-    enhancer: str = Field(
-        "gfpgan",
-        description="Restores the face: `gfpgan`, `RestoreFormer` or `none`. What the engine does not have is"
-        " left out with a warning.",
-        json_schema_extra={"enum": ["gfpgan", "RestoreFormer", "none"]},
-    )
-    quality: Quality = Field("medium", description="At most 480, 720 or 1080 lines.")
-    preprocess_mode: PreprocessMode = Field("full", description="A mode in which the portrait was uploaded.")
-    face_index: int = Field(0, ge=0, description="Which face of the portrait speaks: 0 is the largest.")
-    still: bool = Field(True, description="Keep the head still; it blinks all the same.")
-    pose_style: int = Field(0, ge=0, le=45, description="Style of head motion.")
-    expression_scale: float = Field(1.0, ge=0, le=3, description="Liveliness of the face.")
-    size: int | None = Field(
-        None,
-        description="Side of a cropped video, pixels; by default that which suits the engine.",
-        json_schema_extra={"type": "integer", "enum": [256, 512]},
-    )
-    fps: int = Field(25, description="Frames a second.", json_schema_extra={"enum": [24, 25, 30, 50, 60]})
-    seed: int = Field(0, description="Equal seeds give equal videos.")
-    input_yaw: str = Field(
-        "", description="Angles over the video, degrees.", examples=["0,30,0"], max_length=200
-    )
-    input_pitch: str = Field("", examples=["0,10,0"], max_length=200)
-    input_roll: str = Field("", examples=["-5,5"], max_length=200)
-    gestures: str = Field(
-        "",
-        description="Gestures and the seconds at which they begin, as text or JSON.",
-        examples=["nod_yes@1.5,smile@3"],
-        max_length=200,
-    )
-    background_enhancer: str = Field("none", json_schema_extra={"enum": ["realesrgan", "none"]})
     ref_eyeblink: bytes | None = Field(
         None, description="Video whose blinks are taken over (neural engine).", json_schema_extra=_FILE
     )
@@ -134,7 +103,7 @@ class GenerateAnswer(BaseModel):
                     "estimated_seconds": 1.4,
                     "performance_boost": "3.1x faster than a first request, as measured here",
                     "next_step": f"GET /api/vip/status/{SESSION_ID}",
-                    "settings": {"enhancer": "gfpgan", "quality": "medium", "still_mode": True},
+                    "settings": {"enhancer": "gfpgan", "quality": "medium", "still_mode": False},
                     "warnings": ["enhancer gfpgan was not applied: the mesh engine has none."],
                     "links": _LINKS_EXAMPLE,
                     "video_ready": False,

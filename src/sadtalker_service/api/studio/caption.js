@@ -8,6 +8,7 @@ const ids = ["caption", "state", "cancel", "progress", "figures", "figure-time",
 export class Caption {
   constructor() {
     this.parts = Object.fromEntries(ids.map((id) => [id, document.getElementById(id)]));
+    this.hasVideo = false;
   }
 
   /** One of `idle`, `busy`, `ready`, `failed`, with a line that screen readers hear when the state changes. */
@@ -18,7 +19,13 @@ export class Caption {
     line.textContent = text;
     cancel.hidden = state !== "busy";
     progress.hidden = state !== "busy";
-    if (state !== "ready") figures.hidden = download.hidden = true;
+    figures.hidden = download.hidden = !this.hasVideo;
+  }
+
+  /** The video that was made is not shown any more, so it cannot be downloaded here either. */
+  forgetVideo() {
+    this.hasVideo = false;
+    this.parts.figures.hidden = this.parts.download.hidden = true;
   }
 
   /** A session that is on its way. */
@@ -33,7 +40,8 @@ export class Caption {
 
   /** A session whose video is there. */
   ready({ performance, video, links }) {
-    const { figures, download } = this.parts;
+    const { download } = this.parts;
+    this.hasVideo = true;
     const size = video ? `${video.width} × ${video.height}, ${bytes(video.size_bytes)}` : "";
     this.say("ready", size, { aloud: false });
     this.parts.announcer.textContent = `The video is ready. ${size}`;
@@ -42,7 +50,6 @@ export class Caption {
     this.parts["figure-pace"].textContent = pace ? times(pace) : "–";
     const saved = seconds.estimated_without_cache - seconds.total_time;
     this.parts["figure-saved"].textContent = saved > 0.0005 ? duration(saved) : "0 s";
-    figures.hidden = download.hidden = false;
     download.href = links.download;
   }
 

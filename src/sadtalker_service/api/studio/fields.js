@@ -4,8 +4,7 @@
 const DEFAULTS = {
   preprocess_mode: "full",
   face_index: "0",
-  quality: "medium",
-  still: "true",
+  still: "false",
   expression_scale: "1",
   pose_style: "0",
   seed: "0",
@@ -13,10 +12,13 @@ const DEFAULTS = {
   enhancer: "gfpgan",
 };
 
+/** Always said: who asks for a height is told where it cannot be had. */
+const SAID = ["quality"];
+
 /** What the options say, as fields of the API, without those that say what is taken anyway. */
 export function options(form) {
   const data = new FormData(form);
-  const given = Object.keys(DEFAULTS).map((name) => [name, String(data.get(name) ?? "").trim()]);
+  const given = [...SAID, ...Object.keys(DEFAULTS)].map((name) => [name, String(data.get(name) ?? "").trim()]);
   return Object.fromEntries(given.filter(([name, value]) => value !== "" && value !== DEFAULTS[name]));
 }
 

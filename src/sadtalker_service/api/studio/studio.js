@@ -3,8 +3,10 @@
 import { Caption } from "./caption.js";
 import { Client, pause } from "./client.js";
 import { copy, shellCommands } from "./command.js";
+import { offerEnhancers } from "./engine.js";
 import { complain, forgive, options } from "./fields.js";
 import { watchHealth } from "./health.js";
+import { keepInput, keepOptions, keptInput, restoreOptions } from "./keep.js";
 import { askForKey } from "./key.js";
 import { Player } from "./player.js";
 import { PortraitView } from "./portrait.js";
@@ -13,7 +15,10 @@ import { Shelf } from "./shelf.js";
 import { Waveform } from "./waveform.js";
 import { clock } from "./words.js";
 
+const CANCELLED = "Cancelled. Nothing was kept.";
 const LOOK_MS = 300; // between two looks at an avatar in preparation
+const NO_SOUND = /^(image|text|font)\/|^application\/(pdf|zip|json|msword)/;
+const NO_PICTURE = /^(audio|text|font)\/|^application\//;
 const SOUND = /\.(wav|mp3|m4a|aac|ogg|oga|opus|flac|webm|mp4|mov|mkv|amr|aiff?|wma)$/i;
 
 const part = (id) => document.getElementById(id);
@@ -36,12 +41,15 @@ let work = null;
 // ---- portrait
 
 /** Show the picture at once, and have it prepared while the viewer looks for a recording. */
-async function takePortrait(file) {
+async function takePortrait(file, { restored = false, face = 0 } = {}) {
   forgive("image_file");
+  if (NO_PICTURE.test(file.type)) return complain(`${file.name} is no picture. Choose a photo of a face.`, "image_file");
   const taken = (portrait = { file, name: file.name, imageId: null, mode: null });
   showFaces([], 0);
+  offerFace(face);
   remark([]);
-  leaveVideo();
+  if (!restored) leaveVideo();
+  if (!restored) keepInput("portrait", { file });
   refresh();
   describe("portrait", `${file.name}`);
   const shown = await portraitView.show(file);
@@ -116,9 +124,16 @@ function showFaces(boxes, chosen) {
   part("faces").hidden = boxes.length < 2;
 }
 
+/** Choose a face of which no box is known (yet). */
+function offerFace(face) {
+  if (face) part("face_index").replaceChildren(new Option(`Face ${face}`, face, false, true));
+}
+
 /** A face was chosen: in the list, or by a click on it. */
 function chooseFace() {
-  portraitView.mark(portraitView.boxes, Number(part("face_index").value));
+  const face = Number(part("face_index").value);
+  portraitView.mark(portraitView.boxes, face);
+  if (portrait?.file) keepInput("portrait", { file: portrait.file, face });
   if (portrait) prepare(portrait).catch(() => {});
   refresh();
 }
@@ -138,28 +153,30 @@ function remark(texts) {
 }
 
 /** Take a portrait that was uploaded before. */
-async function chooseAvatar(avatar, picture) {
-  if (work) return;
+async function chooseAvatar(avatar, picture, { restored = false } = {}) {
+  if (work && !restored) return;
   forgive("image_file");
-  const taken = (portrait = { file: null, name: avatar.image_id.slice(0, 8), imageId: avatar.image_id, mode: null });
-  form.elements.preprocess_mode.value = avatar.preprocess_mode;
+  const day = new Date(avatar.uploaded_at).toLocaleDateString();
+  const taken = (portrait = { file: null, name: `Portrait of ${day}`, imageId: avatar.image_id, mode: null });
+  if (!restored) form.elements.preprocess_mode.value = avatar.preprocess_mode;
   showFaces([], 0);
   remark([]);
-  const face = avatar.face_index;
-  if (face) part("face_index").replaceChildren(new Option(`Face ${face}`, face, false, true));
-  leaveVideo();
+  offerFace(avatar.face_index ?? 0);
+  if (!restored) leaveVideo();
+  if (!restored) keepInput("portrait", { avatar });
   refresh();
   describe("portrait", `${taken.name} · ${avatar.width} × ${avatar.height} · uploaded before`);
   part("portrait").setAttribute("aria-label", "Close-up of a portrait uploaded before");
   if (picture) await portraitView.show(picture);
   else portraitView.clear();
   shade(picture ? null : "There is no preview of this portrait.");
-  part("generate").scrollIntoView({ block: "nearest" });
+  if (!restored) part("generate").scrollIntoView({ block: "nearest" });
 }
 
 function forgetAvatar(avatar) {
   if (portrait?.imageId !== avatar.image_id) return;
   portrait = null;
+  keepInput("portrait", null);
   portraitView.clear();
   showFaces([], 0);
   remark([]);
@@ -170,10 +187,14 @@ function forgetAvatar(avatar) {
 
 // ---- speech
 
-async function takeSpeech(file) {
+async function takeSpeech(file, { restored = false } = {}) {
   forgive("audio_file");
+  if (NO_SOUND.test(file.type)) {
+    return complain(`${file.name} has no sound. Choose a recording of speech.`, "audio_file");
+  }
   const taken = (speech = { file, name: file.name, seconds: null });
-  leaveVideo();
+  if (!restored) leaveVideo();
+  if (!restored) keepInput("speech", { file });
   refresh();
   describe("speech", file.name);
   const seconds = await waveform.show(file);
@@ -227,6 +248,7 @@ async function generate() {
   busy(true);
   caption.warn([]);
   caption.say("busy", "Sending picture and sound");
+  lookAtFilm();
   try {
     const fields = options(form);
     const body = new FormData();
@@ -235,10 +257,13 @@ async function generate() {
     for (const [name, value] of Object.entries(fields)) body.set(name, value);
     const lane = new FormData(form).get("lane");
     const answer = await client.json(`/api/${lane}/generate`, { method: "POST", body });
+    if (mine.stop.signal.aborted) await client.fetch(answer.links.cancel, { method: "DELETE" }).catch(() => {});
+    mine.stop.signal.throwIfAborted();
     history.replaceState(null, "", `#/${lane}/${answer.session_id}`);
     await attend(mine, answer, speech.seconds);
   } catch (error) {
-    if (!mine.stop.signal.aborted) failed(error);
+    if (mine.stop.signal.aborted) caption.say("idle", CANCELLED);
+    else failed(error);
   } finally {
     if (work === mine) work = null;
     busy(Boolean(work));
@@ -251,6 +276,7 @@ async function attend(mine, session, seconds) {
   mine.links = session.links;
   player.clear();
   video.hidden = true;
+  caption.forgetVideo();
   for await (const record of client.events(session.links.events, signal)) {
     caption.warn(record.warnings);
     if (record.status === "queued" || record.status === "generating") {
@@ -265,11 +291,13 @@ async function attend(mine, session, seconds) {
 }
 
 async function ended(record) {
+  caption.warn(record.warnings);
   if (record.status !== "ready") {
     player.clear();
     video.hidden = true;
+    caption.forgetVideo();
     mark(0);
-    if (record.status === "cancelled") caption.say("idle", "Cancelled. Nothing was kept.");
+    if (record.status === "cancelled") caption.say("idle", CANCELLED);
     else failed(record.error);
     return;
   }
@@ -303,6 +331,7 @@ function failed(error) {
 
 async function cancel() {
   const { links, stop } = work ?? {};
+  part("film").focus({ preventScroll: true }); // a button that is off cannot keep the focus
   part("cancel").disabled = true;
   if (!links) return stop?.abort(); // nothing was asked for yet
   try {
@@ -338,6 +367,7 @@ function leaveVideo() {
   player.clear();
   video.hidden = true;
   mark(0);
+  caption.forgetVideo();
   caption.warn([]);
   caption.say("idle", nextStep(), { aloud: false });
 }
@@ -352,6 +382,29 @@ function mark(made) {
   const playing = !video.hidden && video.duration > 0 && video.currentTime > 0;
   const whole = Number.isFinite(video.duration) ? video.duration : speech?.seconds;
   waveform.mark(made ?? waveform.made, playing && whole ? video.currentTime / whole : null);
+}
+
+/** Whoever has pressed the button wants to see what comes of it; and a button that is off cannot have the focus. */
+function lookAtFilm() {
+  const film = part("film");
+  film.focus({ preventScroll: true });
+  const { top, bottom } = film.getBoundingClientRect();
+  if (top < 0 || bottom > window.innerHeight) film.scrollIntoView({ block: "start" });
+}
+
+/** The picture and the sound that this tab had before it was loaded again. */
+async function restoreInputs() {
+  const [picture, sound] = await Promise.all([keptInput("portrait"), keptInput("speech")]);
+  if (sound?.file && !speech) takeSpeech(sound.file, { restored: true });
+  if (picture?.file && !portrait) takePortrait(picture.file, { restored: true, face: picture.face });
+  if (!location.hash && (portrait || speech)) caption.say("idle", nextStep(), { aloud: false });
+  if (!picture?.avatar || portrait) return;
+  try {
+    const preview = await client.fetch(`/api/avatar/${picture.avatar.image_id}/preview?face_index=${picture.avatar.face_index ?? 0}`);
+    if (!portrait) chooseAvatar(picture.avatar, await preview.blob(), { restored: true });
+  } catch {
+    keepInput("portrait", null); // it was removed
+  }
 }
 
 function busy(is) {
@@ -410,6 +463,7 @@ function listenTo() {
   form.addEventListener("submit", (event) => (event.preventDefault(), generate()));
   form.addEventListener("input", (event) => {
     if (event.target.name && event.target.closest("[data-field]")) forgive(event.target.name);
+    keepOptions(form);
     refresh();
   });
   part("face_index").addEventListener("change", chooseFace);
@@ -438,9 +492,12 @@ function listenTo() {
   });
 }
 
+restoreOptions(form);
 listenTo();
 part("record").hidden = !canRecord;
 refresh();
 watchHealth();
+offerEnhancers(client, part("enhancer"), refresh);
 resume();
+restoreInputs();
 shelf.refresh().catch(() => {}); // the line at the top says what is wrong

@@ -9,7 +9,7 @@ import torch
 
 from sadtalker_service.bench.sadtalker.report import Plan
 from sadtalker_service.bench.sadtalker.subjects import TYPES
-from sadtalker_service.engines.sadtalker.running.device import choose_place
+from sadtalker_service.engines.sadtalker.device import choose_device
 from sadtalker_service.errors import InvalidOption
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
@@ -24,7 +24,7 @@ def device_named(name: str) -> torch.device:
     """
     if not _DEVICE.fullmatch(name):
         raise InvalidOption(f"The device is {name}; it must be auto, cpu, cuda or cuda:N.", param="device")
-    return choose_place(name, "auto").device
+    return choose_device(name, "auto").device
 
 
 def planned(

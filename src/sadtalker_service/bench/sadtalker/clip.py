@@ -20,7 +20,7 @@ from sadtalker_service.engines.sadtalker.networks.audio_to_pose import (
     chunk_count,
     draw_noise,
 )
-from sadtalker_service.engines.sadtalker.networks.inference import prepare
+from sadtalker_service.engines.sadtalker.networks.fusing import prepare
 from sadtalker_service.engines.sadtalker.networks.mapping import CLOSE_UP, Mapping, with_ends_repeated
 
 FRAME_RATE = 25
@@ -53,11 +53,11 @@ class Clips:
     def measure(self, case: Case, frames: int, *, repeats: int) -> Clip:
         """One clip, in all ways that are possible here."""
         avatar = self._avatar(case.size)
-        heard = torch.randn(frames, *_MEL, generator=torch.Generator().manual_seed(2))
+        speech_features = torch.randn(frames, *_MEL, generator=torch.Generator().manual_seed(2))
         _, _, driving = inputs(self._device, case.size, frames)
 
         def new() -> Iterator[Tensor]:
-            return self._drawn(avatar, self._spoken(avatar, heard), case.batch)
+            return self._drawn(avatar, self._spoken(avatar, speech_features), case.batch)
 
         runs: dict[str, Run] = {
             "known": lambda: list(self._drawn(avatar, driving, case.batch)),
@@ -84,9 +84,9 @@ class Clips:
         encoded = self._frames.renderer.encode_source(pictures)
         return _Avatar(encoded.volume[0].half().cpu(), encoded.canonical.cpu(), source.cpu())
 
-    def _spoken(self, avatar: _Avatar, heard: Tensor) -> Tensor:
+    def _spoken(self, avatar: _Avatar, speech_features: Tensor) -> Tensor:
         """(F, 1, 80, 16) mel windows -> (F, 15, 3) keypoints."""
-        frames, windows = len(heard), heard.to(self._device)
+        frames, windows = len(speech_features), speech_features.to(self._device)
         still = windows.new_zeros(frames, EXPRESSIONS)
         expression = self._expression(windows, still, windows.new_zeros(frames, 1))
         noise = draw_noise(chunk_count(frames), torch.Generator().manual_seed(0)).to(self._device)

@@ -12,7 +12,7 @@ from sadtalker_service.bench.sadtalker.report import Case, Rendered
 from sadtalker_service.bench.sadtalker.subjects import inputs, product, square_matrix
 from sadtalker_service.bench.sadtalker.timing import Clock, Run
 from sadtalker_service.engines.sadtalker.networks.generator import Generator
-from sadtalker_service.engines.sadtalker.rendering.renderer import FaceRenderer, Scene, as_pixels, joined
+from sadtalker_service.engines.sadtalker.renderer.renderer import FaceRenderer, Scene, as_pixels, joined
 
 ORIGINAL_BATCH = 2
 """Frames at once, as the original is run by default."""

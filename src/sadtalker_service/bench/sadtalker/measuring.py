@@ -14,10 +14,10 @@ from sadtalker_service.bench.sadtalker.clip import FRAME_RATE, Clips
 from sadtalker_service.bench.sadtalker.frames import Frames
 from sadtalker_service.bench.sadtalker.report import Case, Clip, Device, Plan, Rendered, Report, Work
 from sadtalker_service.bench.sadtalker.subjects import drawn, renderer, work
+from sadtalker_service.engines.sadtalker.networks.fusing import frozen
 from sadtalker_service.engines.sadtalker.networks.generator import Generator
-from sadtalker_service.engines.sadtalker.networks.inference import frozen
-from sadtalker_service.engines.sadtalker.rendering.arithmetic import use_full_float32
-from sadtalker_service.engines.sadtalker.rendering.host_memory import keep_freed_memory
+from sadtalker_service.engines.sadtalker.renderer.arithmetic import use_full_float32
+from sadtalker_service.engines.sadtalker.renderer.host_memory import keep_freed_memory
 
 Tell = Callable[[str], None]
 """Is told what is being measured."""

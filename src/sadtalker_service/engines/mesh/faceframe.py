@@ -65,6 +65,16 @@ class RestMouth:
     width: float
     """Between the outer corners, mm."""
 
+    @property
+    def toothy(self) -> float:
+        """How much the photo is an open smile, 0..1: the lips make its opening more than the jaw does."""
+        return float(np.clip((self.opening - 2.0) / 4.0, 0.0, 1.0))
+
+    @property
+    def jaw_opening(self) -> float:
+        """The part of the opening that the jaw makes, mm."""
+        return (1.0 - 0.75 * self.toothy) * self.opening
+
 
 def fit_face_frame(landmarks: NDArray[np.floating]) -> FaceFrame:
     """The frame of 478 landmarks, float (478, 3) in pixels."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sadtalker_service.domain import HEIGHT_CAP, Artefact, Style, Uint8Image
+from sadtalker_service.domain import HEIGHT_CAP, Artefact, Uint8Image, width_cap
 from sadtalker_service.engines.mesh import lids
 from sadtalker_service.engines.mesh.canvas import Rect
 from sadtalker_service.engines.mesh.kernels.scene import Scene
@@ -17,8 +17,7 @@ from sadtalker_service.engines.mesh.kernels.texels import PAD, pack
 from sadtalker_service.engines.mesh.lids import lid_anchor
 from sadtalker_service.engines.mesh.mouth_interior import DENSITY, ORIGIN
 from sadtalker_service.faces.topology import EYES, LOWER_LIP, UPPER_LIP
-
-"""Largest height of the video, pixels."""
+from sadtalker_service.options import RenderOptions
 
 _PIVOT_BELOW_EARS = (0.0, 18.0, 10.0)
 """From the middle between the ears to the joint of skull and neck, mm."""
@@ -31,14 +30,14 @@ _MARGIN = 6
 class Layout:
     """Where everything is in the video."""
 
-    plate: Uint8Image
+    background: Uint8Image
     """uint8 (H, W, 3), even."""
     box: Rect
     """The part that moves, even."""
     scene: Scene
 
 
-def lay_out(artefacts: Mapping[str, Artefact], style: Style) -> Layout:
+def lay_out(artefacts: Mapping[str, Artefact], style: RenderOptions) -> Layout:
     """Place an avatar on a video of the style's size and quality."""
     crop = artefacts["face_crop"]
     stage = assemble_stage(crop, artefacts["background"])
@@ -53,27 +52,35 @@ def lay_out(artefacts: Mapping[str, Artefact], style: Style) -> Layout:
         fx, fy = size[0] / (crop.record["stage"][2] - sx0), size[1] / (crop.record["stage"][3] - sy0)
     left = min(max(round((wx0 - sx0) * fx), 0), size[0] - width)
     top = min(max(round((wy0 - sy0) * fy), 0), size[1] - height)
-    plate = _even(np.ascontiguousarray(stage[top : top + height, left : left + width]))
+    background = _even(np.ascontiguousarray(stage[top : top + height, left : left + width]))
     region = crop.record["region"]
     moving = tuple(
         round((edge - (sx0, sy0)[k % 2]) * (fx, fy)[k % 2]) - (left, top)[k % 2]
         for k, edge in enumerate(region)
     )
-    box = _even_box(moving, (plate.shape[1], plate.shape[0]))
+    box = _even_box(moving, (background.shape[1], background.shape[0]))
     origin = np.array([-sx0 * fx - left, -sy0 * fy - top])
     scene = _scene(artefacts, stage, (left, top), box, moving, origin, np.array([fx, fy]))
-    return Layout(plate, box, scene)
+    return Layout(background, box, scene)
 
 
-def video_size(window: tuple[int, int], square: bool, style: Style) -> tuple[int, int]:
+def frame_size(artefacts: Mapping[str, Artefact], style: RenderOptions) -> tuple[int, int]:
+    """(width, height) of the background that `lay_out` gives, without making it."""
+    record = artefacts["face_crop"].record
+    x0, y0, x1, y1 = record["window"]
+    width, height = video_size((x1 - x0, y1 - y0), record["square"], style)
+    return width + width % 2, height + height % 2
+
+
+def video_size(window: tuple[int, int], square: bool, style: RenderOptions) -> tuple[int, int]:
     """(width, height) of the video before it is made even: `size` for square modes, else the window's own, no
     higher than the quality's cap."""
     cap = HEIGHT_CAP[style.quality]
     if square:
-        side = min(style.size, cap) // 2 * 2
+        side = min(style.side, cap) // 2 * 2
         return side, side
     width, height = window
-    factor = min(1.0, cap / height, cap * 16 / 9 / width)
+    factor = min(1.0, cap / height, width_cap(style.quality) / width)
     if factor == 1.0:
         return window
     return max(2, round(width * factor / 2) * 2), max(2, round(height * factor / 2) * 2)
@@ -86,12 +93,12 @@ def assemble_stage(crop: Artefact, background: Artefact) -> Uint8Image:
     return np.concatenate([background.arrays["top"], middle, background.arrays["bottom"]], axis=0)
 
 
-def _even(plate: Uint8Image) -> Uint8Image:
-    """The plate with its last row or column repeated where a side is odd."""
-    height, width = plate.shape[:2]
+def _even(background: Uint8Image) -> Uint8Image:
+    """The background with its last row or column repeated where a side is odd."""
+    height, width = background.shape[:2]
     if height % 2 or width % 2:
-        return np.pad(plate, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    return plate
+        return np.pad(background, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    return background
 
 
 def _even_box(rect: tuple[int, ...], size: tuple[int, int]) -> Rect:

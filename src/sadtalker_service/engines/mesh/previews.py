@@ -7,8 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from PIL import Image
 
-from sadtalker_service.domain import Artefact, Portrait, PreprocessMode, Style, Uint8Image
-from sadtalker_service.engines.base import MouthShapes
+from sadtalker_service.domain import Artefact, Portrait, PreprocessMode, Uint8Image
 from sadtalker_service.engines.mesh import stages
 from sadtalker_service.engines.mesh.faceframe import RestMouth
 from sadtalker_service.engines.mesh.kernels.scene import CONTROLS, TONGUE
@@ -16,6 +15,8 @@ from sadtalker_service.engines.mesh.layout import lay_out
 from sadtalker_service.engines.mesh.motion.gestures import GESTURES, gesture_clip
 from sadtalker_service.engines.mesh.motion.lips import shape_controls
 from sadtalker_service.engines.mesh.renderer import draw_stills
+from sadtalker_service.engines.port import MouthShapes
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.speech.visemes import LETTER_VISEMES, VISEMES
 
 SIDE = 96
@@ -37,7 +38,7 @@ def viseme_pictures(portrait: Portrait, mode: PreprocessMode, artefacts: Mapping
         channels, tongue = shape_controls(viseme, mouth)
         row[: len(channels)] = channels
         row[TONGUE] = tongue
-    layout = lay_out(crop, Style(preprocess="crop", size=2 * SIDE))
+    layout = lay_out(crop, RenderOptions(preprocess="crop", size=2 * SIDE))
     pictures = np.stack([_shrink(picture) for picture in draw_stills(layout, controls)])
     return MouthShapes(pictures, tuple(VISEMES), LETTER_VISEMES).to_artefact(controls=controls)
 

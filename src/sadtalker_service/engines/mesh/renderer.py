@@ -8,20 +8,21 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from sadtalker_service.domain import Avatar, Motion, Rendering, Style, Uint8Image
+from sadtalker_service.domain import Avatar, Motion, Rendering, Uint8Image
 from sadtalker_service.engines.mesh.kernels.frame import draw_frames
 from sadtalker_service.engines.mesh.layout import Layout, lay_out
+from sadtalker_service.options import RenderOptions
 
 BATCH = 8
 """Frames drawn in one call without the GIL; also how soon a cancelled job stops."""
 
 
-def render(avatar: Avatar, motion: Motion, style: Style) -> Rendering:
+def render(avatar: Avatar, motion: Motion, style: RenderOptions) -> Rendering:
     """The video of a motion. Memory is one batch of frames, whatever the length."""
     layout = lay_out(avatar.artefacts, style)
     controls = np.array(motion.coefficients["controls"], np.float32, order="C")
     return Rendering(
-        plate=layout.plate,
+        background=layout.background,
         box=layout.box,
         fps=motion.fps,
         frames=len(controls),
@@ -46,7 +47,7 @@ def _batches(layout: Layout, controls: NDArray[np.float32]) -> Iterator[Uint8Ima
 def _blank(layout: Layout, frames: int) -> Uint8Image:
     """Frames that hold the picture at rest: what the mesh does not reach is never drawn again."""
     x0, y0, x1, y1 = layout.box
-    return np.repeat(layout.plate[None, y0:y1, x0:x1], frames, axis=0)
+    return np.repeat(layout.background[None, y0:y1, x0:x1], frames, axis=0)
 
 
 def draw_stills(layout: Layout, controls: NDArray[np.float32]) -> Uint8Image:

@@ -6,13 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from sadtalker_service.domain import Avatar, Style, Uint8Image
+from sadtalker_service.domain import Avatar, Uint8Image
 from sadtalker_service.engines.mesh.channels import INDEX
 from sadtalker_service.engines.mesh.faceframe import RestMouth
 from sadtalker_service.engines.mesh.kernels.scene import CONTROLS, GAZE_X, PITCH, ROLL, TONGUE, YAW
 from sadtalker_service.engines.mesh.layout import lay_out
 from sadtalker_service.engines.mesh.motion.lips import rest_closure, shape_controls
 from sadtalker_service.engines.mesh.renderer import draw_stills
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.speech.visemes import VISEMES
 
 _COLUMNS = 5
@@ -40,13 +41,13 @@ def contact_sheet(avatar: Avatar, cell: int = 320) -> Uint8Image:
         uint8 (H, W, 3) RGB.
     """
     labels, controls = _looks(avatar)
-    layout = lay_out(avatar.artefacts, Style(preprocess=avatar.mode, size=512, quality="high"))
+    layout = lay_out(avatar.artefacts, RenderOptions(preprocess=avatar.mode, size=512, quality="high"))
     x0, y0, x1, y1 = layout.box
-    height = round(layout.plate.shape[0] * cell / layout.plate.shape[1])
+    height = round(layout.background.shape[0] * cell / layout.background.shape[1])
     rows = -(-len(labels) // _COLUMNS)
     sheet = Image.new("RGB", (_COLUMNS * cell, rows * height))
     for k, (label, moved) in enumerate(zip(labels, draw_stills(layout, controls), strict=True)):
-        picture = layout.plate.copy()
+        picture = layout.background.copy()
         picture[y0:y1, x0:x1] = moved
         small = Image.fromarray(picture).resize((cell, height), Image.Resampling.LANCZOS)
         ImageDraw.Draw(small).text((6, 4), label, fill=_LABEL, stroke_width=2, stroke_fill=(0, 0, 0))

@@ -39,7 +39,6 @@ def fit_frame(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) ->
     landmarks = landmarks_of(artefacts)
     frame = fit_face_frame(landmarks)
     mouth = rest_mouth(frame.to_local(landmarks))
-    toothy = float(np.clip((mouth.opening - 2.0) / 4.0, 0.0, 1.0))
     pitch, yaw, roll = frame.pose
     return Artefact(
         {"axes": frame.axes.astype(np.float32), "origin": frame.origin.astype(np.float32)},
@@ -50,8 +49,7 @@ def fit_frame(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) ->
             "roll": roll,
             "rest_opening": mouth.opening,
             "rest_width": mouth.width,
-            # an open smile is made by the lips more than by the jaw
-            "jaw_rest": (1.0 - 0.75 * toothy) * mouth.opening,
+            "jaw_rest": mouth.jaw_opening,
         },
     )
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sadtalker_service.domain import Artefact, Avatar, Motion, Portrait, Style
+from sadtalker_service.domain import Artefact, Avatar, Motion, Portrait
 from sadtalker_service.engines.mesh import stages
 from sadtalker_service.engines.mesh.channels import CHANNELS
 from sadtalker_service.engines.mesh.kernels.scene import CONTROLS
 from sadtalker_service.engines.mesh.renderer import render
 from sadtalker_service.faces.topology import LANDMARKS
+from sadtalker_service.options import RenderOptions
 
 
 def warm_up_renderer() -> None:
@@ -22,7 +23,7 @@ def warm_up_renderer() -> None:
     controls = np.full((1, CONTROLS), 0.1, np.float32)
     controls[0, len(CHANNELS) :] = 0.01
     for batch in render(
-        avatar, Motion(25, {"controls": controls}), Style(preprocess="crop", size=128)
+        avatar, Motion(25, {"controls": controls}), RenderOptions(preprocess="crop", size=128)
     ).batches:
         del batch
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sadtalker_service.domain import Uint8Image
-from sadtalker_service.engines.sadtalker.preparation.cropping import Rect
+from sadtalker_service.engines.sadtalker.alignment.cropping import Rect
 
 _EDGE = 0.016
 """Share of the square's side in which nothing of a frame is seen: one cell of the coarsest features."""
@@ -32,10 +32,10 @@ _FULL = 256
 class Paste:
     """Where frames go in a picture, and how they are blended; computed once per avatar and size."""
 
-    plate: Uint8Image
+    background: Uint8Image
     """uint8 (H, W, 3), even: the picture around."""
     box: Rect
-    """Even, inside of the plate: the part that frames are drawn into."""
+    """Even, inside of the background: the part that frames are drawn into."""
     view: tuple[float, float, float, float]
     """What of a frame the box shows: x0, y0, x1, y1 in shares of the frame's side."""
     bands: tuple[Band, ...]
@@ -78,11 +78,11 @@ class Band:
 def fill(picture: Uint8Image, size: tuple[int, int]) -> Paste:
     """Frames that are the whole video of `size` (width, height), even: the modes without a picture around.
 
-    The plate, uint8 `picture` scaled, is what is seen before the first frame.
+    The background, uint8 `picture` scaled, is what is seen before the first frame.
     """
     width, height = size
-    plate = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
-    return Paste(plate, (0, 0, width, height), (0.0, 0.0, 1.0, 1.0), ())
+    background = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
+    return Paste(background, (0, 0, width, height), (0.0, 0.0, 1.0, 1.0), ())
 
 
 def paste_into(
@@ -97,45 +97,51 @@ def paste_into(
             column is left out.
     """
     picture, factors = scaled_down(picture, limit)
-    plate = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]
+    background = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]
     x0, y0, x1, y1 = (side * factor for side, factor in zip(rectangle, factors * 2, strict=True))
-    return plan_paste(np.ascontiguousarray(plate), (x0, y0, x1, y1))
+    return plan_paste(np.ascontiguousarray(background), (x0, y0, x1, y1))
 
 
 def scaled_down(picture: Uint8Image, limit: tuple[int, int]) -> tuple[Uint8Image, tuple[float, float]]:
     """uint8 (H, W, 3) no larger than `limit` (width, height), and by how much it was scaled in x and in y."""
     height, width = picture.shape[:2]
-    factor = min(limit[0] / width, limit[1] / height)
-    if factor >= 1:
+    size = size_within((width, height), limit)
+    if size == (width, height):
         return picture, (1.0, 1.0)
-    size = (max(2, round(width * factor)), max(2, round(height * factor)))
     scaled = Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
     return np.asarray(scaled), (size[0] / width, size[1] / height)
 
 
-def plan_paste(plate: Uint8Image, rectangle: tuple[float, float, float, float]) -> Paste:
+def size_within(size: tuple[int, int], limit: tuple[int, int]) -> tuple[int, int]:
+    """(width, height) of a picture of `size` that was scaled down into `limit`, if it is larger."""
+    width, height = size
+    factor = min(limit[0] / width, limit[1] / height)
+    return size if factor >= 1 else (max(2, round(width * factor)), max(2, round(height * factor)))
+
+
+def plan_paste(background: Uint8Image, rectangle: tuple[float, float, float, float]) -> Paste:
     """How frames that show `rectangle` are put into a picture.
 
     Args:
-        plate: uint8 (H, W, 3), H and W even.
-        rectangle: x0, y0, x1, y1 in pixels of the plate; it may reach a pixel beyond, where an odd one was
-            left out.
+        background: uint8 (H, W, 3), H and W even.
+        rectangle: x0, y0, x1, y1 in pixels of the background; it may reach a pixel beyond, where an odd one
+            was left out.
     """
-    height, width = plate.shape[:2]
+    height, width = background.shape[:2]
     x0, y0, x1, y1 = rectangle
     box = (_even_up(x0), _even_up(y0), _even_down(min(x1, width)), _even_down(min(y1, height)))
     across = _weights(box[0], box[2], x0, x1, width)
     down = _weights(box[1], box[3], y0, y1, height)
     weight = np.rint(down[:, None] * across[None, :] * _FULL).astype(np.uint16)
     weight = np.repeat(weight[:, :, None], 3, axis=2)  # numpy is slow at stretching a last axis of 1
-    photo = plate[box[1] : box[3], box[0] : box[2]]
+    photo = background[box[1] : box[3], box[0] : box[2]]
     shares = np.array([box[0] - x0, box[1] - y0, box[2] - x0, box[3] - y0]) / ([x1 - x0, y1 - y0] * 2)
     left, top, right, bottom = np.clip(shares, 0.0, 1.0).tolist()
     bands = tuple(
         Band(place, weight[place], photo[place] * (_FULL - weight[place]) + np.uint16(_FULL // 2))
         for place in _places(down, across)
     )
-    return Paste(plate, box, (left, top, right, bottom), bands)
+    return Paste(background, box, (left, top, right, bottom), bands)
 
 
 def _weights(start: int, stop: int, low: float, high: float, limit: int) -> NDArray[np.float64]:

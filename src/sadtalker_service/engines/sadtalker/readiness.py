@@ -10,6 +10,7 @@ from sadtalker_service.domain import PREPROCESS_MODES, PreprocessMode
 from sadtalker_service.engines.sadtalker.checkpoints.fingerprint import fingerprint
 from sadtalker_service.engines.sadtalker.checkpoints.table import CHECKPOINTS, PICTURE_SIZES, USUAL
 from sadtalker_service.engines.sadtalker.checkpoints.verify import lacking, old_files
+from sadtalker_service.extras import how_to_get
 
 _NEEDED_FILES = tuple(c.file for c in CHECKPOINTS if c.name.startswith(("networks-", "mapping-")))
 
@@ -29,7 +30,7 @@ class Readiness:
         return self.sizes[0] if self.sizes else PICTURE_SIZES[0]
 
     @property
-    def places(self) -> bool:
+    def full_frame(self) -> bool:
         """Whether there is the network for the modes that show the whole picture."""
         return "full" in self.modes
 
@@ -48,7 +49,7 @@ class Readiness:
             first = f" {', '.join(old)} there is of the first release, which is not read." if old else ""
             reasons.append(f"{self.folder} lacks {usual}.{first} Get them with: sadtalker models download.")
         if find_spec("torch") is None:
-            reasons.append("torch is not installed. Get it with: pip install 'sadtalker-service[sadtalker]'.")
+            reasons.append(f"torch is not installed. {how_to_get('sadtalker')}")
         return " ".join(reasons) or None
 
 

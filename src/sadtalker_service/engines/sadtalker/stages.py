@@ -16,13 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from sadtalker_service.domain import HEIGHT_CAP, Artefact, Portrait, PreprocessMode
+from sadtalker_service.domain import HEIGHT_CAP, Artefact, Portrait, PreprocessMode, width_cap
 from sadtalker_service.engines.detection import landmarks_of, upright
-from sadtalker_service.engines.sadtalker.driving.coefficients import rows_of, source_semantics
-from sadtalker_service.engines.sadtalker.inference.port import Networks
-from sadtalker_service.engines.sadtalker.pasting import scaled_down
-from sadtalker_service.engines.sadtalker.preparation.alignment import align
-from sadtalker_service.engines.sadtalker.preparation.cropping import (
+from sadtalker_service.engines.sadtalker.alignment.alignment import AlignedFace, align
+from sadtalker_service.engines.sadtalker.alignment.cropping import (
     FaceCrop,
     cut,
     into_square,
@@ -30,16 +27,28 @@ from sadtalker_service.engines.sadtalker.preparation.cropping import (
     shrunk,
     to_square,
 )
-from sadtalker_service.engines.sadtalker.preparation.landmarks68 import five_points, to_68
+from sadtalker_service.engines.sadtalker.alignment.landmarks68 import five_points, to_68
+from sadtalker_service.engines.sadtalker.driving.coefficients import rows_of, source_semantics
+from sadtalker_service.engines.sadtalker.inference_port import Networks
+from sadtalker_service.engines.sadtalker.pasting import scaled_down
 from sadtalker_service.errors import NoFaceFound
 
 Artefacts = Mapping[str, Artefact]
 
-LARGEST = (HEIGHT_CAP["high"] * 16 // 9, HEIGHT_CAP["high"])
+LARGEST = (int(width_cap("high")), HEIGHT_CAP["high"])
 """Width and height of the largest video; no larger picture is kept."""
 
 
-def is_placed(mode: PreprocessMode) -> bool:
+FIRST_SIZE = 256
+"""Names of stages stand for this size; those for another have it in their name."""
+
+
+def named(stage: str, size: int) -> str:
+    """Name of a stage for videos of `size`."""
+    return stage if size == FIRST_SIZE else f"{stage}_{size}"
+
+
+def is_full_frame(mode: PreprocessMode) -> bool:
     """Whether the mode shows the whole picture: the mapping network is then told where the face was."""
     return mode in {"full", "extfull"}
 
@@ -55,13 +64,18 @@ def crop_face(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts, si
     return Artefact({"square": square}, record_of(crop))
 
 
+def align_face(artefacts: Artefacts, face_crop: Artefact, mode: PreprocessMode) -> AlignedFace:
+    """The face in the square, where the 3DMM regression wants it."""
+    square, crop = face_crop.arrays["square"], crop_of(face_crop)
+    points = into_square(to_68(landmarks_of(artefacts)), crop, crop.rectangle(mode), len(square))
+    return align(square, five_points(points))
+
+
 def regress_coefficients(
     artefacts: Artefacts, face_crop: Artefact, mode: PreprocessMode, networks: Networks
 ) -> Artefact:
     """`3dmm_coeffs`: the row of 73."""
-    square, crop = face_crop.arrays["square"], crop_of(face_crop)
-    points = into_square(to_68(landmarks_of(artefacts)), crop, crop.rectangle(mode), len(square))
-    aligned = align(square, five_points(points))
+    aligned = align_face(artefacts, face_crop, mode)
     rows = rows_of(networks.regress(aligned.pixels[None]), aligned.placement[None])
     return Artefact({"row": rows[0]})
 
@@ -70,9 +84,9 @@ def encode_face(
     face_crop: Artefact, coefficients: Artefact, mode: PreprocessMode, networks: Networks
 ) -> Artefact:
     """`face_mesh`: features and keypoints."""
-    placed = is_placed(mode)
-    row = source_semantics(coefficients.arrays["row"], placed=placed)
-    face = networks.encode(face_crop.arrays["square"], row, placed=placed)
+    full_frame = is_full_frame(mode)
+    row = source_semantics(coefficients.arrays["row"], full_frame=full_frame)
+    face = networks.encode(face_crop.arrays["square"], row, full_frame=full_frame)
     return Artefact({"volume": face.volume, "canonical": face.canonical, "keypoints": face.keypoints})
 
 
@@ -81,7 +95,7 @@ def cut_background(portrait: Portrait, mode: PreprocessMode, artefacts: Artefact
 
     Nothing in the modes that show the moving part alone.
     """
-    if not is_placed(mode):
+    if not is_full_frame(mode):
         return Artefact({})
     pixels = upright(portrait, artefacts)
     crop = plan_crop(to_68(landmarks_of(artefacts)), (pixels.shape[1], pixels.shape[0]))

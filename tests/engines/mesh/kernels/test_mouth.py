@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sadtalker_service.domain import Artefact, Portrait, Style
+from sadtalker_service.domain import Artefact, Portrait
 from sadtalker_service.engines.mesh import stages
 from sadtalker_service.engines.mesh.channels import CHANNELS, INDEX
 from sadtalker_service.engines.mesh.faceframe import RestMouth
@@ -14,6 +14,7 @@ from sadtalker_service.engines.mesh.kernels.frame import draw_frames
 from sadtalker_service.engines.mesh.kernels.scene import CONTROLS, ROLL, TONGUE, Scene
 from sadtalker_service.engines.mesh.layout import lay_out
 from sadtalker_service.engines.mesh.motion.lips import rest_closure
+from sadtalker_service.options import RenderOptions
 
 PARTS = {"upper": 2, "lower": 1, "tongue": 0}
 """Blue upper teeth, green lower teeth, a red tongue; the cavity is black."""
@@ -26,7 +27,7 @@ PARTED = 1.2
 def scene(portrait: Portrait, detection: Artefact) -> tuple[Scene, NDArray[np.float32]]:
     """The portrait as a grey close-up of 512 pixels, and the controls that close its mouth."""
     artefacts = stages.build_all(portrait, "crop", detection)
-    placed = lay_out(artefacts, Style(preprocess="crop", size=512, quality="high")).scene
+    placed = lay_out(artefacts, RenderOptions(preprocess="crop", size=512, quality="high")).scene
     coloured = {}
     for name, channel in PARTS.items():
         layer = np.zeros_like(getattr(placed, name))

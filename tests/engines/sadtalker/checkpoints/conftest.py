@@ -9,7 +9,7 @@ import httpx
 import pytest
 from tests.support.checkpoint_server import FileServer, Waits, file_server
 
-from sadtalker_service.engines.sadtalker.checkpoints.transfer import Told
+from sadtalker_service.engines.sadtalker.checkpoints.transfer import OnProgress
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +46,6 @@ def part(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def quiet() -> Told:
+def quiet() -> OnProgress:
     """Nobody listens."""
     return lambda _done, _total: None

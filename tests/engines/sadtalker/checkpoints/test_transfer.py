@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.support.checkpoint_server import Answer, FileServer, Waits
 
-from sadtalker_service.engines.sadtalker.checkpoints.transfer import Told, TransferFailed, transfer
+from sadtalker_service.engines.sadtalker.checkpoints.transfer import OnProgress, TransferFailed, transfer
 
 DATA = np.random.default_rng(3).bytes(2_000_000)
 OTHER = np.random.default_rng(4).bytes(2_000_000)
@@ -18,24 +18,26 @@ OTHER = np.random.default_rng(4).bytes(2_000_000)
 
 @pytest.fixture
 def get(
-    server: FileServer, client: httpx.Client, part: Path, waits: Waits, quiet: Told
+    server: FileServer, client: httpx.Client, part: Path, waits: Waits, quiet: OnProgress
 ) -> Callable[..., bool]:
     """Transfer `/weights`."""
     server.files["/weights"] = DATA
 
-    def run(size: int | None = None, told: Told | None = None, attempts: int = 3) -> bool:
+    def run(size: int | None = None, on_progress: OnProgress | None = None, attempts: int = 3) -> bool:
         pace = waits.pace(attempts)
-        return transfer(client, f"{server.url}/weights", part, size=size, pace=pace, told=told or quiet)
+        return transfer(
+            client, f"{server.url}/weights", part, size=size, pace=pace, on_progress=on_progress or quiet
+        )
 
     return run
 
 
 def test_file_arrives_and_its_progress_is_told(get: Callable[..., bool], part: Path) -> None:
-    told: list[tuple[int, int | None]] = []
-    assert get(size=len(DATA), told=lambda done, total: told.append((done, total))) is False
+    on_progress: list[tuple[int, int | None]] = []
+    assert get(size=len(DATA), on_progress=lambda done, total: on_progress.append((done, total))) is False
     assert part.read_bytes() == DATA
-    assert (told[0], told[-1]) == ((0, 2_000_000), (2_000_000, 2_000_000))
-    assert len(told) > 5
+    assert (on_progress[0], on_progress[-1]) == ((0, 2_000_000), (2_000_000, 2_000_000))
+    assert len(on_progress) > 5
 
 
 def test_cut_connection_goes_on_where_it_ended(
@@ -77,13 +79,13 @@ def test_part_from_another_address_is_not_continued(
     server: FileServer,
     client: httpx.Client,
     waits: Waits,
-    quiet: Told,
+    quiet: OnProgress,
 ) -> None:
     server.files["/mirror"] = OTHER
     server.answers["/mirror"] = [Answer(cut_after=500_000), Answer(status=404)]
     pace = waits.pace()
     with pytest.raises(TransferFailed):
-        transfer(client, f"{server.url}/mirror", part, size=None, pace=pace, told=quiet)
+        transfer(client, f"{server.url}/mirror", part, size=None, pace=pace, on_progress=quiet)
     get()
     assert part.read_bytes() == DATA
 
@@ -189,16 +191,16 @@ def test_redirect_is_followed_with_the_range(
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/weights", "http://", "weights"])
 def test_address_that_is_none_is_refused_at_once(
-    url: str, client: httpx.Client, part: Path, waits: Waits, quiet: Told
+    url: str, client: httpx.Client, part: Path, waits: Waits, quiet: OnProgress
 ) -> None:
     with pytest.raises(TransferFailed):
-        transfer(client, url, part, size=None, pace=waits.pace(), told=quiet)
+        transfer(client, url, part, size=None, pace=waits.pace(), on_progress=quiet)
     assert waits.seconds == []
 
 
 def test_port_where_nobody_listens_is_tried_again(
-    client: httpx.Client, part: Path, waits: Waits, quiet: Told
+    client: httpx.Client, part: Path, waits: Waits, quiet: OnProgress
 ) -> None:
     pace = waits.pace()
     with pytest.raises(TransferFailed, match=r"refused \(3 attempts\)"):
-        transfer(client, "http://127.0.0.1:9/weights", part, size=None, pace=pace, told=quiet)
+        transfer(client, "http://127.0.0.1:9/weights", part, size=None, pace=pace, on_progress=quiet)

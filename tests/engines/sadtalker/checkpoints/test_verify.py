@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from tests.support.checkpoint_files import write_flat, write_pickled
-from tests.support.sadtalker_weights import MAPPING, NETWORKS, official_tensors
+from tests.support.checkpoint_files import write_flat, write_pickled, write_sequence
+from tests.support.sadtalker_weights import MAPPING, NETWORKS, official_shapes
 
 from sadtalker_service.domain import PREPROCESS_MODES
 from sadtalker_service.engines.sadtalker.checkpoints.content import mapping_shapes, networks_shapes
@@ -29,33 +31,81 @@ from sadtalker_service.engines.sadtalker.checkpoints.verify import (
 )
 from sadtalker_service.errors import InvalidOption
 
+LOADING = "sadtalker_service.engines.sadtalker.checkpoints.loading"
 TRAINING_ONLY = ("audio2pose.netG.encoder.", "audio2pose.netD_motion.")
 
 
-def official_networks() -> dict[str, tuple[int, ...]]:
-    return {f"{n}.{key}": tensor.shape for n in NETWORKS for key, tensor in official_tensors(n).items()}
+needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="torch tells which tensors belong there")
 
 
+@pytest.fixture
+def without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch cannot be imported, and nothing that needs it has been."""
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, LOADING, raising=False)
+    monkeypatch.delattr(sys.modules[LOADING.rpartition(".")[0]], "loading", raising=False)
+
+
+@needs_torch
 def test_shapes_are_those_of_the_official_files() -> None:
-    official = official_networks()
+    official = official_shapes(*NETWORKS)
     assert len(official) == 1305
     assert networks_shapes() == {k: s for k, s in official.items() if not k.startswith(TRAINING_ONLY)}
     for coefficients, network in MAPPING.items():
-        found = {key: tensor.shape for key, tensor in official_tensors(network).items()}
-        assert mapping_shapes(coefficients) == found
+        assert mapping_shapes(coefficients) == official_shapes(network)
+
+
+def test_without_torch_a_file_is_told_by_its_kind_its_end_and_its_sum(
+    tmp_path: Path, without_torch: None
+) -> None:
+    flat, archive = tmp_path / "a.safetensors", tmp_path / "a.pth.tar"
+    write_flat(flat, {"face_3drecon.weight": (8, 2)})
+    write_pickled(archive, "mapping", {"weight": (4, 3)})
+    assert networks_shapes() is None
+    assert mapping_shapes(70) is None
+    for name, path in (("networks-256", flat), ("mapping-crop", archive)):
+        checkpoint = replace(by_name(name), size=None)
+        assert examine(checkpoint, path, summed=False).state is State.FITTING
+        assert examine(checkpoint, path).state is State.OTHER
+        assert examine(replace(checkpoint, sha256=sha256(path)), path).state is State.PUBLISHED
+        path.write_bytes(path.read_bytes()[:-3])
+        assert examine(checkpoint, path, summed=False).reason.startswith("it is cut short or no ")
+    write_sequence(archive, {"mapping": {}}, {})
+    assert examine(replace(by_name("mapping-crop"), size=None), archive, summed=False).runs
 
 
 @pytest.mark.parametrize("name", ["networks-256", "networks-512"])
 def test_file_in_the_official_layout_fits(name: str, tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
-    write_flat(path, official_networks() | {"somebody_elses.weight": (2, 2)})
+    write_flat(path, official_shapes(*NETWORKS) | {"somebody_elses.weight": (2, 2)})
     checkpoint = replace(by_name(name), size=None)
     assert examine(checkpoint, path, summed=False).state is State.FITTING
 
 
+def test_quick_look_at_a_file_of_the_published_size_needs_no_torch(
+    tmp_path: Path, without_torch: None
+) -> None:
+    path = tmp_path / "a.pth.tar"
+    write_pickled(path, "mapping", {"weight": (4, 3)})
+    checkpoint = replace(by_name("mapping-crop"), size=path.stat().st_size)
+    assert examine(checkpoint, path, summed=False).state is State.FITTING
+    data = path.read_bytes()
+    path.write_bytes(data[:-40] + bytes(40))
+    assert examine(checkpoint, path, summed=False).state is State.DAMAGED
+
+
+@needs_torch
+def test_tensors_of_a_file_of_the_published_size_are_compared_with_its_sum(tmp_path: Path) -> None:
+    path = tmp_path / "a.pth.tar"
+    write_pickled(path, "mapping", {"weight": (4, 3)})
+    checkpoint = replace(by_name("mapping-crop"), size=path.stat().st_size)
+    assert examine(checkpoint, path, summed=False).state is State.FITTING
+    assert examine(checkpoint, path).reason.startswith("of its tensors 18 missing")
+
+
 def test_truncated_networks_are_named_with_their_size(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
-    write_flat(path, official_networks())
+    write_flat(path, official_shapes(*NETWORKS))
     with path.open("r+b") as file:
         file.truncate(700_000_000)
     found = examine(by_name("networks-256"), path)
@@ -64,9 +114,10 @@ def test_truncated_networks_are_named_with_their_size(tmp_path: Path) -> None:
     assert not found.runs
 
 
+@needs_torch
 def test_networks_of_another_kind_are_refused_with_what_differs(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
-    shapes = official_networks()
+    shapes = official_shapes(*NETWORKS)
     del shapes["generator.first.conv.bias"]
     write_flat(path, shapes | {"kp_extractor.kp.weight": (1, 2), "audio2exp.more": (1,)})
     found = examine(replace(by_name("networks-256"), size=None), path, summed=False)
@@ -76,17 +127,19 @@ def test_networks_of_another_kind_are_refused_with_what_differs(tmp_path: Path) 
     assert "kp_extractor.kp.weight is (1, 2), not (15," in found.reason
 
 
+@needs_torch
 def test_mapping_of_the_other_mode_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.pth.tar"
-    write_pickled(path, "mapping", mapping_shapes(73))
+    write_pickled(path, "mapping", official_shapes(MAPPING[73]))
     assert examine(replace(by_name("mapping-full"), size=None), path, summed=False).state is State.FITTING
     found = examine(replace(by_name("mapping-crop"), size=None), path, summed=False)
     assert found.state is State.DAMAGED
     assert "first.0.weight is (1024, 73, 7), not (1024, 70, 7)" in found.reason
 
 
+@needs_torch
 def test_pickle_without_the_entry_is_refused(tmp_path: Path) -> None:
-    write_pickled(tmp_path / "a.pth.tar", "discriminator", mapping_shapes(70))
+    write_pickled(tmp_path / "a.pth.tar", "discriminator", official_shapes(MAPPING[70]))
     found = examine(by_name("mapping-crop"), tmp_path / "a.pth.tar")
     assert found.state is State.DAMAGED
     assert "no tensors under 'mapping'" in found.reason
@@ -94,7 +147,7 @@ def test_pickle_without_the_entry_is_refused(tmp_path: Path) -> None:
 
 def test_fitting_weights_of_ones_own_are_told_apart_from_the_published(tmp_path: Path) -> None:
     path = tmp_path / "a.pth.tar"
-    write_pickled(path, "mapping", mapping_shapes(70))
+    write_pickled(path, "mapping", official_shapes(MAPPING[70]))
     size = path.stat().st_size
     published = replace(by_name("mapping-crop"), size=size, sha256=sha256(path))
     assert examine(published, path).state is State.PUBLISHED
@@ -123,8 +176,8 @@ def test_page_of_html_is_no_enhancer(name: str, tmp_path: Path) -> None:
 
 
 def test_modes_lack_what_is_not_there(tmp_path: Path) -> None:
-    write_flat(tmp_path / "SadTalker_V0.0.2_512.safetensors", official_networks())
-    write_pickled(tmp_path / "mapping_00109-model.pth.tar", "mapping", mapping_shapes(73))
+    write_flat(tmp_path / "SadTalker_V0.0.2_512.safetensors", official_shapes(*NETWORKS))
+    write_pickled(tmp_path / "mapping_00109-model.pth.tar", "mapping", official_shapes(MAPPING[73]))
     (tmp_path / "mapping_00229-model.pth.tar").write_bytes(b"PK")
     found = [examine(c, tmp_path / c.file, summed=False) for c in CHECKPOINTS]
     able = {(a.preprocess, a.size): a.lacking for a in abilities(found)}

@@ -12,13 +12,13 @@ from tests.engines.sadtalker.enhancing.conftest import put_package
 
 torch = pytest.importorskip("torch")
 
+from sadtalker_service.engines.sadtalker.device import DeviceConfig  # noqa: E402
 from sadtalker_service.engines.sadtalker.enhancing.available import available_enhancers  # noqa: E402
 from sadtalker_service.engines.sadtalker.enhancing.enhancers import Enhancers  # noqa: E402
 from sadtalker_service.engines.sadtalker.enhancing.loading import load_descriptor  # noqa: E402
-from sadtalker_service.engines.sadtalker.running.device import Place  # noqa: E402
 from sadtalker_service.errors import EngineUnavailable  # noqa: E402
 
-PLACE = Place(torch.device("cpu"), torch.bfloat16)
+PLACE = DeviceConfig(torch.device("cpu"), torch.bfloat16)
 GREY = np.full((2, 32, 32, 3), 100, np.uint8)
 
 
@@ -76,7 +76,7 @@ class TestWithSpandrel:
     def test_half_precision_on_a_gpu_is_for_those_that_bear_it(
         self, tmp_path: Path, wanted: Any, expected: tuple[Any, ...]
     ) -> None:
-        enhancers = Enhancers(tmp_path, Place(torch.device("cuda"), wanted))
+        enhancers = Enhancers(tmp_path, DeviceConfig(torch.device("cuda"), wanted))
         names = ("GFPGAN", "RestoreFormer", "ESRGAN")
         for name in names:
             write(tmp_path, f"{name}.pth", **{name: 0.0})
@@ -124,7 +124,7 @@ def test_enhancers_of_backgrounds_are_none_of_faces(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("import nowhere_to_be_found", r"need the package nowhere_to_be_found\. Get it with: pip install"),
+        ("import nowhere_to_be_found", r"need the package nowhere_to_be_found\. Get it with.*\[enhance\]"),
         ("raise RuntimeError('operator nms does not exist')", "nms does not exist.*from the same index"),
         ("raise OSError('libcudart.so: no such file')", "libcudart.*from the same index"),
     ],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from sadtalker_service.engines.sadtalker.alignment.cropping import FaceCrop
 from sadtalker_service.engines.sadtalker.enhancing.window import face_window
-from sadtalker_service.engines.sadtalker.preparation.cropping import FaceCrop
 
 INSIDE = FaceCrop(1, (1000, 800), (280, 180, 520, 420), (20.4, 20.0, 220.4, 220.0))
 """A window of 200 at (300, 200), with 20 pixels around it."""

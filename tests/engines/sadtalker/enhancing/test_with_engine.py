@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,16 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from sadtalker_service.domain import Artefact, Avatar, Rendering, Style  # noqa: E402
-from sadtalker_service.engines.base import Finish  # noqa: E402
+from sadtalker_service.domain import Artefact, Avatar, Rendering  # noqa: E402
 from sadtalker_service.engines.sadtalker.engine import SadTalkerEngine  # noqa: E402
 from sadtalker_service.media.image import decode_image  # noqa: E402
+from sadtalker_service.options import RenderOptions  # noqa: E402
 from sadtalker_service.settings import Settings  # noqa: E402
 
 pytestmark = pytest.mark.slow  # two frames of the real renderer
 
 PORTRAIT = Path(__file__).parents[4] / "examples" / "portrait.jpg"
-STYLE = Style(size=256, quality="medium")
+STYLE = RenderOptions(size=256, quality="medium")
 
 
 @pytest.fixture
@@ -49,8 +50,8 @@ def test_face_is_restored_in_its_window_and_the_background_enlarged(engine: SadT
     motion = engine.drive(avatar, None, STYLE, 0.04)
 
     plain = engine.render(avatar, motion, STYLE)
-    restored = engine.render(avatar, motion, STYLE, Finish(enhancer="gfpgan"))
-    assert np.array_equal(restored.plate, plain.plate)
+    restored = engine.render(avatar, motion, replace(STYLE, enhancer="gfpgan"))
+    assert np.array_equal(restored.background, plain.background)
     assert restored.box == plain.box
     before, after = drawn(plain), drawn(restored)
     height, width = before.shape[:2]
@@ -62,6 +63,8 @@ def test_face_is_restored_in_its_window_and_the_background_enlarged(engine: SadT
     rim[border:-border, border:-border] = False
     assert abs((after - before)[rim].mean()) < 2
 
-    both = engine.render(avatar, motion, STYLE, Finish("gfpgan", "realesrgan"))
-    assert both.plate.shape[0] >= plain.plate.shape[0]
-    assert both.plate.mean() > plain.plate.mean() + 20
+    both = engine.render(avatar, motion, replace(STYLE, enhancer="gfpgan", background_enhancer="realesrgan"))
+    assert both.background.shape[0] >= plain.background.shape[0]
+    size = engine.frame_size(avatar, replace(STYLE, background_enhancer="realesrgan"))
+    assert size == both.background.shape[1::-1]
+    assert both.background.mean() > plain.background.mean() + 20

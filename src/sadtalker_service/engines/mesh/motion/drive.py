@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sadtalker_service.domain import Motion, Style
+from sadtalker_service.domain import Motion
 from sadtalker_service.engines.mesh.channels import CHANNELS, INDEX
 from sadtalker_service.engines.mesh.faceframe import RestMouth
 from sadtalker_service.engines.mesh.kernels.scene import (
@@ -24,17 +24,20 @@ from sadtalker_service.engines.mesh.motion.eyes import blink_times, blinks, gaze
 from sadtalker_service.engines.mesh.motion.gestures import add_gestures
 from sadtalker_service.engines.mesh.motion.lips import lip_motion, rest_closure
 from sadtalker_service.engines.mesh.motion.signals import Signal, frame_times, sample, smooth, ticks
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.speech.articulation import Articulation
 
 _BROW_FLASHES = 0.35
 """Share of accents at which the brows go up."""
 
 
-def drive(articulation: Articulation | None, mouth: RestMouth, style: Style, duration: float) -> Motion:
+def drive(
+    articulation: Articulation | None, mouth: RestMouth, style: RenderOptions, duration: float
+) -> Motion:
     """Controls of a video.
 
     Args:
-        articulation: what was heard, or None for an idle video.
+        articulation: what was speech_features, or None for an idle video.
         mouth: the mouth of the photo.
         style: how to move; equal styles (with their seed) give equal motion.
         duration: seconds; the video has ceil(duration · fps) frames.
@@ -67,7 +70,7 @@ def _idle_closure(mouth: RestMouth) -> float:
     return 0.0 if mouth.opening > 2.5 else 1.0
 
 
-def _random(style: Style, what: int) -> np.random.Generator:
+def _random(style: RenderOptions, what: int) -> np.random.Generator:
     """An own stream for each kind of motion: changing one leaves the others as they are."""
     return np.random.default_rng([style.seed, style.pose_style, what])
 
@@ -77,7 +80,7 @@ def _heard(articulation: Articulation | None, name: str, width: int) -> NDArray[
 
 
 def _move_eyes(
-    controls: Signal, articulation: Articulation | None, style: Style, duration: float, times: Signal
+    controls: Signal, articulation: Articulation | None, style: RenderOptions, duration: float, times: Signal
 ) -> None:
     begins = blink_times(_random(style, 1), duration, _heard(articulation, "pauses", 2))
     closure = blinks(begins, times, style.fps)
@@ -88,7 +91,7 @@ def _move_eyes(
 
 
 def _move_head(
-    controls: Signal, articulation: Articulation | None, style: Style, duration: float, times: Signal
+    controls: Signal, articulation: Articulation | None, style: RenderOptions, duration: float, times: Signal
 ) -> None:
     length = ticks(duration)
     liveliness = np.full(length, 0.35)

@@ -9,7 +9,18 @@ from sadtalker_service.engines.mesh.channels import CHANNELS, INDEX
 from sadtalker_service.engines.mesh.faceframe import RestMouth
 from sadtalker_service.engines.mesh.motion.signals import Signal, sample
 from sadtalker_service.speech.articulation import Articulation
-from sadtalker_service.speech.visemes import ARTICULATORS, VISEME_TARGETS, VISEMES
+from sadtalker_service.speech.closing import BILABIAL, LABIODENTAL
+from sadtalker_service.speech.visemes import (
+    JAW,
+    OPENING,
+    PRESS,
+    PUCKER,
+    TONGUE,
+    TUCK,
+    VISEME_TARGETS,
+    VISEMES,
+    WIDTH,
+)
 
 JAW_MM, UPPER_LIP_MM, LOWER_LIP_MM, CORNERS_MM = 10.0, 3.0, 4.0, 7.2
 """What the channels do at 1, mm: the first three open the mouth, the last widens it."""
@@ -22,9 +33,6 @@ _NEUTRAL_WIDTH = 50.0
 """Width of a relaxed mouth, mm: one that is wider in the photo smiles, and must give that up to purse."""
 _NARROWEST = 0.27
 """Largest share of the width that a pursed mouth gives up."""
-_BILABIAL, _LABIODENTAL = 0, 1
-
-_COLUMN = {name: i for i, name in enumerate(ARTICULATORS)}
 
 
 def lip_motion(
@@ -42,10 +50,10 @@ def lip_motion(
         channels float64 (F, C), tongue float64 (F,) 0..1, and the intended opening float64 (F,) in mm.
     """
     wanted = sample(articulation.articulators, times)
-    wanted[:, : _COLUMN["pucker"]] *= expression_scale
+    wanted[:, :PUCKER] *= expression_scale
     _close_on_time(wanted, articulation.closures, times)
     channels, opening = to_channels(wanted, mouth)
-    return channels, wanted[:, _COLUMN["tongue"]], opening
+    return channels, wanted[:, TONGUE], opening
 
 
 def to_channels(wanted: Signal, mouth: RestMouth) -> tuple[Signal, Signal]:
@@ -58,18 +66,18 @@ def to_channels(wanted: Signal, mouth: RestMouth) -> tuple[Signal, Signal]:
     Returns:
         channels float64 (F, C) and the opening of the lips float64 (F,) in mm.
     """
-    opening = np.clip(wanted[:, _COLUMN["opening"]], 0.0, _WIDEST)
-    jaw = np.clip(np.minimum(wanted[:, _COLUMN["jaw"]], 0.85 * opening), 0.0, 14.0)
-    pucker, press = wanted[:, _COLUMN["pucker"]], wanted[:, _COLUMN["press"]]
+    opening = np.clip(wanted[:, OPENING], 0.0, _WIDEST)
+    jaw = np.clip(np.minimum(wanted[:, JAW], 0.85 * opening), 0.0, 14.0)
+    pucker, press = wanted[:, PUCKER], wanted[:, PRESS]
     rest = opening - jaw
     channels = np.zeros((len(wanted), len(CHANNELS)))
     channels[:, INDEX["jaw"]] = jaw / JAW_MM
     channels[:, INDEX["upper_lip"]] = _UPPER_SHARE * rest / UPPER_LIP_MM
     channels[:, INDEX["lower_lip"]] = (1 - _UPPER_SHARE) * rest / LOWER_LIP_MM
-    channels[:, INDEX["wide"]] = wanted[:, _COLUMN["width"]] / CORNERS_MM
+    channels[:, INDEX["wide"]] = wanted[:, WIDTH] / CORNERS_MM
     channels[:, INDEX["pucker"]] = pucker
     channels[:, INDEX["press"]] = press
-    channels[:, INDEX["tuck"]] = wanted[:, _COLUMN["tuck"]]
+    channels[:, INDEX["tuck"]] = wanted[:, TUCK]
     channels[:, INDEX["squint"]] = 0.10 * np.clip(channels[:, INDEX["wide"]], 0.0, 1.0)
     smile = max(0.0, mouth.width - _NEUTRAL_WIDTH)
     channels[:, INDEX["wide"]] -= 0.8 * smile / CORNERS_MM * pucker
@@ -82,11 +90,11 @@ def to_channels(wanted: Signal, mouth: RestMouth) -> tuple[Signal, Signal]:
 def rest_closure(mouth: RestMouth) -> Signal:
     """Channels (C,) that close the mouth of the photo: by the jaw when it is ajar, by lips and corners when
     it is a toothy smile."""
-    toothy = float(np.clip((mouth.opening - 2.0) / 4.0, 0.0, 1.0))
+    toothy = mouth.toothy
     closure = np.zeros(len(CHANNELS))
     closure[INDEX["upper_lip"]] = -0.45 * toothy * mouth.opening / UPPER_LIP_MM
     closure[INDEX["lower_lip"]] = -0.30 * toothy * mouth.opening / LOWER_LIP_MM
-    closure[INDEX["jaw"]] = -(1.0 - 0.75 * toothy) * mouth.opening / JAW_MM
+    closure[INDEX["jaw"]] = -mouth.jaw_opening / JAW_MM
     closure[INDEX["wide"]] = -0.35 * toothy
     return closure
 
@@ -100,18 +108,18 @@ def _close_on_time(wanted: Signal, closures: NDArray[np.float32], times: Signal)
         if not start - 0.06 <= times[frame] <= end + 0.06:
             continue
         around = np.exp(-(((times - times[frame]) / 0.030) ** 2))
-        if kind == _BILABIAL:
-            for name in ("opening", "jaw", "tongue"):
-                wanted[:, _COLUMN[name]] *= 1 - around
-            wanted[:, _COLUMN["press"]] = np.maximum(wanted[:, _COLUMN["press"]], 0.8 * around)
-        elif kind == _LABIODENTAL:
-            wanted[:, _COLUMN["opening"]] *= 1 - 0.75 * around
-            wanted[:, _COLUMN["jaw"]] *= 1 - 0.6 * around
-            wanted[:, _COLUMN["tuck"]] = np.maximum(wanted[:, _COLUMN["tuck"]], 0.9 * around)
+        if kind == BILABIAL:
+            for articulator in (OPENING, JAW, TONGUE):
+                wanted[:, articulator] *= 1 - around
+            wanted[:, PRESS] = np.maximum(wanted[:, PRESS], 0.8 * around)
+        elif kind == LABIODENTAL:
+            wanted[:, OPENING] *= 1 - 0.75 * around
+            wanted[:, JAW] *= 1 - 0.6 * around
+            wanted[:, TUCK] = np.maximum(wanted[:, TUCK], 0.9 * around)
 
 
 def shape_controls(viseme: str, mouth: RestMouth) -> tuple[Signal, float]:
     """Channels (C,) and tongue 0..1 of one viseme that is held, for pictures of mouth shapes."""
     wanted = VISEME_TARGETS[VISEMES.index(viseme)][None].astype(np.float64)
     channels, _opening = to_channels(wanted, mouth)
-    return channels[0], float(wanted[0, _COLUMN["tongue"]])
+    return channels[0], float(wanted[0, TONGUE])

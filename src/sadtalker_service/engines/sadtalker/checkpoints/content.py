@@ -1,17 +1,20 @@
-"""What a checkpoint file has to hold, by the names and shapes of its tensors, seen without torch."""
+"""What a checkpoint file has to hold, by the names and shapes of its tensors.
+
+Where torch is installed the networks say which tensors they want, and torch reads a pickle without running
+anything in it. Where it is not, a file that is no such file, or whose end is missing, is still found out; the
+rest is left to its size and SHA-256.
+"""
 
 from __future__ import annotations
 
-import json
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 from safetensors import SafetensorError, safe_open
-
-from sadtalker_service.engines.sadtalker.checkpoints.torch_file import NotReadable, Tensor, read_torch_file
 
 Shapes = Mapping[str, tuple[int, ...]]
 """Name of a tensor -> its shape."""
@@ -20,13 +23,17 @@ _NAMED = 3
 """How many tensors a sentence names."""
 _TRAINING_ONLY = ("audio2pose.netG.encoder.", "audio2pose.netD_motion.")
 """Tensors of the published file that are of use in training alone; they may be there or not."""
+_OLD_FORMAT = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""How a file of `torch.save` begins that is no zip archive."""
 
 
 class Content(Protocol):
     """What a file has to hold."""
 
-    def fault(self, path: Path) -> str | None:
-        """What is wrong with the structure of a file that exists, in a few words; None: nothing."""
+    def fault(self, path: Path, *, deep: bool = True) -> str | None:
+        """What is wrong with the structure of a file that exists, in a few words; None: nothing.
+
+        Not `deep`: of its kind and its end alone, which needs no torch and takes no time."""
         ...
 
 
@@ -34,23 +41,26 @@ class Content(Protocol):
 class Flat:
     """A safetensors file with several networks, told apart by the first part of each name."""
 
-    shapes: Callable[[], Shapes]
+    shapes: Callable[[], Shapes | None]
+    """None: not known, for want of torch."""
 
-    def fault(self, path: Path) -> str | None:
+    def fault(self, path: Path, *, deep: bool = True) -> str | None:
         """Compare the file's header; unknown names count only within a network that is known."""
         try:
             with safe_open(path, framework="numpy") as file:
                 found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError) as error:
             return f"it is cut short or no safetensors file ({error})"
-        wanted = self.shapes()
+        wanted = self.shapes() if deep else None
+        if wanted is None:
+            return None
         networks = {name.partition(".")[0] for name in wanted}
         ours = {
             name: shape
             for name, shape in found.items()
             if name.partition(".")[0] in networks and not name.startswith(_TRAINING_ONLY)
         }
-        return difference(ours, wanted)
+        return _differing(ours, wanted)
 
 
 @dataclass(frozen=True)
@@ -61,19 +71,25 @@ class Pickled:
     """
 
     entries: tuple[str, ...] = ()
-    shapes: Callable[[], Shapes] | None = None
+    shapes: Callable[[], Shapes | None] | None = None
 
-    def fault(self, path: Path) -> str | None:
-        """Compare what the pickle says of its tensors."""
+    def fault(self, path: Path, *, deep: bool = True) -> str | None:
+        """Compare what torch reads of its tensors."""
+        if not _is_torch_file(path):
+            return "it is cut short or no checkpoint of PyTorch"
+        loading = _loading() if deep else None
+        if loading is None:
+            return None
         try:
-            content = read_torch_file(path)
-        except NotReadable as error:
+            content = loading.read_pickle(path, mapped=zipfile.is_zipfile(path))
+        except loading.Unreadable as error:
             return f"it is cut short or no checkpoint of PyTorch ({error})"
         tensors = self._tensors(content)
         if not tensors:
             wanted = " or ".join(repr(entry) for entry in self.entries)
             return f"it has no tensors{' under ' + wanted if wanted else ''}"
-        return difference(tensors, self.shapes()) if self.shapes else None
+        shapes = self.shapes() if self.shapes else None
+        return _differing(tensors, shapes) if shapes else None
 
     def _tensors(self, content: Any) -> Shapes:
         if not isinstance(content, dict):
@@ -83,11 +99,11 @@ class Pickled:
             inside = content.get("state_dict", content)
         if not isinstance(inside, dict):
             return {}
-        return {str(name): value.shape for name, value in inside.items() if isinstance(value, Tensor)}
+        return {str(name): tuple(value.shape) for name, value in inside.items() if hasattr(value, "shape")}
 
 
-def difference(found: Shapes, wanted: Shapes) -> str | None:
-    """What is missing, unknown or of another shape, in a few words; None: nothing."""
+def difference(found: Shapes, wanted: Shapes) -> str:
+    """What is missing, unknown or of another shape, in a few words; empty: nothing."""
     missing = [name for name in wanted if name not in found]
     unknown = [name for name in found if name not in wanted]
     misshapen = [
@@ -100,7 +116,7 @@ def difference(found: Shapes, wanted: Shapes) -> str | None:
         *_told("unknown", unknown),
         *_told("of another shape", misshapen),
     ]
-    return f"of its tensors {'; '.join(told)}" if told else None
+    return "; ".join(told)
 
 
 def _told(what: str, names: Sequence[str]) -> list[str]:
@@ -110,22 +126,33 @@ def _told(what: str, names: Sequence[str]) -> list[str]:
     return [f"{len(names)} {what} ({', '.join(names[:_NAMED])}{more})"]
 
 
-def networks_shapes() -> Shapes:
-    """Tensors that both safetensors files of V0.0.2 hold, less those for training."""
-    return _published()["networks"]
+def networks_shapes() -> Shapes | None:
+    """Tensors that both safetensors files of V0.0.2 hold, less those for training; None without torch."""
+    loading = _loading()
+    return loading.networks_shapes() if loading else None
 
 
-def mapping_shapes(coefficients: int) -> Shapes:
-    """Tensors of the mapping network for 70 coefficients per frame, or 73."""
-    shapes = dict(_published()["mapping"])
-    width, _, window = shapes["first.0.weight"]
-    return {**shapes, "first.0.weight": (width, coefficients, window)}
+def mapping_shapes(coefficients: int) -> Shapes | None:
+    """Tensors of the mapping network for 70 coefficients per frame, or 73; None without torch."""
+    loading = _loading()
+    return loading.mapping_shapes(coefficients) if loading else None
 
 
-@cache
-def _published() -> dict[str, Shapes]:
-    text = Path(__file__).with_name("tensors.json").read_text()
-    return {
-        part: {name: tuple(shape) for name, shape in shapes.items()}
-        for part, shapes in json.loads(text).items()
-    }
+def _differing(found: Shapes, wanted: Shapes) -> str | None:
+    differences = difference(found, wanted)
+    return f"of its tensors {differences}" if differences else None
+
+
+def _is_torch_file(path: Path) -> bool:
+    with path.open("rb") as file:
+        begins = file.read(len(_OLD_FORMAT))
+    return begins == _OLD_FORMAT or zipfile.is_zipfile(path)
+
+
+def _loading() -> ModuleType | None:
+    """What reads networks with torch; None where torch is not installed."""
+    try:
+        from sadtalker_service.engines.sadtalker.checkpoints import loading  # noqa: PLC0415
+    except (ImportError, OSError):
+        return None
+    return loading

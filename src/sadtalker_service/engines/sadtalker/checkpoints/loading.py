@@ -7,29 +7,58 @@ mapping networks, of which only tensors are accepted.
 from __future__ import annotations
 
 import pickle
+import re
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from sadtalker_service.engines.sadtalker.checkpoints.content import Shapes, difference
 from sadtalker_service.engines.sadtalker.checkpoints.layout import is_old
 from sadtalker_service.engines.sadtalker.networks.audio_to_expression import AudioToExpression
 from sadtalker_service.engines.sadtalker.networks.audio_to_pose import TRAINING_ONLY, AudioToPose
 from sadtalker_service.engines.sadtalker.networks.face_regression import FaceRegression
+from sadtalker_service.engines.sadtalker.networks.fusing import frozen
 from sadtalker_service.engines.sadtalker.networks.generator import Generator
-from sadtalker_service.engines.sadtalker.networks.inference import frozen
 from sadtalker_service.engines.sadtalker.networks.keypoint_detector import KeypointDetector
 from sadtalker_service.engines.sadtalker.networks.mapping import Mapping as MappingNetwork
 from sadtalker_service.errors import EngineUnavailable
 
 Network = TypeVar("Network", bound=nn.Module)
 
-_NAMED = 3
-"""How many keys a message names."""
+_PREFIXES: Mapping[type[nn.Module], str] = {
+    FaceRegression: "face_3drecon.",
+    AudioToExpression: "audio2exp.",
+    AudioToPose: "audio2pose.",
+    KeypointDetector: "kp_extractor.",
+    Generator: "generator.",
+}
+"""Network -> what the names of its tensors begin with in the flat file."""
+_NAMED = re.compile(r"GLOBAL (\S+) ")
+_UNREADABLE = (
+    pickle.UnpicklingError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+"""What damaged or foreign bytes make `torch.load` raise."""
+
+
+class Unreadable(Exception):
+    """A pickle that is damaged, cut short, or names something besides plain containers and tensors."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +92,48 @@ def load_mapping(path: Path, coefficients: int) -> MappingNetwork:
     """
     refuse_old(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
-        raise _unreadable(path, f"{error}".partition("\n")[0]) from error
+        content = read_pickle(path)
+    except Unreadable as error:
+        raise _unreadable(path, str(error)) from error
     tensors = content.get("mapping") if isinstance(content, dict) else None
     if not isinstance(tensors, dict):
         raise _unreadable(path, "it has no entry 'mapping'")
     return _filled(path, "mapping", lambda: MappingNetwork(coefficients), tensors)
+
+
+def read_pickle(path: Path, *, mapped: bool = False) -> Any:
+    """What `torch.save` wrote; nothing in it is run.
+
+    `mapped`: leave the numbers of a zip archive in the file. Raises `Unreadable` with the reason.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except _UNREADABLE as error:
+        raise Unreadable(_reason(str(error)) or type(error).__name__) from error
+
+
+def _reason(message: str) -> str:
+    """The reason in a message of torch, which in some tells how to run the file's code all the same."""
+    named = _NAMED.search(message)
+    if named:
+        return f"it names {named[1]}, which is no plain tensor"
+    if message.startswith("Weights only"):
+        return "it holds something besides plain containers and tensors"
+    return message.partition("\n")[0]
+
+
+def networks_shapes() -> Shapes:
+    """Tensors that `load_networks` wants, by their names in the file."""
+    return {
+        prefix + name: shape
+        for make, prefix in _PREFIXES.items()
+        for name, shape in _wanted(_empty(make)).items()
+    }
+
+
+def mapping_shapes(coefficients: int) -> Shapes:
+    """Tensors that `load_mapping` wants."""
+    return _wanted(_empty(lambda: MappingNetwork(coefficients)))
 
 
 def refuse_old(path: Path) -> None:
@@ -90,8 +154,9 @@ class _Prefixed:
         self._keys = keys
         self._read = read
 
-    def network(self, prefix: str, make: Callable[[], Network], skipped: tuple[str, ...] = ()) -> Network:
-        """The network of one prefix; keys that begin with one of `skipped` are left in the file."""
+    def network(self, make: type[Network], skipped: tuple[str, ...] = ()) -> Network:
+        """A network of the file; keys that go on with one of `skipped` after its prefix are left there."""
+        prefix = _PREFIXES[make]
         names = [key.removeprefix(prefix) for key in self._keys if key.startswith(prefix)]
         tensors = {name: self._read(prefix + name) for name in names if not name.startswith(skipped)}
         return _filled(self.path, prefix, make, tensors)
@@ -99,44 +164,35 @@ class _Prefixed:
 
 def _read_networks(file: _Prefixed) -> Networks:
     return Networks(
-        face_regression=file.network("face_3drecon.", FaceRegression),
-        audio_to_expression=file.network("audio2exp.", AudioToExpression),
-        audio_to_pose=file.network("audio2pose.", AudioToPose, TRAINING_ONLY),
-        keypoint_detector=file.network("kp_extractor.", KeypointDetector),
-        generator=file.network("generator.", Generator),
+        face_regression=file.network(FaceRegression),
+        audio_to_expression=file.network(AudioToExpression),
+        audio_to_pose=file.network(AudioToPose, TRAINING_ONLY),
+        keypoint_detector=file.network(KeypointDetector),
+        generator=file.network(Generator),
     )
+
+
+def _empty(make: Callable[[], Network]) -> Network:
+    """A network without values."""
+    with torch.device("meta"):
+        return make()
+
+
+def _wanted(network: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
 def _filled(path: Path, name: str, make: Callable[[], Network], tensors: Mapping[str, Tensor]) -> Network:
     """A network whose parameters are `tensors` themselves, none of them copied."""
-    with torch.device("meta"):
-        network = make()
-    wanted = {key: tensor.shape for key, tensor in network.state_dict().items()}
-    missing = [key for key in wanted if key not in tensors]
-    unknown = [key for key in tensors if key not in wanted]
-    misshapen = [
-        f"{key} is {tuple(tensors[key].shape)}, not {tuple(shape)}"
-        for key, shape in wanted.items()
-        if key in tensors and tensors[key].shape != shape
-    ]
-    faults = [
-        *_told("missing", missing),
-        *_told("unknown", unknown),
-        *_told("of another shape", misshapen),
-    ]
+    network = _empty(make)
+    found = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+    faults = difference(found, _wanted(network))
     if faults:
         raise EngineUnavailable(
-            f"{path} is not a checkpoint of SadTalker V0.0.2: of {name.rstrip('.')} {'; '.join(faults)}."
+            f"{path} is not a checkpoint of SadTalker V0.0.2: of {name.rstrip('.')} {faults}."
         )
     network.load_state_dict(tensors, strict=True, assign=True)
     return frozen(network)
-
-
-def _told(what: str, names: Sequence[str]) -> list[str]:
-    if not names:
-        return []
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return [f"{len(names)} {what} ({', '.join(names[:_NAMED])}{more})"]
 
 
 def _unreadable(path: Path, why: str) -> EngineUnavailable:

@@ -17,7 +17,7 @@ _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Answers after which the same request may succeed a little later."""
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
-Told = Callable[[int, int | None], None]
+OnProgress = Callable[[int, int | None], None]
 """Is told the bytes there are and those there will be, as far as that is known."""
 
 
@@ -34,7 +34,7 @@ class _Passing(Exception):
 
 
 @dataclass(frozen=True)
-class Pace:
+class RetryPolicy:
     """How often and how soon a failed attempt is made again: waits double, and vary to spread clients."""
 
     sleep: Callable[[float], None]
@@ -66,7 +66,15 @@ class _Note:
     total: int | None
 
 
-def transfer(client: httpx.Client, url: str, part: Path, *, size: int | None, pace: Pace, told: Told) -> bool:
+def transfer(
+    client: httpx.Client,
+    url: str,
+    part: Path,
+    *,
+    size: int | None,
+    pace: RetryPolicy,
+    on_progress: OnProgress,
+) -> bool:
     """Fill the file `part`, which exists, with what is at `url`. True: it was joined of several answers.
 
     `size`: bytes that it must have, where known; another length is refused before it is transferred. What it
@@ -77,7 +85,7 @@ def transfer(client: httpx.Client, url: str, part: Path, *, size: int | None, pa
     while True:
         before = part.stat().st_size
         try:
-            return _attempt(client, url, part, size, told)
+            return _attempt(client, url, part, size, on_progress)
         except (_Passing, httpx.TransportError) as error:
             if isinstance(error, httpx.UnsupportedProtocol):
                 raise TransferFailed(f"{error}") from error
@@ -102,7 +110,7 @@ def clear_note(part: Path) -> None:
     _note_path(part).unlink(missing_ok=True)
 
 
-def _attempt(client: httpx.Client, url: str, part: Path, size: int | None, told: Told) -> bool:
+def _attempt(client: httpx.Client, url: str, part: Path, size: int | None, on_progress: OnProgress) -> bool:
     """Transfer the rest, or the whole where the server sends no rest. Returns whether it was a rest."""
     start, note = part.stat().st_size, _read_note(part)
     if note is None or note.url != url:
@@ -120,18 +128,20 @@ def _attempt(client: httpx.Client, url: str, part: Path, size: int | None, told:
         with part.open("r+b") as file:
             file.truncate(start)
             file.seek(start)
-            done = _write(response, file, start, total, told)
+            done = _write(response, file, start, total, on_progress)
     if total is not None and done != total:
         raise _Passing(f"the connection ended after {done:,} of {total:,} bytes")
     return start > 0
 
 
-def _write(response: httpx.Response, file: IO[bytes], done: int, total: int | None, told: Told) -> int:
-    told(done, total)
+def _write(
+    response: httpx.Response, file: IO[bytes], done: int, total: int | None, on_progress: OnProgress
+) -> int:
+    on_progress(done, total)
     for chunk in response.iter_raw():  # as it comes: what a cut connection brought is kept
         file.write(chunk)
         done += len(chunk)
-        told(done, total)
+        on_progress(done, total)
     return done
 
 

@@ -57,8 +57,8 @@ class Finding:
 def examine(checkpoint: Checkpoint, path: Path, *, summed: bool = True) -> Finding:
     """Check the file at `path`, which may be missing.
 
-    `summed`: compare its SHA-256 too, which reads it whole; otherwise its size and its tensors' names and
-    shapes alone.
+    `summed`: compare its SHA-256 too, which reads it whole. Otherwise a file of the published size is looked
+    at for its kind and its end alone, and any other for its tensors' names and shapes.
     """
     if not path.is_file():
         return Finding(checkpoint, path, State.MISSING)
@@ -70,7 +70,7 @@ def examine(checkpoint: Checkpoint, path: Path, *, summed: bool = True) -> Findi
         return Finding(checkpoint, path, State.DAMAGED, f"it cannot be read ({error.strerror})")
     if found and found == checkpoint.sha256:
         return Finding(checkpoint, path, State.PUBLISHED)
-    fault = checkpoint.content.fault(path)
+    fault = checkpoint.content.fault(path, deep=summed or checkpoint.size != size)
     if fault:
         reason = fault if sized else f"{size:,} of {checkpoint.size:,} bytes; {fault}"
         return Finding(checkpoint, path, State.DAMAGED, reason)

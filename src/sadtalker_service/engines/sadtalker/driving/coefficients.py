@@ -77,24 +77,24 @@ def drive(
 
 
 def driving_semantics(
-    rows: Float32, source: Float32, *, placed: bool, still: bool, expression_scale: float
+    rows: Float32, source: Float32, *, full_frame: bool, still: bool, expression_scale: float
 ) -> Float32:
     """What the mapping network reads of the frames: (T, 73), or (T, 70) if not `placed`.
 
     Args:
         rows: (T, 70) of `drive`.
         source: (73,) row of the portrait.
-        placed: with the placement, as `mapping_00109` for the modes `full` and `extfull` has it.
+        full_frame: with the placement, as `mapping_00109` for the modes `full` and `extfull` has it.
         still: the head stays as it is in the portrait. The expression goes on, and with it the blinks.
         expression_scale: amplitude of the expression.
     """
-    out = np.repeat(source_semantics(source, placed=placed)[None], len(rows), axis=0)
+    out = np.repeat(source_semantics(source, full_frame=full_frame)[None], len(rows), axis=0)
     out[:, EXPRESSION] = rows[:, EXPRESSION] * np.float32(expression_scale)
     if not still:
         out[:, POSE] = rows[:, POSE]
     return out
 
 
-def source_semantics(source: Float32, *, placed: bool) -> Float32:
+def source_semantics(source: Float32, *, full_frame: bool) -> Float32:
     """What the mapping network reads of the portrait: (73,), or (70,) if not `placed`."""
-    return source if placed else source[:MOVING]
+    return source if full_frame else source[:MOVING]

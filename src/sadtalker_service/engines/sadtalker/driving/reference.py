@@ -10,11 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sadtalker_service.domain import PreprocessMode, Uint8Image
-from sadtalker_service.engines.sadtalker.driving.coefficients import EXPRESSION, POSE, rows_of
-from sadtalker_service.engines.sadtalker.driving.mel import VIDEO_RATE
-from sadtalker_service.engines.sadtalker.driving.tracks import Float32, resampled, there_and_back
-from sadtalker_service.engines.sadtalker.preparation.alignment import AlignedFace, align
-from sadtalker_service.engines.sadtalker.preparation.cropping import (
+from sadtalker_service.engines.sadtalker.alignment.alignment import AlignedFace, align
+from sadtalker_service.engines.sadtalker.alignment.cropping import (
     FaceCrop,
     cut,
     into_square,
@@ -22,7 +19,10 @@ from sadtalker_service.engines.sadtalker.preparation.cropping import (
     shrunk,
     to_square,
 )
-from sadtalker_service.engines.sadtalker.preparation.landmarks68 import five_points, to_68
+from sadtalker_service.engines.sadtalker.alignment.landmarks68 import five_points, to_68
+from sadtalker_service.engines.sadtalker.driving.coefficients import EXPRESSION, POSE, rows_of
+from sadtalker_service.engines.sadtalker.driving.mel import VIDEO_RATE
+from sadtalker_service.engines.sadtalker.driving.tracks import Float32, resampled, there_and_back
 from sadtalker_service.errors import NoFaceFound
 
 SIZE = 256

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sadtalker_service.domain import Uint8Image
 from sadtalker_service.engines.sadtalker.enhancing.memory import unless_full
-from sadtalker_service.engines.sadtalker.rendering.renderer import as_pixels
+from sadtalker_service.engines.sadtalker.renderer.renderer import as_pixels
 from sadtalker_service.errors import EngineUnavailable
 
 log = structlog.get_logger(__name__)

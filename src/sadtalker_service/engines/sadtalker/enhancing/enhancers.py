@@ -13,12 +13,12 @@ import structlog
 import torch
 from torch import Tensor, nn
 
+from sadtalker_service.engines.sadtalker.device import DeviceConfig
 from sadtalker_service.engines.sadtalker.enhancing.available import FILES, enhancer_file
 from sadtalker_service.engines.sadtalker.enhancing.backgrounds import TiledUpscaler
 from sadtalker_service.engines.sadtalker.enhancing.faces import FaceRestorer
 from sadtalker_service.engines.sadtalker.enhancing.loading import Descriptor, load_descriptor
 from sadtalker_service.engines.sadtalker.enhancing.port import BackgroundEnhancer, FaceEnhancer
-from sadtalker_service.engines.sadtalker.running.device import Place
 from sadtalker_service.errors import EngineUnavailable
 
 log = structlog.get_logger(__name__)
@@ -61,10 +61,10 @@ _FULL_PRECISION = frozenset({"RestoreFormer"})
 class Enhancers:
     """Those of a folder of checkpoints, on a device. For several threads."""
 
-    def __init__(self, folder: Path, place: Place) -> None:
-        """`place`: its type of numbers is used on a GPU, by those networks that can do with it."""
+    def __init__(self, folder: Path, device_config: DeviceConfig) -> None:
+        """`device_config`: its dtype is used on a GPU, by the networks that work with it."""
         self._folder = folder
-        self._place = place
+        self._place = device_config
         self._lock = threading.Lock()
         self._faces: dict[str, FaceRestorer] = {}
         self._backgrounds: dict[str, TiledUpscaler] = {}

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from sadtalker_service.domain import Uint8Image
 from sadtalker_service.engines.sadtalker.enhancing.memory import unless_full
 from sadtalker_service.engines.sadtalker.enhancing.port import WHOLE, Window
-from sadtalker_service.engines.sadtalker.rendering.renderer import as_pixels
+from sadtalker_service.engines.sadtalker.renderer.renderer import as_pixels
 from sadtalker_service.errors import EngineUnavailable
 
 log = structlog.get_logger(__name__)

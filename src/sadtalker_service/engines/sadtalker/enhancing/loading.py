@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sadtalker_service.errors import EngineUnavailable
+from sadtalker_service.extras import how_to_get
 
 
 class Descriptor(Protocol):
@@ -66,7 +67,7 @@ def _spandrel() -> ModuleType:
         return import_module("spandrel")
     except ModuleNotFoundError as error:
         raise EngineUnavailable(
-            f"Enhancers need the package {error.name}. Get it with: pip install 'sadtalker-service[enhance]'."
+            f"Enhancers need the package {error.name}. {how_to_get('enhance')}"
         ) from error
     except (ImportError, OSError, RuntimeError) as error:  # so do compiled parts of another build of torch
         raise EngineUnavailable(

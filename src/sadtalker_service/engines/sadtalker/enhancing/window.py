@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sadtalker_service.domain import PreprocessMode
+from sadtalker_service.engines.sadtalker.alignment.cropping import FaceCrop
 from sadtalker_service.engines.sadtalker.enhancing.port import Window
-from sadtalker_service.engines.sadtalker.preparation.cropping import FaceCrop
 
 
 def face_window(crop: FaceCrop, mode: PreprocessMode) -> Window:

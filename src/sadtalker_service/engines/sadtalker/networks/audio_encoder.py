@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sadtalker_service.engines.sadtalker.networks.inference import fold
+from sadtalker_service.engines.sadtalker.networks.fusing import fold
 
 MELS, STEPS = 80, 16
 """Bands and time steps (12.5 ms each) of one window."""

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sadtalker_service.engines.sadtalker.networks.inference import fold
+from sadtalker_service.engines.sadtalker.networks.fusing import fold
 from sadtalker_service.engines.sadtalker.networks.upsampled import DoubledConv3d
 
 PLANE_HALF = (1, 2, 2)

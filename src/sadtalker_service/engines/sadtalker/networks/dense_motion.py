@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sadtalker_service.engines.sadtalker.networks.blocks import ConvNorm3d, UpBlock3d, coordinates
-from sadtalker_service.engines.sadtalker.networks.inference import fold, prepare
+from sadtalker_service.engines.sadtalker.networks.fusing import fold, prepare
 
 KEYPOINTS = 15
 SLOTS = KEYPOINTS + 1

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sadtalker_service.engines.sadtalker.networks.inference import fold
+from sadtalker_service.engines.sadtalker.networks.fusing import fold
 
 SIZE = 224
 """Height and width of the aligned picture."""

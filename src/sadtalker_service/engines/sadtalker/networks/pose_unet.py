@@ -7,7 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from sadtalker_service.engines.sadtalker.networks.inference import fold
+from sadtalker_service.engines.sadtalker.networks.fusing import fold
 
 _WIDTHS = (32, 64, 128, 256)
 _HALF = (2, 1)

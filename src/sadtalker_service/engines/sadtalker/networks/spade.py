@@ -64,7 +64,7 @@ class SpadeBlock(nn.Module):
 
 
 class SpadeNorm(nn.Module):
-    """Instance norm whose scale and shift are read, place by place, from the condition."""
+    """Instance norm whose scale and shift are read place by place from the condition."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sadtalker_service.engines.sadtalker.networks.inference import parameter
+from sadtalker_service.engines.sadtalker.networks.fusing import parameter
 
 Taps = tuple[tuple[int, int, int], ...]
 """A row per cell that is seen: how often it takes each of the three taps."""

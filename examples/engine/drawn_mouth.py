@@ -1,0 +1,113 @@
+"""An example engine: a drawn mouth that opens with the loudness of the recording.
+
+Stages turn a picture into artefacts (cached by the service), `extract_speech_features` turns a recording into
+one (cached too), `drive` turns both into motion, and `render` turns motion into frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from sadtalker_service.domain import Artefact, Avatar, Motion, Portrait, PreprocessMode, Rendering, Speech
+from sadtalker_service.engines.detection import DETECTION, detect_face, landmarks_of, upright
+from sadtalker_service.engines.port import NO_REFERENCES, Capabilities, Engine, References, Stage
+from sadtalker_service.faces.landmarker import FaceLandmarker
+from sadtalker_service.options import RenderOptions
+
+LEFT_CORNER, RIGHT_CORNER = 61, 291
+"""Landmarks of the mouth."""
+TICK = 160
+"""Samples of a hundredth of a second at 16 kHz."""
+FULL_LOUDNESS = 0.15
+"""Root mean square at which the mouth is wide open."""
+BATCH = 8
+"""Frames per batch: also how soon a cancelled job stops."""
+
+
+class DrawnMouthEngine(Engine):
+    """Shows the whole picture; only the mouth moves."""
+
+    name = "drawn"
+    version = "1"
+    capabilities = Capabilities(preprocess_modes=("full",), sizes=(64, 4096))
+
+    def stages_for(self, options: RenderOptions) -> tuple[Stage, ...]:
+        """Where the face is, and the picture with the place of its mouth. Neither depends on an option."""
+        return (
+            Stage(DETECTION, per_mode=False, lifetime="month", compute=self._detect),
+            Stage("drawing", per_mode=True, lifetime="month", compute=_drawing),
+        )
+
+    def extract_speech_features(self, speech: Speech) -> Artefact:
+        """Loudness at 100 Hz, float32 (T,), 0..1."""
+        ticks = np.resize(speech.samples, (max(1, len(speech.samples) // TICK), TICK))
+        loudness = np.sqrt((ticks**2).mean(axis=1)) / FULL_LOUDNESS
+        return Artefact({"loudness": np.minimum(loudness, 1.0).astype(np.float32)})
+
+    def drive(
+        self,
+        avatar: Avatar,
+        speech_features: Artefact | None,
+        options: RenderOptions,
+        duration: float,
+        references: References = NO_REFERENCES,
+    ) -> Motion:
+        """How far the mouth is open in each frame, float32 (F,), 0..1."""
+        opening = np.zeros(max(1, round(duration * options.fps)), np.float32)
+        if speech_features is not None:
+            loudness = speech_features.arrays["loudness"]
+            smooth = np.convolve(loudness, np.ones(9) / 9, mode="same")
+            ticks = np.arange(len(opening)) * 100 // options.fps
+            opening = smooth[np.minimum(ticks, len(smooth) - 1)] * options.expression_scale
+        return Motion(options.fps, {"opening": np.clip(opening, 0, 1).astype(np.float32)})
+
+    def frame_size(self, avatar: Avatar, options: RenderOptions) -> tuple[int, int]:
+        """That of the picture."""
+        height, width = avatar.artefacts["drawing"].arrays["picture"].shape[:2]
+        return width, height
+
+    def render(self, avatar: Avatar, motion: Motion, options: RenderOptions) -> Rendering:
+        """The picture, and the box around its mouth for every frame."""
+        drawing = avatar.artefacts["drawing"]
+        picture, box = drawing.arrays["picture"], tuple(drawing.record["box"])
+        return Rendering(picture, box, motion.fps, motion.frames, _batches(picture, box, motion))
+
+    def _detect(
+        self, portrait: Portrait, mode: PreprocessMode, artefacts: Mapping[str, Artefact]
+    ) -> Artefact:
+        return detect_face(FaceLandmarker(self.settings.min_face_pixels), portrait)
+
+
+def _drawing(portrait: Portrait, mode: PreprocessMode, artefacts: Mapping[str, Artefact]) -> Artefact:
+    """The upright picture at no more than 720 lines, and the box of its mouth, both with even sides."""
+    pixels = upright(portrait, artefacts)
+    scale = min(1.0, 720 / len(pixels))
+    width, height = (max(2, int(side * scale) // 2 * 2) for side in pixels.shape[1::-1])
+    picture = np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
+    corners = landmarks_of(artefacts)[[LEFT_CORNER, RIGHT_CORNER], :2] * scale
+    (x, y), half = corners.mean(axis=0), np.linalg.norm(corners[1] - corners[0]) / 2
+    x0, y0 = (max(0, int(low) // 2 * 2) for low in (x - half, y - half))
+    x1, y1 = (min(side, int(high) // 2 * 2) for side, high in ((width, x + half), (height, y + half)))
+    return Artefact({"picture": picture}, {"box": [x0, y0, x1, y1]})
+
+
+def _batches(picture: NDArray[np.uint8], box: tuple[int, ...], motion: Motion) -> Iterator[NDArray[np.uint8]]:
+    x0, y0, x1, y1 = box
+    rest = Image.fromarray(picture[y0:y1, x0:x1])
+    for first in range(0, motion.frames, BATCH):
+        yield np.stack([_mouth(rest, o) for o in motion.coefficients["opening"][first : first + BATCH]])
+
+
+def _mouth(rest: Image.Image, opening: float) -> NDArray[np.uint8]:
+    """The mouth's box with an ellipse in it, `opening` 0..1 of its height."""
+    frame = rest.copy()
+    width, height = frame.size
+    half = opening * height / 2
+    if half >= 1:
+        box = (width * 0.2, height / 2 - half, width * 0.8, height / 2 + half)
+        ImageDraw.Draw(frame).ellipse(box, fill=(60, 15, 20))
+    return np.asarray(frame)

@@ -1,0 +1,1 @@
+"""What comes in: multipart forms read as they arrive, files into a folder, fields into a request."""

@@ -1,0 +1,225 @@
+"""The two forms of the API, and how their fields become a request."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Set
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel
+
+from sadtalker_service.api.ids import image_id_of
+from sadtalker_service.api.schemas.avatars import UploadForm
+from sadtalker_service.api.schemas.videos import GenerateForm
+from sadtalker_service.api.upload.multipart import FileKind, Form, ReceivedFile
+from sadtalker_service.errors import (
+    AudioTooLarge,
+    ImageTooLarge,
+    InvalidOption,
+    RequestTooLarge,
+    UnsupportedByEngine,
+)
+from sadtalker_service.jobs.video_service import VideoRequest
+from sadtalker_service.options import RenderOptions
+from sadtalker_service.options.refusals import did_you_mean
+from sadtalker_service.options.render_options import (
+    COMMAND_ONLY,
+    NONE,
+    OPTION_SCHEMA,
+    options_from_texts,
+    plain,
+)
+from sadtalker_service.settings import Settings
+from sadtalker_service.state.records import Lane
+from sadtalker_service.state.registry import EngineRegistry, WorkerRegistry
+
+_FILES = frozenset({"image_file", "audio_file", "ref_eyeblink", "ref_pose"})
+_NOT_SPOKEN = ("text", "voice")
+"""Fields of services that speak a text."""
+_CALLED = {"preprocess": "preprocess_mode"}
+"""Option -> the form's name for it, where that is another."""
+_SHOWN_AS = {"preprocess": "preprocess_mode", "still": "still_mode"}
+_ALWAYS_SHOWN = ("enhancer", "quality", "still", "preprocess")
+FORM_OPTIONS = {
+    _CALLED.get(name, name): name for name, schema in OPTION_SCHEMA.items() if COMMAND_ONLY not in schema
+}
+"""Field of the form -> option."""
+FORM_DEFAULTS = RenderOptions(enhancer="gfpgan")
+"""Those of the command line, and the enhancer as in the seed: a warning says that mesh has none."""
+
+UPLOAD_TEXTS = tuple(name for name in UploadForm.model_fields if name not in _FILES)
+GENERATE_TEXTS = (
+    *(name for name in GenerateForm.model_fields if name not in _FILES),
+    *FORM_OPTIONS,
+    *_NOT_SPOKEN,
+)
+
+_PICTURE = ("image/", "video/", "application/mp4")
+_SOUND = ("audio/", "video/", "application/ogg", "application/mp4", "application/x-")
+
+
+def upload_files(settings: Settings) -> tuple[FileKind, ...]:
+    """The file of an upload."""
+    return (FileKind("image_file", settings.max_image_bytes, ImageTooLarge, _PICTURE, "picture"),)
+
+
+def generate_files(settings: Settings) -> tuple[FileKind, ...]:
+    """The files of a request for a video."""
+    most = settings.max_audio_bytes
+    return (
+        FileKind("audio_file", most, AudioTooLarge, _SOUND, "recording"),
+        FileKind("ref_eyeblink", most, RequestTooLarge, ("video/", "application/mp4"), "video"),
+        FileKind("ref_pose", most, RequestTooLarge, ("video/", "application/mp4"), "video"),
+    )
+
+
+def required_file(form: Form, name: str) -> ReceivedFile:
+    """The file called `name`. Raises `InvalidOption` if there is none."""
+    if name not in form.files:
+        raise InvalidOption(f"{name} is missing: send a file (curl: -F {name}=@path).", param=name)
+    return form.files[name]
+
+
+def required_recording(form: Form) -> ReceivedFile:
+    """The file `audio_file`. Raises `InvalidOption`, or `UnsupportedByEngine` for a text in its place."""
+    if "audio_file" not in form.files and form.texts.get("text", "").strip():
+        raise UnsupportedByEngine(
+            "There is no voice here that could speak a text; send a recording as audio_file.", param="text"
+        )
+    return required_file(form, "audio_file")
+
+
+def required_image_id(form: Form) -> str:
+    """The field `image_id`. Raises `InvalidOption` if it is missing, `NotFound` if it is none."""
+    text = form.texts.get("image_id", "").strip()
+    if not text:
+        raise InvalidOption("image_id is missing: it is in the answer to the upload.", param="image_id")
+    return image_id_of(text)
+
+
+def check_engine(form: Form, engines: EngineRegistry, workers: WorkerRegistry) -> None:
+    """Raises `InvalidOption` for an engine that no worker has, if any is known yet; `StoreUnavailable`."""
+    name = form.texts.get("engine", "").strip()
+    known = engines.all() if name else {}
+    if not known or name in known:
+        return
+    reasons = [facts.obstacles[name] for facts in workers.live().values() if name in facts.obstacles]
+    if reasons:
+        raise InvalidOption(f"The {name} engine cannot run here: {reasons[0]}", param="engine")
+    raise InvalidOption(f"There is no such engine; there are {', '.join(known)}.", param="engine")
+
+
+def remarks(form: Form) -> tuple[str, ...]:
+    """Warnings about fields that have no effect."""
+    unknown = [
+        f"The field {name} is not known and was ignored.{did_you_mean(name, (*GENERATE_TEXTS, *_FILES))}"
+        for name in form.ignored
+    ]
+    spoken = [
+        f"{name} has no effect beside audio_file." for name in _NOT_SPOKEN if form.texts.get(name, "").strip()
+    ]
+    return (*unknown, *spoken)
+
+
+def video_request(
+    form: Form, lane: Lane, seconds: float, *, request_id: str | None, received_at: float
+) -> VideoRequest:
+    """What `form` asks for; `seconds` is the length of its recording.
+
+    Raises `InvalidOption` for a field that cannot be read, `NotFound` for what is no portrait's id.
+    """
+    texts, audio = form.texts, form.files["audio_file"]
+    given = {option: texts[field] for field, option in FORM_OPTIONS.items() if field in texts}
+    options = options_from_texts(given, FORM_DEFAULTS, _CALLED)
+    return VideoRequest(
+        lane=lane,
+        image_id=required_image_id(form),
+        options=options,
+        audio_id=audio.sha256,
+        audio_path=audio.path,
+        audio_seconds=seconds,
+        engine=texts.get("engine", "").strip() or None,
+        ref_eyeblink=_reference(form, "ref_eyeblink"),
+        ref_pose=_reference(form, "ref_pose"),
+        settings=_shown(options, {name for name, text in given.items() if text.strip()}),
+        warnings=remarks(form),
+        explain_height=bool(texts.get("quality", "").strip()),
+        callback_url=_callback_url(texts.get("callback_url", "")),
+        user_data=_user_data(texts.get("user_data", "")),
+        request_id=request_id,
+        received_at=received_at,
+    )
+
+
+def fingerprint(form: Form) -> str:
+    """A hash of all that a form asks for: equal for the same request sent again."""
+    files = {name: file.sha256 for name, file in form.files.items()}
+    text = json.dumps([dict(form.texts), files], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def generate_body() -> dict[str, Any]:
+    """The `openapi_extra` of the route that reads `GenerateForm` and the options of a video."""
+    defaults = plain(FORM_DEFAULTS)
+    fields = {
+        field: {key: value for key, value in OPTION_SCHEMA[name].items() if not key.startswith("x-")}
+        | {"default": defaults[name]}
+        for field, name in FORM_OPTIONS.items()
+    }
+    for schema in fields.values():
+        if schema["default"] is None and NONE in schema.get("enum", ()):
+            schema["default"] = NONE
+        if schema["default"] in (None, []):
+            del schema["default"]
+    return form_body(GenerateForm, fields)
+
+
+def form_body(model: type[BaseModel], more: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """The `openapi_extra` of a route that reads `model`, and `more` fields, as a multipart form."""
+    schema = model.model_json_schema()
+    for field in schema["properties"].values():
+        if "type" in field:  # said beside the alternatives: a form has no null, a field is there or is not
+            field.pop("anyOf", None)
+            if field.get("default", ...) is None:
+                field.pop("default")
+    schema["properties"] |= more
+    content = {"multipart/form-data": {"schema": schema}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _reference(form: Form, name: str) -> tuple[str, Any] | None:
+    file = form.files.get(name)
+    return (file.sha256, file.path) if file else None
+
+
+def _shown(options: RenderOptions, given: Set[str]) -> dict[str, Any]:
+    """The fields as they are understood: the usual ones always, the others where they were given."""
+    values = plain(options)
+    return {
+        _SHOWN_AS.get(name, name): NONE if values[name] is None else values[name]
+        for name in (*_ALWAYS_SHOWN, *values)
+        if name in _ALWAYS_SHOWN or (name in given and values[name] not in (None, []))
+    }
+
+
+def _callback_url(text: str) -> str | None:
+    url = text.strip()
+    if not url:
+        return None
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or len(url) > 2000 or any(c.isspace() or not c.isprintable() for c in url):
+        raise InvalidOption("callback_url must be an absolute http or https address.", param="callback_url")
+    return url
+
+
+def _user_data(text: str) -> str | None:
+    if len(text) > 4000:
+        raise InvalidOption("user_data may have at most 4,000 characters.", param="user_data")
+    return text or None

@@ -1,0 +1,244 @@
+"""A multipart form, taken apart while it arrives: texts into memory, files hashed on their way to the disk.
+
+Nothing of a file is kept in memory, no more than the limits is written, and what nobody asked for is not
+written at all. Names of files are not looked at: they are words of the client.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from sadtalker_service.errors import (
+    InvalidOption,
+    MalformedRequest,
+    RequestTooLarge,
+    SadTalkerError,
+    UnsupportedMedia,
+)
+from sadtalker_service.files import output_errors
+
+MOST_PARTS = 64
+LONGEST_TEXT = 16_384
+"""Bytes of a text field: thousands of angles."""
+
+_UNTYPED = frozenset(
+    {"", "application/octet-stream", "binary/octet-stream", "application/x-www-form-urlencoded"}
+)
+"""Types that say nothing: what clients send that do not know better."""
+
+
+@dataclass(frozen=True)
+class FileKind:
+    """A file that a form may have."""
+
+    name: str
+    """Of the field."""
+    max_bytes: int
+    too_large: type[SadTalkerError]
+    types: tuple[str, ...]
+    """Beginnings of the declared types that it may have; a file without a type may be anything."""
+    noun: str
+    """What it is called in messages."""
+
+    def may_be(self, declared: str) -> bool:
+        """Whether a part of this type may hold such a file. What it does hold, its bytes say."""
+        return declared in _UNTYPED or declared.startswith(self.types)
+
+
+@dataclass(frozen=True)
+class ReceivedFile:
+    """A file of a form, on the disk until the request is answered."""
+
+    path: Path
+    sha256: str
+    """Of its bytes, 64 hexadecimal digits."""
+    size: int
+    """Bytes, at least 1."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """A form that arrived whole."""
+
+    texts: Mapping[str, str]
+    files: Mapping[str, ReceivedFile]
+    ignored: tuple[str, ...]
+    """Names of fields that nobody asked for."""
+
+
+@dataclass
+class _Part:
+    """The part that is arriving."""
+
+    headers: dict[bytes, bytes] = field(default_factory=dict)
+    name: str = ""
+    kind: FileKind | None = None
+    text: bytearray | None = None
+    """None for a file, and for what is not kept."""
+    file: BinaryIO | None = None
+    path: Path | None = None
+    size: int = 0
+    digest: Any = None
+
+
+class FormReader:
+    """Fed with the bytes of a body, it gives the form. Not for several threads at once."""
+
+    def __init__(
+        self, content_type: str, texts: Sequence[str], kinds: Sequence[FileKind], folder: Path
+    ) -> None:
+        """`folder` is where files go; whoever made it removes it.
+
+        Raises `UnsupportedMedia`, `MalformedRequest` for a body that is no multipart form.
+        """
+        self._texts = frozenset(texts)
+        self._kinds = {kind.name: kind for kind in kinds}
+        self._folder = folder
+        self._form_texts: dict[str, str] = {}
+        self._form_files: dict[str, ReceivedFile] = {}
+        self._ignored: dict[str, None] = {}
+        self._part = _Part()
+        self._parts = 0
+        self._header: tuple[bytearray, bytearray] = (bytearray(), bytearray())
+        self._ended = False
+        self._parser = MultipartParser(
+            _boundary(content_type),
+            {
+                "on_part_begin": self._begin,
+                "on_header_field": lambda data, start, end: self._header[0].extend(data[start:end]),
+                "on_header_value": lambda data, start, end: self._header[1].extend(data[start:end]),
+                "on_header_end": self._end_header,
+                "on_headers_finished": self._open,
+                "on_part_data": self._data,
+                "on_part_end": self._close,
+                "on_end": self._end,
+            },
+        )
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes.
+
+        Raises `MalformedRequest`, `InvalidOption`, `UnsupportedMedia`, the `too_large` of a kind of file,
+        `OutputError` when the disk is full.
+        """
+        try:
+            with output_errors(self._folder / "upload"):
+                self._parser.write(data)
+        except FormParserError as error:
+            raise MalformedRequest(f"The multipart form cannot be read: {error}.") from error
+
+    def finish(self) -> Form:
+        """The form. Raises `MalformedRequest` if it is cut short."""
+        if not self._ended:
+            raise MalformedRequest("The multipart form is cut short: its closing boundary is missing.")
+        return Form(self._form_texts, self._form_files, tuple(self._ignored))
+
+    def close(self) -> None:
+        """Close what is open."""
+        if self._part.file is not None:
+            self._part.file.close()
+
+    def _begin(self) -> None:
+        self._parts += 1
+        if self._parts > MOST_PARTS:
+            raise RequestTooLarge(f"The form has more than {MOST_PARTS} parts.")
+        self._part = _Part()
+
+    def _end_header(self) -> None:
+        name, value = self._header
+        self._part.headers[bytes(name).lower()] = bytes(value)
+        self._header = (bytearray(), bytearray())
+
+    def _open(self) -> None:
+        """The headers of a part are there: decide what becomes of its content."""
+        part = self._part
+        _, options = parse_options_header(part.headers.get(b"content-disposition", b""))
+        if b"name" not in options:
+            raise MalformedRequest("A part of the form has no name.")
+        part.name = options[b"name"].decode("utf-8", "replace")
+        is_file = b"filename" in options
+        if part.name not in self._texts and part.name not in self._kinds:
+            self._ignored[part.name[:64]] = None
+            return
+        if is_file != (part.name in self._kinds):
+            # an empty text where a file belongs is what a form without the file may send
+            part.text = bytearray()
+            part.kind = self._kinds.get(part.name)
+            return
+        if part.name in self._form_texts or part.name in self._form_files:
+            raise InvalidOption(f"{part.name} was sent more than once.", param=part.name)
+        if is_file:
+            self._open_file(part)
+        else:
+            part.text = bytearray()
+
+    def _open_file(self, part: _Part) -> None:
+        kind = self._kinds[part.name]
+        declared, _ = parse_options_header(part.headers.get(b"content-type", b""))
+        media_type = declared.decode("latin-1").strip().lower()
+        if not kind.may_be(media_type):
+            raise UnsupportedMedia(
+                f"{kind.name} is declared as {media_type[:80]!r}, which is no {kind.noun}.", param=kind.name
+            )
+        part.kind = kind
+        part.path = self._folder / kind.name
+        part.file = part.path.open("wb")
+        part.digest = hashlib.sha256()
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        part = self._part
+        part.size += end - start
+        if part.file is not None and part.kind is not None:
+            if part.size > part.kind.max_bytes:
+                raise part.kind.too_large(
+                    f"{part.name} has more than {part.kind.max_bytes:,} bytes, which is the limit.",
+                    param=part.name,
+                )
+            piece = memoryview(data)[start:end]
+            part.digest.update(piece)
+            part.file.write(piece)
+        elif part.text is not None:
+            if part.size > LONGEST_TEXT:
+                raise RequestTooLarge(f"{part.name} has more than {LONGEST_TEXT:,} bytes.", param=part.name)
+            part.text += data[start:end]
+
+    def _close(self) -> None:
+        part, self._part = self._part, _Part()
+        if part.file is not None and part.path is not None:
+            part.file.close()
+            if part.size:  # a browser sends an empty part for a file that was not chosen
+                self._form_files[part.name] = ReceivedFile(part.path, part.digest.hexdigest(), part.size)
+        elif part.text is not None:
+            self._close_text(part, bytes(part.text))
+
+    def _close_text(self, part: _Part, data: bytes) -> None:
+        if part.kind is not None:
+            if data:
+                raise InvalidOption(
+                    f"{part.name} must be a file (curl: -F {part.name}=@path), not text.", param=part.name
+                )
+            return
+        try:
+            self._form_texts[part.name] = data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise InvalidOption(f"{part.name} is not UTF-8 text.", param=part.name) from error
+
+    def _end(self) -> None:
+        self._ended = True
+
+
+def _boundary(content_type: str) -> bytes:
+    media_type, options = parse_options_header(content_type)
+    if media_type != b"multipart/form-data":
+        raise UnsupportedMedia("Send the form as multipart/form-data (curl: -F name=value).")
+    boundary = options.get(b"boundary", b"")
+    if not 1 <= len(boundary) <= 200:
+        raise MalformedRequest("The Content-Type of the multipart form has no usable boundary.")
+    return boundary

@@ -1,0 +1,224 @@
+"""The networks of an inference server, as if they were here. Needs no torch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Client, Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from sadtalker_service.domain import Uint8Image
+from sadtalker_service.engines.sadtalker.enhancing.port import WHOLE, Window
+from sadtalker_service.engines.sadtalker.inference_port import EncodedFace, Float32
+from sadtalker_service.engines.sadtalker.inference_server.wire import VERSION, Channel, ChannelClosed, Message
+from sadtalker_service.errors import EngineUnavailable
+
+log = structlog.get_logger(__name__)
+
+ABSENCE_SECONDS = 60.0
+"""A server that dies is started again within seconds; one that is away for longer does not come back."""
+_FIRST_DELAY = 0.05
+_LONGEST_DELAY = 1.0
+_MOST_LOSSES = 3
+"""A server that dies so often over the same question, without any progress, dies of it."""
+
+
+@dataclass(frozen=True)
+class RemoteInference:
+    """Fulfils `port.Inference`. A server that dies is waited for, and asked again for what is missing."""
+
+    address: Path
+    """Socket of the server."""
+    checkpoints: str
+    """Version of the checkpoints (`Readiness.version`) that the server must have."""
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+
+    def motion(self, size: int) -> RemoteNetworks:
+        """See `port.Inference`."""
+        return RemoteNetworks(self, size)
+
+    def frames(
+        self,
+        size: int,
+        volume: NDArray[np.float16],
+        source: Float32,
+        driving: Float32,
+        limit: int | None = None,
+    ) -> Generator[Uint8Image]:
+        """See `port.Inference`. Frames that were given already are not drawn again after a loss."""
+        given = losses = 0
+        while given < len(driving):
+            question = self._question(
+                "frames",
+                {"size": size, "limit": limit},
+                {"volume": volume, "source": source, "driving": driving[given:]},
+            )
+            try:
+                with self._connected() as channel:
+                    channel.send(question)
+                    while given < len(driving):
+                        pictures = _answer(channel.receive()).arrays["pictures"]
+                        given, losses = given + len(pictures), 0
+                        yield pictures
+            except ChannelClosed as error:
+                losses += 1
+                self._survive(losses, error)
+
+    def warm_up(self, size: int, *, full_frame: bool) -> None:
+        """See `port.Inference`."""
+        self.ask("warm_up", {"size": size, "full_frame": full_frame})
+
+    @property
+    def enhancers(self) -> RemoteEnhancers:
+        """See `port.Inference`."""
+        return RemoteEnhancers(self)
+
+    def ask(
+        self, call: str, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]] | None = None
+    ) -> Message:
+        """The answer to a question that can be repeated. Raises `EngineUnavailable`."""
+        question, losses = self._question(call, values, arrays or {}), 0
+        while True:
+            try:
+                with self._connected() as channel:
+                    channel.send(question)
+                    return _answer(channel.receive())
+            except ChannelClosed as error:
+                losses += 1
+                self._survive(losses, error)
+
+    def _question(self, call: str, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Message:
+        about = {"call": call, "version": VERSION, "checkpoints": self.checkpoints}
+        return Message({**values, **about}, arrays)
+
+    def _connected(self) -> Channel:
+        until, delay = self.clock() + ABSENCE_SECONDS, _FIRST_DELAY
+        while True:
+            try:
+                connection = Client(str(self.address), family="AF_UNIX")
+            except OSError as error:
+                if self.clock() > until:
+                    raise EngineUnavailable(
+                        f"The inference server does not answer on {self.address}: {error.strerror}. See what"
+                        " it has logged; `sadtalker serve` starts one, `sadtalker inference` is one."
+                    ) from error
+            else:
+                assert isinstance(connection, Connection)  # noqa: S101 - of a unix socket
+                return Channel(connection)
+            self.sleep(delay)
+            delay = min(2 * delay, _LONGEST_DELAY)
+
+    @staticmethod
+    def _survive(losses: int, error: ChannelClosed) -> None:
+        log.warning("inference_server_lost", losses=losses, reason=str(error))
+        if losses >= _MOST_LOSSES:
+            raise EngineUnavailable(
+                f"The inference server died {losses} times over this video; its log says why."
+            ) from error
+
+
+@dataclass(frozen=True)
+class RemoteNetworks:
+    """Fulfils `port.Networks`."""
+
+    server: RemoteInference
+    size: int
+
+    def regress(self, pictures: Uint8Image) -> Float32:
+        """See `port.Networks`."""
+        return self._found("regress", {"pictures": pictures})
+
+    def encode(self, square: Uint8Image, row: Float32, *, full_frame: bool) -> EncodedFace:
+        """See `port.Networks`."""
+        values = {"size": self.size, "full_frame": full_frame}
+        arrays = self.server.ask("encode", values, {"square": square, "row": _float32(row)}).arrays
+        return EncodedFace(arrays["volume"], arrays["canonical"], arrays["keypoints"])
+
+    def expression(self, windows: Float32, reference: Float32, blink: Float32) -> Float32:
+        """See `port.Networks`."""
+        return self._found("expression", {"windows": windows, "reference": reference, "blink": blink})
+
+    def pose(self, windows: Float32, source: Float32, *, style: int, seed: int) -> Float32:
+        """See `port.Networks`."""
+        return self._found("pose", {"windows": windows, "source": source}, style=style, seed=seed)
+
+    def keypoints(
+        self, semantics: Float32, canonical: Float32, view: Mapping[str, Float32], *, full_frame: bool
+    ) -> Float32:
+        """See `port.Networks`."""
+        arrays = {"semantics": semantics, "canonical": canonical, **view}
+        return self._found("keypoints", arrays, full_frame=full_frame)
+
+    def _found(self, call: str, arrays: Mapping[str, NDArray[Any]], **values: object) -> Float32:
+        sent = {name: array if array.dtype == np.uint8 else _float32(array) for name, array in arrays.items()}
+        found: Float32 = self.server.ask(call, {"size": self.size, **values}, sent).arrays["found"]
+        return found
+
+
+@dataclass(frozen=True)
+class RemoteEnhancers:
+    """Fulfils `port.LoadedEnhancers`."""
+
+    server: RemoteInference
+
+    def of_faces(self, name: str) -> RemoteFaceEnhancer:
+        """See `port.LoadedEnhancers`."""
+        return RemoteFaceEnhancer(self.server, name)
+
+    def of_backgrounds(self, name: str) -> RemoteBackgroundEnhancer:
+        """See `port.LoadedEnhancers`."""
+        return RemoteBackgroundEnhancer(self.server, name)
+
+
+@dataclass(frozen=True)
+class RemoteFaceEnhancer:
+    """Fulfils `enhancing.port.FaceEnhancer`."""
+
+    server: RemoteInference
+    name: str
+
+    def side(self, size: int) -> int:
+        """Side of what comes out of a square of `size`."""
+        return int(self.server.ask("restored_side", {"name": self.name, "size": size}).values["side"])
+
+    def __call__(self, pictures: Uint8Image, window: Window = WHOLE) -> Uint8Image:
+        """See `FaceEnhancer`."""
+        values = {"name": self.name, "window": list(window)}
+        found: Uint8Image = self.server.ask("restore", values, {"pictures": pictures}).arrays["found"]
+        return found
+
+
+@dataclass(frozen=True)
+class RemoteBackgroundEnhancer:
+    """Fulfils `enhancing.port.BackgroundEnhancer`."""
+
+    server: RemoteInference
+    name: str
+
+    def __call__(self, picture: Uint8Image) -> Uint8Image:
+        """See `BackgroundEnhancer`."""
+        found: Uint8Image = self.server.ask("enlarge", {"name": self.name}, {"picture": picture}).arrays[
+            "found"
+        ]
+        return found
+
+
+def _answer(message: Message) -> Message:
+    """Raises what the server has to say instead."""
+    error = message.values.get("error")
+    if error is None:
+        return message
+    if error["code"] == EngineUnavailable.code:
+        raise EngineUnavailable(error["message"])
+    raise RuntimeError(f"The inference server: {error['message']}")
+
+
+def _float32(values: NDArray[Any]) -> Float32:
+    return np.asarray(values, np.float32)

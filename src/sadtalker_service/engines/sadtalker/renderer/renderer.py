@@ -1,0 +1,125 @@
+"""The face renderer: what depends on the source alone is computed once, frames in batches.
+
+Frames of several sources may share a batch: a scene can hold one source for all frames or one per frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from sadtalker_service.engines.sadtalker.networks.dense_motion import Deformation, sample
+from sadtalker_service.engines.sadtalker.networks.fusing import frozen, prepare
+from sadtalker_service.engines.sadtalker.networks.generator import Generator
+from sadtalker_service.engines.sadtalker.networks.keypoint_detector import KeypointDetector
+from sadtalker_service.engines.sadtalker.renderer.decoder import FastDecoder
+from sadtalker_service.engines.sadtalker.renderer.motion import FastMotion
+from sadtalker_service.engines.sadtalker.renderer.winograd import use_tiles
+
+
+@dataclass(frozen=True)
+class EncodedSource:
+    """What the networks see in N pictures; worth keeping with the avatar (4 MB in 16 bits, at 256)."""
+
+    volume: Tensor
+    """(N, 32, 16, H/4, W/4)"""
+    canonical: Tensor
+    """(N, 15, 3) keypoints in the canonical pose, float32."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Sources in their own pose, ready for frames: one for all frames of a batch, or one per frame."""
+
+    volume: Tensor
+    """(N, 32, 16, h, w) float32"""
+    compressed: Tensor
+    """(N, 4, 16, h, w) float32"""
+    keypoints: Tensor
+    """(N, 15, 3) float32"""
+
+    def take(self, numbers: Tensor | Sequence[int]) -> Scene:
+        """The scene with a source for each frame, by its number."""
+        index = torch.as_tensor(numbers, device=self.volume.device)
+        return Scene(self.volume[index], self.compressed[index], self.keypoints[index])
+
+
+def joined(scenes: Sequence[Scene]) -> Scene:
+    """One scene with the sources of several."""
+    return Scene(
+        torch.cat([scene.volume for scene in scenes]),
+        torch.cat([scene.compressed for scene in scenes]),
+        torch.cat([scene.keypoints for scene in scenes]),
+    )
+
+
+class FaceRenderer(nn.Module):
+    """Takes over, and uses up, the parameters of a generator and a detector in the trained form."""
+
+    def __init__(self, generator: Generator, detector: KeypointDetector) -> None:
+        super().__init__()
+        self._on_tiles = False
+        self.detector = prepare(detector)
+        self.motion = FastMotion(generator.dense_motion_network)
+        self.decoder = FastDecoder(generator.decoder)
+        del generator.dense_motion_network, generator.decoder
+        self.generator = prepare(generator)
+        frozen(self)
+
+    def run_frames_in(self, dtype: torch.dtype, *, channels_last: bool = False) -> Self:
+        """Set the type of the convolutions of every frame, and how their maps lie in memory.
+
+        Keypoints, shares, the deformation and the warp stay in float32, and so does all that is done once.
+        """
+        motion, trunk = self.motion, self.generator
+        every_frame: tuple[nn.Module, ...] = (
+            *(motion.hourglass, motion.mask, motion.occlusion),
+            *(trunk.third, trunk.fourth, self.decoder),
+        )
+        for values in (value for part in every_frame for value in part.to(dtype).parameters()):
+            if channels_last and values.dim() == 4:
+                values.data = values.data.contiguous(memory_format=torch.channels_last)
+        return self
+
+    def run_frames_on_tiles(self) -> Self:
+        """For float32 on a CPU: the same pictures within rounding, with half of the multiply-adds."""
+        for part in (self.generator.third, self.decoder):
+            use_tiles(part)
+        self._on_tiles = True
+        return self
+
+    def compile_frames(self) -> None:
+        """Have torch compile what runs for every frame, when the next one is drawn. Convolutions on tiles are
+        left as they are: its compiler does not take them."""
+        self.motion.hourglass.compile()
+        if not self._on_tiles:
+            self.decoder.compile()
+
+    def encode_source(self, pictures: Tensor) -> EncodedSource:
+        """(N, 3, H, W) RGB, 0..1, H and W multiples of 128: once per avatar."""
+        return EncodedSource(self.generator.features(pictures), self.detector(pictures))
+
+    def scene(self, volume: Tensor, keypoints: Tensor) -> Scene:
+        """Once per clip. volume: of `EncodedSource`, also in 16 bits. keypoints: (N, 15, 3) of the sources in
+        their own pose."""
+        volume = volume.float()
+        return Scene(volume, self.motion.compressed(volume), keypoints)
+
+    def render(self, scene: Scene, driving: Tensor) -> Tensor:
+        """(B, 15, 3) keypoints of the frames -> (B, 3, H, W) RGB, 0..1, float32."""
+        return self.decoder(self.warped(scene, self.motion(scene.compressed, scene.keypoints, driving)))
+
+    def warped(self, scene: Scene, motion: Deformation) -> Tensor:
+        """What the decoder draws from, (B, 256, h, w): the source, moved, as far as it is seen."""
+        volume = scene.volume.expand(len(motion.grid), -1, -1, -1, -1)
+        moved = sample(volume, motion.grid).flatten(1, 2).to(self.generator.fourth.weight.dtype)
+        return self.generator.fourth(self.generator.third(moved)).mul_(motion.occlusion)
+
+
+def as_pixels(pictures: Tensor) -> Tensor:
+    """(B, 3, H, W), 0..1 -> (B, H, W, 3) uint8, rounded to the nearest."""
+    return (pictures * 255).round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()

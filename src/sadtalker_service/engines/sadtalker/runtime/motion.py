@@ -1,0 +1,98 @@
+"""From pictures and sound to keypoints: the networks that run once per avatar or once per video.
+
+Arrays in, arrays out. F frames; S is 256 or 512.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sadtalker_service.domain import Uint8Image
+from sadtalker_service.engines.sadtalker.inference_port import EncodedFace, Float32
+from sadtalker_service.engines.sadtalker.networks.audio_to_pose import chunk_count, draw_noise
+from sadtalker_service.engines.sadtalker.networks.head_pose import HeadMotion
+from sadtalker_service.engines.sadtalker.networks.mapping import with_ends_repeated
+from sadtalker_service.engines.sadtalker.runtime.models import Models
+
+_FRAMES_AT_ONCE = 256
+"""Frames of sound that are heard together: bounds the memory of a long recording."""
+
+
+class MotionNetworks:
+    """Fulfils `inference.port.Networks` in this process. For several threads."""
+
+    def __init__(self, models: Models, size: int) -> None:
+        self._models = models
+        self._size = size
+        self._device = models.device_config.device
+
+    @torch.inference_mode()
+    def regress(self, pictures: Uint8Image) -> Float32:
+        """See `port.Networks`."""
+        found = self._models.of_size(self._size).face_regression(self._pictures(pictures))
+        return _array(found)
+
+    @torch.inference_mode()
+    def encode(self, square: Uint8Image, row: Float32, *, full_frame: bool) -> EncodedFace:
+        """See `port.Networks`."""
+        encoded = self._models.of_size(self._size).renderer.encode_source(self._pictures(square[None]))
+        motion = self._mapped(row[None], full_frame=full_frame)
+        return EncodedFace(
+            _array(encoded.volume[0].half()),
+            _array(encoded.canonical[0]),
+            _array(motion.place(encoded.canonical)[0]),
+        )
+
+    @torch.inference_mode()
+    def expression(self, windows: Float32, reference: Float32, blink: Float32) -> Float32:
+        """See `port.Networks`."""
+        network = self._models.of_size(self._size).audio_to_expression
+        parts = [
+            network(self._tensor(speech_features)[:, None], self._tensor(face), self._tensor(closed)[:, None])
+            for speech_features, face, closed in zip(
+                *(_pieces(track) for track in (windows, reference, blink)), strict=True
+            )
+        ]
+        return _array(torch.cat(parts))
+
+    @torch.inference_mode()
+    def pose(self, windows: Float32, source: Float32, *, style: int, seed: int) -> Float32:
+        """See `port.Networks`."""
+        noise = draw_noise(chunk_count(len(windows)), torch.Generator().manual_seed(seed))
+        network = self._models.of_size(self._size).audio_to_pose
+        speech_features = self._tensor(windows)[:, None]
+        return _array(network(speech_features, self._tensor(source), style, noise.to(self._device)))
+
+    @torch.inference_mode()
+    def keypoints(
+        self, semantics: Float32, canonical: Float32, view: Mapping[str, Float32], *, full_frame: bool
+    ) -> Float32:
+        """See `port.Networks`."""
+        motion = self._mapped(semantics, full_frame=full_frame)
+        angles = {name: self._tensor(track) for name, track in view.items()}
+        return _array(replace(motion, **angles).place(self._tensor(canonical)[None]))
+
+    def _mapped(self, rows: Float32, *, full_frame: bool) -> HeadMotion:
+        network = self._models.mapping(full_frame=full_frame)
+        return network(with_ends_repeated(self._tensor(rows))).motion()
+
+    def _pictures(self, pictures: Uint8Image) -> Tensor:
+        values = torch.from_numpy(np.array(pictures, np.uint8, order="C")).to(self._device)
+        return values.permute(0, 3, 1, 2).float() / 255
+
+    def _tensor(self, values: Float32) -> Tensor:
+        return torch.from_numpy(np.array(values, np.float32, order="C")).to(self._device)
+
+
+def _pieces(track: Float32) -> Sequence[Float32]:
+    return [track[start : start + _FRAMES_AT_ONCE] for start in range(0, len(track), _FRAMES_AT_ONCE)]
+
+
+def _array(values: Tensor) -> NDArray:
+    return np.ascontiguousarray(values.cpu().numpy())

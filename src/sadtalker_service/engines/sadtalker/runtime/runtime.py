@@ -1,0 +1,115 @@
+"""All of the engine that needs torch, behind `inference.port`: made when the first network is needed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sadtalker_service.domain import Uint8Image
+from sadtalker_service.engines.sadtalker.device import choose_device
+from sadtalker_service.engines.sadtalker.enhancing.enhancers import Enhancers
+from sadtalker_service.engines.sadtalker.renderer.renderer import Scene
+from sadtalker_service.engines.sadtalker.runtime.batch_size import suggested_batch
+from sadtalker_service.engines.sadtalker.runtime.frames import FramePainter
+from sadtalker_service.engines.sadtalker.runtime.models import Models
+from sadtalker_service.engines.sadtalker.runtime.motion import MotionNetworks
+
+
+@dataclass(frozen=True)
+class RuntimeOptions:
+    """The settings of the same names, `SADTALKER_...`."""
+
+    checkpoints: Path
+    device: str = "auto"
+    precision: str = "auto"
+    batch_size: int = 0
+    compiled: bool = False
+
+
+class Runtime:
+    """Fulfils `inference.port.Inference` in this process. For several threads."""
+
+    def __init__(self, options: RuntimeOptions, on_batch: Callable[[int, int], None] | None = None) -> None:
+        """`on_batch`: see `FramePainter`. Raises `EngineUnavailable` for a device that is not there."""
+        self.device_config = choose_device(options.device, options.precision)
+        self._options = options
+        self._models = Models(options.checkpoints, self.device_config)
+        self._enhancers = Enhancers(options.checkpoints, self.device_config)
+        self._lock = threading.Lock()
+        self._painters: dict[int, FramePainter] = {}
+        self._on_batch = on_batch
+        self._warming = threading.Lock()
+        self._warm: set[tuple[int, bool]] = set()
+
+    def motion(self, size: int) -> MotionNetworks:
+        """See `port.Inference`."""
+        return MotionNetworks(self._models, size)
+
+    def frames(
+        self,
+        size: int,
+        volume: NDArray[np.float16],
+        source: NDArray[np.float32],
+        driving: NDArray[np.float32],
+        limit: int | None = None,
+    ) -> Generator[Uint8Image]:
+        """See `port.Inference` and `FramePainter.paint`."""
+        painter, scene = self._painter(size), self._scene(size, volume, source)
+        yield from painter.paint(scene, self._tensor(driving), limit)
+
+    @property
+    def drawing_seconds(self) -> float:
+        """See `port.LocalInference`."""
+        return max((painter.drawing_seconds for painter in self._painters.copy().values()), default=0.0)
+
+    def warm_up(self, size: int, *, full_frame: bool) -> None:
+        """See `port.Inference`. A GPU draws a batch in the size that will be used. The networks are compiled
+        before, if that is wanted; what is not warmed up never is, so that no request waits for it.
+        """
+        with self._warming:  # several workers may ask for it
+            if (size, full_frame) not in self._warm:
+                self._warm_up(size, full_frame=full_frame)
+                self._warm.add((size, full_frame))
+
+    @property
+    def enhancers(self) -> Enhancers:
+        """See `port.Inference`."""
+        return self._enhancers
+
+    def _warm_up(self, size: int, *, full_frame: bool) -> None:
+        compiled = self._options.compiled
+        self._models.mapping(full_frame=full_frame)
+        if compiled:
+            self._models.of_size(size).renderer.compile_frames()
+        count = self._painter(size, padded=compiled).batch_size
+        if (
+            not compiled and not self.device_config.on_gpu
+        ):  # a first frame there takes no longer than a second one
+            return
+        volume = np.zeros((32, 16, size // 4, size // 4), np.float16)
+        source, driving = np.zeros((15, 3), np.float32), np.zeros((count, 15, 3), np.float32)
+        for _ in self.frames(size, volume, source, driving):
+            pass
+
+    @torch.inference_mode()
+    def _scene(self, size: int, volume: NDArray[np.float16], source: NDArray[np.float32]) -> Scene:
+        renderer = self._models.of_size(size).renderer
+        return renderer.scene(self._tensor(volume)[None], self._tensor(source)[None])
+
+    def _tensor(self, values: NDArray) -> Tensor:
+        return torch.from_numpy(np.array(values, order="C")).to(self.device_config.device)
+
+    def _painter(self, size: int, *, padded: bool = False) -> FramePainter:
+        renderer = self._models.of_size(size).renderer
+        with self._lock:
+            if size not in self._painters:
+                batch = self._options.batch_size or suggested_batch(self.device_config, size)
+                self._painters[size] = FramePainter(renderer, batch, padded=padded, on_batch=self._on_batch)
+            return self._painters[size]

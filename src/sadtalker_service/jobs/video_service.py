@@ -1,0 +1,345 @@
+"""The use cases behind the API: accept requests, end them, delete what was made."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+
+from sadtalker_service.domain import PreprocessMode
+from sadtalker_service.engines.port import EngineCard
+from sadtalker_service.errors import EngineUnavailable, NotFound
+from sadtalker_service.faces.numbering import no_such_face
+from sadtalker_service.jobs.deletion import AvatarDeletion, no_avatar
+from sadtalker_service.jobs.summaries import AvatarCache, ImageSummary, summary_of
+from sadtalker_service.media.inspection import ImageFacts
+from sadtalker_service.options import RenderOptions
+from sadtalker_service.pipeline.height import height_remark
+from sadtalker_service.pipeline.validation import apply_to_engine
+from sadtalker_service.state.avatars import AvatarStore
+from sadtalker_service.state.failures import error_of
+from sadtalker_service.state.records import AvatarRecord, Lane, Session, VideoSpec, slot_of
+from sadtalker_service.state.registry import EngineRegistry
+from sadtalker_service.state.result_key import result_key
+from sadtalker_service.state.sessions import SessionStore
+from sadtalker_service.state.statistics import Statistics
+from sadtalker_service.state.viewer import EVERYBODY, Viewer
+from sadtalker_service.store.artefact_store import ArtefactStore, portrait_name, speech_name, video_name
+from sadtalker_service.store.cache import CacheUnavailable
+from sadtalker_service.store.keys import avatar_keys
+
+log = structlog.get_logger(__name__)
+
+
+_RENEWAL_SECONDS = 10.0
+"""Lost previews of a portrait are asked for at most this often."""
+
+
+def _random_id() -> str:
+    return str(uuid.uuid4())
+
+
+class Dispatch(Protocol):
+    """Sends tickets to the broker. Both raise `StoreUnavailable`, quickly."""
+
+    def generate(self, session: Session) -> None:
+        """A worker that serves the session's lane shall `begin` it."""
+
+    def prepare(self, image_id: str, mode: PreprocessMode, face_index: int = 0) -> None:
+        """A worker shall prepare the avatar."""
+
+
+@dataclass(frozen=True)
+class VideoRequest:
+    """A request for a video, its fields read and its files on disk."""
+
+    lane: Lane
+    image_id: str
+    options: RenderOptions
+    audio_id: str | None
+    """sha256 of the recording; None for an idle video."""
+    audio_path: Path | None
+    """The recording's file; None for an idle video."""
+    audio_seconds: float
+    """Length of the recording, or of the idle video."""
+    engine: str | None = None
+    """Name of an engine; None for the default one."""
+    ref_eyeblink: tuple[str, Path] | None = None
+    """sha256 and file of a reference video."""
+    ref_pose: tuple[str, Path] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The request's fields as they were given."""
+    warnings: tuple[str, ...] = ()
+    explain_height: bool = False
+    """Whether to warn where the source image is too small for the quality: it was asked for."""
+    callback_url: str | None = None
+    user_data: str | None = None
+    request_id: str | None = None
+    received_at: float | None = None
+    """When the whole of it had come in, seconds since 1970; None for now."""
+
+
+class VideoService:
+    """Takes requests on. Every method raises `StoreUnavailable` where the queue's server does not answer."""
+
+    def __init__(
+        self,
+        *,
+        sessions: SessionStore,
+        avatars: AvatarStore,
+        engines: EngineRegistry,
+        statistics: Statistics,
+        artefacts: ArtefactStore,
+        cache: AvatarCache,
+        dispatch: Dispatch,
+        clock: Callable[[], float] = time.time,
+        new_id: Callable[[], str] = _random_id,
+    ) -> None:
+        """`clock` gives seconds since 1970; `new_id` ids of sessions, which nobody can guess."""
+        self._sessions = sessions
+        self._avatars = avatars
+        self._engines = engines
+        self._statistics = statistics
+        self._artefacts = artefacts
+        self._cache = cache
+        self._dispatch = dispatch
+        self._clock = clock
+        self._new_id = new_id
+        self._deletion = AvatarDeletion(sessions, avatars, artefacts, cache)
+
+    def upload(
+        self,
+        path: Path,
+        image_id: str,
+        mode: PreprocessMode,
+        facts: ImageFacts,
+        viewer: Viewer = EVERYBODY,
+        *,
+        face_index: int = 0,
+    ) -> tuple[AvatarRecord, bool]:
+        """Keep the portrait in `path`, whose sha256 is `image_id`, for its owner, and have it prepared.
+
+        The avatar, and whether it was known already (`ready` or in preparation). One that was ready, but of
+        which the cache has lost something, is prepared again. Raises `OutputError` where it cannot be stored,
+        `InvalidOption` where it is known that there are not so many faces.
+        """
+        _check_face(self._avatars.modes(image_id), face_index)
+        now = self._clock()
+        record = AvatarRecord(
+            image_id=image_id,
+            mode=mode,
+            state="processing",
+            uploaded_at=now,
+            changed_at=now,
+            width=facts.width,
+            height=facts.height,
+            size_bytes=path.stat().st_size,
+            media_type=facts.media_type,
+            face_index=face_index,
+        )
+        with self._avatars.alone(image_id):
+            self._artefacts.put_file(path, portrait_name(image_id))
+            known, is_new = self._avatars.add(record, viewer.owner)
+        if is_new:
+            self._dispatch.prepare(image_id, mode, face_index)
+        elif known.state == "ready" and self._has_lost(known):
+            known = self._prepare_again(known, viewer)
+        return known, not is_new
+
+    def renew_previews(self, image_id: str, face_index: int = 0) -> None:
+        """Have mouth shapes, gestures and crop of a ready avatar made again, if the cache has lost them."""
+        known = [record for record in self._avatars.modes(image_id) if record.face_index == face_index]
+        ready = [record for record in known if record.state == "ready"]
+        if ready and self._avatars.once_in(image_id, _RENEWAL_SECONDS):
+            self._dispatch.prepare(image_id, ready[0].mode, ready[0].face_index)
+
+    def generate(
+        self, request: VideoRequest, viewer: Viewer = EVERYBODY, session_id: str | None = None
+    ) -> Session:
+        """Take a request on, for the owner of its portrait. Ready at once if its video is there.
+
+        `session_id`: of the session, if one was chosen already (`IdempotencyKeys`); one of that id that was
+        accepted before is given back as it stands.
+
+        Raises `NotFound` for an unknown portrait, the error with which its preparation failed (`NoFaceFound`,
+        ...), `InvalidOption`, `UnsupportedByEngine`, `EngineUnavailable`, `LaneFull`, `OutputError`.
+        """
+        start = self._clock() if request.received_at is None else request.received_at
+        avatar, owner = self._portrait(request, viewer)
+        options = request.options
+        is_same = avatar.slot == slot_of(options.preprocess, options.face_index)
+        spec, warnings = self._spec(request, (avatar.width, avatar.height))
+        session = Session(
+            session_id=session_id or self._new_id(),
+            lane=request.lane,
+            spec=spec,
+            result_key=result_key(spec),
+            queued_at=start,
+            warnings=(*request.warnings, *warnings, *(avatar.warnings if is_same else ())),
+            settings=request.settings,
+            callback_url=request.callback_url,
+            user_data=request.user_data,
+            request_id=request.request_id,
+            owner=owner,
+        )
+        known_video = self._has_video(session.result_key)
+        if not known_video:
+            self._sessions.check_room(request.lane, session.result_key)  # what is refused leaves no files
+            self._keep_files(request)  # before it can be begun
+        accepted = self._sessions.accept(session)
+        if accepted.state == "ready":
+            self._artefacts.touch(portrait_name(request.image_id))
+            self._statistics.answered_again(request.lane, max(0.0, self._clock() - start), accepted.outcome)
+            return accepted
+        if known_video:  # and removed in this moment
+            self._keep_files(request)
+        if not is_same:
+            self._add_slot(avatar, options, owner)
+        if accepted.state == "queued" and accepted.leader is None:
+            self._dispatch.generate(accepted)
+        return accepted
+
+    def cancel(self, session_id: str) -> Session:
+        """End a session; see `SessionStore.cancel`. Raises `NotFound`."""
+        session = self._sessions.cancel(session_id)
+        if session is None:
+            raise NotFound("There is no such session (any more).", param="session_id")
+        send_waiting(self._sessions, self._dispatch)
+        return session
+
+    def delete_avatar(self, image_id: str, viewer: Viewer = EVERYBODY) -> None:
+        """Remove the portrait and everything made from it; see `AvatarDeletion`. Raises `NotFound`."""
+        self._deletion.delete(image_id, viewer)
+        send_waiting(self._sessions, self._dispatch)  # sessions of others take the places of cancelled ones
+
+    def summary(self, image_id: str, viewer: Viewer = EVERYBODY) -> ImageSummary:
+        """What is kept of a portrait. Raises `NotFound`."""
+        records = self._avatars.modes(image_id, viewer)
+        if not records:
+            raise no_avatar()
+        return summary_of(records, self._card(), self._cache, self._avatars.videos(image_id, viewer))
+
+    def _has_lost(self, avatar: AvatarRecord) -> bool:
+        """Whether the cache answers, and lacks something that a video of this avatar needs."""
+        card = self._card()
+        if card is None:
+            return False
+        keys = avatar_keys(
+            card.stages, avatar.image_id, avatar.mode, card.name, card.version, avatar.face_index
+        )
+        essential = [keys[name] for name, _, is_essential in card.stages if is_essential]
+        try:
+            return any(self._cache.size_and_ttl(key) is None for key in essential)
+        except CacheUnavailable:
+            return False
+
+    def _card(self) -> EngineCard | None:
+        """The default engine, or None as long as no worker has said what it has."""
+        try:
+            return self._engines.card()
+        except EngineUnavailable:
+            return None
+
+    def _prepare_again(self, record: AvatarRecord, viewer: Viewer) -> AvatarRecord:
+        image_id, mode, face_index = record.image_id, record.mode, record.face_index
+        if self._avatars.reopen(image_id, mode, face_index):
+            log.info("avatar_reopened", image_id=image_id, mode=mode, face_index=face_index)
+            self._dispatch.prepare(image_id, mode, face_index)
+        return self._avatars.get(image_id, mode, viewer, face_index=face_index) or record
+
+    def _portrait(self, request: VideoRequest, viewer: Viewer) -> tuple[AvatarRecord, str]:
+        """The avatar that is asked for, or else another of its picture, and the owner of what is made from
+        it: the viewer, or one of its owners where the viewer only sees it.
+
+        Raises `NotFound`, `InvalidOption` for a face that is not there, and the failure of its preparation.
+        """
+        image_id, mode, face_index = request.image_id, request.options.preprocess, request.options.face_index
+        record = self._avatars.get(image_id, mode, viewer, face_index=face_index)
+        if record is None:
+            others = self._avatars.modes(image_id, viewer)
+            if not others:
+                raise no_avatar()
+            _check_face(others, face_index)
+            record = others[0]
+        elif record.failure is not None:
+            raise error_of(record.failure)
+        owners = self._avatars.owners(image_id) if viewer.sees_all else ()
+        return record, viewer.owner if viewer.owner in owners or not owners else owners[0]
+
+    def _add_slot(self, other: AvatarRecord, options: RenderOptions, owner: str) -> None:
+        """A mode or a face for which the portrait was not uploaded: it is prepared for that now."""
+        mode, face_index = options.preprocess, options.face_index
+        now = self._clock()
+        record = AvatarRecord(
+            image_id=other.image_id,
+            mode=mode,
+            state="processing",
+            uploaded_at=now,
+            changed_at=now,
+            width=other.width,
+            height=other.height,
+            size_bytes=other.size_bytes,
+            media_type=other.media_type,
+            face_index=face_index,
+        )
+        if self._avatars.add_mode(record, owner):
+            self._dispatch.prepare(other.image_id, mode, face_index)
+
+    def _spec(self, request: VideoRequest, image: tuple[int, int]) -> tuple[VideoSpec, tuple[str, ...]]:
+        """What the session shall become, and what of the request is left out. `image`: (width, height)."""
+        card = self._engines.card(request.engine)
+        references = {"ref_eyeblink": request.ref_eyeblink, "ref_pose": request.ref_pose}
+        given = {name: video[0] for name, video in references.items() if video}
+        applied = apply_to_engine(card, request.options, given.keys())
+        spec = VideoSpec(
+            image_id=request.image_id,
+            audio_id=request.audio_id,
+            options=applied.options,
+            engine=card.name,
+            engine_version=card.version,
+            audio_seconds=request.audio_seconds,
+            ref_eyeblink_id=given.get("ref_eyeblink"),
+            ref_pose_id=given.get("ref_pose"),
+            timeout_factor=card.capabilities.timeout_factor,
+        )
+        remark = height_remark(applied.options, image) if request.explain_height else None
+        return spec, (*applied.warnings, remark) if remark else applied.warnings
+
+    def _has_video(self, key: str) -> bool:
+        """Whether the result is known and its video there; a result without is forgotten."""
+        if self._sessions.known_result(key) is None:
+            return False
+        if self._artefacts.exists(video_name(key)):
+            self._artefacts.touch(video_name(key))
+            return True
+        log.warning("video_missing", result_key=key)
+        self._sessions.delete_video(key)
+        return False
+
+    def _keep_files(self, request: VideoRequest) -> None:
+        self._artefacts.touch(portrait_name(request.image_id))
+        if request.audio_id and request.audio_path:
+            self._artefacts.put_file(request.audio_path, speech_name(request.audio_id))
+        for reference in filter(None, (request.ref_eyeblink, request.ref_pose)):
+            self._artefacts.put_file(reference[1], speech_name(reference[0]))
+
+
+def send_waiting(sessions: SessionStore, dispatch: Dispatch) -> int:
+    """Send the tickets of promoted and handed back sessions; how many. To be called after `fail`, `hand_back`
+    and `cancel`, and by the janitor. Raises `StoreUnavailable`."""
+    waiting = sessions.unsent()
+    for session in waiting:
+        dispatch.generate(session)
+    return len(waiting)
+
+
+def _check_face(records: Iterable[AvatarRecord], face_index: int) -> None:
+    """Raises `InvalidOption` where it is known that the picture has not so many faces."""
+    count = max((len(record.faces) for record in records), default=0)
+    if count and face_index >= count:
+        raise no_such_face(face_index, count)

@@ -1,0 +1,120 @@
+"""The child process of `inspection`: questions on standard input, answers on standard output, as JSON lines.
+
+An empty line says that a question has been taken: who dies before it did not die of the question.
+
+A timer ends the process when a file takes too long, whatever its decoder is doing; the end of standard input
+ends it when the parent is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+from sadtalker_service.errors import InvalidInput, UnreadableAudio, UnreadableImage
+from sadtalker_service.media.audio import audio_media_type, decode_speech
+from sadtalker_service.media.clip import VIDEO_ADVICE, decode_clip, is_video, video_media_type
+from sadtalker_service.media.image import check_bytes, decode_image, image_media_type, is_picture
+from sadtalker_service.media.inspection import Limits
+
+_NOBODY_ASKS = "-"
+"""In place of hashes: who has received the file knows its own."""
+
+
+def main() -> None:
+    """Answer until there are no more questions."""
+    limits = Limits(**json.loads(sys.argv[1]))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the parent
+    with _answers() as answers:
+        for line in sys.stdin.buffer:
+            answers.write(b"\n")
+            answers.flush()
+            # SIGALRM is not caught: it ends the process in the midst of any C code
+            signal.setitimer(signal.ITIMER_REAL, limits.timeout)
+            answer = _answer(json.loads(line), limits)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            answers.write(json.dumps(answer).encode() + b"\n")
+            answers.flush()
+
+
+def _answers() -> Any:
+    """Standard output, for answers alone: what libraries print goes to standard error."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return answers
+
+
+def _answer(question: Mapping[str, str], limits: Limits) -> dict[str, Any]:
+    try:
+        return _INSPECTIONS[question["kind"]](question, limits)
+    except InvalidInput as error:
+        return {"error": {"code": error.code, "message": error.message}}
+
+
+def _image(question: Mapping[str, str], limits: Limits) -> dict[str, Any]:
+    path = Path(question["path"])
+    try:
+        with path.open("rb") as file:
+            data = file.read(limits.max_image_bytes + 1)  # one more than allowed, to be noticed
+    except OSError as error:
+        raise UnreadableImage(f"The picture cannot be read: {error.strerror}.") from error
+    if is_video(data) and not is_picture(data):
+        return _video(path, data, limits)
+    portrait = decode_image(
+        data, max_bytes=limits.max_image_bytes, max_pixels=limits.max_image_pixels, image_hash=_NOBODY_ASKS
+    )
+    width, height = portrait.size
+    return {"width": width, "height": height, "media_type": image_media_type(data)}
+
+
+def _video(path: Path, data: bytes, limits: Limits) -> dict[str, Any]:
+    """Of a video as a source image, the first frame that decodes."""
+    check_bytes(data, limits.max_image_bytes, VIDEO_ADVICE)
+    with closing(decode_clip(path, max_pixels=limits.max_image_pixels)) as frames:
+        height, width = next(frames).pixels.shape[:2]
+    return {"width": width, "height": height, "media_type": video_media_type(data)}
+
+
+def _audio(question: Mapping[str, str], limits: Limits) -> dict[str, Any]:
+    path = Path(question["path"])
+    try:
+        speech = decode_speech(
+            path,
+            max_bytes=limits.max_audio_bytes,
+            max_seconds=limits.max_audio_seconds,
+            audio_hash=_NOBODY_ASKS,
+        )
+    except InvalidInput as error:
+        error.message = error.message.replace(path.name, "The recording")  # the name is not the user's
+        raise
+    except OSError as error:
+        raise UnreadableAudio(
+            f"The recording cannot be read: {error.strerror}.", param="audio_file"
+        ) from error
+    if question["samples"]:
+        with suppress(OSError):  # who misses them decodes again
+            speech.samples.tofile(question["samples"])
+    return {"seconds": speech.duration, "media_type": audio_media_type(path)}
+
+
+def _nothing(question: Mapping[str, str], limits: Limits) -> dict[str, Any]:
+    """Only to be started."""
+    del question, limits
+    return {}
+
+
+_INSPECTIONS: Mapping[str, Callable[[Mapping[str, str], Limits], dict[str, Any]]] = {
+    "image": _image,
+    "audio": _audio,
+    "nothing": _nothing,
+}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,245 @@
+"""`RenderOptions`: everything that a request may choose about a video, with its type, range and description.
+
+The API's form (`api.upload.forms`), the command line (`cli.options`) and the cache key (`state.result_key`)
+are derived from it. A new option is a field here, what the engine does with it, and a control in the studio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PlainSerializer,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.dataclasses import dataclass
+
+from sadtalker_service.domain import (
+    MOST_FACES,
+    PREPROCESS_MODES,
+    QUALITIES,
+    GestureCue,
+    PreprocessMode,
+    Quality,
+    Track,
+)
+from sadtalker_service.errors import InvalidOption
+from sadtalker_service.options.fields import (
+    parse_angles,
+    parse_flag,
+    parse_gestures,
+    parse_number,
+    parse_whole,
+)
+from sadtalker_service.options.refusals import at_most, refusal, within
+
+NONE = "none"
+"""How a form and a command say that they want no enhancer."""
+COMMAND_ONLY = "x-command-only"
+"""Marks, in the JSON schema, an option that the API's form does not have."""
+IF_HONOURED = "x-if-honoured"
+"""Marks an option that has an effect only with engines that name it in `Capabilities.honours`: with others it
+is left out with a warning."""
+DEFAULT_SIZE = 512
+
+LONGEST_TEXT = 16_000
+"""Characters of a list as text."""
+_MOST_ANGLES, _MOST_CUES = 1_000, 500
+_LATEST_CUE = 86_400.0
+"""Seconds; a day is longer than any video."""
+_LARGEST_WHOLE = 10**18 - 1
+
+
+def _text(parse: Callable[[str, str], Any]) -> BeforeValidator:
+    """Texts are read by `parse(text, name)`; other values are taken as they are."""
+
+    def read(value: Any, info: ValidationInfo) -> Any:
+        return parse(value, _name(info)) if isinstance(value, str) else value
+
+    return BeforeValidator(read)
+
+
+def _choice(*choices: str) -> BeforeValidator:
+    """Capitals do not matter."""
+    spelled = {choice.lower(): choice for choice in choices}
+    return BeforeValidator(lambda v: spelled.get(v.strip().lower(), v) if isinstance(v, str) else v)
+
+
+def _or_none(*choices: str) -> tuple[Any, ...]:
+    """As `_choice`, with `none` for None."""
+    spelled: dict[str, str | None] = {choice.lower(): choice for choice in choices} | {NONE: None}
+    read = BeforeValidator(lambda v: spelled.get(v.strip().lower(), v) if isinstance(v, str) else v)
+    return read, WithJsonSchema({"type": "string", "enum": [*choices, NONE]})
+
+
+def _angles(value: Any, info: ValidationInfo) -> Any:
+    """`0,30,0` or a sequence of numbers, degrees. Raises `InvalidOption`."""
+    name = _name(info)
+    if isinstance(value, str):
+        value = parse_angles(_not_too_long(value, name), name)
+    elif isinstance(value, list | tuple):
+        value = Track(tuple(map(float, value)))
+    if isinstance(value, Track):
+        at_most(name, len(value.degrees), _MOST_ANGLES)
+        if not value.degrees:
+            raise InvalidOption(f"{name} needs at least one angle.", param=name)
+        for angle in value.degrees:
+            within(name, angle, -180.0, 180.0)
+    return value
+
+
+def _cues(value: Any, info: ValidationInfo) -> Any:
+    """`nod_yes@1.5,smile@3`, the same as JSON, or a sequence of cues. Raises `InvalidOption`."""
+    name = _name(info)
+    cues = parse_gestures(_not_too_long(value, name), name) if isinstance(value, str) else value
+    if isinstance(cues, list | tuple):
+        at_most(name, len(cues), _MOST_CUES)
+        for cue in cues:
+            at = cue.at if isinstance(cue, GestureCue) else cue.get("at") if isinstance(cue, dict) else None
+            if isinstance(at, int | float):
+                within(name, at, 0.0, _LATEST_CUE)
+    return cues
+
+
+def _not_too_long(text: str, name: str) -> str:
+    if len(text) > LONGEST_TEXT:
+        raise InvalidOption(
+            f"{name} has {len(text):,} characters, but may have at most {LONGEST_TEXT:,}.", param=name
+        )
+    return text
+
+
+def _name(info: ValidationInfo) -> str:
+    """What the field is called where the values come from."""
+    name = info.field_name or ""
+    return str((info.context or {}).get(name, name))
+
+
+_FLAG, _WHOLE, _NUMBER = _text(parse_flag), _text(parse_whole), _text(parse_number)
+_WHOLE_OR_NONE = (_WHOLE, WithJsonSchema({"type": "integer", "minimum": 1}))
+_ANGLES = (
+    BeforeValidator(_angles),
+    PlainSerializer(lambda track: track and list(track.degrees)),
+    WithJsonSchema({"type": "string", "format": "angles", "maxLength": LONGEST_TEXT}),
+)
+_CUES = (
+    BeforeValidator(_cues),
+    WithJsonSchema({"type": "string", "format": "gestures", "maxLength": LONGEST_TEXT}),
+)
+_OF_SOME_ENGINES = Field(json_schema_extra={COMMAND_ONLY: True, IF_HONOURED: True})
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", use_attribute_docstrings=True))
+class RenderOptions:
+    """How the person shall speak and how the video shall look. Names are SadTalker's where it has them.
+
+    Texts are read as a form or a command writes them: `RenderOptions(input_yaw="0,30,0")`. Raises
+    `InvalidOption`, whose `param` is the field. What an engine cannot do is found by `pipeline.validation`.
+    The docstrings of the fields are shown to users.
+    """
+
+    preprocess: Annotated[PreprocessMode, _choice(*PREPROCESS_MODES)] = "full"
+    """crop, extcrop: a close-up. resize: the picture made square. full, extfull: the whole picture."""
+    face_index: Annotated[int, Field(ge=0, le=MOST_FACES - 1), _WHOLE] = 0
+    """Which face of the source image speaks: 0 is the largest, 1 the next."""
+    still: Annotated[bool, _FLAG] = False
+    """Keep the head still; it blinks all the same."""
+    expression_scale: Annotated[float, Field(ge=0, le=3), _NUMBER] = 1.0
+    """Liveliness of the face, 0 to 3."""
+    pose_style: Annotated[int, Field(ge=0, le=45), _WHOLE] = 0
+    """Style of head motion, 0 to 45."""
+    size: Annotated[PositiveInt | None, *_WHOLE_OR_NONE] = None
+    """Side of a close-up in pixels; by default the engine's own. The mesh engine draws 128 to 1024, the
+    sadtalker engine 256 or 512."""
+    input_yaw: Annotated[Track | None, *_ANGLES, Field(examples=["0,30,0"])] = None
+    """Turn of the head over the video: at most 1,000 angles of -180 to 180 degrees, evenly spread."""
+    input_pitch: Annotated[Track | None, *_ANGLES, Field(examples=["0,10,0"])] = None
+    """Nod of the head, as input_yaw."""
+    input_roll: Annotated[Track | None, *_ANGLES, Field(examples=["-5,5"])] = None
+    """Tilt of the head, as input_yaw."""
+    gestures: Annotated[tuple[GestureCue, ...], *_CUES, Field(examples=["nod_yes@1.5,smile@3"])] = ()
+    """Gestures and the seconds at which they begin, as text or JSON; at most 500."""
+    quality: Annotated[Quality, _choice(*QUALITIES)] = "medium"
+    """Height of at most 480, 720 or 1080 pixels, and effort of the encoder."""
+    fps: Annotated[Literal[24, 25, 30, 50, 60], _WHOLE] = 25
+    """Frames per second: 24, 25, 30, 50 or 60."""
+    seed: Annotated[int, Field(ge=-_LARGEST_WHOLE, le=_LARGEST_WHOLE), _WHOLE] = 0
+    """Equal seeds give equal videos."""
+    enhancer: Annotated[Literal["gfpgan", "RestoreFormer"] | None, *_or_none("gfpgan", "RestoreFormer")] = (
+        None
+    )
+    """Restore the face; an engine without it leaves it out with a warning."""
+    background_enhancer: Annotated[Literal["realesrgan"] | None, *_or_none("realesrgan")] = None
+    """Sharpen the background; an engine without it leaves it out with a warning."""
+    batch_size: Annotated[PositiveInt | None, *_WHOLE_OR_NONE, _OF_SOME_ENGINES] = None
+    """Frames at once (neural engines)."""
+    face3dvis: Annotated[bool, _FLAG, _OF_SOME_ENGINES] = False
+    """Draw the face model too (neural engines)."""
+
+    @property
+    def side(self) -> int:
+        """Side of a close-up, pixels: `size`, or 512 where no size was chosen."""
+        return self.size or DEFAULT_SIZE
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _refused_in_our_words(
+        cls, values: Any, handler: ModelWrapValidatorHandler[RenderOptions], info: ValidationInfo
+    ) -> RenderOptions:
+        try:
+            return handler(values)
+        except ValidationError as error:
+            raise refusal(error, OPTION_SCHEMA, info.context or {}) from None
+
+
+_ADAPTER = TypeAdapter(RenderOptions)
+DEFAULTS = RenderOptions()
+OPTION_NAMES = tuple(field.name for field in fields(RenderOptions))
+_PROPERTIES = _ADAPTER.json_schema()["properties"]
+OPTION_SCHEMA: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        name: MappingProxyType(
+            {**_PROPERTIES[name], "description": " ".join(_PROPERTIES[name]["description"].split())}
+        )
+        for name in OPTION_NAMES
+    }
+)
+"""Option -> its JSON schema as a field of a form, with `description` and `default`."""
+
+
+def options_from_texts(
+    texts: Mapping[str, str],
+    defaults: RenderOptions,
+    called: Mapping[str, str] = MappingProxyType({}),
+) -> RenderOptions:
+    """The options that `texts` (option -> text) describe; an absent or empty text leaves the default.
+
+    `called`: option -> the name that messages use for it, where that is another. Raises `InvalidOption`.
+    """
+    given = {name: text.strip() for name, text in texts.items() if text.strip()}
+    known = {name: getattr(defaults, name) for name in OPTION_NAMES}
+    return _ADAPTER.validate_python(known | given, context=dict(called))
+
+
+def plain(options: RenderOptions) -> dict[str, Any]:
+    """Option -> JSON value, which `RenderOptions(**values)` takes again."""
+    values: dict[str, Any] = _ADAPTER.dump_python(options, mode="json")
+    return values
+
+
+def changed(options: RenderOptions) -> dict[str, Any]:
+    """As `plain`, without the options that have their default."""
+    values: dict[str, Any] = _ADAPTER.dump_python(options, mode="json", exclude_defaults=True)
+    return values

@@ -1,0 +1,35 @@
+"""Decoded recordings, kept for the worker that will need them.
+
+The API has decoded a recording already, to see whether that is possible.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from sadtalker_service.domain import Artefact, Speech
+from sadtalker_service.store.cache import ArtefactCache, CacheUnavailable
+from sadtalker_service.store.keys import decoded_speech_key
+
+_SECONDS = 3600.0
+"""How long they are kept. A worker that comes later decodes the recording itself."""
+
+
+def keep_decoded(cache: ArtefactCache, audio_hash: str, samples: Path) -> None:
+    """Keep what `media.inspection` wrote into `samples`. A cache that fails costs time only."""
+    try:
+        artefact = Artefact({"samples": np.fromfile(samples, np.float32)})
+        cache.put(decoded_speech_key(audio_hash), artefact, _SECONDS)
+    except (OSError, CacheUnavailable):
+        return
+
+
+def find_decoded(cache: ArtefactCache, audio_hash: str, path: Path) -> Speech | None:
+    """The recording in `path` as it was kept, or None."""
+    try:
+        artefact = cache.get(decoded_speech_key(audio_hash))
+    except CacheUnavailable:
+        return None
+    return Speech(audio_hash, artefact.arrays["samples"], path) if artefact else None

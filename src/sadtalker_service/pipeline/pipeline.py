@@ -1,0 +1,215 @@
+"""The way from a picture and a recording to a video, with one engine and one cache."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from sadtalker_service.domain import (
+    Artefact,
+    Avatar,
+    LazySourceImage,
+    LazySpeech,
+    Motion,
+    Portrait,
+    Speech,
+)
+from sadtalker_service.engines.port import NO_REFERENCES, Engine, Stage
+from sadtalker_service.errors import EmptyAudio, InvalidOption, UnsupportedByEngine
+from sadtalker_service.media.audio import stream_sound
+from sadtalker_service.media.boxes import Writable
+from sadtalker_service.media.stopwatch import Clock, Stopwatch
+from sadtalker_service.media.video import write_video
+from sadtalker_service.options import RenderOptions
+from sadtalker_service.pipeline.cached import CachedComputation, CacheLog, CacheTerms
+from sadtalker_service.pipeline.init_segment import LiveStream, announcement
+from sadtalker_service.pipeline.progress import Reporter
+from sadtalker_service.pipeline.references import NO_VIDEOS, ReferenceVideos, extract_reference_motion
+from sadtalker_service.pipeline.report import Report
+from sadtalker_service.store.cache import ArtefactCache
+from sadtalker_service.store.keys import speech_features_key, stage_key
+
+SourceImage = Portrait | LazySourceImage
+DrivenAudio = Speech | LazySpeech
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """An avatar, and what it took to make it."""
+
+    avatar: Avatar
+    seconds: Mapping[str, float]
+    """Stage -> seconds, those of reading or writing the cache included."""
+    cache: CacheLog
+
+
+@dataclass(frozen=True, eq=False)
+class Pipeline:
+    """Prepares avatars and renders videos."""
+
+    engine: Engine
+    cache: ArtefactCache
+    terms: CacheTerms | None = None
+    reporter: Reporter = field(default_factory=Reporter)
+    """Is told of every stage and batch of frames; ends the work with `Cancelled` when it is to end."""
+    clock: Clock = time.perf_counter
+
+    def prepare(self, image: SourceImage, options: RenderOptions, *, previews: bool = False) -> Prepared:
+        """Compute or load every stage that rendering needs, and with `previews` the others too.
+
+        A lazy image is opened when something must be computed. Raises what the stages raise (`NoFaceFound`,
+        `FaceTooSmall`, `MouthOutsidePicture`, ...), and `Cancelled`.
+        """
+        engine, mode, options = self.engine, options.preprocess, self._sized(options)
+        computation, watch = CachedComputation(self.cache, self.terms), Stopwatch()
+        artefacts: dict[str, Artefact] = {}
+        for stage in engine.stages_for(options):
+            if not (stage.essential or previews):
+                continue
+            self.reporter.stage(stage.name)
+            key = stage_key(
+                stage.name,
+                image.image_hash,
+                mode if stage.per_mode else None,
+                engine.name,
+                engine.version,
+                options.face_index,
+            )
+            with watch(stage.name):
+                artefacts[stage.name] = computation.artefact(
+                    stage.name, key, stage.lifetime, partial(_compute, stage, image, options, artefacts)
+                )
+        avatar = Avatar(image.image_hash, engine.name, mode, artefacts, options.face_index)
+        return Prepared(avatar, watch.seconds, computation.log)
+
+    def render(
+        self,
+        prepared: Prepared,
+        speech: DrivenAudio | None,
+        options: RenderOptions,
+        output: Path,
+        *,
+        references: ReferenceVideos = NO_VIDEOS,
+        stream: Writable | None = None,
+        idle_seconds: float = 0.0,
+        warnings: tuple[str, ...] = (),
+    ) -> Report:
+        """Make the video of `prepared` speaking `speech`, or idle for `idle_seconds` where that is None.
+
+        `stream` gets the video as fragmented mp4 while it is being made, see `media.video.write_video`.
+        `warnings` are handed on into the report. The work ends with `Cancelled` within one batch of frames;
+        then, and after any other error, there is no file. Raises `EmptyAudio`, `OutputError` and what the
+        engine raises.
+        """
+        engine, reporter, options = self.engine, self.reporter, self._sized(options)
+        watch, start = Stopwatch(self.clock), self.clock()
+        duration = self._duration(speech, options, idle_seconds)
+        computation = CachedComputation(self.cache, self.terms)
+        viewers = LiveStream(stream) if stream else None
+        features, reference_motion = None, NO_REFERENCES
+        if speech:
+            reporter.stage("speech_features")
+            with watch("speech_features"):
+                features = self._speech_features(prepared.avatar, speech, options, computation, viewers)
+        if references:
+            reporter.stage("reference_motion")
+            with watch("reference_motion"):
+                reference_motion = extract_reference_motion(
+                    engine, references, options.preprocess, computation
+                )
+        reporter.stage("drive")
+        with watch("drive"):
+            motion = engine.drive(prepared.avatar, features, options, duration, reference_motion)
+        with watch("set_up"):
+            rendering = engine.render(prepared.avatar, motion, options)
+        reporter.rendering(rendering.frames)
+        video = write_video(
+            rendering,
+            output,
+            sound=stream_sound(speech.path) if speech else None,
+            quality=options.quality,
+            on_frame=reporter.frames,
+            stream=viewers,
+        )
+        problems = dict.fromkeys([*prepared.cache.problems, *computation.log.problems])
+        return Report(
+            output=video.path,
+            engine=engine.name,
+            width=video.width,
+            height=video.height,
+            fps=video.fps,
+            frames=video.frames,
+            video_seconds=video.frames / video.fps,
+            size_bytes=video.size_bytes,
+            wall_seconds=sum(prepared.seconds.values()) + self.clock() - start,
+            seconds={**prepared.seconds, **watch.seconds, **video.seconds},
+            cache_hits=(*prepared.cache.hits, *computation.log.hits),
+            cache_misses=(*prepared.cache.misses, *computation.log.misses),
+            saved_seconds=prepared.cache.saved_seconds + computation.log.saved_seconds,
+            warnings=tuple(
+                dict.fromkeys((*warnings, *prepared.avatar.warnings, *_remarks(options, motion), *problems))
+            ),
+        )
+
+    def _sized(self, options: RenderOptions) -> RenderOptions:
+        """With the engine's size where none was chosen."""
+        return replace(options, size=options.size or self.engine.capabilities.default_size)
+
+    def _duration(self, speech: DrivenAudio | None, options: RenderOptions, idle_seconds: float) -> float:
+        """Seconds of video to make."""
+        if speech is None:
+            if not self.engine.capabilities.idle:
+                raise UnsupportedByEngine(
+                    f"The {self.engine.name} engine needs a recording.", param="driven_audio"
+                )
+            if idle_seconds * options.fps < 1:
+                raise InvalidOption("An idle video needs a length of at least one frame.", param="idle")
+            return idle_seconds
+        if speech.duration * options.fps < 1:
+            raise EmptyAudio(
+                f"The recording is {speech.duration * 1000:.0f} ms long, shorter than one frame.",
+                param="driven_audio",
+            )
+        return speech.duration
+
+    def _speech_features(
+        self,
+        avatar: Avatar,
+        speech: DrivenAudio,
+        options: RenderOptions,
+        computation: CachedComputation,
+        viewers: LiveStream | None,
+    ) -> Artefact:
+        """Of a recording that is not known yet, viewers are told first what video will come."""
+
+        def announce() -> None:
+            if viewers:
+                viewers.announce(announcement(self.engine, avatar, speech.path, options))
+
+        key = speech_features_key(speech.audio_hash, self.engine.name, self.engine.version)
+        return computation.artefact(
+            "motion",
+            key,
+            "week",
+            lambda: self.engine.extract_speech_features(speech.opened),
+            on_miss=announce,
+        )
+
+
+def _compute(
+    stage: Stage, image: SourceImage, options: RenderOptions, artefacts: Mapping[str, Artefact]
+) -> Artefact:
+    portrait = replace(image.opened, face_index=options.face_index)
+    return stage.compute(portrait, options.preprocess, artefacts)
+
+
+def _remarks(options: RenderOptions, motion: Motion) -> Iterator[str]:
+    """What was asked for and is not in the video. An engine may add to it in `warnings` of the record."""
+    end = motion.frames / motion.fps
+    for cue in options.gestures:
+        if cue.at >= end:
+            yield f"gesture {cue.name}@{cue.at:g} begins after the end of the video at {end:.1f} s."
+    yield from motion.record.get("warnings", ())

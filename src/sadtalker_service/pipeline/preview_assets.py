@@ -1,0 +1,76 @@
+"""What there is to look at of an avatar: its mouth shapes, its gestures, its crop.
+
+A worker has put it into the cache (`previews.make_previews`). Whoever shows it needs the cache only: nothing
+here draws or encodes, and no engine is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sadtalker_service.domain import Artefact
+from sadtalker_service.engines.port import Engine, EngineCard, MouthShapes
+from sadtalker_service.media.image import encode_png
+from sadtalker_service.store.cache import ArtefactCache
+from sadtalker_service.store.keys import stage_key
+
+VISEMES, CLIPS, PICTURE = "visemes", "gesture_clips", "preview"
+"""Kinds of artefacts: the engine's stage, and two that `previews` makes."""
+
+_COLUMNS = 5
+"""Of the sheet of mouth shapes."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Mouth shapes on one picture."""
+
+    png: bytes
+    cells: Mapping[str, Any]
+    """JSON values: `width` and `height` of the sheet and `cell`, the side of a cell, in pixels; `visemes`,
+    name -> `x` and `y` of the cell's top left corner; `letters`, letter -> name of its viseme."""
+
+
+def viseme_sheet(
+    cache: ArtefactCache, engine: Engine | EngineCard, image_id: str, face_index: int = 0
+) -> Sheet | None:
+    """The mouth shapes of an avatar, None where they are not in the cache. Raises `CacheUnavailable`."""
+    artefact = cache.get(exhibit_key(VISEMES, engine, image_id, face_index))
+    if artefact is None:
+        return None
+    shapes = MouthShapes.from_artefact(artefact)
+    side = shapes.pictures.shape[1]
+    corners = [(side * (k % _COLUMNS), side * (k // _COLUMNS)) for k in range(len(shapes.pictures))]
+    sheet = np.zeros((corners[-1][1] + side, side * min(_COLUMNS, len(corners)), 3), np.uint8)
+    for (x, y), picture in zip(corners, shapes.pictures, strict=True):
+        sheet[y : y + side, x : x + side] = picture
+    places = {name: {"x": x, "y": y} for name, (x, y) in zip(shapes.names, corners, strict=True)}
+    size = {"width": sheet.shape[1], "height": sheet.shape[0], "cell": side}
+    return Sheet(encode_png(sheet), {**size, "visemes": places, "letters": dict(shapes.letters)})
+
+
+def gesture_clip(
+    cache: ArtefactCache, engine: Engine | EngineCard, image_id: str, name: str, face_index: int = 0
+) -> bytes | None:
+    """An mp4 of an avatar making a gesture, None where it is not in the cache. Raises `CacheUnavailable`."""
+    return _file(cache.get(exhibit_key(CLIPS, engine, image_id, face_index)), name)
+
+
+def preview_picture(
+    cache: ArtefactCache, engine: Engine | EngineCard, image_id: str, face_index: int = 0
+) -> bytes | None:
+    """A PNG of an avatar's close-up, None where it is not in the cache. Raises `CacheUnavailable`."""
+    return _file(cache.get(exhibit_key(PICTURE, engine, image_id, face_index)), PICTURE)
+
+
+def exhibit_key(kind: str, engine: Engine | EngineCard, image_id: str, face_index: int = 0) -> str:
+    """Key of an artefact that is there to be looked at."""
+    return stage_key(kind, image_id, None, engine.name, engine.version, face_index)
+
+
+def _file(artefact: Artefact | None, name: str) -> bytes | None:
+    return artefact.arrays[name].tobytes() if artefact and name in artefact.arrays else None

@@ -1,0 +1,37 @@
+"""The child process of `word_aligner`: samples on standard input, phonemes on standard output."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+
+import numpy as np
+
+from sadtalker_service.speech.recogniser import PocketsphinxRecogniser
+from sadtalker_service.speech.word_aligner import LENGTH
+
+_TIMEOUT = 120.0
+"""Seconds for a piece of at most twenty, which takes two even on a busy machine: then the decoder hangs."""
+
+
+def main() -> None:
+    """Answer until standard input ends: when the parent is gone, so is this."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what libraries print is no answer
+    recogniser = PocketsphinxRecogniser()
+    while header := sys.stdin.buffer.read(LENGTH.size):
+        (length,) = LENGTH.unpack(header)
+        samples = np.frombuffer(sys.stdin.buffer.read(length), "<f4")
+        # SIGALRM is not caught: it ends the process in the midst of any C code
+        signal.setitimer(signal.ITIMER_REAL, _TIMEOUT)
+        words = recogniser.hear_words(samples)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        found = None if words is None else [(p.label, p.start, p.end) for p in words]
+        answers.write(json.dumps(found).encode() + b"\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,283 @@
+"""Avatars: portraits that were uploaded, and how far their preparation is.
+
+An avatar is a JSON text, replaced only while it is still the one that was read: whoever comes second looks
+again. What has been deleted stays deleted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import cast
+
+import redis
+import structlog
+from redis.exceptions import LockNotOwnedError
+
+from sadtalker_service.domain import PreprocessMode
+from sadtalker_service.errors import Conflict
+from sadtalker_service.state.avatar_fields import (
+    cursor_of,
+    read_avatar,
+    read_avatars,
+    read_cursor,
+    split_name,
+    text_of,
+    words,
+)
+from sadtalker_service.state.queue_server import QueueServer
+from sadtalker_service.state.records import AvatarRecord, Failure, slot_of
+from sadtalker_service.state.viewer import EVERYBODY, LOCAL_OWNER, Viewer
+from sadtalker_service.store.connections import store_errors
+
+log = structlog.get_logger(__name__)
+
+_LOCK_SECONDS = 60.0
+_LOCK_PATIENCE = 10.0
+_LOCK_PAUSE = 0.02
+"""Storing a portrait takes some hundredths of a second, deleting one with many videos some seconds."""
+
+
+class AvatarStore:
+    """All avatars. Every method raises `StoreUnavailable` where the queue's server does not answer.
+
+    `stage`, `ready`, `failed` and `link_video` answer False when the avatar was deleted meanwhile: a worker
+    must then remove what it has made of it.
+    """
+
+    def __init__(self, queue: redis.Redis, clock: Callable[[], float] = time.time) -> None:
+        """`clock` gives seconds since 1970."""
+        self._queue = QueueServer(queue)
+        self._clock = clock
+
+    def add(self, record: AvatarRecord, owner: str = LOCAL_OWNER) -> tuple[AvatarRecord, bool]:
+        """The avatar as it is known, and whether that is `record`: it was not known, or had failed.
+
+        It belongs to `owner` from now on, to others too who have uploaded the same picture.
+        """
+        known = self._read(record.image_id, record.slot)
+        failed = known is not None and read_avatar(known).state == "failed"
+        replaced = known if failed and known else ""
+        json_text, is_new, uploaded_at = self._queue.script("add_avatar", *words(record), replaced, 0, owner)
+        return read_avatar(json_text, uploaded_at), bool(is_new)
+
+    def add_mode(self, record: AvatarRecord, owner: str = LOCAL_OWNER) -> bool:
+        """Another mode or face of a portrait that `owner` has: whether nobody has that yet. False also for
+        a portrait that was deleted meanwhile."""
+        return bool(self._queue.script("add_avatar", *words(record), "", 1, owner)[1])
+
+    def get(
+        self, image_id: str, mode: PreprocessMode, viewer: Viewer = EVERYBODY, *, face_index: int = 0
+    ) -> AvatarRecord | None:
+        """The avatar, or None: also where `viewer` may not see it."""
+        slot = slot_of(mode, face_index)
+        if viewer.sees_all:
+            known = self._read(image_id, slot)
+            return read_avatar(known) if known else None
+        return next((record for record in self.modes(image_id, viewer) if record.slot == slot), None)
+
+    def modes(self, image_id: str, viewer: Viewer = EVERYBODY) -> tuple[AvatarRecord, ...]:
+        """The avatar in every mode and of every face in which `viewer` may see it, sorted; empty for an
+        unknown portrait, and for that of others."""
+        return tuple(read_avatars(self._queue.script("avatar_modes", image_id, viewer.only)))
+
+    def owners(self, image_id: str) -> tuple[str, ...]:
+        """Who has uploaded the portrait, sorted by name."""
+        return tuple(owner.decode() for owner in self._queue.script("avatar_owners", image_id))
+
+    def adopt(self, owner: str = LOCAL_OWNER) -> int:
+        """Give `owner` avatars, with their videos, that an earlier version has kept without one; how many."""
+        return cast("int", self._queue.script("adopt_avatars", owner))
+
+    def stage(self, image_id: str, mode: PreprocessMode, stage: str, face_index: int = 0) -> bool:
+        """`stage` is being computed; the one named before it is done. To be repeated while it lasts."""
+
+        def change(record: AvatarRecord) -> AvatarRecord:
+            if record.state != "processing":
+                return record
+            is_next = record.stage not in {None, stage}
+            done = (*record.stages, cast("str", record.stage)) if is_next else record.stages
+            return replace(record, stage=stage, stages=done, changed_at=self._clock())
+
+        return self._change(image_id, slot_of(mode, face_index), change)
+
+    def ready(
+        self,
+        image_id: str,
+        mode: PreprocessMode,
+        *,
+        stages: tuple[str, ...],
+        seconds: Mapping[str, float],
+        face_box: tuple[float, float, float, float] | None = None,
+        face_score: float | None = None,
+        face_index: int = 0,
+        faces: tuple[tuple[float, float, float, float], ...] = (),
+        warnings: tuple[str, ...] = (),
+    ) -> bool:
+        """Every stage is computed. `seconds`: what each took."""
+        return self._change(
+            image_id,
+            slot_of(mode, face_index),
+            lambda record: replace(
+                record,
+                state="ready",
+                stage=None,
+                stages=stages,
+                seconds=seconds,
+                face_box=face_box,
+                face_score=face_score,
+                faces=faces,
+                warnings=warnings,
+                failure=None,
+                changed_at=self._clock(),
+            ),
+        )
+
+    def reopen(self, image_id: str, mode: PreprocessMode, face_index: int = 0) -> bool:
+        """A ready avatar is to be prepared again, what was computed of it being lost; False if somebody
+        prepares it already, or it is gone."""
+        opened = False
+
+        def change(record: AvatarRecord) -> AvatarRecord:
+            nonlocal opened
+            opened = record.state == "ready"
+            if not opened:
+                return record
+            return replace(record, state="processing", stage=None, stages=(), changed_at=self._clock())
+
+        return self._change(image_id, slot_of(mode, face_index), change) and opened
+
+    def once_in(self, image_id: str, seconds: float) -> bool:
+        """True for the first caller in so many seconds, of all callers for this portrait."""
+        milliseconds = int(1000 * seconds)
+        return bool(self._queue.command("SET", f"refreshed:{image_id}", 1, "NX", "PX", milliseconds))
+
+    def failed(self, image_id: str, mode: PreprocessMode, failure: Failure, face_index: int = 0) -> bool:
+        """It cannot be prepared."""
+        return self._change(
+            image_id,
+            slot_of(mode, face_index),
+            lambda record: replace(
+                record, state="failed", stage=None, failure=failure, changed_at=self._clock()
+            ),
+        )
+
+    def unprepared(self, older_than: float) -> tuple[tuple[str, PreprocessMode, int], ...]:
+        """(image id, mode, face index) of those in preparation of which nothing was heard for `older_than`
+        seconds.
+
+        Each is given to one caller only, until `older_than` seconds have passed again.
+        """
+        now = self._clock()
+        names = self._queue.script("claim_unprepared", now - older_than, now)
+        return tuple(split_name(name) for name in names)
+
+    def list(
+        self, limit: int = 50, cursor: str | None = None, viewer: Viewer = EVERYBODY
+    ) -> tuple[tuple[AvatarRecord, ...], str | None]:
+        """Up to `limit` avatars that `viewer` may see, the latest upload first, and the cursor of the next
+        page or None.
+
+        Raises `InvalidOption` for a cursor that is none.
+        """
+        score, name = read_cursor(cursor) if cursor else ("", "")
+        texts, last, last_score, times = self._queue.script("list_avatars", limit, score, name, viewer.only)
+        return tuple(map(read_avatar, texts, times)), cursor_of(last_score, last) if last else None
+
+    def count(self, viewer: Viewer = EVERYBODY) -> int:
+        """Number of avatars that `viewer` may see, every mode of a portrait counted."""
+        name = "avatars" if viewer.sees_all else f"avatars:{viewer.owner}"
+        return cast("int", self._queue.command("ZCARD", name))
+
+    def videos(self, image_id: str, viewer: Viewer = EVERYBODY) -> int:
+        """Number of videos made of a portrait that are kept, and that `viewer` may see."""
+        if viewer.sees_all:
+            return cast("int", self._queue.command("SCARD", f"avatar_videos:{image_id}"))
+        return cast("int", self._queue.script("count_videos", image_id, viewer.owner))
+
+    def link_video(self, image_id: str, result_key: str) -> bool:
+        """A video of this name is about to be published: deleting the avatar deletes it. To be called before
+        the file is there. False: the avatar is gone, do not publish."""
+        return bool(self._queue.script("link_video", image_id, result_key))
+
+    def delete(self, image_id: str) -> tuple[str, ...] | None:
+        """Forget the avatar in every mode, for all its owners; the names of its videos, None if unknown.
+
+        None of its sessions can become ready from now on, and no new one is accepted. Videos are named again
+        until each was forgotten (`SessionStore.delete_video`): removing them may have been broken off.
+        """
+        videos = self._queue.script("delete_avatar", image_id)
+        return None if videos is None else tuple(key.decode() for key in videos)
+
+    def disown(self, image_id: str, owner: str) -> bool | None:
+        """Take the avatar from `owner`: None where it is not theirs. True where it is nobody else's: it is to
+        be deleted, and `deleted` to be called when that is done. False where other owners keep it; videos
+        that were this owner's alone are then in `videos_to_remove`."""
+        is_last = self._queue.script("disown_avatar", image_id, owner)
+        return None if is_last is None else bool(is_last)
+
+    def deleted(self, image_id: str) -> None:
+        """Nothing is left of a portrait that was deleted."""
+        self._queue.command("DEL", f"deleting:{image_id}")
+
+    def videos_to_remove(self) -> tuple[str, ...]:
+        """Videos that nobody owns any more: `claim_unowned` before a file is removed, `removed` after it."""
+        return tuple(item.decode() for item in self._queue.command("SMEMBERS", "videos_to_remove"))
+
+    def claim_unowned(self, result_key: str) -> bool:
+        """Forget a video that nobody owns. False where somebody has it made anew: its file stays."""
+        return bool(self._queue.script("claim_unowned", result_key))
+
+    def removed(self, result_key: str) -> None:
+        """The file of a video that nobody owned is gone."""
+        self._queue.command("SREM", "videos_to_remove", result_key)
+
+    def to_forget(self) -> tuple[str, ...]:
+        """Deleted portraits of which the cache may still hold something."""
+        return tuple(item.decode() for item in self._queue.command("SMEMBERS", "to_forget"))
+
+    def forgotten(self, image_id: str) -> None:
+        """The cache holds nothing of a deleted portrait any more."""
+        self._queue.command("SREM", "to_forget", image_id)
+
+    @contextmanager
+    def alone(self, image_id: str) -> Iterator[None]:
+        """A block in which nobody else stores or deletes this portrait: neither may see half of the other.
+
+        Raises `Conflict` where another one does not come to its end.
+        """
+        lock = self._queue.client.lock(
+            f"lock:avatar:{image_id}",
+            timeout=_LOCK_SECONDS,  # one that died in it must not shut it for ever
+            blocking_timeout=_LOCK_PATIENCE,
+            sleep=_LOCK_PAUSE,
+            thread_local=False,
+        )
+        with store_errors():
+            acquired = lock.acquire()
+        if not acquired:
+            raise Conflict(
+                "This picture is being stored or deleted at this moment.", retry_after=_LOCK_PATIENCE
+            )
+        try:
+            yield
+        finally:
+            with store_errors():
+                try:
+                    lock.release()
+                except LockNotOwnedError:
+                    log.warning("avatar_lock_outlasted", image_id=image_id, seconds=_LOCK_SECONDS)
+
+    def _read(self, image_id: str, slot: str) -> bytes | None:
+        return cast("bytes | None", self._queue.command("GET", f"avatar:{image_id}:{slot}"))
+
+    def _change(self, image_id: str, slot: str, change: Callable[[AvatarRecord], AvatarRecord]) -> bool:
+        """Whether the avatar is there, `change` applied to it."""
+        while (known := self._read(image_id, slot)) is not None:
+            record = change(read_avatar(known))
+            since = record.changed_at if record.state == "processing" else ""
+            if self._queue.script("change_avatar", image_id, slot, known, text_of(record), since):
+                return True
+        return False

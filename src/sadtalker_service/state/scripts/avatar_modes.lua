@@ -1,0 +1,15 @@
+-- An avatar in every mode in which its owner has uploaded it, sorted by mode: {JSON, when that was, ...}. An empty
+-- owner stands for all of them, and gives no times.
+local image, owner = unpack(ARGV)
+local modes = redis.call('SMEMBERS', 'avatar_modes:' .. image)
+table.sort(modes)
+local found = {}
+for _, mode in ipairs(modes) do
+  local name = image .. ':' .. mode
+  local uploaded_at = owner == '' and '' or redis.call('ZSCORE', 'avatars:' .. owner, name)
+  if uploaded_at then
+    found[#found + 1] = redis.call('GET', 'avatar:' .. name)
+    found[#found + 1] = uploaded_at
+  end
+end
+return found

@@ -1,0 +1,9 @@
+-- Notes that the request of an idempotency key became its session.
+local key, token, kept = unpack(ARGV)
+local owner = redis.call('HGET', key, 'token')
+if owner ~= token then
+  return 0
+end
+redis.call('HSET', key, 'done', '1')
+redis.call('PEXPIRE', key, kept)
+return 1

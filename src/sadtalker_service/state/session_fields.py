@@ -1,0 +1,78 @@
+"""How a session lies on the server: a hash of what changes, beside one JSON text of what does not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, cast
+
+from sadtalker_service.errors import VideoDeleted
+from sadtalker_service.state.failures import failure_of
+from sadtalker_service.state.records import Failure, Outcome, ProgressRecord, Session, SessionState
+
+_CHANGING = {
+    "state": "queued",
+    "started_at": None,
+    "ended_at": None,
+    "attempt": 0,
+    "leader": None,
+    "run_as": None,
+    "reused": False,
+    "moment": None,
+    "outcome": None,
+    "failure": None,
+}
+"""Fields of `Session` that the scripts change, with the values that they have in the JSON text."""
+
+
+_VIDEO_DELETED = failure_of(VideoDeleted("The video was deleted. Ask for it again."))
+
+
+def constant_part(session: Session) -> str:
+    """JSON of all that never changes."""
+    return json.dumps(replace(session, **cast("Any", _CHANGING)).to_json(), separators=(",", ":"))
+
+
+def pairs(flat: Iterable[bytes]) -> dict[str, bytes]:
+    """A hash as a script returns it: name, value, name, value, ..."""
+    values = iter(flat)
+    return {name.decode(): value for name, value in zip(values, values, strict=True)}
+
+
+def read_session(fields: Mapping[str, bytes], work: Mapping[str, bytes] | None = None) -> Session:
+    """The session with these fields; a waiter shows the state of `work`, the fields of its leader. One whose
+    video was deleted since is not ready any more."""
+    base = Session.from_json(json.loads(fields["base"]))
+    shown = work or fields
+    state = cast("SessionState", shown["state"].decode())
+    outcome, failure, moment = (_json(shown.get(name)) for name in ("outcome", "failure", "moment"))
+    leader = _text(fields.get("leader"))
+    kept_failure = Failure.from_json(failure) if failure else None
+    if "video_deleted" in fields:
+        state, outcome, kept_failure = "failed", None, _VIDEO_DELETED
+    return replace(
+        base,
+        state=state,
+        started_at=_number(shown.get("started_at")),
+        ended_at=_number(fields.get("ended_at")),
+        attempt=int(shown.get("attempt", 0)),
+        leader=leader,
+        run_as=_text(shown.get("run_as")) or leader,
+        reused=fields.get("reused") == b"1",
+        moment=ProgressRecord.from_json(moment) if moment else None,
+        outcome=Outcome.from_json(outcome) if outcome else None,
+        failure=kept_failure,
+    )
+
+
+def _json(value: bytes | None) -> Mapping[str, Any] | None:
+    return json.loads(value) if value else None
+
+
+def _text(value: bytes | None) -> str | None:
+    return value.decode() if value else None
+
+
+def _number(value: bytes | None) -> float | None:
+    return float(value) if value else None

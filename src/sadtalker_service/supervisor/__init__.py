@@ -1,0 +1,1 @@
+"""`sadtalker serve`: starts stores, API and workers, restarts what dies, stops what it started."""

@@ -1,0 +1,265 @@
+"""The whole service on one machine: which processes there are, in which order, and what each is given."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import structlog
+
+from sadtalker_service.engines.port import Helper
+from sadtalker_service.engines.registry import check_engine, helpers
+from sadtalker_service.errors import EngineUnavailable, StartFailed, StoreUnavailable
+from sadtalker_service.jobs.queues import NORMAL, PREPARE, VIP
+from sadtalker_service.settings import Settings, child_environment, worker_environment
+from sadtalker_service.state.registry import WorkerRegistry
+from sadtalker_service.store.connections import check_queue_server, connect, run_dir, store_urls
+from sadtalker_service.supervisor.child import ChildSpec
+from sadtalker_service.supervisor.embedded_stores import embedded_servers
+from sadtalker_service.supervisor.listener import address_for_clients, is_public, listen
+from sadtalker_service.supervisor.lock import only_service
+from sadtalker_service.supervisor.supervisor import Supervisor
+from sadtalker_service.telemetry.metrics_folder import fresh_metrics_folder
+
+log = structlog.get_logger(__name__)
+
+API = "api"
+_API_GRACE = 30.0
+"""Seconds for downloads that are under way when the service stops."""
+_WORKER_GRACE = 15.0
+"""Seconds more than a worker gives its job, to hand it back."""
+_WORKER_NICE = 10
+"""Rendering takes every processor it can get; whoever asks the API or a store is answered first."""
+_HELPER_GRACE = 10.0
+"""Seconds. It has nothing to finish: the workers that use it have stopped before."""
+_LIVEZ_SECONDS = 0.3
+"""Until it runs, the API is asked in vain: its socket is there, nobody accepts."""
+
+
+def run_service(settings: Settings, announce: Callable[[str], None], *, at_terminal: bool = False) -> None:
+    """Run everything until SIGTERM or SIGINT.
+
+    `announce` is given a line when the API answers, and one when videos can be made. `at_terminal`, where
+    only warnings are logged, it also hears where to look, how to stop, what has come back and that it stops.
+    Raises `StartFailed` and `StoreMisconfigured`, before anything is started where that is possible.
+    """
+    _check_engine(settings)
+    folder = run_dir(settings)
+    with only_service(folder), listen(settings.host, settings.port) as listener:
+        settings = settings.model_copy(update={"port": listener.getsockname()[1]})
+        _warn(settings)
+        stages = service_stages(settings, folder, listener.fileno())
+        workers = [spec.name for spec in stages[-1] if spec.name != API]
+        url = address_for_clients(settings.host, settings.port)
+        told = _Announcements(url, workers, announce, at_terminal=at_terminal)
+
+        def on_stop() -> None:
+            listener.close()  # what the API does not accept any more shall be refused, not wait for nobody
+            told.stopping()
+
+        Supervisor(stages, told, on_stop=on_stop).run()
+
+
+def service_stages(settings: Settings, folder: Path, listener: int) -> tuple[tuple[ChildSpec, ...], ...]:
+    """The embedded servers; what engines want beside workers; then API and workers.
+
+    `folder` is that of sockets and metrics, `listener` the number of the socket on which the API accepts.
+    """
+    environment = child_environment(
+        {
+            "DATA_DIR": str(settings.data_dir.expanduser().absolute()),
+            "HOST": settings.host,
+            "PORT": str(settings.port),
+            **_metrics_environment(folder / "metrics"),
+        }
+    )
+    for_workers = worker_environment(environment)
+    wanted = helpers(settings, folder) if render_workers(settings) else ()
+    found_by = {name: value for helper in wanted for name, value in helper.environment.items()}
+    return (
+        embedded_servers(settings),
+        tuple(_helper(helper, for_workers) for helper in wanted),
+        (_api(settings, environment, listener), *_workers(settings, {**for_workers, **found_by})),
+    )
+
+
+def render_workers(settings: Settings) -> int:
+    """How many processes make videos."""
+    if settings.workers is not None:
+        return settings.workers
+    return max(1, len(os.sched_getaffinity(0)) // 2)
+
+
+def _api(settings: Settings, environment: dict[str, str], listener: int) -> ChildSpec:
+    url = address_for_clients(settings.host, settings.port)
+    return ChildSpec(
+        name=API,
+        argv=(sys.executable, "-m", "sadtalker_service.api", "--fd", str(listener)),
+        env=environment,
+        pass_fds=(listener,),
+        ready=lambda: _is_alive(url),
+        grace=_API_GRACE,
+    )
+
+
+def _helper(helper: Helper, environment: dict[str, str]) -> ChildSpec:
+    return ChildSpec(
+        name=helper.name,
+        argv=helper.argv,
+        env={**environment, **helper.environment},
+        ready=helper.is_ready,
+        grace=_HELPER_GRACE,
+        nice=_WORKER_NICE,
+    )
+
+
+def _workers(settings: Settings, environment: dict[str, str]) -> list[ChildSpec]:
+    """Those that make videos and, where there are such, one that prepares avatars: nobody who has uploaded a
+    portrait waits for a video to be finished."""
+    count = render_workers(settings)
+    # another service on this machine may work for the same queue: names tell them apart, run after run
+    place = hashlib.sha256(os.fsencode(settings.data_dir.expanduser().absolute())).hexdigest()[:6]
+    queues = {f"render-{number + 1}": f"{VIP},{NORMAL}" for number in range(count)}
+    if count:
+        queues["prepare"] = PREPARE
+    board = WorkerRegistry(connect(store_urls(settings).queue, retries=False))
+    return [_worker(settings, environment, board, f"{name}-{place}", queues[name]) for name in queues]
+
+
+def _worker(
+    settings: Settings, environment: dict[str, str], board: WorkerRegistry, name: str, queues: str
+) -> ChildSpec:
+    signs = _SignsOfLife(board, f"{name}@{socket.gethostname()}")
+    return ChildSpec(
+        name=name,
+        argv=(sys.executable, "-m", "sadtalker_service", "worker", "--queues", queues, "--name", name),
+        env=environment,
+        prepare=signs.forget_earlier,
+        ready=signs.ready,
+        grace=settings.shutdown_grace_seconds + _WORKER_GRACE,
+        nice=_WORKER_NICE,
+    )
+
+
+class _SignsOfLife:
+    """Whether a worker has its engine warm, as it says with its heartbeat."""
+
+    def __init__(self, board: WorkerRegistry, worker: str) -> None:
+        self._board = board
+        self._worker = worker
+        self._earlier = 0.0
+
+    def forget_earlier(self) -> None:
+        """What was said so far comes from a process that is dead."""
+        self._earlier = max(self._earlier, self._seen_at(warm=False))
+
+    def ready(self) -> bool:
+        """Whether it has said so since then."""
+        return self._seen_at(warm=True) > self._earlier
+
+    def _seen_at(self, *, warm: bool) -> float:
+        try:
+            facts = self._board.live().get(self._worker)
+        except StoreUnavailable:
+            return 0.0
+        return 0.0 if facts is None or (warm and facts.state == "starting") else facts.seen_at
+
+
+class _Announcements:
+    """Tells once that the API answers, and once that everything is warm; at a terminal also what is useful to
+    somebody who sits there."""
+
+    def __init__(
+        self, url: str, workers: list[str], announce: Callable[[str], None], *, at_terminal: bool
+    ) -> None:
+        self._url = url
+        self._awaited = set(workers)
+        self._known: set[str] = set()
+        self._announce = announce
+        self._at_terminal = at_terminal
+
+    def __call__(self, name: str) -> None:
+        """A child has become ready."""
+        if name in self._known:
+            if self._at_terminal:  # that it had ended was a warning
+                self._announce(f"{name} is ready again.")
+            return
+        self._known.add(name)
+        if name == API:
+            rest = "the workers are warming up." if self._awaited else "workers join from elsewhere."
+            self._announce(f"Listening on {self._url}; {rest}")
+        elif name in self._awaited:
+            self._awaited.remove(name)
+        else:  # a store
+            return
+        if not self._awaited and API in self._known:
+            self._announce(f"Ready: {self._url}")
+            if self._at_terminal:
+                self._announce(f"  Studio, in a browser: {self._url}/")
+                self._announce(f"  API documentation:    {self._url}/docs")
+                self._announce("  Stop with Ctrl-C. Only warnings are shown; with LOG_LEVEL=info everything.")
+
+    def stopping(self) -> None:
+        """The service is told to stop."""
+        if self._at_terminal and API in self._known:
+            self._announce("Stopping; a video that is being made is finished first. Ctrl-C again: at once.")
+
+
+def _metrics_environment(folder: Path) -> dict[str, str]:
+    try:
+        return fresh_metrics_folder(folder)
+    except OSError as error:
+        raise StartFailed(f"Cannot make the folder {folder}: {error.strerror}.") from error
+
+
+def _check_engine(settings: Settings) -> None:
+    """Raises `StartFailed`, with what is to be done, where no worker could load its engine."""
+    if not render_workers(settings):  # they run elsewhere, where another engine may be set
+        return
+    try:
+        check_engine(settings.engine, settings)
+    except EngineUnavailable as error:
+        raise StartFailed(f"The service does not start. {error.message}") from error
+
+
+def _warn(settings: Settings) -> None:
+    """Look at what is not ours: who may reach us, and other people's servers. Raises `StoreMisconfigured`."""
+    if (
+        is_public(settings.publish_address or settings.host)
+        and not settings.api_keys
+        and settings.api_keys_file is None
+    ):
+        log.warning(
+            "service_unprotected",
+            host=settings.host,
+            advice="Whoever reaches this address may use the service: set API_KEYS, or HOST to 127.0.0.1.",
+        )
+    urls = store_urls(settings)
+    if not urls.embedded_queue:
+        with connect(urls.queue) as queue:
+            for reason in check_queue_server(queue, shared=urls.shared):
+                log.warning("queue_server_weak", advice=reason)
+    if urls.embedded_cache and not urls.embedded_queue:
+        log.warning(
+            "cache_not_shared",
+            advice="Workers on other machines have a cache of their own, and nobody can watch their videos"
+            " while they are made; set REDIS_URL too.",
+        )
+
+
+def _is_alive(url: str) -> bool:
+    """Whether the API answers `GET /livez`."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=_LIVEZ_SECONDS)
+    try:
+        connection.request("GET", "/livez")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -1,0 +1,1 @@
+"""A worker: its processes, its tasks, and the jobs that prepare avatars and render videos."""

@@ -1,0 +1,75 @@
+"""What a job has at hand: the engine, kept warm, and all stores."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+import structlog
+
+from sadtalker_service.errors import StoreUnavailable
+from sadtalker_service.jobs.dispatch import CeleryDispatch
+from sadtalker_service.pipeline.cached import CacheTerms
+from sadtalker_service.settings import Settings
+from sadtalker_service.state.avatars import AvatarStore
+from sadtalker_service.state.preparations import Preparations
+from sadtalker_service.state.retry import best_effort
+from sadtalker_service.state.sessions import SessionStore
+from sadtalker_service.state.statistics import Statistics
+from sadtalker_service.store.artefact_store import ArtefactStore
+from sadtalker_service.store.cache import CacheUnavailable
+from sadtalker_service.store.keys import lifetimes
+from sadtalker_service.store.redis_cache import RedisCache
+from sadtalker_service.store.single_flight import RedisFlights
+from sadtalker_service.telemetry import metrics
+from sadtalker_service.worker.engines import LoadedEngines
+from sadtalker_service.worker.shared_state import SharedState
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class WorkerContext:
+    """Everything that making and preparing need. Made once per process."""
+
+    worker: str
+    """Name of the worker, unique among all that live."""
+    settings: Settings
+    engines: LoadedEngines
+    sessions: SessionStore
+    avatars: AvatarStore
+    preparations: Preparations
+    statistics: Statistics
+    dispatch: CeleryDispatch
+    artefacts: ArtefactStore
+    cache: RedisCache
+    cache_client: redis.Redis
+    shared: SharedState
+    scratch: Path
+    """Folder for unfinished files, of this process alone."""
+    clock: Callable[[], float] = time.perf_counter
+    """Seconds, for durations."""
+
+    def cache_terms(self, on_wait: Callable[[], None] | None = None) -> CacheTerms:
+        """How jobs use the cache: equal work is done once over all workers, and lookups are counted.
+
+        `on_wait` is called while another worker computes what is wanted here; it may raise `Cancelled`.
+        """
+        return CacheTerms(
+            lifetimes(self.settings), RedisFlights(self.cache_client), self._count_lookup, on_wait
+        )
+
+    def forget_if_deleted(self, image_id: str) -> None:
+        """Remove what a job has left in the cache of a portrait that was deleted while it ran."""
+        try:
+            if not self.avatars.modes(image_id):
+                self.cache.forget(image_id)
+        except (StoreUnavailable, CacheUnavailable) as error:
+            log.warning("artefacts_not_forgotten", image_id=image_id, reason=str(error))
+
+    def _count_lookup(self, kind: str, hit: bool) -> None:
+        metrics.cache_request(kind, hit)
+        best_effort(lambda: self.statistics.count_cache(kind, hit))

@@ -1,0 +1,92 @@
+"""The engines that a worker can run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import structlog
+
+from sadtalker_service.engines.port import Engine, card_of
+from sadtalker_service.engines.registry import installed_engines, load_engine, obstacles
+from sadtalker_service.errors import EngineUnavailable
+from sadtalker_service.media.stopwatch import Stopwatch
+from sadtalker_service.settings import Settings
+from sadtalker_service.state.registry import EngineRegistry
+
+log = structlog.get_logger(__name__)
+
+
+class LoadedEngines:
+    """Engines by name. The default one is warm from the start, others are when they were wanted once."""
+
+    def __init__(
+        self,
+        default: Engine,
+        shelf: EngineRegistry,
+        others: tuple[Engine, ...] = (),
+        lacking: Mapping[str, str] | None = None,
+    ) -> None:
+        """`default` is warm already, `others` are cold. `lacking`: name of an engine that cannot run here ->
+        why."""
+        self.default = default
+        self.obstacles = MappingProxyType(dict(lacking or {}))
+        """Engine that is installed and cannot run here -> why, and what to do."""
+        self._shelf = shelf
+        self._engines = MappingProxyType({engine.name: engine for engine in (default, *others)})
+        self._warm = {default.name}
+
+    def engine(self, name: str, version: str) -> Engine:
+        """The engine called `name`, warm. Raises `EngineUnavailable`, also for another version of it."""
+        if name not in self._engines:
+            reason = self.obstacles.get(name, "it is not installed.")
+            raise EngineUnavailable(f"This worker has no engine called {name!r}: {reason}", param="engine")
+        engine = self._engines[name]
+        if engine.version != version:
+            raise EngineUnavailable(
+                f"The {name} engine was changed (from {version} to {engine.version}) while the request"
+                " waited. Send it again."
+            )
+        if name not in self._warm:
+            self._warm_up(engine)
+        return engine
+
+    def leave_if_lost(self, error: Exception) -> None:
+        """End this process, if it is of no use to an engine after `error`: the worker's next one goes on."""
+        lost = [engine.name for engine in self._engines.values() if engine.is_lost(error)]
+        if lost:
+            log.critical("engine_lost", engines=lost, reason=str(error), consequence="this process ends")
+            os._exit(1)
+
+    def publish(self) -> None:
+        """Tell everybody which engines there are. Raises `StoreUnavailable`."""
+        for engine in self._engines.values():
+            self._shelf.publish(card_of(engine), default=engine is self.default)
+
+    def _warm_up(self, engine: Engine) -> None:
+        watch = Stopwatch()
+        with watch("warm_up"):
+            engine.warm_up()
+        self._warm.add(engine.name)
+        log.info("engine_warm", engine=engine.name, seconds=round(watch.seconds["warm_up"], 3))
+
+
+def load_engines(settings: Settings, shelf: EngineRegistry) -> LoadedEngines:
+    """The default engine of the settings, warm, and cold every other one that can run here.
+
+    What cannot is logged. Raises `EngineUnavailable` where the default one cannot run.
+    """
+    default = load_engine(settings.engine, settings)
+    default.warm_up()
+    lacking, others = dict(obstacles(settings)), []
+    for name in sorted(installed_engines().keys() - lacking.keys() - {default.name}):
+        try:
+            engine = load_engine(name, settings)
+            card_of(engine)  # where its files are read, as far as the card tells of them
+            others.append(engine)
+        except (EngineUnavailable, OSError) as error:
+            lacking[name] = f"{error}"
+    for name, reason in lacking.items():
+        log.info("engine_unavailable", engine=name, reason=reason)
+    return LoadedEngines(default, shelf, tuple(others), lacking)

@@ -1,0 +1,79 @@
+"""Originals as they were uploaded, out of the artefact store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from sadtalker_service.domain import LazySourceImage, LazySpeech, Portrait, Speech
+from sadtalker_service.errors import NotFound
+from sadtalker_service.pipeline.cached import CacheTerms
+from sadtalker_service.pipeline.decoded_speech import find_decoded
+from sadtalker_service.pipeline.from_files import read_speech
+from sadtalker_service.pipeline.references import ReferenceVideo, ReferenceVideos
+from sadtalker_service.pipeline.sources import read_portrait
+from sadtalker_service.settings import Settings
+from sadtalker_service.state.records import VideoSpec
+from sadtalker_service.store.artefact_store import ArtefactStore, portrait_name, speech_name
+from sadtalker_service.store.cache import ArtefactCache
+
+
+def original_image(
+    artefacts: ArtefactStore, image_id: str, settings: Settings, cache: ArtefactCache, terms: CacheTerms
+) -> LazySourceImage:
+    """The source image, fetched and decoded when it is opened.
+
+    That raises `NotFound` where it was removed, and what `read_portrait` raises. `terms` are those under
+    which the chosen frame of an animation or a video is looked for in `cache`.
+    """
+
+    def load() -> Portrait:
+        with _local(artefacts, portrait_name(image_id), "picture") as path:
+            return read_portrait(path, settings, image_id, cache=cache, terms=terms)
+
+    return LazySourceImage(image_id, load)
+
+
+@contextmanager
+def original_speech(
+    artefacts: ArtefactStore, cache: ArtefactCache, audio_id: str, seconds: float, settings: Settings
+) -> Iterator[LazySpeech]:
+    """Context manager with the recording; its file exists while it is open.
+    It is decoded when it is opened, unless the cache has its samples.
+
+    Raises `NotFound` where it was removed; opening it raises what decoding raises.
+    """
+    with _local(artefacts, speech_name(audio_id), "recording") as path:
+
+        def load() -> Speech:
+            return find_decoded(cache, audio_id, path) or read_speech(path, settings, audio_id)
+
+        yield LazySpeech(audio_id, seconds, path, load)
+
+
+@contextmanager
+def original_references(artefacts: ArtefactStore, spec: VideoSpec) -> Iterator[ReferenceVideos]:
+    """Context manager with the reference videos of a spec; their files exist while it is open.
+
+    Raises `NotFound` where one was removed.
+    """
+    with ExitStack() as stack:
+
+        def video(video_id: str | None) -> ReferenceVideo | None:
+            if video_id is None:
+                return None
+            name = speech_name(video_id)
+            return ReferenceVideo(video_id, stack.enter_context(_local(artefacts, name, "reference video")))
+
+        yield ReferenceVideos(video(spec.ref_eyeblink_id), video(spec.ref_pose_id))
+
+
+@contextmanager
+def _local(artefacts: ArtefactStore, name: str, what: str) -> Iterator[Path]:
+    with ExitStack() as stack:
+        try:
+            path = stack.enter_context(artefacts.local(name))
+        except FileNotFoundError as error:
+            raise NotFound(f"The {what} is not kept any more. Upload it again.") from error
+        yield path

@@ -1,0 +1,206 @@
+"""Prepares an uploaded portrait, so that the first video of it need not."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from sadtalker_service.domain import Artefact, LazySourceImage, PreprocessMode
+from sadtalker_service.engines.detection import DETECTION, face_boxes
+from sadtalker_service.errors import Cancelled, SadTalkerError, StoreUnavailable, WorkerLost
+from sadtalker_service.options import RenderOptions
+from sadtalker_service.pipeline.cached import CacheTerms
+from sadtalker_service.pipeline.pipeline import Pipeline, Prepared
+from sadtalker_service.pipeline.previews import make_previews
+from sadtalker_service.pipeline.progress import Reporter
+from sadtalker_service.state.failures import failure_of
+from sadtalker_service.state.records import AvatarRecord, Failure
+from sadtalker_service.state.retry import best_effort, retry_while_unavailable
+from sadtalker_service.telemetry import metrics
+from sadtalker_service.telemetry.logs import bound
+from sadtalker_service.worker.attempt import INTERNAL_ERROR
+from sadtalker_service.worker.context import WorkerContext
+from sadtalker_service.worker.lease import Lease
+from sadtalker_service.worker.originals import original_image
+
+log = structlog.get_logger(__name__)
+
+
+class PrepareJob:
+    """Prepares avatars, one after the other."""
+
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
+
+    def prepare(self, image_id: str, mode: PreprocessMode, face_index: int = 0) -> None:
+        """Compute every stage of an avatar if that is still to be done.
+
+        The avatar is ready when all that rendering needs is there; previews come after that. Of one that is
+        ready, previews that were lost are made again. Raises
+        `StoreUnavailable` where the store cannot even tell what is to be done.
+        """
+        avatars = self._context.avatars
+        record = retry_while_unavailable(lambda: avatars.get(image_id, mode, face_index=face_index))
+        if record is None or record.state == "failed":
+            log.info("preparation_void", image_id=image_id, mode=mode, face_index=face_index)
+            return
+        with bound(image_id=image_id, mode=mode):
+            if record.state == "ready":
+                with _Optional():
+                    self._preview(record)
+                return
+            with _Preparation(self._context, record) as preparation:
+                preparation.run()
+            if preparation.is_ready:
+                with _Optional():
+                    self._preview(record)
+                self._context.forget_if_deleted(image_id)
+
+    def _preview(self, record: AvatarRecord) -> None:
+        context = self._context
+        reporter = Reporter(cancelled=lambda: context.shared.must_stop(time.monotonic()))
+        terms = context.cache_terms(reporter.check)
+        pipeline = Pipeline(context.engines.default, context.cache, terms, reporter)
+        make_previews(pipeline, _image(context, record, terms), record.mode, record.face_index)
+
+
+class _Preparation:
+    """As a block: whatever ends the block ends the preparation, as with `Attempt`."""
+
+    def __init__(self, context: WorkerContext, record: AvatarRecord) -> None:
+        self._context = context
+        self._record = record
+        self._named = record.image_id, record.mode, record.face_index
+        self._stage = "decode"
+        self._lease = Lease(
+            lambda: context.avatars.stage(record.image_id, record.mode, self._stage, record.face_index),
+            context.settings.lease_seconds,
+        )
+        self._start = context.clock()
+        self.is_ready = False
+
+    def run(self) -> None:
+        """Compute what rendering needs. Raises what the stages raise, and `Cancelled`."""
+        context = self._context
+        starts = retry_while_unavailable(lambda: context.preparations.begin(*self._named))
+        if starts > context.settings.max_attempts:
+            raise WorkerLost(f"The worker died {starts - 1} times while it prepared this picture.")
+        reporter = Reporter(lambda progress: self._begin_stage(progress.stage))
+        terms = context.cache_terms(self._check)
+        pipeline = Pipeline(context.engines.default, context.cache, terms, reporter)
+        options = RenderOptions(preprocess=self._record.mode, face_index=self._record.face_index)
+        self._tell_ready(pipeline.prepare(_image(context, self._record, terms), options))
+
+    def __enter__(self) -> Self:
+        self._lease.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        try:
+            if error is None:
+                best_effort(self._end_count)
+                return False
+            if isinstance(error, Exception):
+                self._end(error)
+                return True
+            return False
+        finally:
+            self._lease.__exit__(kind, error, trace)
+
+    def _begin_stage(self, stage: str) -> None:
+        self._stage = stage
+        image_id, mode, face_index = self._named
+        if not retry_while_unavailable(
+            lambda: self._context.avatars.stage(image_id, mode, stage, face_index)
+        ):
+            self._lease.lose()
+        self._check()
+
+    def _check(self) -> None:
+        if self._lease.lost or self._context.shared.must_stop(time.monotonic()):
+            raise Cancelled("The preparation was stopped.")
+
+    def _tell_ready(self, prepared: Prepared) -> None:
+        image_id, mode, face_index = self._named
+        detection = prepared.avatar.artefacts.get(DETECTION) or Artefact({})
+        boxes = face_boxes(detection, (self._record.width, self._record.height))
+        score = detection.record.get("score")
+        there = retry_while_unavailable(
+            lambda: self._context.avatars.ready(
+                image_id,
+                mode,
+                stages=tuple(prepared.seconds),
+                seconds=dict(prepared.seconds),
+                face_box=boxes[min(face_index, len(boxes) - 1)] if boxes else None,
+                face_score=None if score is None else float(score),
+                face_index=face_index,
+                faces=boxes,
+                warnings=prepared.avatar.warnings,
+            )
+        )
+        if not there:
+            self._lease.lose()
+            self._check()
+        self.is_ready = True
+        seconds = self._context.clock() - self._start
+        log.info("avatar_ready", seconds=round(seconds, 3), cached=len(prepared.cache.hits))
+        metrics.avatar_prepared("ready", seconds)
+        metrics.observe_stages(prepared.seconds)
+
+    def _end(self, error: Exception) -> None:
+        try:
+            if isinstance(error, Cancelled):
+                self._stop()
+            elif isinstance(error, StoreUnavailable):
+                raise error
+            elif isinstance(error, SadTalkerError):
+                log.info("preparation_failed", code=error.code, reason=error.message)
+                self._fail(failure_of(error))
+            else:
+                log.error("preparation_crashed", exc_info=error)
+                self._context.engines.leave_if_lost(error)
+                self._fail(INTERNAL_ERROR)
+        except StoreUnavailable as away:  # the janitor finds an avatar that nobody works on
+            log.warning("preparation_left", reason=away.message)
+
+    def _stop(self) -> None:
+        if self._lease.lost:  # the avatar was deleted: what was computed meanwhile goes too
+            log.info("preparation_unwanted")
+            self._context.forget_if_deleted(self._record.image_id)
+            return
+        retry_while_unavailable(self._end_count)
+        retry_while_unavailable(lambda: self._context.dispatch.prepare(*self._named))
+        metrics.job_requeued("handed_back")
+
+    def _fail(self, failure: Failure) -> None:
+        image_id, mode, face_index = self._named
+        retry_while_unavailable(lambda: self._context.avatars.failed(image_id, mode, failure, face_index))
+        metrics.avatar_prepared("failed", self._context.clock() - self._start)
+        self._end_count()
+
+    def _end_count(self) -> None:
+        self._context.preparations.end(*self._named)
+
+
+class _Optional:
+    """As a block: its errors are logged and no more; what it makes can be made later."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if isinstance(error, Exception):
+            log.warning("previews_missing", exc_info=error)
+            return True
+        return False
+
+
+def _image(context: WorkerContext, record: AvatarRecord, terms: CacheTerms) -> LazySourceImage:
+    return original_image(context.artefacts, record.image_id, context.settings, context.cache, terms)

@@ -1,0 +1,141 @@
+"""The child process of a worker: sets up the workplace, then does one task after the other."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+
+import structlog
+from celery import Celery
+
+from sadtalker_service.domain import PreprocessMode
+from sadtalker_service.errors import EngineUnavailable
+from sadtalker_service.jobs.dispatch import CeleryDispatch
+from sadtalker_service.settings import Settings
+from sadtalker_service.state.avatars import AvatarStore
+from sadtalker_service.state.preparations import Preparations
+from sadtalker_service.state.registry import EngineRegistry, WorkerRegistry
+from sadtalker_service.state.retry import retry_while_unavailable
+from sadtalker_service.state.sessions import SessionStore
+from sadtalker_service.state.statistics import Statistics
+from sadtalker_service.store.artefact_store import ArtefactStore, artefact_url
+from sadtalker_service.store.connections import connect, store_urls
+from sadtalker_service.store.redis_cache import RedisCache
+from sadtalker_service.worker.context import WorkerContext
+from sadtalker_service.worker.engines import load_engines
+from sadtalker_service.worker.heartbeat import Heartbeat
+from sadtalker_service.worker.prepare_job import PrepareJob
+from sadtalker_service.worker.render_job import RenderJob
+from sadtalker_service.worker.scratch import scratch_folder
+from sadtalker_service.worker.shared_state import SharedState
+
+log = structlog.get_logger(__name__)
+
+
+class WorkerTasks:
+    """Does tasks at a workplace, and says so."""
+
+    def __init__(self, context: WorkerContext, heartbeat: Heartbeat) -> None:
+        self._shared = context.shared
+        self._heartbeat = heartbeat
+        self._maker = RenderJob(context)
+        self._preparer = PrepareJob(context)
+
+    def make(self, session_id: str) -> None:
+        """Make the video of a session."""
+        with self._busy(session_id):
+            self._maker.make(session_id)
+
+    def prepare(self, image_id: str, mode: PreprocessMode, face_index: int = 0) -> None:
+        """Prepare an avatar."""
+        with self._busy(None):
+            self._preparer.prepare(image_id, mode, face_index)
+
+    @contextmanager
+    def _busy(self, session_id: str | None) -> Iterator[None]:
+        try:
+            with self._heartbeat.busy(session_id):
+                yield
+        finally:
+            self._shared.attempt = 0
+
+
+class WorkerChild:
+    """Made by the parent; all that it holds of its own comes to be in the child, after the fork."""
+
+    def __init__(
+        self, settings: Settings, worker: str, queues: Sequence[str], shared: SharedState, app: Celery
+    ) -> None:
+        self._settings = settings
+        self._worker = worker
+        self._queues = tuple(queues)
+        self._shared = shared
+        self._app = app
+        self._hands: WorkerTasks | None = None
+
+    def hands(self) -> WorkerTasks | None:
+        """Who does the tasks; None before the set-up, and where it failed."""
+        return self._hands
+
+    def set_up(self, **_: object) -> None:
+        """Load the engine and open the stores; receiver of Celery's `worker_process_init`.
+
+        Where that fails the whole worker is brought to its end: a new child would fare no better.
+        """
+        with _EndsTheWorker(self._shared):
+            deaths = self._shared.begin_set_up()
+            if deaths >= self._settings.max_attempts:
+                raise EngineUnavailable(f"The process died {deaths} times while it loaded the engine.")
+            self._hands = self._open()
+            self._shared.end_set_up()
+            log.info("worker_ready", worker=self._worker, queues=self._queues)
+
+    def _open(self) -> WorkerTasks:
+        settings, urls = self._settings, store_urls(self._settings)
+        queue, cache = connect(urls.queue), connect(urls.cache, retries=False)
+        heartbeat = Heartbeat(
+            WorkerRegistry(queue), self._worker, self._queues, lambda: self._shared.stopping
+        )
+        heartbeat.start()
+        engines = load_engines(settings, EngineRegistry(queue))
+        retry_while_unavailable(engines.publish)
+        heartbeat.warm(engines.default.name, engines.publish, engines.obstacles)
+        context = WorkerContext(
+            worker=self._worker,
+            settings=settings,
+            engines=engines,
+            sessions=SessionStore(queue, settings),
+            avatars=AvatarStore(queue),
+            preparations=Preparations(queue),
+            statistics=Statistics(queue),
+            dispatch=CeleryDispatch(self._app, settings),
+            artefacts=ArtefactStore(artefact_url(settings)),
+            cache=RedisCache(cache),
+            cache_client=cache,
+            shared=self._shared,
+            scratch=scratch_folder(settings, self._worker),
+        )
+        return WorkerTasks(context, heartbeat)
+
+
+class _EndsTheWorker:
+    """As a block: an error in it is logged, and sends the parent a SIGTERM."""
+
+    def __init__(self, shared: SharedState) -> None:
+        self._shared = shared
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        log.error("worker_not_set_up", exc_info=error)
+        self._shared.break_down()
+        os.kill(os.getppid(), signal.SIGTERM)
+        return True

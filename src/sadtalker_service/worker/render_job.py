@@ -1,0 +1,166 @@
+"""Makes the video of a session: portrait and recording out of the store, the video into it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import structlog
+
+from sadtalker_service.domain import LazySpeech
+from sadtalker_service.media.boxes import Writable
+from sadtalker_service.pipeline.pipeline import Pipeline
+from sadtalker_service.pipeline.progress import Reporter
+from sadtalker_service.pipeline.report import Report
+from sadtalker_service.state.records import Outcome, Session, VideoSpec
+from sadtalker_service.state.retry import best_effort, retry_while_unavailable
+from sadtalker_service.state.statistics import RequestKind
+from sadtalker_service.store.artefact_store import video_name
+from sadtalker_service.store.media_stream import MediaStream
+from sadtalker_service.telemetry import metrics
+from sadtalker_service.telemetry.logs import bound
+from sadtalker_service.worker.attempt import Attempt
+from sadtalker_service.worker.context import WorkerContext
+from sadtalker_service.worker.originals import original_image, original_references, original_speech
+
+log = structlog.get_logger(__name__)
+
+
+class RenderJob:
+    """Makes videos, one after the other."""
+
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
+
+    def make(self, session_id: str) -> None:
+        """Make the video of a session if that is still to be done.
+
+        Whatever becomes of it stands in the session store. Raises `StoreUnavailable` where that cannot even
+        tell what is to be done.
+        """
+        context, start = self._context, self._context.clock()
+        session = retry_while_unavailable(lambda: context.sessions.begin(session_id, context.worker))
+        if session is None:
+            log.info("ticket_void", session_id=session_id)
+            return
+        context.shared.attempt = session.attempt
+        with (
+            bound(session_id=session_id, request_id=session.request_id),
+            Attempt(context, session) as attempt,
+        ):
+            log.info("job_started", lane=session.lane, attempt=session.attempt)
+            metrics.job_started(session.lane, max(0.0, (session.started_at or 0.0) - session.queued_at))
+            self._make(session, attempt, start)
+        if not attempt.succeeded:
+            context.forget_if_deleted(session.spec.image_id)
+
+    def _make(self, session: Session, attempt: Attempt, start: float) -> None:
+        unfinished = self._context.scratch / f"{session.session_id}.mp4"
+        try:
+            report = self._produce(session, attempt, unfinished, start)
+            attempt.check()  # the last moment in which a fenced or cancelled attempt leaves no trace
+            outcome = self._publish(session, attempt, report, start)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        self._count(session, outcome, report)
+
+    def _produce(self, session: Session, attempt: Attempt, output: Path, start: float) -> Report:
+        context, spec = self._context, session.spec
+        engine = context.engines.engine(spec.engine, spec.engine_version)
+        reporter = Reporter(attempt.tell, attempt.must_stop)
+        terms = context.cache_terms(reporter.check)
+        pipeline = Pipeline(engine, context.cache, terms, reporter)
+        prepared = pipeline.prepare(
+            original_image(context.artefacts, spec.image_id, context.settings, context.cache, terms),
+            spec.options,
+        )
+        media = MediaStream(context.cache_client, session.session_id, session.attempt, session.spec.image_id)
+        references = original_references(context.artefacts, spec)
+        with self._speech(spec) as speech, references as videos, media:
+            return pipeline.render(
+                prepared,
+                speech,
+                spec.options,
+                output,
+                references=videos,
+                stream=_Timed(media, lambda: metrics.observe_first_bytes(context.clock() - start)),
+                idle_seconds=spec.audio_seconds,
+                warnings=session.warnings,
+            )
+
+    def _speech(self, spec: VideoSpec) -> AbstractContextManager[LazySpeech | None]:
+        """A block with the recording, None for an idle video."""
+        if spec.audio_id is None:
+            return nullcontext()
+        context = self._context
+        return original_speech(
+            context.artefacts, context.cache, spec.audio_id, spec.audio_seconds, context.settings
+        )
+
+    def _publish(self, session: Session, attempt: Attempt, report: Report, start: float) -> Outcome | None:
+        """Put the video where it is looked for. None where nobody wanted it any more."""
+        context, key = self._context, session.result_key
+        if not retry_while_unavailable(lambda: context.avatars.link_video(session.spec.image_id, key)):
+            attempt.abandon()
+        context.artefacts.put_file(report.output, video_name(key))
+        outcome = outcome_of(report, context.clock() - start)
+        if attempt.finish(outcome):
+            return outcome
+        if retry_while_unavailable(lambda: context.sessions.known_result(key)) is None:
+            context.artefacts.delete(video_name(key))
+        return None
+
+    def _count(self, session: Session, outcome: Outcome | None, report: Report) -> None:
+        if outcome is None:
+            return
+        engine = self._context.engines.engine(session.spec.engine, session.spec.engine_version)
+        essential = {stage.name for stage in engine.stages_for(session.spec.options) if stage.essential}
+        kind: RequestKind = "first" if essential & set(report.cache_misses) else "cached_avatar"
+        log.info(
+            "job_ready",
+            kind=kind,
+            seconds=round(outcome.total_seconds, 3),
+            video_seconds=round(outcome.video_seconds, 3),
+            frames=outcome.frames,
+        )
+        metrics.observe_stages(outcome.seconds)
+        metrics.observe_job(
+            kind, outcome.total_seconds, video_seconds=outcome.video_seconds, frames=outcome.frames
+        )
+        statistics = self._context.statistics
+        best_effort(lambda: statistics.job_done(kind, session.lane, session.spec.engine, outcome))
+
+
+def outcome_of(report: Report, total_seconds: float) -> Outcome:
+    """What a session keeps of a report; `total_seconds` are those from the start of the job."""
+    return Outcome(
+        width=report.width,
+        height=report.height,
+        fps=report.fps,
+        frames=report.frames,
+        video_seconds=report.video_seconds,
+        size_bytes=report.size_bytes,
+        total_seconds=total_seconds,
+        seconds=dict(report.seconds),
+        saved_seconds=report.saved_seconds,
+        cache_hits=report.cache_hits,
+        cache_misses=report.cache_misses,
+        warnings=report.warnings,
+    )
+
+
+class _Timed:
+    """Passes pieces on, and says when the first one has gone."""
+
+    def __init__(self, stream: Writable, on_first: Callable[[], None]) -> None:
+        self._stream = stream
+        self._on_first: Callable[[], None] | None = on_first
+
+    def write(self, data: bytes, /) -> int:
+        """One piece."""
+        written = self._stream.write(data)
+        if self._on_first:
+            self._on_first()
+            self._on_first = None
+        return written

@@ -1,0 +1,227 @@
+"""Forms that are wrong, too large, too slow or cut short: the right status, and nothing left behind."""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from tests.support.running_api import RunningApi, picture, recording
+
+BOUNDARY = "b0undary"
+TYPE = f"multipart/form-data; boundary={BOUNDARY}"
+
+
+def part(name: str, content: bytes, filename: str | None = None, kind: str | None = None) -> bytes:
+    """A part of a form."""
+    disposition = f'Content-Disposition: form-data; name="{name}"'
+    if filename is not None:
+        disposition += f'; filename="{filename}"'
+    lines = [f"--{BOUNDARY}", disposition, *([f"Content-Type: {kind}"] if kind is not None else []), "", ""]
+    return "\r\n".join(lines).encode() + content + b"\r\n"
+
+
+def closed(*parts: bytes) -> bytes:
+    """A whole form."""
+    return b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
+
+
+def post(
+    client: httpx.Client, body: bytes, kind: str = TYPE, path: str = "/api/avatar/upload"
+) -> httpx.Response:
+    """Send a form as it is written."""
+    return client.post(path, content=body, headers={"Content-Type": kind})
+
+
+def expect(answer: httpx.Response, status: int, code: str, param: str | None = None) -> None:
+    """An error object."""
+    assert answer.status_code == status, answer.text
+    body = answer.json()
+    assert body["error"]["code"] == code
+    assert body["detail"] == body["error"]["message"]
+    assert body["error"]["doc_url"] == f"/docs/errors#{code}"
+    assert (body["error"]["param"] or None) == param
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left(api: RunningApi) -> object:
+    yield
+    assert api.unfinished() == []
+    assert api.kept() == set()
+    assert api.known_sessions() == set()
+
+
+def test_whole_form_by_hand_is_accepted_as_a_form(client: httpx.Client) -> None:
+    body = closed(part("image_file", b"no picture", "a.png", "image/png"))
+    expect(post(client, body), 400, "unreadable_image", "image_file")
+
+
+def test_missing_file(client: httpx.Client) -> None:
+    expect(post(client, closed(part("preprocess_mode", b"full"))), 422, "invalid_option", "image_file")
+
+
+def test_file_that_was_not_chosen(client: httpx.Client) -> None:
+    body = closed(part("image_file", b"", "", "application/octet-stream"))
+    expect(post(client, body), 422, "invalid_option", "image_file")
+
+
+def test_text_in_place_of_a_file(client: httpx.Client) -> None:
+    expect(post(client, closed(part("image_file", b"me.png"))), 422, "invalid_option", "image_file")
+
+
+def test_file_sent_twice(client: httpx.Client) -> None:
+    file = part("image_file", picture(), "a.png", "image/png")
+    expect(post(client, closed(file, file)), 422, "invalid_option", "image_file")
+
+
+def test_field_sent_twice(client: httpx.Client) -> None:
+    field = part("preprocess_mode", b"full")
+    expect(post(client, closed(field, field)), 422, "invalid_option", "preprocess_mode")
+
+
+def test_field_that_is_no_text(client: httpx.Client) -> None:
+    expect(
+        post(client, closed(part("preprocess_mode", b"\xff\xfe"))), 422, "invalid_option", "preprocess_mode"
+    )
+
+
+def test_field_without_end(client: httpx.Client) -> None:
+    body = closed(part("preprocess_mode", b"x" * 20_000))
+    expect(post(client, body), 413, "request_too_large", "preprocess_mode")
+
+
+def test_form_of_very_many_parts(client: httpx.Client) -> None:
+    body = closed(*(part(f"f{number}", b"") for number in range(100)))
+    expect(post(client, body), 413, "request_too_large")
+
+
+def test_form_that_is_cut_short(client: httpx.Client) -> None:
+    body = part("image_file", picture(), "a.png", "image/png")
+    expect(post(client, body), 400, "malformed_request")
+
+
+def test_body_that_is_no_form(client: httpx.Client) -> None:
+    expect(post(client, b"\x00" * 1000), 400, "malformed_request")
+    expect(post(client, b""), 400, "malformed_request")
+
+
+def test_part_without_a_name(client: httpx.Client) -> None:
+    body = f"--{BOUNDARY}\r\nContent-Disposition: form-data\r\n\r\nx\r\n--{BOUNDARY}--\r\n".encode()
+    expect(post(client, body), 400, "malformed_request")
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded", "text/plain", ""])
+def test_body_of_another_kind(client: httpx.Client, kind: str) -> None:
+    expect(post(client, b"{}", kind), 415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("boundary", ["", "; boundary=", f"; boundary={'x' * 300}"])
+def test_form_without_usable_boundary(client: httpx.Client, boundary: str) -> None:
+    expect(post(client, b"--x", f"multipart/form-data{boundary}"), 400, "malformed_request")
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/pdf", "text/html", "audio/wav", "text/plain", "application/zip"]
+)
+def test_part_that_says_it_is_no_picture(client: httpx.Client, kind: str) -> None:
+    body = closed(part("image_file", picture(), "a", kind))
+    expect(post(client, body), 415, "unsupported_media_type", "image_file")
+
+
+@pytest.mark.parametrize("kind", ["text/html", "image/png", "application/pdf", "application/json"])
+def test_part_that_says_it_is_no_sound(client: httpx.Client, kind: str) -> None:
+    body = closed(part("image_id", b"a" * 64), part("audio_file", recording(), "a", kind))
+    answer = post(client, body, path="/api/vip/generate")
+    expect(answer, 415, "unsupported_media_type", "audio_file")
+
+
+def test_file_over_the_limit(client: httpx.Client) -> None:
+    body = closed(part("image_file", b"\x89PNG" + bytes(300_000), "a.png", "image/png"))
+    expect(post(client, body), 413, "image_too_large", "image_file")
+
+
+def test_announced_body_over_the_limit_is_not_read(api: RunningApi) -> None:
+    with raw(api) as connection:
+        connection.sendall(head("Content-Length: 99999999999\r\nExpect: 100-continue"))
+        assert b" 413 " in answered(connection)
+
+
+def test_body_of_unknown_length_over_the_limit(api: RunningApi) -> None:
+    with raw(api) as connection:
+        connection.sendall(head("Transfer-Encoding: chunked"))
+        sent = part("image_file", b"", "a.png", "image/png")[:-2]
+        connection.sendall(f"{len(sent):x}\r\n".encode() + sent + b"\r\n")
+        for _ in range(20):
+            connection.sendall(b"8000\r\n" + bytes(0x8000) + b"\r\n")
+        connection.sendall(b"0\r\n\r\n")
+        assert b" 413 " in answered(connection)
+
+
+def test_slow_body_is_given_up(api: RunningApi) -> None:
+    body = part("image_file", picture(), "a.png", "image/png")
+    start = time.monotonic()
+    with raw(api) as connection:
+        connection.sendall(head(f"Content-Length: {len(body) + 100}") + body)
+        answer = answered(connection)
+    assert b" 408 " in answer
+    assert b"upload_timeout" in answer
+    assert b"connection: close" in answer.lower()
+    assert 1.5 < time.monotonic() - start < 15
+
+
+def test_aborted_upload_leaves_nothing(api: RunningApi, client: httpx.Client) -> None:
+    body = part("image_file", picture() * 20, "a.png", "image/png")
+    for _ in range(5):
+        with raw(api) as connection:
+            connection.sendall(head("Content-Length: 280000") + body)
+            until = time.monotonic() + 10
+            while not api.unfinished() and time.monotonic() < until:
+                time.sleep(0.01)
+        until = time.monotonic() + 10
+        while api.unfinished() and time.monotonic() < until:
+            time.sleep(0.01)
+    assert client.get("/livez").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "name", ["../../etc/passwd", "a/b\\c", "x" * 3000, "\u202e\U0001f600", "%00", "con", ""]
+)
+def test_name_of_a_file_is_not_looked_at(client: httpx.Client, name: str) -> None:
+    body = closed(part("image_file", b"no picture", name.replace('"', ""), "image/png"))
+    expect(post(client, body), 400, "unreadable_image", "image_file")
+
+
+def test_full_disk(api: RunningApi, client: httpx.Client, tmp_path: Path) -> None:
+    folder = api.services.uploads
+    mode = folder.stat().st_mode
+    folder.rename(folder.with_name("away"))
+    try:
+        answer = client.post("/api/avatar/upload", files={"image_file": ("me.png", picture())})
+    finally:
+        folder.with_name("away").rename(folder)
+    assert folder.stat().st_mode == mode
+    expect(answer, 507, "output_error")
+
+
+def raw(api: RunningApi) -> socket.socket:
+    parts = urlsplit(api.url)
+    assert parts.hostname is not None
+    return socket.create_connection((parts.hostname, parts.port or 80), timeout=15)
+
+
+def head(more: str) -> bytes:
+    lines = ("POST /api/avatar/upload HTTP/1.1", "Host: localhost", f"Content-Type: {TYPE}", more, "", "")
+    return "\r\n".join(lines).encode()
+
+
+def answered(connection: socket.socket) -> bytes:
+    answer = b""
+    while b"\r\n\r\n" not in answer or not answer.endswith(b"}"):
+        piece = connection.recv(65536)
+        if not piece:
+            break
+        answer += piece
+    return answer

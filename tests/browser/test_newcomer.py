@@ -1,0 +1,187 @@
+"""Where somebody who is here for the first time would stumble."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+from playwright.sync_api import BrowserContext, expect
+from tests.browser.conftest import opened
+from tests.browser.studio import Studio
+from tests.support.pattern_engine import SLOW
+from tests.support.running_service import RunningService
+
+PHONE = {"width": 390, "height": 844}
+A_WHILE = SLOW + 120
+"""Seed of a video that takes some seconds."""
+IN_VIEW = """element => {
+  const { top, bottom } = element.getBoundingClientRect();
+  return top >= -1 && bottom <= window.innerHeight + 1;
+}"""
+
+
+def options_of_the_page(studio: Studio) -> dict[str, str]:
+    values: dict[str, str] = studio.page.evaluate(
+        "Object.fromEntries(new FormData(document.getElementById('request')))"
+    )
+    return values
+
+
+def test_on_a_phone_the_film_with_progress_and_cancel_comes_into_view(
+    studio: Studio, portrait: Path, speech: Path
+) -> None:
+    page = studio.page
+    page.set_viewport_size(PHONE)
+    studio.choose(portrait, speech)
+    studio.set_seed(A_WHILE)
+    page.get_by_role("button", name="Generate").scroll_into_view_if_needed()
+    assert not page.locator("#film").evaluate(IN_VIEW)
+    studio.generate()
+    cancel = page.get_by_role("button", name="Cancel")
+    expect(cancel).to_be_visible()
+    for part in ("#stage", "#progress", "#cancel"):
+        assert page.locator(part).evaluate(IN_VIEW), part
+    cancel.click()
+    expect(page.locator("#state")).to_have_text("Cancelled. Nothing was kept.")
+
+
+def test_focus_never_falls_out_of_the_page(studio: Studio, portrait: Path, speech: Path) -> None:
+    page = studio.page
+    studio.choose(portrait, speech)
+    studio.set_seed(A_WHILE + 1)
+    page.get_by_role("button", name="Generate").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#film")).to_be_focused()
+    cancel = page.get_by_role("button", name="Cancel")
+    cancel.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#state")).to_have_text("Cancelled. Nothing was kept.")
+    expect(page.locator("#film")).to_be_focused()
+
+
+def test_picture_as_a_recording_is_refused_at_once_and_the_other_way_round(
+    studio: Studio, portrait: Path, speech: Path
+) -> None:
+    page = studio.page
+    studio.choose(portrait)
+    page.set_input_files("#audio_file", portrait)
+    expect(page.locator("#speech-problem")).to_contain_text("portrait.jpg has no sound")
+    expect(page.locator("#state")).to_have_text("Now the recording.")
+    page.set_input_files("#image_file", speech)
+    expect(page.locator("#portrait-problem")).to_contain_text("speech.wav is no picture")
+    expect(page.locator("#portrait-what")).to_contain_text("portrait.jpg")
+    page.set_input_files("#audio_file", speech)
+    expect(page.locator("#speech-problem")).to_be_empty()
+    expect(page.locator("#state")).to_have_text("Ready to generate.")
+
+
+def test_video_can_be_downloaded_after_the_next_request_was_refused(
+    studio: Studio, portrait: Path, speech: Path, short_speech: Path
+) -> None:
+    page = studio.page
+    studio.choose(portrait, speech)
+    studio.set_seed(11)
+    studio.generate()
+    studio.wait_ready()
+    page.get_by_label("Pose style").fill("99")
+    studio.generate()
+    expect(page.locator("#caption")).to_have_attribute("data-state", "failed")
+    expect(page.locator("video")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+    assert b"ftyp" in download.value.path().read_bytes()[:12]
+    page.set_input_files("#audio_file", short_speech)  # from now on it is another request
+    expect(page.get_by_role("link", name="Download")).to_be_hidden()
+
+
+def test_after_a_reload_one_option_is_changed_and_another_video_is_made(
+    studio: Studio, portrait: Path, speech: Path
+) -> None:
+    page = studio.page
+    studio.choose(portrait, speech)
+    studio.set_seed(12)
+    page.get_by_label("Still").check(force=True)
+    page.get_by_label("480").check(force=True)
+    studio.generate()
+    studio.wait_ready()
+    before, address = options_of_the_page(studio), page.url
+    page.reload()
+    studio.wait_ready()
+    expect(page.locator("#portrait-what")).to_contain_text("portrait.jpg")
+    expect(page.locator("#speech-what")).to_contain_text("speech.wav")
+    page.get_by_text("face found").wait_for()
+    assert options_of_the_page(studio) == before
+    assert (before["seed"], before["still"], before["quality"]) == ("12", "true", "low")
+    studio.set_seed(13)
+    studio.generate()
+    studio.watch_until("location.hash !== '' && video.currentTime > 0")
+    studio.wait_ready()
+    assert page.url != address
+
+
+def test_other_tab_does_not_get_what_was_chosen_in_this_one(
+    context: BrowserContext, studio: Studio, paced: RunningService, portrait: Path, speech: Path
+) -> None:
+    studio.choose(portrait, speech)
+    other = opened(context.new_page(), paced.url)
+    expect(other.page.locator("#health-text")).to_have_text("Ready")
+    expect(other.page.locator("#speech-what")).to_have_text("Audio or video, up to 10 minutes")
+    assert other.faults == []
+
+
+def test_enhancers_that_the_engine_has_not_are_not_offered(studio: Studio, paced: RunningService) -> None:
+    engine = httpx.get(f"{paced.url}/", headers={"Accept": "application/json"}).json()["engine"]
+    assert engine["enhancers"] == []
+    expect(studio.page.locator("#enhancer option")).to_have_count(1)
+    studio.page.get_by_text("More", exact=True).click()
+    expect(studio.page.get_by_label("Pose style")).to_be_visible()
+    expect(studio.page.get_by_label("Face enhancer")).to_be_hidden()
+
+
+def test_strip_of_the_recording_can_be_tapped(studio: Studio, speech: Path) -> None:
+    with studio.page.expect_file_chooser() as chooser:
+        studio.page.locator("#strip").click()
+    chooser.value.set_files(speech)
+    expect(studio.page.locator("#speech-what")).to_contain_text("speech.wav · 0:10")
+
+
+def test_commands_are_there_for_those_who_want_them(studio: Studio) -> None:
+    expect(studio.page.locator("#command")).to_be_hidden()
+    studio.page.get_by_text("The same from a terminal").click()
+    expect(studio.page.locator("#command")).to_contain_text("curl")
+
+
+def test_page_sends_what_the_api_takes_by_default(studio: Studio, paced: RunningService) -> None:
+    document = httpx.get(f"{paced.url}/openapi.json").raise_for_status().json()
+    form = document["paths"]["/api/{lane}/generate"]["post"]["requestBody"]["content"]["multipart/form-data"]
+    fields = form["schema"]["properties"]
+    page = options_of_the_page(studio)
+    for name in ("preprocess_mode", "quality", "still", "expression_scale", "pose_style", "seed"):
+        assert page[name].lower() == f"{fields[name]['default']}".lower().removesuffix(".0"), name
+
+
+def test_height_that_cannot_be_had_is_explained_in_full(
+    context: BrowserContext, service: RunningService, portrait: Path, short_speech: Path, tmp_path: Path
+) -> None:
+    small = tmp_path / "small.png"
+    Image.open(portrait).resize((400, 400)).save(small)
+    studio = opened(context.new_page(), service.url)
+    studio.choose(small, short_speech)
+    studio.generate()
+    studio.wait_ready()
+    session = studio.page.url.rpartition("/")[2]
+    warnings = httpx.get(f"{service.url}/api/standard/status/{session}").json()["warnings"]
+    assert any("400 pixels high, not the 720" in warning for warning in warnings)
+    assert studio.page.locator("#warnings li").all_inner_texts() == warnings
+    studio.page.reload()
+    studio.wait_ready()
+    assert studio.page.locator("#warnings li").all_inner_texts() == warnings
+
+
+@pytest.mark.parametrize("width", [340, 390, 1280])
+def test_nothing_sticks_out_of_the_window(studio: Studio, width: int) -> None:
+    studio.page.set_viewport_size({"width": width, "height": 844})
+    studio.page.get_by_text("The same from a terminal").click()
+    assert studio.page.evaluate("document.documentElement.scrollWidth") <= width

@@ -1,0 +1,47 @@
+"""A video of a known avatar speaking a known recording is made without opening either original."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from tests.support.servers import StoreServer
+from tests.support.workers import Workshop, open_workshop
+
+from sadtalker_service.domain import Artefact
+from sadtalker_service.options import RenderOptions
+from sadtalker_service.store.artefact_store import portrait_name, video_name
+from sadtalker_service.store.keys import decoded_speech_key
+from sadtalker_service.store.redis_cache import RedisCache
+
+
+@pytest.fixture
+def shop(queue_server: StoreServer, cache_server: StoreServer, tmp_path: Path) -> Iterator[Workshop]:
+    with open_workshop(queue_server, cache_server, tmp_path) as opened:
+        yield opened
+
+
+def test_a_known_avatar_needs_its_picture_no_more(shop: Workshop) -> None:
+    shop.worker()
+    image_id, audio_id = shop.portrait(), shop.speech()
+    shop.wait(shop.request(image_id, audio_id, RenderOptions(seed=1)), "ready")
+    shop.artefacts.delete(portrait_name(image_id))
+    again = shop.wait(shop.request(image_id, audio_id, RenderOptions(seed=2)), "ready")
+    assert again.outcome is not None
+    assert set(again.outcome.cache_hits) == {"face_detection", "face_mesh", "motion"}
+
+
+def test_a_recording_that_the_api_has_decoded_is_not_decoded_again(shop: Workshop) -> None:
+    """The samples in the cache are silent, those in the file are not: the mouth stays shut."""
+    shop.worker()
+    image_id, audio_id = shop.portrait(), shop.speech()
+    silence = Artefact({"samples": np.zeros(16_000, np.float32)})
+    RedisCache(shop.cache).put(decoded_speech_key(audio_id), silence, 60.0)
+    ready = shop.wait(shop.request(image_id, audio_id), "ready")
+    with shop.artefacts.local(video_name(ready.result_key)) as path, av.open(str(path)) as video:
+        shades = [frame.to_ndarray(format="gray")[40:50, 60:70].mean() for frame in video.decode(video=0)]
+    assert len(shades) == 25
+    assert max(shades) < 30, "a loud recording makes the patch bright"

@@ -1,0 +1,149 @@
+"""Where a session stands, and when its video will be ready."""
+
+from __future__ import annotations
+
+import pytest
+import redis
+from tests.support.jobs import OUTCOME, Clock, know_avatar, make_session
+
+from sadtalker_service.settings import Settings
+from sadtalker_service.state.records import Lane, QueuePosition, WorkerFacts
+from sadtalker_service.state.registry import WorkerRegistry
+from sadtalker_service.state.sessions import SessionStore
+from sadtalker_service.state.statistics import Statistics
+
+RATE = OUTCOME.total_seconds / OUTCOME.video_seconds
+
+
+@pytest.fixture
+def lanes(queue: redis.Redis, clock: Clock) -> SessionStore:
+    """Long lanes; after two VIP sessions a standard one has its turn."""
+    know_avatar(queue)
+    return SessionStore(queue, Settings(max_waiting=200, vip_in_a_row=2), clock)
+
+
+def fill(lanes: SessionStore, lane: Lane, count: int, seconds: float = 2.0) -> list[str]:
+    """Accept so many different sessions; their ids."""
+    names = [f"{lane}{number}" for number in range(count)]
+    for name in names:
+        lanes.accept(make_session(name, lane, key=name, seconds=seconds))
+    return names
+
+
+def work(queue: redis.Redis, workers: int = 1) -> None:
+    """A measured rate, and living workers."""
+    Statistics(queue).job_done("first", "standard", "pattern", OUTCOME)
+    for number in range(workers):
+        WorkerRegistry(queue).beat(f"w{number}", WorkerFacts(("vip", "normal"), "pattern", "idle"))
+
+
+def position(lanes: SessionStore, name: str) -> QueuePosition | None:
+    """Where a session stands; None for one that does not wait."""
+    status = lanes.read_status(name)
+    return status[1] if status else None
+
+
+def ahead(lanes: SessionStore, name: str) -> int:
+    """Sessions served before."""
+    queue_position = position(lanes, name)
+    assert queue_position is not None
+    return queue_position.ahead
+
+
+def test_sessions_of_a_lane_are_served_in_the_order_of_their_acceptance(lanes: SessionStore) -> None:
+    names = fill(lanes, "standard", 4)
+    assert lanes.waiting("standard") == tuple(names)
+    assert [ahead(lanes, name) for name in names] == [0, 1, 2, 3]
+    lanes.cancel("standard1")
+    assert [ahead(lanes, name) for name in ("standard2", "standard3")] == [1, 2]
+
+
+def test_vip_sessions_come_first_but_not_without_end(lanes: SessionStore) -> None:
+    fill(lanes, "standard", 2)
+    fill(lanes, "vip", 5)
+    assert [ahead(lanes, f"vip{number}") for number in range(5)] == [0, 1, 3, 4, 6]
+    assert [ahead(lanes, f"standard{number}") for number in range(2)] == [2, 5]
+
+
+def test_follower_stands_where_its_leader_stands(lanes: SessionStore) -> None:
+    fill(lanes, "standard", 3)
+    lanes.accept(make_session("equal", key="standard2"))
+    assert position(lanes, "equal") == position(lanes, "standard2")
+    assert ahead(lanes, "equal") == 2
+
+
+def test_only_waiting_sessions_stand_anywhere(lanes: SessionStore) -> None:
+    fill(lanes, "standard", 1)
+    lanes.accept(make_session("equal", key="standard0"))
+    lanes.begin("standard0", "w1")
+    assert position(lanes, "standard0") is None
+    assert position(lanes, "equal") is None
+    lanes.finish("standard0", 1, OUTCOME)
+    assert position(lanes, "standard0") is None
+
+
+def test_nothing_is_forecast_before_anything_was_measured(lanes: SessionStore, queue: redis.Redis) -> None:
+    fill(lanes, "standard", 2)
+    assert position(lanes, "standard1") == QueuePosition(1, None)
+    Statistics(queue).job_done("first", "standard", "pattern", OUTCOME)
+    assert position(lanes, "standard1") == QueuePosition(1, None)  # and no worker lives
+
+
+def test_forecast_is_the_measured_work_ahead_over_the_living_workers(
+    lanes: SessionStore, queue: redis.Redis
+) -> None:
+    fill(lanes, "standard", 5, seconds=10.0)
+    work(queue)
+    job = RATE * 10.0
+    queue_position = position(lanes, "standard4")
+    assert queue_position is not None
+    assert queue_position.eta_seconds == pytest.approx(5 * job)
+    work(queue, workers=2)
+    queue_position = position(lanes, "standard4")
+    assert queue_position is not None
+    assert queue_position.eta_seconds == pytest.approx(2 * job + job)
+
+
+def test_running_work_counts_with_what_is_left_of_it(
+    lanes: SessionStore, queue: redis.Redis, clock: Clock
+) -> None:
+    fill(lanes, "standard", 2, seconds=10.0)
+    work(queue)
+    lanes.begin("standard0", "w1")
+    clock.advance(3)
+    job = RATE * 10.0
+    queue_position = position(lanes, "standard1")
+    assert queue_position is not None
+    assert queue_position == QueuePosition(0, pytest.approx(2 * job - 3))
+    clock.advance(1000)
+    late = position(lanes, "standard1")
+    assert late is not None
+    assert late.eta_seconds == pytest.approx(job)
+
+
+def test_forecast_waits_for_the_rates_of_every_engine_ahead(lanes: SessionStore, queue: redis.Redis) -> None:
+    fill(lanes, "standard", 2)
+    queue.hset("lengths", "standard0", "2.0 another")
+    work(queue)
+    queue_position = position(lanes, "standard1")
+    assert queue_position == QueuePosition(1, None)
+
+
+def test_poll_costs_one_round_trip(lanes: SessionStore, queue: redis.Redis) -> None:
+    fill(lanes, "standard", 100)
+    work(queue)
+    lanes.read_status("standard99")
+
+    def sent() -> int:
+        calls = queue.info("commandstats")
+        return sum(calls[name]["calls"] for name in ("cmdstat_evalsha", "cmdstat_eval") if name in calls)
+
+    before = sent()
+    looked = lanes.read_status("standard99")
+    assert sent() == before + 1
+    assert looked is not None
+    session, queue_position = looked
+    assert session == lanes.get("standard99")
+    assert queue_position == position(lanes, "standard99")
+    assert queue_position is not None
+    assert queue_position.ahead == 99

@@ -1,0 +1,5 @@
+"""A queue server, emptied for each test."""
+
+from tests.support.state import queue
+
+__all__ = ["queue"]
