@@ -99,6 +99,18 @@ class LazySourceImage:
         return self.load()
 
 
+@dataclass(frozen=True)
+class SoundReading:
+    """How the sound of a file is read, so that lips and video hear the same."""
+
+    track: int = 0
+    """Which of its sound tracks, from 0 on."""
+    gain: float = 1.0
+    """What samples are multiplied by: below 1 where they go beyond full scale."""
+    opposed: bool = False
+    """Whether left and right hold the same voice with opposite signs: right is turned round then."""
+
+
 @dataclass(frozen=True, eq=False)
 class Speech:
     """A decoded driven audio."""
@@ -109,6 +121,10 @@ class Speech:
     """float32 (N,), mono, 16 kHz, nominally -1..1, finite."""
     path: Path
     """The recording as it was given: its sound, at its own rate, goes into the video."""
+    reading: SoundReading | None = None
+    """How its sound is read; None for one that was not decoded from a file."""
+    warnings: tuple[str, ...] = ()
+    """What of the file was left out or guessed."""
 
     @property
     def duration(self) -> float:
@@ -132,6 +148,10 @@ class LazySpeech:
     path: Path
     """As of `Speech`."""
     load: Callable[[], Speech]
+    reading: SoundReading | None = None
+    """As of `Speech`."""
+    warnings: tuple[str, ...] = ()
+    """As of `Speech`; empty where they were said when the recording was inspected."""
 
     @cached_property
     def opened(self) -> Speech:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import httpx
+import numpy as np
 import pytest
+from tests.cases.recordings import encode
 from tests.support.jobs import OUTCOME
 from tests.support.running_api import VIDEO, RunningApi, picture, recording, sha256
 from tests.support.running_service import until
@@ -208,6 +212,37 @@ def test_video_of_a_portrait_without_face_gets_that_error(api: RunningApi, clien
     assert answer.status_code == 422
     assert answer.json()["error"]["code"] == "no_face_found"
     assert not any(name.startswith("speech/") for name in api.kept())
+
+
+def test_what_a_recording_lacks_is_said_at_once_and_stays_said(api: RunningApi, client: httpx.Client) -> None:
+    image_id = api.upload(client)["image_id"]
+    cut = recording(seconds=2.0)[: 44 + 32_000]
+    for sound, told in ((cut, "1.00 s were used, 1.00 s"), (recording() + recording(1), "2 recordings")):
+        for _ in range(2):  # the second time the recording is known
+            answer = api.generate(client, image_id, sound)
+            assert told in " ".join(answer.json()["warnings"])
+            status = client.get(answer.json()["links"]["status"]).json()
+            assert told in " ".join(status["warnings"])
+
+
+def test_a_sound_track_is_asked_for_by_its_number(
+    api: RunningApi, client: httpx.Client, tmp_path: Path
+) -> None:
+    image_id = api.upload(client)["image_id"]
+    one, other = (np.frombuffer(recording(seed)[44:], "<i2")[:, None] / 32768 for seed in (0, 1))
+    sound = encode(tmp_path / "a.mkv", ("mono", one), ("mono", other)).read_bytes()
+    answers = [api.generate(client, image_id, sound, audio_track=track) for track in ("", "1", "2")]
+    assert [answer.status_code for answer in answers] == [202, 202, 202]
+    assert "2 sound tracks; track 1 was used" in answers[0].json()["warnings"][0]
+    assert answers[2].json()["warnings"] == []
+    assert answers[2].json()["settings"]["audio_track"] == 2
+    assert len(api.tickets.generated) == 3  # three videos
+    sessions = [api.services.sessions.get(session_id) for session_id in api.tickets.generated]
+    assert [session.spec.options.audio_track for session in sessions if session] == [None, 1, 2]
+    for track in ("3", "0", "first"):
+        refused = api.generate(client, image_id, sound, audio_track=track)
+        assert refused.status_code == 422, refused.text
+        assert refused.json()["error"]["param"] == "audio_track"
 
 
 def test_what_is_not_applied_is_said(api: RunningApi, client: httpx.Client) -> None:

@@ -120,6 +120,29 @@ def test_every_name_of_sadtalker_is_taken(folder: Path, sadtalker: Run) -> None:
     assert "face_mesh" in ended.stderr  # --verbose
 
 
+def test_what_a_recording_lacks_is_said(folder: Path, sadtalker: Run) -> None:
+    whole = (folder / "hello.wav").read_bytes()
+    (folder / "cut.wav").write_bytes(whole[:32_044])
+    (folder / "twice.wav").write_bytes(whole + whole)
+    for name, seconds, told in (
+        ("cut.wav", 1.0, "1.00 s were used, 1.00 s"),
+        ("twice.wav", 4.0, "2 recordings"),
+    ):
+        given = (*BASIC[:-1], name, "--output", "a.mp4")
+        report = json.loads(sadtalker(*given, "--json").stdout)
+        assert report["video_seconds"] == seconds
+        (warning,) = report["warnings"]
+        assert told in warning
+        assert f"warning: {warning}" in sadtalker(*given).stderr.splitlines()
+
+
+def test_a_sound_track_can_be_asked_for(folder: Path, sadtalker: Run) -> None:
+    given = (*BASIC, "--output", "a.mp4", "--json", "--audio_track")
+    assert json.loads(sadtalker(*given, "1").stdout)["warnings"] == []
+    assert_one_line(sadtalker(*given[:-2], "--audio-track", "2"), 2, "audio_track is 2, .*one sound track")
+    assert_one_line(sadtalker(*given[:-2], "--audio_track", "0"), 2, "audio_track")
+
+
 def test_json_is_one_object_on_standard_output(folder: Path, sadtalker: Run) -> None:
     first = sadtalker(*BASIC, "--output", "a.mp4", "--enhancer", "gfpgan", "--json")
     again = sadtalker(*BASIC, "--output", "b.mp4", "--json")

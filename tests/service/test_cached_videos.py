@@ -39,7 +39,7 @@ def test_a_recording_that_the_api_has_decoded_is_not_decoded_again(shop: Worksho
     shop.worker()
     image_id, audio_id = shop.portrait(), shop.speech()
     silence = Artefact({"samples": np.zeros(16_000, np.float32)})
-    RedisCache(shop.cache).put(decoded_speech_key(audio_id), silence, 60.0)
+    RedisCache(shop.cache).put(decoded_speech_key(audio_id, 0), silence, 60.0)
     ready = shop.wait(shop.request(image_id, audio_id), "ready")
     with shop.artefacts.local(video_name(ready.result_key)) as path, av.open(str(path)) as video:
         shades = [frame.to_ndarray(format="gray")[40:50, 60:70].mean() for frame in video.decode(video=0)]

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from tests.support.servers import StoreServer
 
-from sadtalker_service.domain import PreprocessMode
+from sadtalker_service.domain import PreprocessMode, SoundReading
 from sadtalker_service.jobs.celery_app import make_app
 from sadtalker_service.jobs.dispatch import CeleryDispatch
 from sadtalker_service.jobs.janitor import run_janitor
@@ -219,7 +219,10 @@ class Workshop:
     ) -> str:
         """Ask for a video; its session id. Without `send` its message is lost on the way to the broker."""
         card = self.engines.card()
-        spec = VideoSpec(image_id, audio_id, style or RenderOptions(), card.name, card.version, seconds)
+        options = style or RenderOptions()
+        spec = VideoSpec(
+            image_id, audio_id, options, card.name, card.version, seconds, audio_reading=SoundReading()
+        )
         session = Session(
             str(uuid.uuid4()), lane, spec, result_key(spec), time.time(), callback_url=callback_url
         )

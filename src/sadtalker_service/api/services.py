@@ -70,7 +70,7 @@ class Services:
     uploads: Path
     """Folder of files that are being received."""
     recordings: LRUCache[str, AudioFacts]
-    """sha256 -> what was found out about a recording: the same one again is not decoded again.
+    """sha256:track -> what was found out about a recording: the same one again is not decoded again.
     For the event loop's thread."""
 
     async def close(self) -> None:

@@ -173,6 +173,7 @@ class _Work:
         """Render all frames into memory, for `write`."""
         portrait = read_portrait(self._picture, self._settings)
         speech = read_speech(self._speech, self._settings)
+        self._reading = speech.reading
         avatar = Pipeline(self.engine, NoCache()).prepare(portrait, self._options).avatar
         motion = self.engine.drive(
             avatar, self.engine.extract_speech_features(speech), self._options, speech.duration
@@ -183,7 +184,8 @@ class _Work:
     def write(self) -> None:
         """Write the frames that were kept, and the sound."""
         again = replace(self._rendering, batches=iter(self._frames))
-        write_video(again, self._output, sound=stream_sound(self._speech), quality=self._options.quality)
+        sound = stream_sound(self._speech, self._reading)
+        write_video(again, self._output, sound=sound, quality=self._options.quality)
 
     def cache_bytes(self) -> tuple[int, int]:
         """Bytes that a cache keeps of the avatar: what rendering needs, and the previews."""

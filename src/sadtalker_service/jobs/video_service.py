@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from sadtalker_service.domain import PreprocessMode
+from sadtalker_service.domain import PreprocessMode, SoundReading
 from sadtalker_service.engines.port import EngineCard
 from sadtalker_service.errors import EngineUnavailable, NotFound
 from sadtalker_service.faces.numbering import no_such_face
@@ -67,6 +67,8 @@ class VideoRequest:
     """The recording's file; None for an idle video."""
     audio_seconds: float
     """Length of the recording, or of the idle video."""
+    audio_reading: SoundReading | None = None
+    """How its sound is read, as its inspection found."""
     engine: str | None = None
     """Name of an engine; None for the default one."""
     ref_eyeblink: tuple[str, Path] | None = None
@@ -303,6 +305,7 @@ class VideoService:
             engine=card.name,
             engine_version=card.version,
             audio_seconds=request.audio_seconds,
+            audio_reading=request.audio_reading,
             ref_eyeblink_id=given.get("ref_eyeblink"),
             ref_pose_id=given.get("ref_pose"),
             timeout_factor=card.capabilities.timeout_factor,

@@ -17,10 +17,12 @@ from typing import Any
 
 import structlog
 
+from sadtalker_service.domain import SoundReading
 from sadtalker_service.errors import (
     AudioTooLarge,
     EmptyAudio,
     ImageTooLarge,
+    InvalidOption,
     UnreadableAudio,
     UnreadableImage,
 )
@@ -30,9 +32,11 @@ log = structlog.get_logger(__name__)
 
 _ERRORS = {
     error.code: error
-    for error in (AudioTooLarge, EmptyAudio, ImageTooLarge, UnreadableAudio, UnreadableImage)
+    for error in (AudioTooLarge, EmptyAudio, ImageTooLarge, InvalidOption, UnreadableAudio, UnreadableImage)
 }
 """All that a child may answer with."""
+_OPTIONS = frozenset({"audio_track"})
+"""Options that an answer may be about."""
 _PARAMS = {"image": "source_image", "audio": "driven_audio"}
 
 
@@ -66,6 +70,10 @@ class AudioFacts:
     seconds: float
     media_type: str
     """As its bytes say, e.g. `audio/x-wav`; `video/mp4` for the sound of a video."""
+    warnings: tuple[str, ...] = ()
+    """What of it is left out or guessed."""
+    reading: SoundReading | None = None
+    """How its sound is read."""
 
 
 class Inspector:
@@ -90,12 +98,15 @@ class Inspector:
         """Decode the picture in `path`. The future raises `UnreadableImage`, `ImageTooLarge`."""
         return self._threads.submit(self._image, path)
 
-    def inspect_audio(self, path: Path, samples: Path | None = None) -> Future[AudioFacts]:
-        """Decode the sound in `path`; its samples (float32, mono, 16 kHz) go into the file `samples`.
+    def inspect_audio(
+        self, path: Path, audio_track: int | None = None, *, samples: Path | None = None
+    ) -> Future[AudioFacts]:
+        """Decode the sound in `path`: of a sound track, from 1 on, or of that with the voice. Its samples
+        (float32, mono, 16 kHz) go into the file `samples`.
 
-        The future raises `UnreadableAudio`, `AudioTooLarge`, `EmptyAudio`.
+        The future raises `UnreadableAudio`, `AudioTooLarge`, `EmptyAudio`, `InvalidOption`.
         """
-        return self._threads.submit(self._audio, path, samples)
+        return self._threads.submit(self._audio, path, audio_track, samples)
 
     def close(self) -> None:
         """End the children; what is being inspected is waited for."""
@@ -112,16 +123,19 @@ class Inspector:
             )
         return ImageFacts(**answer)
 
-    def _audio(self, path: Path, samples: Path | None) -> AudioFacts:
-        answer = self._ask({"kind": "audio", "path": str(path), "samples": str(samples or "")})
+    def _audio(self, path: Path, audio_track: int | None, samples: Path | None) -> AudioFacts:
+        answer = self._ask(
+            {"kind": "audio", "path": str(path), "audio_track": audio_track, "samples": str(samples or "")}
+        )
         if answer is None:
             raise UnreadableAudio(
                 "The recording is damaged: its decoder failed. Save it again, for instance as WAV.",
                 param="driven_audio",
             )
-        return AudioFacts(**answer)
+        reading = SoundReading(**answer["reading"]) if answer["reading"] else None
+        return AudioFacts(answer["seconds"], answer["media_type"], tuple(answer["warnings"]), reading)
 
-    def _ask(self, question: dict[str, str]) -> dict[str, Any] | None:
+    def _ask(self, question: dict[str, Any]) -> dict[str, Any] | None:
         child = self._children.get()
         try:
             answer = child.ask(question)
@@ -129,7 +143,8 @@ class Inspector:
             self._children.put(child)
         if answer is not None and "error" in answer:
             error = answer["error"]
-            raise _ERRORS[error["code"]](error["message"], param=_PARAMS[question["kind"]])
+            param = error["param"] if error["param"] in _OPTIONS else _PARAMS[question["kind"]]
+            raise _ERRORS[error["code"]](error["message"], param=param)
         return answer
 
 
@@ -140,7 +155,7 @@ class _Child:
         self._limits = limits
         self._process: subprocess.Popen[bytes] | None = None
 
-    def ask(self, question: dict[str, str]) -> dict[str, Any] | None:
+    def ask(self, question: dict[str, Any]) -> dict[str, Any] | None:
         """The answer, or None where the process died over it."""
         process = self._running()
         if not _hand_over(process, question):  # it had died before, which may be seen only now
@@ -179,7 +194,7 @@ class _Child:
 _CHILD_MODULE = "sadtalker_service.media.inspection_process"
 
 
-def _hand_over(process: subprocess.Popen[bytes], question: dict[str, str]) -> bool:
+def _hand_over(process: subprocess.Popen[bytes], question: dict[str, Any]) -> bool:
     """Whether `process` was alive to take the question."""
     if process.stdin is None:
         raise ValueError("the process was started without pipes")

@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +51,14 @@ def _answers() -> Any:
     return answers
 
 
-def _answer(question: Mapping[str, str], limits: Limits) -> dict[str, Any]:
+def _answer(question: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
     try:
         return _INSPECTIONS[question["kind"]](question, limits)
     except InvalidInput as error:
-        return {"error": {"code": error.code, "message": error.message}}
+        return {"error": {"code": error.code, "message": error.message, "param": error.param}}
 
 
-def _image(question: Mapping[str, str], limits: Limits) -> dict[str, Any]:
+def _image(question: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
     path = Path(question["path"])
     try:
         with path.open("rb") as file:
@@ -81,13 +82,14 @@ def _video(path: Path, data: bytes, limits: Limits) -> dict[str, Any]:
     return {"width": width, "height": height, "media_type": video_media_type(data)}
 
 
-def _audio(question: Mapping[str, str], limits: Limits) -> dict[str, Any]:
+def _audio(question: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
     path = Path(question["path"])
     try:
         speech = decode_speech(
             path,
             max_bytes=limits.max_audio_bytes,
             max_seconds=limits.max_audio_seconds,
+            audio_track=question["audio_track"],
             audio_hash=_NOBODY_ASKS,
         )
     except InvalidInput as error:
@@ -100,16 +102,21 @@ def _audio(question: Mapping[str, str], limits: Limits) -> dict[str, Any]:
     if question["samples"]:
         with suppress(OSError):  # who misses them decodes again
             speech.samples.tofile(question["samples"])
-    return {"seconds": speech.duration, "media_type": audio_media_type(path)}
+    return {
+        "seconds": speech.duration,
+        "media_type": audio_media_type(path),
+        "warnings": speech.warnings,
+        "reading": asdict(speech.reading) if speech.reading else None,
+    }
 
 
-def _nothing(question: Mapping[str, str], limits: Limits) -> dict[str, Any]:
+def _nothing(question: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
     """Only to be started."""
     del question, limits
     return {}
 
 
-_INSPECTIONS: Mapping[str, Callable[[Mapping[str, str], Limits], dict[str, Any]]] = {
+_INSPECTIONS: Mapping[str, Callable[[Mapping[str, Any], Limits], dict[str, Any]]] = {
     "image": _image,
     "audio": _audio,
     "nothing": _nothing,

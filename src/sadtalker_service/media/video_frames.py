@@ -11,8 +11,8 @@ import numpy as np
 
 from sadtalker_service.domain import Uint8Image
 from sadtalker_service.errors import UnreadableVideo
-from sadtalker_service.media.audio import own_demuxers
 from sadtalker_service.media.pixel_limit import check_pixels
+from sadtalker_service.media.sound_file import own_demuxers
 
 
 def read_footage(path: Path, *, max_seconds: float, max_pixels: int) -> Iterator[tuple[float, Uint8Image]]:

@@ -169,6 +169,8 @@ class RenderOptions:
     """Nod of the head, as input_yaw."""
     input_roll: Annotated[Track | None, *_ANGLES, Field(examples=["-5,5"])] = None
     """Tilt of the head, as input_yaw."""
+    audio_track: Annotated[PositiveInt | None, *_WHOLE_OR_NONE] = None
+    """Sound track of the recording, from 1 on; by default the main one, or that with a voice."""
     gestures: Annotated[tuple[GestureCue, ...], *_CUES, Field(examples=["nod_yes@1.5,smile@3"])] = ()
     """Gestures and the seconds at which they begin, as text or JSON; at most 500."""
     quality: Annotated[Quality, _choice(*QUALITIES)] = "medium"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sadtalker_service.domain import Artefact, Speech
+from sadtalker_service.domain import Artefact, SoundReading, Speech
 from sadtalker_service.store.cache import ArtefactCache, CacheUnavailable
 from sadtalker_service.store.keys import decoded_speech_key
 
@@ -17,19 +17,25 @@ _SECONDS = 3600.0
 """How long they are kept. A worker that comes later decodes the recording itself."""
 
 
-def keep_decoded(cache: ArtefactCache, audio_hash: str, samples: Path) -> None:
+def keep_decoded(cache: ArtefactCache, audio_hash: str, reading: SoundReading | None, samples: Path) -> None:
     """Keep what `media.inspection` wrote into `samples`. A cache that fails costs time only."""
+    if reading is None:
+        return
     try:
         artefact = Artefact({"samples": np.fromfile(samples, np.float32)})
-        cache.put(decoded_speech_key(audio_hash), artefact, _SECONDS)
+        cache.put(decoded_speech_key(audio_hash, reading.track), artefact, _SECONDS)
     except (OSError, CacheUnavailable):
         return
 
 
-def find_decoded(cache: ArtefactCache, audio_hash: str, path: Path) -> Speech | None:
+def find_decoded(
+    cache: ArtefactCache, audio_hash: str, path: Path, reading: SoundReading | None
+) -> Speech | None:
     """The recording in `path` as it was kept, or None."""
+    if reading is None:
+        return None
     try:
-        artefact = cache.get(decoded_speech_key(audio_hash))
+        artefact = cache.get(decoded_speech_key(audio_hash, reading.track))
     except CacheUnavailable:
         return None
-    return Speech(audio_hash, artefact.arrays["samples"], path) if artefact else None
+    return Speech(audio_hash, artefact.arrays["samples"], path, reading) if artefact else None

@@ -40,7 +40,7 @@ def render_files(
     watch = Stopwatch(pipeline.clock)
     with watch("decode"):
         image = lazy_source_image(source_image, settings, pipeline.cache)
-        speech = read_speech(driven_audio, settings) if driven_audio else None
+        speech = read_speech(driven_audio, settings, options.audio_track) if driven_audio else None
     prepared = pipeline.prepare(image, options)
     report = pipeline.render(
         prepared,
@@ -62,14 +62,19 @@ def render_files(
     )
 
 
-def read_speech(path: Path, settings: Settings, audio_hash: str | None = None) -> Speech:
-    """The sound in `path`, whose sha256 may be known. Raises `UnreadableAudio`, `AudioTooLarge`,
-    `EmptyAudio`."""
+def read_speech(
+    path: Path, settings: Settings, audio_track: int | None = None, audio_hash: str | None = None
+) -> Speech:
+    """The sound in `path`, whose sha256 may be known; of a track, from 1 on, or of that with the voice.
+
+    Raises `UnreadableAudio`, `AudioTooLarge`, `EmptyAudio`, `InvalidOption`.
+    """
     try:
         return decode_speech(
             path,
             max_bytes=settings.max_audio_bytes,
             max_seconds=settings.max_audio_seconds,
+            audio_track=audio_track,
             audio_hash=audio_hash,
         )
     except OSError as error:

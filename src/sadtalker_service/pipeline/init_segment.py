@@ -6,9 +6,7 @@ watches has it meanwhile, and a player can get ready.
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from sadtalker_service.domain import Avatar
+from sadtalker_service.domain import Avatar, LazySpeech, Speech
 from sadtalker_service.engines.port import Engine
 from sadtalker_service.media.audio import stream_sound
 from sadtalker_service.media.boxes import Writable
@@ -48,11 +46,13 @@ class LiveStream:
         return len(data)
 
 
-def announcement(engine: Engine, avatar: Avatar, speech: Path, options: RenderOptions) -> bytes:
+def announcement(
+    engine: Engine, avatar: Avatar, speech: Speech | LazySpeech, options: RenderOptions
+) -> bytes:
     """The initialisation segment of the video that will be made of this."""
     return initialisation(
         engine.frame_size(avatar, options),
         options.fps,
-        sound=stream_sound(speech),
+        sound=stream_sound(speech.path, speech.reading),
         quality=options.quality,
     )

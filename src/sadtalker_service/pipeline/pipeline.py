@@ -100,9 +100,9 @@ class Pipeline:
         """Make the video of `prepared` speaking `speech`, or idle for `idle_seconds` where that is None.
 
         `stream` gets the video as fragmented mp4 while it is being made, see `media.video.write_video`.
-        `warnings` are handed on into the report. The work ends with `Cancelled` within one batch of frames;
-        then, and after any other error, there is no file. Raises `EmptyAudio`, `OutputError` and what the
-        engine raises.
+        `warnings` and those of the speech are handed on into the report. The work ends with `Cancelled`
+        within one batch of frames; then, and after any other error, there is no file. Raises `EmptyAudio`,
+        `OutputError` and what the engine raises.
         """
         engine, reporter, options = self.engine, self.reporter, self._sized(options)
         watch, start = Stopwatch(self.clock), self.clock()
@@ -129,12 +129,13 @@ class Pipeline:
         video = write_video(
             rendering,
             output,
-            sound=stream_sound(speech.path) if speech else None,
+            sound=stream_sound(speech.path, speech.reading) if speech else None,
             quality=options.quality,
             on_frame=reporter.frames,
             stream=viewers,
         )
-        problems = dict.fromkeys([*prepared.cache.problems, *computation.log.problems])
+        problems = [*prepared.cache.problems, *computation.log.problems]
+        told = speech.warnings if speech else ()
         return Report(
             output=video.path,
             engine=engine.name,
@@ -150,7 +151,9 @@ class Pipeline:
             cache_misses=(*prepared.cache.misses, *computation.log.misses),
             saved_seconds=prepared.cache.saved_seconds + computation.log.saved_seconds,
             warnings=tuple(
-                dict.fromkeys((*warnings, *prepared.avatar.warnings, *_remarks(options, motion), *problems))
+                dict.fromkeys(
+                    (*warnings, *prepared.avatar.warnings, *told, *_remarks(options, motion), *problems)
+                )
             ),
         )
 
@@ -187,9 +190,10 @@ class Pipeline:
 
         def announce() -> None:
             if viewers:
-                viewers.announce(announcement(self.engine, avatar, speech.path, options))
+                viewers.announce(announcement(self.engine, avatar, speech, options))
 
-        key = speech_features_key(speech.audio_hash, self.engine.name, self.engine.version)
+        track = speech.reading.track if speech.reading else 0
+        key = speech_features_key(speech.audio_hash, self.engine.name, self.engine.version, track)
         return computation.artefact(
             "motion",
             key,

@@ -8,13 +8,14 @@ from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
 
 from sadtalker_service.domain import Artefact, Speech
 from sadtalker_service.speech.closing import close_lips, closures_of, pauses_of, rest_in_pauses
 from sadtalker_service.speech.coarticulation import TICK_RATE, viseme_weights
 from sadtalker_service.speech.loudness import accents, level_db, loudness
 from sadtalker_service.speech.phonemes import PhonemeTrack
-from sadtalker_service.speech.visemes import ARTICULATORS, JAW, OPENING, VISEME_TARGETS
+from sadtalker_service.speech.visemes import ARTICULATORS, JAW, OPENING, VISEME_TARGETS, VISEMES
 
 __all__ = ["ARTICULATORS", "Articulation", "articulate"]
 
@@ -22,6 +23,8 @@ Float32 = NDArray[np.float32]
 
 _RESTORE_AT_MOST = 1.4
 """Averaging opinions shrinks motion; it is stretched again, but not by more than this."""
+_AROUND = 600
+"""Ticks before and after a moment over which its amplitude is taken."""
 _KNEE = 2.0
 """Below this opening, mm, lips slow down instead of meeting: only closures close them."""
 _WIDEST = 24.0
@@ -80,7 +83,7 @@ def articulate(track: PhonemeTrack, speech: Speech) -> Articulation:
     shares /= shares.sum()
     visemes = _average(opinions, shares)
     motion = visemes @ VISEME_TARGETS
-    _restore_amplitude(motion, opinions, shares)
+    _restore_amplitude(motion, visemes, opinions, shares)
     motion[:, OPENING] = _within_reach(motion[:, OPENING])
     closures = closures_of(track)
     pauses = pauses_of(track, speech.duration)
@@ -97,18 +100,32 @@ def _average(opinions: Sequence[Float32], shares: Float32) -> Float32:
     return mean
 
 
-def _restore_amplitude(motion: Float32, opinions: Sequence[Float32], shares: Float32) -> None:
-    """Stretch the millimetres of `motion`, in place, so that they vary as much as in a single opinion."""
+def _restore_amplitude(
+    motion: Float32, visemes: Float32, opinions: Sequence[Float32], shares: Float32
+) -> None:
+    """Stretch the millimetres of `motion`, in place, so that they vary as much as in a single opinion.
+
+    Both are taken over the speech around a moment: silence has no amplitude, and speakers change.
+    """
+    weight = 1.0 - visemes[:, VISEMES.index("sil")] + 1e-3
+    total = _around(weight)
+
+    def spread(curve: Float32) -> tuple[Float32, Float32]:
+        mean = _around(weight * curve) / total
+        return mean, np.maximum(_around(weight * np.square(curve)) / total - np.square(mean), 0.0)
+
     for column in range(JAW + 1):
-        single = sum(
-            share * np.var(o @ VISEME_TARGETS[:, column]) for o, share in zip(opinions, shares, strict=True)
-        )
-        variance = float(np.var(motion[:, column]))
-        if variance < 1e-6:
-            continue
-        gain = np.clip(np.sqrt(float(single) / variance), 1.0, _RESTORE_AT_MOST)
-        mean = motion[:, column].mean()
+        singles = (spread(o @ VISEME_TARGETS[:, column])[1] for o in opinions)
+        single = sum(share * one for share, one in zip(shares, singles, strict=True))
+        mean, variance = spread(motion[:, column])
+        gain = np.clip(np.sqrt(single / np.maximum(variance, 1e-6)), 1.0, _RESTORE_AT_MOST)
         motion[:, column] = mean + gain * (motion[:, column] - mean)
+
+
+def _around(curve: Float32) -> Float32:
+    """Mean over six seconds before and after each tick, in double precision inside."""
+    mean = uniform_filter1d(curve, 2 * _AROUND + 1, mode="nearest", output=np.float64)
+    return np.asarray(mean, np.float32)
 
 
 def _within_reach(opening: Float32) -> Float32:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from sadtalker_service.speech.loudness import TICK, level_db
+from sadtalker_service.media.voice_activity import TICK
+from sadtalker_service.speech.loudness import level_db
 
 _SHORTEST = 1000
 _LONGEST = 2000

@@ -24,9 +24,11 @@ _APPROACH = 0.05
 """Seconds in which lips come together before a closure, and part after it."""
 _LABIODENTAL_GAP = 1.5
 """Largest opening while the lower lip touches the upper teeth, mm."""
+_WAITING = 0.4
+"""Lips that are shut for longer than this, in seconds, rest before a word; they form no sound."""
 _SHORTEST_PAUSE = 0.15
 """A shorter silence is part of a word, seconds."""
-_AJAR, _SHUT = 0.5, 1.0
+_AJAR, _SHUT = 0.5, 0.9
 """A mouth stays ajar for this long in a pause, and is shut after that long, seconds."""
 _REOPEN = 0.2
 """Seconds in which a shut mouth opens before speech."""
@@ -48,14 +50,18 @@ def closures_of(track: PhonemeTrack) -> Float32:
 def pauses_of(track: PhonemeTrack, duration: float) -> Float32:
     """float32 (P, 2): start and end of the stretches that most opinions hold for silent."""
     spans = [
-        [(a, b) for v, a, b in as_visemes(s.phonemes) if v != VISEMES.index("sil")]
-        for s in track.segmentations
+        [(a, b) for v, a, b in as_visemes(s.phonemes) if not _is_rest(v, b - a)] for s in track.segmentations
     ]
     spoken = _agreed(spans, [s.weight for s in track.segmentations])
     edges = [0.0, *(t - LEAD for span in spoken for t in span), duration]
     gaps = zip(edges[::2], edges[1::2], strict=True)
     kept = [(a, b) for a, b in gaps if b - a >= _SHORTEST_PAUSE or not spoken]
     return np.array(kept, np.float32).reshape(-1, 2)
+
+
+def _is_rest(viseme: int, seconds: float) -> bool:
+    """Whether a viseme is silence, or lips that wait to open again."""
+    return viseme == VISEMES.index("sil") or (viseme == VISEMES.index("PP") and seconds > _WAITING)
 
 
 def close_lips(motion: Float32, closures: Float32) -> None:

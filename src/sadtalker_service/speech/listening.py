@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import logging
 import os
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Protocol, runtime_checkable
 
 from sadtalker_service.domain import Speech
+from sadtalker_service.media.voice_activity import activity
 from sadtalker_service.speech.articulation import Articulation, articulate
-from sadtalker_service.speech.loudness import is_voiceless, pitched_share
+from sadtalker_service.speech.belief import believed
+from sadtalker_service.speech.loudness import pitched_share
 from sadtalker_service.speech.phonemes import PhonemeSource, PhonemeTrack
 from sadtalker_service.speech.signal_source import SignalSource
+from sadtalker_service.speech.utterances import heard_in, utterances
 
 _log = logging.getLogger(__name__)
 
 _UNHEARD = 0.2
 """A recogniser that finds speech in less than this part of the time that has a pitch did not understand."""
+_SIGNALS = 0.15
+"""Where a larger share of the sound is steady tones, that is no voice that was not understood."""
 
 
 def recognize_speech(speech: Speech, source: PhonemeSource | None = None) -> Articulation:
@@ -30,12 +35,19 @@ def recognize_speech(speech: Speech, source: PhonemeSource | None = None) -> Art
 
 
 def recognize_phonemes(speech: Speech, source: PhonemeSource) -> PhonemeTrack:
-    """The phonemes of `source`, or of the signal alone if `source` hears nothing in a voice."""
-    if is_voiceless(speech.samples):
-        return PhonemeTrack(())
+    """The phonemes of `source` where there may be a voice, or of the signal alone if `source` hears nothing
+    in one. Noise, tones and silence are pauses; where there is nothing else, the track is empty."""
+    heard = activity(speech.samples)
+    track = heard_in(speech, utterances(heard.active), partial(_recognize_stretch, source))
+    return believed(track, heard) if track.segmentations else track
+
+
+def _recognize_stretch(source: PhonemeSource, speech: Speech) -> PhonemeTrack:
+    """What is said in a stretch without long pauses."""
     track = source.phonemes(speech)
     voiced = pitched_share(speech.samples) * speech.duration
-    if track.voiced_seconds() < _UNHEARD * voiced:
+    not_understood = track.voiced_seconds() < _UNHEARD * voiced
+    if not_understood and activity(speech.samples).steadiness < _SIGNALS:
         return SignalSource().phonemes(speech)
     return track
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d, median_filter
 
 from sadtalker_service.domain import SPEECH_RATE, Speech
-from sadtalker_service.speech.loudness import TICK, level_db, loudness
+from sadtalker_service.media.voice_activity import TICK
+from sadtalker_service.speech.loudness import level_db, loudness
 from sadtalker_service.speech.phonemes import SILENCE, Phoneme, PhonemeTrack
 
 LABELS = (SILENCE, "AA", "EH", "AO", "HH", "IY", "UW", "N", "S", "SH", "B")

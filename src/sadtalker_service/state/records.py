@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, cast
 
 from pydantic import TypeAdapter
 
-from sadtalker_service.domain import PreprocessMode
+from sadtalker_service.domain import PreprocessMode, SoundReading
 from sadtalker_service.engines.port import EngineCard
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.state.viewer import LOCAL_OWNER
@@ -97,6 +97,8 @@ class VideoSpec(_Record):
     ref_eyeblink_id: str | None = None
     """sha256 of a reference video's bytes, kept among the recordings."""
     ref_pose_id: str | None = None
+    audio_reading: SoundReading | None = None
+    """How the recording's sound is read, as its inspection found; None for an idle video."""
     timeout_factor: float = 1.0
     """How many times the usual time it may take: the engine's."""
 
@@ -149,7 +151,7 @@ class Session(_Record):
     outcome: Outcome | None = None
     failure: Failure | None = None
     warnings: tuple[str, ...] = ()
-    """What was asked for and will not be applied."""
+    """What of the request and of its recording is left out or guessed."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The request's fields as they were given, to be shown again."""
     callback_url: str | None = None

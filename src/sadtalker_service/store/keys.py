@@ -3,8 +3,8 @@
     face_mesh:{image_hash}:{mode}:{engine}:{version}     a stage that depends on the preprocess mode
     face_detection:{image_hash}:{engine}:{version}       one that does not
     face_mesh:{image_hash}:{mode}:face1:{engine}:{version}   of another face of the picture than the largest
-    motion:{audio_hash}:{engine}:{version}               what an engine heard in a recording
-    decoded:{audio_hash}                                 samples of a recording, for an hour
+    motion:{audio_hash}:{engine}:{version}:2.0           what an engine heard in a recording: way, track
+    decoded:{audio_hash}:0                               samples of a track of a recording, for an hour
     reference:{video_hash}:{mode}:{engine}:{version}     what it takes over from a reference video
 
 A change of an engine's version changes every key, so nothing stale is ever read.
@@ -24,6 +24,9 @@ SECONDS: Mapping[Lifetime, float | None] = MappingProxyType(
     {"forever": None, "month": 30 * _DAY, "week": 7 * _DAY}
 )
 """Lifetime -> seconds, None for no end; `lifetimes` gives those of the settings."""
+
+HEARING = 2
+"""Raise it when recordings are decoded or heard in another way; avatars stay as they are."""
 
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
@@ -48,14 +51,14 @@ def stage_key(
     return _join(stage, image_hash, *([mode] if mode else []), *face, engine, version)
 
 
-def speech_features_key(audio_hash: str, engine: str, version: str) -> str:
-    """Key of what an engine heard in a recording."""
-    return _join("motion", audio_hash, engine, version)
+def speech_features_key(audio_hash: str, engine: str, version: str, track: int = 0) -> str:
+    """Key of what an engine heard in one of the sound tracks of a recording."""
+    return _join("motion", audio_hash, engine, version, f"{HEARING}.{track}")
 
 
-def decoded_speech_key(audio_hash: str) -> str:
-    """Key of the samples of a recording."""
-    return _join("decoded", audio_hash)
+def decoded_speech_key(audio_hash: str, track: int) -> str:
+    """Key of the samples of one of the sound tracks of a recording."""
+    return _join("decoded", audio_hash, str(track))
 
 
 def reference_key(video_hash: str, mode: PreprocessMode, engine: str, version: str) -> str:

@@ -37,19 +37,24 @@ def original_image(
 
 @contextmanager
 def original_speech(
-    artefacts: ArtefactStore, cache: ArtefactCache, audio_id: str, seconds: float, settings: Settings
-) -> Iterator[LazySpeech]:
-    """Context manager with the recording; its file exists while it is open.
+    artefacts: ArtefactStore, cache: ArtefactCache, spec: VideoSpec, settings: Settings
+) -> Iterator[LazySpeech | None]:
+    """Context manager with the recording, None for an idle video; its file exists while it is open.
     It is decoded when it is opened, unless the cache has its samples.
 
     Raises `NotFound` where it was removed; opening it raises what decoding raises.
     """
+    if spec.audio_id is None:
+        yield None
+        return
+    audio_id, reading = spec.audio_id, spec.audio_reading
     with _local(artefacts, speech_name(audio_id), "recording") as path:
 
         def load() -> Speech:
-            return find_decoded(cache, audio_id, path) or read_speech(path, settings, audio_id)
+            kept = find_decoded(cache, audio_id, path, reading)
+            return kept or read_speech(path, settings, spec.options.audio_track, audio_id)
 
-        yield LazySpeech(audio_id, seconds, path, load)
+        yield LazySpeech(audio_id, spec.audio_seconds, path, load, reading)
 
 
 @contextmanager

@@ -94,9 +94,7 @@ class RenderJob:
         if spec.audio_id is None:
             return nullcontext()
         context = self._context
-        return original_speech(
-            context.artefacts, context.cache, spec.audio_id, spec.audio_seconds, context.settings
-        )
+        return original_speech(context.artefacts, context.cache, spec, context.settings)
 
     def _publish(self, session: Session, attempt: Attempt, report: Report, start: float) -> Outcome | None:
         """Put the video where it is looked for. None where nobody wanted it any more."""

@@ -27,6 +27,7 @@ from sadtalker_service.api.upload.forms import (
     fingerprint,
     generate_body,
     generate_files,
+    options_of,
     remarks,
     required_image_id,
     required_recording,
@@ -137,9 +138,9 @@ async def _accept(
     """Take the request on; the id of its session, which is `session_id` if one is given."""
     received_at = time.time()
     await in_thread(check_engine, form, services.engines, services.workers)
-    facts = await _facts(services, audio)
+    facts = await _facts(services, audio, options_of(form).audio_track)
     request_id = request.state.request_id
-    spec = video_request(form, lane, facts.seconds, request_id=request_id, received_at=received_at)
+    spec = video_request(form, lane, facts, request_id=request_id, received_at=received_at)
     if spec.callback_url is not None:
         await check_receiver(spec.callback_url, services.settings)
     session = await in_thread(services.video_service.generate, spec, viewer_of(request), session_id)
@@ -161,17 +162,20 @@ async def _present(services: Services, session_id: str) -> tuple[Session, QueueP
     return found
 
 
-async def _facts(services: Services, audio: ReceivedFile) -> AudioFacts:
+async def _facts(services: Services, audio: ReceivedFile, audio_track: int | None) -> AudioFacts:
     """Length and kind of a recording; one that was sent before is not decoded again.
 
-    Raises `UnreadableAudio`, `AudioTooLarge`, `EmptyAudio`.
+    Raises `UnreadableAudio`, `AudioTooLarge`, `EmptyAudio`, `InvalidOption`.
     """
-    facts = services.recordings.get(audio.sha256)
+    name = f"{audio.sha256}:{audio_track}"
+    facts = services.recordings.get(name)
     if facts is None:
         samples = audio.path.with_name(f"{audio.path.name}.samples")
-        facts = await asyncio.wrap_future(services.inspector.inspect_audio(audio.path, samples))
-        await in_thread(keep_decoded, services.cache, audio.sha256, samples)
-        services.recordings[audio.sha256] = facts
+        facts = await asyncio.wrap_future(
+            services.inspector.inspect_audio(audio.path, audio_track, samples=samples)
+        )
+        await in_thread(keep_decoded, services.cache, audio.sha256, facts.reading, samples)
+        services.recordings[name] = facts
     return facts
 
 

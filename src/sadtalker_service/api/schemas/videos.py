@@ -123,7 +123,7 @@ class GenerateAnswer(BaseModel):
     performance_boost: str
     next_step: str
     settings: dict[str, Any] = Field(description="The fields as they are applied.")
-    warnings: list[str] = Field(description="What was asked for and will not be applied.")
+    warnings: list[str] = Field(description="What was left out or guessed.")
     links: SessionLinks
     video_ready: bool
     download_url: str | None

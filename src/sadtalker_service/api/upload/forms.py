@@ -23,6 +23,7 @@ from sadtalker_service.errors import (
     UnsupportedByEngine,
 )
 from sadtalker_service.jobs.video_service import VideoRequest
+from sadtalker_service.media.inspection import AudioFacts
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.options.refusals import did_you_mean
 from sadtalker_service.options.render_options import (
@@ -124,28 +125,38 @@ def remarks(form: Form) -> tuple[str, ...]:
     return (*unknown, *spoken)
 
 
+def options_of(form: Form) -> RenderOptions:
+    """The options of the video. Raises `InvalidOption`."""
+    return options_from_texts(_given(form), FORM_DEFAULTS, _CALLED)
+
+
+def _given(form: Form) -> dict[str, str]:
+    """Option -> text of its field."""
+    return {option: form.texts[field] for field, option in FORM_OPTIONS.items() if field in form.texts}
+
+
 def video_request(
-    form: Form, lane: Lane, seconds: float, *, request_id: str | None, received_at: float
+    form: Form, lane: Lane, facts: AudioFacts, *, request_id: str | None, received_at: float
 ) -> VideoRequest:
-    """What `form` asks for; `seconds` is the length of its recording.
+    """What `form` asks for; `facts` are those of its recording.
 
     Raises `InvalidOption` for a field that cannot be read, `NotFound` for what is no portrait's id.
     """
     texts, audio = form.texts, form.files["audio_file"]
-    given = {option: texts[field] for field, option in FORM_OPTIONS.items() if field in texts}
-    options = options_from_texts(given, FORM_DEFAULTS, _CALLED)
+    options = options_of(form)
     return VideoRequest(
         lane=lane,
         image_id=required_image_id(form),
         options=options,
         audio_id=audio.sha256,
         audio_path=audio.path,
-        audio_seconds=seconds,
+        audio_seconds=facts.seconds,
+        audio_reading=facts.reading,
         engine=texts.get("engine", "").strip() or None,
         ref_eyeblink=_reference(form, "ref_eyeblink"),
         ref_pose=_reference(form, "ref_pose"),
-        settings=_shown(options, {name for name, text in given.items() if text.strip()}),
-        warnings=remarks(form),
+        settings=_shown(options, {name for name, text in _given(form).items() if text.strip()}),
+        warnings=(*remarks(form), *facts.warnings),
         explain_height=bool(texts.get("quality", "").strip()),
         callback_url=_callback_url(texts.get("callback_url", "")),
         user_data=_user_data(texts.get("user_data", "")),

@@ -1,0 +1,211 @@
+"""A file with sound in it, decoded one frame at a time, at the times that its packets say.
+
+Where packets are missing (a muted microphone, Opus DTX, a lost connection) there is silence of that length.
+Times are counted from the first sample that the codec puts out, after its priming samples were dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import av
+
+from sadtalker_service.errors import UnreadableAudio
+from sadtalker_service.media.sound_block import Block, block_of
+from sadtalker_service.media.sound_parts import Part, Window, parts_of
+from sadtalker_service.media.sound_times import Clock, TrackLog, announced_seconds
+
+_HEAD = 65_536
+"""First bytes of a file, with its header."""
+_MOST_ERRORS = 20
+"""Errors of a demuxer one after the other until the rest is given up."""
+
+_FOREIGN_DEMUXERS = frozenset(
+    {
+        *("alias_pix", "concat", "dash", "hls", "image2", "image2pipe", "imf", "lavfi", "rtp", "rtsp", "sap"),
+        *("sdp", "segment", "smoothstreaming", "tedcaptions", "webm_dash_manifest"),
+    }
+)
+"""Formats whose files name other files or addresses to open: an upload could read what is not its own."""
+
+_MEDIA_TYPES = {
+    "aac": "aac", "avi": "x-msvideo", "flac": "flac", "matroska": "webm", "mp3": "mpeg", "mp4": "mp4",
+    "mpegts": "mp2t", "ogg": "ogg", "wav": "wav",
+}  # fmt: skip
+"""FFmpeg's name of a format -> second half of the media type."""
+_COVER = av.stream.Disposition.attached_pic
+"""Marks the cover picture of a recording, which is no video."""
+
+
+@dataclass
+class FileLog:
+    """What became of a file while it was read."""
+
+    tracks: list[TrackLog] = field(default_factory=list)
+    parts: int = 1
+    """Recordings that were joined into this file."""
+    beyond: float = 0.0
+    """Seconds of samples that were read although the header does not announce them."""
+    cut: bool = False
+    """Whether a recording ends in the midst of something."""
+    broken: float = 0.0
+    """Bytes at the end that the demuxer gave up on, as a share of those before; 0 for none."""
+
+
+class SoundFile:
+    """The sound tracks of a file. What would not decode stands in `log` after `blocks` has been read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.log = FileLog()
+
+    def track_count(self) -> tuple[int, int]:
+        """How many sound tracks have a decoder, and which of them FFmpeg holds for the main one.
+
+        Raises:
+            UnreadableAudio: the file is no media file, or holds no sound stream with a decoder.
+        """
+        with self._open(self._parts()[0]) as container:
+            streams = self._streams(container)
+            best = container.streams.best("audio")
+            return len(streams), streams.index(best) if best in streams else 0
+
+    def blocks(self, tracks: Sequence[int]) -> Generator[tuple[int, Block]]:
+        """Decoded frames of some tracks as (track, frame), each track in order.
+
+        Packets that do not decode are left out and counted; where they leave a gap there is silence.
+
+        Raises:
+            UnreadableAudio: the file is no media file, or holds no sound stream with a decoder.
+        """
+        parts = self._parts()
+        self.log = FileLog(
+            [TrackLog() for _ in range(max(tracks) + 1)],
+            len(parts),
+            sum(part.beyond for part in parts),
+            any(part.cut for part in parts),
+        )
+        for number, part in enumerate(parts):
+            try:
+                with self._open(part) as container:
+                    yield from self._part_blocks(container, part, tracks)
+            except UnreadableAudio:
+                if number == 0:
+                    raise
+                for track in tracks:
+                    self.log.tracks[track].bad += 1
+
+    def refuse_mostly_damaged(self) -> None:
+        """Raise UnreadableAudio if more frames failed than decoded."""
+        good, bad = (sum(getattr(t, name) for t in self.log.tracks) for name in ("good", "bad"))
+        if bad > good:
+            raise UnreadableAudio(
+                f"{self._path.name} is damaged: {bad} of {bad + good} parts do not decode. "
+                "Save it again, for instance as WAV.",
+                param="driven_audio",
+            )
+
+    def media_type(self) -> str:
+        """`audio/mpeg`, or `video/mp4` where pictures go with it. Raises `UnreadableAudio`."""
+        with self._open(self._parts()[0]) as container:
+            names = container.format.name.split(",")
+            moving = any(s.frames != 1 and not s.disposition & _COVER for s in container.streams.video)
+        kind = next((_MEDIA_TYPES[name] for name in names if name in _MEDIA_TYPES), f"x-{names[0]}")
+        return f"{'video' if moving else 'audio'}/{kind}"
+
+    def _part_blocks(self, container: Any, part: Part, tracks: Sequence[int]) -> Iterator[tuple[int, Block]]:
+        streams = self._streams(container)
+        wanted = {streams[t].index: t for t in tracks if t < len(streams)}
+        clocks = {t: Clock(self.log.tracks[t]) for t in wanted.values()}
+        for packet in self._packets(container, [streams[t] for t in wanted.values()], part):
+            track = wanted[packet.stream.index]
+            for frame in self._decoded(packet, self.log.tracks[track]):
+                block = self._counted(frame, self.log.tracks[track])
+                if block is not None:
+                    yield from ((track, piece) for piece in clocks[track].in_time(frame, block))
+        for track, clock in clocks.items():
+            announced = part.announced or announced_seconds(container, streams[track], self._head(part))
+            self.log.tracks[track].missing += clock.missing(announced, of_part=bool(part.announced))
+
+    def _packets(self, container: Any, streams: list[Any], part: Part) -> Iterator[Any]:
+        """Packets to the end of the file, past what the demuxer stumbles over."""
+        errors, reached = 0, 0
+        while errors < _MOST_ERRORS:
+            try:
+                for packet in container.demux(*streams):
+                    errors, reached = 0, max(reached, (packet.pos or 0) + packet.size)
+                    yield packet
+            except av.error.EOFError:
+                return
+            except (av.error.FFmpegError, ValueError):
+                errors += 1  # a generator that raised has no more: the next one goes on behind the error
+                continue
+            return
+        self.log.broken = max(self.log.broken, (part.end - part.start - reached) / max(reached, 1))
+
+    @staticmethod
+    def _decoded(packet: Any, log: TrackLog) -> list[Any]:
+        try:
+            return list(packet.decode())
+        except av.error.EOFError:
+            return []
+        except (av.error.FFmpegError, ValueError):
+            log.bad += 1
+            return []
+
+    @staticmethod
+    def _counted(frame: Any, log: TrackLog) -> Block | None:
+        try:
+            block = block_of(frame)
+        except (av.error.FFmpegError, ValueError):
+            block = None
+        log.good += block is not None
+        log.bad += block is None
+        return block
+
+    def _streams(self, container: Any) -> list[Any]:
+        streams = [s for s in container.streams.audio if getattr(s, "codec_context", None) is not None]
+        if not streams:
+            raise UnreadableAudio(f"{self._path.name} has no sound in it.", param="driven_audio")
+        return streams
+
+    def _parts(self) -> list[Part]:
+        try:
+            return parts_of(self._path)
+        except (OSError, ValueError) as error:  # a folder, or a file that is gone
+            raise self._unreadable() from error
+
+    @contextmanager
+    def _open(self, part: Part) -> Iterator[Any]:
+        options = {"format_whitelist": own_demuxers(), "protocol_whitelist": "file", **part.options}
+        whole = part.start == 0 and part.end == self._path.stat().st_size
+        # the file: prefix keeps names such as "concat:a|b" or "http:x" from being taken for an address
+        with self._path.open("rb") as file:
+            source: Any = f"file:{self._path}" if whole else Window(file, part)
+            try:
+                container = av.open(source, mode="r", options=options, metadata_errors="ignore")
+            except (av.error.FFmpegError, OSError, ValueError) as error:
+                raise self._unreadable() from error
+            with container:
+                yield container
+
+    def _head(self, part: Part) -> bytes:
+        with self._path.open("rb") as file:
+            return Window(file, part).read(_HEAD)
+
+    def _unreadable(self) -> UnreadableAudio:
+        return UnreadableAudio(
+            f"{self._path.name} is no audio or video file that FFmpeg reads; WAV, MP3 and MP4 are good.",
+            param="driven_audio",
+        )
+
+
+@lru_cache(maxsize=1)
+def own_demuxers() -> str:
+    """FFmpeg's list of the formats that read nothing but their own file."""
+    return ",".join(sorted(av.formats_available - _FOREIGN_DEMUXERS))

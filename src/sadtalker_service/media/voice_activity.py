@@ -1,0 +1,203 @@
+"""Where in a recording there may be a voice: louder than the noise around it, and no steady tone.
+
+Everything here looks at a few seconds around a moment, never at the whole recording: one sentence in ten
+minutes of silence is found as well as any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import (
+    binary_closing,
+    binary_opening,
+    gaussian_filter1d,
+    minimum_filter1d,
+    uniform_filter1d,
+)
+
+from sadtalker_service.domain import SPEECH_RATE
+
+Float32 = NDArray[np.float32]
+Flags = NDArray[np.bool_]
+
+TICK = 160
+"""Samples per tick: 10 ms."""
+_BLOCK = 500
+"""Frames that are analysed at a time, so that memory stays small and in the processor's cache."""
+
+_WINDOW, _FFT = 400, 512
+"""Samples: 25 ms, and the length of its transform."""
+_BANDS = 16
+_LOWEST_HZ, _HIGHEST_HZ = 120.0, 7000.0
+_SMOOTHING = 3.0
+"""Ticks: of steady noise the level of a band wavers by less than 2 dB then."""
+_FLOOR_TICKS = 250
+"""The noise floor of a moment is the least level of each band within so many ticks before and after it."""
+_DEAD_DB = -85.0
+"""What is below this in all bands, dBFS, is digital silence, and no floor for the noise beside it."""
+_ABOVE_FLOOR_DB = 6.0
+"""Mean over the bands. Steady noise stays below 4; all but a tenth of clean speech is above."""
+_SHORTEST = 4
+"""Ticks; a shorter sound is a click."""
+_JOIN = 35
+"""Ticks; a shorter gap belongs to the speech around it."""
+
+_PITCH_WINDOW = SPEECH_RATE // 20
+_PERIODIC = 0.45
+"""Normalised autocorrelation above which a stretch has a pitch."""
+_PITCH_LAGS = slice(SPEECH_RATE // 400, SPEECH_RATE // 60)
+_BESIDE_LOUD_DB = 25.0
+"""A note that is held longer than the floor looks is heard within this much of the loudest around it."""
+
+_FRAME, _HOP, _APART = 1024, 480, 2
+"""Samples of a long window, samples between two, and windows between two that are compared: 60 ms."""
+_BINS = slice(5, 260)
+"""80 to 4000 Hz."""
+_ALIKE = 0.96
+"""Likeness of two spectra (cosine of their square roots) that a voice hardly ever keeps for 60 ms, and an
+instrument keeps for as long as its note."""
+_TONE = 0.995
+"""Share of the power in one partial: a pure tone."""
+_AROUND = 150
+"""Ticks before and after a moment over which tones are counted."""
+_TONAL = 0.4
+"""Share of the sound that may be steady: of speech and song it is below 0.1, of instruments above 0.5."""
+_LEAST_TONES = 45
+"""Ticks of steady sound that make a tune; a syllable may be steady too."""
+
+
+@dataclass(frozen=True, eq=False)
+class Activity:
+    """What is heard at each tick of 10 ms."""
+
+    active: Flags
+    """bool (T,): something louder than the noise around it, with the pauses between syllables."""
+    tonal: Flags
+    """bool (T,): mostly steady tones within 1.5 seconds, as of music, bells and signals."""
+    steadiness: float
+    """Share of all that is heard that is steady tones, 0 where they last less than half a second."""
+
+    @property
+    def voiced(self) -> Flags:
+        """bool (T,): active, and not only tones."""
+        return self.active & ~self.tonal
+
+
+def voiced_ticks(samples: Float32) -> Flags:
+    """bool (T,): where there may be a voice."""
+    return activity(samples).voiced
+
+
+def activity(samples: Float32) -> Activity:
+    """What is heard when; for (N,) samples there are max(1, ceil(N / TICK)) ticks."""
+    ticks = max(1, -(-len(samples) // TICK))
+    levels = band_levels(samples, ticks)
+    steady = _steady(samples, ticks)
+    active = _above_floor(levels) | (_held(samples, levels) & ~steady)
+    active = binary_closing(
+        binary_opening(np.pad(active, _JOIN), np.ones(_SHORTEST, np.bool_)), np.ones(_JOIN, np.bool_)
+    )
+    active = active[_JOIN:-_JOIN]
+    sound = active | steady
+    steadiness = float(steady.sum() / sound.sum()) if steady.sum() > _LEAST_TONES else 0.0
+    return Activity(active, _mostly(steady, sound), steadiness)
+
+
+def band_levels(samples: Float32, ticks: int) -> Float32:
+    """float32 (ticks, 16): level of each band around each tick, dBFS."""
+    edges = np.geomspace(_LOWEST_HZ, _HIGHEST_HZ, _BANDS + 1)
+    frequencies = np.fft.rfftfreq(_FFT, 1 / SPEECH_RATE)
+    picks = np.array(
+        [(frequencies >= a) & (frequencies < max(b, a + 40.0)) for a, b in pairwise(edges)],
+        np.float32,
+    )
+    picks /= picks.sum(axis=1, keepdims=True)
+    window = np.hanning(_WINDOW).astype(np.float32)
+    rows = [
+        np.square(np.abs(np.fft.rfft(frames * window, _FFT))) @ picks.T
+        for frames in _frames(samples, ticks, _WINDOW, TICK)
+    ]
+    power = np.concatenate(rows) / np.square(window).sum()
+    return np.asarray(10.0 * np.log10(power + 1e-10), np.float32)
+
+
+def pitched(frames: NDArray[np.floating]) -> Flags:
+    """bool (F,): which of the stretches (F, 800) of 50 ms have a pitch of 60 to 400 Hz."""
+    size = frames.shape[1]
+    pieces = np.diff(frames.astype(np.float64), prepend=0.0, axis=1)
+    pieces[:, 0] = 0.0
+    spectrum = np.abs(np.fft.rfft(pieces, 2 * size, axis=1)) ** 2
+    correlation = np.fft.irfft(spectrum, axis=1)[:, :size] / (1.0 - np.arange(size) / size)
+    here = correlation[:, _PITCH_LAGS]
+    before, after = (correlation[:, _PITCH_LAGS.start + d : _PITCH_LAGS.stop + d] for d in (-1, 1))
+    best = np.where((here > before) & (here >= after), here, 0.0).max(axis=1)
+    found: Flags = (best > _PERIODIC * correlation[:, 0]) & (correlation[:, 0] > 0)
+    return found
+
+
+def _frames(samples: Float32, count: int, size: int, hop: int) -> Iterator[Float32]:
+    """Stretches of `size` samples around the middles of `count` hops, float32 (n, size) at a time."""
+    before = (size - hop) // 2
+    padded = np.pad(samples, (before, max(0, count * hop + size - len(samples))))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop][:count]
+    yield from (frames[start : start + _BLOCK] for start in range(0, count, _BLOCK))
+
+
+def _above_floor(levels: Float32) -> Flags:
+    """bool (T,): louder than the quietest moment around."""
+    smooth = gaussian_filter1d(levels, _SMOOTHING, axis=0, mode="nearest")
+    dead = smooth.max(axis=1) < _DEAD_DB
+    floor = np.where(dead[:, None], np.float32(np.inf), smooth)
+    floor = minimum_filter1d(floor, 2 * _FLOOR_TICKS + 1, axis=0, mode="nearest")
+    above = np.where(np.isfinite(floor), np.maximum(smooth - floor, 0.0), 0.0).mean(axis=1)
+    found: Flags = (above > _ABOVE_FLOOR_DB) & ~dead
+    return found
+
+
+def _held(samples: Float32, levels: Float32) -> Flags:
+    """bool (T,): a pitch, and about as loud as what is around."""
+    ticks = len(levels)
+    hops = -(-ticks // 3)
+    has_pitch = np.concatenate([pitched(f) for f in _frames(samples, hops, _PITCH_WINDOW, _HOP)])
+    loud = levels.max(axis=1)
+    around = -minimum_filter1d(-loud, 2 * _FLOOR_TICKS + 1, mode="nearest")
+    found: Flags = np.repeat(has_pitch, 3)[:ticks] & (loud > around - _BESIDE_LOUD_DB) & (loud > _DEAD_DB)
+    return found
+
+
+def _steady(samples: Float32, ticks: int) -> Flags:
+    """bool (T,): the spectrum stays as it is, or is a single partial."""
+    hops = -(-ticks // 3)
+    window = np.hanning(_FRAME).astype(np.float32)
+    steady = np.zeros(hops + _APART, np.bool_)
+    last = np.zeros((_APART, _BINS.stop - _BINS.start), np.float32)
+    at = 0
+    for frames in _frames(samples, hops, _FRAME, _HOP):
+        size = np.abs(np.fft.rfft(frames * window, axis=1))[:, _BINS].astype(np.float32)
+        power = np.square(size)
+        peak = uniform_filter1d(power, 7, axis=1, mode="constant").max(axis=1) * 7.0
+        root = np.sqrt(size)
+        root /= np.linalg.norm(root, axis=1, keepdims=True) + 1e-9
+        both = np.concatenate([last, root])
+        alike = (both[:-_APART] * both[_APART:]).sum(axis=1) > _ALIKE
+        tone = peak > _TONE * (power.sum(axis=1) + 1e-12)
+        steady[at : at + len(frames)] |= alike | tone
+        last, at = both[-_APART:], at + len(frames)
+    steady[:-_APART] |= steady[_APART:]  # both of the two that are alike
+    return np.repeat(steady, 3)[:ticks]
+
+
+def _mostly(steady: Flags, heard: Flags) -> Flags:
+    """bool (T,): where most of what is heard around is steady."""
+    width = 2 * _AROUND + 1
+    tones, sound = (
+        uniform_filter1d(flags.astype(np.float64), width, mode="constant") * width
+        for flags in (steady, heard)
+    )
+    found: Flags = (tones > _TONAL * sound) & (tones > _LEAST_TONES)
+    return found

@@ -1,0 +1,143 @@
+"""What of a recogniser's answer is believed: it hears phones in noise and music, and holds some too long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain, combinations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation, uniform_filter1d
+
+from sadtalker_service.media.voice_activity import Activity
+from sadtalker_service.speech.coarticulation import TICK_RATE
+from sadtalker_service.speech.phonemes import SILENCE, Phoneme, PhonemeTrack, Segmentation
+from sadtalker_service.speech.visemes import VISEMES, as_visemes, visemes_of
+
+Flags = NDArray[np.bool_]
+Shares = NDArray[np.float64]
+Spans = list[tuple[float, float]]
+
+_HELD = 0.6
+"""Seconds; a longer phone is believed only where some other opinion hears something."""
+_PRESSED = 1.2
+"""Seconds; lips that are shut for a shorter time than this, by `p b m` in a pause, may be."""
+_HANGOVER = 8
+"""Ticks by which phones may go beyond what is heard as active."""
+_SHORTEST = 0.02
+"""Seconds; what is left of a phone must be longer."""
+_SHORT_PHONE = 0.3
+"""Seconds; opinions that agree on a longer one agree on a note."""
+_NEAR = 0.05
+"""Seconds."""
+_AROUND = 150
+"""Ticks before and after a moment over which agreement is counted."""
+_AGREED = 0.55
+"""Share of the sound in which opinions agree on short phones, as they do over speech and song: then there is
+a voice in spite of the tones."""
+_FEW, _DIFFERENT = 0.35, 0.1
+"""Shares of speech and of agreement below which there is no voice, but drums, steps or typing. Of voices the
+hardest to hear had 0.55 and 0.2."""
+_SIL = VISEMES.index("sil")
+
+
+def believed(track: PhonemeTrack, heard: Activity) -> PhonemeTrack:
+    """`track` with silence where nothing but noise or tones is heard, where its opinions are too few and too
+    different for a voice, and instead of phones that one opinion alone holds for long."""
+    parted = _without_held(track.segmentations)
+    believable = heard.active
+    if len(parted) > 1:
+        spoken, agreed = _shares(parted, heard.active)
+        tones = heard.tonal & (agreed < _AGREED)
+        believable = heard.active & ~tones & ((spoken > _FEW) | (agreed > _DIFFERENT))
+    else:
+        believable = heard.voiced
+    spans = _spans(binary_dilation(believable, iterations=_HANGOVER))
+    return PhonemeTrack(tuple(Segmentation(within(s.phonemes, spans), s.weight) for s in parted))
+
+
+def within(phonemes: Sequence[Phoneme], spans: Spans) -> tuple[Phoneme, ...]:
+    """The phonemes cut to `spans`, with silence between.
+
+    In a short pause a recogniser hears the waiting for a stop: real lips are shut there, and stay so.
+    """
+    found: list[Phoneme] = []
+    for phoneme in phonemes:
+        if _waits(phoneme, spans):
+            found.append(phoneme)
+            continue
+        at = phoneme.start
+        for start, end in spans if phoneme.label != SILENCE else ():
+            a, b = max(start, phoneme.start), min(end, phoneme.end)
+            if b - a > _SHORTEST:
+                found += _silence(at, a)
+                found.append(Phoneme(phoneme.label, a, b))
+                at = b
+        found += _silence(at, phoneme.end)
+    return tuple(found)
+
+
+def _waits(phoneme: Phoneme, spans: Spans) -> bool:
+    """Whether a phoneme is lips that are shut right before or after something that is heard."""
+    if visemes_of(phoneme.label) != ("PP",) or phoneme.end - phoneme.start >= _PRESSED:
+        return False
+    return any(start - _NEAR < phoneme.end and phoneme.start < end + _NEAR for start, end in spans)
+
+
+def _silence(start: float, end: float) -> Iterator[Phoneme]:
+    if end > start:
+        yield Phoneme(SILENCE, start, end)
+
+
+def _without_held(opinions: Sequence[Segmentation]) -> tuple[Segmentation, ...]:
+    """Phones longer than `_HELD` only where some other opinion hears anything; one alone is believed."""
+    if len(opinions) < 2:
+        return tuple(opinions)
+    spoken = [[(p.start, p.end) for p in opinion.phonemes if p.label != SILENCE] for opinion in opinions]
+    kept = []
+    for i, mine in enumerate(opinions):
+        others = sorted(span for j, row in enumerate(spoken) if j != i for span in row)
+        parts = [
+            (phoneme,) if phoneme.end - phoneme.start <= _HELD else within((phoneme,), _joined(others))
+            for phoneme in mine.phonemes
+        ]
+        kept.append(Segmentation(tuple(chain.from_iterable(parts)), mine.weight))
+    return tuple(kept)
+
+
+def _joined(spans: Spans) -> Spans:
+    """Sorted spans as those that do not overlap."""
+    joined: Spans = []
+    for start, end in spans:
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return joined
+
+
+def _shares(opinions: Sequence[Segmentation], active: Flags) -> tuple[Shares, Shares]:
+    """float64 (T,) each: of what is active around a moment, the share that opinions hold for speech (mean),
+    and the share in which two of them agree on a short phone (mean over the pairs)."""
+    spoken = np.mean([_line(opinion, len(active), np.inf) != _SIL for opinion in opinions], axis=0)
+    lines = [_line(opinion, len(active), _SHORT_PHONE) for opinion in opinions]
+    agreed = np.mean([(a == b) & (a != _SIL) for a, b in combinations(lines, 2)], axis=0)
+    width = 2 * _AROUND + 1
+    sound = np.maximum(uniform_filter1d(active.astype(float), width, mode="constant"), 1.0 / width)
+    share, alike = (uniform_filter1d(x * active, width, mode="constant") / sound for x in (spoken, agreed))
+    return share, alike
+
+
+def _line(opinion: Segmentation, ticks: int, longest: float) -> NDArray[np.int_]:
+    """int (T,): the viseme of every tick; those longer than `longest` seconds count as silence."""
+    line = np.full(ticks, _SIL)
+    for viseme, start, end in as_visemes(opinion.phonemes):
+        if end - start <= longest:
+            line[round(start * TICK_RATE) : round(end * TICK_RATE)] = viseme
+    return line
+
+
+def _spans(flags: Flags) -> Spans:
+    """Seconds of the stretches that are set."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    return [(float(a) / TICK_RATE, float(b) / TICK_RATE) for a, b in edges.reshape(-1, 2)]
