@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-from sadtalker_service.domain import HEIGHT_CAP, LazySourceImage, Portrait, Speech
-from sadtalker_service.errors import UnreadableAudio, UnreadableImage
+from sadtalker_service.domain import HEIGHT_CAP, Speech
+from sadtalker_service.errors import UnreadableAudio
 from sadtalker_service.media.audio import decode_speech
-from sadtalker_service.media.image import decode_image
 from sadtalker_service.media.stopwatch import Stopwatch
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.height import height_remark
 from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.pipeline.references import NO_VIDEOS, ReferenceVideos
 from sadtalker_service.pipeline.report import Report
+from sadtalker_service.pipeline.sources import lazy_source_image
 from sadtalker_service.settings import Settings
 
 
@@ -40,7 +39,7 @@ def render_files(
     """
     watch = Stopwatch(pipeline.clock)
     with watch("decode"):
-        image = lazy_source_image(source_image, settings)
+        image = lazy_source_image(source_image, settings, pipeline.cache)
         speech = read_speech(driven_audio, settings, options.audio_track) if driven_audio else None
     prepared = pipeline.prepare(image, options)
     report = pipeline.render(
@@ -63,21 +62,6 @@ def render_files(
     )
 
 
-def lazy_source_image(path: Path, settings: Settings) -> LazySourceImage:
-    """The picture in `path`, read and hashed now, decoded when it is needed.
-
-    Raises `UnreadableImage`; opening it raises `ImageTooLarge` too.
-    """
-    data = _read(path, settings)
-    image_hash = hashlib.sha256(data).hexdigest()
-    return LazySourceImage(image_hash, lambda: _decoded(data, settings, image_hash))
-
-
-def read_portrait(path: Path, settings: Settings, image_hash: str | None = None) -> Portrait:
-    """The picture in `path`, whose sha256 may be known. Raises `UnreadableImage`, `ImageTooLarge`."""
-    return _decoded(_read(path, settings), settings, image_hash)
-
-
 def read_speech(
     path: Path, settings: Settings, audio_track: int | None = None, audio_hash: str | None = None
 ) -> Speech:
@@ -95,20 +79,3 @@ def read_speech(
         )
     except OSError as error:
         raise UnreadableAudio(f"Cannot read {path}: {error.strerror}.", param="driven_audio") from error
-
-
-def _read(path: Path, settings: Settings) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(settings.max_image_bytes + 1)  # one more than allowed, to be noticed
-    except OSError as error:
-        raise UnreadableImage(f"Cannot read {path}: {error.strerror}.", param="source_image") from error
-
-
-def _decoded(data: bytes, settings: Settings, image_hash: str | None) -> Portrait:
-    return decode_image(
-        data,
-        max_bytes=settings.max_image_bytes,
-        max_pixels=settings.max_image_pixels,
-        image_hash=image_hash,
-    )
