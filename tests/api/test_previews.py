@@ -80,3 +80,20 @@ def test_what_the_cache_has_lost_is_made_again(api: RunningApi, client: httpx.Cl
     assert lost.json()["status"] == "ready"
     assert int(lost.headers["retry-after"]) >= 1
     assert api.tickets.prepared == [(image_id, "full")]
+
+
+def test_previews_are_asked_for_again_and_gone_after_a_deletion(
+    api: RunningApi, client: httpx.Client
+) -> None:
+    image_id = api.upload(client)["image_id"]
+    exhibit(api, image_id)
+    path = f"/api/avatar/{image_id}/preview"
+    first = client.get(path)
+    assert first.status_code == 200
+    assert first.headers["cache-control"] == "private, no-cache"
+    asked = {"If-None-Match": first.headers["etag"]}
+    again = client.get(path, headers=asked)
+    assert (again.status_code, again.content) == (304, b"")
+    assert client.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
+    assert client.delete(f"/api/avatar/{image_id}").status_code == 204
+    assert client.get(path, headers=asked).status_code == 404

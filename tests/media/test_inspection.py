@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from tests.support.portraits import save_video
 
+from sadtalker_service.domain import SoundReading
 from sadtalker_service.errors import (
     AudioTooLarge,
     EmptyAudio,
@@ -98,7 +99,10 @@ def test_asyncio_can_wait_for_it(inspector: Inspector, tmp_path: Path) -> None:
         audio = asyncio.wrap_future(inspector.inspect_audio(recording(tmp_path / "r.wav", 1.0)))
         return await image, await audio
 
-    assert asyncio.run(both()) == (ImageFacts(120, 80, "image/png"), AudioFacts(1.0, "audio/wav"))
+    assert asyncio.run(both()) == (
+        ImageFacts(120, 80, "image/png"),
+        AudioFacts(1.0, "audio/wav", reading=SoundReading()),
+    )
 
 
 def test_a_damaged_picture_is_refused(inspector: Inspector, tmp_path: Path) -> None:

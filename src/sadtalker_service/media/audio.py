@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter1d
 
 from sadtalker_service.domain import SPEECH_RATE, SoundReading, Speech
 from sadtalker_service.errors import AudioTooLarge, EmptyAudio, UnreadableAudio
@@ -34,8 +33,10 @@ SHORTEST_SECONDS = 0.04
 AAC_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 """Rates that every AAC encoder takes, Hz; a sound at another rate is brought to the next higher one."""
 
-_OFFSET_SECONDS = 0.05
-"""What changes more slowly than this is an offset of the microphone, not sound."""
+_OFFSET_HZ = 20.0
+"""What is slower than this is an offset of the microphone, not sound."""
+_FILTERED = 1 << 20
+"""Samples that are filtered at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,16 +157,20 @@ def _mixed(first: Block, rest: Generator[Block], mixer: Mixer) -> Iterator[Float
 
 
 def _remove_offset(samples: Float32) -> None:
-    """Take away, in place, what stays the same for long: the mean of the hundredths of a second around.
+    """Take away, in place, what stays the same for long: a high-pass of the first order.
 
-    The mean of the whole recording would become an offset wherever somebody has joined digital silence to a
-    voice.
+    It knows the last hundredths of a second only. The mean of the whole recording would become an offset
+    wherever somebody has joined digital silence to a voice.
     """
-    width = round(_OFFSET_SECONDS * SPEECH_RATE)
-    mean = uniform_filter1d(uniform_filter1d(samples, width), width)
-    samples -= mean
-    samples[np.abs(samples) < 1e-9] = 0.0  # rounding is no sound
-    np.clip(samples, -1.0, 1.0, out=samples)
+    from scipy.signal import lfilter  # noqa: PLC0415  loads half of scipy: who only inspects needs none of it
+
+    keep = 1.0 - 2.0 * np.pi * _OFFSET_HZ / SPEECH_RATE
+    state = np.array([-samples[0]], np.float64)
+    for start in range(0, len(samples), _FILTERED):
+        piece = samples[start : start + _FILTERED]
+        filtered, state = lfilter([1.0, -1.0], [1.0, -keep], piece.astype(np.float64), zi=state)
+        filtered[np.abs(filtered) < 1e-9] = 0.0  # the filter's fading is no sound
+        np.clip(filtered, -1.0, 1.0, out=piece)
 
 
 def _digest(path: Path) -> str:

@@ -151,6 +151,7 @@ def test_key_is_not_kept(tmp_path: Path) -> None:
     "text",
     [
         *("no json", "{}", '[{"name": "a"}]', '[{"name": "a", "key": "secret", "colour": 1}]'),
+        *('[{"name": "a", "key": "secret"}, {"name": "b", "key": "secret"}]', '[{"name": "a", "owner": ""}]'),
         *('[{"name": "a", "key": "two words"}]', '[{"name": "a", "key": "b"}, {"name": "a", "key": "c"}]'),
     ],
 )

@@ -79,6 +79,8 @@ def load_keys(settings: Settings) -> tuple[ApiKey, ...]:
         raise StoreMisconfigured(f"API_KEYS cannot be read: {where}: {wrong['msg']}.") from None
     if len({entry.name for entry in entries}) < len(entries):
         raise StoreMisconfigured("API_KEYS has two keys of the same name.")
+    if len({entry.key for entry in entries}) < len(entries):
+        raise StoreMisconfigured("API_KEYS has the same key twice: whose it is cannot be told.")
     return tuple(
         ApiKey(e.name, digest_of(e.key), e.owner or e.name, e.admin, e.vip, e.per_minute) for e in entries
     )

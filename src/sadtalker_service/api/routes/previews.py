@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
@@ -31,6 +31,7 @@ router = APIRouter(prefix="/api/avatar", tags=["avatars"])
 _CACHE_CONTROL = "private, no-cache"
 """A copy may be kept, and is asked for each time whether it still holds: the avatar may have been deleted."""
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
+_UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "The client has it."}}
 
 Value = TypeVar("Value")
 
@@ -38,7 +39,7 @@ Value = TypeVar("Value")
 @router.get(
     "/{image_id}/visemes",
     response_model=Visemes,
-    responses={200: {"content": {"image/png": _BINARY}}, **problems(404, 409, 422)},
+    responses={200: {"content": {"image/png": _BINARY}}, **_UNCHANGED, **problems(404, 409, 422)},
     summary="Mouth shapes",
 )
 def visemes(
@@ -62,7 +63,7 @@ def visemes(
 @router.get(
     "/{image_id}/gestures/{name}",
     response_class=Response,
-    responses={200: {"content": {"video/mp4": _BINARY}}, **problems(404, 409, 422)},
+    responses={200: {"content": {"video/mp4": _BINARY}}, **_UNCHANGED, **problems(404, 409, 422)},
     summary="A gesture as a clip",
 )
 def gesture(
@@ -83,7 +84,7 @@ def gesture(
 @router.get(
     "/{image_id}/preview",
     response_class=Response,
-    responses={200: {"content": {"image/png": _BINARY}}, **problems(404, 409, 422)},
+    responses={200: {"content": {"image/png": _BINARY}}, **_UNCHANGED, **problems(404, 409, 422)},
     summary="The cropped picture",
 )
 def preview(request: Request, image_id: ImagePath, face_index: FaceQuery = None) -> Response:

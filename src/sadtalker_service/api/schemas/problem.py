@@ -39,9 +39,9 @@ class ProblemAnswer(BaseModel):
 
 
 _MEANINGS = {
-    400: "The picture, the recording or the body cannot be read.",
+    400: "The request, its body or a file in it cannot be read.",
     401: "An API key is asked for, and there is none or an unknown one.",
-    403: "The API key has no right to this.",
+    403: "The API key has no right to this, or, without keys, the caller has none.",
     404: "There is no such thing (any more).",
     405: "The path has no such method.",
     408: "The body did not arrive in time.",
@@ -50,7 +50,7 @@ _MEANINGS = {
     415: "The body or a part of it is of a kind that is never read here.",
     416: "The range lies outside of the file.",
     422: "A field is missing or wrong, or the engine cannot do what is asked.",
-    429: "The lane is full, or the key has used up its requests of this minute.",
+    429: "The lane is full, the key has used up its requests, or many wrong keys came from this address.",
     503: "The store, the engine or this instance takes no work at this moment.",
     507: "No space is left on the disk.",
 }
@@ -59,7 +59,7 @@ _RETRIED = frozenset({429, 503})
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that may answer with these statuses, beside those of every route."""
-    return {status: _documented(status) for status in sorted({*statuses, 401, 403, 422, 429, 503})}
+    return {status: _documented(status) for status in sorted({*statuses, 400, 401, 403, 422, 429, 503})}
 
 
 def _documented(status: int) -> dict[str, Any]:

@@ -20,6 +20,9 @@ export class Caption {
     cancel.hidden = state !== "busy";
     progress.hidden = state !== "busy";
     figures.hidden = download.hidden = !this.hasVideo;
+    if (state === "busy") return;
+    cancel.disabled = false; // for the next one
+    progress.value = 0;
   }
 
   /** The video that was made is not shown any more, so it cannot be downloaded here either. */
