@@ -7,6 +7,7 @@ what the user can do. The command line prints the message and ends with `exit_co
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 
@@ -278,3 +279,10 @@ class Cancelled(SadTalkerError):
     code = "cancelled"
     status = 409
     exit_code = 130
+
+
+def all_errors(kind: type[SadTalkerError] = SadTalkerError) -> Iterator[type[SadTalkerError]]:
+    """`kind` and everything below it."""
+    yield kind
+    for child in kind.__subclasses__():
+        yield from all_errors(child)

@@ -22,7 +22,8 @@ from sadtalker_service.errors import (
     StoreUnavailable,
     UnsupportedByEngine,
 )
-from sadtalker_service.jobs.video_service import VideoRequest, VideoService, forget_deleted, send_waiting
+from sadtalker_service.jobs.video_request import VideoRequest
+from sadtalker_service.jobs.video_service import VideoService, forget_deleted, send_waiting
 from sadtalker_service.media.inspection import ImageFacts
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.settings import Settings

@@ -13,11 +13,11 @@ import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.support.stream_type import stream_type
 
 from sadtalker_service.domain import QUALITIES, Rendering
 from sadtalker_service.errors import Cancelled
 from sadtalker_service.media.audio import SoundStream
-from sadtalker_service.media.boxes import stream_type
 from sadtalker_service.media.fragments import refragment
 from sadtalker_service.media.video import write_video
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.support.stream_type import stream_type
 
 from sadtalker_service.domain import Rendering
 from sadtalker_service.media.audio import SoundStream
-from sadtalker_service.media.boxes import stream_type
 from sadtalker_service.media.video import write_video
 
 playwright = pytest.importorskip("playwright.sync_api")

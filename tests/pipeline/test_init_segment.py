@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.support.stream_type import stream_type
 
 from sadtalker_service.domain import Portrait, Speech
 from sadtalker_service.media.audio import decode_speech
-from sadtalker_service.media.boxes import stream_type
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.init_segment import LiveStream, announcement
 from sadtalker_service.pipeline.pipeline import Pipeline

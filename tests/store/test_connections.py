@@ -12,6 +12,7 @@ import pytest
 import redis
 from kombu import Connection
 from tests.support.servers import StoreServer
+from tests.support.store_urls import socket_path, without_password
 
 from sadtalker_service.errors import StoreMisconfigured, StoreUnavailable
 from sadtalker_service.settings import Settings
@@ -24,10 +25,8 @@ from sadtalker_service.store.connections import (
     connect_async,
     queue_socket,
     run_dir,
-    socket_path,
     store_errors,
     store_urls,
-    without_password,
 )
 
 

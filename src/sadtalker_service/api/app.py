@@ -22,10 +22,10 @@ from sadtalker_service.api.health import Health
 from sadtalker_service.api.presenters.stats import DESCRIPTION
 from sadtalker_service.api.requests import RequestAccount
 from sadtalker_service.api.routes import avatars, cache, health, home, images, media, previews, videos
-from sadtalker_service.api.services import Services, open_services
+from sadtalker_service.api.services import Services
 from sadtalker_service.api.shutdown import Drain
 from sadtalker_service.api.threads import allow_threads
-from sadtalker_service.jobs.video_service import Dispatch
+from sadtalker_service.jobs.dispatch import Dispatch
 from sadtalker_service.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -105,7 +105,7 @@ class _Page(StaticFiles):
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     allow_threads()
     settings: Settings = app.state.settings
-    services = open_services(settings, app.state.drain, app.state.dispatch)
+    services = Services(settings, app.state.drain, app.state.dispatch)
     app.state.services = services
     app.state.gate = Gate(app.state.keys, RateLimit(services.queue_async))
     app.state.health = Health(services, time.monotonic)
@@ -133,4 +133,4 @@ def _start_janitor(app: FastAPI, stop: threading.Event) -> threading.Thread | No
 async def _close(services: Services, janitor: threading.Thread | None) -> None:
     if janitor is not None:
         await asyncio.to_thread(janitor.join, _JANITOR_SECONDS)
-    await services.close()
+    await services.aclose()

@@ -94,7 +94,6 @@ def _audio(question: Mapping[str, str], limits: Limits) -> dict[str, Any]:
 
 def _nothing(question: Mapping[str, str], limits: Limits) -> dict[str, Any]:
     """Only to be started."""
-    del question, limits
     return {}
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 
-from sadtalker_service.errors import Cancelled, SadTalkerError, TimeLimitExceeded, WorkerLost
+from sadtalker_service.errors import Cancelled, SadTalkerError, TimeLimitExceeded, WorkerLost, all_errors
 from sadtalker_service.state.records import Failure
 
 _SHARED = frozenset({WorkerLost.code, TimeLimitExceeded.code, Cancelled.code})
@@ -31,10 +30,4 @@ def worth_another_try(failure: Failure) -> bool:
 
 @lru_cache(maxsize=1)
 def _kinds() -> dict[str, type[SadTalkerError]]:
-    return {kind.code: kind for kind in _family(SadTalkerError)}
-
-
-def _family(kind: type[SadTalkerError]) -> Iterator[type[SadTalkerError]]:
-    yield kind
-    for child in kind.__subclasses__():
-        yield from _family(child)
+    return {kind.code: kind for kind in all_errors()}

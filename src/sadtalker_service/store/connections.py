@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import redis
 import redis.asyncio
@@ -170,12 +170,6 @@ def broker_url(url: str) -> str:
     return f"redis+socket://{login}{parts.path}?virtual_host={database}"
 
 
-def without_password(url: str) -> str:
-    """The address as it may be shown."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
-
-
 def check_queue_server(client: redis.Redis, shared: bool) -> tuple[str, ...]:
     """What to warn of in an external server of the queue; `shared`: it is the cache's server too.
 
@@ -264,11 +258,6 @@ def _is_unix(url: str) -> bool:
 
 def _socket_url(path: Path) -> str:
     return f"unix://{quote(str(path))}"
-
-
-def socket_path(url: str) -> Path:
-    """The socket of a `unix://` address."""
-    return Path(unquote(urlsplit(url).path))
 
 
 def _run_path(settings: Settings) -> Path:

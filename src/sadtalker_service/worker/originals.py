@@ -34,8 +34,8 @@ def original_image(artefacts: ArtefactStore, image_id: str, settings: Settings) 
 def original_speech(
     artefacts: ArtefactStore, cache: ArtefactCache, audio_id: str, seconds: float, settings: Settings
 ) -> Iterator[LazySpeech]:
-    """A block with the recording, decoded when it is opened unless the cache has its samples; its file is there
-    as long as the block runs.
+    """A block with the recording, decoded when it is opened unless the cache has its samples; its file is
+    there as long as the block runs.
 
     Raises `NotFound` where it was removed; opening it raises what decoding raises.
     """

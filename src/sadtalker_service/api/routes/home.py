@@ -19,7 +19,7 @@ from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.schemas.stats import ErrorEntry, ErrorPage, Home
 from sadtalker_service.api.services import Services, services_of
 from sadtalker_service.api.threads import in_thread
-from sadtalker_service.errors import SadTalkerError, StoreUnavailable
+from sadtalker_service.errors import StoreUnavailable, all_errors
 
 open_router = APIRouter(tags=["operation"])
 
@@ -74,17 +74,11 @@ def wants_page(request: Request) -> bool:
 def error_catalogue() -> Iterator[ErrorEntry]:
     """Every error that the service knows, in the order of statuses."""
     seen: dict[str, ErrorEntry] = {}
-    for kind in _family(SadTalkerError):
+    for kind in all_errors():
         meaning = " ".join((inspect.getdoc(kind) or "").split())
         entry = ErrorEntry(code=kind.code, status=kind.status, retryable=kind.retryable, meaning=meaning)
         seen.setdefault(kind.code, entry)
     return iter(sorted(seen.values(), key=lambda entry: (entry.status, entry.code)))
-
-
-def _family(kind: type[SadTalkerError]) -> Iterator[type[SadTalkerError]]:
-    yield kind
-    for child in kind.__subclasses__():
-        yield from _family(child)
 
 
 def _error_html(entries: Mapping[str, ErrorEntry]) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.support.sadtalker_inputs import photo
+from tests.support.source_faces import prepare_source
 
 from sadtalker_service.domain import PREPROCESS_MODES
 from sadtalker_service.engines.sadtalker.alignment.alignment import SIZE, align, camera
@@ -20,7 +21,7 @@ from sadtalker_service.engines.sadtalker.alignment.cropping import (
     to_square,
 )
 from sadtalker_service.engines.sadtalker.alignment.landmarks68 import LAYOUT, five_points, to_68
-from sadtalker_service.engines.sadtalker.alignment.source import prepare_source, video_size
+from sadtalker_service.engines.sadtalker.alignment.source import video_size
 from sadtalker_service.faces.landmarker import FaceLandmarker
 from sadtalker_service.faces.topology import EYES, LIPS
 

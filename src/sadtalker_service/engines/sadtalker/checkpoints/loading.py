@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from sadtalker_service.engines.sadtalker.checkpoints.content import difference
 from sadtalker_service.engines.sadtalker.checkpoints.layout import is_old
 from sadtalker_service.engines.sadtalker.networks.audio_to_expression import AudioToExpression
 from sadtalker_service.engines.sadtalker.networks.audio_to_pose import TRAINING_ONLY, AudioToPose
@@ -27,9 +28,6 @@ from sadtalker_service.engines.sadtalker.networks.mapping import Mapping as Mapp
 from sadtalker_service.errors import EngineUnavailable
 
 Network = TypeVar("Network", bound=nn.Module)
-
-_NAMED = 3
-"""How many keys a message names."""
 
 
 @dataclass(frozen=True)
@@ -111,32 +109,14 @@ def _filled(path: Path, name: str, make: Callable[[], Network], tensors: Mapping
     """A network whose parameters are `tensors` themselves, none of them copied."""
     with torch.device("meta"):
         network = make()
-    wanted = {key: tensor.shape for key, tensor in network.state_dict().items()}
-    missing = [key for key in wanted if key not in tensors]
-    unknown = [key for key in tensors if key not in wanted]
-    misshapen = [
-        f"{key} is {tuple(tensors[key].shape)}, not {tuple(shape)}"
-        for key, shape in wanted.items()
-        if key in tensors and tensors[key].shape != shape
-    ]
-    faults = [
-        *_told("missing", missing),
-        *_told("unknown", unknown),
-        *_told("of another shape", misshapen),
-    ]
-    if faults:
+    wanted = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+    wrong = difference({key: tuple(tensor.shape) for key, tensor in tensors.items()}, wanted)
+    if wrong:
         raise EngineUnavailable(
-            f"{path} is not a checkpoint of SadTalker V0.0.2: of {name.rstrip('.')} {'; '.join(faults)}."
+            f"{path} is not a checkpoint of SadTalker V0.0.2: of {name.rstrip('.')} {wrong}."
         )
     network.load_state_dict(tensors, strict=True, assign=True)
     return frozen(network)
-
-
-def _told(what: str, names: Sequence[str]) -> list[str]:
-    if not names:
-        return []
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return [f"{len(names)} {what} ({', '.join(names[:_NAMED])}{more})"]
 
 
 def _unreadable(path: Path, why: str) -> EngineUnavailable:
