@@ -82,8 +82,7 @@ class Portrait:
 
 @dataclass(frozen=True, eq=False)
 class LazySourceImage:
-    """A source image whose bytes are read and decoded when they are first needed, which for a known avatar is
-    never."""
+    """A source image that is read and decoded when it is first needed, which for a known avatar is never."""
 
     image_hash: str
     """sha256 of the uploaded bytes."""

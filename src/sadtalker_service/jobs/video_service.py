@@ -1,4 +1,4 @@
-"""The front video_service: what the API calls to take requests on, end them, and remove what was made."""
+"""The video service: what the API calls to take requests on, end them, and remove what was made."""
 
 from __future__ import annotations
 
