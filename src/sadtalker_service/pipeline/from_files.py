@@ -99,7 +99,7 @@ def read_portrait(path: Path, settings: Settings, image_hash: str | None = None)
 
 
 def read_speech(path: Path, settings: Settings, audio_hash: str | None = None) -> Speech:
-    """The sound in `path`; its sha256 may be known. Raises `UnreadableAudio`, `AudioTooLarge`, `EmptyAudio`."""
+    """The sound in `path`; its sha256 may be known. Raises `UnreadableAudio`, `AudioTooLarge`, ..."""
     try:
         return decode_speech(
             path,
