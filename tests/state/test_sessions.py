@@ -7,10 +7,11 @@ import redis
 from tests.support.jobs import KEY, OUTCOME, Clock, know_avatar, make_session
 from tests.support.workers import wait_for
 
+from sadtalker_service.domain import Progress
 from sadtalker_service.errors import LaneFull, NotFound
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.avatars import AvatarStore
-from sadtalker_service.state.records import Failure, ProgressRecord, Session
+from sadtalker_service.state.records import Failure, Session
 from sadtalker_service.state.sessions import LaneLoad, SessionStore
 from sadtalker_service.state.statistics import Statistics
 
@@ -40,7 +41,7 @@ def test_session_goes_from_queued_over_generating_to_ready(sessions: SessionStor
     assert sessions.waiting("vip") == ()
     assert sessions.running() == ("one",)
 
-    moment = ProgressRecord("render", 10, 50, 24.5, 1.6)
+    moment = Progress("render", 10, 50, 24.5, 1.6)
     assert sessions.move("one", 1, moment)
     moved = sessions.get("one")
     assert moved is not None
@@ -181,7 +182,7 @@ def test_lost_session_waits_again_at_its_old_place(sessions: SessionStore, clock
     sessions.accept(make_session("one", key="k1"))
     sessions.accept(make_session("two", key="k2"))
     begin(sessions, "one")
-    sessions.move("one", 1, ProgressRecord("render", 5, 10))
+    sessions.move("one", 1, Progress("render", 5, 10))
     assert sessions.lost() == ()
     assert sessions.requeue("one") is None
     clock.advance(16)
@@ -201,7 +202,7 @@ def test_stale_attempt_changes_nothing(sessions: SessionStore, clock: Clock) -> 
     assert begin(sessions, "one", "w2").attempt == 2
     before = sessions.get("one")
     assert not sessions.renew("one", 1)
-    assert not sessions.move("one", 1, ProgressRecord("render", 9, 10))
+    assert not sessions.move("one", 1, Progress("render", 9, 10))
     assert not sessions.finish("one", 1, OUTCOME)
     assert not sessions.fail("one", 1, Failure("output_error", "full"))
     assert not sessions.hand_back("one", 1)
