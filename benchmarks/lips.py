@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from sadtalker_service.bench.machine import this_machine
 from sadtalker_service.domain import SPEECH_RATE, Speech
 from sadtalker_service.speech.articulation import Articulation, articulate
-from sadtalker_service.speech.listening import hear
+from sadtalker_service.speech.listening import recognize_phonemes
 from sadtalker_service.speech.phonemes import PhonemeTrack, Segmentation
 from sadtalker_service.speech.recogniser import SPEEDS, PocketsphinxRecogniser
 from sadtalker_service.speech.signal_source import SignalSource
@@ -72,7 +72,7 @@ def main() -> None:
     recogniser = PocketsphinxRecogniser()
     loading = time.perf_counter() - began
     recogniser.phonemes(clips[0].speech)
-    tracks = [hear(clip.speech, recogniser) for clip in clips]
+    tracks = [recognize_phonemes(clip.speech, recogniser) for clip in clips]
     motions = predictions(clips, tracks)
     report: dict[str, Any] = {
         "clips": len(clips),
@@ -237,7 +237,7 @@ def timings(clips: list[Clip], recogniser: PocketsphinxRecogniser, repeats: int)
             for speed in SPEEDS
         },
         "articulation": lambda: [articulate(t, s) for t, s in zip(tracks, speeches, strict=True)],
-        "speech to motion": lambda: [articulate(hear(s, recogniser), s) for s in speeches],
+        "speech to motion": lambda: [articulate(recognize_phonemes(s, recogniser), s) for s in speeches],
         "signal alone": lambda: [SignalSource().phonemes(s) for s in speeches],
     }
     seconds = sum(len(s.samples) for s in speeches) / SPEECH_RATE

@@ -49,6 +49,9 @@ Lifetime = Literal["forever", "month", "week"]
 HEIGHT_CAP: Mapping[Quality, int] = MappingProxyType({"low": 480, "medium": 720, "high": 1080})
 """Largest height of a video, pixels; its width is at most `width_cap`."""
 
+MOST_FACES = 100
+"""So many faces of a source image are numbered at most."""
+
 SHA256 = re.compile("[0-9a-f]{64}")
 """How a digest is written, which is also the name of an image."""
 
@@ -87,6 +90,10 @@ class Portrait:
     """sha256 of the uploaded bytes, 64 hexadecimal digits."""
     pixels: Uint8Image
     """uint8 (H, W, 3) RGB."""
+    face_index: int = 0
+    """Which of its faces shall speak: 0 is the largest, 1 the next."""
+    warnings: tuple[str, ...] = ()
+    """What was guessed or left out on the way from the file to the pixels."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -214,6 +221,14 @@ class Avatar:
     mode: PreprocessMode
     artefacts: Mapping[str, Artefact]
     """Stage name -> artefact."""
+    face_index: int = 0
+    """Which of the portrait's faces it is."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was guessed or left out on the way to it: every artefact's record may have `warnings`."""
+        said = (line for artefact in self.artefacts.values() for line in artefact.record.get("warnings", ()))
+        return tuple(dict.fromkeys(said))
 
 
 @dataclass(frozen=True, eq=False)
@@ -279,7 +294,8 @@ class Progress(JsonRecord):
 class VideoResult(JsonRecord):
     """A finished video and what its making took: all measured."""
 
-    engine: str
+    engine: str = field(default="", kw_only=True)
+    """Its name; empty where an earlier version, which did not keep it, made the video."""
     width: int
     height: int
     fps: int

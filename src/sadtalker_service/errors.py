@@ -84,6 +84,12 @@ class FaceTooSmall(InvalidInput):
     code = "face_too_small"
 
 
+class MouthOutsidePicture(InvalidInput):
+    """A face was found whose mouth the picture does not show."""
+
+    code = "mouth_outside_picture"
+
+
 class UnreadableAudio(InvalidInput):
     """The bytes hold no sound that can be decoded."""
 

@@ -54,6 +54,58 @@ def test_each_mode_is_an_avatar_of_its_own(api: RunningApi, client: httpx.Client
     assert client.get(f"/api/avatar/status/{image_id}?preprocess_mode=extfull").status_code == 404
 
 
+def test_each_face_is_an_avatar_of_its_own(api: RunningApi, client: httpx.Client) -> None:
+    image_id = api.upload(client)["image_id"]
+    other = api.upload(client, face_index="1")
+    assert (other["image_id"], other["face_index"], other["status"]) == (image_id, 1, "processing")
+    assert other["next_step"].endswith(f"/{image_id}?preprocess_mode=full&face_index=1")
+    assert api.tickets.prepared == [(image_id, "full"), (image_id, "full.1")]
+    boxes = ((10.0, 8.0, 40.0, 38.0), (60.0, 8.0, 80.0, 28.0))
+    api.prepare(image_id, faces=boxes, warnings=("There are 2 faces.",))
+    first = client.get(f"/api/avatar/status/{image_id}").json()
+    assert (first["status"], first["face_index"], first["warnings"]) == ("ready", 0, ["There are 2 faces."])
+    assert first["faces"] == [list(box) for box in boxes]
+    second = client.get(f"/api/avatar/status/{image_id}?face_index=1").json()
+    assert (second["status"], second["face_index"], second["faces"]) == ("processing", 1, [])
+    assert client.get(f"/api/avatar/status/{image_id}?face_index=2").status_code == 404
+    assert {item["face_index"] for item in client.get("/api/avatar").json()["avatars"]} == {0, 1}
+    assert client.get(f"/api/image/{image_id}/summary").json()["preprocess_modes"] == ["full"]
+    assert client.delete(f"/api/avatar/{image_id}").status_code == 204
+    assert client.get(f"/api/avatar/status/{image_id}?face_index=1").status_code == 404
+
+
+def test_face_that_is_not_there_is_refused_with_their_number(api: RunningApi, client: httpx.Client) -> None:
+    image_id = api.upload(client)["image_id"]
+    boxes = ((10.0, 8.0, 40.0, 38.0), (60.0, 8.0, 80.0, 28.0))
+    api.prepare(image_id, faces=boxes)
+    upload = client.post(
+        "/api/avatar/upload", files={"image_file": ("a.png", picture())}, data={"face_index": "2"}
+    )
+    for answer in (upload, api.generate(client, image_id, face_index="2")):
+        assert answer.status_code == 422
+        error = answer.json()["error"]
+        assert (error["code"], error["param"]) == ("invalid_option", "face_index")
+        assert "has 2 faces: choose from 0 (the largest) to 1" in error["message"]
+    for nonsense in ("-1", "one", "1.5", "1000"):
+        refused = client.post(
+            "/api/avatar/upload", files={"image_file": ("a.png", picture())}, data={"face_index": nonsense}
+        )
+        assert (refused.status_code, refused.json()["error"]["param"]) == (422, "face_index")
+
+
+def test_video_of_another_face_is_another_video(api: RunningApi, client: httpx.Client) -> None:
+    image_id = api.upload(client)["image_id"]
+    api.prepare(image_id, warnings=("There are 2 faces.",))
+    first, other = api.generate(client, image_id), api.generate(client, image_id, face_index="1")
+    assert first.json()["warnings"] == ["There are 2 faces."]
+    assert other.json()["warnings"] == []
+    assert other.json()["settings"]["face_index"] == 1
+    sessions = [api.services.sessions.get(answer.json()["session_id"]) for answer in (first, other)]
+    keys = [session.result_key for session in sessions if session]
+    assert len(set(keys)) == 2
+    assert api.tickets.prepared[-1] == (image_id, "full.1")
+
+
 def test_avatar_shows_progress_face_and_error(api: RunningApi, client: httpx.Client) -> None:
     image_id = api.upload(client)["image_id"]
     path = f"/api/avatar/status/{image_id}"

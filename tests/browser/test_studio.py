@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 from playwright.sync_api import Browser, BrowserContext, expect
 from tests.browser.conftest import opened
 from tests.browser.studio import GRID, Studio
+from tests.support import portraits as make
 from tests.support.pattern_engine import SLOW
 from tests.support.running_service import RunningService
 
@@ -292,3 +293,49 @@ def _compare(studio: Studio, mine: NDArray[np.float32], theirs: NDArray[np.float
 
 def _pixels(path: Path) -> NDArray[np.float32]:
     return np.asarray(Image.open(path).convert("RGB").resize((GRID, GRID), Image.Resampling.BOX), np.float32)
+
+
+def test_of_several_faces_one_is_chosen_by_a_click_or_from_the_list(
+    context: BrowserContext, service: RunningService, speech: Path, tmp_path: Path
+) -> None:
+    group = tmp_path / "group.png"
+    make.group(1.0, 0.8).save(group)
+    studio = opened(context.new_page(), service.url)
+    page = studio.page
+    studio.choose(group)
+    who = page.get_by_label("Who speaks")
+    expect(who.locator("option")).to_have_text(["Face 0, the largest", "Face 1"])
+    expect(page.get_by_label("About the portrait")).to_contain_text("shows 2 faces of like size")
+    assert "face_index" not in page.locator("#command").inner_text()
+    stage = page.locator("#portrait")
+    size = stage.bounding_box()
+    assert size is not None
+    fit = min(size["width"] / 1024, size["height"] / 512)
+    left, top = (size["width"] - 1024 * fit) / 2, (size["height"] - 512 * fit) / 2
+    stage.click(position={"x": left + fit * (512 + 0.8 * 223), "y": top + fit * (102 + 0.8 * 124)})
+    expect(who).to_have_value("1")
+    expect(page.get_by_label("About the portrait")).to_be_hidden()
+    assert page.locator("#command").inner_text().count("face_index=1") == 2
+    who.select_option("0")
+    expect(page.get_by_label("About the portrait")).to_be_visible()
+    who.select_option("1")
+    studio.choose(speech=speech)
+    with page.expect_response("**/generate") as answered:
+        studio.generate()
+    assert answered.value.json()["settings"]["face_index"] == 1
+    studio.wait_ready()
+    assert studio.faults == []
+
+
+def test_a_video_is_taken_as_a_portrait(
+    context: BrowserContext, service: RunningService, tmp_path: Path
+) -> None:
+    states: tuple[make.State, ...] = ("open", "good", "blink")
+    clip = make.save_video(
+        tmp_path / "clip.webm", [make.talking()[state] for state in states for _ in range(2)]
+    )
+    studio = opened(context.new_page(), service.url)
+    studio.choose(clip)
+    expect(studio.page.get_by_label("About the portrait")).to_contain_text("The source is a video")
+    expect(studio.page.locator("#shade")).to_contain_text("best frame of clip.webm")
+    assert studio.faults == []

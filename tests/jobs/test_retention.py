@@ -59,7 +59,7 @@ def video(shop: Workshop, image_id: str, seed: int, size: int = 1_000) -> str:
     assert session is not None
     shop.avatars.link_video(image_id, session.result_key)
     shop.artefacts.put_bytes(bytes(size), video_name(session.result_key))
-    outcome = VideoResult("pattern", 64, 64, 25, 25, 1.0, size, 1.0, {}, 0.0)
+    outcome = VideoResult(64, 64, 25, 25, 1.0, size, 1.0, {}, 0.0, engine="pattern")
     assert shop.sessions.finish(session_id, session.attempt, outcome)
     return session.result_key
 

@@ -75,7 +75,7 @@ def settings(folder: Path, **changes: object) -> Settings:
 
 
 def ended(url: str, **changes: object) -> Session:
-    outcome = VideoResult("pattern", 64, 64, 25, 50, 2.0, 1000, 1.0, {}, 0.0, warnings=("none",))
+    outcome = VideoResult(64, 64, 25, 50, 2.0, 1000, 1.0, {}, 0.0, warnings=("none",), engine="pattern")
     values = {
         "state": "ready",
         "outcome": outcome,

@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.support.portraits import save_video
 
+from sadtalker_service.domain import SoundReading
 from sadtalker_service.errors import (
     AudioTooLarge,
     EmptyAudio,
@@ -97,7 +99,10 @@ def test_asyncio_can_wait_for_it(inspector: Inspector, tmp_path: Path) -> None:
         audio = asyncio.wrap_future(inspector.inspect_audio(recording(tmp_path / "r.wav", 1.0)))
         return await image, await audio
 
-    assert asyncio.run(both()) == (ImageFacts(120, 80, "image/png"), AudioFacts(1.0, "audio/wav"))
+    assert asyncio.run(both()) == (
+        ImageFacts(120, 80, "image/png"),
+        AudioFacts(1.0, "audio/wav", reading=SoundReading()),
+    )
 
 
 def test_a_damaged_picture_is_refused(inspector: Inspector, tmp_path: Path) -> None:
@@ -182,3 +187,23 @@ def test_a_child_that_died_idle_costs_nothing(tmp_path: Path) -> None:
         assert inspector.inspect_image(path).result(30).width == 120
     finally:
         inspector.close()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "media_type"), [("mp4", "video/mp4"), ("webm", "video/webm"), ("mov", "video/quicktime")]
+)
+def test_a_video_as_a_source_image_is_measured(
+    suffix: str, media_type: str, inspector: Inspector, tmp_path: Path
+) -> None:
+    path = save_video(tmp_path / f"a.{suffix}", [Image.new("RGB", (96, 64), (90, 90, 90))] * 3)
+    assert inspector.inspect_image(path).result(20) == ImageFacts(96, 64, media_type)
+
+
+def test_a_video_without_pictures_is_no_source_image(inspector: Inspector, tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"\0\0\0\x18ftypmp42" + bytes(500))
+    with pytest.raises(UnreadableImage, match="no picture that can be decoded"):
+        inspector.inspect_image(path).result(20)
+    large = save_video(tmp_path / "large.mp4", [Image.new("RGB", (2000, 1200))] * 2)
+    with pytest.raises(ImageTooLarge, match="2000 x 1200"):
+        inspector.inspect_image(large).result(20)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sadtalker_service.domain import GestureCue, Track
@@ -96,6 +96,7 @@ def test_what_cannot_be_read_is_said_with_the_name_of_the_field(
 
 
 @given(st.sampled_from(PARSERS), st.text(max_size=40))
+@example(parse_number, "0\x1f")  # white space to str.strip(), none to float()
 def test_any_text_is_read_or_refused(parse: Callable[[str, str], Any], text: str) -> None:
     with suppress(InvalidOption):
         parse(text, "field")

@@ -34,7 +34,7 @@ def test_what_is_announced_is_how_the_stream_begins(
     engine, portrait: Portrait, speech: Speech, tmp_path: Path, style: RenderOptions
 ) -> None:
     prepared = Pipeline(engine, NoCache()).prepare(portrait, RenderOptions(preprocess=style.preprocess))
-    told = announcement(engine, prepared.avatar, speech.path, style)
+    told = announcement(engine, prepared.avatar, speech, style)
     cache, viewer = MemoryCache(10**8), Viewer()
     for pieces in (Viewer(), viewer):  # the second time the recording is known, and nothing is announced
         Pipeline(engine, cache).render(prepared, speech, style, tmp_path / "v.mp4", stream=pieces)

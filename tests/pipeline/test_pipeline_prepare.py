@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from sadtalker_service.domain import Artefact, Portrait
+from sadtalker_service.domain import Artefact, LazySourceImage, Portrait
+from sadtalker_service.engines.port import Stage
 from sadtalker_service.errors import Cancelled, NoFaceFound
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.pipeline import Pipeline
@@ -108,3 +110,70 @@ def test_artefacts_that_were_kept_are_enough_to_go_on(engine, portrait: Portrait
     plates = [p.avatar.artefacts["face_mesh"].arrays["background"] for p in (made, kept)]
     np.testing.assert_array_equal(*plates)
     assert isinstance(kept.avatar.artefacts["face_mesh"], Artefact)
+
+
+def test_another_face_of_the_picture_is_another_avatar(engine, portrait: Portrait) -> None:
+    cache = MemoryCache(10**8)
+    seen: list[int] = []
+
+    def watched(stage: Stage) -> Stage:
+        def compute(image: Portrait, *given: Any) -> Artefact:
+            seen.append(image.face_index)
+            return stage.compute(image, *given)
+
+        return replace(stage, compute=compute)
+
+    stages = tuple(map(watched, engine.stages))
+    engine.stages_for = lambda _: stages
+    pipeline = Pipeline(engine, cache)
+    first = pipeline.prepare(portrait, RenderOptions())
+    other = pipeline.prepare(portrait, RenderOptions(face_index=1))
+    assert other.cache.misses == ESSENTIAL
+    assert seen == [0, 0, 1, 1]
+    assert (first.avatar.face_index, other.avatar.face_index) == (0, 1)
+    assert pipeline.prepare(portrait, RenderOptions()).cache.hits == ESSENTIAL
+    assert pipeline.prepare(portrait, RenderOptions(face_index=1)).cache.hits == ESSENTIAL
+
+
+def test_a_known_avatar_is_not_decoded_and_still_says_its_warnings(engine, portrait: Portrait) -> None:
+    opened: list[int] = []
+
+    def load() -> Portrait:
+        opened.append(1)
+        return replace(portrait, warnings=("Its frame 3 was taken.",))
+
+    detect, *rest = engine.stages
+
+    def compute(image: Portrait, *given: Any) -> Artefact:
+        made = detect.compute(image, *given)
+        return replace(made, record={**made.record, "warnings": list(image.warnings)})
+
+    engine.stages_for = lambda _: (replace(detect, compute=compute), *rest)
+    pipeline = Pipeline(engine, MemoryCache(10**8))
+    for _ in range(2):
+        image = LazySourceImage(portrait.image_hash, load)
+        for face in range(2):
+            avatar = pipeline.prepare(image, RenderOptions(face_index=face)).avatar
+            assert avatar.warnings == ("Its frame 3 was taken.",)
+    assert opened == [1]
+
+
+def test_an_avatar_says_what_its_stages_say_also_out_of_the_cache(engine, portrait: Portrait) -> None:
+    detect, mesh, *rest = engine.stages
+
+    def telling(stage: Stage, *words: str) -> Stage:
+        def compute(*given: Any) -> Artefact:
+            made = stage.compute(*given)
+            return replace(made, record={**made.record, "warnings": list(words)})
+
+        return replace(stage, compute=compute)
+
+    stages = (telling(detect, "One.", "Two."), telling(mesh, "Two.", "Three."), *rest)
+    engine.stages_for = lambda _: stages
+    cache = MemoryCache(10**8)
+    for _ in range(2):
+        assert Pipeline(engine, cache).prepare(portrait, RenderOptions()).avatar.warnings == (
+            "One.",
+            "Two.",
+            "Three.",
+        )

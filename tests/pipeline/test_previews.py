@@ -14,10 +14,10 @@ from PIL import Image
 from sadtalker_service.domain import Portrait
 from sadtalker_service.engines.mesh import MeshEngine
 from sadtalker_service.engines.port import card_of
-from sadtalker_service.pipeline.from_files import read_portrait
 from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.pipeline.preview_assets import gesture_clip, preview_picture, viseme_sheet
 from sadtalker_service.pipeline.previews import make_previews
+from sadtalker_service.pipeline.sources import read_portrait
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.cache import ArtefactCache, MemoryCache
 from sadtalker_service.store.directory import DirectoryCache

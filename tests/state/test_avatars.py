@@ -138,11 +138,11 @@ def test_forgotten_preparations_are_found_and_given_to_one_caller(avatars: Avata
     clock.advance(20)
     avatars.stage(IMAGE, "full", "face_mesh")
     clock.advance(20)
-    assert avatars.unprepared(30) == ((OTHER, "crop"),)
+    assert avatars.unprepared(30) == ((OTHER, "crop", 0),)
     assert avatars.unprepared(30) == ()
     clock.advance(31)
     avatars.ready(IMAGE, "full", stages=(), seconds={})
-    assert avatars.unprepared(30) == ((OTHER, "crop"),)
+    assert avatars.unprepared(30) == ((OTHER, "crop", 0),)
 
 
 def test_modes_of_a_portrait_come_together(avatars: AvatarStore) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 import redis
 from tests.support.jobs import KEY, OUTCOME, Clock, know_avatar, make_session
@@ -74,6 +77,23 @@ def test_everything_about_a_request_comes_back_as_it_was_given(sessions: Session
     )
     assert sessions.accept(given) == given
     assert sessions.get("one") == given
+
+
+def test_a_video_of_a_version_that_kept_no_engine_is_still_known(
+    sessions: SessionStore, queue: redis.Redis
+) -> None:
+    sessions.accept(make_session("one"))
+    begin(sessions, "one")
+    assert sessions.finish("one", 1, OUTCOME)
+    for key in ("session:one", f"result:{KEY}"):
+        kept = json.loads(queue.hget(key, "outcome") or "")
+        assert kept.pop("engine") == OUTCOME.engine
+        queue.hset(key, "outcome", json.dumps(kept))
+    read, known, again = sessions.get("one"), sessions.known_result(KEY), sessions.accept(make_session("two"))
+    assert read is not None
+    assert known is not None
+    expected = replace(OUTCOME, engine="")
+    assert (read.outcome, known.outcome, again.outcome) == (expected, expected, expected)
 
 
 def test_unknown_sessions_are_none(sessions: SessionStore) -> None:

@@ -10,7 +10,7 @@ from sadtalker_service.domain import PreprocessMode, VideoResult
 from sadtalker_service.engines.port import Capabilities, EngineCard
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.state.avatars import AvatarStore
-from sadtalker_service.state.records import AvatarRecord, Lane, Session, VideoSpec
+from sadtalker_service.state.records import AvatarRecord, Lane, Session, VideoSpec, slot_of
 from sadtalker_service.state.viewer import LOCAL_OWNER
 
 IMAGE = "a" * 64
@@ -63,9 +63,9 @@ class Tickets:
         """A ticket for a video."""
         self.generated.append(session.session_id)
 
-    def prepare(self, image_id: str, mode: PreprocessMode) -> None:
+    def prepare(self, image_id: str, mode: PreprocessMode, face_index: int = 0) -> None:
         """A ticket for an avatar."""
-        self.prepared.append((image_id, mode))
+        self.prepared.append((image_id, slot_of(mode, face_index)))
 
 
 def make_session(

@@ -110,7 +110,13 @@ class RunningApi:
         self.services.engines.publish(CARD, default=True)
         self.services.workers.beat("w1", WorkerFacts(("vip", "normal"), CARD.name, "idle"))
 
-    def prepare(self, image_id: str, mode: PreprocessMode = "full") -> None:
+    def prepare(
+        self,
+        image_id: str,
+        mode: PreprocessMode = "full",
+        faces: tuple[tuple[float, float, float, float], ...] = (),
+        warnings: tuple[str, ...] = (),
+    ) -> None:
         """An avatar becomes ready."""
         keys = avatar_keys(CARD.stages, image_id, mode, CARD.name, CARD.version)
         for stage in ("face_detection", "face_mesh"):
@@ -122,6 +128,8 @@ class RunningApi:
             seconds={"face_detection": 0.02, "face_mesh": 0.1},
             face_box=(10.0, 8.0, 40.0, 38.0),
             face_score=0.93,
+            faces=faces,
+            warnings=warnings,
         )
 
     def refuse(self, image_id: str, mode: PreprocessMode = "full") -> None:

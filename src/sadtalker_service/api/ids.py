@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from fastapi import Path
+from fastapi import Path, Query
 
 from sadtalker_service.api.schemas.avatars import IMAGE_ID
 from sadtalker_service.api.schemas.videos import SESSION_ID
-from sadtalker_service.domain import PREPROCESS_MODES, SHA256, PreprocessMode
+from sadtalker_service.domain import MOST_FACES, PREPROCESS_MODES, SHA256, PreprocessMode
 from sadtalker_service.errors import InvalidOption, NotFound
-from sadtalker_service.options.fields import parse_choice
+from sadtalker_service.options.fields import parse_choice, parse_whole
 from sadtalker_service.state.records import LANES, Lane
 
 _SESSION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -23,6 +23,13 @@ ImagePath = Annotated[
         description="sha256 of the picture's bytes.",
         examples=[IMAGE_ID],
         json_schema_extra={"pattern": f"^{SHA256.pattern}$"},
+    ),
+]
+FaceQuery = Annotated[
+    str | None,
+    Query(
+        description="Face with which the portrait was uploaded.",
+        json_schema_extra={"type": "integer", "minimum": 0, "default": 0},
     ),
 ]
 SessionPath = Annotated[
@@ -67,6 +74,19 @@ def mode_of(text: str | None) -> PreprocessMode:
     if text is None or not text.strip():
         return "full"
     return parse_choice(text, "preprocess_mode", PREPROCESS_MODES)
+
+
+def face_index_of(text: str | None) -> int:
+    """Which of a picture's faces; 0, the largest, where none is given. Raises `InvalidOption`."""
+    if text is None or not text.strip():
+        return 0
+    index = parse_whole(text, "face_index")
+    if not 0 <= index < MOST_FACES:
+        raise InvalidOption(
+            f"face_index is {index}, but must be 0 (the largest face) or the number of another one.",
+            param="face_index",
+        )
+    return index
 
 
 def idempotency_key_of(text: str | None) -> str | None:

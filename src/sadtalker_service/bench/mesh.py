@@ -21,8 +21,9 @@ from sadtalker_service.media.audio import stream_sound
 from sadtalker_service.media.image import encode_png
 from sadtalker_service.media.video import write_video
 from sadtalker_service.options import RenderOptions
-from sadtalker_service.pipeline.from_files import make_video, read_portrait, read_speech
+from sadtalker_service.pipeline.from_files import make_video, read_speech
 from sadtalker_service.pipeline.pipeline import Pipeline
+from sadtalker_service.pipeline.sources import read_portrait
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.cache import MemoryCache, NoCache
 from sadtalker_service.store.codec import encode

@@ -75,7 +75,12 @@ _OWN = (
     click.option("--verbose", is_flag=True, help="Tell what every stage took."),
 )
 _FILES = (
-    click.option("--source_image", type=_FILE, required=True, help="Portrait: JPEG, PNG, WebP, HEIC ..."),
+    click.option(
+        "--source_image",
+        type=_FILE,
+        required=True,
+        help="Portrait: JPEG, PNG, WebP, HEIC ...; or a video, of which the best frame is taken.",
+    ),
     click.option("--driven_audio", type=_FILE, help="Recording of speech: any audio or video file."),
     click.option(
         "--idle",

@@ -13,8 +13,9 @@ from sadtalker_service.engines.mesh import MeshEngine
 from sadtalker_service.engines.mesh.sheet import contact_sheet
 from sadtalker_service.files import output_errors, whole_file
 from sadtalker_service.options import RenderOptions
-from sadtalker_service.pipeline.from_files import lazy_source_image, open_cache
+from sadtalker_service.pipeline.from_files import open_cache
 from sadtalker_service.pipeline.pipeline import Pipeline
+from sadtalker_service.pipeline.sources import lazy_source_image
 from sadtalker_service.settings import get_settings
 from sadtalker_service.store.cache import NoCache
 

@@ -2,31 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sadtalker_service.domain import Artefact, Portrait, Uint8Image
-from sadtalker_service.faces.landmarker import FaceLandmarker
+from sadtalker_service.errors import MouthOutsidePicture
+from sadtalker_service.faces.covered import EYE_DISTANCE_MM, find_covered
+from sadtalker_service.faces.landmarker import Box, FaceDetection, FaceLandmarker
+from sadtalker_service.faces.topology import EYES, LIPS
 
 DETECTION = "face_detection"
 """Name of the stage."""
 
+BESIDE_LIPS_MM = 3.0
+"""Least distance of the lips from the borders of the picture. Where it ends at the lips, their landmarks lie
+on its border or beyond."""
+
+LIKE_SIZE = 0.5
+"""Faces of at least this size, in sizes of the largest, could be the one that was meant."""
+
+SEVERAL = (
+    "The picture shows {count} faces of like size; the largest was taken. Choose another with face_index."
+)
+MOUTH_COVERED = (
+    "The mouth seems to be covered, and is drawn over what covers it. Use a photo that shows the lips."
+)
+
 
 def detect_face(landmarker: FaceLandmarker, portrait: Portrait) -> Artefact:
-    """Box, score, landmarks of the largest face, and the turns that make it upright.
+    """Box, score, landmarks of the portrait's face, and the turns that make it upright; the boxes of all.
 
-    Raises `NoFaceFound`, `FaceTooSmall`.
+    Raises `NoFaceFound`, `FaceTooSmall`, `MouthOutsidePicture`; `InvalidOption` for a face that is not there.
     """
-    found = landmarker.detect(portrait.pixels)
+    found = landmarker.detect(portrait.pixels, portrait.face_index)
+    pixels = np.rot90(portrait.pixels, found.quarter_turns)
+    _check_mouth(found, (pixels.shape[1], pixels.shape[0]))
+    covered = find_covered(pixels, found.landmarks)
     return Artefact(
         {"landmarks": found.landmarks},
         {
-            "box": [float(v) for v in found.box],
+            "box": list(found.box),
             "score": float(found.score),
             "faces": found.faces,
+            "boxes": [list(box) for box in found.boxes],
             "quarter_turns": found.quarter_turns,
+            "covered_eyes": list(covered.eyes),
+            "warnings": [
+                *portrait.warnings,
+                *_remarks(found, portrait.face_index, mouth_covered=covered.mouth),
+            ],
         },
     )
 
@@ -40,3 +66,50 @@ def landmarks_of(artefacts: Mapping[str, Artefact]) -> NDArray[np.float32]:
     """(478, 3) landmarks in pixels of the upright portrait."""
     landmarks: NDArray[np.float32] = artefacts[DETECTION].arrays["landmarks"]
     return landmarks
+
+
+def covered_eyes(artefacts: Mapping[str, Artefact]) -> tuple[bool, bool]:
+    """Whether the right and the left eye are behind dark glasses or the like."""
+    right, left = artefacts[DETECTION].record.get("covered_eyes", (False, False))
+    return right, left
+
+
+def face_boxes(detection: Artefact, size: tuple[int, int]) -> tuple[Box, ...]:
+    """Boxes of all faces in pixels of the portrait of this (width, height) as it was uploaded, the largest
+    first. Of an engine that tells of one face only that; of one that tells of none, none."""
+    record = detection.record
+    boxes = record.get("boxes") or ([record["box"]] if record.get("box") else [])
+    turns = int(record.get("quarter_turns", 0))
+    return tuple(turned_back((x0, y0, x1, y1), turns, size) for x0, y0, x1, y1 in boxes)
+
+
+def turned_back(box: Box, quarter_turns: int, size: tuple[int, int]) -> Box:
+    """A box found after so many quarter turns counterclockwise (`np.rot90`), in a picture of `size`
+    (width, height) before them."""
+    for turn in reversed(range(quarter_turns % 4)):
+        width = size[turn % 2]  # of the picture before this turn
+        x0, y0, x1, y1 = box
+        box = (width - y1, x0, width - y0, x1)
+    return box
+
+
+def _check_mouth(found: FaceDetection, size: tuple[int, int]) -> None:
+    """Raises `MouthOutsidePicture`."""
+    corners = found.landmarks[[EYES[0].corners[0], EYES[1].corners[0]], :2]
+    margin = BESIDE_LIPS_MM * float(np.linalg.norm(corners[1] - corners[0])) / EYE_DISTANCE_MM
+    lips = found.landmarks[list(LIPS), :2]
+    if (lips < margin).any() or (lips > np.array(size) - margin).any():
+        raise MouthOutsidePicture(
+            "The picture ends before or at the mouth of the face, so there are no lips to move. "
+            "Use a photo that shows the whole face down to the chin.",
+            param="source_image",
+        )
+
+
+def _remarks(found: FaceDetection, face_index: int, *, mouth_covered: bool) -> Iterator[str]:
+    sides = [max(x1 - x0, y1 - y0) for x0, y0, x1, y1 in found.boxes]
+    like = sum(side >= LIKE_SIZE * sides[0] for side in sides)
+    if like > 1 and not face_index:
+        yield SEVERAL.format(count=like)
+    if mouth_covered:
+        yield MOUTH_COVERED

@@ -1,8 +1,8 @@
-"""From a picture to its largest face and 478 landmarks."""
+"""From a picture to its faces, and 478 landmarks of one of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,8 +13,9 @@ from sadtalker_service.domain import Uint8Image
 from sadtalker_service.errors import FaceTooSmall, NoFaceFound
 from sadtalker_service.faces.detector import FULL_RANGE, SHORT_RANGE, Candidate, Detector
 from sadtalker_service.faces.networks import load_networks
+from sadtalker_service.faces.numbering import no_such_face
 from sadtalker_service.faces.refined_mesh import Mesh, RefinedMesh
-from sadtalker_service.faces.search import FAR, NEAR, Range, View, likely_turns
+from sadtalker_service.faces.search import FAR, MAX_FACES, NEAR, TILED, Range, View, is_same, likely_turns
 
 DEFAULT_MIN_FACE_PIXELS = 64
 """On smaller faces the landmarks of the lips are wrong by 2 mm and more."""
@@ -24,23 +25,32 @@ MIN_PRESENCE = 0.9
 
 FOREHEAD, CHIN = 10, 152
 
+Box = tuple[float, float, float, float]
+Face = tuple[Candidate, Mesh]
+
 
 @dataclass(frozen=True, eq=False)
 class FaceDetection:
-    """The largest face of a picture. Pixels are those of the picture after its quarter turns."""
+    """A face of a picture, by default the largest. Pixels: of the picture after its quarter turns."""
 
-    box: tuple[float, float, float, float]
+    box: Box
     """x0, y0, x1, y1: brows to chin, as the detector sees it; may reach beyond the picture."""
     score: float
     """How sure the detector is, 0..1."""
     presence: float
     """How sure the landmark network is, 0..1."""
-    faces: int
-    """Number of faces found, at most 10; beside a large face, those in the distance are not counted."""
+    boxes: tuple[Box, ...]
+    """Boxes of all faces found, at most 10, as `box`: the largest first. Beside a large face, those in the
+    distance are not among them."""
     landmarks: NDArray[np.float32]
     """float32 (478, 3): x, y pixels; z in the same unit, smaller is nearer to the camera. See `topology`."""
     quarter_turns: int
     """0..3: quarter turns counter-clockwise, as `np.rot90` makes them, that made the picture upright."""
+
+    @property
+    def faces(self) -> int:
+        """Number of faces found."""
+        return len(self.boxes)
 
     @property
     def height(self) -> float:
@@ -49,7 +59,7 @@ class FaceDetection:
 
 
 class FaceLandmarker:
-    """Finds the largest face of a picture. Load once; may be called from several threads at once."""
+    """Finds the faces of a picture. Load once; may be called from several threads at once."""
 
     def __init__(self, min_face_pixels: int = DEFAULT_MIN_FACE_PIXELS) -> None:
         """`min_face_pixels`: least height of a face. Raises EngineUnavailable if the models are damaged."""
@@ -67,42 +77,71 @@ class FaceLandmarker:
     def _detector(self, limits: Range) -> Detector:
         return self._near if limits is NEAR else self._far
 
-    def detect(self, pixels: Uint8Image) -> FaceDetection:
-        """The largest face in uint8 (H, W, 3) RGB.
+    def detect(self, pixels: Uint8Image, face_index: int = 0) -> FaceDetection:
+        """A face in uint8 (H, W, 3) RGB: the largest, or with `face_index` one of the others, by their size.
 
-        Raises NoFaceFound, FaceTooSmall; ValueError if `pixels` is no such array.
+        Raises NoFaceFound, FaceTooSmall; InvalidOption if there are not so many faces; ValueError if `pixels`
+        is no such array.
         """
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
             raise ValueError(f"expected uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}")
         views = [View(pixels, turns, self._detector) for turns in range(4)]
         for turns in likely_turns(views):
-            for limits in (NEAR, FAR):
-                found = list(self._faces(views[turns], limits))
+            for limits in (NEAR, FAR, TILED):  # before another way up is believed, which is less likely
+                found = self._all(views[turns], limits)
                 if found:
-                    return self._report(found, turns)
+                    return self._report(found, turns, face_index)
+        for turns in likely_turns(views[:2], (TILED,)):  # one on its side is seen either way
+            found = self._all(views[turns], TILED)
+            if found:
+                return self._report(found, turns, face_index)
         raise NoFaceFound(
             "No face was found in the picture. Use a photo in which one face is seen from the front, "
-            "well lit, not covered, and at least a tenth of the picture high."
+            f"well lit, not covered, and at least {self.min_face_pixels} pixels high."
         )
 
-    def _faces(self, view: View, limits: Range) -> Iterator[tuple[Candidate, Mesh]]:
-        """Faces of an upright picture that both networks believe in, largest first."""
-        for candidate in view.candidates(limits):
+    def _faces(
+        self, view: View, limits: Range, candidates: Iterable[Candidate], known: Sequence[Face] = ()
+    ) -> list[Face]:
+        """Those of the candidates in an upright picture that both networks believe in and that are not
+        `known`, largest first."""
+        found: list[Face] = []
+        for candidate in candidates:
             face = view.settle(candidate, limits)
-            if face is not None:
+            if face is not None and not any(is_same(face, other) for other, _ in (*known, *found)):
                 mesh = self._mesh.landmarks(view.picture, face)
                 if mesh.presence >= MIN_PRESENCE:
-                    yield face, mesh
+                    found.append((face, mesh))
+        return sorted(found, key=_side, reverse=True)
 
-    def _report(self, found: list[tuple[Candidate, Mesh]], turns: int) -> FaceDetection:
-        face, mesh = max(found, key=lambda pair: pair[0].side)
-        x0, y0, x1, y1 = face.box.tolist()
-        detection = FaceDetection(
-            (x0, y0, x1, y1), face.score, mesh.presence, len(found), mesh.landmarks, turns
-        )
+    def _all(self, view: View, limits: Range) -> list[Face]:
+        """The faces of an upright picture that are found at one of the distances, largest first; with others
+        of like size."""
+        found = self._faces(view, limits, view.candidates(limits))
+        if not found:
+            return []
+        more = self._faces(view, FAR, view.like(found[0][0]), known=found)
+        return [found[0], *sorted([*found[1:], *more], key=_side, reverse=True)][:MAX_FACES]
+
+    def _report(self, found: list[Face], turns: int, face_index: int) -> FaceDetection:
+        if not 0 <= face_index < len(found):
+            raise no_such_face(face_index, len(found))
+        face, mesh = found[face_index]
+        boxes = tuple(_box(face) for face, _ in found)
+        detection = FaceDetection(boxes[face_index], face.score, mesh.presence, boxes, mesh.landmarks, turns)
         if detection.height < self.min_face_pixels:
+            which = f"Face {face_index}" if face_index else "The largest face"
             raise FaceTooSmall(
-                f"The largest face is {detection.height:.0f} pixels high; at least {self.min_face_pixels} "
+                f"{which} is {detection.height:.0f} pixels high; at least {self.min_face_pixels} "
                 "are needed. Use a photo with more pixels, or one taken from closer by."
             )
         return detection
+
+
+def _side(face: Face) -> float:
+    return face[0].side
+
+
+def _box(face: Candidate) -> Box:
+    x0, y0, x1, y1 = face.box.tolist()
+    return x0, y0, x1, y1

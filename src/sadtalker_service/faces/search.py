@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from math import ceil
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sadtalker_service.domain import Uint8Image
-from sadtalker_service.faces.detector import Candidate, Detector, overlap
+from sadtalker_service.faces.detector import SAME_FACE, Candidate, Detector, overlap
 from sadtalker_service.faces.sampling import Square
 
 MAX_FACES = 10
@@ -39,11 +40,11 @@ upright. One on its side scores as much only with its eyes on edge; one on its h
 
 @dataclass(frozen=True)
 class Range:
-    """What a face must have to be believed, at one of the two distances."""
+    """What a face must have to be believed, at one of the distances."""
 
-    name: Literal["near", "far"]
+    name: Literal["near", "far", "tiled"]
     score: float
-    """Least score of the detector in the whole picture."""
+    """Least score of the detector where it looks first: at the whole picture, or at a part of it."""
     closeup: float
     """Least score in the second look; 0 when the first one counts."""
     share: float
@@ -57,6 +58,27 @@ half of it."""
 FAR = Range("far", score=0.3, closeup=0.7, share=0.0)
 """The full-range detector is unsure of faces of a twentieth of the picture. What it finds is only a place to
 look again; a face seen from the front scores 0.86 and more there."""
+
+TILED = Range("tiled", score=0.3, closeup=0.8, share=0.0)
+"""The full-range detector on parts of a picture in which a face of usable size may be too small for it. So
+many looks see more that is no face: the second look is stricter."""
+
+LEAST_TILE = 640
+"""Side of the smallest part that is looked at alone, pixels. A face of 64 pixels fills a tenth of it, and the
+full-range detector finds 97 % of such faces."""
+
+TILE_STEP = 0.75
+"""Distance of neighbouring parts, in their sides: a face of up to a quarter of the side is whole in one."""
+
+LARGE_SHARE, SMALL_SHARE = 0.3, 0.1
+"""Share of the long side that a face's box has. Beside one with the first, the short-range detector sees all
+faces of half its size and more; beside one with the second, the full-range detector does."""
+
+LIKE_TILE = 6.0
+"""Side of the parts in which others are looked for beside a smaller face, in sides of its box."""
+
+MAX_TILES = 96
+"""More parts of a picture than this are not looked at; each takes about 10 ms."""
 
 
 class View:
@@ -81,13 +103,42 @@ class View:
         """What the detector for this range takes for faces, largest first; none if all are too small."""
         if limits not in self._candidates:
             height, width = self.picture.shape[:2]
-            square = Square(width / 2, height / 2, max(height, width))
-            detector = self._detector(limits)
-            faces = detector.detect(detector.crop(self.picture, square), square, limits.score)
+            faces = self._tiled() if limits is TILED else self._seen(limits, _whole(width, height))
             faces.sort(key=lambda face: face.side, reverse=True)
-            large = faces and faces[0].side >= limits.share * square.side
+            large = faces and faces[0].side >= limits.share * max(height, width)
             self._candidates[limits] = faces[:MAX_FACES] if large else []
         return self._candidates[limits]
+
+    def like(self, face: Candidate) -> list[Candidate]:
+        """What may be further faces beside the largest, down to half its size, to which the look that found
+        it is blind; largest first."""
+        height, width = self.picture.shape[:2]
+        share = face.side / float(max(height, width))
+        if share >= LARGE_SHARE:
+            return []
+        if share >= SMALL_SHARE:
+            return self.candidates(FAR)
+        squares = grid(width, height, LIKE_TILE * face.side)[:MAX_TILES]
+        faces = [seen for square in squares for seen in self._seen(FAR, square)]
+        return sorted(_distinct(faces), key=lambda face: face.side, reverse=True)[:MAX_FACES]
+
+    def _seen(self, limits: Range, square: Square) -> list[Candidate]:
+        detector = self._detector(limits)
+        return detector.detect(detector.crop(self.picture, square), square, limits.score)
+
+    def _tiled(self) -> list[Candidate]:
+        """What is seen in parts of the picture, from large ones to small ones until there is something."""
+        height, width = self.picture.shape[:2]
+        looks = 0
+        for squares in tiles(width, height):
+            faces: list[Candidate] = []
+            for square in squares[: MAX_TILES - looks]:
+                faces += self._seen(TILED, square)
+            looks += len(squares)
+            found = _distinct(face for face in faces if self.settle(face, TILED) is not None)
+            if found or looks >= MAX_TILES:
+                return found
+        return []
 
     def settle(self, face: Candidate, limits: Range) -> Candidate | None:
         """A candidate after a second look: itself if it is near and was right, a better box, or None."""
@@ -129,20 +180,69 @@ class View:
         return self._closeups[face]
 
 
-def likely_turns(views: Sequence[View]) -> list[int]:
-    """Indices of the views in which a face may be upright, the likeliest first.
+def likely_turns(views: Sequence[View], ranges: Sequence[Range] = (NEAR, FAR)) -> list[int]:
+    """How many quarter turns may make a face upright, the likeliest first.
 
-    views: one for each of 0..3 quarter turns. The detectors also find faces on their side or on their head,
-    without telling so, and the landmarks are wrong then.
+    views: those that are looked at, of 0..3 quarter turns. The detectors also find faces on their side or on
+    their head, without telling so, and the landmarks are wrong then.
     """
-    best = np.zeros(len(views))
-    for view, limits in product(views, (NEAR, FAR)):
+    best = np.zeros(4)
+    for view, limits in product(views, ranges):
         for face in view.candidates(limits):
             best = np.maximum(best, np.roll(view.turn_scores(face), view.turns))
         if best.max() >= SURE_SCORE:
             break
     order = np.argsort(-best, kind="stable")
     return [int(turns) for turns in order if best[turns] >= (SURE_SCORE if turns else CLOSEUP_SCORE)]
+
+
+def tiles(width: int, height: int) -> Iterator[list[Square]]:
+    """Overlapping squares that cover a picture of this size, each set half as large as the one before.
+
+    The first are half as large as the picture, or as large as its short side where that is less. None for a
+    picture in which whoever looks at the whole sees every face of usable size.
+    """
+    if max(width, height) < 2 * LEAST_TILE:
+        return
+    side = max(float(LEAST_TILE), min(width, height, max(width, height) / 2))
+    while side >= LEAST_TILE:
+        yield grid(width, height, side)
+        side /= 2
+
+
+def grid(width: int, height: int, side: float) -> list[Square]:
+    """Overlapping squares of this side that cover a picture."""
+    return [Square(x, y, side) for y in _centres(height, side) for x in _centres(width, side)]
+
+
+def _centres(length: int, side: float) -> list[float]:
+    """Centres of squares that cover a length, evenly spread."""
+    count = 1 + max(0, ceil((length - side) / (TILE_STEP * side)))
+    last = max(side / 2, length - side / 2)
+    return [float(centre) for centre in np.linspace(side / 2, last, count)]
+
+
+def _whole(width: int, height: int) -> Square:
+    return Square(width / 2, height / 2, max(height, width))
+
+
+def _distinct(faces: Iterable[Candidate]) -> list[Candidate]:
+    """One candidate per face, the surest: neighbouring parts of a picture show the same one."""
+    kept: list[Candidate] = []
+    for face in sorted(faces, key=lambda face: face.score, reverse=True):
+        if not any(is_same(face, other) for other in kept):
+            kept.append(face)
+    return kept
+
+
+def is_same(one: Candidate, other: Candidate) -> bool:
+    """Whether two boxes show the same face: they overlap, or one lies in the other."""
+    return bool(overlap(one.corners, other.corners[None])[0] > SAME_FACE) or _lies_in(one, other)
+
+
+def _lies_in(one: Candidate, other: Candidate) -> bool:
+    reach = max(one.side, other.side) / 2
+    return bool(np.abs(np.subtract(one.centre, other.centre)).max() < reach)
 
 
 def turned(pixels: Uint8Image, turns: int) -> Uint8Image:

@@ -24,7 +24,7 @@ class Dispatch(Protocol):
     def generate(self, session: Session) -> None:
         """A worker that serves the session's lane shall `begin` it."""
 
-    def prepare(self, image_id: str, mode: PreprocessMode) -> None:
+    def prepare(self, image_id: str, mode: PreprocessMode, face_index: int = 0) -> None:
         """A worker shall prepare the avatar."""
 
 
@@ -42,11 +42,12 @@ class CeleryDispatch:
         limit = job_limit(self._settings, session.spec.audio_seconds) * session.spec.timeout_factor
         self._send(GENERATE_TASK, [session.session_id], queue, limit)
 
-    def prepare(self, image_id: str, mode: PreprocessMode) -> None:
+    def prepare(self, image_id: str, mode: PreprocessMode, face_index: int = 0) -> None:
         """Let a worker prepare an avatar."""
-        self._send(PREPARE_TASK, [image_id, mode], PREPARE, job_limit(self._settings, 0.0))
+        face = [face_index] if face_index else []
+        self._send(PREPARE_TASK, [image_id, mode, *face], PREPARE, job_limit(self._settings, 0.0))
 
-    def _send(self, task: str, arguments: list[str], queue: str, limit: float) -> None:
+    def _send(self, task: str, arguments: list[str | int], queue: str, limit: float) -> None:
         with _broker_errors():
             # the limit is held by the worker's parent process, which ends a child that hangs
             self._app.send_task(task, arguments, queue=queue, time_limit=limit)

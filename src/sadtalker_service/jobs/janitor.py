@@ -216,10 +216,10 @@ class Janitor:
                 self._dispatch.generate(session)
         unprepared = self._avatars.unprepared(self._lease)
         if len(unprepared) > self._length(PREPARE):
-            for image_id, mode in unprepared:
-                log.warning("preparation_lost", image_id=image_id, mode=mode)
+            for image_id, mode, face_index in unprepared:
+                log.warning("preparation_lost", image_id=image_id, mode=mode, face_index=face_index)
                 metrics.job_requeued("forgotten")
-                self._dispatch.prepare(image_id, mode)
+                self._dispatch.prepare(image_id, mode, face_index)
 
     def _lists_are_short(self) -> bool:
         """Whether fewer messages wait than sessions. For a moment that is so whenever a worker takes one."""

@@ -76,7 +76,9 @@ def _components(
 ) -> dict[str, Component]:
     keys: dict[str, set[str]] = {}
     for record in records:
-        of_mode = avatar_keys(card.stages, record.image_id, record.mode, card.name, card.version)
+        of_mode = avatar_keys(
+            card.stages, record.image_id, record.mode, card.name, card.version, record.face_index
+        )
         for stage, key in of_mode.items():
             keys.setdefault(stage, set()).add(key)
     return {stage: _component(sorted(names), cache) for stage, names in keys.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import structlog
@@ -12,16 +12,18 @@ import structlog
 from sadtalker_service.domain import PreprocessMode
 from sadtalker_service.engines.port import EngineCard
 from sadtalker_service.errors import EngineUnavailable, NotFound
+from sadtalker_service.faces.numbering import no_such_face
 from sadtalker_service.jobs.deletion import AvatarDeletion, no_avatar
 from sadtalker_service.jobs.dispatch import Dispatch
 from sadtalker_service.jobs.summaries import AvatarCache, ImageSummary, summary_of
 from sadtalker_service.jobs.video_request import VideoRequest
 from sadtalker_service.media.inspection import ImageFacts
+from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.height import height_remark
 from sadtalker_service.pipeline.validation import apply_to_engine
 from sadtalker_service.state.avatars import AvatarStore
 from sadtalker_service.state.failures import error_of
-from sadtalker_service.state.records import AvatarRecord, Session, VideoSpec
+from sadtalker_service.state.records import AvatarRecord, Session, VideoSpec, slot_of
 from sadtalker_service.state.registry import EngineRegistry
 from sadtalker_service.state.result_key import result_key
 from sadtalker_service.state.sessions import SessionStore
@@ -77,12 +79,16 @@ class VideoService:
         mode: PreprocessMode,
         facts: ImageFacts,
         viewer: Viewer = EVERYBODY,
+        *,
+        face_index: int = 0,
     ) -> tuple[AvatarRecord, bool]:
         """Keep the portrait in `path`, whose sha256 is `image_id`, for its owner, and have it prepared.
 
         The avatar, and whether it was known already (`ready` or in preparation). One that was ready, but of
-        which the cache has lost something, is prepared again. Raises `OutputError` where it cannot be stored.
+        which the cache has lost something, is prepared again. Raises `OutputError` where it cannot be stored,
+        `InvalidOption` where it is known that there are not so many faces.
         """
+        _check_face(self._avatars.modes(image_id), face_index)
         now = self._clock()
         record = AvatarRecord(
             image_id=image_id,
@@ -94,21 +100,23 @@ class VideoService:
             height=facts.height,
             size_bytes=path.stat().st_size,
             media_type=facts.media_type,
+            face_index=face_index,
         )
         with self._avatars.alone(image_id):
             self._artefacts.put_file(path, portrait_name(image_id))
             known, is_new = self._avatars.add(record, viewer.owner)
         if is_new:
-            self._dispatch.prepare(image_id, mode)
-        elif known.state == "ready" and self._has_lost(image_id, mode):
+            self._dispatch.prepare(image_id, mode, face_index)
+        elif known.state == "ready" and self._has_lost(known):
             known = self._prepare_again(known, viewer)
         return known, not is_new
 
-    def renew_previews(self, image_id: str) -> None:
+    def renew_previews(self, image_id: str, face_index: int = 0) -> None:
         """Have mouth shapes, gestures and crop of a ready avatar made again, if the cache has lost them."""
-        ready = [record for record in self._avatars.modes(image_id) if record.state == "ready"]
+        known = [record for record in self._avatars.modes(image_id) if record.face_index == face_index]
+        ready = [record for record in known if record.state == "ready"]
         if ready and self._avatars.once_in(image_id, _RENEWAL_SECONDS):
-            self._dispatch.prepare(image_id, ready[0].mode)
+            self._dispatch.prepare(image_id, ready[0].mode, ready[0].face_index)
 
     def generate(
         self, request: VideoRequest, viewer: Viewer = EVERYBODY, session_id: str | None = None
@@ -122,7 +130,9 @@ class VideoService:
         ...), `InvalidOption`, `UnsupportedByEngine`, `EngineUnavailable`, `LaneFull`, `OutputError`.
         """
         start = self._clock() if request.received_at is None else request.received_at
-        avatar, owner = self._portrait(request.image_id, request.options.preprocess, viewer)
+        avatar, owner = self._portrait(request, viewer)
+        options = request.options
+        is_same = avatar.slot == slot_of(options.preprocess, options.face_index)
         spec, warnings = self._spec(request, (avatar.width, avatar.height))
         session = Session(
             session_id=session_id or self._new_id(),
@@ -130,7 +140,7 @@ class VideoService:
             spec=spec,
             result_key=result_key(spec),
             queued_at=start,
-            warnings=(*request.warnings, *warnings),
+            warnings=(*request.warnings, *warnings, *(avatar.warnings if is_same else ())),
             settings=request.settings,
             callback_url=request.callback_url,
             user_data=request.user_data,
@@ -148,8 +158,8 @@ class VideoService:
             return accepted
         if known_video:  # and removed in this moment
             self._keep_files(request)
-        if avatar.mode != request.options.preprocess:
-            self._add_mode(avatar, request.options.preprocess, owner)
+        if not is_same:
+            self._add_slot(avatar, options, owner)
         if accepted.state == "queued" and accepted.leader is None:
             self._dispatch.generate(accepted)
         return accepted
@@ -174,12 +184,14 @@ class VideoService:
             raise no_avatar()
         return summary_of(records, self._card(), self._cache, self._avatars.videos(image_id, viewer))
 
-    def _has_lost(self, image_id: str, mode: PreprocessMode) -> bool:
+    def _has_lost(self, avatar: AvatarRecord) -> bool:
         """Whether the cache answers, and lacks something that a video of this avatar needs."""
         card = self._card()
         if card is None:
             return False
-        keys = avatar_keys(card.stages, image_id, mode, card.name, card.version)
+        keys = avatar_keys(
+            card.stages, avatar.image_id, avatar.mode, card.name, card.version, avatar.face_index
+        )
         essential = [keys[name] for name, _, is_essential in card.stages if is_essential]
         try:
             return any(self._cache.size_and_ttl(key) is None for key in essential)
@@ -194,27 +206,34 @@ class VideoService:
             return None
 
     def _prepare_again(self, record: AvatarRecord, viewer: Viewer) -> AvatarRecord:
-        if self._avatars.reopen(record.image_id, record.mode):
-            log.info("avatar_reopened", image_id=record.image_id, mode=record.mode)
-            self._dispatch.prepare(record.image_id, record.mode)
-        return self._avatars.get(record.image_id, record.mode, viewer) or record
+        image_id, mode, face_index = record.image_id, record.mode, record.face_index
+        if self._avatars.reopen(image_id, mode, face_index):
+            log.info("avatar_reopened", image_id=image_id, mode=mode, face_index=face_index)
+            self._dispatch.prepare(image_id, mode, face_index)
+        return self._avatars.get(image_id, mode, viewer, face_index=face_index) or record
 
-    def _portrait(self, image_id: str, mode: PreprocessMode, viewer: Viewer) -> tuple[AvatarRecord, str]:
-        """The avatar in this mode, or else in any, and the owner of what is made from it: the viewer, or one
-        of its owners where the viewer only sees it. Raises `NotFound`, and the failure of its preparation."""
-        record = self._avatars.get(image_id, mode, viewer)
+    def _portrait(self, request: VideoRequest, viewer: Viewer) -> tuple[AvatarRecord, str]:
+        """The avatar that is asked for, or else another of its picture, and the owner of what is made from
+        it: the viewer, or one of its owners where the viewer only sees it.
+
+        Raises `NotFound`, `InvalidOption` for a face that is not there, and the failure of its preparation.
+        """
+        image_id, mode, face_index = request.image_id, request.options.preprocess, request.options.face_index
+        record = self._avatars.get(image_id, mode, viewer, face_index=face_index)
         if record is None:
             others = self._avatars.modes(image_id, viewer)
             if not others:
                 raise no_avatar()
+            _check_face(others, face_index)
             record = others[0]
         elif record.failure is not None:
             raise error_of(record.failure)
         owners = self._avatars.owners(image_id) if viewer.sees_all else ()
         return record, viewer.owner if viewer.owner in owners or not owners else owners[0]
 
-    def _add_mode(self, other: AvatarRecord, mode: PreprocessMode, owner: str) -> None:
-        """A mode in which the portrait was not uploaded: it is prepared for that now."""
+    def _add_slot(self, other: AvatarRecord, options: RenderOptions, owner: str) -> None:
+        """A mode or a face for which the portrait was not uploaded: it is prepared for that now."""
+        mode, face_index = options.preprocess, options.face_index
         now = self._clock()
         record = AvatarRecord(
             image_id=other.image_id,
@@ -226,9 +245,10 @@ class VideoService:
             height=other.height,
             size_bytes=other.size_bytes,
             media_type=other.media_type,
+            face_index=face_index,
         )
         if self._avatars.add_mode(record, owner):
-            self._dispatch.prepare(other.image_id, mode)
+            self._dispatch.prepare(other.image_id, mode, face_index)
 
     def _spec(self, request: VideoRequest, image: tuple[int, int]) -> tuple[VideoSpec, tuple[str, ...]]:
         """What the session shall become, and what of the request is left out. `image`: (width, height)."""
@@ -277,3 +297,10 @@ def send_waiting(sessions: SessionStore, dispatch: Dispatch) -> int:
     for session in waiting:
         dispatch.generate(session)
     return len(waiting)
+
+
+def _check_face(records: Iterable[AvatarRecord], face_index: int) -> None:
+    """Raises `InvalidOption` where it is known that the picture has not so many faces."""
+    count = max((len(record.faces) for record in records), default=0)
+    if count and face_index >= count:
+        raise no_such_face(face_index, count)

@@ -55,16 +55,29 @@ def decode_image(data: bytes, *, max_bytes: int, max_pixels: int, image_hash: st
     Raises ImageTooLarge if there are more bytes or, by its header, more pixels than allowed; UnreadableImage
     if it is no picture in a known format, damaged or cut off.
     """
+    check_bytes(data, max_bytes)
+    with reading_errors(max_pixels):
+        pixels = to_srgb(make_upright(load_picture(data, max_pixels)))
+    return Portrait(image_hash or hashlib.sha256(data).hexdigest(), pixels)
+
+
+def check_bytes(data: bytes, max_bytes: int, advice: str = "Save it smaller, for example as JPEG.") -> None:
+    """Raises UnreadableImage for none, ImageTooLarge for more than allowed; `advice` says what to do then."""
     if not data:
         raise UnreadableImage("The picture is empty: the file has no bytes.")
     if len(data) > max_bytes:
         raise ImageTooLarge(
-            f"The picture has {len(data):,} bytes; at most {max_bytes:,} are allowed. "
-            "Save it smaller, for example as JPEG."
+            f"The picture has {len(data):,} bytes; at most {max_bytes:,} are allowed. {advice}"
         )
-    with reading_errors(max_pixels):
-        pixels = to_srgb(make_upright(load_picture(data, max_pixels)))
-    return Portrait(image_hash or hashlib.sha256(data).hexdigest(), pixels)
+
+
+def is_picture(data: bytes) -> bool:
+    """Whether the bytes begin like a picture that `decode_image` reads."""
+    try:
+        image_media_type(data)
+    except UnreadableImage:
+        return False
+    return True
 
 
 def image_media_type(data: bytes) -> str:
@@ -97,7 +110,8 @@ def reading_errors(max_pixels: int) -> Iterator[None]:
         raise ImageTooLarge(f"The picture is too large. {advice(max_pixels)}") from error
     except UnidentifiedImageError as error:
         raise UnreadableImage(
-            "The file is not a picture that can be read. Use JPEG, PNG, WebP, HEIC, AVIF, TIFF, BMP or GIF."
+            "The file is not a picture that can be read. Use JPEG, PNG, WebP, HEIC, AVIF, TIFF, BMP or GIF, "
+            "or a video: MP4, WebM or MOV."
         ) from error
     except DECODING_ERRORS as error:
         raise UnreadableImage(

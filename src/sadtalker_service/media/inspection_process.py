@@ -13,14 +13,15 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from sadtalker_service.errors import InvalidInput, UnreadableAudio, UnreadableImage
 from sadtalker_service.media.audio import audio_media_type, decode_speech
-from sadtalker_service.media.image import decode_image, image_media_type
+from sadtalker_service.media.clip import VIDEO_ADVICE, decode_clip, is_video, video_media_type
+from sadtalker_service.media.image import check_bytes, decode_image, image_media_type, is_picture
 from sadtalker_service.media.inspection import Limits
 
 _NOBODY_ASKS = "-"
@@ -64,11 +65,21 @@ def _image(question: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
             data = file.read(limits.max_image_bytes + 1)  # one more than allowed, to be noticed
     except OSError as error:
         raise UnreadableImage(f"The picture cannot be read: {error.strerror}.") from error
+    if is_video(data) and not is_picture(data):
+        return _video(path, data, limits)
     portrait = decode_image(
         data, max_bytes=limits.max_image_bytes, max_pixels=limits.max_image_pixels, image_hash=_NOBODY_ASKS
     )
     width, height = portrait.size
     return {"width": width, "height": height, "media_type": image_media_type(data)}
+
+
+def _video(path: Path, data: bytes, limits: Limits) -> dict[str, Any]:
+    """Of a video as a source image, the first frame that decodes."""
+    check_bytes(data, limits.max_image_bytes, VIDEO_ADVICE)
+    with closing(decode_clip(path, max_pixels=limits.max_image_pixels)) as frames:
+        height, width = next(frames).pixels.shape[:2]
+    return {"width": width, "height": height, "media_type": video_media_type(data)}
 
 
 def _audio(question: Mapping[str, Any], limits: Limits) -> dict[str, Any]:

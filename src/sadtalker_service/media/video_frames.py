@@ -38,18 +38,20 @@ def read_footage(path: Path, *, max_seconds: float, max_pixels: int) -> Iterator
             size = (frame.width, frame.height)
             check_pixels(size, max_pixels)
         if (frame.width, frame.height) == size:
-            quarter_turns = round(frame.rotation / 90) % 4  # counter-clockwise, as the camera was held
-            yield (
-                frame.time - first,
-                np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), quarter_turns)),
-            )
+            yield frame.time - first, upright_pixels(frame)
     if first is None:
         raise UnreadableVideo(f"{path.name} has no picture that can be decoded; MP4 and WebM are good.")
 
 
+def upright_pixels(frame: av.VideoFrame) -> Uint8Image:
+    """uint8 (H, W, 3) RGB of a frame, turned as the camera was held."""
+    quarter_turns = round(frame.rotation / 90) % 4  # counter-clockwise
+    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), quarter_turns))
+
+
 def _decoded(path: Path) -> Iterator[av.VideoFrame]:
     """Frames in order; packets that do not decode are left out."""
-    with _open(path) as container:
+    with open_video(path) as container:
         if not container.streams.video:
             raise UnreadableVideo(f"{path.name} has no pictures in it; MP4 and WebM are good.")
         packets = container.demux(container.streams.video[0])
@@ -66,7 +68,8 @@ def _decoded(path: Path) -> Iterator[av.VideoFrame]:
             yield from frames
 
 
-def _open(path: Path) -> Any:
+def open_video(path: Path) -> Any:
+    """PyAV's container of a file, to be used as a block. Raises `UnreadableVideo`."""
     options = {"format_whitelist": own_demuxers(), "protocol_whitelist": "file"}
     try:
         # as in `media.audio`: names such as "concat:a|b" must not be taken for an address

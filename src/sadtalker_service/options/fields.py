@@ -53,16 +53,18 @@ def parse_flag(text: str, param: str) -> bool:
 
 def parse_number(text: str, param: str) -> float:
     """A finite number with a point for the fraction. Raises `InvalidOption`."""
-    if not _NUMBER.fullmatch(text.strip()) or not math.isfinite(float(text)):
+    number = text.strip()  # which takes more for a space than float() does
+    if not _NUMBER.fullmatch(number) or not math.isfinite(float(number)):
         raise InvalidOption(f"{param} is {shown(text)}, but must be a number.", param=param)
-    return float(text)
+    return float(number)
 
 
 def parse_whole(text: str, param: str) -> int:
     """A whole number. Raises `InvalidOption`."""
-    if not _WHOLE.fullmatch(text.strip()):
+    number = text.strip()
+    if not _WHOLE.fullmatch(number):
         raise InvalidOption(f"{param} is {shown(text)}, but must be a whole number.", param=param)
-    return int(text)
+    return int(number)
 
 
 def parse_choice(text: str, param: str, choices: Sequence[Choice]) -> Choice:

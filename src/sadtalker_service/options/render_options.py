@@ -26,7 +26,15 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
-from sadtalker_service.domain import PREPROCESS_MODES, QUALITIES, GestureCue, PreprocessMode, Quality, Track
+from sadtalker_service.domain import (
+    MOST_FACES,
+    PREPROCESS_MODES,
+    QUALITIES,
+    GestureCue,
+    PreprocessMode,
+    Quality,
+    Track,
+)
 from sadtalker_service.errors import InvalidOption
 from sadtalker_service.options.fields import (
     parse_angles,
@@ -142,6 +150,8 @@ class RenderOptions:
 
     preprocess: Annotated[PreprocessMode, _choice(*PREPROCESS_MODES)] = "full"
     """crop, extcrop: a close-up. resize: the picture made square. full, extfull: the whole picture."""
+    face_index: Annotated[int, Field(ge=0, le=MOST_FACES - 1), _WHOLE] = 0
+    """Which face of the source image speaks: 0 is the largest, 1 the next."""
     still: Annotated[bool, _FLAG] = False
     """Keep the head still; it blinks all the same."""
     expression_scale: Annotated[float, Field(ge=0, le=3), _NUMBER] = 1.0

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-from sadtalker_service.domain import HEIGHT_CAP, LazySourceImage, Portrait, Speech, VideoResult
+from sadtalker_service.domain import HEIGHT_CAP, Speech, VideoResult
 from sadtalker_service.engines.port import Engine
-from sadtalker_service.errors import InvalidOption, UnreadableAudio, UnreadableImage
+from sadtalker_service.errors import InvalidOption, UnreadableAudio
 from sadtalker_service.files import check_writable
 from sadtalker_service.media.audio import decode_speech
-from sadtalker_service.media.image import decode_image
 from sadtalker_service.media.stopwatch import Stopwatch
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.options.render_options import DEFAULTS
@@ -19,6 +17,7 @@ from sadtalker_service.pipeline.height import height_remark
 from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.pipeline.progress import Listener, Reporter
 from sadtalker_service.pipeline.references import ReferenceVideo, ReferenceVideos
+from sadtalker_service.pipeline.sources import lazy_source_image
 from sadtalker_service.pipeline.validation import apply_to_engine
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.cache import ArtefactCache
@@ -66,7 +65,7 @@ def make_video(
     pipeline = Pipeline(engine, cache or open_cache(settings), reporter=Reporter(on_progress))
     watch = Stopwatch(pipeline.clock)
     with watch("decode"):
-        image = lazy_source_image(Path(source_image), settings)
+        image = lazy_source_image(Path(source_image), settings, pipeline.cache)
         track = applied.options.audio_track
         speech = read_speech(Path(driven_audio), settings, track) if driven_audio else None
     result = pipeline.render(
@@ -93,21 +92,6 @@ def open_cache(settings: Settings, folder: Path | None = None) -> DirectoryCache
     return DirectoryCache(folder or settings.data_dir / "cache", settings.cache_max_bytes)
 
 
-def lazy_source_image(path: Path, settings: Settings) -> LazySourceImage:
-    """The picture in `path`, read and hashed now, decoded when it is needed.
-
-    Raises `UnreadableImage`; opening it raises `ImageTooLarge` too.
-    """
-    data = _read(path, settings)
-    image_hash = hashlib.sha256(data).hexdigest()
-    return LazySourceImage(image_hash, lambda: _decoded(data, settings, image_hash))
-
-
-def read_portrait(path: Path, settings: Settings, image_hash: str | None = None) -> Portrait:
-    """The picture in `path`, whose sha256 may be known. Raises `UnreadableImage`, `ImageTooLarge`."""
-    return _decoded(_read(path, settings), settings, image_hash)
-
-
 def read_speech(
     path: Path, settings: Settings, audio_track: int | None = None, audio_hash: str | None = None
 ) -> Speech:
@@ -125,20 +109,3 @@ def read_speech(
         )
     except OSError as error:
         raise UnreadableAudio(f"Cannot read {path}: {error.strerror}.", param="driven_audio") from error
-
-
-def _read(path: Path, settings: Settings) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(settings.max_image_bytes + 1)  # one more than allowed, to be noticed
-    except OSError as error:
-        raise UnreadableImage(f"Cannot read {path}: {error.strerror}.", param="source_image") from error
-
-
-def _decoded(data: bytes, settings: Settings, image_hash: str | None) -> Portrait:
-    return decode_image(
-        data,
-        max_bytes=settings.max_image_bytes,
-        max_pixels=settings.max_image_pixels,
-        image_hash=image_hash,
-    )

@@ -15,7 +15,6 @@ from sadtalker_service.domain import (
     LazySpeech,
     Motion,
     Portrait,
-    PreprocessMode,
     Speech,
     VideoResult,
 )
@@ -62,7 +61,7 @@ class Pipeline:
         """Compute or load every stage that rendering needs, and with `previews` the others too.
 
         A lazy image is opened when something must be computed. Raises what the stages raise (`NoFaceFound`,
-        `FaceTooSmall`, ...), and `Cancelled`.
+        `FaceTooSmall`, `MouthOutsidePicture`, ...), and `Cancelled`.
         """
         engine, mode, options = self.engine, options.preprocess, self._sized(options)
         computation, watch = CachedComputation(self.cache, self.terms), Stopwatch()
@@ -72,16 +71,19 @@ class Pipeline:
                 continue
             self.reporter.stage(stage.name)
             key = stage_key(
-                stage.name, image.image_hash, mode if stage.per_mode else None, engine.name, engine.version
+                stage.name,
+                image.image_hash,
+                mode if stage.per_mode else None,
+                engine.name,
+                engine.version,
+                options.face_index,
             )
-
             with watch(stage.name):
                 artefacts[stage.name] = computation.artefact(
-                    stage.name, key, stage.lifetime, partial(_compute, stage, image, mode, artefacts)
+                    stage.name, key, stage.lifetime, partial(_compute, stage, image, options, artefacts)
                 )
-        return Prepared(
-            Avatar(image.image_hash, engine.name, mode, artefacts), watch.seconds, computation.log
-        )
+        avatar = Avatar(image.image_hash, engine.name, mode, artefacts, options.face_index)
+        return Prepared(avatar, watch.seconds, computation.log)
 
     def render(
         self,
@@ -147,7 +149,11 @@ class Pipeline:
             cache_hits=(*prepared.cache.hits, *computation.log.hits),
             cache_misses=(*prepared.cache.misses, *computation.log.misses),
             saved_seconds=prepared.cache.saved_seconds + computation.log.saved_seconds,
-            warnings=tuple(dict.fromkeys([*warnings, *told, *_remarks(options, motion), *problems])),
+            warnings=tuple(
+                dict.fromkeys(
+                    (*warnings, *prepared.avatar.warnings, *told, *_remarks(options, motion), *problems)
+                )
+            ),
         )
 
     def _sized(self, options: RenderOptions) -> RenderOptions:
@@ -197,9 +203,10 @@ class Pipeline:
 
 
 def _compute(
-    stage: Stage, image: SourceImage, mode: PreprocessMode, artefacts: Mapping[str, Artefact]
+    stage: Stage, image: SourceImage, options: RenderOptions, artefacts: Mapping[str, Artefact]
 ) -> Artefact:
-    return stage.compute(image.opened, mode, artefacts)
+    portrait = replace(image.opened, face_index=options.face_index)
+    return stage.compute(portrait, options.preprocess, artefacts)
 
 
 def _remarks(options: RenderOptions, motion: Motion) -> Iterator[str]:

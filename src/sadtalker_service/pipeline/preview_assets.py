@@ -35,9 +35,11 @@ class Sheet:
     name -> `x` and `y` of the cell's top left corner; `letters`, letter -> name of its viseme."""
 
 
-def viseme_sheet(cache: ArtefactCache, engine: Engine | EngineCard, image_id: str) -> Sheet | None:
+def viseme_sheet(
+    cache: ArtefactCache, engine: Engine | EngineCard, image_id: str, face_index: int = 0
+) -> Sheet | None:
     """The mouth shapes of an avatar, None where they are not in the cache. Raises `CacheUnavailable`."""
-    artefact = cache.get(exhibit_key(VISEMES, engine, image_id))
+    artefact = cache.get(exhibit_key(VISEMES, engine, image_id, face_index))
     if artefact is None:
         return None
     shapes = MouthShapes.from_artefact(artefact)
@@ -51,19 +53,23 @@ def viseme_sheet(cache: ArtefactCache, engine: Engine | EngineCard, image_id: st
     return Sheet(encode_png(sheet), {**size, "visemes": places, "letters": dict(shapes.letters)})
 
 
-def gesture_clip(cache: ArtefactCache, engine: Engine | EngineCard, image_id: str, name: str) -> bytes | None:
+def gesture_clip(
+    cache: ArtefactCache, engine: Engine | EngineCard, image_id: str, name: str, face_index: int = 0
+) -> bytes | None:
     """An mp4 of an avatar making a gesture, None where it is not in the cache. Raises `CacheUnavailable`."""
-    return _file(cache.get(exhibit_key(CLIPS, engine, image_id)), name)
+    return _file(cache.get(exhibit_key(CLIPS, engine, image_id, face_index)), name)
 
 
-def preview_picture(cache: ArtefactCache, engine: Engine | EngineCard, image_id: str) -> bytes | None:
+def preview_picture(
+    cache: ArtefactCache, engine: Engine | EngineCard, image_id: str, face_index: int = 0
+) -> bytes | None:
     """A PNG of an avatar's close-up, None where it is not in the cache. Raises `CacheUnavailable`."""
-    return _file(cache.get(exhibit_key(PICTURE, engine, image_id)), PICTURE)
+    return _file(cache.get(exhibit_key(PICTURE, engine, image_id, face_index)), PICTURE)
 
 
-def exhibit_key(kind: str, engine: Engine | EngineCard, image_id: str) -> str:
+def exhibit_key(kind: str, engine: Engine | EngineCard, image_id: str, face_index: int = 0) -> str:
     """Key of an artefact that is there to be looked at."""
-    return stage_key(kind, image_id, None, engine.name, engine.version)
+    return stage_key(kind, image_id, None, engine.name, engine.version, face_index)
 
 
 def _file(artefact: Artefact | None, name: str) -> bytes | None:

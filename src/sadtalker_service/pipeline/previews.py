@@ -25,19 +25,23 @@ _CLIP_SECONDS, _CUE_AT = 2.4, 0.2
 """A clip shows a moment of rest, the gesture, and rest again."""
 
 
-def make_previews(pipeline: Pipeline, image: SourceImage, mode: PreprocessMode) -> CacheLog:
+def make_previews(
+    pipeline: Pipeline, image: SourceImage, mode: PreprocessMode, face_index: int = 0
+) -> CacheLog:
     """Put everything that there is to look at into the cache, where it is not there yet.
 
     `mode` counts only for an engine without close-ups. Raises what the engine's stages raise, `Cancelled`.
     """
     engine = pipeline.engine
     closest: PreprocessMode = "crop" if "crop" in engine.capabilities.preprocess_modes else mode
-    avatar = pipeline.prepare(image, RenderOptions(preprocess=closest), previews=True).avatar
+    options = RenderOptions(preprocess=closest, face_index=face_index)
+    avatar = pipeline.prepare(image, options, previews=True).avatar
     computation = CachedComputation(pipeline.cache, pipeline.terms)
 
     def keep(kind: str, compute: Callable[[], Artefact]) -> None:
         pipeline.reporter.stage(kind)
-        computation.artefact(kind, exhibit_key(kind, engine, image.image_hash), "week", compute)
+        key = exhibit_key(kind, engine, image.image_hash, face_index)
+        computation.artefact(kind, key, "week", compute)
 
     if engine.capabilities.idle:
         keep(PICTURE, partial(_picture, engine, avatar))

@@ -8,11 +8,10 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import cast
 
 from sadtalker_service.domain import PreprocessMode
 from sadtalker_service.errors import InvalidOption
-from sadtalker_service.state.records import AvatarRecord
+from sadtalker_service.state.records import AvatarRecord, mode_and_face
 
 
 def read_avatar(text: bytes, uploaded_at: bytes | str = b"") -> AvatarRecord:
@@ -30,16 +29,16 @@ def read_avatars(flat: Sequence[bytes]) -> Iterator[AvatarRecord]:
 
 
 def words(record: AvatarRecord) -> tuple[str, str, str, float]:
-    return record.image_id, record.mode, text_of(record), record.uploaded_at
+    return record.image_id, record.slot, text_of(record), record.uploaded_at
 
 
 def text_of(record: AvatarRecord) -> str:
     return json.dumps(record.to_json(), separators=(",", ":"))
 
 
-def split_name(name: bytes) -> tuple[str, PreprocessMode]:
-    image_id, _, mode = name.decode().rpartition(":")
-    return image_id, cast("PreprocessMode", mode)
+def split_name(name: bytes) -> tuple[str, PreprocessMode, int]:
+    image_id, _, slot = name.decode().rpartition(":")
+    return image_id, *mode_and_face(slot)
 
 
 def cursor_of(score: bytes, name: bytes) -> str:

@@ -28,7 +28,7 @@ from sadtalker_service.state.avatar_fields import (
     words,
 )
 from sadtalker_service.state.queue_server import QueueServer
-from sadtalker_service.state.records import AvatarRecord, Failure
+from sadtalker_service.state.records import AvatarRecord, Failure, slot_of
 from sadtalker_service.state.viewer import EVERYBODY, LOCAL_OWNER, Viewer
 from sadtalker_service.store.connections import store_errors
 
@@ -57,27 +57,30 @@ class AvatarStore:
 
         It belongs to `owner` from now on, to others too who have uploaded the same picture.
         """
-        known = self._read(record.image_id, record.mode)
+        known = self._read(record.image_id, record.slot)
         failed = known is not None and read_avatar(known).state == "failed"
         replaced = known if failed and known else ""
         json_text, is_new, uploaded_at = self._queue.script("add_avatar", *words(record), replaced, 0, owner)
         return read_avatar(json_text, uploaded_at), bool(is_new)
 
     def add_mode(self, record: AvatarRecord, owner: str = LOCAL_OWNER) -> bool:
-        """Another mode of a portrait that `owner` has in some mode: whether nobody has it in that mode yet.
-        False also for a portrait that was deleted meanwhile."""
+        """Another mode or face of a portrait that `owner` has: whether nobody has that yet. False also for
+        a portrait that was deleted meanwhile."""
         return bool(self._queue.script("add_avatar", *words(record), "", 1, owner)[1])
 
-    def get(self, image_id: str, mode: PreprocessMode, viewer: Viewer = EVERYBODY) -> AvatarRecord | None:
+    def get(
+        self, image_id: str, mode: PreprocessMode, viewer: Viewer = EVERYBODY, *, face_index: int = 0
+    ) -> AvatarRecord | None:
         """The avatar, or None: also where `viewer` may not see it."""
+        slot = slot_of(mode, face_index)
         if viewer.sees_all:
-            known = self._read(image_id, mode)
+            known = self._read(image_id, slot)
             return read_avatar(known) if known else None
-        return next((record for record in self.modes(image_id, viewer) if record.mode == mode), None)
+        return next((record for record in self.modes(image_id, viewer) if record.slot == slot), None)
 
     def modes(self, image_id: str, viewer: Viewer = EVERYBODY) -> tuple[AvatarRecord, ...]:
-        """The avatar in every mode in which `viewer` may see it, sorted by mode; empty for an unknown
-        portrait, and for that of others."""
+        """The avatar in every mode and of every face in which `viewer` may see it, sorted; empty for an
+        unknown portrait, and for that of others."""
         return tuple(read_avatars(self._queue.script("avatar_modes", image_id, viewer.only)))
 
     def owners(self, image_id: str) -> tuple[str, ...]:
@@ -88,7 +91,7 @@ class AvatarStore:
         """Give `owner` avatars, with their videos, that an earlier version has kept without one; how many."""
         return cast("int", self._queue.script("adopt_avatars", owner))
 
-    def stage(self, image_id: str, mode: PreprocessMode, stage: str) -> bool:
+    def stage(self, image_id: str, mode: PreprocessMode, stage: str, face_index: int = 0) -> bool:
         """`stage` is being computed; the one named before it is done. To be repeated while it lasts."""
 
         def change(record: AvatarRecord) -> AvatarRecord:
@@ -98,7 +101,7 @@ class AvatarStore:
             done = (*record.stages, cast("str", record.stage)) if is_next else record.stages
             return replace(record, stage=stage, stages=done, changed_at=self._clock())
 
-        return self._change(image_id, mode, change)
+        return self._change(image_id, slot_of(mode, face_index), change)
 
     def ready(
         self,
@@ -109,11 +112,14 @@ class AvatarStore:
         seconds: Mapping[str, float],
         face_box: tuple[float, float, float, float] | None = None,
         face_score: float | None = None,
+        face_index: int = 0,
+        faces: tuple[tuple[float, float, float, float], ...] = (),
+        warnings: tuple[str, ...] = (),
     ) -> bool:
         """Every stage is computed. `seconds`: what each took."""
         return self._change(
             image_id,
-            mode,
+            slot_of(mode, face_index),
             lambda record: replace(
                 record,
                 state="ready",
@@ -122,12 +128,14 @@ class AvatarStore:
                 seconds=seconds,
                 face_box=face_box,
                 face_score=face_score,
+                faces=faces,
+                warnings=warnings,
                 failure=None,
                 changed_at=self._clock(),
             ),
         )
 
-    def reopen(self, image_id: str, mode: PreprocessMode) -> bool:
+    def reopen(self, image_id: str, mode: PreprocessMode, face_index: int = 0) -> bool:
         """A ready avatar is to be prepared again, what was computed of it being lost; False if somebody
         prepares it already, or it is gone."""
         opened = False
@@ -139,25 +147,26 @@ class AvatarStore:
                 return record
             return replace(record, state="processing", stage=None, stages=(), changed_at=self._clock())
 
-        return self._change(image_id, mode, change) and opened
+        return self._change(image_id, slot_of(mode, face_index), change) and opened
 
     def once_in(self, image_id: str, seconds: float) -> bool:
         """True for the first caller in so many seconds, of all callers for this portrait."""
         milliseconds = int(1000 * seconds)
         return bool(self._queue.command("SET", f"refreshed:{image_id}", 1, "NX", "PX", milliseconds))
 
-    def failed(self, image_id: str, mode: PreprocessMode, failure: Failure) -> bool:
+    def failed(self, image_id: str, mode: PreprocessMode, failure: Failure, face_index: int = 0) -> bool:
         """It cannot be prepared."""
         return self._change(
             image_id,
-            mode,
+            slot_of(mode, face_index),
             lambda record: replace(
                 record, state="failed", stage=None, failure=failure, changed_at=self._clock()
             ),
         )
 
-    def unprepared(self, older_than: float) -> tuple[tuple[str, PreprocessMode], ...]:
-        """(image id, mode) of those in preparation of which nothing was heard for `older_than` seconds.
+    def unprepared(self, older_than: float) -> tuple[tuple[str, PreprocessMode, int], ...]:
+        """(image id, mode, face index) of those in preparation of which nothing was heard for `older_than`
+        seconds.
 
         Each is given to one caller only, until `older_than` seconds have passed again.
         """
@@ -261,16 +270,14 @@ class AvatarStore:
                 except LockNotOwnedError:
                     log.warning("avatar_lock_outlasted", image_id=image_id, seconds=_LOCK_SECONDS)
 
-    def _read(self, image_id: str, mode: PreprocessMode) -> bytes | None:
-        return cast("bytes | None", self._queue.command("GET", f"avatar:{image_id}:{mode}"))
+    def _read(self, image_id: str, slot: str) -> bytes | None:
+        return cast("bytes | None", self._queue.command("GET", f"avatar:{image_id}:{slot}"))
 
-    def _change(
-        self, image_id: str, mode: PreprocessMode, change: Callable[[AvatarRecord], AvatarRecord]
-    ) -> bool:
+    def _change(self, image_id: str, slot: str, change: Callable[[AvatarRecord], AvatarRecord]) -> bool:
         """Whether the avatar is there, `change` applied to it."""
-        while (known := self._read(image_id, mode)) is not None:
+        while (known := self._read(image_id, slot)) is not None:
             record = change(read_avatar(known))
             since = record.changed_at if record.state == "processing" else ""
-            if self._queue.script("change_avatar", image_id, mode, known, text_of(record), since):
+            if self._queue.script("change_avatar", image_id, slot, known, text_of(record), since):
                 return True
         return False

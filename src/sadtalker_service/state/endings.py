@@ -16,7 +16,7 @@ import redis.asyncio
 
 from sadtalker_service.domain import PreprocessMode
 from sadtalker_service.errors import StoreUnavailable
-from sadtalker_service.state.records import ENDED
+from sadtalker_service.state.records import ENDED, slot_of
 from sadtalker_service.store.connections import store_errors
 
 LOOK_SECONDS = 0.2
@@ -50,10 +50,15 @@ class Endings:
         await self._sessions.wait(session_id, seconds, stop)
 
     async def avatar(
-        self, image_id: str, mode: PreprocessMode, seconds: float, stop: Awaitable[None]
+        self,
+        image_id: str,
+        mode: PreprocessMode,
+        seconds: float,
+        stop: Awaitable[None],
+        face_index: int = 0,
     ) -> None:
         """As `session`, for the preparation of an avatar."""
-        await self._avatars.wait(f"avatar:{image_id}:{mode}", seconds, stop)
+        await self._avatars.wait(f"avatar:{image_id}:{slot_of(mode, face_index)}", seconds, stop)
 
     async def _ended_sessions(self, names: Sequence[str]) -> Collection[str]:
         """By their events after the last one that was seen of each."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from sadtalker_service.domain import JsonRecord, PreprocessMode, Progress, SoundReading, VideoResult
 from sadtalker_service.engines.port import EngineCard
@@ -115,7 +115,7 @@ class QueuePosition(JsonRecord):
 
 @dataclass(frozen=True)
 class AvatarRecord(JsonRecord):
-    """A portrait that was uploaded, in one preprocess mode."""
+    """A face of a portrait that was uploaded, in one preprocess mode."""
 
     image_id: str
     mode: PreprocessMode
@@ -137,6 +137,28 @@ class AvatarRecord(JsonRecord):
     face_score: float | None = None
     """0..1."""
     failure: Failure | None = None
+    face_index: int = 0
+    """Which of the picture's faces it is: 0 is the largest."""
+    faces: tuple[tuple[float, float, float, float], ...] = ()
+    """Boxes of all faces, as `face_box`, the largest first; empty before they are known."""
+    warnings: tuple[str, ...] = ()
+    """What was guessed or left out in its preparation."""
+
+    @property
+    def slot(self) -> str:
+        """What names it among the avatars of its picture."""
+        return slot_of(self.mode, self.face_index)
+
+
+def slot_of(mode: PreprocessMode, face_index: int) -> str:
+    """Name of an avatar among those of its picture: `full`, or `full.1` for another face than the largest."""
+    return f"{mode}.{face_index}" if face_index else mode
+
+
+def mode_and_face(slot: str) -> tuple[PreprocessMode, int]:
+    """What `slot_of` was given."""
+    mode, _, face = slot.partition(".")
+    return cast("PreprocessMode", mode), int(face or 0)
 
 
 @dataclass(frozen=True)

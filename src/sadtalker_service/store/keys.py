@@ -2,6 +2,7 @@
 
     face_mesh:{image_hash}:{mode}:{engine}:{version}     a stage that depends on the preprocess mode
     face_detection:{image_hash}:{engine}:{version}       one that does not
+    face_mesh:{image_hash}:{mode}:face1:{engine}:{version}   of another face of the picture than the largest
     motion:{audio_hash}:{engine}:{version}:2.0           what an engine heard in a recording: way, track
     decoded:{audio_hash}:0                               samples of a track of a recording, for an hour
     reference:{video_hash}:{mode}:{engine}:{version}     what it takes over from a reference video
@@ -37,9 +38,17 @@ def lifetimes(settings: Settings) -> Mapping[Lifetime, float | None]:
     )
 
 
-def stage_key(stage: str, image_hash: str, mode: PreprocessMode | None, engine: str, version: str) -> str:
+def stage_key(
+    stage: str,
+    image_hash: str,
+    mode: PreprocessMode | None,
+    engine: str,
+    version: str,
+    face_index: int = 0,
+) -> str:
     """Key of a stage's artefact; `mode` is None for a stage that does not depend on it."""
-    return _join(stage, image_hash, *([mode] if mode else []), engine, version)
+    face = [f"face{face_index}"] if face_index else []
+    return _join(stage, image_hash, *([mode] if mode else []), *face, engine, version)
 
 
 def speech_features_key(audio_hash: str, engine: str, version: str, track: int = 0) -> str:
@@ -63,13 +72,14 @@ def avatar_keys(
     mode: PreprocessMode,
     engine: str,
     version: str,
+    face_index: int = 0,
 ) -> dict[str, str]:
     """Stage -> key of everything that an engine keeps of a portrait in one mode.
 
     `stages` are those of its card: (name, whether it depends on the mode, whether rendering needs it).
     """
     return {
-        name: stage_key(name, image_hash, mode if per_mode else None, engine, version)
+        name: stage_key(name, image_hash, mode if per_mode else None, engine, version, face_index)
         for name, per_mode, _ in stages
     }
 

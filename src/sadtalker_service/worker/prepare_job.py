@@ -9,8 +9,10 @@ from contextlib import contextmanager
 import structlog
 
 from sadtalker_service.domain import Artefact, LazySourceImage, PreprocessMode
+from sadtalker_service.engines.detection import DETECTION, face_boxes
 from sadtalker_service.errors import Cancelled, WorkerLost
 from sadtalker_service.options import RenderOptions
+from sadtalker_service.pipeline.cached import CacheTerms
 from sadtalker_service.pipeline.pipeline import Pipeline, Prepared
 from sadtalker_service.pipeline.previews import make_previews
 from sadtalker_service.pipeline.progress import Reporter
@@ -24,8 +26,6 @@ from sadtalker_service.worker.originals import original_image
 
 log = structlog.get_logger(__name__)
 
-Box = tuple[float, float, float, float]
-
 
 class PrepareJob:
     """Prepares avatars, one after the other."""
@@ -33,7 +33,7 @@ class PrepareJob:
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
 
-    def prepare(self, image_id: str, mode: PreprocessMode) -> None:
+    def prepare(self, image_id: str, mode: PreprocessMode, face_index: int = 0) -> None:
         """Compute every stage of an avatar if that is still to be done.
 
         The avatar is ready when all that rendering needs is there; previews come after that. Of one that is
@@ -41,28 +41,28 @@ class PrepareJob:
         `StoreUnavailable` where the store cannot even tell what is to be done.
         """
         avatars = self._context.avatars
-        record = retry_while_unavailable(lambda: avatars.get(image_id, mode))
+        record = retry_while_unavailable(lambda: avatars.get(image_id, mode, face_index=face_index))
         if record is None or record.state == "failed":
-            log.info("preparation_void", image_id=image_id, mode=mode)
+            log.info("preparation_void", image_id=image_id, mode=mode, face_index=face_index)
             return
-        image = original_image(self._context.artefacts, image_id, self._context.settings)
         with bound(image_id=image_id, mode=mode):
             if record.state == "ready":
                 with _optional():
-                    self._preview(image, mode)
+                    self._preview(record)
                 return
             with _Preparation(self._context, record) as preparation:
-                preparation.run(image)
+                preparation.run()
             if preparation.is_ready:
                 with _optional():
-                    self._preview(image, mode)
+                    self._preview(record)
                 self._context.forget_if_deleted(image_id)
 
-    def _preview(self, image: LazySourceImage, mode: PreprocessMode) -> None:
+    def _preview(self, record: AvatarRecord) -> None:
         context = self._context
         reporter = Reporter(cancelled=lambda: context.shared.must_stop(time.monotonic()))
         terms = context.cache_terms(reporter.check)
-        make_previews(Pipeline(context.loaded.default, context.cache, terms, reporter), image, mode)
+        pipeline = Pipeline(context.loaded.default, context.cache, terms, reporter)
+        make_previews(pipeline, _image(context, record, terms), record.mode, record.face_index)
 
 
 class _Preparation(JobRun):
@@ -70,34 +70,36 @@ class _Preparation(JobRun):
 
     def __init__(self, context: WorkerContext, record: AvatarRecord) -> None:
         self._record = record
-        self._image_id, self._mode = record.image_id, record.mode
+        self._named = record.image_id, record.mode, record.face_index
         self._stage = "decode"
         super().__init__(
             context,
             "preparation",
-            lambda: context.avatars.stage(record.image_id, record.mode, self._stage),
+            lambda: context.avatars.stage(record.image_id, record.mode, self._stage, record.face_index),
         )
         self._start = context.clock()
         self.is_ready = False
 
-    def run(self, image: LazySourceImage) -> None:
+    def run(self) -> None:
         """Compute what rendering needs. Raises what the stages raise, and `Cancelled`."""
         context = self._context
-        starts = retry_while_unavailable(lambda: context.preparations.begin(self._image_id, self._mode))
+        starts = retry_while_unavailable(lambda: context.preparations.begin(*self._named))
         if starts > context.settings.max_attempts:
             raise WorkerLost(f"The worker died {starts - 1} times while it prepared this picture.")
         reporter = Reporter(lambda progress: self._begin_stage(progress.stage))
         terms = context.cache_terms(self._check)
         pipeline = Pipeline(context.loaded.default, context.cache, terms, reporter)
-        self._tell_ready(pipeline.prepare(image, RenderOptions(preprocess=self._mode)))
+        options = RenderOptions(preprocess=self._record.mode, face_index=self._record.face_index)
+        self._tell_ready(pipeline.prepare(_image(context, self._record, terms), options))
 
     def _succeed(self) -> None:
         best_effort(self._end_count)
 
     def _begin_stage(self, stage: str) -> None:
         self._stage = stage
+        image_id, mode, face_index = self._named
         if not retry_while_unavailable(
-            lambda: self._context.avatars.stage(self._image_id, self._mode, stage)
+            lambda: self._context.avatars.stage(image_id, mode, stage, face_index)
         ):
             self._lease.lose()
         self._check()
@@ -107,16 +109,21 @@ class _Preparation(JobRun):
             raise Cancelled("The preparation was stopped.")
 
     def _tell_ready(self, prepared: Prepared) -> None:
-        size = self._record.width, self._record.height
-        box, score = _face(prepared.avatar.artefacts.get("face_detection"), size)
+        image_id, mode, face_index = self._named
+        detection = prepared.avatar.artefacts.get(DETECTION) or Artefact({})
+        boxes = face_boxes(detection, (self._record.width, self._record.height))
+        score = detection.record.get("score")
         there = retry_while_unavailable(
             lambda: self._context.avatars.ready(
-                self._image_id,
-                self._mode,
+                image_id,
+                mode,
                 stages=tuple(prepared.seconds),
                 seconds=dict(prepared.seconds),
-                face_box=box,
-                face_score=score,
+                face_box=boxes[min(face_index, len(boxes) - 1)] if boxes else None,
+                face_score=None if score is None else float(score),
+                face_index=face_index,
+                faces=boxes,
+                warnings=prepared.avatar.warnings,
             )
         )
         if not there:
@@ -131,19 +138,20 @@ class _Preparation(JobRun):
     def _stop(self, error: Cancelled) -> None:
         if self._lease.lost:  # the avatar was deleted: what was computed meanwhile goes too
             log.info("preparation_unwanted")
-            self._context.forget_if_deleted(self._image_id)
+            self._context.forget_if_deleted(self._record.image_id)
             return
         retry_while_unavailable(self._end_count)
-        retry_while_unavailable(lambda: self._context.dispatch.prepare(self._image_id, self._mode))
+        retry_while_unavailable(lambda: self._context.dispatch.prepare(*self._named))
         metrics.job_requeued("handed_back")
 
     def _fail(self, failure: Failure) -> None:
-        retry_while_unavailable(lambda: self._context.avatars.failed(self._image_id, self._mode, failure))
+        image_id, mode, face_index = self._named
+        retry_while_unavailable(lambda: self._context.avatars.failed(image_id, mode, failure, face_index))
         metrics.avatar_prepared("failed", self._context.clock() - self._start)
         self._end_count()
 
     def _end_count(self) -> None:
-        self._context.preparations.end(self._image_id, self._mode)
+        self._context.preparations.end(*self._named)
 
 
 @contextmanager
@@ -155,25 +163,5 @@ def _optional() -> Iterator[None]:
         log.warning("previews_missing", exc_info=error)
 
 
-def _face(detection: Artefact | None, size: tuple[int, int]) -> tuple[Box | None, float | None]:
-    """Box in pixels of the portrait, and score 0..1, as far as the engine tells them.
-
-    `size` is (width, height) of the portrait.
-    """
-    record = detection.record if detection else {}
-    score = record.get("score")
-    box = record.get("box")
-    if box is not None:
-        x0, y0, x1, y1 = map(float, box)
-        box = _turned_back((x0, y0, x1, y1), int(record.get("quarter_turns", 0)), size)
-    return box, None if score is None else float(score)
-
-
-def _turned_back(box: Box, quarter_turns: int, size: tuple[int, int]) -> Box:
-    """A box found after so many quarter turns counterclockwise (`np.rot90`), in a picture of `size`
-    (width, height) before them."""
-    for turn in reversed(range(quarter_turns % 4)):
-        width = size[turn % 2]  # of the picture before this turn
-        x0, y0, x1, y1 = box
-        box = (width - y1, x0, width - y0, x1)
-    return box
+def _image(context: WorkerContext, record: AvatarRecord, terms: CacheTerms) -> LazySourceImage:
+    return original_image(context.artefacts, record.image_id, context.settings, context.cache, terms)

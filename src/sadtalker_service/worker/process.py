@@ -39,10 +39,10 @@ class WorkerTasks:
         with self._busy(session_id):
             self._maker.make(session_id)
 
-    def prepare(self, image_id: str, mode: PreprocessMode) -> None:
+    def prepare(self, image_id: str, mode: PreprocessMode, face_index: int = 0) -> None:
         """Prepare an avatar."""
         with self._busy(None):
-            self._preparer.prepare(image_id, mode)
+            self._preparer.prepare(image_id, mode, face_index)
 
     @contextmanager
     def _busy(self, session_id: str | None) -> Iterator[None]:

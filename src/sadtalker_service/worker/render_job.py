@@ -70,9 +70,11 @@ class RenderJob:
         context, spec = self._context, session.spec
         engine = context.loaded.engine(spec.engine, spec.engine_version)
         reporter = Reporter(attempt.tell, attempt.must_stop)
-        pipeline = Pipeline(engine, context.cache, context.cache_terms(reporter.check), reporter)
+        terms = context.cache_terms(reporter.check)
+        pipeline = Pipeline(engine, context.cache, terms, reporter)
         prepared = pipeline.prepare(
-            original_image(context.artefacts, spec.image_id, context.settings), spec.options
+            original_image(context.artefacts, spec.image_id, context.settings, context.cache, terms),
+            spec.options,
         )
         media = MediaStream(context.cache_client, session.session_id, session.attempt, session.spec.image_id)
         references = original_references(context.artefacts, spec)

@@ -25,7 +25,7 @@ class TaskHandler(Protocol):
     def make(self, session_id: str) -> None:
         """Make the video of a session."""
 
-    def prepare(self, image_id: str, mode: PreprocessMode) -> None:
+    def prepare(self, image_id: str, mode: PreprocessMode, face_index: int = 0) -> None:
         """Prepare an avatar."""
 
 
@@ -49,9 +49,9 @@ def register_tasks(app: Celery, hands: Callable[[], TaskHandler | None], guardia
         with _at_work():
             _ready(hands()).make(session_id)
 
-    def prepare(image_id: str, mode: PreprocessMode) -> None:
+    def prepare(image_id: str, mode: PreprocessMode, face_index: int = 0) -> None:
         with _at_work():
-            _ready(hands()).prepare(image_id, mode)
+            _ready(hands()).prepare(image_id, mode, face_index)
 
     app.task(generate, name=GENERATE_TASK, Request=_watched(guardian))
     app.task(prepare, name=PREPARE_TASK)

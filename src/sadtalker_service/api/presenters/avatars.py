@@ -53,12 +53,13 @@ def upload_answer(
         image_id=record.image_id,
         status="already_processed" if ready else "processing",
         preprocess_mode=record.mode,
+        face_index=record.face_index,
         estimated_time="nothing to wait for" if ready else f"{estimate} (first time only)",
         message="This avatar is ready already." if ready else _MESSAGES["processing"],
         next_step="POST /api/vip/generate" if ready else f"GET {status_url}",
         cached_stages=CachedComponentNames(summary).cached if summary else list(record.stages),
         cache_summary=cache_summary(summary) if summary else None,
-        warnings=list(warnings),
+        warnings=[*warnings, *record.warnings],
         links=AvatarLinks(
             status=status_url,
             summary=f"/api/image/{record.image_id}/summary",
@@ -75,6 +76,7 @@ def avatar_status(record: AvatarRecord, summary: ImageSummary, figures: Snapshot
         image_id=record.image_id,
         status=record.state,
         preprocess_mode=record.mode,
+        face_index=record.face_index,
         width=record.width,
         height=record.height,
         uploaded_at=known_time(record.uploaded_at),
@@ -85,6 +87,8 @@ def avatar_status(record: AvatarRecord, summary: ImageSummary, figures: Snapshot
         performance_ready=performance_ready(figures) if figures and record.state == "ready" else None,
         progress=AvatarProgress(stage=record.stage, done=len(record.stages)),
         face=Face(box=record.face_box, confidence=record.face_score) if record.face_box else None,
+        faces=list(record.faces),
+        warnings=list(record.warnings),
         error=problem_of(failure.code, failure.message, retryable=failure.retryable, param=failure.param)
         if failure
         else None,
@@ -141,7 +145,7 @@ def image_summary(summary: ImageSummary, figures: Snapshot) -> ImageSummaryAnswe
             total_cache_size=megabytes(summary.total_bytes),
         ),
         videos=summary.videos,
-        preprocess_modes=[record.mode for record in summary.records],
+        preprocess_modes=list(dict.fromkeys(record.mode for record in summary.records)),
     )
 
 
@@ -152,6 +156,7 @@ def avatar_list(records: Iterable[AvatarRecord], cursor: str | None) -> AvatarLi
             image_id=record.image_id,
             status=record.state,
             preprocess_mode=record.mode,
+            face_index=record.face_index,
             uploaded_at=known_time(record.uploaded_at),
             width=record.width,
             height=record.height,
@@ -164,7 +169,8 @@ def avatar_list(records: Iterable[AvatarRecord], cursor: str | None) -> AvatarLi
 
 
 def _status_url(record: AvatarRecord) -> str:
-    return f"/api/avatar/status/{record.image_id}?preprocess_mode={record.mode}"
+    face = f"&face_index={record.face_index}" if record.face_index else ""
+    return f"/api/avatar/status/{record.image_id}?preprocess_mode={record.mode}{face}"
 
 
 def _next_step(record: AvatarRecord) -> str:

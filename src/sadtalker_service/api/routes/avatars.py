@@ -10,7 +10,7 @@ import structlog
 from fastapi import APIRouter, Query, Request, Response
 
 from sadtalker_service.api.access.security import viewer_of
-from sadtalker_service.api.ids import ImagePath, image_id_of, mode_of
+from sadtalker_service.api.ids import FaceQuery, ImagePath, face_index_of, image_id_of, mode_of
 from sadtalker_service.api.presenters.avatars import avatar_list, avatar_status, upload_answer
 from sadtalker_service.api.schemas.avatars import AvatarList, AvatarStatus, UploadAnswer, UploadForm
 from sadtalker_service.api.schemas.problem import problems
@@ -59,11 +59,10 @@ async def upload(request: Request, response: Response) -> UploadAnswer:
     ) as form:
         image = required_file(form, "image_file")
         mode = mode_of(form.texts.get("preprocess_mode"))
+        face = face_index_of(form.texts.get("face_index"))
         facts = await _facts(services, image)
-        viewer = viewer_of(request)
-        record, known = await in_thread(
-            services.video_service.upload, image.path, image.sha256, mode, facts, viewer
-        )
+        viewer, keep = viewer_of(request), services.video_service.upload
+        record, known = await in_thread(keep, image.path, image.sha256, mode, facts, viewer, face_index=face)
     log.info("avatar_uploaded", image_id=record.image_id, mode=mode, known=known, state=record.state)
     if record.state == "ready":
         response.status_code = 200
@@ -80,16 +79,20 @@ async def upload(request: Request, response: Response) -> UploadAnswer:
     summary="How far an avatar is",
 )
 async def status(
-    request: Request, image_id: ImagePath, preprocess_mode: _ModeQuery = None, wait: WaitQuery = 0.0
+    request: Request,
+    image_id: ImagePath,
+    preprocess_mode: _ModeQuery = None,
+    face_index: FaceQuery = None,
+    wait: WaitQuery = 0.0,
 ) -> AvatarStatus:
-    """State, progress and face of an avatar; with what the cache holds of it."""
+    """State, progress and faces of an avatar; with what the cache holds of it."""
     services, name, viewer = services_of(request), image_id_of(image_id), viewer_of(request)
-    mode = mode_of(preprocess_mode)
-    answer = await in_thread(_status, services, name, mode, viewer)
+    mode, face = mode_of(preprocess_mode), face_index_of(face_index)
+    answer = await in_thread(_status, services, name, mode, face, viewer)
     if wait <= 0 or answer.status != "processing":
         return answer
-    await services.endings.avatar(name, mode, wait, services.drain.wait())
-    return await in_thread(_status, services, name, mode, viewer)
+    await services.endings.avatar(name, mode, wait, services.drain.wait(), face)
+    return await in_thread(_status, services, name, mode, face, viewer)
 
 
 @router.get("", response_model=AvatarList, responses=problems(422), summary="List avatars")
@@ -119,11 +122,14 @@ def delete(request: Request, image_id: ImagePath) -> Response:
     return Response(status_code=204)
 
 
-def _status(services: Services, image_id: str, mode: PreprocessMode, viewer: Viewer) -> AvatarStatus:
+def _status(
+    services: Services, image_id: str, mode: PreprocessMode, face_index: int, viewer: Viewer
+) -> AvatarStatus:
     """The avatar as it stands. Raises `NotFound`."""
-    record = services.avatars.get(image_id, mode, viewer)
+    record = services.avatars.get(image_id, mode, viewer, face_index=face_index)
     if record is None:
-        raise NotFound(f"There is no such portrait in mode {mode}; upload it.", param="image_id")
+        which = f" with face_index {face_index}" if face_index else ""
+        raise NotFound(f"There is no such portrait in mode {mode}{which}; upload it.", param="image_id")
     figures = services.statistics.snapshot() if record.state == "ready" else None
     return avatar_status(record, services.video_service.summary(image_id, viewer), figures)
 

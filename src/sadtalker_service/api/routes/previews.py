@@ -11,7 +11,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from sadtalker_service.api.access.security import viewer_of
 from sadtalker_service.api.delivery.downloads import names_tag
-from sadtalker_service.api.ids import ImagePath, image_id_of
+from sadtalker_service.api.ids import FaceQuery, ImagePath, face_index_of, image_id_of
 from sadtalker_service.api.schemas.avatars import Visemes
 from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.services import Services, services_of
@@ -48,13 +48,14 @@ def visemes(
     form: Annotated[
         Literal["json", "png"], Query(alias="format", description="Places of the shapes, or their picture.")
     ] = "json",
+    face_index: FaceQuery = None,
 ) -> Response:
     """One picture with all mouth shapes of the avatar, and where each of them is on it."""
-    services, name = services_of(request), image_id_of(image_id)
-    sheet = _shown(request, name, lambda card: _sheet(services, card, name))
+    services, name, face = services_of(request), image_id_of(image_id), face_index_of(face_index)
+    sheet = _shown(request, name, face, lambda card: _sheet(services, card, name, face))
     if form == "png":
         return _revalidated(request, sheet.png, "image/png")
-    sprite = f"/api/avatar/{name}/visemes?format=png"
+    sprite = f"/api/avatar/{name}/visemes?format=png" + (f"&face_index={face}" if face else "")
     places = {"image_id": name, "sprite_url": sprite, **sheet.cells}
     return _revalidated(request, json.dumps(places).encode(), "application/json")
 
@@ -62,33 +63,34 @@ def visemes(
 @router.get(
     "/{image_id}/gestures/{name}",
     response_class=Response,
-    responses={200: {"content": {"video/mp4": _BINARY}}, **_UNCHANGED, **problems(404, 409)},
+    responses={200: {"content": {"video/mp4": _BINARY}}, **_UNCHANGED, **problems(404, 409, 422)},
     summary="A gesture as a clip",
 )
 def gesture(
     request: Request,
     image_id: ImagePath,
     name: Annotated[str, Path(description="A gesture of the engine.", examples=["nod_yes"])],
+    face_index: FaceQuery = None,
 ) -> Response:
     """A short silent mp4 in which the avatar makes the gesture."""
-    services, image = services_of(request), image_id_of(image_id)
+    services, image, face = services_of(request), image_id_of(image_id), face_index_of(face_index)
     known = services.engines.card().capabilities.gestures
     if name not in known:
         raise NotFound(f"There is no such gesture; there are {', '.join(known) or 'none'}.", param="name")
-    clip = _shown(request, image, lambda card: gesture_clip(services.cache, card, image, name))
+    clip = _shown(request, image, face, lambda card: gesture_clip(services.cache, card, image, name, face))
     return _revalidated(request, clip, "video/mp4")
 
 
 @router.get(
     "/{image_id}/preview",
     response_class=Response,
-    responses={200: {"content": {"image/png": _BINARY}}, **_UNCHANGED, **problems(404, 409)},
+    responses={200: {"content": {"image/png": _BINARY}}, **_UNCHANGED, **problems(404, 409, 422)},
     summary="The cropped picture",
 )
-def preview(request: Request, image_id: ImagePath) -> Response:
+def preview(request: Request, image_id: ImagePath, face_index: FaceQuery = None) -> Response:
     """The face as the engine sees it, as PNG."""
-    services, name = services_of(request), image_id_of(image_id)
-    picture = _shown(request, name, lambda card: preview_picture(services.cache, card, name))
+    services, name, face = services_of(request), image_id_of(image_id), face_index_of(face_index)
+    picture = _shown(request, name, face, lambda card: preview_picture(services.cache, card, name, face))
     return _revalidated(request, picture, "image/png")
 
 
@@ -101,25 +103,29 @@ def _revalidated(request: Request, content: bytes, media_type: str) -> Response:
     return Response(content, media_type=media_type, headers=headers)
 
 
-def _sheet(services: Services, card: EngineCard, image_id: str) -> Sheet | None:
+def _sheet(services: Services, card: EngineCard, image_id: str, face_index: int) -> Sheet | None:
     """Raises `NotFound` where the engine draws none, `CacheUnavailable`."""
     if VISEMES not in {stage for stage, _, _ in card.stages}:
         raise NotFound(f"The {card.name} engine draws no mouth shapes.")
-    return viseme_sheet(services.cache, card, image_id)
+    return viseme_sheet(services.cache, card, image_id, face_index)
 
 
-def _shown(request: Request, image_id: str, show: Callable[[EngineCard], Value | None]) -> Value:
+def _shown(
+    request: Request, image_id: str, face_index: int, show: Callable[[EngineCard], Value | None]
+) -> Value:
     """What `show` finds in the cache. Raises `NotFound`, `NotReady` if there is none, `StoreUnavailable`."""
     services = services_of(request)
-    records = services.avatars.modes(image_id, viewer_of(request))
+    known = services.avatars.modes(image_id, viewer_of(request))
+    records = [record for record in known if record.face_index == face_index]
     if not records:
-        raise NotFound("There is no such portrait; upload it.", param="image_id")
+        which = f" with face_index {face_index}" if known and face_index else ""
+        raise NotFound(f"There is no such portrait{which}; upload it.", param="image_id")
     try:
         found = show(services.engines.card())
     except CacheUnavailable as error:
         raise StoreUnavailable("The cache's server does not answer.", retry_after=2.0) from error
     if found is None:
-        services.video_service.renew_previews(image_id)
+        services.video_service.renew_previews(image_id, face_index)
         state = records[0].state
         raise NotReady(
             f"There is nothing to look at (yet): the avatar is {state}; ask again in a moment.",

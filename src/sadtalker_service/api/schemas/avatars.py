@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -36,12 +36,14 @@ class UploadForm(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     image_file: bytes = Field(
-        description="JPEG, PNG, WebP, HEIC, AVIF, TIFF, BMP or GIF with one face.",
+        description="JPEG, PNG, WebP, HEIC, AVIF, TIFF, BMP or GIF with a face; or an MP4, WebM or MOV,"
+        " of which the best frame is taken.",
         json_schema_extra={"type": "string", "format": "binary"},
     )
     preprocess_mode: PreprocessMode = Field(
         "full", description="How much of the picture is animated, as in SadTalker."
     )
+    face_index: int = Field(0, ge=0, description="Which face speaks, where there are several: 0 the largest.")
 
 
 class CachedComponent(BaseModel):
@@ -100,6 +102,7 @@ class UploadAnswer(BaseModel):
     image_id: str = ImageId
     status: Literal["processing", "already_processed"]
     preprocess_mode: PreprocessMode
+    face_index: int = Field(0, ge=0, description="Which of the faces it is: 0 is the largest.")
     estimated_time: str = Field(description="How long the preparation takes, as it was measured before.")
     message: str
     next_step: str
@@ -116,10 +119,15 @@ class AvatarProgress(BaseModel):
     done: int = Field(ge=0, description="Stages computed so far.")
 
 
+Box = Annotated[
+    tuple[float, float, float, float], Field(description="x0, y0, x1, y1 in pixels of the picture.")
+]
+
+
 class Face(BaseModel):
     """The face that will speak."""
 
-    box: tuple[float, float, float, float] = Field(description="x0, y0, x1, y1 in pixels of the picture.")
+    box: Box
     confidence: float | None = Field(ge=0, le=1)
 
 
@@ -149,6 +157,11 @@ class AvatarStatus(BaseModel):
     performance_ready: PerformanceReady | None = Field(None, description="For an avatar that is ready.")
     progress: AvatarProgress
     face: Face | None = None
+    face_index: int = Field(0, ge=0, description="Which of the faces it is: 0 is the largest.")
+    faces: list[Box] = Field(
+        [], description="Boxes of all faces of the picture, the largest first; the place is the `face_index`."
+    )
+    warnings: list[str] = Field([], description="What was guessed or left out in the preparation.")
     error: Problem | None = Field(None, description="For one that could not be prepared.")
     message: str
     next_step: str
@@ -160,6 +173,7 @@ class AvatarItem(BaseModel):
     image_id: str = ImageId
     status: AvatarState
     preprocess_mode: PreprocessMode
+    face_index: int = 0
     uploaded_at: str
     width: int
     height: int

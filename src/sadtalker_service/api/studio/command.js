@@ -10,7 +10,8 @@ export function shellCommands({ service, lane, mode, portrait, speech, fields, k
   const curl = ["curl -sS", ...(keyed ? [`-H "Authorization: Bearer $API_KEY"`] : [])];
   const options = Object.entries(fields).map(([name, value]) => `-F ${quoted(`${name}=${value}`)}`);
   const asMode = mode === "full" ? [] : [`-F preprocess_mode=${mode}`];
-  const upload = [...curl, `-F ${attached("image_file", portrait.name)}`, ...asMode,
+  const ofFace = "face_index" in fields ? [`-F face_index=${fields.face_index}`] : [];
+  const upload = [...curl, `-F ${attached("image_file", portrait.name)}`, ...asMode, ...ofFace,
     "$service/api/avatar/upload", "| jq -r .image_id)"];
   const generate = [...curl, "-F image_id=$image", `-F ${attached("audio_file", speech.name)}`, ...options,
     `$service/api/${lane}/generate`, "| jq -r .session_id)"];

@@ -3,6 +3,7 @@
 /** Options, and what the service takes where they are not given. */
 const DEFAULTS = {
   preprocess_mode: "full",
+  face_index: "0",
   still: "false",
   expression_scale: "1",
   pose_style: "0",

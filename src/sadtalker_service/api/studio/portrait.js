@@ -6,13 +6,14 @@ export class PortraitView {
   constructor(canvas) {
     this.canvas = canvas;
     this.picture = null;
-    this.box = null;
+    this.boxes = [];
+    this.chosen = 0;
     new ResizeObserver(() => this.draw()).observe(canvas);
   }
 
   clear() {
-    Object.assign(this, { picture: null, box: null });
-    this.draw();
+    this.picture = null;
+    this.mark([]);
   }
 
   /** Show the picture in `blob`, upright; false where this browser cannot decode it. */
@@ -27,32 +28,48 @@ export class PortraitView {
     return true;
   }
 
-  /** Mark the face: x0, y0, x1, y1 in pixels of the picture; null for none. */
-  mark(box) {
-    this.box = box;
+  /** Mark the faces: of each x0, y0, x1, y1 in pixels of the picture, and which of them is chosen. */
+  mark(boxes, chosen = 0) {
+    Object.assign(this, { boxes, chosen });
+    this.canvas.classList.toggle("several", boxes.length > 1);
     this.draw();
   }
 
+  /** The number of the face at a place of the canvas in CSS pixels, -1 where there is none. */
+  faceAt(x, y) {
+    if (!this.picture) return -1;
+    const scale = window.devicePixelRatio || 1;
+    const { fit, left, top } = this.place();
+    const [u, v] = [(x * scale - left) / fit, (y * scale - top) / fit];
+    return this.boxes.findIndex(([x0, y0, x1, y1]) => u >= x0 && u <= x1 && v >= y0 && v <= y1);
+  }
+
+  /** Where the picture is on the canvas, in pixels of the canvas. */
+  place() {
+    const { canvas, picture } = this;
+    const fit = Math.min(canvas.width / picture.width, canvas.height / picture.height);
+    return { fit, left: (canvas.width - fit * picture.width) / 2, top: (canvas.height - fit * picture.height) / 2 };
+  }
+
   draw() {
-    const { canvas, picture, box } = this;
+    const { canvas, picture } = this;
     const scale = window.devicePixelRatio || 1;
     canvas.width = Math.round(canvas.clientWidth * scale);
     canvas.height = Math.round(canvas.clientHeight * scale);
     if (!picture || !canvas.width) return;
     const pen = canvas.getContext("2d");
-    const fit = Math.min(canvas.width / picture.width, canvas.height / picture.height);
-    const left = (canvas.width - fit * picture.width) / 2;
-    const top = (canvas.height - fit * picture.height) / 2;
+    const { fit, left, top } = this.place();
     pen.imageSmoothingQuality = "high";
     pen.drawImage(picture, left, top, fit * picture.width, fit * picture.height);
-    if (!box) return;
-    const [x0, x1] = [box[0], box[2]].map((x) => left + fit * x);
-    const [y0, y1] = [box[1], box[3]].map((y) => top + fit * y);
     pen.strokeStyle = getComputedStyle(canvas).getPropertyValue("--face");
-    pen.lineWidth = 2.5 * scale;
     pen.shadowColor = "rgb(0 0 0 / 0.6)";
     pen.shadowBlur = 5 * scale;
-    brackets(pen, x0, y0, x1, y1);
+    this.boxes.forEach((box, face) => {
+      const [x0, y0, x1, y1] = box.map((value, k) => (k % 2 ? top : left) + fit * value);
+      pen.lineWidth = (face === this.chosen ? 2.5 : 1) * scale;
+      if (face === this.chosen) brackets(pen, x0, y0, x1, y1);
+      else pen.strokeRect(x0, y0, x1 - x0, y1 - y0);
+    });
   }
 }
 

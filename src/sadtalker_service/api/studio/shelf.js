@@ -66,7 +66,7 @@ export class Shelf {
   async picture(avatar, item) {
     for (let k = 0; k < TRIES; k++) {
       try {
-        const response = await this.client.fetch(`/api/avatar/${avatar.image_id}/preview`);
+        const response = await this.client.fetch(`/api/avatar/${avatar.image_id}/preview?face_index=${avatar.face_index}`);
         return await response.blob();
       } catch (error) {
         if (error.code !== "not_ready" || !item.isConnected) return null;

@@ -18,7 +18,7 @@ import { clock } from "./words.js";
 const CANCELLED = "Cancelled. Nothing was kept.";
 const LOOK_MS = 300; // between two looks at an avatar in preparation
 const NO_SOUND = /^(image|text|font)\/|^application\/(pdf|zip|json|msword)/;
-const NO_PICTURE = /^(audio|video|text|font)\/|^application\//;
+const NO_PICTURE = /^(audio|text|font)\/|^application\//;
 const SOUND = /\.(wav|mp3|m4a|aac|ogg|oga|opus|flac|webm|mp4|mov|mkv|amr|aiff?|wma)$/i;
 
 const part = (id) => document.getElementById(id);
@@ -41,10 +41,13 @@ let work = null;
 // ---- portrait
 
 /** Show the picture at once, and have it prepared while the viewer looks for a recording. */
-async function takePortrait(file, { restored = false } = {}) {
+async function takePortrait(file, { restored = false, face = 0 } = {}) {
   forgive("image_file");
   if (NO_PICTURE.test(file.type)) return complain(`${file.name} is no picture. Choose a photo of a face.`, "image_file");
   const taken = (portrait = { file, name: file.name, imageId: null, mode: null });
+  showFaces([], 0);
+  offerFace(face);
+  remark([]);
   if (!restored) leaveVideo();
   if (!restored) keepInput("portrait", { file });
   refresh();
@@ -52,16 +55,21 @@ async function takePortrait(file, { restored = false } = {}) {
   const shown = await portraitView.show(file);
   if (taken !== portrait) return;
   part("portrait").setAttribute("aria-label", `Portrait ${file.name}`);
-  shade(shown ? null : `This browser cannot show ${file.name}; the service may well read it.`);
+  const unseen = file.type.startsWith("video/")
+    ? `The best frame of ${file.name} becomes the portrait.`
+    : `This browser cannot show ${file.name}; the service may well read it.`;
+  shade(shown ? null : unseen);
   prepare(taken).catch(() => {}); // told beside the field already
 }
 
-/** The portrait's id, after an upload in the mode that is chosen; its face is shown when it was found. */
+/** The portrait's id, after an upload for the mode and the face that are chosen; its faces are shown when they
+ * were found. */
 function prepare(taken) {
   const mode = form.elements.preprocess_mode.value;
-  if (taken.mode !== mode) {
-    taken.mode = mode;
-    taken.upload = upload(taken, mode).catch((error) => {
+  const face = form.elements.face_index.value || "0";
+  if (taken.mode !== mode || taken.face !== face) {
+    Object.assign(taken, { mode, face });
+    taken.upload = upload(taken, mode, face).catch((error) => {
       taken.mode = null; // another try is another upload
       if (taken === portrait) complain(error.message, error.param, "image_file");
       throw error;
@@ -70,38 +78,78 @@ function prepare(taken) {
   return taken.upload;
 }
 
-async function upload(taken, mode) {
+async function upload(taken, mode, face) {
   if (taken.file) {
     const body = new FormData();
     body.set("image_file", taken.file, taken.file.name);
     body.set("preprocess_mode", mode);
+    if (face !== "0") body.set("face_index", face);
     if (taken === portrait) describe("portrait", `${taken.name} · uploading`);
     taken.imageId = (await client.json("/api/avatar/upload", { method: "POST", body })).image_id;
     refresh();
-    follow(taken, mode).catch((error) => taken === portrait && complain(error.message, error.param, "image_file"));
+    follow(taken, mode, face).catch((error) => taken === portrait && complain(error.message, error.param, "image_file"));
   }
   return taken.imageId;
 }
 
 /** Look at the preparation until it has ended. */
-async function follow(taken, mode) {
+async function follow(taken, mode, face) {
   for (;;) {
-    const status = await client.json(`/api/avatar/status/${taken.imageId}?preprocess_mode=${mode}`);
-    if (taken !== portrait || taken.mode !== mode) return;
+    const query = `preprocess_mode=${mode}&face_index=${face}`;
+    const status = await client.json(`/api/avatar/status/${taken.imageId}?${query}`);
+    if (taken !== portrait || taken.mode !== mode || taken.face !== face) return;
     if (status.status === "failed") {
       taken.mode = null;
-      portraitView.mark(null);
+      portraitView.mark([]);
       describe("portrait", `${taken.name} · ${status.width} × ${status.height}`);
       complain(status.error.message, status.error.param, "image_file");
       return;
     }
     const ready = status.status === "ready";
-    if (status.face) portraitView.mark(status.face.box);
+    if (status.face) showFaces(status.faces, status.face_index);
+    remark(status.warnings);
     const state = status.face ? "face found" : ready ? "ready" : "looking for the face";
     describe("portrait", `${taken.name} · ${status.width} × ${status.height} · ${state}`);
     if (ready) return void shelf.refresh();
     await pause(LOOK_MS);
   }
+}
+
+/** Show which faces there are and which one speaks; where there are several, they can be chosen from. */
+function showFaces(boxes, chosen) {
+  portraitView.mark(boxes, chosen);
+  const choice = part("face_index");
+  const labels = boxes.map((_, face) => (face ? `Face ${face}` : "Face 0, the largest"));
+  choice.replaceChildren(...labels.map((label, face) => new Option(label, face, false, face === chosen)));
+  part("faces").hidden = boxes.length < 2;
+}
+
+/** Choose a face of which no box is known (yet). */
+function offerFace(face) {
+  if (face) part("face_index").replaceChildren(new Option(`Face ${face}`, face, false, true));
+}
+
+/** A face was chosen: in the list, or by a click on it. */
+function chooseFace() {
+  const face = Number(part("face_index").value);
+  portraitView.mark(portraitView.boxes, face);
+  if (portrait?.file) keepInput("portrait", { file: portrait.file, face });
+  if (portrait) prepare(portrait).catch(() => {});
+  refresh();
+}
+
+function chooseFaceAt(event) {
+  const face = portraitView.faceAt(event.offsetX, event.offsetY);
+  if (work || face < 0 || portraitView.boxes.length < 2) return;
+  part("face_index").value = face;
+  chooseFace();
+}
+
+/** What was guessed or left out when the portrait was prepared. */
+function remark(texts) {
+  const list = part("portrait-remarks");
+  list.hidden = !texts.length;
+  list.replaceChildren(...texts.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
 }
 
 /** Take a portrait that was uploaded before. */
@@ -111,6 +159,9 @@ async function chooseAvatar(avatar, picture, { restored = false } = {}) {
   const day = new Date(avatar.uploaded_at).toLocaleDateString();
   const taken = (portrait = { file: null, name: `Portrait of ${day}`, imageId: avatar.image_id, mode: null });
   if (!restored) form.elements.preprocess_mode.value = avatar.preprocess_mode;
+  showFaces([], 0);
+  remark([]);
+  offerFace(avatar.face_index ?? 0);
   if (!restored) leaveVideo();
   if (!restored) keepInput("portrait", { avatar });
   refresh();
@@ -127,8 +178,10 @@ function forgetAvatar(avatar) {
   portrait = null;
   keepInput("portrait", null);
   portraitView.clear();
+  showFaces([], 0);
+  remark([]);
   leaveVideo();
-  describe("portrait", "JPEG, PNG, WebP, HEIC, AVIF");
+  describe("portrait", "JPEG, PNG, WebP, HEIC, AVIF, or a video");
   refresh();
 }
 
@@ -271,7 +324,7 @@ async function download(event) {
 function failed(error) {
   if (!error) return caption.say("failed", "No video: the reason is beside the field.");
   const about = { unreadable_audio: "audio_file", empty_audio: "audio_file", no_face_found: "image_file",
-    face_too_small: "image_file", unreadable_image: "image_file" };
+    face_too_small: "image_file", mouth_outside_picture: "image_file", unreadable_image: "image_file" };
   const placed = complain(error.message, error.param, about[error.code]);
   caption.say("failed", placed ? "No video: the reason is beside the field." : `No video. ${error.message}`);
 }
@@ -343,11 +396,11 @@ function lookAtFilm() {
 async function restoreInputs() {
   const [picture, sound] = await Promise.all([keptInput("portrait"), keptInput("speech")]);
   if (sound?.file && !speech) takeSpeech(sound.file, { restored: true });
-  if (picture?.file && !portrait) takePortrait(picture.file, { restored: true });
+  if (picture?.file && !portrait) takePortrait(picture.file, { restored: true, face: picture.face });
   if (!location.hash && (portrait || speech)) caption.say("idle", nextStep(), { aloud: false });
   if (!picture?.avatar || portrait) return;
   try {
-    const preview = await client.fetch(`/api/avatar/${picture.avatar.image_id}/preview`);
+    const preview = await client.fetch(`/api/avatar/${picture.avatar.image_id}/preview?face_index=${picture.avatar.face_index ?? 0}`);
     if (!portrait) chooseAvatar(picture.avatar, await preview.blob(), { restored: true });
   } catch {
     keepInput("portrait", null); // it was removed
@@ -413,6 +466,8 @@ function listenTo() {
     keepOptions(form);
     refresh();
   });
+  part("face_index").addEventListener("change", chooseFace);
+  part("portrait").addEventListener("click", chooseFaceAt);
   part("preprocess_mode").addEventListener("change", () => portrait && prepare(portrait).catch(() => {}));
   part("record").addEventListener("click", record);
   part("listen").addEventListener("click", listen);

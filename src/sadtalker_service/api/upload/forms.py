@@ -58,12 +58,13 @@ GENERATE_TEXTS = (
     *_NOT_SPOKEN,
 )
 
+_PICTURE = ("image/", "video/", "application/mp4")
 _SOUND = ("audio/", "video/", "application/ogg", "application/mp4", "application/x-")
 
 
 def upload_files(settings: Settings) -> tuple[FileKind, ...]:
     """The file of an upload."""
-    return (FileKind("image_file", settings.max_image_bytes, ImageTooLarge, ("image/",), "picture"),)
+    return (FileKind("image_file", settings.max_image_bytes, ImageTooLarge, _PICTURE, "picture"),)
 
 
 def generate_files(settings: Settings) -> tuple[FileKind, ...]:

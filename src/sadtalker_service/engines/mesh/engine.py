@@ -24,6 +24,7 @@ from sadtalker_service.engines.detection import detect_face
 from sadtalker_service.engines.mesh import previews, stages
 from sadtalker_service.engines.mesh.faceframe import RestMouth
 from sadtalker_service.engines.mesh.layout import frame_size
+from sadtalker_service.engines.mesh.lids import with_covered_eyes_told
 from sadtalker_service.engines.mesh.motion.drive import drive
 from sadtalker_service.engines.mesh.motion.gestures import GESTURES
 from sadtalker_service.engines.mesh.renderer import render
@@ -56,7 +57,7 @@ class MeshEngine(Engine):
     """
 
     name = "mesh"
-    version = "1"
+    version = "2"
     capabilities = Capabilities(
         preprocess_modes=PREPROCESS_MODES,
         sizes=(128, 1024),
@@ -82,7 +83,7 @@ class MeshEngine(Engine):
     ) -> Artefact:
         """`face_detection`"""
         del mode, artefacts
-        return detect_face(self._landmarker, portrait)
+        return with_covered_eyes_told(detect_face(self._landmarker, portrait))
 
     def warm_up(self) -> None:
         """Load the models of face and speech and compile every kernel, on a drawn picture."""

@@ -159,6 +159,7 @@ def _scene(
         lid_skin=rig.arrays["lid_skin"],
         lid_anchor=np.array([lid_anchor(texture, eye) for eye in EYES], np.float32),
         lid_step=(lids.DENSITY / (2.0 * pixels_per_mm)).astype(np.float32),
+        hidden=np.array(rig.record["hidden_eyes"], np.bool_),
         upper=rig.arrays["upper_teeth"],
         lower=rig.arrays["lower_teeth"],
         tongue=rig.arrays["tongue"],

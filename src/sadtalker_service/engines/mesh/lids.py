@@ -7,12 +7,14 @@ so nothing around the eye is dragged along, neither lashes nor the rim of specta
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from sadtalker_service.domain import Uint8Image
+from sadtalker_service.domain import Artefact, Uint8Image
 from sadtalker_service.engines.mesh.tone import LUMA
 from sadtalker_service.faces.topology import EYES, Eye
 
@@ -21,6 +23,8 @@ DENSITY = 2.0
 
 HALF_SIZE = (27.0, 20.0)
 """Half its width and height, mm."""
+
+COVERED = "{eyes} to be covered, as by dark glasses: {they} not blink."
 
 Field = NDArray[np.float64]
 
@@ -37,6 +41,31 @@ def draw_lids(pixels: Uint8Image, points: Field, scale: float) -> NDArray[np.uin
         uint8 (2, h, w, 4): RGB, and how much of it to show; the middle of the picture is `lid_anchor`.
     """
     return np.stack([_draw_lid(pixels, points[:, :2], eye, scale) for eye in EYES])
+
+
+def with_covered_eyes_told(detection: Artefact) -> Artefact:
+    """A `face_detection` whose warnings say which eyes stay as they are."""
+    record = detection.record
+    covered = sum(record["covered_eyes"])
+    if not covered:
+        return detection
+    both = covered == len(EYES)
+    words = COVERED.format(
+        eyes="The eyes seem" if both else "One eye seems", they="they do" if both else "it does"
+    )
+    return replace(detection, record={**record, "warnings": [*record["warnings"], words]})
+
+
+def hold_still(basis: NDArray[np.float32], eye: Eye) -> None:
+    """Take the surroundings of a covered eye out of (C, 478, 3) displacements: glasses do not squint."""
+    around = [
+        *eye.contour,
+        *eye.rings_above[0],
+        *eye.rings_above[1],
+        *eye.rings_below[0],
+        *eye.rings_below[1],
+    ]
+    basis[:, around] = 0.0
 
 
 def lid_anchor(points: Field, eye: Eye) -> Field:

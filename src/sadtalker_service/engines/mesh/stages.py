@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sadtalker_service.domain import Artefact, Portrait, PreprocessMode
-from sadtalker_service.engines.detection import landmarks_of, upright
+from sadtalker_service.engines.detection import covered_eyes, landmarks_of, upright
 from sadtalker_service.engines.mesh.canvas import Canvas, Rect, plan_canvas, scale_picture
 from sadtalker_service.engines.mesh.faceframe import FaceFrame, fit_face_frame, rest_mouth
-from sadtalker_service.engines.mesh.lids import draw_lids
+from sadtalker_service.engines.mesh.lids import draw_lids, hold_still
 from sadtalker_service.engines.mesh.mouth_interior import draw_mouth_interior
 from sadtalker_service.engines.mesh.surface import build_surface, outline
 from sadtalker_service.engines.mesh.tone import measure_tone
-from sadtalker_service.faces.topology import LANDMARKS
+from sadtalker_service.faces.landmarker import CHIN, DEFAULT_MIN_FACE_PIXELS, FOREHEAD
+from sadtalker_service.faces.topology import EYES, LANDMARKS
 
 Artefacts = Mapping[str, Artefact]
 StageFunction = Callable[[Portrait, PreprocessMode, Artefacts], Artefact]
@@ -23,6 +25,12 @@ _REACH = {"extfull": 1.3}
 """How much wider than usual the moving region is."""
 _STAGE_MARGIN = 0.12
 """Source kept around a cropped window, in window sides, so that a moving head uncovers real picture."""
+
+
+SMALL_FACE = (
+    "The face will be only {height} pixels high in the video: the picture is much larger than the face. "
+    "Preprocess mode crop shows it from close by."
+)
 
 
 def fit_frame(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) -> Artefact:
@@ -69,8 +77,16 @@ def cut_region(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) -
             "window": list(canvas.window),
             "stage": list(stage),
             "region": list(region),
+            "warnings": list(_small_face(landmarks_of(artefacts), canvas.scale)),
         },
     )
+
+
+def _small_face(landmarks: NDArray[np.float32], scale: float) -> Iterator[str]:
+    """What to say where the whole picture is shown and the face is lost in it."""
+    height = scale * float(np.linalg.norm(landmarks[FOREHEAD, :2] - landmarks[CHIN, :2]))
+    if height < DEFAULT_MIN_FACE_PIXELS:
+        yield SMALL_FACE.format(height=round(height))
 
 
 def build_rig(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) -> Artefact:
@@ -82,6 +98,11 @@ def build_rig(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) ->
     surface = build_surface(landmarks, frame, size, _REACH.get(mode, 1.0))
     tone = measure_tone(pixels, landmarks, frame)
     local = frame.to_local(landmarks)
+    hidden = covered_eyes(artefacts)
+    basis = surface.basis.copy()
+    for eye, is_hidden in zip(EYES, hidden, strict=True):
+        if is_hidden:
+            hold_still(basis, eye)
     interior = draw_mouth_interior(pixels, frame, local, rest_mouth(local), tone)
     return Artefact(
         {
@@ -89,7 +110,7 @@ def build_rig(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) ->
             "turning": surface.turning,
             "head": surface.head,
             "torso": surface.torso,
-            "basis": surface.basis,
+            "basis": basis,
             "shading": surface.shading,
             "triangles": surface.triangles.astype(np.int16),
             "lid_skin": draw_lids(pixels, frame.to_picture(surface.rest[:LANDMARKS]), frame.scale),
@@ -100,7 +121,7 @@ def build_rig(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) ->
             "seam": tone.seam.astype(np.float32),
             "lash": tone.lash.astype(np.float32),
         },
-        {"line": interior.line},
+        {"line": interior.line, "hidden_eyes": list(hidden)},
     )
 
 

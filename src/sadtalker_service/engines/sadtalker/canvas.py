@@ -20,7 +20,10 @@ class Canvas:
     def __init__(self, enhancers: Callable[[], LoadedEnhancers]) -> None:
         """`enhancers` are asked for when one is needed."""
         self._enhancers = enhancers
-        self._last_enlarged: tuple[tuple[str, str, str] | None, Uint8Image] = (None, np.empty(0, np.uint8))
+        self._last_enlarged: tuple[tuple[str, str, str, int] | None, Uint8Image] = (
+            None,
+            np.empty(0, np.uint8),
+        )
 
     def frame_size(self, avatar: Avatar, options: RenderOptions, side: int) -> tuple[int, int]:
         """(width, height) of the background of `paste`; `side` as there."""
@@ -47,7 +50,7 @@ class Canvas:
         enhancer = options.background_enhancer
         if enhancer is None:
             return plain
-        key = (avatar.image_hash, avatar.mode, enhancer)
+        key = (avatar.image_hash, avatar.mode, enhancer, avatar.face_index)
         known, picture = self._last_enlarged
         if known != key:
             picture = self._enhancers().of_backgrounds(enhancer)(plain)

@@ -53,16 +53,12 @@ def draw_frames(scene: Scene, controls: F32, frames: NDArray[np.uint8]) -> None:
         _shade(scene, control, shade)
         draw_triangles(scene.texels, scene.triangles, scene.shaded, position, scene.texture, shade, frames[f])
         for side in range(2):
-            draw_eye(
-                scene,
-                side,
-                position,
-                still[side],
-                min(max(control[_BLINK + side], np.float32(0.0)), np.float32(1.0)),
-                control[GAZE_X],
-                control[GAZE_Y],
-                frames[f],
-            )
+            if scene.hidden[side]:  # glasses neither blink nor look about
+                blink, gaze_x, gaze_y = np.float32(0.0), np.float32(0.0), np.float32(0.0)
+            else:
+                blink = min(max(control[_BLINK + side], np.float32(0.0)), np.float32(1.0))
+                gaze_x, gaze_y = control[GAZE_X], control[GAZE_Y]
+            draw_eye(scene, side, position, still[side], blink, gaze_x, gaze_y, frames[f])
         _place_mouth(scene, control, turn, place)
         jaw = np.float32(10.0) * control[_JAW] + scene.jaw_rest
         draw_mouth(scene, position, place, jaw, control[TONGUE], frames[f])

@@ -62,6 +62,8 @@ class Scene(NamedTuple):
     """(2, 2): texel of the middle of each lid's picture."""
     lid_step: F32
     """(2,): pixels of a lid's picture per texel in x and y."""
+    hidden: NDArray[np.bool_]
+    """(2,): whether an eye is covered in the photo; it stays as it is."""
     upper: NDArray[np.uint8]
     """(h, w, 4) upper teeth; `lower` and `tongue` likewise; see `mouth_interior`."""
     lower: NDArray[np.uint8]

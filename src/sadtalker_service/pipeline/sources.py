@@ -1,0 +1,115 @@
+"""From a source image's file to a portrait. Of an animation or a video one frame is chosen, once."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+from sadtalker_service.domain import Artefact, LazySourceImage, Portrait
+from sadtalker_service.errors import UnreadableImage
+from sadtalker_service.faces.best_frame import best_of_animation, best_of_video
+from sadtalker_service.faces.landmarker import FaceLandmarker
+from sadtalker_service.media.animation import animation_frames, is_animation
+from sadtalker_service.media.clip import VIDEO_ADVICE, clip_frames, is_video
+from sadtalker_service.media.image import check_bytes, decode_image, is_picture
+from sadtalker_service.pipeline.cached import CachedComputation, CacheTerms
+from sadtalker_service.settings import Settings
+from sadtalker_service.store.cache import ArtefactCache, NoCache
+from sadtalker_service.store.keys import stage_key
+
+FRAME = "source_frame"
+"""Kind of the artefact that holds the chosen frame."""
+_CHOICE_VERSION = "1"
+"""Raise it when other frames begin to be chosen."""
+
+_VIDEO = (
+    "The source is a video: its frame at {seconds:.1f} s was taken, the best of {count} that were looked at "
+    "(sharp, mouth closed, eyes open)."
+)
+_ANIMATION = "The picture is an animation that begins without a clear face: its frame {number} was taken."
+
+
+def lazy_source_image(path: Path, settings: Settings, cache: ArtefactCache | None = None) -> LazySourceImage:
+    """The picture in `path`, read and hashed now, decoded when it is needed.
+
+    Raises `UnreadableImage`; opening it raises what `read_portrait` raises.
+    """
+    data = _read(path, settings)
+    image_hash = hashlib.sha256(data).hexdigest()
+    return LazySourceImage(image_hash, lambda: _portrait(path, data, image_hash, settings, cache, None))
+
+
+def read_portrait(
+    path: Path,
+    settings: Settings,
+    image_hash: str | None = None,
+    *,
+    cache: ArtefactCache | None = None,
+    terms: CacheTerms | None = None,
+) -> Portrait:
+    """The picture in `path`, whose sha256 may be known.
+
+    Of an animation it is the first frame, or a later one where that is blank or faded; of a video the best.
+    `cache` keeps which. Raises `UnreadableImage`, `ImageTooLarge`; for a video `NoFaceFound`, `FaceTooSmall`.
+    """
+    data = _read(path, settings)
+    return _portrait(path, data, image_hash or hashlib.sha256(data).hexdigest(), settings, cache, terms)
+
+
+def _portrait(
+    path: Path,
+    data: bytes,
+    image_hash: str,
+    settings: Settings,
+    cache: ArtefactCache | None,
+    terms: CacheTerms | None,
+) -> Portrait:
+    is_clip = is_video(data) and not is_picture(data)
+    if is_clip:
+        check_bytes(data, settings.max_image_bytes, VIDEO_ADVICE)
+    elif not is_animation(data):
+        return decode_image(
+            data,
+            max_bytes=settings.max_image_bytes,
+            max_pixels=settings.max_image_pixels,
+            image_hash=image_hash,
+        )
+
+    def choose() -> Artefact:
+        return _of_video(path, settings) if is_clip else _of_animation(data, settings)
+
+    key = stage_key(FRAME, image_hash, None, "faces", _CHOICE_VERSION)
+    chosen = CachedComputation(cache or NoCache(), terms).artefact(FRAME, key, "week", choose)
+    return Portrait(image_hash, chosen.arrays["pixels"], warnings=tuple(chosen.record["warnings"]))
+
+
+def _read(path: Path, settings: Settings) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(settings.max_image_bytes + 1)  # one more than allowed, to be noticed
+    except OSError as error:
+        raise UnreadableImage(f"Cannot read {path}: {error.strerror}.", param="source_image") from error
+
+
+def _of_video(path: Path, settings: Settings) -> Artefact:
+    frames = clip_frames(path, max_pixels=settings.max_image_pixels)
+    frame, count = best_of_video(frames, _landmarker(settings.min_face_pixels))
+    words = _VIDEO.format(seconds=frame.seconds or 0.0, count=count)
+    return Artefact({"pixels": frame.pixels}, {"warnings": [words]})
+
+
+def _of_animation(data: bytes, settings: Settings) -> Artefact:
+    landmarker = _landmarker(settings.min_face_pixels)
+    frames = animation_frames(data, max_pixels=settings.max_image_pixels)
+    frame = best_of_animation(frames, landmarker)
+    if frame is None:  # the engine will say so, of the first one
+        frame = next(animation_frames(data, max_pixels=settings.max_image_pixels))
+    words = [] if frame.number == 1 else [_ANIMATION.format(number=frame.number)]
+    return Artefact({"pixels": frame.pixels}, {"warnings": words})
+
+
+@lru_cache(maxsize=1)
+def _landmarker(min_face_pixels: int) -> FaceLandmarker:
+    """Loaded for the first moving picture; most processes see none."""
+    return FaceLandmarker(min_face_pixels)
