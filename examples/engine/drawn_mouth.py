@@ -103,11 +103,10 @@ def _batches(picture: NDArray[np.uint8], box: tuple[int, ...], motion: Motion) -
 
 
 def _mouth(rest: Image.Image, opening: float) -> NDArray[np.uint8]:
-    """The mouth's box with an ellipse in it, `opening` 0..1 of its height."""
+    """The mouth's box with an ellipse in it that opens downwards, `opening` 0..1; nothing over a shut one."""
     frame = rest.copy()
     width, height = frame.size
-    half = opening * height / 2
-    if half >= 1:
-        box = (width * 0.2, height / 2 - half, width * 0.8, height / 2 + half)
-        ImageDraw.Draw(frame).ellipse(box, fill=(60, 15, 20))
+    top, bottom = height * (0.52 - 0.08 * opening), height * (0.52 + 0.4 * opening)
+    if bottom - top >= 2:
+        ImageDraw.Draw(frame).ellipse((width * 0.15, top, width * 0.85, bottom), fill=(60, 15, 20))
     return np.asarray(frame)

@@ -24,13 +24,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 PreprocessMode = Literal["crop", "extcrop", "resize", "full", "extfull"]
 """SadTalker's modes: `crop` the face closely, `extcrop` with more around it, `resize` the whole picture
@@ -60,6 +61,27 @@ SPEECH_RATE = 16_000
 Uint8Image = NDArray[np.uint8]
 
 
+class JsonRecord:
+    """A frozen dataclass that travels as JSON. `to_json` and `from_json` are inverse."""
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        values: dict[str, Any] = _adapter(cast("Any", type(self))).dump_python(self, mode="json")
+        return values
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The record of which `values` are the JSON. Raises `pydantic.ValidationError` for anything else."""
+        record: Self = _adapter(cast("Any", cls)).validate_python(dict(values))
+        return record
+
+
+@lru_cache
+def _adapter(record: Any) -> TypeAdapter[Any]:
+    """Making one takes milliseconds."""
+    return TypeAdapter(record)
+
+
 @dataclass(frozen=True, eq=False)
 class Portrait:
     """A decoded source image, upright as its EXIF orientation says."""
@@ -86,8 +108,7 @@ class Portrait:
 
 @dataclass(frozen=True, eq=False)
 class LazySourceImage:
-    """A source image whose bytes are read and decoded when they are first needed, which for a known avatar is
-    never."""
+    """A source image that is read and decoded when it is first needed, which for a known avatar is never."""
 
     image_hash: str
     """sha256 of the uploaded bytes."""
@@ -246,3 +267,56 @@ class Rendering:
 def width_cap(quality: Quality) -> float:
     """Largest width of a video, pixels: 16/9 of its largest height."""
     return HEIGHT_CAP[quality] * 16 / 9
+
+
+@dataclass(frozen=True)
+class Progress(JsonRecord):
+    """How far the making of a video is."""
+
+    stage: str
+    """Name of the engine's stage, or `speech_features`, `drive`, `render`."""
+    frame: int = 0
+    """Frames rendered so far."""
+    total: int = 0
+    """Frames of the whole video, 0 while that is not known."""
+    fps: float = 0.0
+    """Frames rendered per second since the first one was begun."""
+    eta_seconds: float | None = None
+    """Seconds until the last frame at that speed, None while there is none."""
+
+    @property
+    def percent(self) -> float:
+        """0..100, of the frames."""
+        return 100.0 * self.frame / self.total if self.total else 0.0
+
+
+@dataclass(frozen=True)
+class VideoResult(JsonRecord):
+    """A finished video and what its making took: all measured."""
+
+    engine: str = field(default="", kw_only=True)
+    """Its name; empty where an earlier version, which did not keep it, made the video."""
+    width: int
+    height: int
+    fps: int
+    frames: int
+    video_seconds: float
+    """Length of the video."""
+    size_bytes: int
+    total_seconds: float
+    """From the opened input to the finished file; of a job, from its start to the published video."""
+    seconds: Mapping[str, float]
+    """Stage -> seconds. The encoder's stages (`encode`, `sound`, `mux`, `starve`) run beside the others."""
+    saved_seconds: float
+    """What computing the artefacts that came out of the cache had cost, less what getting them took."""
+    cache_hits: tuple[str, ...] = ()
+    """Kinds of artefacts that came out of the cache."""
+    cache_misses: tuple[str, ...] = ()
+    """Kinds of artefacts that were computed."""
+    warnings: tuple[str, ...] = ()
+    """What was asked for and not applied, and other things worth knowing."""
+
+    @property
+    def real_time_factor(self) -> float:
+        """Seconds of video made per second of work: above 1 is faster than real time."""
+        return self.video_seconds / self.total_seconds if self.total_seconds > 0 else float("inf")

@@ -12,6 +12,9 @@ from tests.support.jobs import OUTCOME
 from tests.support.running_api import VIDEO, RunningApi, picture, recording, sha256
 from tests.support.running_service import until
 
+from sadtalker_service.media.audio import decode_speech
+from sadtalker_service.pipeline.decoded_speech import find_decoded
+
 
 def test_upload_is_taken_on_and_prepared_in_the_background(api: RunningApi, client: httpx.Client) -> None:
     answer = client.post("/api/avatar/upload", files={"image_file": ("me.png", picture())})
@@ -330,3 +333,16 @@ def test_only_the_beginning_of_other_peoples_session_ids_is_shown(
     texts = [client.get(path).text for path in (status, "/", "/api/cache/stats", "/metrics")]
     assert running[:8] in texts[0]
     assert all(running not in text for text in texts)
+
+
+def test_what_was_decoded_is_handed_to_the_worker(
+    api: RunningApi, client: httpx.Client, tmp_path: Path
+) -> None:
+    sound = recording(seed=77)  # the API does not decode again what it knows
+    assert api.generate(client, api.upload(client)["image_id"], sound).status_code == 202
+    (tmp_path / "a.wav").write_bytes(sound)
+    decoded = decode_speech(tmp_path / "a.wav", max_bytes=10**7, max_seconds=60)
+    handed = find_decoded(api.services.cache, sha256(sound), tmp_path / "a.wav", decoded.reading)
+    assert handed is not None
+    assert handed.duration == decoded.duration
+    np.testing.assert_array_equal(handed.samples, decoded.samples)

@@ -11,12 +11,13 @@ import pytest
 from tests.support.servers import StoreServer
 from tests.support.workers import Workshop, open_workshop
 
+from sadtalker_service.domain import VideoResult
 from sadtalker_service.engines.port import Capabilities, EngineCard
 from sadtalker_service.errors import NotFound
 from sadtalker_service.jobs.retention import Retention
 from sadtalker_service.jobs.video_service import VideoService
 from sadtalker_service.options import RenderOptions
-from sadtalker_service.state.records import Outcome, Session, VideoSpec
+from sadtalker_service.state.records import Session, VideoSpec
 from sadtalker_service.state.result_key import result_key
 from sadtalker_service.state.statistics import Statistics
 from sadtalker_service.store.artefact_store import portrait_name, speech_name, video_name
@@ -58,7 +59,7 @@ def video(shop: Workshop, image_id: str, seed: int, size: int = 1_000) -> str:
     assert session is not None
     shop.avatars.link_video(image_id, session.result_key)
     shop.artefacts.put_bytes(bytes(size), video_name(session.result_key))
-    outcome = Outcome(64, 64, 25, 25, 1.0, size, 1.0, {}, 0.0)
+    outcome = VideoResult(64, 64, 25, 25, 1.0, size, 1.0, {}, 0.0, engine="pattern")
     assert shop.sessions.finish(session_id, session.attempt, outcome)
     return session.result_key
 

@@ -15,13 +15,14 @@ from pathlib import Path
 import pytest
 from tests.support.servers import StoreServer
 
+from sadtalker_service.domain import VideoResult
 from sadtalker_service.errors import InvalidOption, StoreMisconfigured
 from sadtalker_service.jobs.addresses import is_public
 from sadtalker_service.jobs.janitor import deliver_due
 from sadtalker_service.jobs.webhooks import WebhookSender, check_receiver, read_secret
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.settings import Settings
-from sadtalker_service.state.records import Failure, Outcome, Session, VideoSpec
+from sadtalker_service.state.records import Failure, Session, VideoSpec
 from sadtalker_service.state.webhook_queue import TRIES, Callback, WebhookQueue, callback_of, delay_after
 
 SECRET = base64.b64encode(b"twenty-four bytes secret").decode()
@@ -74,7 +75,7 @@ def settings(folder: Path, **changes: object) -> Settings:
 
 
 def ended(url: str, **changes: object) -> Session:
-    outcome = Outcome(64, 64, 25, 50, 2.0, 1000, 1.0, {}, 0.0, warnings=("none",))
+    outcome = VideoResult(64, 64, 25, 50, 2.0, 1000, 1.0, {}, 0.0, warnings=("none",), engine="pattern")
     values = {
         "state": "ready",
         "outcome": outcome,

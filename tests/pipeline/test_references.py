@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from tests.support.reference_videos import grey_video
 
-from sadtalker_service.domain import Portrait, Speech
+from sadtalker_service.domain import Portrait, Progress, Speech
 from sadtalker_service.errors import UnreadableVideo
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.cached import CachedComputation
 from sadtalker_service.pipeline.pipeline import Pipeline
-from sadtalker_service.pipeline.progress import Progress, Reporter
+from sadtalker_service.pipeline.progress import Reporter
 from sadtalker_service.pipeline.references import ReferenceVideo, ReferenceVideos, extract_reference_motion
 from sadtalker_service.store.cache import MemoryCache, NoCache
 

@@ -8,8 +8,9 @@ import pytest
 import redis
 from tests.support.jobs import KEY, OUTCOME, Clock, make_session
 
+from sadtalker_service.domain import Progress
 from sadtalker_service.errors import LaneFull
-from sadtalker_service.state.records import Failure, Lane, ProgressRecord, Session
+from sadtalker_service.state.records import Failure, Lane, Session
 from sadtalker_service.state.sessions import SessionStore
 
 DISK_FULL = Failure("output_error", "No space is left.", retryable=True)
@@ -44,9 +45,9 @@ def test_follower_shows_its_leaders_progress_and_is_ready_with_it(sessions: Sess
     assert sessions.waiting("standard") == ("first",)
     assert sessions.begin("second", "w1") is None
     sessions.begin("first", "w1")
-    sessions.move("first", 1, ProgressRecord("render", 3, 10))
+    sessions.move("first", 1, Progress("render", 3, 10))
     shown = look(sessions, "second")
-    assert (shown.state, shown.attempt, shown.moment) == ("generating", 1, ProgressRecord("render", 3, 10))
+    assert (shown.state, shown.attempt, shown.moment) == ("generating", 1, Progress("render", 3, 10))
     assert shown.run_id == "first"
     assert sessions.finish("first", 1, OUTCOME)
     ready = look(sessions, "second")
@@ -153,19 +154,19 @@ def test_vip_follower_takes_over_before_earlier_standard_ones(sessions: SessionS
 def test_running_work_goes_on_for_a_follower_when_its_leader_is_cancelled(sessions: SessionStore) -> None:
     add(sessions, "first", "second", "third")
     sessions.begin("first", "w1")
-    sessions.move("first", 1, ProgressRecord("render", 3, 10))
+    sessions.move("first", 1, Progress("render", 3, 10))
     cancelled = sessions.cancel("first")
     assert cancelled is not None
     assert cancelled.state == "cancelled"
     successor = look(sessions, "second")
     assert (successor.state, successor.leader, successor.attempt) == ("generating", None, 1)
-    assert (successor.run_id, successor.moment) == ("first", ProgressRecord("render", 3, 10))
+    assert (successor.run_id, successor.moment) == ("first", Progress("render", 3, 10))
     assert look(sessions, "third").run_id == "first"
 
     assert not sessions.is_cancelled("first")
     assert sessions.renew("first", 1)
-    assert sessions.move("first", 1, ProgressRecord("render", 5, 10))
-    assert look(sessions, "third").moment == ProgressRecord("render", 5, 10)
+    assert sessions.move("first", 1, Progress("render", 5, 10))
+    assert look(sessions, "third").moment == Progress("render", 5, 10)
     assert sessions.finish("first", 1, OUTCOME)
     assert sessions.finish("first", 1, OUTCOME)  # sent again
     assert states(sessions, "first", "second", "third") == ["cancelled", "ready", "ready"]

@@ -10,9 +10,9 @@ import redis
 from tests.support.jobs import OUTCOME, Clock, make_session
 from tests.support.servers import StoreServer
 
+from sadtalker_service.domain import Progress, VideoResult
 from sadtalker_service.errors import StoreUnavailable
 from sadtalker_service.state.events import BEGINNING, subscribe
-from sadtalker_service.state.records import Outcome, ProgressRecord
 from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.store.connections import connect_async
 
@@ -21,8 +21,8 @@ def run_to_the_end(sessions: SessionStore, clock: Clock, name: str = "one") -> N
     """A session with five events."""
     sessions.accept(make_session(name, at=clock()))
     sessions.begin(name, "w1")
-    sessions.move(name, 1, ProgressRecord("speech_features"))
-    sessions.move(name, 1, ProgressRecord("render", 10, 50))
+    sessions.move(name, 1, Progress("speech_features"))
+    sessions.move(name, 1, Progress("render", 10, 50))
     sessions.finish(name, 1, OUTCOME)
 
 
@@ -50,7 +50,7 @@ def test_whole_story_can_be_read_after_the_end(
         "render",
     ]
     assert events[0]["at"] == clock()
-    assert Outcome.from_json(events[-1]["outcome"]) == OUTCOME
+    assert VideoResult.from_json(events[-1]["outcome"]) == OUTCOME
 
 
 def test_story_goes_on_after_the_last_event_that_was_seen(
@@ -127,7 +127,7 @@ def test_followers_are_told_what_their_leader_does(
     sessions.accept(make_session("one"))
     sessions.begin("one", "w1")
     sessions.accept(make_session("two"))
-    sessions.move("one", 1, ProgressRecord("render", 1, 2))
+    sessions.move("one", 1, Progress("render", 1, 2))
     sessions.finish("one", 1, OUTCOME)
     events = [event for _, event in read(queue_server.url, "two")]
     assert [event["state"] for event in events] == ["generating", "generating", "ready"]
@@ -141,12 +141,12 @@ def test_progress_is_told_at_most_five_times_a_second(
     sessions.begin("one", "w1")
     before = queue.xlen("events:one")
     for frame in range(100):  # of two seconds
-        sessions.move("one", 1, ProgressRecord("render", frame, 100))
+        sessions.move("one", 1, Progress("render", frame, 100))
         clock.advance(0.02)
     assert 9 <= queue.xlen("events:one") - before <= 11
     moved = sessions.get("one")
     assert moved is not None
-    assert moved.moment == ProgressRecord("render", 99, 100)
+    assert moved.moment == Progress("render", 99, 100)
 
 
 def test_long_stories_lose_their_beginning_only(
@@ -155,7 +155,7 @@ def test_long_stories_lose_their_beginning_only(
     sessions.accept(make_session("one"))
     sessions.begin("one", "w1")
     for frame in range(1500):
-        sessions.move("one", 1, ProgressRecord("render", frame, 1500))
+        sessions.move("one", 1, Progress("render", frame, 1500))
         clock.advance(1)
         sessions.renew("one", 1)
     sessions.finish("one", 1, OUTCOME)

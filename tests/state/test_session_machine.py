@@ -22,10 +22,11 @@ from hypothesis.stateful import (
 from tests.support.jobs import OUTCOME, Clock, know_avatar, make_session
 from tests.support.servers import StoreServer
 
+from sadtalker_service.domain import Progress
 from sadtalker_service.errors import LaneFull, VideoDeleted
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.avatars import AvatarStore
-from sadtalker_service.state.records import ENDED, LANES, Failure, Lane, ProgressRecord, Session
+from sadtalker_service.state.records import ENDED, LANES, Failure, Lane, Session
 from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.state.statistics import Statistics
 from sadtalker_service.state.viewer import Viewer
@@ -151,7 +152,7 @@ class Sessions(RuleBasedStateMachine):
 
     @rule(run=runs, frame=st.integers(0, 9))
     def move(self, run: Run, frame: int) -> None:
-        self.check_fence(run, lambda: self.store.move(*run, ProgressRecord("render", frame, 10)))
+        self.check_fence(run, lambda: self.store.move(*run, Progress("render", frame, 10)))
 
     @rule(run=runs)
     def renew(self, run: Run) -> None:

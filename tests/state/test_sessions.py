@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 import redis
 from tests.support.jobs import KEY, OUTCOME, Clock, know_avatar, make_session
 from tests.support.workers import wait_for
 
+from sadtalker_service.domain import Progress
 from sadtalker_service.errors import LaneFull, NotFound
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.avatars import AvatarStore
-from sadtalker_service.state.records import Failure, ProgressRecord, Session
+from sadtalker_service.state.records import Failure, Session
 from sadtalker_service.state.sessions import LaneLoad, SessionStore
 from sadtalker_service.state.statistics import Statistics
 
@@ -40,7 +44,7 @@ def test_session_goes_from_queued_over_generating_to_ready(sessions: SessionStor
     assert sessions.waiting("vip") == ()
     assert sessions.running() == ("one",)
 
-    moment = ProgressRecord("render", 10, 50, 24.5, 1.6)
+    moment = Progress("render", 10, 50, 24.5, 1.6)
     assert sessions.move("one", 1, moment)
     moved = sessions.get("one")
     assert moved is not None
@@ -73,6 +77,23 @@ def test_everything_about_a_request_comes_back_as_it_was_given(sessions: Session
     )
     assert sessions.accept(given) == given
     assert sessions.get("one") == given
+
+
+def test_a_video_of_a_version_that_kept_no_engine_is_still_known(
+    sessions: SessionStore, queue: redis.Redis
+) -> None:
+    sessions.accept(make_session("one"))
+    begin(sessions, "one")
+    assert sessions.finish("one", 1, OUTCOME)
+    for key in ("session:one", f"result:{KEY}"):
+        kept = json.loads(queue.hget(key, "outcome") or "")
+        assert kept.pop("engine") == OUTCOME.engine
+        queue.hset(key, "outcome", json.dumps(kept))
+    read, known, again = sessions.get("one"), sessions.known_result(KEY), sessions.accept(make_session("two"))
+    assert read is not None
+    assert known is not None
+    expected = replace(OUTCOME, engine="")
+    assert (read.outcome, known.outcome, again.outcome) == (expected, expected, expected)
 
 
 def test_unknown_sessions_are_none(sessions: SessionStore) -> None:
@@ -181,7 +202,7 @@ def test_lost_session_waits_again_at_its_old_place(sessions: SessionStore, clock
     sessions.accept(make_session("one", key="k1"))
     sessions.accept(make_session("two", key="k2"))
     begin(sessions, "one")
-    sessions.move("one", 1, ProgressRecord("render", 5, 10))
+    sessions.move("one", 1, Progress("render", 5, 10))
     assert sessions.lost() == ()
     assert sessions.requeue("one") is None
     clock.advance(16)
@@ -201,7 +222,7 @@ def test_stale_attempt_changes_nothing(sessions: SessionStore, clock: Clock) -> 
     assert begin(sessions, "one", "w2").attempt == 2
     before = sessions.get("one")
     assert not sessions.renew("one", 1)
-    assert not sessions.move("one", 1, ProgressRecord("render", 9, 10))
+    assert not sessions.move("one", 1, Progress("render", 9, 10))
     assert not sessions.finish("one", 1, OUTCOME)
     assert not sessions.fail("one", 1, Failure("output_error", "full"))
     assert not sessions.hand_back("one", 1)

@@ -9,12 +9,12 @@ import pytest
 import redis
 from tests.support.jobs import OUTCOME, make_session
 
-from sadtalker_service.state.records import Outcome
+from sadtalker_service.domain import VideoResult
 from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.state.statistics import Statistics
 
 
-def made(seconds: float, video_seconds: float = 2.0, saved: float = 0.0) -> Outcome:
+def made(seconds: float, video_seconds: float = 2.0, saved: float = 0.0) -> VideoResult:
     """A video."""
     return replace(OUTCOME, total_seconds=seconds, video_seconds=video_seconds, saved_seconds=saved)
 

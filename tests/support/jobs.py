@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 import redis
 
-from sadtalker_service.domain import PreprocessMode
+from sadtalker_service.domain import PreprocessMode, VideoResult
 from sadtalker_service.engines.port import Capabilities, EngineCard
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.state.avatars import AvatarStore
-from sadtalker_service.state.records import AvatarRecord, Lane, Outcome, Session, VideoSpec, slot_of
+from sadtalker_service.state.records import AvatarRecord, Lane, Session, VideoSpec, slot_of
 from sadtalker_service.state.viewer import LOCAL_OWNER
 
 IMAGE = "a" * 64
@@ -24,7 +24,8 @@ CARD = EngineCard(
     stages=(("face_detection", False, True), ("face_mesh", True, True), ("visemes", False, False)),
 )
 
-OUTCOME = Outcome(
+OUTCOME = VideoResult(
+    engine="pattern",
     width=512,
     height=512,
     fps=25,

@@ -24,9 +24,9 @@ from tests.support.jobs import CARD, OUTCOME, Tickets
 from sadtalker_service.api.app import create_app
 from sadtalker_service.api.http_protocol import ConnectionLimits, GuardedProtocol, connection_limits
 from sadtalker_service.api.services import Services
-from sadtalker_service.domain import Artefact, PreprocessMode
+from sadtalker_service.domain import Artefact, PreprocessMode, Progress, VideoResult
 from sadtalker_service.settings import Settings
-from sadtalker_service.state.records import Failure, Outcome, ProgressRecord, Session, WorkerFacts
+from sadtalker_service.state.records import Failure, Session, WorkerFacts
 from sadtalker_service.store.artefact_store import video_name
 from sadtalker_service.store.keys import avatar_keys
 
@@ -147,16 +147,16 @@ class RunningApi:
 
     def move(self, session: Session, frame: int) -> None:
         """It has rendered so many frames of 50."""
-        moment = ProgressRecord("render", frame, 50, 100.0, (50 - frame) / 100)
+        moment = Progress("render", frame, 50, 100.0, (50 - frame) / 100)
         assert self.services.sessions.move(session.session_id, session.attempt, moment)
 
-    def finish(self, session: Session, video: bytes = VIDEO, outcome: Outcome = OUTCOME) -> None:
+    def finish(self, session: Session, video: bytes = VIDEO, outcome: VideoResult = OUTCOME) -> None:
         """It has published the video."""
         self.services.artefacts.put_bytes(video, video_name(session.result_key))
         outcome = replace(outcome, size_bytes=len(video))
         assert self.services.sessions.finish(session.session_id, session.attempt, outcome)
 
-    def make(self, session_id: str, video: bytes = VIDEO, outcome: Outcome = OUTCOME) -> Session:
+    def make(self, session_id: str, video: bytes = VIDEO, outcome: VideoResult = OUTCOME) -> Session:
         """The whole job."""
         session = self.begin(session_id)
         self.finish(session, video, outcome)

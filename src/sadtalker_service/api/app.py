@@ -34,10 +34,10 @@ from sadtalker_service.api.routes import (
     reference,
     videos,
 )
-from sadtalker_service.api.services import Services, open_services
+from sadtalker_service.api.services import Services
 from sadtalker_service.api.shutdown import Drain
 from sadtalker_service.api.threads import allow_threads
-from sadtalker_service.jobs.video_service import Dispatch
+from sadtalker_service.jobs.dispatch import Dispatch
 from sadtalker_service.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -121,7 +121,7 @@ class _Page(StaticFiles):
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     allow_threads()
     settings: Settings = app.state.settings
-    services = open_services(settings, app.state.drain, app.state.dispatch)
+    services = Services(settings, app.state.drain, app.state.dispatch)
     app.state.services = services
     app.state.gate = Gate(app.state.keys, RateLimit(services.queue_async), WrongKeys(time.monotonic))
     app.state.health = Health(services, time.monotonic)
@@ -149,4 +149,4 @@ def _start_janitor(app: FastAPI, stop: threading.Event) -> threading.Thread | No
 async def _close(services: Services, janitor: threading.Thread | None) -> None:
     if janitor is not None:
         await asyncio.to_thread(janitor.join, _JANITOR_SECONDS)
-    await services.close()
+    await services.aclose()

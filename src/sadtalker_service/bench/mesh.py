@@ -15,14 +15,14 @@ from statistics import median
 import numpy as np
 from PIL import Image
 
+from sadtalker_service.domain import VideoResult
 from sadtalker_service.engines.mesh import MeshEngine
 from sadtalker_service.media.audio import stream_sound
 from sadtalker_service.media.image import encode_png
 from sadtalker_service.media.video import write_video
 from sadtalker_service.options import RenderOptions
-from sadtalker_service.pipeline.from_files import read_speech, render_files
+from sadtalker_service.pipeline.from_files import make_video, read_speech
 from sadtalker_service.pipeline.pipeline import Pipeline
-from sadtalker_service.pipeline.report import Report
 from sadtalker_service.pipeline.sources import read_portrait
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.cache import MemoryCache, NoCache
@@ -93,7 +93,7 @@ def measure(case: Case, source_image: Path, driven_audio: Path, *, repeats: int,
         work.keep_frames()
         cache = MemoryCache(10**9)
         work.video(cache)
-        reports: list[Report] = []
+        reports: list[VideoResult] = []
         ways: dict[str, Callable[[], object]] = {
             "cold": work.command,
             "warm": lambda: reports.append(work.video(NoCache())),
@@ -143,12 +143,12 @@ class _Work:
     """The work of one case, in the ways in which it is measured."""
 
     def __init__(self, options: RenderOptions, picture: Path, speech: Path, folder: Path) -> None:
-        self.engine = MeshEngine()
+        self._settings = Settings(data_dir=folder)
+        self.engine = MeshEngine(self._settings)
         self._options = options
         self._picture = picture
         self._speech = speech
         self._output = folder / "video.mp4"
-        self._settings = Settings(data_dir=folder)
 
     def command(self) -> None:
         """The command in a fresh process."""
@@ -158,16 +158,9 @@ class _Work:
         command = [*program, *map(str, files), *map(str, options), "--quality", self._options.quality]
         subprocess.run(command, check=True, capture_output=True)  # noqa: S603  this package's own command
 
-    def video(self, cache: NoCache | MemoryCache) -> Report:
+    def video(self, cache: NoCache | MemoryCache) -> VideoResult:
         """The whole work in this process."""
-        return render_files(
-            Pipeline(self.engine, cache),
-            self._picture,
-            self._speech,
-            self._options,
-            self._output,
-            settings=self._settings,
-        )
+        return make_video(self.engine, self._picture, self._speech, self._output, self._options, cache=cache)
 
     def keep_frames(self) -> None:
         """Render all frames into memory, for `write`."""

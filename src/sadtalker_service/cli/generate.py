@@ -12,22 +12,20 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from sadtalker_service.cli.cache import open_cache
 from sadtalker_service.cli.leftovers import leftover_options, leftover_warnings
 from sadtalker_service.cli.options import GenerateOptions, generate_options
 from sadtalker_service.cli.progress_bar import progress_bar
 from sadtalker_service.cli.spelling import SadTalkerCommand
+from sadtalker_service.domain import VideoResult
 from sadtalker_service.engines.port import Engine
 from sadtalker_service.engines.registry import AUTO, FALLBACK, load_engine
 from sadtalker_service.errors import InvalidOption, SadTalkerError
-from sadtalker_service.files import check_writable, output_errors
-from sadtalker_service.pipeline.from_files import render_files
-from sadtalker_service.pipeline.pipeline import Pipeline
-from sadtalker_service.pipeline.progress import Listener, Reporter
-from sadtalker_service.pipeline.references import ReferenceVideo, ReferenceVideos
-from sadtalker_service.pipeline.report import Report
+from sadtalker_service.files import output_errors
+from sadtalker_service.pipeline.from_files import make_video, open_cache
+from sadtalker_service.pipeline.progress import Listener
 from sadtalker_service.pipeline.validation import apply_to_engine
 from sadtalker_service.settings import Settings, get_settings
+from sadtalker_service.store.cache import NoCache
 
 _EXAMPLES = """\b
 Examples:
@@ -55,15 +53,15 @@ def command(**given: Any) -> None:
         options = GenerateOptions.of_command_line(given)
         ignored = leftover_warnings(context)
         asked = context.get_parameter_source("quality") is ParameterSource.COMMANDLINE
-        report = _generate(options, get_settings(), ignored, listener, explain_height=asked)
+        output, result = _generate(options, get_settings(), ignored, listener, explain_height=asked)
     if as_json:
-        click.echo(json.dumps(report.to_json()))
+        click.echo(json.dumps(_plain(output, result)))
         return
-    for warning in report.warnings:
+    for warning in result.warnings:
         click.echo(f"warning: {warning}", err=True)
     if options.verbose:
-        click.echo(_details(report), err=True)
-    click.echo(_summary(report))
+        click.echo(_details(result), err=True)
+    click.echo(_summary(output, result))
 
 
 def _generate(
@@ -73,34 +71,27 @@ def _generate(
     listener: Listener | None,
     *,
     explain_height: bool,
-) -> Report:
+) -> tuple[Path, VideoResult]:
     settings = _changed(settings, options)
     engine = _engine(options, settings)
     given = {name for name in ("ref_eyeblink", "ref_pose", "checkpoint_dir") if getattr(options, name)}
     applied = apply_to_engine(engine, options.render, given)
-    if (options.driven_audio is None) == (options.idle is None):
-        raise InvalidOption("Give one of --driven_audio and --idle.", param="driven_audio")
-    if options.idle and options.idle > settings.max_idle_seconds:
-        raise InvalidOption(f"--idle may be at most {settings.max_idle_seconds:g} seconds.", param="idle")
     output = _output(options)
-    check_writable(output)
-
-    cache = open_cache(settings, options.cache_dir, wanted=not options.no_cache)
-    return render_files(
-        Pipeline(engine, cache, reporter=Reporter(listener)),
+    result = make_video(
+        engine,
         options.source_image,
         options.driven_audio,
-        applied.options,
         output,
-        settings=settings,
-        references=ReferenceVideos(
-            eyeblink=_reference(options.ref_eyeblink, "ref_eyeblink"),
-            pose=_reference(options.ref_pose, "ref_pose"),
-        ),
+        applied.options,
         idle_seconds=options.idle or 0.0,
+        ref_eyeblink=options.ref_eyeblink,
+        ref_pose=options.ref_pose,
+        cache=NoCache() if options.no_cache else open_cache(settings, options.cache_dir),
+        on_progress=listener,
         warnings=(*ignored, *applied.warnings),
         explain_height=explain_height,
     )
+    return output, result
 
 
 def _engine(options: GenerateOptions, settings: Settings) -> Engine:
@@ -116,10 +107,6 @@ def _changed(settings: Settings, options: GenerateOptions) -> Settings:
     if options.cpu:
         changes["sadtalker_device"] = "cpu"
     return settings.model_copy(update=changes)
-
-
-def _reference(path: Path | None, param: str) -> ReferenceVideo | None:
-    return None if path is None else ReferenceVideo.of_file(path, param)
 
 
 def _output(options: GenerateOptions) -> Path:
@@ -150,18 +137,27 @@ def _errors_as_json(*, wanted: bool) -> Iterator[None]:
         raise
 
 
-def _summary(report: Report) -> str:
+def _plain(output: Path, result: VideoResult) -> dict[str, Any]:
+    """The result as JSON, with floating-point numbers to six digits after the point: microseconds."""
+    values = result.to_json()
+    values["seconds"] = {stage: round(seconds, 6) for stage, seconds in values["seconds"].items()}
+    values |= {"output": str(output), "real_time_factor": result.real_time_factor}
+    values["wall_seconds"] = values.pop("total_seconds")
+    return {name: round(value, 6) if isinstance(value, float) else value for name, value in values.items()}
+
+
+def _summary(output: Path, report: VideoResult) -> str:
     beside = ("starve", "wait", "sound", "mux")
     stages = [f"{n} {s:.2f}" for n, s in report.seconds.items() if s >= 0.005 and n not in beside]
     cached = f", {len(report.cache_hits)} from the cache" if report.cache_hits else ""
     return (
-        f"{report.output}: {report.frames} frames, {report.video_seconds:.1f} s "
-        f"in {report.wall_seconds:.2f} s, {report.real_time_factor:.1f} times real time "
+        f"{output}: {report.frames} frames, {report.video_seconds:.1f} s "
+        f"in {report.total_seconds:.2f} s, {report.real_time_factor:.1f} times real time "
         f"({', '.join(stages)}{cached})"
     )
 
 
-def _details(report: Report) -> str:
+def _details(report: VideoResult) -> str:
     lines = [f"engine    {report.engine}"]
     lines += [
         f"picture   {report.width}x{report.height} at {report.fps} fps, {report.size_bytes / 1e6:.2f} MB"

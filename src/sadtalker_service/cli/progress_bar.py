@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from sadtalker_service.domain import Progress as Moment
 from sadtalker_service.pipeline.progress import Listener
-from sadtalker_service.pipeline.progress import Progress as ProgressRecord
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def progress_bar(*, wanted: bool) -> Iterator[Listener | None]:
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("decode", total=None, speed="")
 
-        def show(moment: ProgressRecord) -> None:
+        def show(moment: Moment) -> None:
             bar.update(
                 task,
                 description=moment.stage,
@@ -40,7 +40,7 @@ def progress_bar(*, wanted: bool) -> Iterator[Listener | None]:
         yield show
 
 
-def _speed(moment: ProgressRecord) -> str:
+def _speed(moment: Moment) -> str:
     if moment.eta_seconds is None:
         return ""
     minutes, seconds = divmod(round(moment.eta_seconds), 60)

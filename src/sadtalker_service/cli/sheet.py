@@ -7,16 +7,17 @@ from pathlib import Path
 import click
 from PIL import Image
 
-from sadtalker_service.cli.cache import open_cache
 from sadtalker_service.cli.spelling import SadTalkerCommand
 from sadtalker_service.domain import PREPROCESS_MODES, PreprocessMode
 from sadtalker_service.engines.mesh import MeshEngine
 from sadtalker_service.engines.mesh.sheet import contact_sheet
 from sadtalker_service.files import output_errors, whole_file
 from sadtalker_service.options import RenderOptions
+from sadtalker_service.pipeline.from_files import open_cache
 from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.pipeline.sources import lazy_source_image
 from sadtalker_service.settings import get_settings
+from sadtalker_service.store.cache import NoCache
 
 
 @click.command("sheet", cls=SadTalkerCommand)
@@ -27,7 +28,7 @@ from sadtalker_service.settings import get_settings
 def command(photo: Path, output: Path, preprocess: PreprocessMode, no_cache: bool) -> None:
     """Write a picture of PHOTO's mouth shapes, blinks and poses."""
     settings, engine = get_settings(), MeshEngine()
-    pipeline = Pipeline(engine, open_cache(settings, None, wanted=not no_cache))
+    pipeline = Pipeline(engine, NoCache() if no_cache else open_cache(settings))
     image = lazy_source_image(photo, settings)
     prepared = pipeline.prepare(image, RenderOptions(preprocess=preprocess))
     picture = Image.fromarray(contact_sheet(prepared.avatar))

@@ -199,14 +199,12 @@ class Engine(ABC):
 
         Raises `UnreadableVideo`, `NoFaceFound`, and `UnsupportedByEngine` where `capabilities` says so.
         """
-        del video, mode
         raise UnsupportedByEngine(
             f"The {self.name} engine cannot follow a reference video.", param="ref_pose"
         )
 
     def is_lost(self, error: Exception) -> bool:
         """Whether after such an error no more videos can be made in this process, only in a new one."""
-        del error
         return False
 
     @classmethod
@@ -215,13 +213,11 @@ class Engine(ABC):
 
         Loads nothing large.
         """
-        del settings
         return None
 
     @classmethod
     def recommended(cls, settings: Settings) -> bool:
         """Whether `auto` shall prefer it here over the mesh engine, which always can. Loads nothing large."""
-        del settings
         return False
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from celery import Celery
 from kombu.exceptions import KombuError
@@ -15,6 +16,16 @@ from sadtalker_service.jobs.queues import AGAIN, GENERATE_TASK, PREPARE, PREPARE
 from sadtalker_service.jobs.time_limit import job_limit
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.records import Session
+
+
+class Dispatch(Protocol):
+    """Sends tickets to the broker. Both raise `StoreUnavailable`, quickly."""
+
+    def generate(self, session: Session) -> None:
+        """A worker that serves the session's lane shall `begin` it."""
+
+    def prepare(self, image_id: str, mode: PreprocessMode, face_index: int = 0) -> None:
+        """A worker shall prepare the avatar."""
 
 
 class CeleryDispatch:

@@ -21,21 +21,17 @@ from redis.exceptions import ResponseError
 from sadtalker_service.errors import StoreUnavailable
 from sadtalker_service.jobs.celery_app import make_app
 from sadtalker_service.jobs.deletion import forget_deleted, remove_unowned
-from sadtalker_service.jobs.dispatch import CeleryDispatch
+from sadtalker_service.jobs.dispatch import CeleryDispatch, Dispatch
 from sadtalker_service.jobs.queues import AGAIN, PREPARE, QUEUE_OF_LANE
 from sadtalker_service.jobs.retention import VIDEOS, Retention
-from sadtalker_service.jobs.video_service import Dispatch, VideoService, send_waiting
+from sadtalker_service.jobs.stores import Stores
+from sadtalker_service.jobs.video_service import send_waiting
 from sadtalker_service.jobs.webhooks import WebhookSender
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.avatars import AvatarStore
 from sadtalker_service.state.queue_server import QueueServer
-from sadtalker_service.state.registry import EngineRegistry
 from sadtalker_service.state.sessions import SessionStore
-from sadtalker_service.state.statistics import Statistics
 from sadtalker_service.state.webhook_queue import WebhookQueue, callback_of
-from sadtalker_service.store.artefact_store import ArtefactStore, artefact_url
-from sadtalker_service.store.connections import connect, store_urls
-from sadtalker_service.store.redis_cache import RedisCache
 from sadtalker_service.telemetry import metrics
 
 log = structlog.get_logger(__name__)
@@ -65,30 +61,27 @@ def run_janitor(settings: Settings, stop: threading.Event) -> None:
 
 def make_janitor(settings: Settings) -> Janitor:
     """A janitor on the stores of the settings. Raises `StoreMisconfigured` for a wrong ARTEFACT_URL."""
-    urls = store_urls(settings)
-    queue, cache = connect(urls.queue), RedisCache(connect(urls.cache, retries=False))
-    dispatch = CeleryDispatch(make_app(settings), settings)
-    sessions, avatars = SessionStore(queue, settings), AvatarStore(queue)
-    artefacts = ArtefactStore(artefact_url(settings))
-    video_service = VideoService(
-        sessions=sessions,
-        avatars=avatars,
-        engines=EngineRegistry(queue),
-        statistics=Statistics(queue),
-        artefacts=artefacts,
-        cache=cache,
-        dispatch=dispatch,
-    )
-    callbacks, retention = WebhookQueue(queue), Retention(artefacts, sessions, video_service, settings)
+    stores, dispatch = Stores(settings), CeleryDispatch(make_app(settings), settings)
+    artefacts, callbacks = stores.artefacts, WebhookQueue(stores.queue)
+    video_service = stores.make_video_service(dispatch)
+    retention = Retention(artefacts, stores.sessions, video_service, settings)
     is_local = artefacts.path(VIDEOS.rstrip("/")) is not None
     slow_duties = (
-        Duty("adopt", _ADOPT_SECONDS, avatars.adopt),
+        Duty("adopt", _ADOPT_SECONDS, stores.avatars.adopt),
         Duty("deliver", TICK_SECONDS, lambda: deliver_due(callbacks, settings)),
         Duty("sweep", _SWEEP_SECONDS if is_local else _REMOTE_SWEEP_SECONDS, retention.sweep),
-        Duty("forget", _SWEEP_SECONDS, lambda: forget_deleted(avatars, cache)),
-        Duty("unowned", _SWEEP_SECONDS, lambda: remove_unowned(avatars, artefacts)),
+        Duty("forget", _SWEEP_SECONDS, lambda: forget_deleted(stores.avatars, stores.cache)),
+        Duty("unowned", _SWEEP_SECONDS, lambda: remove_unowned(stores.avatars, artefacts)),
     )
-    return Janitor(queue, sessions, avatars, dispatch, callbacks, settings.lease_seconds, slow_duties)
+    return Janitor(
+        stores.queue,
+        stores.sessions,
+        stores.avatars,
+        dispatch,
+        callbacks,
+        settings.lease_seconds,
+        slow_duties,
+    )
 
 
 @dataclass

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Protocol
 
 import structlog
 
-from sadtalker_service.domain import PreprocessMode, SoundReading
+from sadtalker_service.domain import PreprocessMode
 from sadtalker_service.engines.port import EngineCard
 from sadtalker_service.errors import EngineUnavailable, NotFound
 from sadtalker_service.faces.numbering import no_such_face
 from sadtalker_service.jobs.deletion import AvatarDeletion, no_avatar
+from sadtalker_service.jobs.dispatch import Dispatch
 from sadtalker_service.jobs.summaries import AvatarCache, ImageSummary, summary_of
+from sadtalker_service.jobs.video_request import VideoRequest
 from sadtalker_service.media.inspection import ImageFacts
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.height import height_remark
 from sadtalker_service.pipeline.validation import apply_to_engine
 from sadtalker_service.state.avatars import AvatarStore
 from sadtalker_service.state.failures import error_of
-from sadtalker_service.state.records import AvatarRecord, Lane, Session, VideoSpec, slot_of
+from sadtalker_service.state.records import AvatarRecord, Session, VideoSpec, slot_of
 from sadtalker_service.state.registry import EngineRegistry
 from sadtalker_service.state.result_key import result_key
 from sadtalker_service.state.sessions import SessionStore
@@ -42,48 +42,6 @@ _RENEWAL_SECONDS = 10.0
 
 def _random_id() -> str:
     return str(uuid.uuid4())
-
-
-class Dispatch(Protocol):
-    """Sends tickets to the broker. Both raise `StoreUnavailable`, quickly."""
-
-    def generate(self, session: Session) -> None:
-        """A worker that serves the session's lane shall `begin` it."""
-
-    def prepare(self, image_id: str, mode: PreprocessMode, face_index: int = 0) -> None:
-        """A worker shall prepare the avatar."""
-
-
-@dataclass(frozen=True)
-class VideoRequest:
-    """A request for a video, its fields read and its files on disk."""
-
-    lane: Lane
-    image_id: str
-    options: RenderOptions
-    audio_id: str | None
-    """sha256 of the recording; None for an idle video."""
-    audio_path: Path | None
-    """The recording's file; None for an idle video."""
-    audio_seconds: float
-    """Length of the recording, or of the idle video."""
-    audio_reading: SoundReading | None = None
-    """How its sound is read, as its inspection found."""
-    engine: str | None = None
-    """Name of an engine; None for the default one."""
-    ref_eyeblink: tuple[str, Path] | None = None
-    """sha256 and file of a reference video."""
-    ref_pose: tuple[str, Path] | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """The request's fields as they were given."""
-    warnings: tuple[str, ...] = ()
-    explain_height: bool = False
-    """Whether to warn where the source image is too small for the quality: it was asked for."""
-    callback_url: str | None = None
-    user_data: str | None = None
-    request_id: str | None = None
-    received_at: float | None = None
-    """When the whole of it had come in, seconds since 1970; None for now."""
 
 
 class VideoService:

@@ -112,7 +112,6 @@ def _audio(question: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
 
 def _nothing(question: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
     """Only to be started."""
-    del question, limits
     return {}
 
 

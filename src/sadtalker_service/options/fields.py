@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from sadtalker_service.domain import GestureCue, Track
 from sadtalker_service.errors import InvalidOption
+from sadtalker_service.options.refusals import shown
 
 _FLAGS = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
@@ -17,8 +18,6 @@ _FLAGS = {
 }
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?", re.IGNORECASE | re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
-_SHOWN = 40
-"""Characters of a wrong value that a message repeats."""
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -27,7 +26,7 @@ def parse_angles(text: str, param: str) -> Track:
     """Angles in degrees, evenly spread over the video: `0,30,0` or `0 30 0`. Raises `InvalidOption`."""
     pieces = text.replace(",", " ").split()
     if not pieces or not all(_NUMBER.fullmatch(piece) for piece in pieces):
-        raise InvalidOption(f"{_quoted(text)} is no list of angles such as 0,30,0.", param=param)
+        raise InvalidOption(f"{shown(text)} is no list of angles such as 0,30,0.", param=param)
     return Track(tuple(float(piece) for piece in pieces))
 
 
@@ -40,7 +39,7 @@ def parse_gestures(text: str, param: str) -> tuple[GestureCue, ...]:
         return tuple(_cue(piece) for piece in text.split(",") if piece.strip())
     except (ValueError, KeyError, TypeError, RecursionError):
         raise InvalidOption(
-            f"{_quoted(text)} is no list of gestures with times such as nod_yes@1.5,smile@3.", param=param
+            f"{shown(text)} is no list of gestures with times such as nod_yes@1.5,smile@3.", param=param
         ) from None
 
 
@@ -48,7 +47,7 @@ def parse_flag(text: str, param: str) -> bool:
     """`true` or `false`, in the ways that forms write it. Raises `InvalidOption`."""
     flag = _FLAGS.get(text.strip().lower())
     if flag is None:
-        raise InvalidOption(f"{param} is {_quoted(text)}, but must be true or false.", param=param)
+        raise InvalidOption(f"{param} is {shown(text)}, but must be true or false.", param=param)
     return flag
 
 
@@ -56,7 +55,7 @@ def parse_number(text: str, param: str) -> float:
     """A finite number with a point for the fraction. Raises `InvalidOption`."""
     number = text.strip()  # which takes more for a space than float() does
     if not _NUMBER.fullmatch(number) or not math.isfinite(float(number)):
-        raise InvalidOption(f"{param} is {_quoted(text)}, but must be a number.", param=param)
+        raise InvalidOption(f"{param} is {shown(text)}, but must be a number.", param=param)
     return float(number)
 
 
@@ -64,7 +63,7 @@ def parse_whole(text: str, param: str) -> int:
     """A whole number. Raises `InvalidOption`."""
     number = text.strip()
     if not _WHOLE.fullmatch(number):
-        raise InvalidOption(f"{param} is {_quoted(text)}, but must be a whole number.", param=param)
+        raise InvalidOption(f"{param} is {shown(text)}, but must be a whole number.", param=param)
     return int(number)
 
 
@@ -73,7 +72,7 @@ def parse_choice(text: str, param: str, choices: Sequence[Choice]) -> Choice:
     found = next((choice for choice in choices if choice.lower() == text.strip().lower()), None)
     if found is None:
         raise InvalidOption(
-            f"{param} is {_quoted(text)}, but must be one of {', '.join(choices)}.", param=param
+            f"{param} is {shown(text)}, but must be one of {', '.join(choices)}.", param=param
         )
     return found
 
@@ -90,7 +89,3 @@ def _cue_from_json(item: Any) -> GestureCue:
     if not isinstance(name, str) or isinstance(at, bool) or not isinstance(at, int | float):
         raise TypeError(name)
     return GestureCue(name, float(at))
-
-
-def _quoted(text: str) -> str:
-    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")

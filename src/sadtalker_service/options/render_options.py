@@ -71,17 +71,15 @@ def _text(parse: Callable[[str, str], Any]) -> BeforeValidator:
     return BeforeValidator(read)
 
 
-def _choice(*choices: str) -> BeforeValidator:
-    """Capitals do not matter."""
-    spelled = {choice.lower(): choice for choice in choices}
+def _choice(*choices: str, **others: None) -> BeforeValidator:
+    """Capitals do not matter. `others` stand for None."""
+    spelled = {choice.lower(): choice for choice in choices} | others
     return BeforeValidator(lambda v: spelled.get(v.strip().lower(), v) if isinstance(v, str) else v)
 
 
 def _or_none(*choices: str) -> tuple[Any, ...]:
     """As `_choice`, with `none` for None."""
-    spelled: dict[str, str | None] = {choice.lower(): choice for choice in choices} | {NONE: None}
-    read = BeforeValidator(lambda v: spelled.get(v.strip().lower(), v) if isinstance(v, str) else v)
-    return read, WithJsonSchema({"type": "string", "enum": [*choices, NONE]})
+    return _choice(*choices, none=None), WithJsonSchema({"type": "string", "enum": [*choices, NONE]})
 
 
 def _angles(value: Any, info: ValidationInfo) -> Any:

@@ -1,7 +1,4 @@
-"""Decoded recordings, kept for the worker that will need them.
-
-The API has decoded a recording already, to see whether that is possible.
-"""
+"""What the API has decoded to see whether it can be, kept for the worker that will need it."""
 
 from __future__ import annotations
 

@@ -5,61 +5,91 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from sadtalker_service.domain import HEIGHT_CAP, Speech
-from sadtalker_service.errors import UnreadableAudio
+from sadtalker_service.domain import HEIGHT_CAP, Speech, VideoResult
+from sadtalker_service.engines.port import Engine
+from sadtalker_service.errors import InvalidOption, UnreadableAudio
+from sadtalker_service.files import check_writable
 from sadtalker_service.media.audio import decode_speech
 from sadtalker_service.media.stopwatch import Stopwatch
 from sadtalker_service.options import RenderOptions
+from sadtalker_service.options.render_options import DEFAULTS
 from sadtalker_service.pipeline.height import height_remark
 from sadtalker_service.pipeline.pipeline import Pipeline
-from sadtalker_service.pipeline.references import NO_VIDEOS, ReferenceVideos
-from sadtalker_service.pipeline.report import Report
+from sadtalker_service.pipeline.progress import Listener, Reporter
+from sadtalker_service.pipeline.references import ReferenceVideo, ReferenceVideos
 from sadtalker_service.pipeline.sources import lazy_source_image
+from sadtalker_service.pipeline.validation import apply_to_engine
 from sadtalker_service.settings import Settings
+from sadtalker_service.store.cache import ArtefactCache
+from sadtalker_service.store.directory import DirectoryCache
 
 
-def render_files(
-    pipeline: Pipeline,
-    source_image: Path,
-    driven_audio: Path | None,
-    options: RenderOptions,
-    output: Path,
+def make_video(
+    engine: Engine,
+    source_image: Path | str,
+    driven_audio: Path | str | None,
+    output: Path | str,
+    options: RenderOptions = DEFAULTS,
     *,
-    settings: Settings,
-    references: ReferenceVideos = NO_VIDEOS,
     idle_seconds: float = 0.0,
+    ref_eyeblink: Path | str | None = None,
+    ref_pose: Path | str | None = None,
+    cache: ArtefactCache | None = None,
+    on_progress: Listener | None = None,
     warnings: tuple[str, ...] = (),
     explain_height: bool = False,
-) -> Report:
-    """Make the video of the person in `source_image` speaking `driven_audio`, or idle where that is None.
+) -> VideoResult:
+    """Make the video of the person in `source_image` speaking `driven_audio`, or idle for `idle_seconds`
+    where that is None.
 
-    `explain_height`: warn where the video has fewer lines than the quality allows.
+    `cache` keeps what is computed, by default in the folder of the settings. `on_progress` is told how far
+    the work is. `warnings` come before those of the video. `explain_height`: warn where the video has fewer
+    lines than the quality allows.
 
-    Raises what decoding raises (`UnreadableImage`, `AudioTooLarge`, ...), and what `Pipeline` raises.
+    Raises `InvalidOption`, `UnsupportedByEngine`, what decoding raises (`UnreadableImage`, `AudioTooLarge`,
+    ...), `NoFaceFound`, `OutputError`; then there is no file.
     """
+    settings = engine.settings
+    references = {"ref_eyeblink": ref_eyeblink, "ref_pose": ref_pose}
+    applied = apply_to_engine(engine, options, {name for name, path in references.items() if path})
+    if (driven_audio is None) == (idle_seconds == 0.0):
+        raise InvalidOption(
+            "Give either a recording (driven_audio) or a length of silence (idle).", param="driven_audio"
+        )
+    if idle_seconds > settings.max_idle_seconds:
+        raise InvalidOption(f"idle may be at most {settings.max_idle_seconds:g} seconds.", param="idle")
+    check_writable(Path(output))
+    videos = ReferenceVideos(
+        *(ReferenceVideo.of_file(Path(path), name) if path else None for name, path in references.items())
+    )
+    pipeline = Pipeline(engine, cache or open_cache(settings), reporter=Reporter(on_progress))
     watch = Stopwatch(pipeline.clock)
     with watch("decode"):
-        image = lazy_source_image(source_image, settings, pipeline.cache)
-        speech = read_speech(driven_audio, settings, options.audio_track) if driven_audio else None
-    prepared = pipeline.prepare(image, options)
-    report = pipeline.render(
-        prepared,
+        image = lazy_source_image(Path(source_image), settings, pipeline.cache)
+        track = applied.options.audio_track
+        speech = read_speech(Path(driven_audio), settings, track) if driven_audio else None
+    result = pipeline.render(
+        pipeline.prepare(image, applied.options),
         speech,
-        options,
-        output,
-        references=references,
+        applied.options,
+        Path(output),
+        references=videos,
         idle_seconds=idle_seconds,
-        warnings=warnings,
+        warnings=(*warnings, *applied.warnings),
     )
-    decoding = watch.seconds["decode"]
-    missing = explain_height and report.height < HEIGHT_CAP[options.quality]
-    remark = height_remark(options, image.opened.size, made=report.height) if missing else None
+    missing = explain_height and result.height < HEIGHT_CAP[options.quality]
+    remark = height_remark(applied.options, image.opened.size, made=result.height) if missing else None
     return replace(
-        report,
-        seconds={"decode": decoding, **report.seconds},
-        wall_seconds=decoding + report.wall_seconds,
-        warnings=(*report.warnings, remark) if remark else report.warnings,
+        result,
+        seconds={**watch.seconds, **result.seconds},
+        total_seconds=watch.seconds["decode"] + result.total_seconds,
+        warnings=(*result.warnings, remark) if remark else result.warnings,
     )
+
+
+def open_cache(settings: Settings, folder: Path | None = None) -> DirectoryCache:
+    """The cache in `folder`, by default below `DATA_DIR`."""
+    return DirectoryCache(folder or settings.data_dir / "cache", settings.cache_max_bytes)
 
 
 def read_speech(

@@ -16,6 +16,7 @@ from sadtalker_service.domain import (
     Motion,
     Portrait,
     Speech,
+    VideoResult,
 )
 from sadtalker_service.engines.port import NO_REFERENCES, Engine, Stage
 from sadtalker_service.errors import EmptyAudio, InvalidOption, UnsupportedByEngine
@@ -28,7 +29,6 @@ from sadtalker_service.pipeline.cached import CachedComputation, CacheLog, Cache
 from sadtalker_service.pipeline.init_segment import LiveStream, announcement
 from sadtalker_service.pipeline.progress import Reporter
 from sadtalker_service.pipeline.references import NO_VIDEOS, ReferenceVideos, extract_reference_motion
-from sadtalker_service.pipeline.report import Report
 from sadtalker_service.store.cache import ArtefactCache
 from sadtalker_service.store.keys import speech_features_key, stage_key
 
@@ -96,11 +96,11 @@ class Pipeline:
         stream: Writable | None = None,
         idle_seconds: float = 0.0,
         warnings: tuple[str, ...] = (),
-    ) -> Report:
+    ) -> VideoResult:
         """Make the video of `prepared` speaking `speech`, or idle for `idle_seconds` where that is None.
 
         `stream` gets the video as fragmented mp4 while it is being made, see `media.video.write_video`.
-        `warnings` and those of the speech are handed on into the report. The work ends with `Cancelled`
+        `warnings` and those of the speech are handed on into the result. The work ends with `Cancelled`
         within one batch of frames; then, and after any other error, there is no file. Raises `EmptyAudio`,
         `OutputError` and what the engine raises.
         """
@@ -136,8 +136,7 @@ class Pipeline:
         )
         problems = [*prepared.cache.problems, *computation.log.problems]
         told = speech.warnings if speech else ()
-        return Report(
-            output=video.path,
+        return VideoResult(
             engine=engine.name,
             width=video.width,
             height=video.height,
@@ -145,7 +144,7 @@ class Pipeline:
             frames=video.frames,
             video_seconds=video.frames / video.fps,
             size_bytes=video.size_bytes,
-            wall_seconds=sum(prepared.seconds.values()) + self.clock() - start,
+            total_seconds=sum(prepared.seconds.values()) + self.clock() - start,
             seconds={**prepared.seconds, **watch.seconds, **video.seconds},
             cache_hits=(*prepared.cache.hits, *computation.log.hits),
             cache_misses=(*prepared.cache.misses, *computation.log.misses),

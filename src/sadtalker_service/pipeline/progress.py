@@ -4,27 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from sadtalker_service.domain import Progress
 from sadtalker_service.errors import Cancelled
 from sadtalker_service.media.stopwatch import Clock
-
-
-@dataclass(frozen=True)
-class Progress:
-    """A moment in the making of a video."""
-
-    stage: str
-    """Name of the engine's stage, or `speech_features`, `drive`, `render`."""
-    frame: int = 0
-    """Frames rendered so far."""
-    total: int = 0
-    """Frames of the whole video, 0 while that is not known."""
-    fps: float = 0.0
-    """Frames rendered per second since the first one was begun."""
-    eta_seconds: float | None = None
-    """Seconds until the last frame at that speed, None while there is none."""
-
 
 Listener = Callable[[Progress], None]
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Set
 from dataclasses import dataclass, replace
-from typing import Protocol
 
-from sadtalker_service.engines.port import Capabilities
+from sadtalker_service.engines.port import Engine, EngineCard
 from sadtalker_service.errors import UnsupportedByEngine
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.options.refusals import shown
@@ -19,16 +18,8 @@ from sadtalker_service.options.render_options import DEFAULTS, IF_HONOURED, OPTI
 _IF_HONOURED = tuple(name for name, schema in OPTION_SCHEMA.items() if schema.get(IF_HONOURED))
 
 
-class HasCapabilities(Protocol):
-    """Whatever says what an engine can do: the engine itself, or its card."""
-
-    @property
-    def name(self) -> str:
-        """Short name."""
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What the engine can do."""
+HasCapabilities = Engine | EngineCard
+"""What says what an engine can do."""
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, cast
 
-from pydantic import TypeAdapter
-
-from sadtalker_service.domain import PreprocessMode, SoundReading
+from sadtalker_service.domain import JsonRecord, PreprocessMode, Progress, SoundReading, VideoResult
 from sadtalker_service.engines.port import EngineCard
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.state.viewer import LOCAL_OWNER
@@ -30,29 +27,8 @@ ENDED: frozenset[SessionState] = frozenset({"ready", "failed", "cancelled"})
 AvatarState = Literal["processing", "ready", "failed"]
 
 
-class _Record:
-    """A frozen dataclass that travels as JSON."""
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON values."""
-        values: dict[str, Any] = _adapter(cast("Any", type(self))).dump_python(self, mode="json")
-        return values
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """The record of which `values` are the JSON. Raises `pydantic.ValidationError` for anything else."""
-        record: Self = _adapter(cast("Any", cls)).validate_python(dict(values))
-        return record
-
-
-@lru_cache
-def _adapter(record: Any) -> TypeAdapter[Any]:
-    """Making one takes milliseconds."""
-    return TypeAdapter(record)
-
-
 @dataclass(frozen=True)
-class Failure(_Record):
+class Failure(JsonRecord):
     """Why something ended badly, as the error object of an answer says it."""
 
     code: str
@@ -62,25 +38,7 @@ class Failure(_Record):
 
 
 @dataclass(frozen=True)
-class ProgressRecord(_Record):
-    """How far a job is."""
-
-    stage: str
-    frame: int = 0
-    """Frames rendered so far."""
-    total: int = 0
-    """Frames of the whole video, 0 while that is not known."""
-    fps: float = 0.0
-    eta_seconds: float | None = None
-
-    @property
-    def percent(self) -> float:
-        """0..100, of the frames."""
-        return 100.0 * self.frame / self.total if self.total else 0.0
-
-
-@dataclass(frozen=True)
-class VideoSpec(_Record):
+class VideoSpec(JsonRecord):
     """What a session shall become: all that a worker needs, and all that makes two requests equal."""
 
     image_id: str
@@ -104,28 +62,7 @@ class VideoSpec(_Record):
 
 
 @dataclass(frozen=True)
-class Outcome(_Record):
-    """A finished video, and what its making took: all measured."""
-
-    width: int
-    height: int
-    fps: int
-    frames: int
-    video_seconds: float
-    size_bytes: int
-    total_seconds: float
-    """From the start of the job to the published video."""
-    seconds: Mapping[str, float]
-    """Stage -> seconds."""
-    saved_seconds: float
-    """What computing the artefacts that came out of the cache had cost, less what loading them took."""
-    cache_hits: tuple[str, ...] = ()
-    cache_misses: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Session(_Record):
+class Session(JsonRecord):
     """One request for a video, from its acceptance to its end."""
 
     session_id: str
@@ -147,8 +84,8 @@ class Session(_Record):
     of a session that was cancelled and left its running work to this one."""
     reused: bool = False
     """Whether the video was there already."""
-    moment: ProgressRecord | None = None
-    outcome: Outcome | None = None
+    moment: Progress | None = None
+    outcome: VideoResult | None = None
     failure: Failure | None = None
     warnings: tuple[str, ...] = ()
     """What of the request and of its recording is left out or guessed."""
@@ -167,7 +104,7 @@ class Session(_Record):
 
 
 @dataclass(frozen=True)
-class QueuePosition(_Record):
+class QueuePosition(JsonRecord):
     """Where a queued session stands."""
 
     ahead: int
@@ -177,7 +114,7 @@ class QueuePosition(_Record):
 
 
 @dataclass(frozen=True)
-class AvatarRecord(_Record):
+class AvatarRecord(JsonRecord):
     """A face of a portrait that was uploaded, in one preprocess mode."""
 
     image_id: str
@@ -225,14 +162,14 @@ def mode_and_face(slot: str) -> tuple[PreprocessMode, int]:
 
 
 @dataclass(frozen=True)
-class KnownEngine(_Record):
+class KnownEngine(JsonRecord):
     """An engine as a worker published it."""
 
     card: EngineCard
 
 
 @dataclass(frozen=True)
-class WorkerFacts(_Record):
+class WorkerFacts(JsonRecord):
     """What a worker says of itself with each heartbeat."""
 
     queues: tuple[str, ...]

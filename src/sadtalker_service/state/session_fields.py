@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
+from sadtalker_service.domain import Progress, VideoResult
 from sadtalker_service.errors import VideoDeleted
 from sadtalker_service.state.failures import failure_of
-from sadtalker_service.state.records import Failure, Outcome, ProgressRecord, Session, SessionState
+from sadtalker_service.state.records import Failure, Session, SessionState
 
 _CHANGING = {
     "state": "queued",
@@ -60,8 +61,8 @@ def read_session(fields: Mapping[str, bytes], work: Mapping[str, bytes] | None =
         leader=leader,
         run_as=_text(shown.get("run_as")) or leader,
         reused=fields.get("reused") == b"1",
-        moment=ProgressRecord.from_json(moment) if moment else None,
-        outcome=Outcome.from_json(outcome) if outcome else None,
+        moment=Progress.from_json(moment) if moment else None,
+        outcome=VideoResult.from_json(outcome) if outcome else None,
         failure=kept_failure,
     )
 

@@ -23,19 +23,12 @@ from typing import Any
 
 import redis
 
+from sadtalker_service.domain import Progress, VideoResult
 from sadtalker_service.errors import Cancelled, LaneFull, NotFound, WorkerLost
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.failures import failure_of, worth_another_try
 from sadtalker_service.state.queue_server import QueueServer
-from sadtalker_service.state.records import (
-    LANES,
-    Failure,
-    Lane,
-    Outcome,
-    ProgressRecord,
-    QueuePosition,
-    Session,
-)
+from sadtalker_service.state.records import LANES, Failure, Lane, QueuePosition, Session
 from sadtalker_service.state.session_fields import constant_part, pairs, read_session
 from sadtalker_service.state.viewer import EVERYBODY, Viewer
 
@@ -67,7 +60,7 @@ class KnownResult:
     """A finished video that equal requests are given."""
 
     image_id: str
-    outcome: Outcome
+    outcome: VideoResult
     created_at: float
 
 
@@ -146,7 +139,7 @@ class SessionStore:
         if None in fields:
             return None
         image_id, outcome, created_at = fields
-        return KnownResult(image_id.decode(), Outcome.from_json(json.loads(outcome)), float(created_at))
+        return KnownResult(image_id.decode(), VideoResult.from_json(json.loads(outcome)), float(created_at))
 
     def delete_video(self, result_key: str) -> bool:
         """Forget the finished video: equal requests make it anew. To be called before its file is removed.
@@ -180,7 +173,7 @@ class SessionStore:
         lease = self._settings.lease_seconds
         return bool(self._queue.script("renew", session_id, attempt, self._now(), lease, self._ttl))
 
-    def move(self, session_id: str, attempt: int, moment: ProgressRecord) -> bool:
+    def move(self, session_id: str, attempt: int, moment: Progress) -> bool:
         """Say how far the work is. At most five events a second are written. False as in `renew`."""
         return bool(
             self._queue.script(
@@ -195,7 +188,7 @@ class SessionStore:
             )
         )
 
-    def finish(self, session_id: str, attempt: int, outcome: Outcome) -> bool:
+    def finish(self, session_id: str, attempt: int, outcome: VideoResult) -> bool:
         """The video is published: the session and all who follow it are ready, equal requests will be too.
 
         False: nothing has become ready. Either the session has gone on without this attempt, or it was to be
@@ -358,7 +351,7 @@ def read_running(raw: Sequence[bytes]) -> tuple[tuple[str, str], ...]:
     return tuple(zip(words[::2], words[1::2], strict=True))
 
 
-def _text(record: ProgressRecord | Outcome | Failure) -> str:
+def _text(record: Progress | VideoResult | Failure) -> str:
     """JSON as it is kept, and as it goes into events."""
     return json.dumps(record.to_json(), separators=(",", ":"))
 

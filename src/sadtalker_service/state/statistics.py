@@ -14,8 +14,9 @@ from typing import Literal
 
 import redis
 
+from sadtalker_service.domain import VideoResult
 from sadtalker_service.state.queue_server import QueueServer
-from sadtalker_service.state.records import ENDED, LANES, Lane, Outcome, SessionState
+from sadtalker_service.state.records import ENDED, LANES, Lane, SessionState
 
 RequestKind = Literal["first", "cached_avatar", "repeated"]
 REQUEST_KINDS: tuple[RequestKind, ...] = ("first", "cached_avatar", "repeated")
@@ -125,11 +126,11 @@ class Statistics:
         """An artefact of `kind` was asked for."""
         self._queue.command("HINCRBY", "stats:cache", f"{kind}:{'hit' if hit else 'miss'}", 1)
 
-    def job_done(self, kind: RequestKind, lane: Lane, engine: str, outcome: Outcome) -> None:
+    def job_done(self, kind: RequestKind, lane: Lane, engine: str, outcome: VideoResult) -> None:
         """A worker has made a video. Sessions are counted where they end, not here."""
         self._measure(kind, lane, outcome.total_seconds, outcome.video_seconds, outcome.saved_seconds, engine)
 
-    def answered_again(self, lane: Lane, seconds: float, outcome: Outcome | None) -> None:
+    def answered_again(self, lane: Lane, seconds: float, outcome: VideoResult | None) -> None:
         """A request was answered `seconds` after it came in with a video that was there, made as `outcome`
         says."""
         cost = outcome.total_seconds + outcome.saved_seconds if outcome else 0.0

@@ -1,23 +1,22 @@
-"""One run of a session: holds its lease, says how far it is, notices when to stop, ends whatever comes."""
+"""One run of a session: says how far it is, notices when to stop."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 import structlog
 
-from sadtalker_service.errors import Cancelled, SadTalkerError, StoreUnavailable
+from sadtalker_service.domain import Progress, VideoResult
+from sadtalker_service.errors import Cancelled, StoreUnavailable
 from sadtalker_service.jobs.video_service import send_waiting
-from sadtalker_service.pipeline.progress import Progress
 from sadtalker_service.state.failures import failure_of
-from sadtalker_service.state.records import Failure, Outcome, ProgressRecord, Session
+from sadtalker_service.state.records import Failure, Session
 from sadtalker_service.state.retry import retry_while_unavailable
 from sadtalker_service.telemetry import metrics
 from sadtalker_service.worker.context import WorkerContext
-from sadtalker_service.worker.lease import Lease
+from sadtalker_service.worker.job_run import JobRun
 
 log = structlog.get_logger(__name__)
 
@@ -30,30 +29,19 @@ _AWAY_SECONDS = 2.0
 
 StopReason = Literal["cancelled", "stopping", "lost"]
 
-INTERNAL_ERROR = Failure("internal_error", "Something went wrong inside of the service; its log says what.")
 
-
-class Attempt:
-    """As a block: whatever ends the block ends the attempt.
-
-    Its errors stay inside: `SadTalkerError` fails the session with its code, `Cancelled` ends it as the
-    reason for stopping wants it, anything else is a defect: it is logged, and fails the session as
-    `internal_error`. Only what ends the whole process (`SystemExit`, `KeyboardInterrupt`) goes on; an error
-    after which the engine cannot be used in this process ends it.
-    """
+class Attempt(JobRun):
+    """Says how far the work is, and notices when it is to stop; as a block, a `JobRun`."""
 
     def __init__(
         self, context: WorkerContext, session: Session, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """`session` is what `SessionStore.begin` gave; `clock` gives seconds."""
-        self._context = context
         self._sessions = context.sessions
         self._id, self._number = session.session_id, session.attempt
         self._lane = session.lane
         self._clock = clock
-        self._lease = Lease(
-            lambda: self._sessions.renew(self._id, self._number), context.settings.lease_seconds
-        )
+        super().__init__(context, "job", lambda: self._sessions.renew(self._id, self._number))
         self._reason: StopReason | None = None
         self._ask_at = self._tell_at = 0.0
         self.succeeded = False
@@ -71,11 +59,8 @@ class Attempt:
         if now < self._tell_at and progress.frame:
             return
         self._tell_at = now + _TELL_SECONDS
-        moment = ProgressRecord(
-            progress.stage, progress.frame, progress.total, progress.fps, progress.eta_seconds
-        )
         try:
-            if not self._sessions.move(self._id, self._number, moment):
+            if not self._sessions.move(self._id, self._number, progress):
                 self._lease.lose()
         except StoreUnavailable as error:
             self._leave_alone(now, error)
@@ -90,29 +75,14 @@ class Attempt:
         self._reason = "cancelled"
         self.check()
 
-    def finish(self, outcome: Outcome) -> bool:
+    def finish(self, outcome: VideoResult) -> bool:
         """The video is published. False: nothing has become ready by it. Raises `StoreUnavailable`."""
         if not retry_while_unavailable(lambda: self._sessions.finish(self._id, self._number, outcome)):
-            log.info("job_finished_too_late", attempt=self._number)
+            log.info("job_finished_too_late")
             return False
         self.succeeded = True
         metrics.job_ended(self._lane, "ready")
         return True
-
-    def __enter__(self) -> Self:
-        self._lease.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
-        try:
-            if isinstance(error, Exception):
-                self._end(error)
-                return True
-            return False
-        finally:
-            self._lease.__exit__(kind, error, trace)
 
     def _find_reason(self, now: float) -> StopReason | None:
         if self._lease.lost:
@@ -132,24 +102,8 @@ class Attempt:
         self._ask_at = self._tell_at = now + _AWAY_SECONDS
         log.warning("store_left_alone", reason=error.message)
 
-    def _end(self, error: Exception) -> None:
-        try:
-            if isinstance(error, Cancelled):
-                self._stop(error)
-            elif isinstance(error, StoreUnavailable):
-                raise error
-            elif isinstance(error, SadTalkerError):
-                log.warning("job_failed", code=error.code, reason=error.message, attempt=self._number)
-                self._fail(failure_of(error))
-            else:
-                log.error("job_crashed", attempt=self._number, exc_info=error)
-                self._context.engines.leave_if_lost(error)
-                self._fail(INTERNAL_ERROR)
-        except StoreUnavailable as away:  # its lease will run out, and the job will run again
-            log.warning("job_left", attempt=self._number, reason=away.message)
-
     def _stop(self, error: Cancelled) -> None:
-        log.info("job_stopped", reason=self._reason, attempt=self._number)
+        log.info("job_stopped", reason=self._reason)
         if self._reason == "stopping":
             if retry_while_unavailable(lambda: self._sessions.hand_back(self._id, self._number)):
                 metrics.job_requeued("handed_back")

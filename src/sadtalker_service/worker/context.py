@@ -4,54 +4,55 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-import redis
 import structlog
 
 from sadtalker_service.errors import StoreUnavailable
 from sadtalker_service.jobs.dispatch import CeleryDispatch
+from sadtalker_service.jobs.stores import Stores
 from sadtalker_service.pipeline.cached import CacheTerms
 from sadtalker_service.settings import Settings
-from sadtalker_service.state.avatars import AvatarStore
-from sadtalker_service.state.preparations import Preparations
 from sadtalker_service.state.retry import best_effort
-from sadtalker_service.state.sessions import SessionStore
-from sadtalker_service.state.statistics import Statistics
-from sadtalker_service.store.artefact_store import ArtefactStore
 from sadtalker_service.store.cache import CacheUnavailable
 from sadtalker_service.store.keys import lifetimes
-from sadtalker_service.store.redis_cache import RedisCache
 from sadtalker_service.store.single_flight import RedisFlights
 from sadtalker_service.telemetry import metrics
-from sadtalker_service.worker.engines import LoadedEngines
+from sadtalker_service.worker.engines import LoadedEngines, load_engines
+from sadtalker_service.worker.scratch import scratch_folder
 from sadtalker_service.worker.shared_state import SharedState
 
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, eq=False)
-class WorkerContext:
+class WorkerContext(Stores):
     """Everything that making and preparing need. Made once per process."""
 
-    worker: str
-    """Name of the worker, unique among all that live."""
-    settings: Settings
-    engines: LoadedEngines
-    sessions: SessionStore
-    avatars: AvatarStore
-    preparations: Preparations
-    statistics: Statistics
-    dispatch: CeleryDispatch
-    artefacts: ArtefactStore
-    cache: RedisCache
-    cache_client: redis.Redis
-    shared: SharedState
-    scratch: Path
-    """Folder for unfinished files, of this process alone."""
-    clock: Callable[[], float] = time.perf_counter
-    """Seconds, for durations."""
+    def __init__(
+        self,
+        settings: Settings,
+        worker: str,
+        dispatch: CeleryDispatch,
+        shared: SharedState,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """`worker`: its name, unique among all that live. `clock`: seconds, for durations."""
+        super().__init__(settings)
+        self.worker = worker
+        self.dispatch = dispatch
+        self.shared = shared
+        self.clock = clock
+
+    @cached_property
+    def scratch(self) -> Path:
+        """Folder for unfinished files, of this process alone."""
+        return scratch_folder(self.settings, self.worker)
+
+    @cached_property
+    def loaded(self) -> LoadedEngines:
+        """The engines, the default one kept warm. Raises `EngineUnavailable`."""
+        return load_engines(self.settings, self.engines)
 
     def cache_terms(self, on_wait: Callable[[], None] | None = None) -> CacheTerms:
         """How jobs use the cache: equal work is done once over all workers, and lookups are counted.

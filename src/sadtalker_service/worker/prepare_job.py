@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
-from typing import Self
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
 
 from sadtalker_service.domain import Artefact, LazySourceImage, PreprocessMode
 from sadtalker_service.engines.detection import DETECTION, face_boxes
-from sadtalker_service.errors import Cancelled, SadTalkerError, StoreUnavailable, WorkerLost
+from sadtalker_service.errors import Cancelled, WorkerLost
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.cached import CacheTerms
 from sadtalker_service.pipeline.pipeline import Pipeline, Prepared
 from sadtalker_service.pipeline.previews import make_previews
 from sadtalker_service.pipeline.progress import Reporter
-from sadtalker_service.state.failures import failure_of
 from sadtalker_service.state.records import AvatarRecord, Failure
 from sadtalker_service.state.retry import best_effort, retry_while_unavailable
 from sadtalker_service.telemetry import metrics
 from sadtalker_service.telemetry.logs import bound
-from sadtalker_service.worker.attempt import INTERNAL_ERROR
 from sadtalker_service.worker.context import WorkerContext
-from sadtalker_service.worker.lease import Lease
+from sadtalker_service.worker.job_run import JobRun
 from sadtalker_service.worker.originals import original_image
 
 log = structlog.get_logger(__name__)
@@ -49,13 +47,13 @@ class PrepareJob:
             return
         with bound(image_id=image_id, mode=mode):
             if record.state == "ready":
-                with _Optional():
+                with _optional():
                     self._preview(record)
                 return
             with _Preparation(self._context, record) as preparation:
                 preparation.run()
             if preparation.is_ready:
-                with _Optional():
+                with _optional():
                     self._preview(record)
                 self._context.forget_if_deleted(image_id)
 
@@ -63,21 +61,21 @@ class PrepareJob:
         context = self._context
         reporter = Reporter(cancelled=lambda: context.shared.must_stop(time.monotonic()))
         terms = context.cache_terms(reporter.check)
-        pipeline = Pipeline(context.engines.default, context.cache, terms, reporter)
+        pipeline = Pipeline(context.loaded.default, context.cache, terms, reporter)
         make_previews(pipeline, _image(context, record, terms), record.mode, record.face_index)
 
 
-class _Preparation:
-    """As a block: whatever ends the block ends the preparation, as with `Attempt`."""
+class _Preparation(JobRun):
+    """Computes what rendering needs of an avatar."""
 
     def __init__(self, context: WorkerContext, record: AvatarRecord) -> None:
-        self._context = context
         self._record = record
         self._named = record.image_id, record.mode, record.face_index
         self._stage = "decode"
-        self._lease = Lease(
+        super().__init__(
+            context,
+            "preparation",
             lambda: context.avatars.stage(record.image_id, record.mode, self._stage, record.face_index),
-            context.settings.lease_seconds,
         )
         self._start = context.clock()
         self.is_ready = False
@@ -90,27 +88,12 @@ class _Preparation:
             raise WorkerLost(f"The worker died {starts - 1} times while it prepared this picture.")
         reporter = Reporter(lambda progress: self._begin_stage(progress.stage))
         terms = context.cache_terms(self._check)
-        pipeline = Pipeline(context.engines.default, context.cache, terms, reporter)
+        pipeline = Pipeline(context.loaded.default, context.cache, terms, reporter)
         options = RenderOptions(preprocess=self._record.mode, face_index=self._record.face_index)
         self._tell_ready(pipeline.prepare(_image(context, self._record, terms), options))
 
-    def __enter__(self) -> Self:
-        self._lease.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
-        try:
-            if error is None:
-                best_effort(self._end_count)
-                return False
-            if isinstance(error, Exception):
-                self._end(error)
-                return True
-            return False
-        finally:
-            self._lease.__exit__(kind, error, trace)
+    def _succeed(self) -> None:
+        best_effort(self._end_count)
 
     def _begin_stage(self, stage: str) -> None:
         self._stage = stage
@@ -152,23 +135,7 @@ class _Preparation:
         metrics.avatar_prepared("ready", seconds)
         metrics.observe_stages(prepared.seconds)
 
-    def _end(self, error: Exception) -> None:
-        try:
-            if isinstance(error, Cancelled):
-                self._stop()
-            elif isinstance(error, StoreUnavailable):
-                raise error
-            elif isinstance(error, SadTalkerError):
-                log.info("preparation_failed", code=error.code, reason=error.message)
-                self._fail(failure_of(error))
-            else:
-                log.error("preparation_crashed", exc_info=error)
-                self._context.engines.leave_if_lost(error)
-                self._fail(INTERNAL_ERROR)
-        except StoreUnavailable as away:  # the janitor finds an avatar that nobody works on
-            log.warning("preparation_left", reason=away.message)
-
-    def _stop(self) -> None:
+    def _stop(self, error: Cancelled) -> None:
         if self._lease.lost:  # the avatar was deleted: what was computed meanwhile goes too
             log.info("preparation_unwanted")
             self._context.forget_if_deleted(self._record.image_id)
@@ -187,19 +154,13 @@ class _Preparation:
         self._context.preparations.end(*self._named)
 
 
-class _Optional:
-    """As a block: its errors are logged and no more; what it makes can be made later."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
-        if isinstance(error, Exception):
-            log.warning("previews_missing", exc_info=error)
-            return True
-        return False
+@contextmanager
+def _optional() -> Iterator[None]:
+    """A block whose errors are logged and no more; what it makes can be made later."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("previews_missing", exc_info=error)
 
 
 def _image(context: WorkerContext, record: AvatarRecord, terms: CacheTerms) -> LazySourceImage:

@@ -15,21 +15,11 @@ from sadtalker_service.domain import PreprocessMode
 from sadtalker_service.errors import EngineUnavailable
 from sadtalker_service.jobs.dispatch import CeleryDispatch
 from sadtalker_service.settings import Settings
-from sadtalker_service.state.avatars import AvatarStore
-from sadtalker_service.state.preparations import Preparations
-from sadtalker_service.state.registry import EngineRegistry, WorkerRegistry
 from sadtalker_service.state.retry import retry_while_unavailable
-from sadtalker_service.state.sessions import SessionStore
-from sadtalker_service.state.statistics import Statistics
-from sadtalker_service.store.artefact_store import ArtefactStore, artefact_url
-from sadtalker_service.store.connections import connect, store_urls
-from sadtalker_service.store.redis_cache import RedisCache
 from sadtalker_service.worker.context import WorkerContext
-from sadtalker_service.worker.engines import load_engines
 from sadtalker_service.worker.heartbeat import Heartbeat
 from sadtalker_service.worker.prepare_job import PrepareJob
 from sadtalker_service.worker.render_job import RenderJob
-from sadtalker_service.worker.scratch import scratch_folder
 from sadtalker_service.worker.shared_state import SharedState
 
 log = structlog.get_logger(__name__)
@@ -94,30 +84,14 @@ class WorkerChild:
             log.info("worker_ready", worker=self._worker, queues=self._queues)
 
     def _open(self) -> WorkerTasks:
-        settings, urls = self._settings, store_urls(self._settings)
-        queue, cache = connect(urls.queue), connect(urls.cache, retries=False)
-        heartbeat = Heartbeat(
-            WorkerRegistry(queue), self._worker, self._queues, lambda: self._shared.stopping
-        )
+        dispatch = CeleryDispatch(self._app, self._settings)
+        context = WorkerContext(self._settings, self._worker, dispatch, self._shared)
+        context.artefacts, context.scratch  # noqa: B018  what is wrong with them is said now
+        heartbeat = Heartbeat(context.workers, self._worker, self._queues, lambda: self._shared.stopping)
         heartbeat.start()
-        engines = load_engines(settings, EngineRegistry(queue))
+        engines = context.loaded
         retry_while_unavailable(engines.publish)
         heartbeat.warm(engines.default.name, engines.publish, engines.obstacles)
-        context = WorkerContext(
-            worker=self._worker,
-            settings=settings,
-            engines=engines,
-            sessions=SessionStore(queue, settings),
-            avatars=AvatarStore(queue),
-            preparations=Preparations(queue),
-            statistics=Statistics(queue),
-            dispatch=CeleryDispatch(self._app, settings),
-            artefacts=ArtefactStore(artefact_url(settings)),
-            cache=RedisCache(cache),
-            cache_client=cache,
-            shared=self._shared,
-            scratch=scratch_folder(settings, self._worker),
-        )
         return WorkerTasks(context, heartbeat)
 
 

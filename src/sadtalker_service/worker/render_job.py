@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
 
-from sadtalker_service.domain import LazySpeech
+from sadtalker_service.domain import LazySpeech, VideoResult
 from sadtalker_service.media.boxes import Writable
 from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.pipeline.progress import Reporter
-from sadtalker_service.pipeline.report import Report
-from sadtalker_service.state.records import Outcome, Session, VideoSpec
+from sadtalker_service.state.records import Session, VideoSpec
 from sadtalker_service.state.retry import best_effort, retry_while_unavailable
 from sadtalker_service.state.statistics import RequestKind
 from sadtalker_service.store.artefact_store import video_name
@@ -46,10 +46,10 @@ class RenderJob:
             return
         context.shared.attempt = session.attempt
         with (
-            bound(session_id=session_id, request_id=session.request_id),
+            bound(session_id=session_id, request_id=session.request_id, attempt=session.attempt),
             Attempt(context, session) as attempt,
         ):
-            log.info("job_started", lane=session.lane, attempt=session.attempt)
+            log.info("job_started", lane=session.lane)
             metrics.job_started(session.lane, max(0.0, (session.started_at or 0.0) - session.queued_at))
             self._make(session, attempt, start)
         if not attempt.succeeded:
@@ -58,16 +58,17 @@ class RenderJob:
     def _make(self, session: Session, attempt: Attempt, start: float) -> None:
         unfinished = self._context.scratch / f"{session.session_id}.mp4"
         try:
-            report = self._produce(session, attempt, unfinished, start)
+            made = self._produce(session, attempt, unfinished, start)
             attempt.check()  # the last moment in which a fenced or cancelled attempt leaves no trace
-            outcome = self._publish(session, attempt, report, start)
+            published = self._publish(session, attempt, made, unfinished, start)
         finally:
             unfinished.unlink(missing_ok=True)
-        self._count(session, outcome, report)
+        if published:
+            self._count(session, published)
 
-    def _produce(self, session: Session, attempt: Attempt, output: Path, start: float) -> Report:
+    def _produce(self, session: Session, attempt: Attempt, output: Path, start: float) -> VideoResult:
         context, spec = self._context, session.spec
-        engine = context.engines.engine(spec.engine, spec.engine_version)
+        engine = context.loaded.engine(spec.engine, spec.engine_version)
         reporter = Reporter(attempt.tell, attempt.must_stop)
         terms = context.cache_terms(reporter.check)
         pipeline = Pipeline(engine, context.cache, terms, reporter)
@@ -96,56 +97,38 @@ class RenderJob:
         context = self._context
         return original_speech(context.artefacts, context.cache, spec, context.settings)
 
-    def _publish(self, session: Session, attempt: Attempt, report: Report, start: float) -> Outcome | None:
+    def _publish(
+        self, session: Session, attempt: Attempt, made: VideoResult, file: Path, start: float
+    ) -> VideoResult | None:
         """Put the video where it is looked for. None where nobody wanted it any more."""
         context, key = self._context, session.result_key
         if not retry_while_unavailable(lambda: context.avatars.link_video(session.spec.image_id, key)):
             attempt.abandon()
-        context.artefacts.put_file(report.output, video_name(key))
-        outcome = outcome_of(report, context.clock() - start)
-        if attempt.finish(outcome):
-            return outcome
+        context.artefacts.put_file(file, video_name(key))
+        published = replace(made, total_seconds=context.clock() - start)
+        if attempt.finish(published):
+            return published
         if retry_while_unavailable(lambda: context.sessions.known_result(key)) is None:
             context.artefacts.delete(video_name(key))
         return None
 
-    def _count(self, session: Session, outcome: Outcome | None, report: Report) -> None:
-        if outcome is None:
-            return
-        engine = self._context.engines.engine(session.spec.engine, session.spec.engine_version)
+    def _count(self, session: Session, result: VideoResult) -> None:
+        engine = self._context.loaded.engine(session.spec.engine, session.spec.engine_version)
         essential = {stage.name for stage in engine.stages_for(session.spec.options) if stage.essential}
-        kind: RequestKind = "first" if essential & set(report.cache_misses) else "cached_avatar"
+        kind: RequestKind = "first" if essential & set(result.cache_misses) else "cached_avatar"
         log.info(
             "job_ready",
             kind=kind,
-            seconds=round(outcome.total_seconds, 3),
-            video_seconds=round(outcome.video_seconds, 3),
-            frames=outcome.frames,
+            seconds=round(result.total_seconds, 3),
+            video_seconds=round(result.video_seconds, 3),
+            frames=result.frames,
         )
-        metrics.observe_stages(outcome.seconds)
+        metrics.observe_stages(result.seconds)
         metrics.observe_job(
-            kind, outcome.total_seconds, video_seconds=outcome.video_seconds, frames=outcome.frames
+            kind, result.total_seconds, video_seconds=result.video_seconds, frames=result.frames
         )
         statistics = self._context.statistics
-        best_effort(lambda: statistics.job_done(kind, session.lane, session.spec.engine, outcome))
-
-
-def outcome_of(report: Report, total_seconds: float) -> Outcome:
-    """What a session keeps of a report; `total_seconds` are those from the start of the job."""
-    return Outcome(
-        width=report.width,
-        height=report.height,
-        fps=report.fps,
-        frames=report.frames,
-        video_seconds=report.video_seconds,
-        size_bytes=report.size_bytes,
-        total_seconds=total_seconds,
-        seconds=dict(report.seconds),
-        saved_seconds=report.saved_seconds,
-        cache_hits=report.cache_hits,
-        cache_misses=report.cache_misses,
-        warnings=report.warnings,
-    )
+        best_effort(lambda: statistics.job_done(kind, session.lane, session.spec.engine, result))
 
 
 class _Timed:

@@ -23,14 +23,13 @@ from sadtalker_service.errors import EngineUnavailable, InvalidOption, StoreUnav
 from sadtalker_service.jobs.celery_app import make_app
 from sadtalker_service.jobs.dispatch import CeleryDispatch
 from sadtalker_service.jobs.queues import AGAIN, NORMAL, QUEUES, VIP
+from sadtalker_service.jobs.stores import Stores
 from sadtalker_service.jobs.time_limit import too_long
 from sadtalker_service.jobs.video_service import send_waiting
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.failures import failure_of
-from sadtalker_service.state.registry import WorkerRegistry
 from sadtalker_service.state.retry import best_effort
 from sadtalker_service.state.sessions import SessionStore
-from sadtalker_service.store.connections import connect, store_urls
 from sadtalker_service.telemetry import metrics
 from sadtalker_service.telemetry.logs import configure_logging
 from sadtalker_service.worker.celery_steps import AcknowledgementWatch, ChildWatch
@@ -57,8 +56,8 @@ def run_worker(settings: Settings, queues: Sequence[str], name: str | None = Non
     check_engine(settings.engine, settings)  # before anything is started: it will never load
     worker = f"{name or f'worker-{os.getpid()}'}@{socket.gethostname()}"
     app, shared = make_app(settings), SharedState()
-    queue = connect(store_urls(settings).queue)
-    keeper = Keeper(worker, SessionStore(queue, settings), CeleryDispatch(app, settings), shared)
+    stores = Stores(settings)
+    keeper = Keeper(worker, stores.sessions, CeleryDispatch(app, settings), shared)
     child = WorkerChild(settings, worker, chosen, shared, app)
     register_tasks(app, child.hands, keeper)
     app.steps["worker"].update((ChildWatch, AcknowledgementWatch))
@@ -76,7 +75,7 @@ def run_worker(settings: Settings, queues: Sequence[str], name: str | None = Non
             quiet=True,
         )
         celery.start()
-    best_effort(lambda: WorkerRegistry(queue).leave(worker))
+    best_effort(lambda: stores.workers.leave(worker))
     if shared.broken:
         raise EngineUnavailable("The worker could not load its engine; its log says why.")
     return int(celery.exitcode or 0)

@@ -18,9 +18,10 @@ from fastapi.sse import ServerSentEvent
 
 from sadtalker_service.api.presenters.videos import session_status
 from sadtalker_service.api.services import Services
+from sadtalker_service.domain import Progress, VideoResult
 from sadtalker_service.errors import StoreUnavailable
 from sadtalker_service.state.events import BEGINNING, subscribe
-from sadtalker_service.state.records import ENDED, Failure, Outcome, ProgressRecord, QueuePosition, Session
+from sadtalker_service.state.records import ENDED, Failure, QueuePosition, Session
 
 PAUSE_SECONDS = 2.0
 """After so long without an event: where does the session stand?"""
@@ -66,8 +67,8 @@ def changed(session: Session, change: dict[str, Any]) -> Session:
         attempt=change.get("attempt") or 0,
         ended_at=at if state in ENDED else None,
         started_at=session.started_at if state != "queued" else None,
-        moment=ProgressRecord.from_json(moment) if moment else None,
-        outcome=Outcome.from_json(outcome) if outcome else None,
+        moment=Progress.from_json(moment) if moment else None,
+        outcome=VideoResult.from_json(outcome) if outcome else None,
         failure=Failure.from_json(failure) if failure else None,
     )
 

@@ -15,18 +15,19 @@ from sadtalker_service.api.presenters.formatting import (
     times_faster,
 )
 from sadtalker_service.api.queue_stats import QueueStats
+from sadtalker_service.api.schemas import videos as schemas
 from sadtalker_service.api.schemas.avatars import NOT_MEASURED
 from sadtalker_service.api.schemas.videos import (
     CancelAnswer,
     GenerateAnswer,
     Performance,
-    Progress,
     QueueInfo,
     SessionLinks,
     SessionStatus,
     VideoFacts,
 )
-from sadtalker_service.state.records import Outcome, ProgressRecord, QueuePosition, Session
+from sadtalker_service.domain import Progress, VideoResult
+from sadtalker_service.state.records import QueuePosition, Session
 from sadtalker_service.state.viewer import Viewer
 
 MESSAGES = {
@@ -133,9 +134,9 @@ def queue_info(session: Session, queue_stats: QueueStats) -> QueueInfo:
     )
 
 
-def progress(moment: ProgressRecord) -> Progress:
+def progress(moment: Progress) -> schemas.Progress:
     """How far the work is."""
-    return Progress(
+    return schemas.Progress(
         stage=moment.stage,
         frame=moment.frame,
         total=moment.total,
@@ -145,12 +146,12 @@ def progress(moment: ProgressRecord) -> Progress:
     )
 
 
-def _last_moment(moment: ProgressRecord) -> ProgressRecord:
+def _last_moment(moment: Progress) -> Progress:
     """Workers tell of their frames now and then only, and hardly ever of the last one."""
     return replace(moment, frame=moment.total, eta_seconds=0.0)
 
 
-def video_facts(outcome: Outcome) -> VideoFacts:
+def video_facts(outcome: VideoResult) -> VideoFacts:
     """The finished video."""
     return VideoFacts(
         width=outcome.width,
@@ -185,7 +186,7 @@ def performance(session: Session) -> Performance | None:
     )
 
 
-def _parts(session: Session, outcome: Outcome) -> dict[str, float]:
+def _parts(session: Session, outcome: VideoResult) -> dict[str, float]:
     """The parts of the total; nothing of them was done for a video that was there already."""
     seconds = {} if session.reused else outcome.seconds
     loaded = {_KEPT_AS.get(kind, kind) for kind in outcome.cache_hits}
@@ -196,7 +197,7 @@ def _parts(session: Session, outcome: Outcome) -> dict[str, float]:
     }
 
 
-def _stages(session: Session, outcome: Outcome) -> list[tuple[str, float]]:
+def _stages(session: Session, outcome: VideoResult) -> list[tuple[str, float]]:
     return [] if session.reused else sorted(outcome.seconds.items())
 
 

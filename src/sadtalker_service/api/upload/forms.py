@@ -22,7 +22,7 @@ from sadtalker_service.errors import (
     RequestTooLarge,
     UnsupportedByEngine,
 )
-from sadtalker_service.jobs.video_service import VideoRequest
+from sadtalker_service.jobs.video_request import VideoRequest
 from sadtalker_service.media.inspection import AudioFacts
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.options.refusals import did_you_mean

@@ -71,7 +71,6 @@ class MeshEngine(Engine):
     def stages_for(self, options: RenderOptions) -> tuple[Stage, ...]:
         """Seed-compatible names; previews come last and may be left for later. The same for every size: the
         rig is drawn at any."""
-        del options
         return (
             Stage("face_detection", False, "month", self._detect),
             *(Stage(name, True, _LIFETIMES[name], compute) for name, compute in stages.RIG_STAGES),
@@ -106,7 +105,6 @@ class MeshEngine(Engine):
         references: References = NO_REFERENCES,
     ) -> Motion:
         """Controls of the rig, one row per frame; see `motion.drive`."""
-        del references
         unknown = [cue.name for cue in options.gestures if cue.name not in GESTURES]
         if unknown:
             raise InvalidOption(

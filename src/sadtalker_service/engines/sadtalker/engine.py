@@ -6,7 +6,7 @@ without it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import closing
 from functools import cached_property, partial
 from importlib import import_module
@@ -24,7 +24,6 @@ from sadtalker_service.domain import (
     PreprocessMode,
     Rendering,
     Speech,
-    Track,
     Uint8Image,
 )
 from sadtalker_service.engines.detection import DETECTION, detect_face
@@ -49,6 +48,7 @@ from sadtalker_service.engines.sadtalker.driving.mel import (
 from sadtalker_service.engines.sadtalker.driving.reference import (
     expressions,
     read_reference,
+    taken_over,
 )
 from sadtalker_service.engines.sadtalker.driving.reference import (
     motion as head_motion,
@@ -200,8 +200,8 @@ class SadTalkerEngine(Engine):
             blinks(frames, options.seed),
             expression=networks.expression,
             pose=partial(networks.pose, style=options.pose_style, seed=options.seed),
-            reference_expression=_taken_over(expressions, references.eyeblink, frames),
-            reference_motion=_taken_over(head_motion, references.pose, frames),
+            reference_expression=taken_over(expressions, references.eyeblink, frames),
+            reference_motion=taken_over(head_motion, references.pose, frames),
         )
         semantics = driving_semantics(
             rows,
@@ -212,7 +212,7 @@ class SadTalkerEngine(Engine):
         )
         canonical = avatar.artefacts[stages.named("face_mesh", options.side)].arrays["canonical"]
         keypoints = networks.keypoints(
-            semantics, canonical, _free_view(options, frames), full_frame=full_frame
+            semantics, canonical, angles.free_view(options, frames), full_frame=full_frame
         )
         if options.fps != VIDEO_RATE:
             wanted = _frames(duration, options.fps)
@@ -264,11 +264,7 @@ class SadTalkerEngine(Engine):
         return found.landmarks if found.quarter_turns == 0 else None
 
     def _batches(
-        self,
-        avatar: Avatar,
-        keypoints: NDArray[np.float32],
-        options: RenderOptions,
-        paste: Paste,
+        self, avatar: Avatar, keypoints: NDArray[np.float32], options: RenderOptions, paste: Paste
     ) -> Generator[Uint8Image]:
         mesh, enhance = (
             avatar.artefacts[stages.named("face_mesh", options.side)].arrays,
@@ -299,19 +295,3 @@ class SadTalkerEngine(Engine):
 def _frames(duration: float, fps: int) -> int:
     """Whole frames in so many seconds, at least one."""
     return max(1, int(duration * fps + 1e-6))
-
-
-def _taken_over(
-    what: Callable[[NDArray[np.float32], int], NDArray[np.float32]], reference: Artefact | None, frames: int
-) -> NDArray[np.float32] | None:
-    return None if reference is None else what(reference.arrays["rows"], frames)
-
-
-def _free_view(options: RenderOptions, frames: int) -> dict[str, NDArray[np.float32]]:
-    """Angle -> (frames,) degrees, of those that the options give."""
-    tracks: dict[str, Track | None] = {
-        "yaw": options.input_yaw,
-        "pitch": options.input_pitch,
-        "roll": options.input_roll,
-    }
-    return {name: angles.path(track.degrees, frames) for name, track in tracks.items() if track}

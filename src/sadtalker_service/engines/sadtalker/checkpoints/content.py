@@ -102,28 +102,23 @@ class Pickled:
         return {str(name): tuple(value.shape) for name, value in inside.items() if hasattr(value, "shape")}
 
 
-def difference(found: Shapes, wanted: Shapes) -> str:
-    """What is missing, unknown or of another shape, in a few words; empty: nothing."""
-    missing = [name for name in wanted if name not in found]
-    unknown = [name for name in found if name not in wanted]
-    misshapen = [
-        f"{name} is {found[name]}, not {shape}"
-        for name, shape in wanted.items()
-        if name in found and found[name] != shape
-    ]
-    told = [
-        *_told("missing", missing),
-        *_told("unknown", unknown),
-        *_told("of another shape", misshapen),
-    ]
-    return "; ".join(told)
+def difference(found: Shapes, wanted: Shapes) -> str | None:
+    """What is missing, unknown or of another shape, in a few words; None: nothing."""
+    told = {
+        "missing": [name for name in wanted if name not in found],
+        "unknown": [name for name in found if name not in wanted],
+        "of another shape": [
+            f"{name} is {found[name]}, not {shape}"
+            for name, shape in wanted.items()
+            if name in found and found[name] != shape
+        ],
+    }
+    return "; ".join(_told(what, names) for what, names in told.items() if names) or None
 
 
-def _told(what: str, names: Sequence[str]) -> list[str]:
-    if not names:
-        return []
+def _told(what: str, names: Sequence[str]) -> str:
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return [f"{len(names)} {what} ({', '.join(names[:_NAMED])}{more})"]
+    return f"{len(names)} {what} ({', '.join(names[:_NAMED])}{more})"
 
 
 def networks_shapes() -> Shapes | None:

@@ -8,6 +8,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from sadtalker_service.domain import Track
+from sadtalker_service.options import RenderOptions
+
 
 def path(degrees: Sequence[float], frames: int) -> NDArray[np.float32]:
     """(frames,) degrees: from stop to stop at one speed, which takes the whole video.
@@ -27,3 +30,13 @@ def path(degrees: Sequence[float], frames: int) -> NDArray[np.float32]:
     legs = [np.arange(a, b, step if b > a else -step) for a, b in pairwise(degrees) if a != b]
     walked = np.concatenate(legs)[:frames]
     return np.pad(walked, (0, frames - len(walked)), mode="edge").astype(np.float32)
+
+
+def free_view(options: RenderOptions, frames: int) -> dict[str, NDArray[np.float32]]:
+    """Angle -> (frames,) degrees, of those that the options give."""
+    tracks: dict[str, Track | None] = {
+        "yaw": options.input_yaw,
+        "pitch": options.input_pitch,
+        "roll": options.input_roll,
+    }
+    return {name: path(track.degrees, frames) for name, track in tracks.items() if track}

@@ -9,7 +9,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from sadtalker_service.domain import PreprocessMode, Uint8Image
+from sadtalker_service.domain import Artefact, PreprocessMode, Uint8Image
 from sadtalker_service.engines.sadtalker.alignment.alignment import AlignedFace, align
 from sadtalker_service.engines.sadtalker.alignment.cropping import (
     FaceCrop,
@@ -115,3 +115,10 @@ def _aligned_faces(
         rect = crop.rectangle(mode)
         square = to_square(cut(shrunk(pixels, crop), rect), SIZE)
         yield seconds, align(square, five_points(into_square(points, crop, rect, SIZE)))
+
+
+def taken_over(
+    what: Callable[[NDArray[np.float32], int], NDArray[np.float32]], reference: Artefact | None, frames: int
+) -> NDArray[np.float32] | None:
+    """What of a reference video a video of `frames` takes over, None without one."""
+    return None if reference is None else what(reference.arrays["rows"], frames)

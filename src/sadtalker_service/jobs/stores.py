@@ -1,0 +1,104 @@
+"""Everything that is kept on servers and in folders, opened in one place.
+
+A store is opened when it is first asked for, and connected when it is first used.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import redis
+
+from sadtalker_service.jobs.dispatch import Dispatch
+from sadtalker_service.jobs.video_service import VideoService
+from sadtalker_service.settings import Settings
+from sadtalker_service.state.avatars import AvatarStore
+from sadtalker_service.state.idempotency import IdempotencyKeys
+from sadtalker_service.state.preparations import Preparations
+from sadtalker_service.state.registry import EngineRegistry, WorkerRegistry
+from sadtalker_service.state.sessions import SessionStore
+from sadtalker_service.state.statistics import Statistics
+from sadtalker_service.store.artefact_store import ArtefactStore, artefact_url
+from sadtalker_service.store.connections import connect, store_urls
+from sadtalker_service.store.redis_cache import RedisCache
+
+
+class Stores:
+    """Those of one process."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises `StoreMisconfigured` where the folder for sockets cannot be made."""
+        self.settings = settings
+        self.urls = store_urls(settings)
+
+    @cached_property
+    def queue(self) -> redis.Redis:
+        """The server of sessions, avatars and messages."""
+        return connect(self.urls.queue)
+
+    @cached_property
+    def cache_client(self) -> redis.Redis:
+        """The server of artefacts and media streams, which costs time only where it is away."""
+        return connect(self.urls.cache, retries=False)
+
+    @cached_property
+    def cache(self) -> RedisCache:
+        """Artefacts."""
+        return RedisCache(self.cache_client)
+
+    @cached_property
+    def artefacts(self) -> ArtefactStore:
+        """Originals and videos. Raises `StoreMisconfigured` for a wrong ARTEFACT_URL."""
+        return ArtefactStore(artefact_url(self.settings))
+
+    @cached_property
+    def sessions(self) -> SessionStore:
+        """Requests for videos."""
+        return SessionStore(self.queue, self.settings)
+
+    @cached_property
+    def avatars(self) -> AvatarStore:
+        """Uploaded portraits."""
+        return AvatarStore(self.queue)
+
+    @cached_property
+    def preparations(self) -> Preparations:
+        """How often workers began to prepare one."""
+        return Preparations(self.queue)
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """What was measured."""
+        return Statistics(self.queue)
+
+    @cached_property
+    def engines(self) -> EngineRegistry:
+        """Engines that workers have."""
+        return EngineRegistry(self.queue)
+
+    @cached_property
+    def workers(self) -> WorkerRegistry:
+        """Workers that live."""
+        return WorkerRegistry(self.queue)
+
+    @cached_property
+    def idempotency(self) -> IdempotencyKeys:
+        """Requests that may be sent again."""
+        return IdempotencyKeys(self.queue, self.settings)
+
+    def make_video_service(self, dispatch: Dispatch) -> VideoService:
+        """What takes requests on."""
+        return VideoService(
+            sessions=self.sessions,
+            avatars=self.avatars,
+            engines=self.engines,
+            statistics=self.statistics,
+            artefacts=self.artefacts,
+            cache=self.cache,
+            dispatch=dispatch,
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.queue.close()
+        self.cache_client.close()
