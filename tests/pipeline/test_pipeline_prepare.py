@@ -21,6 +21,10 @@ from sadtalker_service.store.directory import DirectoryCache
 ESSENTIAL = ["face_detection", "face_mesh"]
 
 
+def replace_stages(engine, *stages: Stage) -> None:
+    engine.stages_for = lambda options: stages
+
+
 def test_the_second_time_everything_comes_from_the_cache(engine, portrait: Portrait, tmp_path: Path) -> None:
     first = Pipeline(engine, DirectoryCache(tmp_path, 10**8)).prepare(portrait, RenderOptions())
     again = Pipeline(engine, DirectoryCache(tmp_path, 10**8)).prepare(portrait, RenderOptions())
@@ -123,8 +127,7 @@ def test_another_face_of_the_picture_is_another_avatar(engine, portrait: Portrai
 
         return replace(stage, compute=compute)
 
-    stages = tuple(map(watched, engine.stages))
-    engine.stages_for = lambda _: stages
+    replace_stages(engine, *map(watched, engine.stages))
     pipeline = Pipeline(engine, cache)
     first = pipeline.prepare(portrait, RenderOptions())
     other = pipeline.prepare(portrait, RenderOptions(face_index=1))
@@ -148,7 +151,7 @@ def test_a_known_avatar_is_not_decoded_and_still_says_its_warnings(engine, portr
         made = detect.compute(image, *given)
         return replace(made, record={**made.record, "warnings": list(image.warnings)})
 
-    engine.stages_for = lambda _: (replace(detect, compute=compute), *rest)
+    replace_stages(engine, replace(detect, compute=compute), *rest)
     pipeline = Pipeline(engine, MemoryCache(10**8))
     for _ in range(2):
         image = LazySourceImage(portrait.image_hash, load)
@@ -168,8 +171,7 @@ def test_an_avatar_says_what_its_stages_say_also_out_of_the_cache(engine, portra
 
         return replace(stage, compute=compute)
 
-    stages = (telling(detect, "One.", "Two."), telling(mesh, "Two.", "Three."), *rest)
-    engine.stages_for = lambda _: stages
+    replace_stages(engine, telling(detect, "One.", "Two."), telling(mesh, "Two.", "Three."), *rest)
     cache = MemoryCache(10**8)
     for _ in range(2):
         assert Pipeline(engine, cache).prepare(portrait, RenderOptions()).avatar.warnings == (

@@ -100,6 +100,18 @@ def test_avatars_of_a_version_without_owners_are_given_to_one(
     assert sessions.accept(make_session("s2")).state == "ready"
 
 
+def test_another_face_is_seen_by_its_owner_only(avatars: AvatarStore) -> None:
+    shop, bank = Viewer("shop"), Viewer("bank")
+    avatars.add(make_avatar(), "shop")
+    avatars.add(replace(make_avatar(), face_index=1), "bank")
+    assert [record.slot for record in avatars.modes(IMAGE)] == ["full", "full.1"]
+    assert [record.slot for record in avatars.modes(IMAGE, bank)] == ["full.1"]
+    assert avatars.get(IMAGE, "full", bank) is None
+    assert avatars.get(IMAGE, "full", shop, face_index=1) is None
+    assert avatars.disown(IMAGE, "bank") is False
+    assert [record.slot for record in avatars.modes(IMAGE)] == ["full"]
+
+
 def test_preparation_of_a_deleted_avatar_is_told_so(avatars: AvatarStore) -> None:
     avatars.add(make_avatar())
     assert avatars.delete(IMAGE) == ()

@@ -69,6 +69,7 @@ def test_equal_numbers_are_equal_requests() -> None:
             {"options": replace(OPTIONS, **options)}
             for options in (
                 {"preprocess": "crop"},
+                {"face_index": 1},
                 {"still": False},
                 {"expression_scale": 1.01},
                 {"pose_style": 3},

@@ -116,9 +116,10 @@ class RunningApi:
         mode: PreprocessMode = "full",
         faces: tuple[tuple[float, float, float, float], ...] = (),
         warnings: tuple[str, ...] = (),
+        face_index: int = 0,
     ) -> None:
         """An avatar becomes ready."""
-        keys = avatar_keys(CARD.stages, image_id, mode, CARD.name, CARD.version)
+        keys = avatar_keys(CARD.stages, image_id, mode, CARD.name, CARD.version, face_index)
         for stage in ("face_detection", "face_mesh"):
             self.services.cache.put(keys[stage], Artefact({"points": np.zeros(3, np.float32)}), 60)
         self.services.avatars.ready(
@@ -130,6 +131,7 @@ class RunningApi:
             face_score=0.93,
             faces=faces,
             warnings=warnings,
+            face_index=face_index,
         )
 
     def refuse(self, image_id: str, mode: PreprocessMode = "full") -> None:

@@ -174,3 +174,18 @@ def test_curl_says_that_there_is_no_video_and_keeps_no_file(
     assert "409" in said
     assert "ended: 22" in said
     assert not (tmp_path / "talking.mp4").exists()
+
+
+def test_waiting_for_a_face_ends_with_that_face(api: RunningApi, client: httpx.Client) -> None:
+    image_id = api.upload(client)["image_id"]
+    api.upload(client, face_index="1")
+    api.prepare(image_id)
+
+    def make() -> None:
+        until(lambda: api.services.endings.waiting > 0, "somebody who waits")
+        api.prepare(image_id, face_index=1)
+
+    query = {"wait": LONG, "face_index": 1}
+    with meanwhile(make):
+        answer = client.get(f"/api/avatar/status/{image_id}", params=query, timeout=2 * LONG)
+    assert (answer.json()["status"], answer.json()["face_index"]) == ("ready", 1)
