@@ -19,6 +19,7 @@ cd "$folder"
 from pathlib import Path
 
 import av
+from av import library_versions
 import numpy as np
 
 
@@ -48,7 +49,7 @@ def read(name: str) -> tuple[float, str]:
     return seconds, "none"
 
 
-print("PyAV", av.__version__, "libavformat", av.library_versions["libavformat"])
+print("PyAV", av.__version__, "libavformat", library_versions["libavformat"])
 one, same, other = link("1.ogg", 44100), link("2.ogg", 44100), link("3.ogg", 24000)
 Path("same.ogg").write_bytes(one + same)
 Path("other.ogg").write_bytes(one + other)

@@ -15,9 +15,10 @@ python3 -m venv "$folder/venv"
 "$folder/venv/bin/pip" install --quiet av==18.1.0 numpy==2.4.6
 "$folder/venv/bin/python" - <<'PY'
 import av
+from av import library_versions
 import numpy as np
 
-print("PyAV", av.__version__, "libswresample", av.library_versions["libswresample"])
+print("PyAV", av.__version__, "libswresample", library_versions["libswresample"])
 wave = 0.5 * np.sin(2 * np.pi * 440 * np.arange(4800) / 48000)
 seen = {}
 for layout, channel in (("5.1", 2), ("quad", 0)):

@@ -15,7 +15,7 @@ from sadtalker_service.state.failures import failure_of
             "The checkpoint /srv/data/checkpoints/a_256.bin is missing.",
             "The checkpoint a_256.bin is missing.",
         ),
-        ("/root/.local/share/sadtalker/checkpoints lacks x.", "checkpoints lacks x."),
+        ("/home/me/.local/share/sadtalker/checkpoints lacks x.", "checkpoints lacks x."),
         ("No space (/data/run/uploads).", "No space (uploads)."),
         ("Cannot read '/data/a': denied", "Cannot read 'a': denied"),
         ("~/.cache/huggingface/hub is full", "hub is full"),
