@@ -321,7 +321,7 @@ def test_of_several_faces_one_is_chosen_by_a_click_or_from_the_list(
     who.select_option("1")
     page.reload()
     expect(who).to_have_value("1")
-    expect(who.locator("option")).to_have_count(2)
+    expect(who.locator("option")).to_have_count(2, timeout=30_000)
     studio.choose(speech=speech)
     with page.expect_response("**/generate") as answered:
         studio.generate()

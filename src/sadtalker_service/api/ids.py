@@ -26,7 +26,7 @@ ImagePath = Annotated[
     ),
 ]
 FaceQuery = Annotated[
-    str | None,
+    str,
     Query(
         description="Face with which the portrait was uploaded.",
         json_schema_extra={"type": "integer", "minimum": 0, "default": 0},

@@ -82,7 +82,7 @@ async def status(
     request: Request,
     image_id: ImagePath,
     preprocess_mode: _ModeQuery = None,
-    face_index: FaceQuery = None,
+    face_index: FaceQuery = "",
     wait: WaitQuery = 0.0,
 ) -> AvatarStatus:
     """State, progress and faces of an avatar; with what the cache holds of it."""

@@ -48,7 +48,7 @@ def visemes(
     form: Annotated[
         Literal["json", "png"], Query(alias="format", description="Places of the shapes, or their picture.")
     ] = "json",
-    face_index: FaceQuery = None,
+    face_index: FaceQuery = "",
 ) -> Response:
     """One picture with all mouth shapes of the avatar, and where each of them is on it."""
     services, name, face = services_of(request), image_id_of(image_id), face_index_of(face_index)
@@ -70,7 +70,7 @@ def gesture(
     request: Request,
     image_id: ImagePath,
     name: Annotated[str, Path(description="A gesture of the engine.", examples=["nod_yes"])],
-    face_index: FaceQuery = None,
+    face_index: FaceQuery = "",
 ) -> Response:
     """A short silent mp4 in which the avatar makes the gesture."""
     services, image, face = services_of(request), image_id_of(image_id), face_index_of(face_index)
@@ -87,7 +87,7 @@ def gesture(
     responses={200: {"content": {"image/png": _BINARY}}, **_UNCHANGED, **problems(404, 409, 422)},
     summary="The cropped picture",
 )
-def preview(request: Request, image_id: ImagePath, face_index: FaceQuery = None) -> Response:
+def preview(request: Request, image_id: ImagePath, face_index: FaceQuery = "") -> Response:
     """The face as the engine sees it, as PNG."""
     services, name, face = services_of(request), image_id_of(image_id), face_index_of(face_index)
     picture = _shown(request, name, face, lambda card: preview_picture(services.cache, card, name, face))
