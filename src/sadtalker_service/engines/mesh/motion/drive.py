@@ -1,4 +1,4 @@
-"""All motion of a video: one row of controls per frame."""
+"""All motion of a video, as one row of controls per frame."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from sadtalker_service.options import RenderOptions
 from sadtalker_service.speech.articulation import Articulation
 
 _BROW_FLASHES = 0.35
-"""Share of accents at which the brows go up."""
+"""Share of accents at which the brows rise."""
 
 
 def drive(
@@ -37,10 +37,10 @@ def drive(
     """Controls of a video.
 
     Args:
-        articulation: what was speech_features, or None for an idle video.
-        mouth: the mouth of the photo.
-        style: how to move; equal styles (with their seed) give equal motion.
-        duration: seconds; the video has ceil(duration · fps) frames.
+        articulation: the speech features, or None for an idle video.
+        mouth: the mouth of the source image.
+        style: how to move. Equal styles, including the seed, give equal motion.
+        duration: seconds. The video has ceil(duration · fps) frames.
 
     Returns:
         `controls` float32 (F, CONTROLS) and `opening` float32 (F,), the intended opening of the lips in mm.
@@ -66,12 +66,12 @@ def drive(
 
 
 def _idle_closure(mouth: RestMouth) -> float:
-    """An idle face keeps a smile that shows teeth, and closes a mouth that is merely ajar."""
+    """How far an idle face closes its mouth. It keeps a toothy smile and closes a mouth that is only ajar."""
     return 0.0 if mouth.opening > 2.5 else 1.0
 
 
 def _random(style: RenderOptions, what: int) -> np.random.Generator:
-    """An own stream for each kind of motion: changing one leaves the others as they are."""
+    """A separate random stream for each kind of motion, so that changing one leaves the others unchanged."""
     return np.random.default_rng([style.seed, style.pose_style, what])
 
 
