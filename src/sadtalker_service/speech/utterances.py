@@ -1,4 +1,4 @@
-"""A long recording as the stretches in which something is heard, and what was heard in them put together."""
+"""Split a long recording into its active stretches, and join their phonemes again."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from sadtalker_service.media.voice_activity import TICK
 from sadtalker_service.speech.phonemes import SILENCE, Phoneme, PhonemeTrack, Segmentation
 
 _LONG_PAUSE = 100
-"""Ticks: a recogniser need not hear more silence than this at a time."""
+"""Ticks. A recogniser does not need more silence than this at a time."""
 _MARGIN = 30
-"""Ticks of what is around a stretch that are heard with it: a recogniser wants to know the silence."""
+"""Ticks of context on both sides of a stretch. A recogniser needs them to estimate the silence."""
 
 
 def utterances(active: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """(first, last + 1) ticks of the stretches with something in them; pauses of a second part them."""
+    """(first, last + 1) ticks of the active stretches. Pauses of a second separate them."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], active, [False]]).astype(np.int8)))
     found: list[tuple[int, int]] = []
     for start, end in edges.reshape(-1, 2).tolist():
@@ -32,8 +32,11 @@ def utterances(active: NDArray[np.bool_]) -> list[tuple[int, int]]:
 def heard_in(
     speech: Speech, stretches: list[tuple[int, int]], hear: Callable[[Speech], PhonemeTrack]
 ) -> PhonemeTrack:
-    """What `hear` makes of each stretch, at its time, with silence between them. Opinions are those of the
-    stretch that has most; one that is the only opinion on its stretch stands for all."""
+    """Run `hear` on each stretch and join the phonemes at their times, with silence in between.
+
+    There are as many segmentations as the stretch with the most has. A single segmentation of a stretch is
+    used for all of them.
+    """
     tracks = []
     for first, last in stretches:
         samples = speech.samples[first * TICK : last * TICK]
@@ -55,7 +58,7 @@ def heard_in(
 
 
 def _append(so_far: list[Phoneme], mine: Segmentation, begin: float, end: float) -> None:
-    """The phonemes of a stretch, after silence since the last one."""
+    """Append the phonemes of a stretch, after silence since the last one."""
     last = so_far[-1].end if so_far else 0.0
     if begin > last:
         so_far.append(Phoneme(SILENCE, last, begin))
