@@ -136,8 +136,8 @@ class FaceLandmarker:
         if detection.height < self.min_face_pixels:
             which = f"Face {face_index}" if face_index else "The largest face"
             raise FaceTooSmall(
-                f"{which} is {detection.height:.0f} pixels high, but at least {self.min_face_pixels} are needed. "
-                "Use a photo with more pixels, or one taken from closer."
+                f"{which} is {detection.height:.0f} pixels high, but at least {self.min_face_pixels} are "
+                "needed. Use a photo with more pixels, or one taken from closer."
             )
         return detection
 
