@@ -97,8 +97,10 @@ class Detector:
         return merge_overlapping(scores[keep], placed)
 
     def _run(self, crop: Uint8Image) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-        """Scores (N,) and points (N, 8, 2) of every candidate, 0..1. The points are box corners, then
-        keypoints."""
+        """Scores (N,) and points (N, 8, 2) of every candidate, 0..1.
+
+        The points are box corners, then keypoints.
+        """
         outputs = self._network(crop * np.float32(2 / 255) - 1)
         raw = outputs["boxes"].reshape(-1, 8, 2) / self.shape.size  # centre, size, keypoints
         centre, half = raw[:, 0] + self._anchors, raw[:, 1] / 2

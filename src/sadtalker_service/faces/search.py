@@ -114,7 +114,9 @@ class View:
 
     def like(self, face: Candidate) -> list[Candidate]:
         """Candidates for further faces down to half the size of the largest, which its look could not detect.
-        Largest first."""
+
+        Largest first.
+        """
         height, width = self.picture.shape[:2]
         share = face.side / float(max(height, width))
         if share >= LARGE_SHARE:
@@ -148,7 +150,7 @@ class View:
 
         Returns the candidate itself if it is near and accurate, a better box, or None.
         """
-        closer = self._closer(face)
+        closer = self._closeup_match(face)
         if limits is NEAR and (closer is None or overlap(face.corners, closer.corners[None])[0] >= SAME_BOX):
             return face
         return closer if closer is not None and closer.score >= limits.closeup else None
@@ -156,12 +158,12 @@ class View:
     def turn_scores(self, face: Candidate) -> NDArray[np.float64]:
         """Scores (4,) of a face after 0..3 further quarter turns. The upright one scores best."""
         scores = self._closeup_scores(face)
-        closer = self._closer(face)
+        closer = self._closeup_match(face)
         if scores.max() < SURE_SCORE and closer is not None:  # the box may have been inaccurate
             scores = np.maximum(scores, self._closeup_scores(closer))
         return scores
 
-    def _closer(self, face: Candidate) -> Candidate | None:
+    def _closeup_match(self, face: Candidate) -> Candidate | None:
         """The face in the close-up that overlaps most with a candidate."""
         _, faces = self._closeup(face)
         if not faces:

@@ -74,21 +74,21 @@ def decode_speech(
     """
     _check_size(path, max_bytes)
     digest = audio_hash or _digest(path)
-    guess = _Guess()
-    found = survey(path, max_seconds=max_seconds, audio_track=audio_track, on_block=guess.take)
+    first_track = _FirstTrackSamples()
+    found = survey(path, max_seconds=max_seconds, audio_track=audio_track, on_block=first_track.take)
     if found.seconds < SHORTEST_SECONDS:
         raise EmptyAudio(
             "The driven audio has no sound, or is shorter than one video frame. Use a longer recording.",
             param="driven_audio",
         )
-    samples = guess.samples if guess.reading == found.reading else _decoded(path, found.reading)
+    samples = first_track.samples if first_track.reading == found.reading else _decoded(path, found.reading)
     if not len(samples):  # the file has changed since the survey
         raise EmptyAudio("The driven audio has no sound. Use a recording with a voice.", param="driven_audio")
     _remove_offset(samples)
     return Speech(digest, samples, path, found.reading, found.warnings)
 
 
-class _Guess:
+class _FirstTrackSamples:
     """Samples of the first track, read with the settings that nearly all files need.
 
     If the survey finds other settings, the file is decoded again.

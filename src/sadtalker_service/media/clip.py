@@ -104,7 +104,7 @@ def _sampled(container: Any, max_pixels: int) -> Iterator[Frame]:
     total = _total(container, stream)
     size: tuple[int, int] | None = None
     taken = 0
-    for number, frame in _spread_out(container, stream, total):
+    for number, frame in _selected_frames(container, stream, total):
         if size is None:
             size = (frame.width, frame.height)
             check_pixels(size, max_pixels)
@@ -121,7 +121,7 @@ def _sampled(container: Any, max_pixels: int) -> Iterator[Frame]:
         raise UnreadableImage(_UNREADABLE)
 
 
-def _spread_out(container: Any, stream: Any, total: int | None) -> Iterator[tuple[int, Any]]:
+def _selected_frames(container: Any, stream: Any, total: int | None) -> Iterator[tuple[int, Any]]:
     """(number from 0, frame) of the frames to examine.
 
     Seeks from one to the next if there are more than may be decoded.
@@ -129,7 +129,7 @@ def _spread_out(container: Any, stream: Any, total: int | None) -> Iterator[tupl
     context = stream.codec_context
     limit = frames_within((context.width, context.height), MOST_DECODED, PIXEL_BUDGET)
     if total is not None and total > limit:
-        yield from _jumped_to(container, stream, spread(total, MOST_FRAMES), max(1, limit // MOST_FRAMES))
+        yield from _seek_frames(container, stream, spread(total, MOST_FRAMES), max(1, limit // MOST_FRAMES))
         return
     wanted = None if total is None else set(spread(total, MOST_FRAMES))
     for number, frame in enumerate(_decoded(container, stream)):
@@ -139,7 +139,7 @@ def _spread_out(container: Any, stream: Any, total: int | None) -> Iterator[tupl
             yield number, frame
 
 
-def _jumped_to(
+def _seek_frames(
     container: Any, stream: Any, numbers: Sequence[int], at_most: int
 ) -> Iterator[tuple[int, Any]]:
     """The frames with these numbers, or the nearest that `at_most` decoded frames from the previous key frame

@@ -160,10 +160,10 @@ class _Child:
     def ask(self, question: dict[str, Any]) -> dict[str, Any] | None:
         """The answer, or None if the process died over the question."""
         process = self._running()
-        if not _hand_over(process, question):  # it had died before, which is noticed only now
+        if not _send(process, question):  # it had died before, which is noticed only now
             self.end()
             process = self._running()
-            _hand_over(process, question)
+            _send(process, question)
         line = _read_line(process)
         if line.endswith(b"\n"):
             answer: dict[str, Any] = json.loads(line)
@@ -196,7 +196,7 @@ class _Child:
 _CHILD_MODULE = "sadtalker_service.media.inspection_process"
 
 
-def _hand_over(process: subprocess.Popen[bytes], question: dict[str, Any]) -> bool:
+def _send(process: subprocess.Popen[bytes], question: dict[str, Any]) -> bool:
     """Write the question to `process` and return whether it was alive to read it."""
     if process.stdin is None:
         raise ValueError("the process was started without pipes")

@@ -42,7 +42,7 @@ _NO_FLOATS = 16.0
 _INTEGER_SCALES = (2.0**15, 2.0**23, 2.0**31)
 _MAIN_TRACK = 0.5
 """The main track is kept if it has at least this share of the voice in the best track."""
-_SPELL = 10 * SPEECH_RATE
+_CHUNK = 10 * SPEECH_RATE
 """Number of samples that are analysed at a time."""
 
 
@@ -83,9 +83,9 @@ def survey(
             param="audio_track",
         )
     candidates = [audio_track - 1] if audio_track else sorted({main, *range(min(count, MOST_TRACKS))})
-    listeners = {track: _Listener(choosing=len(candidates) > 1) for track in candidates}
+    statistics = {track: _TrackStatistics(choosing=len(candidates) > 1) for track in candidates}
     for track, block in file.blocks(candidates):
-        listeners[track].hear(block)
+        statistics[track].add(block)
         if on_block:
             on_block(track, block)
         if file.log.tracks[track].seconds > max_seconds + _PADDING:
@@ -94,15 +94,15 @@ def survey(
                 param="driven_audio",
             )
     file.refuse_mostly_damaged()
-    track, chosen = _choose(listeners, main)
+    track, chosen = _choose(statistics, main)
     log = file.log.tracks[track]
     if log.seconds == 0:
         raise EmptyAudio(
             "The driven audio has no sound, or is shorter than one video frame. Use a longer recording.",
             param="driven_audio",
         )
-    gain, scaled = listeners[track].gain()
-    opposed = listeners[track].opposed()
+    gain, scaled = statistics[track].gain()
+    opposed = statistics[track].opposed()
     warnings = (*chosen, *_losses(file.log, log), *scaled, *([_OPPOSED_WARNING] if opposed else []))
     return Survey(SoundReading(track, gain, opposed), log.seconds, warnings)
 
@@ -113,7 +113,7 @@ _OPPOSED_WARNING = (
 )
 
 
-class _Listener:
+class _TrackStatistics:
     """Statistics of one track, in constant memory."""
 
     def __init__(self, *, choosing: bool) -> None:
@@ -122,12 +122,12 @@ class _Listener:
         self._same, self._opposite = 0.0, 0.0
         self._pair: list[Float32] = []
         self._mixer = Mixer(SPEECH_RATE, 1, SoundReading()) if choosing else None
-        self._spell: list[Float32] = []
+        self._chunk: list[Float32] = []
         self.voiced = 0.0
         """Seconds with a voice. Stays 0 if there is only one track."""
         self._loudest = 0.0
 
-    def hear(self, block: Block) -> None:
+    def add(self, block: Block) -> None:
         """Add one frame."""
         both = left_and_right(block)
         self._count(both)
@@ -137,15 +137,15 @@ class _Listener:
                 self._count(mono)
             self._compare(both, block.rate)
         if self._mixer:
-            self._spell.append(self._mixer.push(block)[:, 0])
-            if sum(map(len, self._spell)) >= _SPELL:
-                self.end_spell()
+            self._chunk.append(self._mixer.push(block)[:, 0])
+            if sum(map(len, self._chunk)) >= _CHUNK:
+                self.detect_voice()
 
-    def end_spell(self) -> None:
+    def detect_voice(self) -> None:
         """Detect a voice in the samples since the last call."""
-        if self._spell:
-            samples = np.concatenate(self._spell)
-            self._spell = []
+        if self._chunk:
+            samples = np.concatenate(self._chunk)
+            self._chunk = []
             self.voiced += float(voiced_ticks(samples).sum()) / 100.0
             self._loudest = max(self._loudest, float(np.abs(samples).max(initial=0.0)))
 
@@ -199,25 +199,25 @@ class _Listener:
         self._opposite += float(np.square(voices[:, 0] - voices[:, 1]).sum())
 
 
-def _choose(listeners: dict[int, _Listener], main: int) -> tuple[int, tuple[str, ...]]:
+def _choose(statistics: dict[int, _TrackStatistics], main: int) -> tuple[int, tuple[str, ...]]:
     """The track to use, and the warnings about the choice."""
-    if len(listeners) == 1:
-        return next(iter(listeners)), ()
-    for listener in listeners.values():
-        listener.end_spell()
-    most = max(listener.voiced for listener in listeners.values())
-    audible = [track for track, listener in listeners.items() if not listener.silent]
-    if most > 0 and listeners[main].voiced < _MAIN_TRACK * most:
-        track = max(listeners, key=lambda t: (listeners[t].voiced, -t))
-    elif listeners[main].silent and audible:
+    if len(statistics) == 1:
+        return next(iter(statistics)), ()
+    for stats in statistics.values():
+        stats.detect_voice()
+    most = max(stats.voiced for stats in statistics.values())
+    audible = [track for track, stats in statistics.items() if not stats.silent]
+    if most > 0 and statistics[main].voiced < _MAIN_TRACK * most:
+        track = max(statistics, key=lambda t: (statistics[t].voiced, -t))
+    elif statistics[main].silent and audible:
         track = audible[0]
     else:
         track = main
     if audible in ([track], []) and track == main:
         return track, ()
-    others = "the voice is there" if listeners[track].voiced > 0 else "no voice was found in any"
+    others = "the voice is there" if statistics[track].voiced > 0 else "no voice was found in any"
     return track, (
-        f"The driven audio has {len(listeners)} audio tracks. Track {track + 1} was used ({others}). "
+        f"The driven audio has {len(statistics)} audio tracks. Track {track + 1} was used ({others}). "
         "Set audio_track to use another.",
     )
 

@@ -84,9 +84,9 @@ def initialisation(size: tuple[int, int], fps: int, *, sound: Sound | None, qual
     number of channels. Nothing is rendered or read.
     """
     width, height = size
-    pieces = _Kept()
+    pieces = _FirstPiece()
     encoder = Mp4Encoder(
-        _Nowhere(),
+        _NullTarget(),
         width=width,
         height=height,
         fps=fps,
@@ -99,7 +99,7 @@ def initialisation(size: tuple[int, int], fps: int, *, sound: Sound | None, qual
     return pieces.first
 
 
-class _Kept:
+class _FirstPiece:
     """Keeps the first piece."""
 
     first = b""
@@ -109,7 +109,7 @@ class _Kept:
         return len(data)
 
 
-class _Nowhere:
+class _NullTarget:
     """A target that discards its data."""
 
     def write(self, data: bytes, /) -> int:

@@ -41,22 +41,22 @@ that were hardest to recognise had 0.55 and 0.2."""
 _SIL = VISEMES.index("sil")
 
 
-def believed(track: PhonemeTrack, heard: Activity) -> PhonemeTrack:
+def believed(track: PhonemeTrack, sound: Activity) -> PhonemeTrack:
     """Replace implausible parts of `track` by silence.
 
     These are parts with only noise or tones, parts where the segmentations have too little speech or agree
     too little for a voice, and long phones that only one segmentation has.
     """
-    parted = _without_held(track.segmentations)
-    believable = heard.active
-    if len(parted) > 1:
-        spoken, agreed = _shares(parted, heard.active)
-        tones = heard.tonal & (agreed < _AGREED)
-        believable = heard.active & ~tones & ((spoken > _FEW) | (agreed > _DIFFERENT))
+    kept_segmentations = _drop_held_phones(track.segmentations)
+    plausible = sound.active
+    if len(kept_segmentations) > 1:
+        spoken, agreed = _shares(kept_segmentations, sound.active)
+        tones = sound.tonal & (agreed < _AGREED)
+        plausible = sound.active & ~tones & ((spoken > _FEW) | (agreed > _DIFFERENT))
     else:
-        believable = heard.voiced
-    spans = _spans(binary_dilation(believable, iterations=_HANGOVER))
-    return PhonemeTrack(tuple(Segmentation(within(s.phonemes, spans), s.weight) for s in parted))
+        plausible = sound.voiced
+    spans = _spans(binary_dilation(plausible, iterations=_HANGOVER))
+    return PhonemeTrack(tuple(Segmentation(within(s.phonemes, spans), s.weight) for s in kept_segmentations))
 
 
 def within(phonemes: Sequence[Phoneme], spans: Spans) -> tuple[Phoneme, ...]:
@@ -66,7 +66,7 @@ def within(phonemes: Sequence[Phoneme], spans: Spans) -> tuple[Phoneme, ...]:
     """
     found: list[Phoneme] = []
     for phoneme in phonemes:
-        if _waits(phoneme, spans):
+        if _is_closure_beside_sound(phoneme, spans):
             found.append(phoneme)
             continue
         at = phoneme.start
@@ -80,7 +80,7 @@ def within(phonemes: Sequence[Phoneme], spans: Spans) -> tuple[Phoneme, ...]:
     return tuple(found)
 
 
-def _waits(phoneme: Phoneme, spans: Spans) -> bool:
+def _is_closure_beside_sound(phoneme: Phoneme, spans: Spans) -> bool:
     """Whether a phoneme is a lip closure right before or after an active span."""
     if visemes_of(phoneme.label) != ("PP",) or phoneme.end - phoneme.start >= _PRESSED:
         return False
@@ -92,14 +92,19 @@ def _silence(start: float, end: float) -> Iterator[Phoneme]:
         yield Phoneme(SILENCE, start, end)
 
 
-def _without_held(opinions: Sequence[Segmentation]) -> tuple[Segmentation, ...]:
-    """Remove phones longer than `_HELD` where no other segmentation has speech. A single segmentation is
-    kept."""
-    if len(opinions) < 2:
-        return tuple(opinions)
-    spoken = [[(p.start, p.end) for p in opinion.phonemes if p.label != SILENCE] for opinion in opinions]
+def _drop_held_phones(segmentations: Sequence[Segmentation]) -> tuple[Segmentation, ...]:
+    """Remove phones longer than `_HELD` where no other segmentation has speech.
+
+    A single segmentation is kept.
+    """
+    if len(segmentations) < 2:
+        return tuple(segmentations)
+    spoken = [
+        [(p.start, p.end) for p in segmentation.phonemes if p.label != SILENCE]
+        for segmentation in segmentations
+    ]
     kept = []
-    for i, mine in enumerate(opinions):
+    for i, mine in enumerate(segmentations):
         others = sorted(span for j, row in enumerate(spoken) if j != i for span in row)
         parts = [
             (phoneme,) if phoneme.end - phoneme.start <= _HELD else within((phoneme,), _joined(others))
@@ -120,14 +125,16 @@ def _joined(spans: Spans) -> Spans:
     return joined
 
 
-def _shares(opinions: Sequence[Segmentation], active: Flags) -> tuple[Shares, Shares]:
+def _shares(segmentations: Sequence[Segmentation], active: Flags) -> tuple[Shares, Shares]:
     """Shares of speech and of agreement in the active sound around each moment, float64 (T,) each.
 
     The first is the share that segmentations count as speech (mean). The second is the share in which two of
     them agree on a short phone (mean over the pairs).
     """
-    spoken = np.mean([_line(opinion, len(active), np.inf) != _SIL for opinion in opinions], axis=0)
-    lines = [_line(opinion, len(active), _SHORT_PHONE) for opinion in opinions]
+    spoken = np.mean(
+        [_line(segmentation, len(active), np.inf) != _SIL for segmentation in segmentations], axis=0
+    )
+    lines = [_line(segmentation, len(active), _SHORT_PHONE) for segmentation in segmentations]
     agreed = np.mean([(a == b) & (a != _SIL) for a, b in combinations(lines, 2)], axis=0)
     width = 2 * _AROUND + 1
     sound = np.maximum(uniform_filter1d(active.astype(float), width, mode="constant"), 1.0 / width)
@@ -135,10 +142,10 @@ def _shares(opinions: Sequence[Segmentation], active: Flags) -> tuple[Shares, Sh
     return share, alike
 
 
-def _line(opinion: Segmentation, ticks: int, longest: float) -> NDArray[np.int_]:
+def _line(segmentation: Segmentation, ticks: int, longest: float) -> NDArray[np.int_]:
     """int (T,): the viseme of every tick. Visemes longer than `longest` seconds count as silence."""
     line = np.full(ticks, _SIL)
-    for viseme, start, end in as_visemes(opinion.phonemes):
+    for viseme, start, end in as_visemes(segmentation.phonemes):
         if end - start <= longest:
             line[round(start * TICK_RATE) : round(end * TICK_RATE)] = viseme
     return line

@@ -14,7 +14,7 @@ from sadtalker_service.speech.belief import believed
 from sadtalker_service.speech.loudness import pitched_share
 from sadtalker_service.speech.phonemes import PhonemeSource, PhonemeTrack
 from sadtalker_service.speech.signal_source import SignalSource
-from sadtalker_service.speech.utterances import heard_in, utterances
+from sadtalker_service.speech.utterances import recognize_stretches, utterances
 
 _log = logging.getLogger(__name__)
 
@@ -40,9 +40,9 @@ def recognize_phonemes(speech: Speech, source: PhonemeSource) -> PhonemeTrack:
     If `source` finds nothing in a voice, the phonemes come from the signal alone. Noise, tones and silence
     are pauses. If there is nothing else, the track is empty.
     """
-    heard = activity(speech.samples)
-    track = heard_in(speech, utterances(heard.active), partial(_recognize_stretch, source))
-    return believed(track, heard) if track.segmentations else track
+    sound = activity(speech.samples)
+    track = recognize_stretches(speech, utterances(sound.active), partial(_recognize_stretch, source))
+    return believed(track, sound) if track.segmentations else track
 
 
 def _recognize_stretch(source: PhonemeSource, speech: Speech) -> PhonemeTrack:

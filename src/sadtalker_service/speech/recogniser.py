@@ -69,16 +69,18 @@ class PocketsphinxRecogniser:
             samples = speech.samples[first:last]
             begin = first / SPEECH_RATE
             loops, words = self._recognize(samples)
-            for so_far, heard in zip(passes, (loops[0] if words is None else words, *loops), strict=True):
-                so_far.extend(Phoneme(p.label, begin + p.start, begin + p.end) for p in heard)
+            for so_far, phones in zip(passes, (loops[0] if words is None else words, *loops), strict=True):
+                so_far.extend(Phoneme(p.label, begin + p.start, begin + p.end) for p in phones)
         weights = [_WORD_WEIGHT] + [(1.0 - _WORD_WEIGHT) / len(SPEEDS)] * len(SPEEDS)
         return PhonemeTrack(
             tuple(Segmentation(tuple(p), weight) for p, weight in zip(passes, weights, strict=True))
         )
 
     def start_word_alignment_process(self) -> None:
-        """Recognise words in a separate process from the second piece on. The result is the same, in less
-        time."""
+        """Recognise words in a separate process from the second piece on.
+
+        The result is the same, in less time.
+        """
         self._aligner = self._aligner or WordAligner()
 
     def close(self) -> None:
@@ -88,16 +90,16 @@ class PocketsphinxRecogniser:
 
     def _recognize(self, samples: Samples) -> tuple[list[list[Phoneme]], list[Phoneme] | None]:
         """The phones at each speed, and the phones of words."""
-        answer = self._aligner.ask(samples) if self._aligner else None
-        heard = None
+        wait_for_reply = self._aligner.ask(samples) if self._aligner else None
+        reply = None
         try:
-            loops = [self.hear_phones(samples, speed) for speed in SPEEDS]
+            loops = [self.recognize_phones(samples, speed) for speed in SPEEDS]
         finally:
-            if answer:
-                heard = answer()
-        return loops, self.hear_words(samples) if heard is None else heard.words
+            if wait_for_reply:
+                reply = wait_for_reply()
+        return loops, self.recognize_words(samples) if reply is None else reply.words
 
-    def hear_phones(self, samples: Samples, speed: float) -> list[Phoneme]:
+    def recognize_phones(self, samples: Samples, speed: float) -> list[Phoneme]:
         """The most likely phones, ignoring words, of the sound played `speed` times as slow."""
         played = samples if speed == 1.0 else soxr.resample(samples, SPEECH_RATE, SPEECH_RATE * speed)
         with self._lock:
@@ -105,7 +107,7 @@ class PocketsphinxRecogniser:
             found = [(s.word, s.start_frame, s.end_frame + 1) for s in self._decoder.seg() or ()]
         return _timed(found, 1.0 / speed, len(samples) / SPEECH_RATE)
 
-    def hear_words(self, samples: Samples) -> list[Phoneme] | None:
+    def recognize_words(self, samples: Samples) -> list[Phoneme] | None:
         """Phones of the most likely words in the sound, or None if none could be aligned."""
         pcm = _pcm(samples)
         with self._lock:

@@ -32,11 +32,11 @@ _CHILD = "sadtalker_service.speech.word_alignment_process"
 
 
 @dataclass(frozen=True)
-class Heard:
+class Reply:
     """A reply."""
 
     words: list[Phoneme] | None
-    """In the form that `PocketsphinxRecogniser.hear_words` returns."""
+    """In the form that `PocketsphinxRecogniser.recognize_words` returns."""
 
 
 class WordAligner:
@@ -49,7 +49,7 @@ class WordAligner:
         self._closed = False
         self._process: subprocess.Popen[bytes] | None = None
 
-    def ask(self, samples: NDArray[np.float32]) -> Callable[[], Heard | None] | None:
+    def ask(self, samples: NDArray[np.float32]) -> Callable[[], Reply | None] | None:
         """Request the words of `samples`, float32 (N,).
 
         Returns None if the process has just been started (it loads for a second), has ended, or is busy with
@@ -61,7 +61,7 @@ class WordAligner:
         if not self._busy.acquire(blocking=False):
             return None
         if self._process is not None and self._sent(self._process, samples):
-            return self._answer
+            return self._read_reply
         if not self._closed:
             self._process = _started()
             atexit.register(self.close)
@@ -84,7 +84,7 @@ class WordAligner:
             return False
         return True
 
-    def _answer(self) -> Heard | None:
+    def _read_reply(self) -> Reply | None:
         try:
             process = self._process
             line = process.stdout.readline() if process and process.stdout else b""
@@ -92,7 +92,7 @@ class WordAligner:
                 self._give_up("it ended in the middle of a recording")
                 return None
             found = json.loads(line)
-            return Heard(None if found is None else [Phoneme(*phoneme) for phoneme in found])
+            return Reply(None if found is None else [Phoneme(*phoneme) for phoneme in found])
         finally:
             self._busy.release()
 

@@ -26,7 +26,7 @@ def main() -> None:
         samples = np.frombuffer(sys.stdin.buffer.read(length), "<f4")
         # SIGALRM is not handled, so it ends the process even inside C code.
         signal.setitimer(signal.ITIMER_REAL, _TIMEOUT)
-        words = recogniser.hear_words(samples)
+        words = recogniser.recognize_words(samples)
         signal.setitimer(signal.ITIMER_REAL, 0)
         found = None if words is None else [(p.label, p.start, p.end) for p in words]
         answers.write(json.dumps(found).encode() + b"\n")

@@ -140,7 +140,7 @@ class LocalFiles:
     @contextmanager
     def _unfinished(self, name: str) -> Iterator[IO[bytes]]:
         path = self._root / name
-        with _kept():
+        with _write_errors():
             for folder in (self._root, path.parent):  # mkdir makes only the last folder private
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with whole_file(path, 0o600) as unfinished, unfinished.open("wb") as target:
@@ -163,13 +163,13 @@ class RemoteFiles:
 
     def put_file(self, path: Path, name: str) -> None:
         """Upload the file."""
-        with _kept():
+        with _write_errors():
             self._files.makedirs(self._at(name).rpartition("/")[0], exist_ok=True)
             self._files.put_file(str(path), self._at(name))
 
     def put_bytes(self, data: bytes, name: str) -> None:
         """Upload the bytes."""
-        with _kept():
+        with _write_errors():
             self._files.makedirs(self._at(name).rpartition("/")[0], exist_ok=True)
             self._files.pipe_file(self._at(name), data)
 
@@ -182,7 +182,7 @@ class RemoteFiles:
         """Yield a local copy."""
         with tempfile.TemporaryDirectory(prefix="sadtalker-") as folder:
             path = Path(folder) / Path(name).name
-            with _kept():
+            with _write_errors():
                 self._files.get_file(self._at(name), str(path))
             yield path
 
@@ -236,7 +236,7 @@ class RemoteFiles:
 
 
 @contextmanager
-def _kept() -> Iterator[None]:
+def _write_errors() -> Iterator[None]:
     """Context manager that turns write errors into one sentence without paths."""
     try:
         yield

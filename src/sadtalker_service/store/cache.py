@@ -18,8 +18,10 @@ from sadtalker_service.domain import Artefact
 
 
 class CacheUnavailable(Exception):
-    """The cache itself failed (disk full, no permission, server unreachable). Work can continue without
-    it."""
+    """The cache itself failed (disk full, no permission, server unreachable).
+
+    Work can continue without it.
+    """
 
 
 class ArtefactCache(Protocol):

@@ -112,7 +112,7 @@ def run_dir(settings: Settings) -> Path:
     """
     folder = _run_path(settings)
     try:
-        _close_data_dir(settings.data_dir.expanduser().absolute())
+        _make_data_dir_private(settings.data_dir.expanduser().absolute())
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
         facts = folder.lstat()
@@ -125,7 +125,7 @@ def run_dir(settings: Settings) -> Path:
     return folder
 
 
-def _close_data_dir(data_dir: Path) -> None:
+def _make_data_dir_private(data_dir: Path) -> None:
     """Make `DATA_DIR` private, and our folders in it, which an earlier version left accessible.
 
     A `DATA_DIR` with other content (a home folder, `/srv`) is unchanged, because it may be shared on purpose.
@@ -144,18 +144,18 @@ def connect(url: str, *, retries: bool = True) -> redis.Redis:
     bridges a restart of the server. Without it (for the cache, which is optional) a command is tried only
     once more, over a new connection.
     """
-    retry = Retry(*_persistence(retries=retries))
+    retry = Retry(*_retry_policy(retries=retries))
     return redis.Redis.from_url(url, retry=retry, decode_responses=False, **_options(url))
 
 
 _SHARED_CONNECTIONS = 4
-_TURN_SECONDS = 5.0
+_POOL_WAIT_SECONDS = 5.0
 """Longest wait for a free connection."""
 
 
 def connect_async(url: str, *, retries: bool = True) -> redis.asyncio.Redis:
     """Like `connect`, but for asyncio."""
-    retry = AsyncRetry(*_persistence(retries=retries))
+    retry = AsyncRetry(*_retry_policy(retries=retries))
     return redis.asyncio.Redis.from_url(
         url, retry=retry, decode_responses=False, max_connections=MOST_WATCHERS, **_options(url)
     )
@@ -170,8 +170,8 @@ def connect_async_shared(url: str) -> redis.asyncio.Redis:
     pool = redis.asyncio.BlockingConnectionPool.from_url(
         url,
         max_connections=_SHARED_CONNECTIONS,
-        timeout=_TURN_SECONDS,
-        retry=AsyncRetry(*_persistence(retries=True)),
+        timeout=_POOL_WAIT_SECONDS,
+        retry=AsyncRetry(*_retry_policy(retries=True)),
         decode_responses=False,
         **_options(url),
     )
@@ -211,10 +211,10 @@ def check_queue_server(client: redis.Redis, shared: bool) -> tuple[str, ...]:
             " QUEUE_URL to a server with maxmemory-policy noeviction, or use volatile-lru if there is only"
             " one server."
         )
-    return tuple(_weak_points(policy, bool(persistence.get("aof_enabled")), shared))
+    return tuple(_setting_warnings(policy, bool(persistence.get("aof_enabled")), shared))
 
 
-def _weak_points(policy: str, appends: bool, shared: bool) -> Iterator[str]:
+def _setting_warnings(policy: str, appends: bool, shared: bool) -> Iterator[str]:
     if shared and policy == "noeviction":
         yield (
             "One server with maxmemory-policy noeviction is both cache and queue. Once cached data fills its"
@@ -239,15 +239,15 @@ def store_errors() -> Iterator[None]:
     except (NoConnection, NoAnswer) as error:
         raise StoreUnavailable("The queue server does not answer.", retry_after=_RETRY_AFTER) from error
     except (OutOfMemoryError, ReadOnlyError) as error:
-        raise _refused(error) from error
+        raise _unavailable(error) from error
     except ResponseError as error:
         # In a script, the server wraps its error in other text.
         if not _REFUSAL.search(str(error)):
             raise
-        raise _refused(error) from error
+        raise _unavailable(error) from error
 
 
-def _refused(error: ResponseError) -> StoreUnavailable:
+def _unavailable(error: ResponseError) -> StoreUnavailable:
     reason = "its memory is full" if "OOM" in str(error) or isinstance(error, OutOfMemoryError) else None
     reason = reason or ("it cannot write to its disk" if "MISCONF" in str(error) else "it is not ready")
     return StoreUnavailable(f"The queue server accepts no data: {reason}.", retry_after=_RETRY_AFTER)
@@ -265,7 +265,7 @@ def _options(url: str) -> dict[str, Any]:
     return options if _is_unix(url) else {**options, "socket_keepalive": True}
 
 
-def _persistence(*, retries: bool) -> tuple[AbstractBackoff, int]:
+def _retry_policy(*, retries: bool) -> tuple[AbstractBackoff, int]:
     """Delays between retries, and their number.
 
     0.2 s, 0.4 s and 0.5 s cover a server restart, and are no longer than a request may wait.

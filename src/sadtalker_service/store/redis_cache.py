@@ -98,8 +98,10 @@ class RedisCache:
 
     @contextmanager
     def _server(self, *, pausing: bool = True) -> Iterator[None]:
-        """Context manager for server access. All errors become `CacheUnavailable`, also that of a full
-        server."""
+        """Context manager for server access.
+
+        All errors become `CacheUnavailable`, also that of a full server.
+        """
         if pausing and self._clock() < self._away_until:
             raise CacheUnavailable("the cache server did not answer a moment ago")
         try:

@@ -203,8 +203,10 @@ def _brows(out: Vector, face: _Face) -> None:
 
 @lru_cache(maxsize=1)
 def _smoothing(rounds: int) -> Vector:
-    """float64 (478, 478): averages each landmark with its neighbours `rounds` times. Lips and lids are
-    fixed."""
+    """float64 (478, 478): averages each landmark with its neighbours `rounds` times.
+
+    Lips and lids are fixed.
+    """
     fixed = {i for ring in UPPER_LIP + LOWER_LIP for i in ring}
     for eye in EYES:
         fixed |= {*eye.contour, *eye.rings_above[0]}

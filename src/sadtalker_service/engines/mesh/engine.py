@@ -24,7 +24,7 @@ from sadtalker_service.engines.detection import detect_face
 from sadtalker_service.engines.mesh import previews, stages
 from sadtalker_service.engines.mesh.faceframe import RestMouth
 from sadtalker_service.engines.mesh.layout import frame_size
-from sadtalker_service.engines.mesh.lids import with_covered_eyes_told
+from sadtalker_service.engines.mesh.lids import warn_of_covered_eyes
 from sadtalker_service.engines.mesh.motion.drive import drive
 from sadtalker_service.engines.mesh.motion.gestures import GESTURES
 from sadtalker_service.engines.mesh.renderer import render
@@ -87,7 +87,7 @@ class MeshEngine(Engine):
     ) -> Artefact:
         """`face_detection`"""
         del mode, artefacts
-        return with_covered_eyes_told(detect_face(self._landmarker, portrait))
+        return warn_of_covered_eyes(detect_face(self._landmarker, portrait))
 
     def warm_up(self) -> None:
         """Load the face and speech models and compile every kernel on a synthetic image."""

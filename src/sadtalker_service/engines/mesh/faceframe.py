@@ -68,8 +68,10 @@ class RestMouth:
 
     @property
     def toothy(self) -> float:
-        """How much the mouth is an open smile, 0..1. In such a smile the lips open the mouth more than the
-        jaw does."""
+        """How much the mouth is an open smile, 0..1.
+
+        In such a smile the lips open the mouth more than the jaw does.
+        """
         return float(np.clip((self.opening - 2.0) / 4.0, 0.0, 1.0))
 
     @property

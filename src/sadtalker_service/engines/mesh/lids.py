@@ -43,7 +43,7 @@ def draw_lids(pixels: Uint8Image, points: Field, scale: float) -> NDArray[np.uin
     return np.stack([_draw_lid(pixels, points[:, :2], eye, scale) for eye in EYES])
 
 
-def with_covered_eyes_told(detection: Artefact) -> Artefact:
+def warn_of_covered_eyes(detection: Artefact) -> Artefact:
     """Add a warning to `face_detection` about covered eyes, which stay unchanged."""
     record = detection.record
     covered = sum(record["covered_eyes"])

@@ -15,8 +15,10 @@ from sadtalker_service.options import RenderOptions
 
 
 def warm_up_renderer() -> None:
-    """Render one frame of a plain image with random landmarks. This compiles the kernels or loads the
-    cache."""
+    """Render one frame of a plain image with random landmarks.
+
+    This compiles the kernels or loads the cache.
+    """
     portrait = Portrait("", np.full((128, 128, 3), 127, np.uint8))
     detection = Artefact({"landmarks": _scattered_landmarks(128)}, {"quarter_turns": 0})
     artefacts = stages.build_all(portrait, "crop", detection)

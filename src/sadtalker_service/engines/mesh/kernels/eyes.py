@@ -1,5 +1,7 @@
-"""Eyes: the eyeball stays in place and follows the gaze slightly. The skin of the upper lid closes over
-it."""
+"""Eyes: the eyeball stays in place and follows the gaze slightly.
+
+The skin of the upper lid closes over it.
+"""
 
 from __future__ import annotations
 
@@ -132,8 +134,10 @@ def _paint_ball(
     y: int,
     x: int,
 ) -> None:
-    """Paint the eye of the source image. The gaze moves it around the iris, and it stays still at the
-    lids."""
+    """Paint the eye of the source image.
+
+    The gaze moves it around the iris, and it stays still at the lids.
+    """
     reach = scene.iris[side, 2] * np.float32(1.7)
     away = ((u - scene.iris[side, 0]) ** 2 + (v - scene.iris[side, 1]) ** 2) / (reach * reach)
     hold = np.exp(-away * away) * scene.scale * np.float32(2.0)

@@ -130,12 +130,12 @@ def _trace_lips(
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _seam(asunder: float, across: float, half_width: float) -> float:
+def _seam(gap: float, across: float, half_width: float) -> float:
     """Strength 0..1 of the line between closed lips, fading towards the corners.
 
-    `asunder` is the gap between the upper and the lower lip, mm. `across` is -1 and 1 at the corners.
+    `gap` is the gap between the upper and the lower lip, mm. `across` is -1 and 1 at the corners.
     """
-    off = np.float32(0.5) * asunder / half_width
+    off = np.float32(0.5) * gap / half_width
     return np.exp(-off * off) * (_ONE - across**8)
 
 

@@ -70,7 +70,7 @@ def _idle_closure(mouth: RestMouth) -> float:
     return 0.0 if mouth.opening > 2.5 else 1.0
 
 
-def _random(style: RenderOptions, what: int) -> np.random.Generator:
+def _random_stream(style: RenderOptions, what: int) -> np.random.Generator:
     """A separate random stream for each kind of motion, so that changing one leaves the others unchanged."""
     return np.random.default_rng([style.seed, style.pose_style, what])
 
@@ -82,11 +82,11 @@ def _heard(articulation: Articulation | None, name: str, width: int) -> NDArray[
 def _move_eyes(
     controls: Signal, articulation: Articulation | None, style: RenderOptions, duration: float, times: Signal
 ) -> None:
-    begins = blink_times(_random(style, 1), duration, _heard(articulation, "pauses", 2))
+    begins = blink_times(_random_stream(style, 1), duration, _heard(articulation, "pauses", 2))
     closure = blinks(begins, times, style.fps)
     controls[:, INDEX["blink_right"]] += closure
     controls[:, INDEX["blink_left"]] += 0.98 * closure
-    look = sample(gaze(_random(style, 2), duration, begins), times)
+    look = sample(gaze(_random_stream(style, 2), duration, begins), times)
     controls[:, GAZE_X], controls[:, GAZE_Y] = look.T
 
 
@@ -101,7 +101,11 @@ def _move_head(
         level = np.pad(level, (0, max(0, length - len(level))), mode="edge")[:length]
         liveliness = level / max(1e-6, float(np.percentile(level, 95)))
     angles, shift = head.head_motion(
-        _random(style, 3), duration, head.head_style(style.pose_style), np.clip(liveliness, 0, 1), accents
+        _random_stream(style, 3),
+        duration,
+        head.head_style(style.pose_style),
+        np.clip(liveliness, 0, 1),
+        accents,
     )
     if style.still:
         angles, shift = angles * 0.0, shift * 0.0
@@ -109,8 +113,8 @@ def _move_head(
     angles = head.follow_tracks(angles, tracks, duration)
     controls[:, PITCH : ROLL + 1] += sample(angles, times)
     controls[:, SHIFT_X : SHIFT_Y + 1] += sample(shift, times)
-    controls[:, BREATH] = sample(head.breathing(_random(style, 4), duration), times)
-    controls[:, INDEX["brow"]] += _brows(_random(style, 5), accents, times)
+    controls[:, BREATH] = sample(head.breathing(_random_stream(style, 4), duration), times)
+    controls[:, INDEX["brow"]] += _brows(_random_stream(style, 5), accents, times)
 
 
 def _brows(rng: np.random.Generator, accents: NDArray[np.float32], times: Signal) -> Signal:

@@ -43,8 +43,10 @@ def blink_shape(since: Signal) -> Signal:
 
 
 def blinks(begins: list[float], times: Signal, fps: int) -> Signal:
-    """Closure 0..1 of every frame, (F,). Every blink has one closed frame, even if it peaks between two
-    frames."""
+    """Closure 0..1 of every frame, (F,).
+
+    Every blink has one closed frame, even if it peaks between two frames.
+    """
     closure = np.zeros(len(times))
     for begin in begins:
         since = times - begin
