@@ -1,5 +1,4 @@
-"""Files that are written completely or not at all: under a temporary name in the same folder, then
-renamed."""
+"""Files that are complete or absent: written under a temporary name in their folder, then renamed."""
 
 from __future__ import annotations
 

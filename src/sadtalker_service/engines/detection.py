@@ -31,8 +31,7 @@ MOUTH_COVERED = "The mouth seems to be covered. It is drawn over the cover. Use 
 
 
 def detect_face(landmarker: FaceLandmarker, portrait: Portrait) -> Artefact:
-    """Detect the face of a source image: box, score, landmarks, the turns that make it upright, and all
-    boxes.
+    """Detect the face: box, score, landmarks, the turns that make it upright, and the boxes of all faces.
 
     Raises `NoFaceFound`, `FaceTooSmall`, `MouthOutsidePicture`, and `InvalidOption` if the chosen face does
     not exist.

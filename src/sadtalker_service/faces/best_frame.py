@@ -63,8 +63,9 @@ class View:
 
 
 def best_of_video(frames: Iterable[Frame], landmarker: FaceLandmarker) -> tuple[Frame, int]:
-    """The best frame of the largest face (sharp, mouth closed, eyes open, straight on), and the number of
-    frames examined.
+    """The best frame of the largest face, and the number of frames examined.
+
+    The best one is sharp, with the mouth closed, the eyes open, and the face straight on.
 
     Only one frame is in memory besides the best one.
 

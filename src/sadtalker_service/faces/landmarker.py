@@ -107,8 +107,7 @@ class FaceLandmarker:
     def _faces(
         self, view: View, limits: Range, candidates: Iterable[Candidate], known: Sequence[Face] = ()
     ) -> list[Face]:
-        """Candidates in an upright image that both networks accept and that are not `known`, largest
-        first."""
+        """Faces that both networks accept and that are not in `known`, largest first."""
         found: list[Face] = []
         for candidate in candidates:
             face = view.settle(candidate, limits)
@@ -119,8 +118,7 @@ class FaceLandmarker:
         return sorted(found, key=_side, reverse=True)
 
     def _all(self, view: View, limits: Range) -> list[Face]:
-        """Faces of an upright image found at one of the distances, and others of similar size, largest
-        first."""
+        """Faces found at one of the distances, and others of similar size, largest first."""
         found = self._faces(view, limits, view.candidates(limits))
         if not found:
             return []

@@ -126,8 +126,9 @@ def _decoded(path: Path, reading: SoundReading) -> Float32:
 def stream_sound(
     path: Path, reading: SoundReading | None = None, *, rate: int | None = None, channels_max: int = 2
 ) -> SoundStream:
-    """Stream the audio of a file for the video, mono or stereo, at its own rate (or the next of `AAC_RATES`,
-    or `rate`).
+    """Stream the audio of a file for the video, mono or stereo.
+
+    It has its own rate, the next one in `AAC_RATES`, or `rate` if given.
 
     `reading` is the one of the speech that was decoded from the file. Without it the file is surveyed first.
     More than two channels are mixed down. Sample 0 is sample 0 of `decode_speech`. Memory is bounded by one

@@ -142,8 +142,10 @@ def _selected_frames(container: Any, stream: Any, total: int | None) -> Iterator
 def _seek_frames(
     container: Any, stream: Any, numbers: Sequence[int], at_most: int
 ) -> Iterator[tuple[int, Any]]:
-    """The frames with these numbers, or the nearest that `at_most` decoded frames from the previous key frame
-    reach."""
+    """The frames with these numbers, or the nearest reachable ones.
+
+    Each is at most `at_most` decoded frames after the previous key frame.
+    """
     rate = float(stream.average_rate or UNKNOWN_RATE)
     seen: set[int | None] = set()
     for number in numbers:

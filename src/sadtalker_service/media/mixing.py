@@ -44,8 +44,10 @@ def mono_share(channels: int) -> float:
 
 
 class Mixer:
-    """Converts blocks of any rate and layout to one rate and one or two channels, without delay (soxr, high
-    quality)."""
+    """Converts blocks of any rate and layout to one rate and one or two channels.
+
+    It adds no delay (soxr, high quality).
+    """
 
     def __init__(self, rate: int, channels: int, reading: SoundReading) -> None:
         self._rate = rate

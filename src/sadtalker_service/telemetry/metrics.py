@@ -249,8 +249,7 @@ def artefact_removed(kind: str, reason: str) -> None:
 
 
 def render(*more: Collector) -> bytes:
-    """All metrics as Prometheus text: those of every process in the folder, and the current ones of
-    `more`."""
+    """Prometheus text with the metrics of every process in the folder, and the current ones of `more`."""
     return generate_latest(_everything(*more))
 
 

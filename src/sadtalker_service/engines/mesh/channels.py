@@ -103,8 +103,7 @@ class _Face:
 
 
 def _jaw(out: Vector, face: _Face) -> None:
-    """Hinge motion: full at the chin, fading towards the sides of the face, two fifths at the mouth
-    corners."""
+    """Hinge motion: full at the chin, less at the sides of the face, two fifths at the mouth corners."""
     x, y, lateral = face.x, face.y, face.lateral
     weight = smoothstep(-2.0, face.chin * 0.35, y) * (0.12 + 0.88 * (1 - smoothstep(0.95, 2.1, lateral)))
     weight[face.upper] = 0.0

@@ -51,8 +51,7 @@ _LIFETIMES: dict[str, Lifetime] = {
 
 
 class MeshEngine(Engine):
-    """Landmarks -> rig -> phoneme-driven mouth, blinks, head motion -> warped source image with a drawn
-    mouth.
+    """Landmarks -> rig -> mouth, blinks and head motion -> warped source image with a drawn mouth.
 
     The only state is the face landmarker. It loads on first use and is thread-safe.
     """

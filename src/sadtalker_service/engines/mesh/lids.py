@@ -97,8 +97,10 @@ def _draw_lid(pixels: Uint8Image, p: Field, eye: Eye, scale: float) -> NDArray[n
 
 
 def _outline(p: Field, eye: Eye, scale: float) -> Field:
-    """Polygon around opening and lashes: up to the crease, slightly beyond the corners, just below the lower
-    lid."""
+    """Polygon around opening and lashes.
+
+    It reaches up to the crease, slightly beyond the corners, and just below the lower lid.
+    """
     outer, inner = p[eye.corners[0]], p[eye.corners[1]]
     along = (outer - inner) / np.linalg.norm(outer - inner)
     upper, lower = p[list(eye.upper_lid)], p[list(eye.lower_lid)]

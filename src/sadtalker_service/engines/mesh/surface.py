@@ -135,8 +135,7 @@ def _rings(
 
 
 def _keep_inside(factors: Array, middle: Array, spokes: Array, size: tuple[int, int]) -> Array:
-    """Compress the rings on every spoke that would leave the image, so that the last one ends at the
-    border."""
+    """Compress the rings on every spoke that would leave the image, so that the last ends at its border."""
     limit = np.array(size, np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         to_border = np.where(spokes > 0, (limit - middle) / spokes, -middle / spokes)

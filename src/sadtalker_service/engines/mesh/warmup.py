@@ -32,8 +32,7 @@ def warm_up_renderer() -> None:
 
 
 def _scattered_landmarks(side: int) -> NDArray[np.float32]:
-    """float32 (478, 3): random points in an image of `side` pixels, except the few that set scale and
-    axes."""
+    """float32 (478, 3): random points in a square image, except the few that set scale and axes."""
     points = np.random.default_rng(0).uniform(0.3 * side, 0.7 * side, (LANDMARKS, 3))
     fixed = {
         33: (0.3, 0.4),

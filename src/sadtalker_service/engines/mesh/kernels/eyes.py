@@ -190,8 +190,7 @@ def _paint_lid(
 def _paint_lash(
     scene: Scene, at: float, under_edge: float, lash: float, out: NDArray[np.uint8], y: int, x: int
 ) -> None:
-    """Paint the lash line along the edge of the lid: thickest in the middle, softer below, where lashes
-    hang."""
+    """Paint the lash line along the lid edge: thickest in the middle, softer below, where lashes hang."""
     swell = np.sin(np.float32(np.pi) * at / (ENTRIES - 1))
     thick = scene.scale * (np.float32(0.15) + np.float32(0.45) * swell) + np.float32(0.2)
     off = under_edge / thick - np.float32(0.3)

@@ -190,8 +190,7 @@ def _paint(
 
 @njit(cache=True, nogil=True, inline="always")
 def _by_height(position: NDArray[np.float32], a: int, b: int, c: int) -> tuple[int, int, int]:
-    """Sort the vertices from top to bottom, so that both triangles of an edge see its ends in the same
-    order."""
+    """Sort the vertices from top to bottom, so that both triangles of an edge order its ends alike."""
     if position[b, 1] < position[a, 1]:
         a, b = b, a
     if position[c, 1] < position[b, 1]:
@@ -225,8 +224,7 @@ def _first_centre(edge: float) -> int:
 
 @njit(cache=True, nogil=True, inline="always")
 def _fixed(value: float) -> np.int64:
-    """16.16 fixed point, plus half a step, so that the sampler's truncation to sixteenths rounds to
-    nearest."""
+    """16.16 fixed point plus half a step, so that the sampler's cut to sixteenths rounds to nearest."""
     return np.int64(value * np.float32(65536.0) + np.float32(2048.0))
 
 
