@@ -171,7 +171,7 @@ def _remove_offset(samples: Float32) -> None:
     It only depends on the last hundredths of a second. Subtracting the mean of the whole recording would add
     an offset wherever digital silence was joined to a voice.
     """
-    from scipy.signal import lfilter  # noqa: PLC0415  loads half of scipy: who only inspects needs none of it
+    from scipy.signal import lfilter  # noqa: PLC0415  slow import, unneeded for inspection
 
     keep = 1.0 - 2.0 * np.pi * _OFFSET_HZ / SPEECH_RATE
     state = np.array([-samples[0]], np.float64)

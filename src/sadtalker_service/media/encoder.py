@@ -56,8 +56,8 @@ class Effort:
 #   low    2.1 / 350 / 40.8  (plain `ultrafast` 1.1 / 809 / 39.9)
 #   medium 3.3 / 609 / 43.7  (plain `veryfast` 6.0 / 590 / 43.6)
 #   high   4.1 / 916 / 45.5  (plain `veryfast` 6.3 / 884 / 45.5, `faster` 10.3 / 929 / 46.4; all at crf 18)
-# On faces that hardly move, finer motion search and smaller partitions gain little, the look-ahead much;
-# weighted prediction is for fades.
+# On faces that hardly move, finer motion search and smaller partitions gain little, and look-ahead gains
+# much. Weighted prediction only helps with fades.
 EFFORTS: Mapping[Quality, Effort] = MappingProxyType(
     {
         "low": Effort("ultrafast", 26, "cabac=1:mbtree=1:rc-lookahead=10:bframes=3:no-deblock=0:deblock=0,0"),

@@ -175,7 +175,8 @@ class SoundFile:
         streams = [s for s in container.streams.audio if getattr(s, "codec_context", None) is not None]
         if not streams:
             raise UnreadableAudio(
-                f"{self._path.name} has no audio. Use a file with a voice recording.", param="driven_audio"
+                f"{self._path.name} has no audio track. Use a file with a voice recording.",
+                param="driven_audio",
             )
         return streams
 

@@ -155,7 +155,7 @@ class RenderOptions:
     face_index: Annotated[int, Field(ge=0, le=MOST_FACES - 1), _WHOLE] = 0
     """Which face of the source image speaks: 0 is the largest, 1 the next largest."""
     still: Annotated[bool, _FLAG] = False
-    """Keep the head still. It still blinks."""
+    """Keep the head still. The eyes still blink."""
     expression_scale: Annotated[float, Field(ge=0, le=3), _NUMBER] = 1.0
     """Liveliness of the face, 0 to 3."""
     pose_style: Annotated[int, Field(ge=0, le=45), _WHOLE] = 0

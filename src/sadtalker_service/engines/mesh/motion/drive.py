@@ -70,19 +70,19 @@ def _idle_closure(mouth: RestMouth) -> float:
     return 0.0 if mouth.opening > 2.5 else 1.0
 
 
-def _random_stream(style: RenderOptions, what: int) -> np.random.Generator:
+def _random_stream(style: RenderOptions, stream: int) -> np.random.Generator:
     """A separate random stream for each kind of motion, so that changing one leaves the others unchanged."""
-    return np.random.default_rng([style.seed, style.pose_style, what])
+    return np.random.default_rng([style.seed, style.pose_style, stream])
 
 
-def _heard(articulation: Articulation | None, name: str, width: int) -> NDArray[np.float32]:
+def _feature_array(articulation: Articulation | None, name: str, width: int) -> NDArray[np.float32]:
     return np.zeros((0, width), np.float32) if articulation is None else getattr(articulation, name)
 
 
 def _move_eyes(
     controls: Signal, articulation: Articulation | None, style: RenderOptions, duration: float, times: Signal
 ) -> None:
-    begins = blink_times(_random_stream(style, 1), duration, _heard(articulation, "pauses", 2))
+    begins = blink_times(_random_stream(style, 1), duration, _feature_array(articulation, "pauses", 2))
     closure = blinks(begins, times, style.fps)
     controls[:, INDEX["blink_right"]] += closure
     controls[:, INDEX["blink_left"]] += 0.98 * closure
@@ -95,7 +95,7 @@ def _move_head(
 ) -> None:
     length = ticks(duration)
     liveliness = np.full(length, 0.35)
-    accents = _heard(articulation, "accents", 2)
+    accents = _feature_array(articulation, "accents", 2)
     if articulation is not None and len(articulation.loudness):
         level = smooth(articulation.loudness, 0.5)
         level = np.pad(level, (0, max(0, length - len(level))), mode="edge")[:length]
