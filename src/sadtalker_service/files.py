@@ -1,4 +1,4 @@
-"""A file that is there whole or not at all: written under another name in its folder, then renamed."""
+"""Files that are complete or absent: written under a temporary name in their folder, then renamed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pathlib import Path
 from sadtalker_service.errors import OutputError
 
 _OTHERS = 0o077
-"""Permissions of everybody but the owner."""
+"""Permission bits of group and others."""
 
 UNFINISHED_SUFFIX = ".part"
-"""End of the names of files that are being written; a crash leaves them behind."""
+"""Suffix of files that are being written. A crash leaves them behind."""
 
 _REASONS = {
     errno.ENOENT: "the folder {folder} does not exist; create it first",
@@ -31,11 +31,11 @@ _REASONS = {
     errno.ENAMETOOLONG: "the name is too long",
 }
 _ABOUT_THE_FOLDER = {errno.ENOENT, errno.ENOTDIR}
-"""They say that the folder itself is missing or wrong; the others, what an existing folder refuses."""
+"""Errors about a folder that is missing or wrong. The other errors come from an existing folder."""
 
 
 def make_private(folder: Path) -> None:
-    """Make `folder`, for this user alone; close one of this user's that is there. Raises `OSError`."""
+    """Create `folder` for this user only, or close an existing one of this user. Raises `OSError`."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     facts = folder.stat()
     shared = facts.st_uid != os.geteuid() or facts.st_mode & stat.S_ISVTX
@@ -44,17 +44,17 @@ def make_private(folder: Path) -> None:
 
 
 def keep_files_private() -> None:
-    """What this process and its children make from now on is for this user alone: pictures, voices, logs."""
+    """Make all new files of this process and its children (images, voices, logs) private to this user."""
     os.umask(_OTHERS)
 
 
 @contextmanager
 def whole_file(path: Path, mode: int = 0o666) -> Iterator[Path]:
-    """Yield a new empty file beside `path` to write to; it takes the place of `path` when the block ends
-    well. `mode`: its permissions, of which the umask takes away some.
+    """Context manager that yields a new empty file next to `path` and renames it to `path` on success.
 
-    Whatever ends the block, an interrupt too, leaves either the whole file or what was there before.
-    Raises `OutputError` at once where the folder is missing or may not be written to.
+    `mode` holds its permissions before the umask is applied. After any exit, even an interrupt, either the
+    complete file or the previous one exists. Raises `OutputError` at once if the folder is missing or not
+    writable.
     """
     path = path.absolute()
     with output_errors(path):
@@ -69,7 +69,7 @@ def whole_file(path: Path, mode: int = 0o666) -> Iterator[Path]:
 
 
 def check_writable(path: Path) -> None:
-    """Raises at once the `OutputError` that `whole_file(path)` would raise later."""
+    """Raise now the `OutputError` that `whole_file(path)` would raise later."""
     path = path.absolute()
     with output_errors(path):
         _refuse_folder(path)
@@ -78,7 +78,7 @@ def check_writable(path: Path) -> None:
 
 @contextmanager
 def output_errors(path: Path) -> Iterator[None]:
-    """Turn the system's complaints about writing `path` into one sentence: an `OutputError`."""
+    """Context manager that turns system errors on writing `path` into an `OutputError` of one sentence."""
     try:
         yield
     except OSError as error:
@@ -86,15 +86,15 @@ def output_errors(path: Path) -> Iterator[None]:
 
 
 def output_error(path: Path, code: int | None, text: str | None) -> OutputError:
-    """The `OutputError` for a system error number met while writing `path`."""
-    # a folder that could not be created is not the one that is read-only: its parent is
+    """The `OutputError` for a system error number from writing `path`."""
+    # If a folder could not be created, its parent is the one that is read-only.
     folder = path.parent if code in _ABOUT_THE_FOLDER else _existing(path.absolute().parent)
     reason = _REASONS.get(code or 0, text or "unknown reason").format(path=path, folder=folder)
     return OutputError(f"Cannot write {path.name}: {reason}.", param="output")
 
 
 def _existing(folder: Path) -> Path:
-    """`folder`, absolute, or the nearest one above it that can be reached."""
+    """`folder`, absolute, or its nearest parent that exists."""
     return next(found for found in (folder, *folder.parents) if os.access(found, os.F_OK))
 
 
@@ -104,7 +104,7 @@ def _refuse_folder(path: Path) -> None:
 
 
 def _create_beside(path: Path, mode: int = 0o666) -> Path:
-    """An empty file with an unused hidden name; unlike `tempfile`, its permissions follow the umask."""
+    """An empty file with an unused hidden name. Unlike with `tempfile`, its permissions follow the umask."""
     temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(4)}{UNFINISHED_SUFFIX}")
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
     return temporary

@@ -85,7 +85,7 @@ def test_face_that_is_not_there_is_refused_with_their_number(api: RunningApi, cl
         assert answer.status_code == 422
         error = answer.json()["error"]
         assert (error["code"], error["param"]) == ("invalid_option", "face_index")
-        assert "has 2 faces: choose from 0 (the largest) to 1" in error["message"]
+        assert "has 2 faces. Choose from 0 (the largest) to 1" in error["message"]
     for nonsense in ("-1", "one", "1.5", "1000"):
         refused = client.post(
             "/api/avatar/upload", files={"image_file": ("a.png", picture())}, data={"face_index": nonsense}
@@ -236,7 +236,7 @@ def test_a_sound_track_is_asked_for_by_its_number(
     sound = encode(tmp_path / "a.mkv", ("mono", one), ("mono", other)).read_bytes()
     answers = [api.generate(client, image_id, sound, audio_track=track) for track in ("", "1", "2")]
     assert [answer.status_code for answer in answers] == [202, 202, 202]
-    assert "2 sound tracks; track 1 was used" in answers[0].json()["warnings"][0]
+    assert "2 audio tracks. Track 1 was used" in answers[0].json()["warnings"][0]
     assert answers[2].json()["warnings"] == []
     assert answers[2].json()["settings"]["audio_track"] == 2
     assert len(api.tickets.generated) == 3  # three videos

@@ -305,7 +305,7 @@ def test_of_several_faces_one_is_chosen_by_a_click_or_from_the_list(
     studio.choose(group)
     who = page.get_by_label("Who speaks")
     expect(who.locator("option")).to_have_text(["Face 0, the largest", "Face 1"])
-    expect(page.get_by_label("About the portrait")).to_contain_text("shows 2 faces of like size")
+    expect(page.get_by_label("About the portrait")).to_contain_text("shows 2 faces of similar size")
     assert "face_index" not in (page.locator("#command").text_content() or "")
     stage = page.locator("#portrait")
     size = stage.bounding_box()

@@ -119,7 +119,7 @@ def test_the_video_gets_the_voice_on_one_loudspeaker_too(tmp_path: Path) -> None
 def test_a_track_can_be_asked_for(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.mkv", ("mono", voice(2)), ("mono", tones(2, 300)), ("mono", voice(2, 4)))
     default, second, third = decoded(path), decoded(path, 2), decoded(path, 3)
-    assert "3 sound tracks; track 1 was used" in " ".join(default.warnings)
+    assert "3 audio tracks. Track 1 was used" in " ".join(default.warnings)
     assert second.warnings == third.warnings == ()
     assert alike(default.samples, voice(2)[:, 0]) > 0.9
     assert alike(third.samples, voice(2, 4)[:, 0]) > 0.9
@@ -127,7 +127,7 @@ def test_a_track_can_be_asked_for(tmp_path: Path) -> None:
     for speech in (second, third):
         assert soundtrack(path, speech) > 0.9
     for track in (0, 4):
-        with pytest.raises(InvalidOption, match="3 sound tracks") as caught:
+        with pytest.raises(InvalidOption, match="3 audio tracks") as caught:
             decoded(path, track)
         assert caught.value.param == "audio_track"
 
@@ -204,7 +204,7 @@ def test_a_cut_file_says_so(tmp_path: Path, kind: str) -> None:
     path.write_bytes(content[: len(content) // 2])
     speech = decoded(path)
     assert 1.0 < speech.duration < 3.0
-    assert "breaks off" in " ".join(speech.warnings)
+    assert "incomplete" in " ".join(speech.warnings)
 
 
 def test_loud_floats_are_turned_down_in_lips_and_video_alike(tmp_path: Path) -> None:

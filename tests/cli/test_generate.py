@@ -139,7 +139,7 @@ def test_what_a_recording_lacks_is_said(folder: Path, sadtalker: Run) -> None:
 def test_a_sound_track_can_be_asked_for(folder: Path, sadtalker: Run) -> None:
     given = (*BASIC, "--output", "a.mp4", "--json", "--audio_track")
     assert json.loads(sadtalker(*given, "1").stdout)["warnings"] == []
-    assert_one_line(sadtalker(*given[:-2], "--audio-track", "2"), 2, "audio_track is 2, .*one sound track")
+    assert_one_line(sadtalker(*given[:-2], "--audio-track", "2"), 2, "audio_track is 2, .*one audio track")
     assert_one_line(sadtalker(*given[:-2], "--audio_track", "0"), 2, "audio_track")
 
 
@@ -261,7 +261,7 @@ def test_idle_needs_no_recording(sadtalker: Run) -> None:
         ((*BASIC, "--size", "5000"), r"does not know size 5000; it knows 64 to 512"),
         ((*BASIC, "--gestures", "jump@1"), r"does not know gestures 'jump'"),
         ((*BASIC, "--gestures", "smile"), r"no list of gestures"),
-        ((*BASIC, "--input_yaw", "left"), r"'left' is no list of angles"),
+        ((*BASIC, "--input_yaw", "left"), r"'left' is not a list of angles"),
         ((*BASIC, "--ref_pose", "me.png"), r"cannot follow a reference video"),
         ((*BASIC, "--preprocess", "face"), r"'face' is not one of"),
         ((*BASIC, "--nonsense"), r"No such option"),

@@ -57,7 +57,7 @@ def test_boxes_of_all_faces_are_in_pixels_of_the_picture_as_it_came(
 def test_faces_of_like_size_are_told_unless_one_was_chosen(landmarker: FaceLandmarker) -> None:
     group = make.array(make.group(1.0, 0.8, 0.7))
     (words,) = detect_face(landmarker, Portrait("", group)).record["warnings"]
-    assert words.startswith("The picture shows 3 faces of like size; the largest was taken.")
+    assert words.startswith("The source image shows 3 faces of similar size. The largest was used.")
     assert "face_index" in words
     assert detect_face(landmarker, Portrait("", group, face_index=1)).record["warnings"] == []
     with pytest.raises(InvalidOption, match="has 3 faces"):

@@ -130,7 +130,7 @@ def test_largest_of_two_faces_is_taken(
 
 def test_face_below_the_least_height_is_refused(portrait: Pixels, landmarker: FaceLandmarker) -> None:
     small = on_canvas(portrait, 0.45, (50, 50), (400, 400))
-    with pytest.raises(FaceTooSmall, match=r"4\d pixels high; at least 64"):
+    with pytest.raises(FaceTooSmall, match=r"4\d pixels high, but at least 64"):
         landmarker.detect(small)
     assert FaceLandmarker(min_face_pixels=40).detect(small).height == pytest.approx(48, abs=3)
 

@@ -35,7 +35,7 @@ def test_damaged_models_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     data[len(data) // 2] ^= 1
     container.write_bytes(data)
     monkeypatch.setattr(networks, "files", lambda _: tmp_path)
-    with pytest.raises(EngineUnavailable, match="install the package again"):
+    with pytest.raises(EngineUnavailable, match="Install the package again"):
         networks.load_networks("short_range")
 
 

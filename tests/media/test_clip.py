@@ -94,7 +94,7 @@ def test_what_holds_no_picture_is_refused(tmp_path: Path) -> None:
     empty = tmp_path / "empty.mp4"
     empty.write_bytes(b"\0\0\0\x18ftypmp42" + bytes(2000))
     for path in (empty, tmp_path / "missing.mp4"):
-        with pytest.raises(UnreadableImage, match="no picture that can be decoded"):
+        with pytest.raises(UnreadableImage, match="no frame that can be decoded"):
             list(clip_frames(path, max_pixels=10_000))
 
 

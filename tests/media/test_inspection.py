@@ -202,7 +202,7 @@ def test_a_video_as_a_source_image_is_measured(
 def test_a_video_without_pictures_is_no_source_image(inspector: Inspector, tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     path.write_bytes(b"\0\0\0\x18ftypmp42" + bytes(500))
-    with pytest.raises(UnreadableImage, match="no picture that can be decoded"):
+    with pytest.raises(UnreadableImage, match="no frame that can be decoded"):
         inspector.inspect_image(path).result(20)
     large = save_video(tmp_path / "large.mp4", [Image.new("RGB", (2000, 1200))] * 2)
     with pytest.raises(ImageTooLarge, match="2000 x 1200"):

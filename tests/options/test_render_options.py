@@ -105,7 +105,7 @@ def test_an_option_that_makes_no_sense_is_named(option: str) -> None:
         ({"still": "maybe"}, "still is 'maybe', but must be true or false"),
         ({"input_yaw": Track((0.0, 200.0))}, "input_yaw is 200, but must be between -180 and 180"),
         ({"input_roll": Track(())}, "input_roll needs at least one angle"),
-        ({"input_yaw": "left"}, "'left' is no list of angles such as 0,30,0"),
+        ({"input_yaw": "left"}, "'left' is not a list of angles such as 0,30,0"),
         ({"input_yaw": [0, "left"]}, "must be something like 0,30,0"),
         ({"gestures": (GestureCue("smile", -1.0),)}, "gestures is -1"),
         ({"gestures": [{"name": "smile", "at": -1}]}, "gestures is -1"),

@@ -20,7 +20,7 @@ from sadtalker_service.store.cache import ArtefactCache, MemoryCache
 from sadtalker_service.store.connections import connect
 from sadtalker_service.store.directory import DirectoryCache
 from sadtalker_service.store.redis_cache import RedisCache
-from sadtalker_service.store.single_flight import RedisFlights
+from sadtalker_service.store.single_flight import RedisSingleFlight
 
 KEY = "face_mesh:" + "ab" * 32 + ":full:mesh:1"
 MADE = Artefact({"a": np.arange(6.0)}, {"b": 1})
@@ -96,7 +96,7 @@ def test_equal_work_in_two_places_is_done_once(cache_server: StoreServer) -> Non
         return MADE
 
     waiting = threading.Event()
-    terms = CacheTerms(single_flight=RedisFlights(cache_server.client()), on_wait=waiting.set)
+    terms = CacheTerms(single_flight=RedisSingleFlight(cache_server.client()), on_wait=waiting.set)
     with ThreadPoolExecutor(2) as pool:
         one, two = (CachedComputation(RedisCache(cache_server.client()), terms) for _ in range(2))
         first = pool.submit(one.artefact, "face_mesh", KEY, "week", compute)
@@ -115,7 +115,7 @@ def test_whoever_waits_computes_himself_when_the_other_fails(cache_server: Store
         assert waiting.wait(10)
         raise ArithmeticError
 
-    terms = CacheTerms(single_flight=RedisFlights(cache_server.client()), on_wait=waiting.set)
+    terms = CacheTerms(single_flight=RedisSingleFlight(cache_server.client()), on_wait=waiting.set)
     cache = RedisCache(cache_server.client())
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(CachedComputation(cache, terms).artefact, "face_mesh", KEY, "week", fail)
@@ -129,7 +129,7 @@ def test_waiting_ends_when_the_work_is_cancelled(cache_server: StoreServer) -> N
     def cancel() -> None:
         raise Cancelled("stopped on request")
 
-    single_flight = RedisFlights(cache_server.client())
+    single_flight = RedisSingleFlight(cache_server.client())
     computation = CachedComputation(
         RedisCache(cache_server.client()), CacheTerms(single_flight=single_flight, on_wait=cancel)
     )
@@ -141,7 +141,7 @@ def test_work_goes_on_without_the_server_and_says_why(
     engine, portrait: Portrait, speech: Speech, tmp_path: Path, cache_server: StoreServer
 ) -> None:
     client = connect(cache_server.url, retries=False)
-    cache, terms = RedisCache(client), CacheTerms(single_flight=RedisFlights(client))
+    cache, terms = RedisCache(client), CacheTerms(single_flight=RedisSingleFlight(client))
     cache_server.kill()
     prepared = Pipeline(engine, cache, terms=terms).prepare(portrait, RenderOptions())
     report = Pipeline(engine, cache, terms=terms).render(

@@ -60,7 +60,7 @@ def test_silence_has_no_words_in_either(ear: WordAligner) -> None:
     assert answer is not None
     heard = answer()
     assert heard is not None
-    assert heard.words == PocketsphinxRecogniser().hear_words(silence)
+    assert heard.words == PocketsphinxRecogniser().recognize_words(silence)
 
 
 def test_who_finds_it_busy_does_not_wait(ear: WordAligner) -> None:

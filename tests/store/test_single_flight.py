@@ -14,16 +14,16 @@ from tests.support.servers import StoreServer
 
 from sadtalker_service.errors import Cancelled
 from sadtalker_service.store.connections import connect
-from sadtalker_service.store.single_flight import NoFlights, RedisFlights
+from sadtalker_service.store.single_flight import NoSingleFlight, RedisSingleFlight
 
 KEY = "face_mesh:" + "ab" * 32 + ":full:mesh:1"
 
 PROCESS = """
 import sys, time
 from sadtalker_service.store.connections import connect
-from sadtalker_service.store.single_flight import RedisFlights
+from sadtalker_service.store.single_flight import RedisSingleFlight
 client = connect(sys.argv[1])
-single_flight = RedisFlights(client, lease_seconds=1.0)
+single_flight = RedisSingleFlight(client, lease_seconds=1.0)
 print("waiting", flush=True)
 sys.stdin.readline()
 while not client.exists("made"):
@@ -85,7 +85,7 @@ def test_another_takes_over_from_one_who_died(cache_server: StoreServer) -> None
 
 
 def test_those_who_waited_look_again_and_do_not_lead(cache_server: StoreServer) -> None:
-    single_flight = RedisFlights(cache_server.client())
+    single_flight = RedisSingleFlight(cache_server.client())
     began, go_on = threading.Event(), threading.Event()
     roles: list[bool] = []
 
@@ -112,13 +112,13 @@ def test_those_who_waited_look_again_and_do_not_lead(cache_server: StoreServer) 
 
 
 def test_other_work_does_not_wait(cache_server: StoreServer) -> None:
-    single_flight = RedisFlights(cache_server.client())
+    single_flight = RedisSingleFlight(cache_server.client())
     with single_flight.acquire(KEY) as first, single_flight.acquire(KEY.replace("full", "crop")) as second:
         assert (first, second) == (True, True)
 
 
 def test_work_that_failed_is_free_for_the_next(cache_server: StoreServer) -> None:
-    single_flight = RedisFlights(cache_server.client())
+    single_flight = RedisSingleFlight(cache_server.client())
     with pytest.raises(ArithmeticError), single_flight.acquire(KEY):
         raise ArithmeticError
     with single_flight.acquire(KEY) as ours:
@@ -126,7 +126,7 @@ def test_work_that_failed_is_free_for_the_next(cache_server: StoreServer) -> Non
 
 
 def test_a_wait_can_be_cancelled(cache_server: StoreServer) -> None:
-    single_flight = RedisFlights(cache_server.client())
+    single_flight = RedisSingleFlight(cache_server.client())
     asked = 0
 
     def cancel() -> None:
@@ -142,7 +142,7 @@ def test_a_wait_can_be_cancelled(cache_server: StoreServer) -> None:
 
 def test_who_was_taken_for_dead_does_not_end_the_flight_of_the_next(cache_server: StoreServer) -> None:
     client = cache_server.client()
-    single_flight = RedisFlights(client)
+    single_flight = RedisSingleFlight(client)
     first = single_flight.acquire(KEY)
     assert first.__enter__()
     client.flushall()
@@ -154,7 +154,7 @@ def test_who_was_taken_for_dead_does_not_end_the_flight_of_the_next(cache_server
 
 
 def test_without_a_server_everybody_computes(cache_server: StoreServer) -> None:
-    single_flight = RedisFlights(connect(cache_server.url, retries=False))
+    single_flight = RedisSingleFlight(connect(cache_server.url, retries=False))
     with single_flight.acquire(KEY):
         cache_server.kill()
         with single_flight.acquire(KEY) as ours:
@@ -165,7 +165,7 @@ def test_without_a_server_everybody_computes(cache_server: StoreServer) -> None:
 
 
 def test_one_who_waits_computes_when_the_server_goes(cache_server: StoreServer) -> None:
-    single_flight = RedisFlights(connect(cache_server.url, retries=False))
+    single_flight = RedisSingleFlight(connect(cache_server.url, retries=False))
     waits = threading.Event()
     with ThreadPoolExecutor(1) as pool, single_flight.acquire(KEY):
 
@@ -180,7 +180,7 @@ def test_one_who_waits_computes_when_the_server_goes(cache_server: StoreServer) 
 
 
 def test_no_flights_hold_nobody_up() -> None:
-    single_flight = NoFlights()
+    single_flight = NoSingleFlight()
     with single_flight.acquire(KEY) as first, single_flight.acquire(KEY) as second:
         assert first
         assert second

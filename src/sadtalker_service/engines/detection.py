@@ -1,4 +1,4 @@
-"""The first stage of engines that begin with a face: where it is, and the turns that make it upright."""
+"""First stage of the engines that start from a face. It finds the face and the turns that make it upright."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ DETECTION = "face_detection"
 """Name of the stage."""
 
 BESIDE_LIPS_MM = 3.0
-"""Least distance of the lips from the borders of the picture. Where it ends at the lips, their landmarks lie
-on its border or beyond."""
+"""Smallest distance from the lips to the image border. If the image ends at the lips, their landmarks lie on
+the border or beyond it."""
 
 LIKE_SIZE = 0.5
-"""Faces of at least this size, in sizes of the largest, could be the one that was meant."""
+"""A face of at least this size, relative to the largest, could be the intended one."""
 
 SEVERAL = (
-    "The picture shows {count} faces of like size; the largest was taken. Choose another with face_index."
+    "The source image shows {count} faces of similar size. The largest was used. "
+    "Set face_index to choose another."
 )
-MOUTH_COVERED = (
-    "The mouth seems to be covered, and is drawn over what covers it. Use a photo that shows the lips."
-)
+MOUTH_COVERED = "The mouth seems to be covered. It is drawn over the cover. Use a photo that shows the lips."
 
 
 def detect_face(landmarker: FaceLandmarker, portrait: Portrait) -> Artefact:
-    """Box, score, landmarks of the portrait's face, and the turns that make it upright; the boxes of all.
+    """Detect the face: box, score, landmarks, the turns that make it upright, and the boxes of all faces.
 
-    Raises `NoFaceFound`, `FaceTooSmall`, `MouthOutsidePicture`; `InvalidOption` for a face that is not there.
+    Raises `NoFaceFound`, `FaceTooSmall`, `MouthOutsidePicture`, and `InvalidOption` if the chosen face does
+    not exist.
     """
     found = landmarker.detect(portrait.pixels, portrait.face_index)
     pixels = np.rot90(portrait.pixels, found.quarter_turns)
@@ -58,25 +58,28 @@ def detect_face(landmarker: FaceLandmarker, portrait: Portrait) -> Artefact:
 
 
 def upright(portrait: Portrait, artefacts: Mapping[str, Artefact]) -> Uint8Image:
-    """The portrait's pixels turned upright, as the detection found them to be needed."""
+    """Pixels of the source image, turned upright as the detection says."""
     return np.rot90(portrait.pixels, artefacts[DETECTION].record["quarter_turns"])
 
 
 def landmarks_of(artefacts: Mapping[str, Artefact]) -> NDArray[np.float32]:
-    """(478, 3) landmarks in pixels of the upright portrait."""
+    """Landmarks (478, 3) in pixels of the upright source image."""
     landmarks: NDArray[np.float32] = artefacts[DETECTION].arrays["landmarks"]
     return landmarks
 
 
 def covered_eyes(artefacts: Mapping[str, Artefact]) -> tuple[bool, bool]:
-    """Whether the right and the left eye are behind dark glasses or the like."""
+    """Whether the right and the left eye are behind dark glasses or something similar."""
     right, left = artefacts[DETECTION].record.get("covered_eyes", (False, False))
     return right, left
 
 
 def face_boxes(detection: Artefact, size: tuple[int, int]) -> tuple[Box, ...]:
-    """Boxes of all faces in pixels of the portrait of this (width, height) as it was uploaded, the largest
-    first. Of an engine that tells of one face only that; of one that tells of none, none."""
+    """Boxes of all faces, largest first, in pixels of the source image as it was uploaded.
+
+    `size` is the (width, height) of that image. The result has one box if the engine reports one face, and
+    none if it reports none.
+    """
     record = detection.record
     boxes = record.get("boxes") or ([record["box"]] if record.get("box") else [])
     turns = int(record.get("quarter_turns", 0))
@@ -84,23 +87,26 @@ def face_boxes(detection: Artefact, size: tuple[int, int]) -> tuple[Box, ...]:
 
 
 def turned_back(box: Box, quarter_turns: int, size: tuple[int, int]) -> Box:
-    """A box found after so many quarter turns counterclockwise (`np.rot90`), in a picture of `size`
-    (width, height) before them."""
+    """Box in the image before its quarter turns.
+
+    `box` was found after `quarter_turns` counterclockwise turns (`np.rot90`). `size` is the (width, height)
+    before them.
+    """
     for turn in reversed(range(quarter_turns % 4)):
-        width = size[turn % 2]  # of the picture before this turn
+        width = size[turn % 2]  # of the image before this turn
         x0, y0, x1, y1 = box
         box = (width - y1, x0, width - y0, x1)
     return box
 
 
 def _check_mouth(found: FaceDetection, size: tuple[int, int]) -> None:
-    """Raises `MouthOutsidePicture`."""
+    """Raises `MouthOutsidePicture` if the image ends at the mouth."""
     corners = found.landmarks[[EYES[0].corners[0], EYES[1].corners[0]], :2]
     margin = BESIDE_LIPS_MM * float(np.linalg.norm(corners[1] - corners[0])) / EYE_DISTANCE_MM
     lips = found.landmarks[list(LIPS), :2]
     if (lips < margin).any() or (lips > np.array(size) - margin).any():
         raise MouthOutsidePicture(
-            "The picture ends before or at the mouth of the face, so there are no lips to move. "
+            "The source image ends at or above the mouth, so there are no lips to move. "
             "Use a photo that shows the whole face down to the chin.",
             param="source_image",
         )

@@ -1,7 +1,7 @@
-"""Faces in a picture: the largest one, its box, and 478 landmarks. Used by every engine."""
+"""Face detection: the largest face of an image, its box, and 478 landmarks. Used by every engine."""
 
 from sadtalker_service.settings import set_environment
 
-# onnxruntime tells its makers over the network how it is used, and keeps a number for this machine in the
-# home folder, unless this is set before it is loaded
+# Unless this is set before onnxruntime is loaded, it sends usage data to its makers and stores an identifier
+# of this machine in the home folder.
 set_environment({"ORT_DISABLE_TELEMETRY": "1"})

@@ -1,4 +1,4 @@
-"""Which picture of an animation or a video shows its face best."""
+"""Choose the frame of an animation or a video that shows its face best."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from sadtalker_service.faces.topology import EYES, LOWER_LIP, UPPER_LIP
 from sadtalker_service.media.animation import Frame
 
 FADED = 0.7
-"""A face with less contrast than this, in contrasts of the clearest frame, is faded."""
+"""A face is faded if its contrast is below this share of the contrast in the clearest frame."""
 
 UNFADED = 0.9
-"""The first frame with so much is taken instead."""
+"""The first frame with at least this share of the best contrast replaces a faded one."""
 
 SIDE = 160
 """Faces are compared at this size, pixels."""
 
 CLOSED_MM, OPEN_EYE, STRAIGHT = 1.0, 0.3, 0.12
-"""A mouth that is open by less is closed; an eye with at least this share of its width in height is open; a
-nose that is off the middle by less, in distances of the eyes, is straight on."""
+"""Thresholds for the pose of a face. A mouth that is open by less than the first, in mm, is closed. An eye is
+open if its height is at least the second, in eye widths. A face looks straight ahead if its nose is off the
+middle by less than the third, in distances between the eyes."""
 
 _NOSE = 1
 
@@ -41,16 +42,18 @@ class View:
     sharpness: float
     """Mean square of the Laplacian of the lightness there."""
     mouth_mm: float
-    """Between the inner lips."""
+    """Distance between the inner lips."""
     eyes: float
-    """Height of the narrower eye, in its widths."""
+    """Height of the narrower eye, in eye widths."""
     aside: float
-    """How far the nose is off the middle between the eyes, in their distances."""
+    """Distance of the nose from the middle between the eyes, in distances between the eyes."""
 
     @property
     def score(self) -> float:
-        """Higher is better. Half as sharp costs as much as a mouth that is open by 4 mm or eyes that are half
-        closed."""
+        """Score of the frame, higher is better.
+
+        Halving the sharpness costs as much as a mouth that is open by 4 mm, or eyes that are half closed.
+        """
         return float(
             0.5 * np.log(self.sharpness + 1e-3)
             - 0.18 * max(0.0, self.mouth_mm - CLOSED_MM)
@@ -60,14 +63,17 @@ class View:
 
 
 def best_of_video(frames: Iterable[Frame], landmarker: FaceLandmarker) -> tuple[Frame, int]:
-    """The frame that shows the largest face best: sharp, mouth closed, eyes open, straight on; and how many
-    were looked at. One frame is in memory beside the best.
+    """The best frame of the largest face, and the number of frames examined.
 
-    Raises NoFaceFound, FaceTooSmall, and what `frames` raises.
+    The best one is sharp, with the mouth closed, the eyes open, and the face straight on.
+
+    Only one frame is in memory besides the best one.
+
+    Raises NoFaceFound, FaceTooSmall, and whatever `frames` raises.
     """
     best: tuple[float, Frame] | None = None
     refusal: InvalidInput = NoFaceFound(
-        "No face was found in the video. Use one in which a face is seen from the front."
+        "No face was found in the video. Use a video that shows a face from the front."
     )
     looked_at = 0
     for frame in frames:
@@ -87,9 +93,9 @@ def best_of_video(frames: Iterable[Frame], landmarker: FaceLandmarker) -> tuple[
 
 
 def best_of_animation(frames: Iterable[Frame], landmarker: FaceLandmarker) -> Frame | None:
-    """The first frame, unless its face is faded or there is none: then the first in which it is not.
+    """The first frame, unless its face is faded or missing. Then the first frame with a clear face.
 
-    None if no frame has a face. Raises what `frames` raises.
+    None if no frame has a face. Raises whatever `frames` raises.
     """
     kept: list[tuple[float, Frame]] = []
     for frame in frames:
@@ -97,7 +103,7 @@ def best_of_animation(frames: Iterable[Frame], landmarker: FaceLandmarker) -> Fr
             contrast = view_of(frame.pixels, landmarker.detect(frame.pixels)).contrast
         except (NoFaceFound, FaceTooSmall):
             continue
-        # of all that may still be taken, only those with more contrast than the ones before
+        # Keep a frame as a candidate only if it has more contrast than all earlier ones.
         if not kept or contrast > kept[-1][0]:
             kept.append((contrast, frame))
     if not kept:
@@ -109,7 +115,7 @@ def best_of_animation(frames: Iterable[Frame], landmarker: FaceLandmarker) -> Fr
 
 
 def view_of(pixels: Uint8Image, face: FaceDetection) -> View:
-    """How well a picture shows a face that was found in it."""
+    """Measure how well an image shows a face that was found in it."""
     turned = np.rot90(pixels, face.quarter_turns)
     x0, y0, x1, y1 = face.box
     square = Square((x0 + x1) / 2, (y0 + y1) / 2, max(x1 - x0, y1 - y0))

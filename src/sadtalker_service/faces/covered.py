@@ -1,13 +1,13 @@
-"""Which parts of a face are hidden: the mouth by a mask or a scarf, the eyes by dark glasses or a patch.
+"""Find hidden parts of a face: the mouth behind a mask or a scarf, the eyes behind dark glasses or a patch.
 
-The landmark network does not tell. It puts lips on a mask and eyes on black lenses, as sure as ever. So the
-picture is looked at. A part counts as covered only on two signs at once: what is around it has another colour
-than the rest of the face, and what should be in it, lips or an eye, stands out from that by next to nothing.
-Neither is enough alone. Paint, beards and coloured light change the colour; blur, haze and a fine pen hide
-lips. The limits lie between what was measured on photos, paintings and drawings with free faces, also
-blurred, faded and darkened, and on the same faces with covers laid over; see docs/mesh-engine.md.
+The landmark network gives no sign of this. It places lips on a mask and eyes on black lenses with full
+confidence, so the pixels must be examined. A part counts as covered only if two signs agree. Its surroundings
+have a different colour from the rest of the face, and the lips or the eye barely stand out from them. Neither
+sign is enough alone. Paint, beards and coloured light change the colour; blur, haze and a fine pen hide lips.
+The thresholds come from measurements on photos, paintings and drawings with uncovered faces, also blurred,
+faded and darkened, and on the same faces with covers added. See docs/mesh-engine.md.
 
-Colours are CIE L*a*b* (CIE 15:2018) of sRGB under D65: a distance of 2 is just seen.
+Colours are CIE L*a*b* (CIE 15:2018) of sRGB under D65, where a distance of 2 is just visible.
 """
 
 from __future__ import annotations
@@ -23,25 +23,26 @@ from sadtalker_service.domain import Uint8Image
 from sadtalker_service.faces.topology import EYES, Eye
 
 EYE_DISTANCE_MM = 90.0
-"""Between the outer corners of the eyes."""
+"""Distance between the outer corners of the eyes."""
 
 PIXELS_PER_MM = 2.0
-"""Finer pictures are looked at in steps: patches of a few millimetres are compared."""
+"""Finer images are sampled in steps, because only patches of a few millimetres are compared."""
 
 LIPS_SEEN = 9.0
-"""Least distance of colour between lips and the skin around them, or of lightness between the lips and the
-line where they meet. Free lips: 10 and more; under cloth of one colour at most 6.5."""
+"""Smallest colour distance between lips and the skin around them, or lightness distance between the lips and
+the line between them. Uncovered lips have 10 and more, cloth of one colour at most 6.5."""
 
 OTHER_HUE, LIGHTER, DARKER = 14.0, 8.0, -42.0
-"""How far the lower face may be from the upper in a*b*, and in L*, before it looks like cloth. Free faces:
-up to 12.5 in hue, -38 to 4 in lightness."""
+"""How far the lower face may differ from the upper face in a*b*, and in L*, before it looks like cloth.
+Uncovered faces differ by up to 12.5 in hue and by -38 to 4 in lightness."""
 
 EYE_SEEN = 0.25
-"""Least contrast of an eye, in lightnesses of the skin. Free eyes: 0.5 and more; behind dark lenses under
-0.25."""
+"""Smallest contrast of an eye, relative to the lightness of the skin. Uncovered eyes have 0.5 and more, eyes
+behind dark lenses less than 0.25."""
 
 LENS_DARKNESS, LENS_HUE = -0.5, 25.0
-"""Skin around an eye that is darker than the cheeks by half, or so far away in hue, is behind a lens."""
+"""Skin around an eye is behind a lens if it is darker than the cheeks by half, or differs from them this much
+in hue."""
 
 _RIGHT_OUTER, _LEFT_OUTER = 33, 263
 _UPPER_FACE = (117, 346, 50, 280, 6, 151, 9, 101, 330)
@@ -57,19 +58,19 @@ Colours = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Covered:
-    """What is hidden of a face."""
+    """Hidden parts of a face."""
 
     mouth: bool
     eyes: tuple[bool, bool]
-    """Right, left: the person's own."""
+    """Right and left eye, from the person's own view."""
 
 
 def find_covered(pixels: Uint8Image, landmarks: NDArray[np.floating]) -> Covered:
-    """What is hidden.
+    """Find the hidden parts of a face.
 
     Args:
         pixels: uint8 (H, W, 3), upright.
-        landmarks: float (478, 3), pixels of the same picture.
+        landmarks: float (478, 3), pixels of the same image.
     """
     face = _Face(pixels, np.asarray(landmarks, np.float64)[:, :2])
     right, left = (_eye_covered(face, eye) for eye in EYES)
@@ -77,10 +78,10 @@ def find_covered(pixels: Uint8Image, landmarks: NDArray[np.floating]) -> Covered
 
 
 class _Face:
-    """The part of a picture that shows a face, coarse, in L*a*b*."""
+    """The part of an image that shows a face, at low resolution, in L*a*b*."""
 
     def __init__(self, pixels: Uint8Image, points: NDArray[np.float64]) -> None:
-        """points: (478, 2) pixels."""
+        """Crop and convert the face. `points` are (478, 2) pixels."""
         unit = float(np.linalg.norm(points[_LEFT_OUTER] - points[_RIGHT_OUTER])) / EYE_DISTANCE_MM
         step = max(1, int(unit / PIXELS_PER_MM))
         size = np.array([pixels.shape[1], pixels.shape[0]])
@@ -93,8 +94,10 @@ class _Face:
         """Pixels of `colours` per millimetre."""
 
     def patches(self, centres: NDArray[np.float64], radius_mm: float) -> Colours:
-        """(n, 3): the median colour of the square around each of (n, 2) points; at the border of the face for
-        those outside."""
+        """(n, 3): median colour of the square around each of (n, 2) points.
+
+        A point outside the face is moved to its border.
+        """
         height, width = self.colours.shape[:2]
         radius = int(radius_mm * self.unit)
         out = []
@@ -116,7 +119,7 @@ def _mouth_covered(face: _Face) -> bool:
 
 
 def _lips_are_seen(face: _Face) -> bool:
-    """Whether lips have another colour than what is around them, or a line where they meet."""
+    """Whether the lips differ in colour from their surroundings, or have a visible line between them."""
     border = face.points[list(_LIP_BORDER)]
     outwards = border - face.points[[13, 14]].mean(axis=0)
     outwards /= np.maximum(np.linalg.norm(outwards, axis=1, keepdims=True), 1e-9)
@@ -141,7 +144,7 @@ def _eye_covered(face: _Face, eye: Eye) -> bool:
 
 
 def _opening(face: _Face, eye: Eye) -> Colours:
-    """(n, 3): the colours between the lids; those of the landmarks themselves where that is too narrow."""
+    """(n, 3): colours between the lids, or those of the landmarks themselves if the opening is too narrow."""
     height, width = face.colours.shape[:2]
     mask = Image.new("L", (width, height))
     corners = [(float(x), float(y)) for x, y in face.points[list(eye.contour)]]
@@ -160,7 +163,7 @@ def to_lab(pixels: Uint8Image) -> Colours:
 
 
 def _linear() -> NDArray[np.float64]:
-    """(256,): light, 0..1, of each level."""
+    """(256,): linear light, 0..1, of each level."""
     levels = np.arange(256) / 255
     linear: NDArray[np.float64] = np.where(
         levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4

@@ -1,4 +1,4 @@
-"""Finds faces in a square of a picture: the BlazeFace detectors of MediaPipe (arXiv:1907.05047)."""
+"""Detect faces in a square of an image, with the BlazeFace detectors of MediaPipe (arXiv:1907.05047)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ SAME_FACE = 0.3
 
 @dataclass(frozen=True)
 class DetectorShape:
-    """How the candidates of a detector lie in its input."""
+    """How the candidates of a detector are laid out in its input."""
 
     size: int
     """Side of the input, pixels."""
     strides: tuple[int, ...]
-    """Distance of neighbouring candidates, pixels; one entry for each grid."""
+    """Distance between neighbouring candidates, pixels, one entry for each grid."""
     per_cell: tuple[int, ...]
     """Candidates at each point of a grid."""
 
@@ -42,12 +42,12 @@ FULL_RANGE = DetectorShape(192, (4,), (1,))
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A face, as a detector sees it."""
+    """A face found by a detector."""
 
     score: float
     """0..1."""
     box: NDArray[np.float64]
-    """(4,): x0, y0, x1, y1 in pixels of the picture; may reach beyond it."""
+    """(4,): x0, y0, x1, y1 in pixels of the image. May extend beyond it."""
     keypoints: NDArray[np.float64]
     """(6, 2) pixels: right eye, left eye, nose, mouth, right ear, left ear (the person's own)."""
 
@@ -58,7 +58,7 @@ class Candidate:
 
     @property
     def roll(self) -> float:
-        """Angle of the line from the right eye to the left, radians, clockwise as seen; 0 is level."""
+        """Angle of the line from the right eye to the left, radians, clockwise as seen. 0 is level."""
         dx, dy = self.keypoints[1] - self.keypoints[0]
         return float(np.arctan2(dy, dx))
 
@@ -74,7 +74,7 @@ class Candidate:
 
 
 class Detector:
-    """One of the two detectors. May be called from several threads at once."""
+    """One of the two detectors. Safe to call from several threads at once."""
 
     def __init__(self, network: Network, shape: DetectorShape) -> None:
         self.shape = shape
@@ -82,22 +82,25 @@ class Detector:
         self._anchors = shape.anchors()
 
     def crop(self, pixels: Uint8Image, square: Square) -> Uint8Image:
-        """A square of a picture as `best_score` and `detect` want it: uint8 (size, size, 3)."""
+        """A square of an image as `best_score` and `detect` expect it: uint8 (size, size, 3)."""
         return sample(pixels, square.matrix(self.shape.size), self.shape.size, "black")
 
     def best_score(self, crop: Uint8Image) -> float:
-        """Score of the surest candidate in a crop, 0..1."""
+        """Score of the best candidate in a crop, 0..1."""
         return float(self._run(crop)[0].max())
 
     def detect(self, crop: Uint8Image, square: Square, threshold: float) -> list[Candidate]:
-        """Faces with at least this score in the crop of a square, surest first, in pixels of the picture."""
+        """Faces with at least this score in the crop of a square, best first, in pixels of the image."""
         scores, points = self._run(crop)
         keep = scores >= threshold
         placed = into_picture(square.matrix(self.shape.size), points[keep] * self.shape.size)
         return merge_overlapping(scores[keep], placed)
 
     def _run(self, crop: Uint8Image) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-        """Scores (N,) and points (N, 8, 2) of every candidate, 0..1: box corners, then keypoints."""
+        """Scores (N,) and points (N, 8, 2) of every candidate, 0..1.
+
+        The points are box corners, then keypoints.
+        """
         outputs = self._network(crop * np.float32(2 / 255) - 1)
         raw = outputs["boxes"].reshape(-1, 8, 2) / self.shape.size  # centre, size, keypoints
         centre, half = raw[:, 0] + self._anchors, raw[:, 1] / 2
@@ -108,8 +111,11 @@ class Detector:
 
 
 def merge_overlapping(scores: NDArray[np.float64], points: NDArray[np.float64]) -> list[Candidate]:
-    """Non-maximum suppression that keeps, for each face, the mean of its candidates weighted by their scores,
-    and the best score. points (N, 8, 2): two corners, six keypoints."""
+    """Non-maximum suppression that merges the candidates of each face.
+
+    A merged face is the mean of its candidates weighted by their scores, and has the best score. `points` is
+    (N, 8, 2): two corners, six keypoints.
+    """
     faces = []
     order = np.argsort(-scores, kind="stable")
     while len(order):
@@ -123,7 +129,7 @@ def merge_overlapping(scores: NDArray[np.float64], points: NDArray[np.float64]) 
 
 
 def overlap(one: NDArray[np.float64], many: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Intersection over union of a box (2, 2) with boxes (N, 2, 2): corners."""
+    """Intersection over union of a box (2, 2) with boxes (N, 2, 2), given as corners."""
     sides = np.minimum(one[1], many[:, 1]) - np.maximum(one[0], many[:, 0])
     shared = np.clip(sides, 0, None).prod(axis=1)
     areas = (many[:, 1] - many[:, 0]).prod(axis=1) + (one[1] - one[0]).prod()

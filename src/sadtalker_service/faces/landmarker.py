@@ -1,4 +1,4 @@
-"""From a picture to its faces, and 478 landmarks of one of them."""
+"""Find the faces of an image and the 478 landmarks of one of them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from sadtalker_service.faces.refined_mesh import Mesh, RefinedMesh
 from sadtalker_service.faces.search import FAR, MAX_FACES, NEAR, TILED, Range, View, is_same, likely_turns
 
 DEFAULT_MIN_FACE_PIXELS = 64
-"""On smaller faces the landmarks of the lips are wrong by 2 mm and more."""
+"""Lip landmarks of smaller faces are wrong by 2 mm or more."""
 
 MIN_PRESENCE = 0.9
-"""Faces have 0.9999 and more; what only the detector takes for a face seldom has this much."""
+"""Faces have 0.9999 and more. False positives of the detector seldom have this much."""
 
 FOREHEAD, CHIN = 10, 152
 
@@ -31,21 +31,22 @@ Face = tuple[Candidate, Mesh]
 
 @dataclass(frozen=True, eq=False)
 class FaceDetection:
-    """A face of a picture, by default the largest. Pixels: of the picture after its quarter turns."""
+    """A face of an image, by default the largest. Pixels are those of the image after its quarter turns."""
 
     box: Box
-    """x0, y0, x1, y1: brows to chin, as the detector sees it; may reach beyond the picture."""
+    """x0, y0, x1, y1: brows to chin, as detected. May extend beyond the image."""
     score: float
-    """How sure the detector is, 0..1."""
+    """Confidence of the detector, 0..1."""
     presence: float
-    """How sure the landmark network is, 0..1."""
+    """Confidence of the landmark network, 0..1."""
     boxes: tuple[Box, ...]
-    """Boxes of all faces found, at most 10, as `box`: the largest first. Beside a large face, those in the
-    distance are not among them."""
+    """Boxes of all faces found, at most 10, in the form of `box`, largest first. If there is a large face,
+    faces in the distance are not included."""
     landmarks: NDArray[np.float32]
-    """float32 (478, 3): x, y pixels; z in the same unit, smaller is nearer to the camera. See `topology`."""
+    """float32 (478, 3): x, y in pixels, and z in the same unit, smaller towards the camera. See
+    `topology`."""
     quarter_turns: int
-    """0..3: quarter turns counter-clockwise, as `np.rot90` makes them, that made the picture upright."""
+    """0..3: quarter turns counterclockwise, as in `np.rot90`, that make the image upright."""
 
     @property
     def faces(self) -> int:
@@ -54,15 +55,18 @@ class FaceDetection:
 
     @property
     def height(self) -> float:
-        """From the top of the forehead to the chin, pixels."""
+        """Distance from the top of the forehead to the chin, pixels."""
         return float(np.linalg.norm(self.landmarks[FOREHEAD, :2] - self.landmarks[CHIN, :2]))
 
 
 class FaceLandmarker:
-    """Finds the faces of a picture. Load once; may be called from several threads at once."""
+    """Finds the faces of an image. Load it once. Safe to call from several threads at once."""
 
     def __init__(self, min_face_pixels: int = DEFAULT_MIN_FACE_PIXELS) -> None:
-        """`min_face_pixels`: least height of a face. Raises EngineUnavailable if the models are damaged."""
+        """Load the networks. `min_face_pixels` is the smallest face height.
+
+        Raises EngineUnavailable if the models are damaged.
+        """
         near, mesh = load_networks("short_range", "landmarks")
         self._near = Detector(near, SHORT_RANGE)
         self._mesh = RefinedMesh(mesh)
@@ -70,7 +74,7 @@ class FaceLandmarker:
 
     @cached_property
     def _far(self) -> Detector:
-        """Loaded when a picture first needs it: most do not."""
+        """Loaded on first use, because most images do not need it."""
         (network,) = load_networks("full_range")
         return Detector(network, FULL_RANGE)
 
@@ -78,33 +82,32 @@ class FaceLandmarker:
         return self._near if limits is NEAR else self._far
 
     def detect(self, pixels: Uint8Image, face_index: int = 0) -> FaceDetection:
-        """A face in uint8 (H, W, 3) RGB: the largest, or with `face_index` one of the others, by their size.
+        """Detect a face in uint8 (H, W, 3) RGB: the largest, or the one with this `face_index` by size.
 
-        Raises NoFaceFound, FaceTooSmall; InvalidOption if there are not so many faces; ValueError if `pixels`
-        is no such array.
+        Raises NoFaceFound and FaceTooSmall. Raises InvalidOption if there are fewer faces, and ValueError if
+        `pixels` is not such an array.
         """
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
             raise ValueError(f"expected uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}")
         views = [View(pixels, turns, self._detector) for turns in range(4)]
         for turns in likely_turns(views):
-            for limits in (NEAR, FAR, TILED):  # before another way up is believed, which is less likely
+            for limits in (NEAR, FAR, TILED):  # all distances before the next, less likely turn
                 found = self._all(views[turns], limits)
                 if found:
                     return self._report(found, turns, face_index)
-        for turns in likely_turns(views[:2], (TILED,)):  # one on its side is seen either way
+        for turns in likely_turns(views[:2], (TILED,)):  # either orientation detects a face on its side
             found = self._all(views[turns], TILED)
             if found:
                 return self._report(found, turns, face_index)
         raise NoFaceFound(
-            "No face was found in the picture. Use a photo in which one face is seen from the front, "
+            "No face was found in the source image. Use a photo that shows one face from the front, "
             f"well lit, not covered, and at least {self.min_face_pixels} pixels high."
         )
 
     def _faces(
         self, view: View, limits: Range, candidates: Iterable[Candidate], known: Sequence[Face] = ()
     ) -> list[Face]:
-        """Those of the candidates in an upright picture that both networks believe in and that are not
-        `known`, largest first."""
+        """Faces that both networks accept and that are not in `known`, largest first."""
         found: list[Face] = []
         for candidate in candidates:
             face = view.settle(candidate, limits)
@@ -115,8 +118,7 @@ class FaceLandmarker:
         return sorted(found, key=_side, reverse=True)
 
     def _all(self, view: View, limits: Range) -> list[Face]:
-        """The faces of an upright picture that are found at one of the distances, largest first; with others
-        of like size."""
+        """Faces found at one of the distances, and others of similar size, largest first."""
         found = self._faces(view, limits, view.candidates(limits))
         if not found:
             return []
@@ -132,8 +134,8 @@ class FaceLandmarker:
         if detection.height < self.min_face_pixels:
             which = f"Face {face_index}" if face_index else "The largest face"
             raise FaceTooSmall(
-                f"{which} is {detection.height:.0f} pixels high; at least {self.min_face_pixels} "
-                "are needed. Use a photo with more pixels, or one taken from closer by."
+                f"{which} is {detection.height:.0f} pixels high, but at least {self.min_face_pixels} are "
+                "needed. Use a photo with more pixels, or one taken from closer."
             )
         return detection
 

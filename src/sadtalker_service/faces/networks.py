@@ -1,4 +1,4 @@
-"""Loads the networks that the package carries: checked, then run by onnxruntime on one core."""
+"""Load the networks that the package ships. They are verified and run by onnxruntime on one core."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from sadtalker_service.errors import EngineUnavailable
 NetworkName = Literal["short_range", "full_range", "landmarks"]
 CONTAINER = "face_models.zip"
 THREADS = 1
-"""The graphs are so small (1-6 ms) that a second thread costs more than it gives."""
+"""The graphs are so small (1-6 ms) that a second thread costs more than it saves."""
 
 
 class Network:
-    """One network. May be called from several threads at once."""
+    """One network. Safe to call from several threads at once."""
 
     def __init__(self, graph: bytes) -> None:
         options = onnxruntime.SessionOptions()
@@ -33,14 +33,14 @@ class Network:
         self.outputs = tuple(output.name for output in self._session.get_outputs())
 
     def __call__(self, image: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """Named outputs for float32 (n, n, 3) RGB in the range of the network."""
+        """Run the network on float32 (n, n, 3) RGB in its own range and return the named outputs."""
         return dict(zip(self.outputs, self._session.run(None, {"image": image[None]}), strict=True))
 
 
 def load_networks(*names: NetworkName) -> tuple[Network, ...]:
-    """The networks of these names.
+    """Load networks by name.
 
-    Raises EngineUnavailable if the file that holds them is not the one that was shipped.
+    Raises EngineUnavailable if the model file is not the one that was shipped.
     """
     models = files(__package__) / "models"
     data = (models / CONTAINER).read_bytes()
@@ -48,8 +48,8 @@ def load_networks(*names: NetworkName) -> tuple[Network, ...]:
     digest = hashlib.sha256(data).hexdigest()
     if digest != expected:
         raise EngineUnavailable(
-            f"The face models {models / CONTAINER} are damaged (SHA-256 {digest}, expected {expected}); "
-            "install the package again."
+            f"The face models {models / CONTAINER} are damaged (SHA-256 {digest}, expected {expected}). "
+            "Install the package again."
         )
     with zipfile.ZipFile(BytesIO(data)) as archive:
         return tuple(Network(archive.read(f"{name}.onnx")) for name in names)

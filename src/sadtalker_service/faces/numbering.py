@@ -1,4 +1,4 @@
-"""Faces of a picture are numbered by their size: 0 is the largest. Loads no network."""
+"""Faces of an image are numbered by size, and 0 is the largest. This module loads no network."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from sadtalker_service.errors import InvalidOption
 
 
 def no_such_face(face_index: int, faces: int) -> InvalidOption:
-    """The error for an index that none of so many faces has."""
-    has, do = f"{faces} faces", f"choose from 0 (the largest) to {faces - 1}"
+    """The error for a face_index that is too large for this number of faces."""
+    has, do = f"{faces} faces", f"Choose from 0 (the largest) to {faces - 1}"
     if faces == 1:
-        has, do = "one face", "leave it out"
-    return InvalidOption(f"face_index is {face_index}, but the picture has {has}: {do}.", param="face_index")
+        has, do = "one face", "Leave it out"
+    message = f"face_index is {face_index}, but the source image has {has}. {do}."
+    return InvalidOption(message, param="face_index")

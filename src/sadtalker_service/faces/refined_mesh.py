@@ -1,4 +1,4 @@
-"""478 landmarks of one face: MediaPipe's attention mesh (Grishchenko et al. 2020, arXiv:2006.10962)."""
+"""478 landmarks of one face, with MediaPipe's attention mesh (Grishchenko et al. 2020, arXiv:2006.10962)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ INPUT_SIZE = 192
 """Side of the network's input, pixels."""
 
 MARGIN = 1.5
-"""Side of the square that the network is shown, in sides of the detector's box."""
+"""Side of the square that the network receives, in sides of the detector's box."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,13 +24,13 @@ class Mesh:
     """Landmarks of one face."""
 
     landmarks: NDArray[np.float32]
-    """float32 (478, 3): x, y in pixels; z in the same unit, smaller is nearer to the camera."""
+    """float32 (478, 3): x, y in pixels, and z in the same unit, smaller towards the camera."""
     presence: float
-    """How sure the network is that it was shown a face, 0..1."""
+    """Confidence of the network that the square shows a face, 0..1."""
 
 
 class RefinedMesh:
-    """The landmark network. May be called from several threads at once."""
+    """The landmark network. Safe to call from several threads at once."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
@@ -48,5 +48,5 @@ class RefinedMesh:
 
 
 def face_square(face: Candidate) -> Square:
-    """The square around a face, turned so that its eyes are level."""
+    """The square around a face, rotated so that its eyes are level."""
     return Square(*face.centre, face.side * MARGIN, face.roll)

@@ -1,4 +1,4 @@
-"""Looks for faces near and far, and for the way up."""
+"""Search an image for faces, near and far, and find its upright orientation."""
 
 from __future__ import annotations
 
@@ -17,74 +17,77 @@ from sadtalker_service.faces.detector import SAME_FACE, Candidate, Detector, ove
 from sadtalker_service.faces.sampling import Square
 
 MAX_FACES = 10
-"""More faces than this are not looked at."""
+"""Largest number of faces that are examined."""
 
 ZOOM = 2.0
-"""Side of the square in which a face is looked at again, in sides of its box. There it fills half of the
-detector's input, where the detector is at its best in place, size and which way is up."""
+"""Side of the square for a second look at a face, in sides of its box. There the face fills half of the
+detector's input, where the detector is most accurate in position, size and orientation."""
 
 SAME_BOX = 0.6
-"""A box that overlaps by more (intersection over union) with the one found on looking again is kept."""
+"""A box is kept if its overlap (intersection over union) with the box of the second look is larger."""
 
 CLOSEUP_SCORE = 0.5
-"""Least score to be seen in a second look at all."""
+"""Smallest score at which a second look detects a face at all."""
 
 SURE_SCORE = 0.85
-"""Seen from close by, faces from the front score more when upright, and nothing else does. A picture is only
-turned on this evidence; as it stands, it is believed with less."""
+"""In a close-up, only upright frontal faces reach this score. An image is turned only on this evidence. Its
+original orientation needs less."""
 
 LEVEL_SCORE, LEVEL_ROLL = 0.88, np.pi / 4
-"""A face with at least this score whose eyes are as level as quarter turns can make them (radians) is
-upright. One on its side scores as much only with its eyes on edge; one on its head does not."""
+"""A face is upright if it has at least this score and its eyes are as level as quarter turns can make them
+(radians). A face on its side reaches this score only with its eyes one above the other. An upside-down face
+does not reach it."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """What a face must have to be believed, at one of the distances."""
+    """Acceptance thresholds for a face at one of the distances."""
 
     name: Literal["near", "far", "tiled"]
     score: float
-    """Least score of the detector where it looks first: at the whole picture, or at a part of it."""
+    """Smallest detector score in the first look, at the whole image or a part of it."""
     closeup: float
-    """Least score in the second look; 0 when the first one counts."""
+    """Smallest score in the second look, or 0 if the first look is sufficient."""
     share: float
-    """Least side of the largest box, in long sides of the picture."""
+    """Smallest side of the largest box, relative to the long side of the image."""
 
 
 NEAR = Range("near", score=0.5, closeup=0.0, share=0.15)
-"""The score is MediaPipe's. The short-range detector is inaccurate on boxes under the share, and blind under
-half of it."""
+"""The score is MediaPipe's. The short-range detector is inaccurate on boxes smaller than the share, and
+misses boxes smaller than half of it."""
 
 FAR = Range("far", score=0.3, closeup=0.7, share=0.0)
-"""The full-range detector is unsure of faces of a twentieth of the picture. What it finds is only a place to
-look again; a face seen from the front scores 0.86 and more there."""
+"""The full-range detector is uncertain about faces of a twentieth of the image. Its results are only places
+for a second look, where frontal faces score 0.86 and more."""
 
 TILED = Range("tiled", score=0.3, closeup=0.8, share=0.0)
-"""The full-range detector on parts of a picture in which a face of usable size may be too small for it. So
-many looks see more that is no face: the second look is stricter."""
+"""The full-range detector on parts of an image, for usable faces that are too small for it in the whole
+image. That many looks give more false positives, so the second look is stricter."""
 
 LEAST_TILE = 640
-"""Side of the smallest part that is looked at alone, pixels. A face of 64 pixels fills a tenth of it, and the
+"""Side of the smallest part that is examined alone, pixels. A face of 64 pixels fills a tenth of it, and the
 full-range detector finds 97 % of such faces."""
 
 TILE_STEP = 0.75
-"""Distance of neighbouring parts, in their sides: a face of up to a quarter of the side is whole in one."""
+"""Distance between neighbouring parts, in sides. A face of up to a quarter of the side is complete in one
+part."""
 
 LARGE_SHARE, SMALL_SHARE = 0.3, 0.1
-"""Share of the long side that a face's box has. Beside one with the first, the short-range detector sees all
-faces of half its size and more; beside one with the second, the full-range detector does."""
+"""Face box sizes, relative to the long side of the image. Next to a face of the first size, the short-range
+detector sees all faces of at least half its size. Next to a face of the second size, the full-range detector
+does."""
 
 LIKE_TILE = 6.0
-"""Side of the parts in which others are looked for beside a smaller face, in sides of its box."""
+"""Side of the parts that are searched for further faces next to a smaller face, in sides of its box."""
 
 MAX_TILES = 96
-"""More parts of a picture than this are not looked at; each takes about 10 ms."""
+"""Largest number of parts of an image that are examined. Each takes about 10 ms."""
 
 
 class View:
-    """A picture after quarter turns counter-clockwise, and what the detectors see in it.
+    """An image after quarter turns counterclockwise, and its detections.
 
-    Remembers what it has seen; belongs to one thread.
+    Caches its detections. Use it in one thread only.
     """
 
     def __init__(self, pixels: Uint8Image, turns: int, detector: Callable[[Range], Detector]) -> None:
@@ -100,7 +103,7 @@ class View:
         return turned(self._pixels, self.turns)
 
     def candidates(self, limits: Range) -> list[Candidate]:
-        """What the detector for this range takes for faces, largest first; none if all are too small."""
+        """Detections of the detector for this range, largest first. Empty if all are too small."""
         if limits not in self._candidates:
             height, width = self.picture.shape[:2]
             faces = self._tiled() if limits is TILED else self._seen(limits, _whole(width, height))
@@ -110,8 +113,10 @@ class View:
         return self._candidates[limits]
 
     def like(self, face: Candidate) -> list[Candidate]:
-        """What may be further faces beside the largest, down to half its size, to which the look that found
-        it is blind; largest first."""
+        """Candidates for further faces down to half the size of the largest, which its look could not detect.
+
+        Largest first.
+        """
         height, width = self.picture.shape[:2]
         share = face.side / float(max(height, width))
         if share >= LARGE_SHARE:
@@ -127,7 +132,7 @@ class View:
         return detector.detect(detector.crop(self.picture, square), square, limits.score)
 
     def _tiled(self) -> list[Candidate]:
-        """What is seen in parts of the picture, from large ones to small ones until there is something."""
+        """Detections in parts of the image, from large parts to small ones until something is found."""
         height, width = self.picture.shape[:2]
         looks = 0
         for squares in tiles(width, height):
@@ -141,29 +146,32 @@ class View:
         return []
 
     def settle(self, face: Candidate, limits: Range) -> Candidate | None:
-        """A candidate after a second look: itself if it is near and was right, a better box, or None."""
-        closer = self._closer(face)
+        """Verify a candidate with a second look.
+
+        Returns the candidate itself if it is near and accurate, a better box, or None.
+        """
+        closer = self._closeup_match(face)
         if limits is NEAR and (closer is None or overlap(face.corners, closer.corners[None])[0] >= SAME_BOX):
             return face
         return closer if closer is not None and closer.score >= limits.closeup else None
 
     def turn_scores(self, face: Candidate) -> NDArray[np.float64]:
-        """Scores (4,) of a face after 0..3 further quarter turns; upright it scores best."""
+        """Scores (4,) of a face after 0..3 further quarter turns. The upright one scores best."""
         scores = self._closeup_scores(face)
-        closer = self._closer(face)
-        if scores.max() < SURE_SCORE and closer is not None:  # perhaps the box was inaccurate
+        closer = self._closeup_match(face)
+        if scores.max() < SURE_SCORE and closer is not None:  # the box may have been inaccurate
             scores = np.maximum(scores, self._closeup_scores(closer))
         return scores
 
-    def _closer(self, face: Candidate) -> Candidate | None:
-        """What overlaps most with a candidate among the faces seen from close by."""
+    def _closeup_match(self, face: Candidate) -> Candidate | None:
+        """The face in the close-up that overlaps most with a candidate."""
         _, faces = self._closeup(face)
         if not faces:
             return None
         return faces[int(overlap(face.corners, np.stack([other.corners for other in faces])).argmax())]
 
     def _closeup_scores(self, face: Candidate) -> NDArray[np.float64]:
-        """Scores (4,) of what is seen from close by; 0 for the turns that need no look."""
+        """Scores (4,) of the close-up per turn. 0 for turns that need no look."""
         crop, faces = self._closeup(face)
         scores = np.array([faces[0].score if faces else 0.0, 0.0, 0.0, 0.0])
         if scores[0] < LEVEL_SCORE or abs(faces[0].roll) > LEVEL_ROLL:
@@ -171,7 +179,7 @@ class View:
         return scores
 
     def _closeup(self, face: Candidate) -> tuple[Uint8Image, list[Candidate]]:
-        """The surroundings of a face as the short-range detector is shown them, and what it sees."""
+        """The surroundings of a face as input of the short-range detector, and its detections there."""
         if face not in self._closeups:
             square = Square(*face.centre, face.side * ZOOM)
             near = self._detector(NEAR)
@@ -181,10 +189,10 @@ class View:
 
 
 def likely_turns(views: Sequence[View], ranges: Sequence[Range] = (NEAR, FAR)) -> list[int]:
-    """How many quarter turns may make a face upright, the likeliest first.
+    """Quarter turns that may make a face upright, most likely first.
 
-    views: those that are looked at, of 0..3 quarter turns. The detectors also find faces on their side or on
-    their head, without telling so, and the landmarks are wrong then.
+    `views` are the examined ones, with 0..3 quarter turns. The detectors also find faces that lie sideways or
+    upside down. They do not report it, and the landmarks are wrong then.
     """
     best = np.zeros(4)
     for view, limits in product(views, ranges):
@@ -197,10 +205,10 @@ def likely_turns(views: Sequence[View], ranges: Sequence[Range] = (NEAR, FAR)) -
 
 
 def tiles(width: int, height: int) -> Iterator[list[Square]]:
-    """Overlapping squares that cover a picture of this size, each set half as large as the one before.
+    """Overlapping squares that cover an image of this size. Each set is half as large as the one before.
 
-    The first are half as large as the picture, or as large as its short side where that is less. None for a
-    picture in which whoever looks at the whole sees every face of usable size.
+    The first squares are half as large as the image, or as large as its short side if that is smaller. Yields
+    nothing if a look at the whole image detects every usable face.
     """
     if max(width, height) < 2 * LEAST_TILE:
         return
@@ -211,12 +219,12 @@ def tiles(width: int, height: int) -> Iterator[list[Square]]:
 
 
 def grid(width: int, height: int, side: float) -> list[Square]:
-    """Overlapping squares of this side that cover a picture."""
+    """Overlapping squares with this side that cover an image."""
     return [Square(x, y, side) for y in _centres(height, side) for x in _centres(width, side)]
 
 
 def _centres(length: int, side: float) -> list[float]:
-    """Centres of squares that cover a length, evenly spread."""
+    """Evenly spaced centres of squares that cover a length."""
     count = 1 + max(0, ceil((length - side) / (TILE_STEP * side)))
     last = max(side / 2, length - side / 2)
     return [float(centre) for centre in np.linspace(side / 2, last, count)]
@@ -227,7 +235,7 @@ def _whole(width: int, height: int) -> Square:
 
 
 def _distinct(faces: Iterable[Candidate]) -> list[Candidate]:
-    """One candidate per face, the surest: neighbouring parts of a picture show the same one."""
+    """The best candidate of each face, because neighbouring parts of an image show the same face."""
     kept: list[Candidate] = []
     for face in sorted(faces, key=lambda face: face.score, reverse=True):
         if not any(is_same(face, other) for other in kept):
@@ -236,7 +244,7 @@ def _distinct(faces: Iterable[Candidate]) -> list[Candidate]:
 
 
 def is_same(one: Candidate, other: Candidate) -> bool:
-    """Whether two boxes show the same face: they overlap, or one lies in the other."""
+    """Whether two boxes show the same face, that is, they overlap or one lies inside the other."""
     return bool(overlap(one.corners, other.corners[None])[0] > SAME_FACE) or _lies_in(one, other)
 
 
@@ -246,5 +254,5 @@ def _lies_in(one: Candidate, other: Candidate) -> bool:
 
 
 def turned(pixels: Uint8Image, turns: int) -> Uint8Image:
-    """A picture after quarter turns counter-clockwise, contiguous."""
+    """An image after quarter turns counterclockwise, contiguous."""
     return np.ascontiguousarray(np.rot90(pixels, turns))

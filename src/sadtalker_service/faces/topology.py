@@ -1,9 +1,9 @@
-"""Which of the 478 face landmarks is what, and how they hang together.
+"""Meaning and connectivity of the 478 face landmarks.
 
-Landmarks 0-467 are the MediaPipe face mesh, 468-472 the iris of the person's right eye (centre, then four
-points of its rim), 473-477 the iris of the left eye. `right` and `left` are the person's own: the right eye
-is on the left side of an unmirrored picture. Lists run from the right side of the face to the left side for
-the right eye and both lips, mirrored (outer corner to inner corner) for both eyes.
+Landmarks 0-467 are the MediaPipe face mesh. Landmarks 468-472 are the iris of the person's right eye (centre,
+then four points of its rim), and 473-477 the iris of the left eye. `right` and `left` are from the person's
+own view, so the right eye is on the left side of an unmirrored image. Lists for both lips run from the right
+side of the face to the left. Lists for the eyes are mirrored and run from the outer to the inner corner.
 """
 
 from __future__ import annotations
@@ -18,30 +18,33 @@ LANDMARKS = 478
 """Number of landmarks."""
 
 MESH_LANDMARKS = 468
-"""Number of landmarks that belong to the surface; the rest are the irises."""
+"""Number of surface landmarks. The rest are the irises."""
 
 Ring = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Eye:
-    """Landmarks of one eye. Lids and rings have seven points each, from the outer corner's side to the inner
-    corner's; the k-th points of all of them lie on one line across the eye."""
+    """Landmarks of one eye.
+
+    Lids and rings have seven points each, from the outer corner to the inner corner. Their k-th points lie on
+    one line across the eye.
+    """
 
     corners: tuple[int, int]
     """Outer, inner."""
     upper_lid: Ring
     lower_lid: Ring
     rings_above: tuple[Ring, Ring]
-    """From the lid upwards: the crease, and the fold under the brow."""
+    """Upwards from the lid: the crease, and the fold under the brow."""
     rings_below: tuple[Ring, Ring]
-    """From the lid downwards."""
+    """Downwards from the lid."""
     iris: Ring
     """Centre, then four points of the rim."""
 
     @property
     def contour(self) -> Ring:
-        """The 16 points around the opening: outer corner, lower lid, inner corner, upper lid backwards."""
+        """The 16 points around the opening: outer corner, lower lid, inner corner, upper lid in reverse."""
         return (self.corners[0], *self.lower_lid, self.corners[1], *reversed(self.upper_lid))
 
 
@@ -70,8 +73,8 @@ UPPER_LIP: tuple[Ring, Ring, Ring, Ring] = (
     (62, 183, 42, 41, 38, 12, 268, 271, 272, 407, 292),
     (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308),
 )
-"""Rings of the upper lip from its outer border to the opening, eleven points each from the right corner of
-the mouth to the left; the first and last points are shared with the ring of the lower lip."""
+"""Rings of the upper lip from its outer border to the opening. Each has eleven points, from the right corner
+of the mouth to the left. Its first and last points also belong to the ring of the lower lip."""
 
 LOWER_LIP: tuple[Ring, Ring, Ring, Ring] = (
     (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291),
@@ -79,19 +82,19 @@ LOWER_LIP: tuple[Ring, Ring, Ring, Ring] = (
     (62, 96, 89, 179, 86, 15, 316, 403, 319, 325, 292),
     (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308),
 )
-"""Rings of the lower lip, as `UPPER_LIP`."""
+"""Rings of the lower lip, in the form of `UPPER_LIP`."""
 
 LIPS: tuple[int, ...] = tuple(sorted({i for ring in UPPER_LIP + LOWER_LIP for i in ring}))
 """All 80 landmarks of both lips, ascending."""
 
 MOUTH_OPENING: Ring = UPPER_LIP[-1] + LOWER_LIP[-1][-2:0:-1]
-"""The 20 points around the opening: along the upper lip to the left corner, back along the lower lip."""
+"""The 20 points around the opening: along the upper lip to the left corner, and back along the lower lip."""
 
 BROWS: tuple[Ring, Ring] = (
     (70, 63, 105, 66, 107, 55, 65, 52, 53, 46),
     (300, 293, 334, 296, 336, 285, 295, 282, 283, 276),
 )
-"""Right, left: a closed ring, upper edge inwards from the temple and lower edge back."""
+"""Right, left. Each is a closed ring: the upper edge inwards from the temple, and the lower edge back."""
 
 OVAL: Ring = (
     *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
@@ -108,9 +111,9 @@ def _load_triangles() -> NDArray[np.int32]:
 
 
 TRIANGLES: NDArray[np.int32] = _load_triangles()
-"""int32 (852, 3), read-only: the faces of the mesh. Seen from the front all run counter-clockwise, that is,
-(p1 - p0) × (p2 - p0) < 0 with y down.
+"""int32 (852, 3), read-only: the triangles of the mesh. Seen from the front, all run counterclockwise, that
+is, (p1 - p0) × (p2 - p0) < 0 with y down.
 
-A disc whose border is `OVAL`, with three holes: the two eyes and the mouth opening, bordered by `Eye.contour`
-and `MOUTH_OPENING`. How the file was made is in docs/models.md.
+The mesh is a disc with border `OVAL` and three holes: the two eyes and the mouth opening, bordered by
+`Eye.contour` and `MOUTH_OPENING`. docs/models.md describes how the file was made.
 """

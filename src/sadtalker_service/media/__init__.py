@@ -1,1 +1,1 @@
-"""Pictures, sound and video: decoding what comes in, encoding what goes out."""
+"""Images, audio and video: decode the input, encode the output."""

@@ -1,4 +1,4 @@
-"""The pictures of an animation (GIF, WebP, APNG, AVIF), as far as they are looked at."""
+"""Read the frames of an animation (GIF, WebP, APNG, AVIF) that are examined."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from sadtalker_service.media.image import DECODING_ERRORS, make_upright, reading
 from sadtalker_service.media.pixel_limit import check_pixels
 
 FORMATS = ("GIF", "WEBP", "PNG", "AVIF")
-"""Those of Pillow's formats whose pictures follow one another in time."""
+"""Pillow formats that can hold a sequence of frames."""
 
 MOST_FRAMES = 24
-"""At most so many frames of an animation or a video are looked at, evenly spread."""
+"""Largest number of frames of an animation or a video that are examined, evenly spaced."""
 
 MOST_DECODED = 600
-"""Frames beyond this one are not decoded: each needs the ones before it."""
+"""Frames after this one are not decoded, because each needs the frames before it."""
 
 PIXEL_BUDGET = 400_000_000
-"""Pixels that may be decoded in all; of large frames fewer are looked at. About two seconds."""
+"""Largest number of pixels to decode, about two seconds of work. Fewer large frames are examined."""
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One picture of several."""
+    """One frame of a sequence."""
 
     pixels: Uint8Image
     """uint8 (H, W, 3) RGB, upright."""
     number: int
     """1 for the first."""
     seconds: float | None = None
-    """Since the first, where the file has times."""
+    """Time since the first frame, if the file has times."""
 
 
 def is_animation(data: bytes) -> bool:
-    """Whether the bytes are a picture file with several frames."""
+    """Whether the bytes are an image file with several frames."""
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as picture:
             return getattr(picture, "n_frames", 1) > 1
@@ -47,9 +47,9 @@ def is_animation(data: bytes) -> bool:
 
 
 def animation_frames(data: bytes, *, max_pixels: int) -> Iterator[Frame]:
-    """Up to `MOST_FRAMES` frames, the first of them the first of the animation.
+    """Up to `MOST_FRAMES` frames. The first one is the first frame of the animation.
 
-    Ends before the first frame that is damaged. Raises UnreadableImage if that is the first; ImageTooLarge.
+    Ends before the first damaged frame. Raises UnreadableImage if that is the first one, and ImageTooLarge.
     """
     with reading_errors(max_pixels), Image.open(BytesIO(data), formats=FORMATS) as picture:
         check_pixels(picture.size, max_pixels)
@@ -67,11 +67,11 @@ def animation_frames(data: bytes, *, max_pixels: int) -> Iterator[Frame]:
 
 
 def spread(total: int, most: int) -> list[int]:
-    """Up to `most` of the numbers 0..total - 1, evenly spread from the first to the last."""
+    """Up to `most` of the numbers 0..total - 1, evenly spaced from the first to the last."""
     count = min(total, most)
     return sorted({round(k * (total - 1) / max(1, count - 1)) for k in range(count)})
 
 
 def frames_within(size: tuple[int, int], most: int, budget: int = PIXEL_BUDGET) -> int:
-    """How many frames of this size may be decoded, at least two and at most `most`."""
+    """Number of frames of this size that may be decoded, at least two and at most `most`."""
     return max(2, min(most, budget // max(1, size[0] * size[1])))

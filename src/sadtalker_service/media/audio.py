@@ -1,9 +1,8 @@
-"""Sound out of any audio or video file that FFmpeg reads.
+"""Decode the audio of any audio or video file that FFmpeg reads.
 
-`decode_speech` gives the mono 16 kHz signal that lips are driven by, `stream_sound` the same sound at its own
-rate for the video: of the same track, with the same pauses, scaled and mixed in the same way. Sample 0 of one
-is at the same instant as sample 0 of the other: the first sample that the codec puts out, after its priming
-samples were dropped.
+`decode_speech` gives the mono 16 kHz signal that drives the lips. `stream_sound` gives the same audio at its
+own rate for the video, with the same track, pauses, gain and mix. Sample 0 of both is the same instant: the
+first sample that the codec outputs after its priming samples are dropped.
 """
 
 from __future__ import annotations
@@ -28,27 +27,27 @@ from sadtalker_service.media.sound_survey import survey
 Float32 = NDArray[np.float32]
 
 SHORTEST_SECONDS = 0.04
-"""One video frame at 25 fps: less than that is no recording."""
+"""One video frame at 25 fps. Anything shorter is rejected."""
 
 AAC_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
-"""Rates that every AAC encoder takes, Hz; a sound at another rate is brought to the next higher one."""
+"""Rates that every AAC encoder accepts, Hz. Other rates are resampled to the next higher one."""
 
 _OFFSET_HZ = 20.0
-"""What is slower than this is an offset of the microphone, not sound."""
+"""Anything slower than this is an offset of the microphone, not sound."""
 _FILTERED = 1 << 20
-"""Samples that are filtered at a time."""
+"""Number of samples that are filtered at a time."""
 
 
 @dataclass(frozen=True, eq=False)
 class SoundStream:
-    """A sound to be read once, in pieces."""
+    """Audio that can be read once, in pieces."""
 
     rate: int
     """Samples per second."""
     channels: int
     """1 or 2."""
     chunks: Iterator[Float32]
-    """float32 (n, channels), n >= 1, within -1..1 and finite. Raises nothing: what is damaged is left out."""
+    """float32 (n, channels), n >= 1, within -1..1 and finite. Never raises. Damaged parts are left out."""
 
 
 def decode_speech(
@@ -59,43 +58,49 @@ def decode_speech(
     audio_track: int | None = None,
     audio_hash: str | None = None,
 ) -> Speech:
-    """Decode the sound of an audio or video file to mono 16 kHz.
+    """Decode the audio of an audio or video file to mono 16 kHz.
 
-    `audio_track` is the number of a sound track, from 1 on; None takes the main one, or another where only
-    that has a voice. Any offset is removed and non-finite samples become 0; what goes beyond full scale is
-    scaled. Memory is bounded by `max_seconds`, enforced while decoding. Of a damaged file, what decodes is
-    kept if it is most of it, and `Speech.warnings` tells of the rest. `audio_hash` is the sha256 of the file
-    where that is known: it is then not computed.
+    `audio_track` is the number of an audio track, starting at 1. None selects the main track, or another one
+    if only that has a voice. Any offset is removed, non-finite samples become 0, and a signal beyond full
+    scale is scaled down. Memory is bounded by `max_seconds`, which is enforced while decoding. If most of a
+    damaged file decodes, that part is kept and `Speech.warnings` describes the rest. `audio_hash` is the
+    sha256 of the file if it is known, which saves computing it.
 
     Raises:
-        UnreadableAudio: missing, no sound in it, or too damaged.
+        UnreadableAudio: the file is missing, has no audio, or is too damaged.
         AudioTooLarge: more bytes or seconds than allowed.
         EmptyAudio: shorter than `SHORTEST_SECONDS`.
-        InvalidOption: there is no such track.
+        InvalidOption: the track does not exist.
     """
     _check_size(path, max_bytes)
     digest = audio_hash or _digest(path)
-    guess = _Guess()
-    found = survey(path, max_seconds=max_seconds, audio_track=audio_track, on_block=guess.take)
+    first_track = _FirstTrackSamples()
+    found = survey(path, max_seconds=max_seconds, audio_track=audio_track, on_block=first_track.take)
     if found.seconds < SHORTEST_SECONDS:
-        raise EmptyAudio("The recording holds no sound, or less than one video frame.", param="driven_audio")
-    samples = guess.samples if guess.reading == found.reading else _decoded(path, found.reading)
-    if not len(samples):  # a file that has changed since it was surveyed
-        raise EmptyAudio("The recording holds no sound.", param="driven_audio")
+        raise EmptyAudio(
+            "The driven audio has no sound, or is shorter than one video frame. Use a longer recording.",
+            param="driven_audio",
+        )
+    samples = first_track.samples if first_track.reading == found.reading else _decoded(path, found.reading)
+    if not len(samples):  # the file has changed since the survey
+        raise EmptyAudio("The driven audio has no sound. Use a recording with a voice.", param="driven_audio")
     _remove_offset(samples)
     return Speech(digest, samples, path, found.reading, found.warnings)
 
 
-class _Guess:
-    """Samples of the track that comes first, read as nearly all are: right at once, or decoded again."""
+class _FirstTrackSamples:
+    """Samples of the first track, read with the settings that nearly all files need.
+
+    If the survey finds other settings, the file is decoded again.
+    """
 
     def __init__(self) -> None:
         self.reading: SoundReading | None = None
         self._mixer: Mixer | None = None
-        self._bytes = bytearray()  # grows in place: a list of pieces would need twice the memory
+        self._bytes = bytearray()  # grows in place, as a list of pieces would need twice the memory
 
     def take(self, track: int, block: Block) -> None:
-        """A frame of a track."""
+        """Add a frame of a track."""
         if self._mixer is None or self.reading is None:
             self.reading = SoundReading(track)
             self._mixer = Mixer(SPEECH_RATE, 1, self.reading)
@@ -104,7 +109,7 @@ class _Guess:
 
     @property
     def samples(self) -> Float32:
-        """float32 (N,), all that came. To be asked for once, at the end."""
+        """float32 (N,), all samples received. Call it once, at the end."""
         if self._mixer:
             self._bytes += self._mixer.finish().tobytes()
         return np.frombuffer(self._bytes, np.float32)
@@ -121,55 +126,59 @@ def _decoded(path: Path, reading: SoundReading) -> Float32:
 def stream_sound(
     path: Path, reading: SoundReading | None = None, *, rate: int | None = None, channels_max: int = 2
 ) -> SoundStream:
-    """The sound of a file for the video: at its rate (or the next of `AAC_RATES`, or `rate`), mono or stereo.
+    """Stream the audio of a file for the video, mono or stereo.
 
-    `reading` is that of the speech that was decoded from it; without one the file is read through before.
+    It has its own rate, the next one in `AAC_RATES`, or `rate` if given.
+
+    `reading` is the one of the speech that was decoded from the file. Without it the file is surveyed first.
     More than two channels are mixed down. Sample 0 is sample 0 of `decode_speech`. Memory is bounded by one
-    decoder frame. The file stays open until the chunks are read or the iterator is closed.
+    decoder frame. The file stays open until all chunks are read or the iterator is closed.
 
     Raises:
-        UnreadableAudio: missing, or no sound in it.
-        EmptyAudio: a sound without a sample.
+        UnreadableAudio: the file is missing or has no audio.
+        EmptyAudio: the audio has no samples.
     """
     reading = reading or survey(path).reading
     blocks = (block for _, block in SoundFile(path).blocks([reading.track]))
     first = next(blocks, None)
     if first is None:
-        raise EmptyAudio("The recording holds no sound.", param="driven_audio")
+        raise EmptyAudio("The driven audio has no sound. Use a recording with a voice.", param="driven_audio")
     out_rate = rate or next((r for r in AAC_RATES if r >= first.rate), AAC_RATES[-1])
     channels = 1 if len(first.names) == 1 else min(2, channels_max)
     return SoundStream(out_rate, channels, _mixed(first, blocks, Mixer(out_rate, channels, reading)))
 
 
 def audio_media_type(path: Path) -> str:
-    """Media type of a file with sound, by what it holds: `audio/mpeg`, or `video/mp4` where pictures go with
-    it. Raises `UnreadableAudio`."""
+    """Media type of a file with audio, from its content: `audio/mpeg`, or `video/mp4` if it has video.
+
+    Raises `UnreadableAudio`.
+    """
     return SoundFile(path).media_type()
 
 
 def _mixed(first: Block, rest: Generator[Block], mixer: Mixer) -> Iterator[Float32]:
     with closing(rest):
         pieces = (mixer.push(block) for block in chain([first], rest))
-        # the filter's tail must be asked for after the last block, hence the second, lazy part
+        # The filter's tail exists only after the last block, so the second part is lazy.
         for piece in chain(pieces, (mixer.finish() for _ in range(1))):
             if len(piece):
                 yield piece
 
 
 def _remove_offset(samples: Float32) -> None:
-    """Take away, in place, what stays the same for long: a high-pass of the first order.
+    """Remove the offset in place with a first-order high-pass.
 
-    It knows the last hundredths of a second only. The mean of the whole recording would become an offset
-    wherever somebody has joined digital silence to a voice.
+    It only depends on the last hundredths of a second. Subtracting the mean of the whole recording would add
+    an offset wherever digital silence was joined to a voice.
     """
-    from scipy.signal import lfilter  # noqa: PLC0415  loads half of scipy: who only inspects needs none of it
+    from scipy.signal import lfilter  # noqa: PLC0415  slow import, unneeded for inspection
 
     keep = 1.0 - 2.0 * np.pi * _OFFSET_HZ / SPEECH_RATE
     state = np.array([-samples[0]], np.float64)
     for start in range(0, len(samples), _FILTERED):
         piece = samples[start : start + _FILTERED]
         filtered, state = lfilter([1.0, -1.0], [1.0, -keep], piece.astype(np.float64), zi=state)
-        filtered[np.abs(filtered) < 1e-9] = 0.0  # the filter's fading is no sound
+        filtered[np.abs(filtered) < 1e-9] = 0.0  # the filter's decay is not sound
         np.clip(filtered, -1.0, 1.0, out=piece)
 
 
@@ -183,16 +192,19 @@ def _digest(path: Path) -> str:
 
 
 def _check_size(path: Path, max_bytes: int) -> None:
-    """Raises `UnreadableAudio` for what is no file, `AudioTooLarge`, `EmptyAudio`."""
+    """Check the size of the file.
+
+    Raises `UnreadableAudio` if it is not a file, `AudioTooLarge`, `EmptyAudio`.
+    """
     try:
         size = path.stat().st_size if path.is_file() else None
     except OSError as error:
         raise UnreadableAudio(f"{path} cannot be read: {error.strerror}.", param="driven_audio") from error
     if size is None:
-        raise UnreadableAudio(f"There is no recording at {path}.", param="driven_audio")
+        raise UnreadableAudio(f"There is no driven audio at {path}.", param="driven_audio")
     if size > max_bytes:
         raise AudioTooLarge(
-            f"The recording has {size / 1e6:.3g} MB; at most {max_bytes / 1e6:.3g} MB are allowed.",
+            f"The driven audio has {size / 1e6:.3g} MB, but at most {max_bytes / 1e6:.3g} MB are allowed.",
             param="driven_audio",
         )
     if size == 0:

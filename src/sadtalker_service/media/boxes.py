@@ -1,4 +1,4 @@
-"""The boxes of an mp4 stream (ISO/IEC 14496-12): where a piece ends, when tracks begin, what is in them."""
+"""Boxes of an mp4 stream (ISO/IEC 14496-12): piece boundaries, track start times, box contents."""
 
 from __future__ import annotations
 
@@ -8,39 +8,41 @@ from fractions import Fraction
 from typing import Protocol
 
 _HEADER = struct.Struct(">I4s")
-"""Size of a box in bytes, these eight included, and its type."""
+"""Size of a box in bytes, including these eight, and its type."""
 _EDIT = struct.Struct(">I4sI4sIIIiI")
 """`edts` with an `elst` of one entry: sizes and types, version and flags, number of entries, duration,
 media time, rate as 16.16 fixed point."""
 
 
 class Writable(Protocol):
-    """Anything that takes bytes in order: a socket, a growing buffer, a file."""
+    """Anything that accepts bytes in order: a socket, a growing buffer, a file."""
 
     def write(self, data: bytes, /) -> int:
-        """Take all of `data`; the number of bytes taken."""
+        """Write all of `data` and return the number of bytes."""
 
 
 class Pieces:
-    """Takes the bytes of a fragmented mp4 as FFmpeg writes them and hands them on in whole pieces: `ftyp` and
-    `moov` as the first one, then each `moof` with its `mdat`.
+    """Splits the fragmented mp4 that FFmpeg writes into whole pieces and passes them on.
 
-    Never raises into FFmpeg, which would keep the error for a later call, even of another file: `check` does.
+    The first piece is `ftyp` and `moov`. Each further piece is a `moof` with its `mdat`. Never raises into
+    FFmpeg, which would keep the error for a later call, even for another file. `check` raises it instead.
     """
 
     def __init__(self, target: Writable, delays: Sequence[Fraction]) -> None:
-        """`delays`, in seconds, are cut from the start of each track by an edit list: FFmpeg would write one
-        only after it has seen the first packets."""
+        """An edit list cuts `delays`, in seconds, from the start of each track.
+
+        FFmpeg itself would write one only after it has seen the first packets.
+        """
         self._target = target
         self._delays = delays
         self._waiting = bytearray()
         self._seen = 0
-        """Bytes of `_waiting` that are whole boxes."""
+        """Number of bytes of `_waiting` that form whole boxes."""
         self._error: OSError | None = None
         self._stopped = False
 
     def write(self, data: bytes, /) -> int:
-        """Take the next bytes."""
+        """Accept the next bytes."""
         if self._stopped:
             return len(data)
         self._waiting += data
@@ -54,12 +56,12 @@ class Pieces:
         return len(data)
 
     def check(self) -> None:
-        """Raises what the target raised."""
+        """Raise the error of the target, if there was one."""
         if self._error is not None:
             raise self._error
 
     def stop(self) -> None:
-        """Hand on nothing more."""
+        """Pass on nothing more."""
         self._stopped = True
 
     def _hand_on(self, kind: bytes) -> None:
@@ -74,11 +76,12 @@ class Pieces:
 
 
 def _with_edit_lists(initialisation: bytes, delays: Sequence[Fraction]) -> bytes:
-    """The segment with an edit list in each track, in order, that starts it `delay` seconds in."""
+    """The segment with an edit list in each track, in order, that skips the first `delay` seconds."""
     data = initialisation
     moov = next(at for kind, at, _ in _boxes(data, 0, len(data)) if kind == b"moov")
     tracks = [at for kind, at, _ in _inside(data, moov) if kind == b"trak"]
-    for track, delay in reversed(list(zip(tracks, delays, strict=True))):  # the last first: it moves no other
+    # Last track first, so that the offsets of the others stay valid.
+    for track, delay in reversed(list(zip(tracks, delays, strict=True))):
         data = _with_edit_list(data, moov, track, delay)
     return data
 
@@ -86,7 +89,7 @@ def _with_edit_lists(initialisation: bytes, delays: Sequence[Fraction]) -> bytes
 def _with_edit_list(data: bytes, moov: int, trak: int, delay: Fraction) -> bytes:
     inside = {kind: (at, end) for kind, at, end in _inside(data, trak)}
     header = next(at for kind, at, _ in _inside(data, inside[b"mdia"][0]) if kind == b"mdhd")
-    # version 0: version and flags, two times of 32 bits, then the time scale
+    # Version 0 has version and flags, two 32-bit times, then the time scale.
     (scale,) = struct.unpack_from(">I", data, header + _HEADER.size + 12)
     edit = _EDIT.pack(_EDIT.size, b"edts", _EDIT.size - 8, b"elst", 0, 1, 0, round(delay * scale), 1 << 16)
     after = inside[b"tkhd"][1]
@@ -98,7 +101,7 @@ def _with_edit_list(data: bytes, moov: int, trak: int, delay: Fraction) -> bytes
 
 
 def _inside(data: bytes, box: int) -> Iterator[tuple[bytes, int, int]]:
-    """(type, start, end) of the boxes in the one that starts at `box`."""
+    """(type, start, end) of the boxes inside the box that starts at `box`."""
     size, _ = _HEADER.unpack_from(data, box)
     return _boxes(data, box + _HEADER.size, box + size)
 

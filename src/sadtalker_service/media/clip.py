@@ -1,8 +1,8 @@
-"""The pictures of a video that is given as a source image, decoded in a process of their own.
+"""Frames of a video that is used as source image, decoded in a child process.
 
-Whoever uploads a video chooses its decoder, of the hundreds that FFmpeg has: what one of them does on damaged
-data costs this child, never the process that wants the pictures. At most `MOST_FRAMES` pictures are handed
-over, and a bounded number is decoded, however long the video is.
+The uploader chooses the decoder, among the hundreds that FFmpeg has. If it crashes on damaged data, only this
+child ends, and not the process that needs the frames. At most `MOST_FRAMES` frames are returned, and the
+number of decoded frames is bounded, however long the video is.
 """
 
 from __future__ import annotations
@@ -26,26 +26,27 @@ from sadtalker_service.media.pixel_limit import check_pixels
 from sadtalker_service.media.video_frames import open_video, upright_pixels
 
 TIMEOUT = 25
-"""Whole seconds, after which the child ends itself and the frames so far count. An inspection has more."""
+"""Whole seconds, after which the child ends itself and the frames so far are used. Must be less than the
+timeout of an inspection."""
 
 PIXEL_BUDGET = 1_200_000_000
-"""Pixels that may be decoded in all, about three seconds of work: 580 frames of 1080p, fewer of larger."""
+"""Largest number of pixels to decode, about three seconds of work: 580 frames of 1080p, fewer if larger."""
 
 UNKNOWN_RATE = 25.0
-"""Frames per second where the file does not tell."""
+"""Frames per second if the file does not say."""
 
 UNKNOWN_STEP = 10
-"""Of a video that does not say how long it is, every tenth frame is looked at."""
+"""Every tenth frame is examined if the video does not give its length."""
 
 VIDEO_ADVICE = "Cut the video shorter, or send one frame of it."
-"""What to do about a video with too many bytes."""
+"""Advice for a video with too many bytes."""
 
 _ERRORS = {error.code: error for error in (ImageTooLarge, UnreadableImage)}
-_UNREADABLE = "The video has no picture that can be decoded. Use MP4, WebM or MOV, or send a photo."
+_UNREADABLE = "The video has no frame that can be decoded. Use MP4, WebM or MOV, or send a photo."
 
 
 def is_video(head: bytes) -> bool:
-    """Whether a file that is no picture begins like an MP4, MOV, WebM or Matroska file."""
+    """Whether the first bytes of a file that is not an image are those of MP4, MOV, WebM or Matroska."""
     return head[4:8] in {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"} or head[:4] == b"\x1aE\xdf\xa3"
 
 
@@ -59,7 +60,7 @@ def video_media_type(head: bytes) -> str:
 def clip_frames(path: Path, *, max_pixels: int) -> Generator[Frame]:
     """Frames of the video in `path`, decoded in a child process, one in memory at a time.
 
-    Raises UnreadableImage where there is none, ImageTooLarge.
+    Raises UnreadableImage if there is none, and ImageTooLarge.
     """
     command = (sys.executable, "-m", __name__, str(path), str(max_pixels))
     with subprocess.Popen(command, stdout=subprocess.PIPE) as child:  # noqa: S603  this package's own module
@@ -70,7 +71,7 @@ def clip_frames(path: Path, *, max_pixels: int) -> Generator[Frame]:
 
 
 def decode_clip(path: Path, *, max_pixels: int) -> Generator[Frame]:
-    """As `clip_frames`, in this process."""
+    """Like `clip_frames`, but in this process."""
     try:
         with open_video(path) as container:
             if not container.streams.video:
@@ -90,7 +91,7 @@ def _received(stream: IO[bytes] | None) -> Iterator[Frame]:
             raise _ERRORS[header["error"]](header["message"])
         pixels = stream.read(header["size"]) if header else b""
         if not header or len(pixels) < header["size"]:
-            break  # it died in the midst of a frame
+            break  # it died in the middle of a frame
         picture = np.frombuffer(pixels, np.uint8).reshape(header["height"], header["width"], 3)
         yield Frame(picture, header["number"], header["seconds"])
         count += 1
@@ -103,7 +104,7 @@ def _sampled(container: Any, max_pixels: int) -> Iterator[Frame]:
     total = _total(container, stream)
     size: tuple[int, int] | None = None
     taken = 0
-    for number, frame in _spread_out(container, stream, total):
+    for number, frame in _selected_frames(container, stream, total):
         if size is None:
             size = (frame.width, frame.height)
             check_pixels(size, max_pixels)
@@ -120,13 +121,15 @@ def _sampled(container: Any, max_pixels: int) -> Iterator[Frame]:
         raise UnreadableImage(_UNREADABLE)
 
 
-def _spread_out(container: Any, stream: Any, total: int | None) -> Iterator[tuple[int, Any]]:
-    """(number from 0, frame) of the frames to look at. Where there are more than may be decoded, it is jumped
-    from one to the next."""
+def _selected_frames(container: Any, stream: Any, total: int | None) -> Iterator[tuple[int, Any]]:
+    """(number from 0, frame) of the frames to examine.
+
+    Seeks from one to the next if there are more than may be decoded.
+    """
     context = stream.codec_context
     limit = frames_within((context.width, context.height), MOST_DECODED, PIXEL_BUDGET)
     if total is not None and total > limit:
-        yield from _jumped_to(container, stream, spread(total, MOST_FRAMES), max(1, limit // MOST_FRAMES))
+        yield from _seek_frames(container, stream, spread(total, MOST_FRAMES), max(1, limit // MOST_FRAMES))
         return
     wanted = None if total is None else set(spread(total, MOST_FRAMES))
     for number, frame in enumerate(_decoded(container, stream)):
@@ -136,11 +139,13 @@ def _spread_out(container: Any, stream: Any, total: int | None) -> Iterator[tupl
             yield number, frame
 
 
-def _jumped_to(
+def _seek_frames(
     container: Any, stream: Any, numbers: Sequence[int], at_most: int
 ) -> Iterator[tuple[int, Any]]:
-    """The frames of these numbers, or the nearest that can be reached by decoding `at_most` frames from the
-    key frame before."""
+    """The frames with these numbers, or the nearest reachable ones.
+
+    Each is at most `at_most` decoded frames after the previous key frame.
+    """
     rate = float(stream.average_rate or UNKNOWN_RATE)
     seen: set[int | None] = set()
     for number in numbers:
@@ -159,7 +164,7 @@ def _jumped_to(
 
 
 def _total(container: Any, stream: Any) -> int | None:
-    """Number of frames, as far as the file tells."""
+    """Number of frames, as far as the file says."""
     if stream.frames:
         return int(stream.frames)
     if not (container.duration and stream.average_rate):
@@ -169,7 +174,7 @@ def _total(container: Any, stream: Any) -> int | None:
 
 
 def _decoded(container: Any, stream: Any) -> Iterator[Any]:
-    """Frames in order; packets that do not decode are left out."""
+    """Frames in order. Packets that do not decode are skipped."""
     packets = container.demux(stream)
     while True:
         try:
@@ -192,8 +197,8 @@ def _pixels(frame: Any) -> Uint8Image | None:
 
 
 def main() -> None:
-    """In the child: for each frame a line of JSON and its pixels on standard output; or an error."""
-    signal.alarm(TIMEOUT)  # not caught: it ends the process in the midst of any C code
+    """Run the child: write a line of JSON and the pixels of each frame to standard output, or an error."""
+    signal.alarm(TIMEOUT)  # not handled, so it ends the process even inside C code
     out = sys.stdout.buffer
     try:
         for frame in decode_clip(Path(sys.argv[1]), max_pixels=int(sys.argv[2])):

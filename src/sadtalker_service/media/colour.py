@@ -1,4 +1,4 @@
-"""RGB to Y'CbCr 4:2:0, ITU-R BT.709, limited range: what H.264 players expect of a video so tagged.
+"""RGB to Y'CbCr 4:2:0, ITU-R BT.709, limited range, as H.264 players expect of a video with these tags.
 
 With R'G'B' in 0..255, Kr = 0.2126, Kb = 0.0722 (BT.709-6, section 3):
 
@@ -6,10 +6,10 @@ With R'G'B' in 0..255, Kr = 0.2126, Kb = 0.0722 (BT.709-6, section 3):
     Cb = 128 + 224/255 (B - E) / (2 (1 - Kb))       E = Kr R + Kg G + Kb B
     Cr = 128 + 224/255 (R - E) / (2 (1 - Kr))
 
-Y is computed for every pixel, Cb and Cr from the mean of each 2x2 square (so chroma sits in its centre).
+Y is computed for every pixel, Cb and Cr from the mean of each 2x2 square, so chroma is sited at its centre.
 The arithmetic is exact in integers: coefficients in units of 2^-16, sums rounded half up. A square of 2x2
-pixels depends on nothing else: converting a box of even coordinates gives that box of the converted
-picture, bit for bit.
+pixels depends on nothing else. Converting a box with even coordinates therefore gives the same box of the
+converted image, bit for bit.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ONE = 1 << 16
 _HALF = _ONE // 2
 
 _Y = tuple(round(k * 219 / 255 * _ONE) for k in (_KR, _KG, _KB))
-# four pixels are summed: a quarter of the unit each
+# Four pixels are summed, so the unit is a quarter for each.
 _CB = tuple(round(k / (2 * (1 - _KB)) * 224 / 255 * _ONE / 4) for k in (-_KR, -_KG, 1 - _KB))
 _CR = tuple(round(k / (2 * (1 - _KR)) * 224 / 255 * _ONE / 4) for k in (1 - _KR, -_KG, -_KB))
 _YR, _YG, _YB = (np.int32(k) for k in _Y)
@@ -47,10 +47,11 @@ _PLANE = types.Array(types.uint8, 2, "C")
     error_model="numpy",
 )
 def rgb_to_yuv420(rgb: NDArray[np.uint8], y: Plane, cb: Plane, cr: Plane, x0: int, y0: int) -> None:
-    """Convert `rgb` and write it into the planes of a larger picture with its top left corner at (x0, y0).
+    """Convert `rgb` and write it into the planes of a larger image, with its top left corner at (x0, y0).
 
-    rgb: uint8 (h, w, 3), h and w even. y: uint8 (H, >= W); cb and cr: uint8 (H/2, >= W/2); a plane's padding
-    counts as columns. All are C-contiguous. x0 and y0 are even, x0 + w <= W, y0 + h <= H: not checked.
+    rgb: uint8 (h, w, 3), h and w even. y: uint8 (H, >= W); cb and cr: uint8 (H/2, >= W/2). Padding of a plane
+    counts as columns. All are C-contiguous. x0 and y0 are even, x0 + w <= W, y0 + h <= H. None of this is
+    checked.
     """
     height, width = rgb.shape[0], rgb.shape[1]
     for row in range(height // 2):

@@ -1,4 +1,4 @@
-"""H.264 and AAC in mp4: one encoder for anything that can be written to."""
+"""Encode H.264 and AAC in mp4 to any writable target."""
 
 from __future__ import annotations
 
@@ -24,39 +24,40 @@ from sadtalker_service.media.soundtrack import Soundtrack
 from sadtalker_service.media.stopwatch import Stopwatch
 
 FASTSTART: Mapping[str, str] = MappingProxyType({"movflags": "+faststart"})
-"""mp4 whose index comes before the media, so that a player can start early. Needs a file by name."""
+"""mp4 with its index before the media, so that playback can start early. Needs a named file."""
 
 _BT709 = 1
-"""Number of BT.709 for primaries, transfer and matrix in ITU-T H.273."""
+"""Code of BT.709 for primaries, transfer and matrix in ITU-T H.273."""
 _LIMITED_RANGE = 1
 """FFmpeg's `AVCOL_RANGE_MPEG`."""
 _AAC_BITS_PER_SAMPLE = 4
 _AAC_MOST_BITS = 64_000
-"""Bits per second and channel, at most."""
+"""Largest bit rate per channel."""
 _SECONDS_PER_KEYFRAME = 4
 _REORDERED_FRAMES = 2
-"""x264 with B-frames, one of them a reference for the others: decoding begins so many frames before 0."""
+"""x264 uses B-frames, one of them as a reference for the others. Decoding starts this many frames before
+0."""
 _AAC_PRIMING_SAMPLES = 1024
-"""One AAC frame: FFmpeg's encoder begins so many samples before 0."""
+"""One AAC frame. FFmpeg's encoder starts this many samples before 0."""
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How hard x264 tries."""
+    """Effort of x264."""
 
     preset: str
     crf: int
-    """Constant rate factor: 0 lossless .. 51 worst; 6 more halve the bit rate."""
+    """Constant rate factor, 0 lossless .. 51 worst. Adding 6 halves the bit rate."""
     params: str = ""
-    """x264's own options, `name=value:name=value`."""
+    """Options of x264, `name=value:name=value`."""
 
 
 # Measured on talking heads of 512x512, one core: milliseconds of CPU per frame / kbit/s / dB of PSNR.
 #   low    2.1 / 350 / 40.8  (plain `ultrafast` 1.1 / 809 / 39.9)
 #   medium 3.3 / 609 / 43.7  (plain `veryfast` 6.0 / 590 / 43.6)
 #   high   4.1 / 916 / 45.5  (plain `veryfast` 6.3 / 884 / 45.5, `faster` 10.3 / 929 / 46.4; all at crf 18)
-# On faces that hardly move, finer motion search and smaller partitions gain little, the look-ahead much;
-# weighted prediction is for fades.
+# On faces that hardly move, finer motion search and smaller partitions gain little, and look-ahead gains
+# much. Weighted prediction only helps with fades.
 EFFORTS: Mapping[Quality, Effort] = MappingProxyType(
     {
         "low": Effort("ultrafast", 26, "cabac=1:mbtree=1:rc-lookahead=10:bframes=3:no-deblock=0:deblock=0,0"),
@@ -67,10 +68,10 @@ EFFORTS: Mapping[Quality, Effort] = MappingProxyType(
 
 
 class Mp4Encoder:
-    """Encodes frames and sound as they come and writes an mp4 to `target`. For one thread at a time.
+    """Encodes frames and audio as they arrive and writes an mp4 to `target`. Use it in one thread at a time.
 
-    Picture and sound both start at time 0 of the presentation: an edit list cuts the encoder's priming
-    samples. Raises `OSError` or `av.FFmpegError` where `target` cannot be written.
+    Video and audio both start at time 0 of the presentation. An edit list cuts the encoder's priming samples.
+    Raises `OSError` or `av.FFmpegError` if `target` cannot be written.
     """
 
     def __init__(
@@ -85,9 +86,11 @@ class Mp4Encoder:
         layout: Mapping[str, str] = FASTSTART,
         stream: Writable | None = None,
     ) -> None:
-        """`width` and `height` are even. `layout` are options of FFmpeg's mp4 writer. `stream` gets the same
-        video as fragmented mp4, the initialisation segment now, each fragment as soon as it is encoded; when
-        it raises `OSError` it gets no more, and the video is made all the same."""
+        """`width` and `height` are even. `layout` holds options of FFmpeg's mp4 muxer.
+
+        `stream` receives the same video as fragmented mp4: the initialisation segment now, and each fragment
+        as soon as it is encoded. If it raises `OSError`, it receives no more, and encoding continues.
+        """
         self.watch = Stopwatch()
         self._fps = fps
         self._frames = 0
@@ -98,7 +101,7 @@ class Mp4Encoder:
         self._live = LiveFragments(partial(self._fragmenter, stream)) if stream else None
 
     def encode(self, frame: av.VideoFrame) -> None:
-        """Encode the next frame (yuv420p) and the sound that goes with it. `frame` may be reused then."""
+        """Encode the next frame (yuv420p) and its audio. `frame` may be reused afterwards."""
         frame.pts = self._frames
         frame.time_base = Fraction(1, self._fps)
         self._frames += 1
@@ -108,7 +111,7 @@ class Mp4Encoder:
         self._encode_sound_until(Fraction(self._frames, self._fps))
 
     def finish(self) -> None:
-        """Encode what is left of picture and sound and complete the file."""
+        """Encode the remaining frames and audio and complete the file."""
         with self.watch("encode"):
             packets = self._video.encode(None)
         self._mux(packets)
@@ -123,7 +126,7 @@ class Mp4Encoder:
             self._container.close()
 
     def abandon(self) -> None:
-        """Let go of the target. What was written is of no use, so neither is a complaint about it."""
+        """Close the target. The output is useless now, so errors are ignored."""
         if self._live:
             self._live.abandon()
         with suppress(OSError, av.FFmpegError):
@@ -137,7 +140,7 @@ class Mp4Encoder:
                 self._container.mux(packet)
 
     def _fragmenter(self, stream: Writable) -> Fragmenter:
-        self._container.start_encoding()  # opens the encoders: the tracks can be described
+        self._container.start_encoding()  # opens the encoders, so the tracks can be described
         return Fragmenter(
             stream,
             self._video,
@@ -173,7 +176,7 @@ class Mp4Encoder:
         context.thread_count = _encoder_threads()
         context.color_range = _LIMITED_RANGE
         context.colorspace = context.color_primaries = context.color_trc = _BT709
-        # chromaloc=1: chroma sits in the middle of its 2x2 square, as `colour.rgb_to_yuv420` computes it
+        # chromaloc=1: chroma is sited in the middle of its 2x2 square, as `colour.rgb_to_yuv420` computes it.
         params = ":".join(filter(None, ("chromaloc=1", effort.params)))
         context.options = {"preset": effort.preset, "crf": str(effort.crf), "x264-params": params}
         return stream
@@ -183,13 +186,14 @@ class Mp4Encoder:
         context = stream.codec_context
         context.layout = _LAYOUTS[track.channels]
         context.bit_rate = track.channels * min(_AAC_MOST_BITS, _AAC_BITS_PER_SAMPLE * track.rate)
-        # on speech a third of the default coder's time, and nearer to the original at the same bit rate
+        # On speech this takes a third of the default coder's time, and is closer to the original at the same
+        # bit rate.
         context.options = {"aac_coder": "fast"}
         return stream
 
 
 def _encoder_threads() -> int:
-    """One core is the renderer's; more than four threads gain little at these sizes."""
+    """Leave one core to the renderer. More than four threads gain little at these sizes."""
     return max(1, min(4, len(os.sched_getaffinity(0)) - 1))
 
 

@@ -1,7 +1,7 @@
-"""Fragmented mp4: a video that plays while it is still being made, by `<video>` and Media Source Extensions.
+"""Fragmented mp4: a video that `<video>` and Media Source Extensions play while it is still being rendered.
 
-It comes in pieces (ISO/IEC 14496-12): an initialisation segment, which describes the tracks, then fragments
-of a fifth of a second. The packets are those of the file: nothing is encoded twice, and nothing is lost.
+It consists of pieces (ISO/IEC 14496-12): an initialisation segment that describes the tracks, then fragments
+of a fifth of a second. The packets are those of the file, so nothing is encoded twice and nothing is lost.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sadtalker_service.media.boxes import Pieces, Writable
 log = structlog.get_logger(__name__)
 
 FRAGMENT_SECONDS = 0.2
-"""Short enough to begin soon and to follow closely, long enough for the half kilobyte that each one adds."""
+"""Short enough to start soon with little delay, and long enough to be worth the half kilobyte of overhead."""
 
 _LAYOUT: Mapping[str, str] = MappingProxyType(
     {
@@ -37,10 +37,11 @@ _LAYOUT: Mapping[str, str] = MappingProxyType(
 
 
 class Fragmenter:
-    """Packets of H.264 and AAC become the pieces of a fragmented mp4.
+    """Turns packets of H.264 and AAC into the pieces of a fragmented mp4.
 
-    Both tracks begin at 0 of the presentation, as in the file. The target gets each piece in one call, the
-    initialisation segment at once. Raises `OSError` as the target does, from then on it gets no more.
+    Both tracks start at time 0 of the presentation, as in the file. The target receives each piece in one
+    call, and the initialisation segment at once. Raises the `OSError` of the target, which then receives no
+    more.
     """
 
     def __init__(
@@ -52,8 +53,10 @@ class Fragmenter:
         video_delay: Fraction,
         audio_delay: Fraction = Fraction(0),
     ) -> None:
-        """`video` and `audio` are the tracks that packets will come from. A delay is how far, in seconds, the
-        track's first decoding time lies before 0."""
+        """`video` and `audio` are the tracks of the packets.
+
+        A delay is how far the first decoding time of the track is before 0, in seconds.
+        """
         self._pieces = Pieces(target, [video_delay, audio_delay][: 1 if audio is None else 2])
         self._container = av.open(self._pieces, "w", format="mp4", container_options=dict(_LAYOUT))
         self._tracks: dict[int, tuple[Stream, Fraction]] = {}
@@ -64,8 +67,8 @@ class Fragmenter:
         self._pieces.check()
 
     def mux(self, packet: Packet[Stream]) -> None:
-        """Add a packet, which stays as it is."""
-        if packet.pts is None or packet.dts is None:  # empty, what a demuxer puts out last
+        """Add a packet. The packet is not modified."""
+        if packet.pts is None or packet.dts is None:  # empty packet, which a demuxer returns last
             return
         track, delay = self._tracks[packet.stream.index]
         shift = round(delay / packet.time_base)
@@ -88,10 +91,10 @@ class Fragmenter:
 
 
 class LiveFragments:
-    """Fragments for whoever watches already. What goes wrong with them ends them, never the video."""
+    """Fragments for live viewers. An error ends the fragments, but never the video."""
 
     def __init__(self, make: Callable[[], Fragmenter]) -> None:
-        """`make` may fail as well."""
+        """Create the fragments with `make`, which may fail as well."""
         self._fragmenter: Fragmenter | None = None
         with self._giving_up():
             self._fragmenter = make()
@@ -124,10 +127,9 @@ class LiveFragments:
 
 
 def refragment(path: Path) -> Iterator[bytes]:
-    """The pieces of a finished mp4, without encoding anything again: the initialisation segment, then
-    fragments. Memory does not grow with the length.
+    """Pieces of a finished mp4 without encoding it again: the initialisation segment, then fragments.
 
-    Raises `OSError`, `av.FFmpegError` where the file cannot be read.
+    Memory does not grow with the length. Raises `OSError` or `av.FFmpegError` if the file cannot be read.
     """
     ready = _Collected()
     with av.open(f"file:{path}") as source:
@@ -147,12 +149,12 @@ def refragment(path: Path) -> Iterator[bytes]:
 
 
 def _delay(stream: Stream) -> Fraction:
-    """How far, in seconds, the first decoding time lies before 0."""
+    """How far the first decoding time is before 0, in seconds."""
     return max(Fraction(0), -stream.index_entries[0].timestamp * Fraction(stream.time_base or 0))
 
 
 class _Collected:
-    """Pieces that wait to be taken."""
+    """Collects pieces until they are taken."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []

@@ -1,8 +1,8 @@
-"""HEIC pictures, decoded in a process of their own.
+"""Decode HEIC images in a child process.
 
-libheif and libde265 are the only decoders here that damaged data can make crash: two changed bytes in a small
-file end the whole process. So they run in one that may, at the price of its start (about 0.1 s); no other
-format pays it.
+libheif and libde265 are the only decoders here that damaged data can crash: two changed bytes in a small file
+end the whole process. So they run in a child process, which costs its start (about 0.1 s). No other format
+has this cost.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ TIMEOUT = 60.0
 
 
 def is_heic(data: bytes) -> bool:
-    """Whether the file says that it is HEIC (or one of its relatives)."""
+    """Whether the file declares itself as HEIC or a related format."""
     return bool(pi_heif.is_supported(data))
 
 
 def decode_heic(data: bytes, max_pixels: int) -> Image.Image:
-    """The picture, loaded, upright, with its ICC profile in `info`.
+    """The decoded image, upright, with its ICC profile in `info`.
 
-    Raises UnreadableImage; ImageTooLarge, before decoding, if it has more pixels than allowed.
+    Raises UnreadableImage. Raises ImageTooLarge, before decoding, if it has more pixels than allowed.
     """
     command = (sys.executable, "-m", __name__, str(max_pixels))
     try:
@@ -40,7 +40,7 @@ def decode_heic(data: bytes, max_pixels: int) -> Image.Image:
         )
     except subprocess.SubprocessError as error:
         raise UnreadableImage(
-            "The HEIC picture is damaged or cut off. Save or upload it again, for example as JPEG."
+            "The HEIC image is damaged or cut off. Save or upload it again, for example as JPEG."
         ) from error
     line, _, rest = child.stdout.partition(b"\n")
     header = json.loads(line)
@@ -53,8 +53,10 @@ def decode_heic(data: bytes, max_pixels: int) -> Image.Image:
 
 
 def main() -> None:
-    """In the child: a HEIC file on standard input; on standard output one line of JSON, then, if the picture
-    is not too large, its ICC profile and its pixels."""
+    """Run the child: read a HEIC file from standard input and write the result to standard output.
+
+    The result is one line of JSON. If the image is not too large, its ICC profile and its pixels follow.
+    """
     picture: Image.Image = pi_heif.HeifImageFile(BytesIO(sys.stdin.buffer.read()))
     profile, pixels = picture.info.get("icc_profile") or b"", b""
     if picture.width * picture.height <= int(sys.argv[1]):

@@ -1,7 +1,7 @@
-"""From the bytes of an uploaded picture to a portrait, and back to PNG.
+"""Decode an uploaded image to a source image, and encode images as PNG.
 
-Whatever a camera, a phone or a drawing program writes ends as 8-bit sRGB, upright, without transparency. What
-cannot be read ends as `UnreadableImage` or `ImageTooLarge`, and nothing else: decoders are not trusted.
+Files of cameras, phones and drawing programs all become 8-bit sRGB, upright, without transparency. Unreadable
+files raise `UnreadableImage` or `ImageTooLarge` and nothing else, because decoders are not trusted.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from sadtalker_service.media.heic import decode_heic, is_heic
 from sadtalker_service.media.pixel_limit import advice, check_pixels
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
-"""Pillow's decoders that are used, beside HEIC. The many others are for files that nobody takes portraits
-with, and some of them run other programs."""
+"""Pillow decoders that are used, besides HEIC. The many others are for formats that are not used for photos
+of people, and some of them run other programs."""
 
 BACKDROP = (255, 255, 255)
-"""Colour behind transparent pixels: white, as pages and viewers show them."""
+"""Colour behind transparent pixels. White, as in web pages and viewers."""
 
 DECODING_ERRORS = (
     ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, OSError, RuntimeError,
     SyntaxError, TypeError, ValueError, struct.error, zlib.error,
 )  # fmt: skip
-"""What the decoders raise on damaged data; they promise nothing."""
+"""Exceptions of the decoders on damaged data. They document none."""
 
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -44,16 +44,18 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""EXIF orientation (EXIF 2.32, tag 0x0112) -> what makes the picture upright."""
+"""EXIF orientation (EXIF 2.32, tag 0x0112) -> operation that makes the image upright."""
 
 
 def decode_image(data: bytes, *, max_bytes: int, max_pixels: int, image_hash: str | None = None) -> Portrait:
-    """The portrait in the bytes of a picture file: of an animation the first frame, transparency over white,
-    colours in sRGB, more than 8 bits scaled down, turned as EXIF says. `image_hash` is the sha256 of the
-    bytes where that is known: it is then not computed.
+    """Decode an image file to a source image.
 
-    Raises ImageTooLarge if there are more bytes or, by its header, more pixels than allowed; UnreadableImage
-    if it is no picture in a known format, damaged or cut off.
+    An animation gives its first frame. Transparency is placed on white, colours are converted to sRGB, more
+    than 8 bits are scaled down, and the image is turned as EXIF says. `image_hash` is the sha256 of the bytes
+    if it is known, which saves computing it.
+
+    Raises ImageTooLarge if it has more bytes than allowed or, by its header, more pixels. Raises
+    UnreadableImage if it is not an image in a known format, is damaged, or is cut off.
     """
     check_bytes(data, max_bytes)
     with reading_errors(max_pixels):
@@ -62,17 +64,20 @@ def decode_image(data: bytes, *, max_bytes: int, max_pixels: int, image_hash: st
 
 
 def check_bytes(data: bytes, max_bytes: int, advice: str = "Save it smaller, for example as JPEG.") -> None:
-    """Raises UnreadableImage for none, ImageTooLarge for more than allowed; `advice` says what to do then."""
+    """Check the number of bytes; `advice` says what to do if there are too many.
+
+    Raises UnreadableImage if there are none, and ImageTooLarge if there are too many.
+    """
     if not data:
-        raise UnreadableImage("The picture is empty: the file has no bytes.")
+        raise UnreadableImage("The source image is empty: the file has no bytes.")
     if len(data) > max_bytes:
         raise ImageTooLarge(
-            f"The picture has {len(data):,} bytes; at most {max_bytes:,} are allowed. {advice}"
+            f"The source image has {len(data):,} bytes, but at most {max_bytes:,} are allowed. {advice}"
         )
 
 
 def is_picture(data: bytes) -> bool:
-    """Whether the bytes begin like a picture that `decode_image` reads."""
+    """Whether the bytes start like an image that `decode_image` reads."""
     try:
         image_media_type(data)
     except UnreadableImage:
@@ -81,19 +86,21 @@ def is_picture(data: bytes) -> bool:
 
 
 def image_media_type(data: bytes) -> str:
-    """Media type of the bytes of a picture that `decode_image` reads, by what they are. Raises
-    UnreadableImage."""
+    """Media type of an image that `decode_image` reads, from its content.
+
+    Raises UnreadableImage.
+    """
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as picture:
             return Image.MIME[picture.format or ""]
     except (UnidentifiedImageError, *DECODING_ERRORS) as error:
         if is_heic(data):
             return "image/heic"
-        raise UnreadableImage("The file is not a picture that can be read.") from error
+        raise UnreadableImage("The file is not an image that can be read.") from error
 
 
 def encode_png(pixels: Uint8Image) -> bytes:
-    """A PNG file of uint8 (H, W, 3) RGB, or (H, W, 4) RGBA."""
+    """Encode uint8 (H, W, 3) RGB or (H, W, 4) RGBA as a PNG file."""
     file = BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
@@ -101,26 +108,26 @@ def encode_png(pixels: Uint8Image) -> bytes:
 
 @contextmanager
 def reading_errors(max_pixels: int) -> Iterator[None]:
-    """Turns what decoders raise into our errors."""
+    """Context manager that turns the exceptions of decoders into ours."""
     try:
         with warnings.catch_warnings():  # about sizes, which are checked here, and about metadata
             warnings.simplefilter("ignore")
             yield
     except Image.DecompressionBombError as error:
-        raise ImageTooLarge(f"The picture is too large. {advice(max_pixels)}") from error
+        raise ImageTooLarge(f"The source image is too large. {advice(max_pixels)}") from error
     except UnidentifiedImageError as error:
         raise UnreadableImage(
-            "The file is not a picture that can be read. Use JPEG, PNG, WebP, HEIC, AVIF, TIFF, BMP or GIF, "
-            "or a video: MP4, WebM or MOV."
+            "The file is not an image that can be read. Use JPEG, PNG, WebP, HEIC, AVIF, TIFF, BMP or GIF, "
+            "or a video in MP4, WebM or MOV."
         ) from error
     except DECODING_ERRORS as error:
         raise UnreadableImage(
-            "The picture is damaged or cut off. Save or upload it again, for example as JPEG or PNG."
+            "The source image is damaged or cut off. Save or upload it again, for example as JPEG or PNG."
         ) from error
 
 
 def load_picture(data: bytes, max_pixels: int) -> Image.Image:
-    """The decoded picture, its size checked before."""
+    """Decode the image after checking its size."""
     try:
         picture = Image.open(BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:
@@ -133,16 +140,16 @@ def load_picture(data: bytes, max_pixels: int) -> Image.Image:
 
 
 def make_upright(picture: Image.Image) -> Image.Image:
-    """A loaded picture, turned as its EXIF orientation says."""
+    """Turn a loaded image as its EXIF orientation says."""
     try:
         turn = UPRIGHT.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
-    except DECODING_ERRORS:  # damaged metadata of a picture that is whole
+    except DECODING_ERRORS:  # damaged metadata in an intact image
         turn = None
     return picture if turn is None else picture.transpose(turn)
 
 
 def to_srgb(picture: Image.Image) -> Uint8Image:
-    """uint8 (H, W, 3) sRGB of a loaded picture of any mode."""
+    """Convert a loaded image of any mode to uint8 (H, W, 3) sRGB."""
     profile = picture.info.get("icc_profile")
     if picture.mode.startswith(("I", "F")):
         picture = to_eight_bits(picture)
@@ -156,8 +163,10 @@ def to_srgb(picture: Image.Image) -> Uint8Image:
 
 
 def to_eight_bits(picture: Image.Image) -> Image.Image:
-    """Grey levels of 16 or 32 bits or floating point as "L", scaled by the smallest of the usual full scales
-    that holds them all."""
+    """Convert grey levels of 16 or 32 bits or floating point to "L".
+
+    The scale is the smallest of the usual full scales that covers all of them.
+    """
     levels = np.nan_to_num(np.asarray(picture, np.float64), posinf=0.0, neginf=0.0)
     if picture.mode.startswith("I;16"):
         full = 65535.0
@@ -168,7 +177,7 @@ def to_eight_bits(picture: Image.Image) -> Image.Image:
 
 
 def apply_profile(picture: Image.Image, profile: bytes | None) -> Image.Image:
-    """The picture as RGB, its colours brought from its ICC profile to sRGB."""
+    """Convert the image to RGB, with its colours converted from its ICC profile to sRGB."""
     if picture.mode in {"1", "P"}:
         picture = picture.convert("L" if picture.mode == "1" else "RGB")
     if profile or picture.mode == "LAB":
@@ -176,8 +185,8 @@ def apply_profile(picture: Image.Image, profile: bytes | None) -> Image.Image:
             source = ImageCms.ImageCmsProfile(BytesIO(profile)) if profile else ImageCms.createProfile("LAB")
             target = ImageCms.createProfile("sRGB")
             converted = ImageCms.profileToProfile(picture, source, target, outputMode="RGB")
-        except (ImageCms.PyCMSError, *DECODING_ERRORS):  # of another colour space, or damaged:
-            converted = None  # viewers show the picture as if it had none
+        except (ImageCms.PyCMSError, *DECODING_ERRORS):  # another colour space, or damaged:
+            converted = None  # viewers show the image without a profile
         if converted is not None:
             return converted
     return picture.convert("RGB")

@@ -1,7 +1,7 @@
-"""Looks at uploaded pictures and recordings in child processes, which damaged data may crash.
+"""Inspect uploaded images and audio in child processes, which damaged data may crash.
 
-Decoders of media are large programs in C. What makes one of them fail, hang or end its process costs the
-upload, never the process that took it: a child that dies is replaced.
+Media decoders are large C programs. If one fails, hangs or crashes, the upload is rejected, but the process
+that received it survives. A dead child is replaced.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ _ERRORS = {
     error.code: error
     for error in (AudioTooLarge, EmptyAudio, ImageTooLarge, InvalidOption, UnreadableAudio, UnreadableImage)
 }
-"""All that a child may answer with."""
+"""All exceptions that a child may report."""
 _OPTIONS = frozenset({"audio_track"})
-"""Options that an answer may be about."""
+"""Options that a reported error may refer to."""
 _PARAMS = {"image": "source_image", "audio": "driven_audio"}
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What is looked at, and for how long."""
+    """What is accepted, and how long an inspection may take."""
 
     max_image_bytes: int
     max_image_pixels: int
@@ -54,34 +54,36 @@ class Limits:
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """A picture that can be read."""
+    """A readable image."""
 
     width: int
     """Pixels, upright."""
     height: int
     media_type: str
-    """As its bytes say, e.g. `image/jpeg`."""
+    """From its content, for example `image/jpeg`."""
 
 
 @dataclass(frozen=True)
 class AudioFacts:
-    """A recording that can be read."""
+    """A readable audio file."""
 
     seconds: float
     media_type: str
-    """As its bytes say, e.g. `audio/x-wav`; `video/mp4` for the sound of a video."""
+    """From its content, for example `audio/x-wav`, or `video/mp4` for the audio of a video."""
     warnings: tuple[str, ...] = ()
-    """What of it is left out or guessed."""
+    """What is left out or guessed."""
     reading: SoundReading | None = None
-    """How its sound is read."""
+    """Settings for reading the audio."""
 
 
 class Inspector:
-    """Inspects files in `processes` children. For several threads, and for asyncio with
-    `asyncio.wrap_future`."""
+    """Inspects files in `processes` children.
+
+    Usable from several threads, and from asyncio with `asyncio.wrap_future`.
+    """
 
     def __init__(self, limits: Limits, processes: int = 1) -> None:
-        """Children are started when they are first needed; `start` does it before."""
+        """Children start when they are first needed. `start` starts them earlier."""
         self._limits = limits
         self._processes = processes
         self._children: SimpleQueue[_Child] = SimpleQueue()
@@ -90,26 +92,26 @@ class Inspector:
         self._threads = ThreadPoolExecutor(processes, thread_name_prefix="inspector")
 
     def start(self) -> None:
-        """Start the children, in the background: the first upload need not wait for their imports."""
+        """Start the children in the background, so that the first upload need not wait for their imports."""
         for _ in range(self._processes):
             self._threads.submit(self._ask, {"kind": "nothing"})
 
     def inspect_image(self, path: Path) -> Future[ImageFacts]:
-        """Decode the picture in `path`. The future raises `UnreadableImage`, `ImageTooLarge`."""
+        """Decode the image in `path`. The future raises `UnreadableImage`, `ImageTooLarge`."""
         return self._threads.submit(self._image, path)
 
     def inspect_audio(
         self, path: Path, audio_track: int | None = None, *, samples: Path | None = None
     ) -> Future[AudioFacts]:
-        """Decode the sound in `path`: of a sound track, from 1 on, or of that with the voice. Its samples
-        (float32, mono, 16 kHz) go into the file `samples`.
+        """Decode the audio in `path` and write its samples (float32, mono, 16 kHz) to the file `samples`.
 
-        The future raises `UnreadableAudio`, `AudioTooLarge`, `EmptyAudio`, `InvalidOption`.
+        Uses the given audio track, starting at 1, or the one with the voice. The future raises
+        `UnreadableAudio`, `AudioTooLarge`, `EmptyAudio`, `InvalidOption`.
         """
         return self._threads.submit(self._audio, path, audio_track, samples)
 
     def close(self) -> None:
-        """End the children; what is being inspected is waited for."""
+        """End the children after the inspections in progress."""
         self._threads.shutdown(wait=True, cancel_futures=True)
         while not self._children.empty():
             self._children.get().end()
@@ -118,7 +120,7 @@ class Inspector:
         answer = self._ask({"kind": "image", "path": str(path)})
         if answer is None:
             raise UnreadableImage(
-                "The picture is damaged: its decoder failed. Save or upload it again, for example as PNG.",
+                "The source image is damaged: its decoder failed. Save it again, for example as PNG.",
                 param="source_image",
             )
         return ImageFacts(**answer)
@@ -129,7 +131,7 @@ class Inspector:
         )
         if answer is None:
             raise UnreadableAudio(
-                "The recording is damaged: its decoder failed. Save it again, for instance as WAV.",
+                "The driven audio is damaged: its decoder failed. Save it again, for example as WAV.",
                 param="driven_audio",
             )
         reading = SoundReading(**answer["reading"]) if answer["reading"] else None
@@ -149,19 +151,19 @@ class Inspector:
 
 
 class _Child:
-    """One process, started again when it has died. For one thread at a time."""
+    """One child process, which is started again after it dies. Use it in one thread at a time."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._process: subprocess.Popen[bytes] | None = None
 
     def ask(self, question: dict[str, Any]) -> dict[str, Any] | None:
-        """The answer, or None where the process died over it."""
+        """The answer, or None if the process died over the question."""
         process = self._running()
-        if not _hand_over(process, question):  # it had died before, which may be seen only now
+        if not _send(process, question):  # it had died before, which is noticed only now
             self.end()
             process = self._running()
-            _hand_over(process, question)
+            _send(process, question)
         line = _read_line(process)
         if line.endswith(b"\n"):
             answer: dict[str, Any] = json.loads(line)
@@ -194,8 +196,8 @@ class _Child:
 _CHILD_MODULE = "sadtalker_service.media.inspection_process"
 
 
-def _hand_over(process: subprocess.Popen[bytes], question: dict[str, Any]) -> bool:
-    """Whether `process` was alive to take the question."""
+def _send(process: subprocess.Popen[bytes], question: dict[str, Any]) -> bool:
+    """Write the question to `process` and return whether it was alive to read it."""
     if process.stdin is None:
         raise ValueError("the process was started without pipes")
     try:
@@ -207,7 +209,7 @@ def _hand_over(process: subprocess.Popen[bytes], question: dict[str, Any]) -> bo
 
 
 def _read_line(process: subprocess.Popen[bytes]) -> bytes:
-    """What `process` says next, cut short or empty where it died."""
+    """The next line of `process`, cut short or empty if it died."""
     if process.stdout is None:
         raise ValueError("the process was started without pipes")
     return process.stdout.readline()

@@ -1,9 +1,10 @@
-"""The child process of `inspection`: questions on standard input, answers on standard output, as JSON lines.
+"""Child process of `inspection`: questions on standard input, answers on standard output, as JSON lines.
 
-An empty line says that a question has been taken: who dies before it did not die of the question.
+An empty line confirms that a question was read. If the process dies before that, the question is not the
+cause.
 
-A timer ends the process when a file takes too long, whatever its decoder is doing; the end of standard input
-ends it when the parent is gone.
+A timer ends the process if a file takes too long, whatever its decoder is doing. The end of standard input
+ends it when the parent exits.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from sadtalker_service.media.clip import VIDEO_ADVICE, decode_clip, is_video, vi
 from sadtalker_service.media.image import check_bytes, decode_image, image_media_type, is_picture
 from sadtalker_service.media.inspection import Limits
 
-_NOBODY_ASKS = "-"
-"""In place of hashes: who has received the file knows its own."""
+_UNUSED_HASH = "-"
+"""Placeholder for hashes. The process that received the file knows its own."""
 
 
 def main() -> None:
@@ -36,7 +37,7 @@ def main() -> None:
         for line in sys.stdin.buffer:
             answers.write(b"\n")
             answers.flush()
-            # SIGALRM is not caught: it ends the process in the midst of any C code
+            # SIGALRM is not handled, so it ends the process even inside C code.
             signal.setitimer(signal.ITIMER_REAL, limits.timeout)
             answer = _answer(json.loads(line), limits)
             signal.setitimer(signal.ITIMER_REAL, 0)
@@ -45,7 +46,7 @@ def main() -> None:
 
 
 def _answers() -> Any:
-    """Standard output, for answers alone: what libraries print goes to standard error."""
+    """Standard output, used for answers only. Output of libraries goes to standard error."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     return answers
@@ -62,20 +63,20 @@ def _image(question: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
     path = Path(question["path"])
     try:
         with path.open("rb") as file:
-            data = file.read(limits.max_image_bytes + 1)  # one more than allowed, to be noticed
+            data = file.read(limits.max_image_bytes + 1)  # one more than allowed, to detect an excess
     except OSError as error:
-        raise UnreadableImage(f"The picture cannot be read: {error.strerror}.") from error
+        raise UnreadableImage(f"The source image cannot be read: {error.strerror}.") from error
     if is_video(data) and not is_picture(data):
         return _video(path, data, limits)
     portrait = decode_image(
-        data, max_bytes=limits.max_image_bytes, max_pixels=limits.max_image_pixels, image_hash=_NOBODY_ASKS
+        data, max_bytes=limits.max_image_bytes, max_pixels=limits.max_image_pixels, image_hash=_UNUSED_HASH
     )
     width, height = portrait.size
     return {"width": width, "height": height, "media_type": image_media_type(data)}
 
 
 def _video(path: Path, data: bytes, limits: Limits) -> dict[str, Any]:
-    """Of a video as a source image, the first frame that decodes."""
+    """Facts of the first frame that decodes in a video used as source image."""
     check_bytes(data, limits.max_image_bytes, VIDEO_ADVICE)
     with closing(decode_clip(path, max_pixels=limits.max_image_pixels)) as frames:
         height, width = next(frames).pixels.shape[:2]
@@ -90,17 +91,17 @@ def _audio(question: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
             max_bytes=limits.max_audio_bytes,
             max_seconds=limits.max_audio_seconds,
             audio_track=question["audio_track"],
-            audio_hash=_NOBODY_ASKS,
+            audio_hash=_UNUSED_HASH,
         )
     except InvalidInput as error:
-        error.message = error.message.replace(path.name, "The recording")  # the name is not the user's
+        error.message = error.message.replace(path.name, "The driven audio")  # the name is internal
         raise
     except OSError as error:
         raise UnreadableAudio(
-            f"The recording cannot be read: {error.strerror}.", param="audio_file"
+            f"The driven audio cannot be read: {error.strerror}.", param="audio_file"
         ) from error
     if question["samples"]:
-        with suppress(OSError):  # who misses them decodes again
+        with suppress(OSError):  # a reader without the samples decodes again
             speech.samples.tofile(question["samples"])
     return {
         "seconds": speech.duration,
@@ -111,7 +112,7 @@ def _audio(question: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
 
 
 def _nothing(question: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
-    """Only to be started."""
+    """Answer a question that only starts the process."""
     return {}
 
 

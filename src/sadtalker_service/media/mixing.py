@@ -1,4 +1,4 @@
-"""Channels of any layout -> left and right, or one; and any sample rate -> another."""
+"""Convert channels of any layout to stereo or mono, and any sample rate to another."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from sadtalker_service.media.sound_block import Block
 Float32 = NDArray[np.float32]
 
 _USUAL_LAYOUTS = {1: "mono", 2: "stereo", 4: "quad", 6: "5.1", 8: "7.1"}
-"""What files mean that give a number of channels and no names."""
+"""Layouts of files that give a number of channels and no names."""
 _UNNAMED = frozenset({"NONE", "UNK", "UNSD"})
 
 
 def left_and_right(block: Block) -> Float32:
-    """float32 (n, 2), or (n, 1) for a block of one channel: FFmpeg's own downmix of floats.
+    """Downmix to float32 (n, 2), or (n, 1) for a block of one channel, with FFmpeg's own downmix of floats.
 
-    That keeps the level of every channel (centre and surrounds at -3 dB, no effects channel), so that a sum
-    may go beyond 1.
+    It keeps the level of every channel (centre and surrounds at -3 dB, no effects channel), so a sum may
+    exceed 1.
     """
     if len(block.names) == 1:
         return block.samples
@@ -35,16 +35,19 @@ def left_and_right(block: Block) -> Float32:
 
 
 def mono_share(channels: int) -> float:
-    """What left and right are multiplied by before they are added to one channel.
+    """Factor for left and right before they are added to one channel.
 
-    A stereo voice has the same wave in both. In a downmix a centre voice is at -3 dB in both, and comes back
-    at its own level.
+    A stereo voice has the same wave in both. A downmix has a centre voice at -3 dB in both, and the sum
+    restores its level.
     """
     return 0.5 if channels == 2 else float(np.sqrt(0.5))
 
 
 class Mixer:
-    """Blocks of any rate and layout -> one rate, one or two channels, without delay (soxr, high quality)."""
+    """Converts blocks of any rate and layout to one rate and one or two channels.
+
+    It adds no delay (soxr, high quality).
+    """
 
     def __init__(self, rate: int, channels: int, reading: SoundReading) -> None:
         self._rate = rate
@@ -54,9 +57,9 @@ class Mixer:
         self._stream: Any = None
 
     def push(self, block: Block) -> Float32:
-        """float32 (m, channels) within -1..1; m may be 0 while the filter fills."""
+        """Convert a block to float32 (m, channels) within -1..1. m may be 0 while the filter fills."""
         before = np.empty((0, self._channels), np.float32)
-        if block.rate != self._from:  # joined recordings and some broadcasts change their rate on the way
+        if block.rate != self._from:  # joined recordings and some broadcasts change their rate
             before = self.finish()
             self._from = block.rate
             self._stream = None
@@ -68,7 +71,7 @@ class Mixer:
         return np.clip(np.concatenate([before, mixed]) if len(before) else mixed, -1.0, 1.0)
 
     def finish(self) -> Float32:
-        """What is still in the filter."""
+        """Return the samples that are still in the filter."""
         empty = np.empty((0, self._channels), np.float32)
         if self._stream is None:
             return empty
@@ -91,7 +94,7 @@ class Mixer:
 def _downmix(layout: str, names: tuple[str, ...]) -> Float32:
     """float32 (len(names), 2): the share of each channel in left and right.
 
-    FFmpeg is given one impulse per channel: what comes out is its matrix.
+    FFmpeg downmixes one impulse per channel, and the result is its matrix.
     """
     count = len(names)
     if set(names) <= _UNNAMED:
@@ -104,6 +107,6 @@ def _downmix(layout: str, names: tuple[str, ...]) -> Float32:
         weights = np.concatenate([piece.to_ndarray().reshape(-1, 2) for piece in mixed])
     except (av.error.FFmpegError, ValueError):
         weights = np.empty((0, 2), np.float32)
-    if len(weights) != count or not weights.any():  # channels that mean nothing to FFmpeg: all alike
+    if len(weights) != count or not weights.any():  # FFmpeg does not know the channels: treat all alike
         return np.full((count, 2), np.sqrt(0.5) / count, np.float32)
     return np.asarray(weights, np.float32)

@@ -1,4 +1,4 @@
-"""What one frame of a decoder holds, as float32."""
+"""The samples of one decoder frame as float32."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ from numpy.typing import NDArray
 Float32 = NDArray[np.float32]
 
 _PLAUSIBLE_RATES = range(2_000, 768_001)
-"""Anything else is a damaged header, Hz."""
+"""Any other rate comes from a damaged header, Hz."""
 _PLANES_READ = 7
-"""Channels of a planar frame that PyAV's own reading is safe for: with more it runs past FFmpeg's list of
-planes, into memory that is not there, and ends the process."""
+"""Largest number of channels of a planar frame that PyAV reads safely. With more channels it reads past
+FFmpeg's list of planes into unmapped memory, which crashes the process."""
 _LARGEST_SAMPLE = 2.0**31
-"""Float files may hold 32-bit integers as they are, but nothing above this: it is damage, and becomes 0."""
+"""Float files may contain unscaled 32-bit integers, but nothing larger. A larger value is damage and becomes
+0."""
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """What one decoder frame holds."""
+    """The content of one decoder frame."""
 
     samples: Float32
     """float32 (n, channels), finite."""
     rate: int
     names: tuple[str, ...]
-    """Channel names as FFmpeg has them, e.g. FL; NONE when the file does not say."""
+    """Channel names in FFmpeg's form, e.g. FL. NONE if the file gives no names."""
     layout: str
     """FFmpeg's name of the layout."""
 
 
 def block_of(frame: av.AudioFrame) -> Block | None:
-    """Samples of a frame as float32 (n, channels), or None if its header cannot be true.
+    """Samples of a frame as float32 (n, channels), or None if its header is implausible.
 
     Raises:
         av.error.FFmpegError: a layout that FFmpeg cannot convert.
@@ -63,10 +64,10 @@ def _interleaved(frame: av.AudioFrame) -> av.AudioFrame:
 
 
 def _as_float(raw: NDArray[Any]) -> Float32:
-    """Full scale to -1..1; always a copy."""
+    """Scale full scale to -1..1. Always copies."""
     if raw.dtype == np.uint8:
         return (raw.astype(np.float32) - 128.0) / 128.0
     if np.issubdtype(raw.dtype, np.integer):
         return (raw / -float(np.iinfo(raw.dtype).min)).astype(np.float32)
-    with np.errstate(over="ignore"):  # doubles beyond float32 become infinite, and 0 after that
+    with np.errstate(over="ignore"):  # doubles beyond float32 become infinite, and later 0
         return raw.astype(np.float32)

@@ -1,7 +1,7 @@
-"""A file with sound in it, decoded one frame at a time, at the times that its packets say.
+"""Decode the audio of a file one frame at a time, at the times of its packets.
 
-Where packets are missing (a muted microphone, Opus DTX, a lost connection) there is silence of that length.
-Times are counted from the first sample that the codec puts out, after its priming samples were dropped.
+Missing packets (a muted microphone, Opus DTX, a lost connection) become silence of the same length. Times are
+counted from the first sample that the codec outputs after its priming samples are dropped.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from sadtalker_service.media.sound_parts import Part, Window, parts_of
 from sadtalker_service.media.sound_times import Clock, TrackLog, announced_seconds
 
 _HEAD = 65_536
-"""First bytes of a file, with its header."""
+"""Number of bytes at the start of a file, which contain its header."""
 _MOST_ERRORS = 20
-"""Errors of a demuxer one after the other until the rest is given up."""
+"""Number of consecutive demuxer errors after which the rest is given up."""
 
 _FOREIGN_DEMUXERS = frozenset(
     {
@@ -31,20 +31,20 @@ _FOREIGN_DEMUXERS = frozenset(
         *("sdp", "segment", "smoothstreaming", "tedcaptions", "webm_dash_manifest"),
     }
 )
-"""Formats whose files name other files or addresses to open: an upload could read what is not its own."""
+"""Formats whose files refer to other files or addresses. An upload could read files that are not its own."""
 
 _MEDIA_TYPES = {
     "aac": "aac", "avi": "x-msvideo", "flac": "flac", "matroska": "webm", "mp3": "mpeg", "mp4": "mp4",
     "mpegts": "mp2t", "ogg": "ogg", "wav": "wav",
 }  # fmt: skip
-"""FFmpeg's name of a format -> second half of the media type."""
+"""FFmpeg's name of a format -> subtype of the media type."""
 _COVER = av.stream.Disposition.attached_pic
-"""Marks the cover picture of a recording, which is no video."""
+"""Marks the cover image of an audio file, which is not a video."""
 
 
 @dataclass
 class FileLog:
-    """What became of a file while it was read."""
+    """What happened to a file while it was read."""
 
     tracks: list[TrackLog] = field(default_factory=list)
     parts: int = 1
@@ -52,23 +52,23 @@ class FileLog:
     beyond: float = 0.0
     """Seconds of samples that were read although the header does not announce them."""
     cut: bool = False
-    """Whether a recording ends in the midst of something."""
+    """Whether a recording ends in the middle of a unit."""
     broken: float = 0.0
-    """Bytes at the end that the demuxer gave up on, as a share of those before; 0 for none."""
+    """Bytes at the end that the demuxer gave up on, as a share of those before, or 0 if there are none."""
 
 
 class SoundFile:
-    """The sound tracks of a file. What would not decode stands in `log` after `blocks` has been read."""
+    """The audio tracks of a file. `log` describes what did not decode after `blocks` has been read."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.log = FileLog()
 
     def track_count(self) -> tuple[int, int]:
-        """How many sound tracks have a decoder, and which of them FFmpeg holds for the main one.
+        """Number of audio tracks with a decoder, and the one that FFmpeg considers the main track.
 
         Raises:
-            UnreadableAudio: the file is no media file, or holds no sound stream with a decoder.
+            UnreadableAudio: the file is not a media file, or has no audio stream with a decoder.
         """
         with self._open(self._parts()[0]) as container:
             streams = self._streams(container)
@@ -78,10 +78,10 @@ class SoundFile:
     def blocks(self, tracks: Sequence[int]) -> Generator[tuple[int, Block]]:
         """Decoded frames of some tracks as (track, frame), each track in order.
 
-        Packets that do not decode are left out and counted; where they leave a gap there is silence.
+        Packets that do not decode are skipped and counted. If they leave a gap, it becomes silence.
 
         Raises:
-            UnreadableAudio: the file is no media file, or holds no sound stream with a decoder.
+            UnreadableAudio: the file is not a media file, or has no audio stream with a decoder.
         """
         parts = self._parts()
         self.log = FileLog(
@@ -106,12 +106,15 @@ class SoundFile:
         if bad > good:
             raise UnreadableAudio(
                 f"{self._path.name} is damaged: {bad} of {bad + good} parts do not decode. "
-                "Save it again, for instance as WAV.",
+                "Save it again, for example as WAV.",
                 param="driven_audio",
             )
 
     def media_type(self) -> str:
-        """`audio/mpeg`, or `video/mp4` where pictures go with it. Raises `UnreadableAudio`."""
+        """`audio/mpeg`, or `video/mp4` if the file has video.
+
+        Raises `UnreadableAudio`.
+        """
         with self._open(self._parts()[0]) as container:
             names = container.format.name.split(",")
             moving = any(s.frames != 1 and not s.disposition & _COVER for s in container.streams.video)
@@ -133,7 +136,7 @@ class SoundFile:
             self.log.tracks[track].missing += clock.missing(announced, of_part=bool(part.announced))
 
     def _packets(self, container: Any, streams: list[Any], part: Part) -> Iterator[Any]:
-        """Packets to the end of the file, past what the demuxer stumbles over."""
+        """Packets up to the end of the file, past the errors of the demuxer."""
         errors, reached = 0, 0
         while errors < _MOST_ERRORS:
             try:
@@ -143,7 +146,7 @@ class SoundFile:
             except av.error.EOFError:
                 return
             except (av.error.FFmpegError, ValueError):
-                errors += 1  # a generator that raised has no more: the next one goes on behind the error
+                errors += 1  # a generator that raised is exhausted, so a new one continues after the error
                 continue
             return
         self.log.broken = max(self.log.broken, (part.end - part.start - reached) / max(reached, 1))
@@ -171,20 +174,23 @@ class SoundFile:
     def _streams(self, container: Any) -> list[Any]:
         streams = [s for s in container.streams.audio if getattr(s, "codec_context", None) is not None]
         if not streams:
-            raise UnreadableAudio(f"{self._path.name} has no sound in it.", param="driven_audio")
+            raise UnreadableAudio(
+                f"{self._path.name} has no audio track. Use a file with a voice recording.",
+                param="driven_audio",
+            )
         return streams
 
     def _parts(self) -> list[Part]:
         try:
             return parts_of(self._path)
-        except (OSError, ValueError) as error:  # a folder, or a file that is gone
+        except (OSError, ValueError) as error:  # a folder, or a deleted file
             raise self._unreadable() from error
 
     @contextmanager
     def _open(self, part: Part) -> Iterator[Any]:
         options = {"format_whitelist": own_demuxers(), "protocol_whitelist": "file", **part.options}
         whole = part.start == 0 and part.end == self._path.stat().st_size
-        # the file: prefix keeps names such as "concat:a|b" or "http:x" from being taken for an address
+        # The file: prefix keeps FFmpeg from treating names such as "concat:a|b" or "http:x" as addresses.
         with self._path.open("rb") as file:
             source: Any = f"file:{self._path}" if whole else Window(file, part)
             try:
@@ -200,12 +206,12 @@ class SoundFile:
 
     def _unreadable(self) -> UnreadableAudio:
         return UnreadableAudio(
-            f"{self._path.name} is no audio or video file that FFmpeg reads; WAV, MP3 and MP4 are good.",
+            f"{self._path.name} is not an audio or video file that FFmpeg reads. Use WAV, MP3 or MP4.",
             param="driven_audio",
         )
 
 
 @lru_cache(maxsize=1)
 def own_demuxers() -> str:
-    """FFmpeg's list of the formats that read nothing but their own file."""
+    """FFmpeg's list of the formats that read only their own file."""
     return ",".join(sorted(av.formats_available - _FOREIGN_DEMUXERS))

@@ -1,7 +1,7 @@
-"""Where one file holds several recordings, and where its header does not tell the truth about its length.
+"""Find several recordings in one file, and headers that announce a wrong length.
 
-Text to speech that is saved while it comes in is often a row of complete WAV files in one file, or one WAV
-header and more samples than it announces. FFmpeg reads the first recording and stops without a word.
+Text to speech that is saved as it streams in is often a series of complete WAV files in one file, or one WAV
+header with more samples than it announces. FFmpeg reads the first recording and stops silently.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from typing import BinaryIO
 from sadtalker_service.errors import UnreadableAudio
 
 MOST_PARTS = 2_000
-"""Joined recordings in one file; more is no recording but an attack on memory."""
+"""Largest number of joined recordings in one file. More is an attack on memory."""
 
 _WAV_HEAD = re.compile(rb"RIFF.{4}WAVE", re.DOTALL)
 _AIFF_HEAD = re.compile(rb"FORM.{4}AIF[FC]", re.DOTALL)
 _FLAC_HEAD = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
-"""With the header of the block that must come first."""
+"""Includes the header of the block that must come first."""
 _OGG_PAGE = re.compile(rb"OggS\x00[\x00-\x07]")
 _OGG_FIRST = 2
-"""Flag of a page that begins a stream."""
+"""Flag of a page that starts a stream."""
 _UNKNOWN_LENGTH = 0x7FFF_F000
-"""Lengths from here on, and 0, are what programs write that stream and cannot come back to the header."""
+"""Lengths from here on, and 0, come from programs that stream and cannot return to the header."""
 _SOME_SECONDS = 0.1
-"""Less than this behind the samples is padding."""
+"""Less than this after the samples is padding."""
 _TAGS = (b"ID3", b"TAG", b"APETAGEX")
 _CHUNK_NAME = re.compile(rb"[A-Za-z0-9 _\-]{4}")
 _SAMPLE_FORMATS = frozenset({0x0001, 0x0003, 0x0006, 0x0007, 0xFFFE})
-"""Formats of WAV in which every byte run can be read as samples: integers, floats, A-law, mu-law."""
+"""WAV formats in which any bytes can be read as samples: integers, floats, A-law, mu-law."""
 
 
 @dataclass(frozen=True)
@@ -45,19 +45,19 @@ class Part:
     start: int
     """First byte."""
     end: int
-    """First byte behind it."""
+    """First byte after it."""
     announced: float = 0.0
-    """Seconds that its header announces and that are not in the file; 0 where they are, or nobody knows."""
+    """Seconds that the header announces and the file lacks. 0 if there are none or the length is unknown."""
     beyond: float = 0.0
-    """Seconds of samples that follow behind the announced ones."""
+    """Seconds of samples after the announced ones."""
     cut: bool = False
-    """Whether it ends in the midst of something, with no telling how much is missing."""
+    """Whether it ends in the middle of a unit, with an unknown amount missing."""
     options: dict[str, str] = field(default_factory=dict)
-    """For FFmpeg's demuxer."""
+    """Options for FFmpeg's demuxer."""
 
 
 def parts_of(path: Path) -> list[Part]:
-    """The recordings in a file, in order; one for most files, also for what is none.
+    """The recordings in a file, in order. Most files have one, and so do files that are not audio.
 
     Raises:
         UnreadableAudio: more than `MOST_PARTS`.
@@ -72,7 +72,7 @@ def parts_of(path: Path) -> list[Part]:
             starts.append(start)
             if len(starts) > MOST_PARTS:
                 raise UnreadableAudio(
-                    f"{path.name} is more than {MOST_PARTS:,} recordings in one file; join them properly.",
+                    f"{path.name} is more than {MOST_PARTS:,} recordings in one file. Join them into one.",
                     param="driven_audio",
                 )
         spans = list(pairwise([*starts, size]))
@@ -84,7 +84,7 @@ def parts_of(path: Path) -> list[Part]:
 
 
 def _later_starts(data: mmap.mmap) -> Iterator[int]:
-    """First bytes of every recording but the first."""
+    """First bytes of all recordings after the first."""
     for head in (_WAV_HEAD, _AIFF_HEAD, _FLAC_HEAD):
         if head.match(data):
             yield from (found.start() for found in head.finditer(data, 12))
@@ -95,7 +95,7 @@ def _later_starts(data: mmap.mmap) -> Iterator[int]:
 
 
 def _ogg_links(data: mmap.mmap) -> Iterator[int]:
-    """Pages that begin a stream after others have gone on: a chained Ogg file."""
+    """Pages that start a stream after others have continued, as in a chained Ogg file."""
     in_head = True
     for found in _OGG_PAGE.finditer(data):
         first = bool(data[found.start() + 5] & _OGG_FIRST)
@@ -105,14 +105,14 @@ def _ogg_links(data: mmap.mmap) -> Iterator[int]:
 
 
 def _ends_within_page(data: mmap.mmap, start: int, end: int) -> bool:
-    """Whether the last Ogg page is longer than what is there."""
+    """Whether the last Ogg page is longer than the data."""
     at = data.rfind(b"OggS\x00", start, end)
     count = data[at + 26] if at >= 0 and at + 27 <= end else 0
     return at < 0 or at + 27 + count + sum(data[at + 27 : at + 27 + count]) > end
 
 
 def _mp4_starts(data: mmap.mmap) -> Iterator[int]:
-    """Boxes `ftyp` beyond the first, on the outermost level, with samples before them."""
+    """`ftyp` boxes after the first, at the outermost level, with samples before them."""
     at, samples = 0, False
     while at + 8 <= len(data):
         size, name = struct.unpack_from(">I4s", data, at)
@@ -128,7 +128,7 @@ def _mp4_starts(data: mmap.mmap) -> Iterator[int]:
 
 
 def _wav_part(data: mmap.mmap, start: int, end: int) -> Part:
-    """A WAV file from `start` to `end`, its chunks compared with what is there."""
+    """A WAV file from `start` to `end`, with its chunks compared to the data."""
     byte_rate, tag = 0, 0
     for name, at, size in _chunks(data, start + 12, end):  # noqa: B007  the last one counts
         if name == b"fmt " and at + 12 <= end:
@@ -156,13 +156,13 @@ def _chunks(data: mmap.mmap, at: int, end: int) -> Iterator[tuple[bytes, int, in
 
 
 def _is_chunk(data: mmap.mmap, at: int, end: int) -> bool:
-    """Whether a chunk or a tag begins here, and not samples."""
+    """Whether a chunk or a tag starts here, rather than samples."""
     name, size = struct.unpack_from("<4sI", data, at) if at + 8 <= end else (b"", 0)
     return name.startswith(_TAGS) or bool(_CHUNK_NAME.fullmatch(name) and at + 8 + size <= end + 1)
 
 
 class Window(RawIOBase):
-    """The bytes of a part as a file of their own, for FFmpeg."""
+    """The bytes of a part as a separate file, for FFmpeg."""
 
     def __init__(self, file: BinaryIO, part: Part) -> None:
         super().__init__()
@@ -172,11 +172,11 @@ class Window(RawIOBase):
         self._at = 0
 
     def readable(self) -> bool:
-        """It is."""
+        """True."""
         return True
 
     def seekable(self) -> bool:
-        """It is."""
+        """True."""
         return True
 
     def read(self, size: int = -1) -> bytes:
@@ -188,7 +188,7 @@ class Window(RawIOBase):
         return found
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """As files do."""
+        """Seek as in a file."""
         self._at = max(0, (0, self._at, self._size)[whence] + offset)
         return self._at
 

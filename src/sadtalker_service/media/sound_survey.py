@@ -1,7 +1,7 @@
-"""A first look through a whole file: which track, how loud, and what of it is not there.
+"""Survey a whole file first: which track to use, how loud it is, and what is missing.
 
-Two things cannot be known from the beginning of a recording: what its samples are scaled to, and which of
-several tracks has the voice. Both lips and video are then made from the same answer.
+Two facts are unknown at the start of a recording: the scale of its samples, and which of several tracks has
+the voice. Lips and video then use the same result.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ from sadtalker_service.media.voice_activity import voiced_ticks
 Float32 = NDArray[np.float32]
 
 MOST_TRACKS = 16
-"""Sound tracks that are listened to; a file may have more."""
+"""Largest number of audio tracks that are analysed. A file may have more."""
 _PADDING = 0.04
-"""Seconds by which codecs may lengthen a recording that is just within the limit."""
+"""Seconds by which a codec may lengthen a recording that is just within the limit."""
 _OPPOSED = 4.0
-"""Times as much power in left minus right as in left plus right, without hum: they cancel."""
+"""If left minus right has this many times the power of left plus right, without hum, they cancel out."""
 _HUM_SECONDS = 0.0025
-"""A mean over this holds hum, and little of a voice."""
+"""A mean over this time contains the hum and little of a voice."""
 _BIN = 0.25
 _OCTAVES = 32
-"""Octaves per step of the histogram of samples beyond full scale, and all of them."""
+"""Octaves per step of the histogram of samples beyond full scale, and the total."""
 _RARE = 1e-3
-"""Share of the samples that may be beyond full scale and are clipped."""
+"""Largest share of samples beyond full scale that are clipped."""
 _NO_FLOATS = 16.0
-"""Floats that go beyond this are integers: no mix is 24 dB over."""
+"""Floats beyond this are integers, because no mix exceeds full scale by 24 dB."""
 _INTEGER_SCALES = (2.0**15, 2.0**23, 2.0**31)
 _MAIN_TRACK = 0.5
-"""The main track is kept if it has this share of the voice of the track that has most."""
-_SPELL = 10 * SPEECH_RATE
-"""Samples that are listened to at a time."""
+"""The main track is kept if it has at least this share of the voice in the best track."""
+_CHUNK = 10 * SPEECH_RATE
+"""Number of samples that are analysed at a time."""
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What a file holds, and how it is read."""
+    """The content of a file, and the settings for reading it."""
 
     reading: SoundReading
     seconds: float
@@ -65,51 +65,55 @@ def survey(
 ) -> Survey:
     """Read a file through once.
 
-    `audio_track` is the number of a sound track, from 1 on; None takes the main one, or another where only
-    that has a voice. `on_block` gets every frame that is read, with the number of its track, from 0 on.
+    `audio_track` is the number of an audio track, starting at 1. None selects the main track, or another one
+    if only that has a voice. `on_block` receives every frame with the number of its track, starting at 0.
 
     Raises:
-        UnreadableAudio: missing, no sound in it, or too damaged.
+        UnreadableAudio: the file is missing, has no audio, or is too damaged.
         AudioTooLarge: longer than `max_seconds`.
-        EmptyAudio: not a single sample.
-        InvalidOption: there is no such track.
+        EmptyAudio: no samples.
+        InvalidOption: the track does not exist.
     """
     file = SoundFile(path)
     count, main = file.track_count()
     if audio_track is not None and not 1 <= audio_track <= count:
-        has = "one sound track" if count == 1 else f"{count} sound tracks"
+        has = "one audio track" if count == 1 else f"{count} audio tracks"
         raise InvalidOption(
-            f"audio_track is {audio_track}, but the recording has {has}; 1 is the first.", param="audio_track"
+            f"audio_track is {audio_track}, but the driven audio has {has}. 1 is the first.",
+            param="audio_track",
         )
     candidates = [audio_track - 1] if audio_track else sorted({main, *range(min(count, MOST_TRACKS))})
-    listeners = {track: _Listener(choosing=len(candidates) > 1) for track in candidates}
+    statistics = {track: _TrackStatistics(choosing=len(candidates) > 1) for track in candidates}
     for track, block in file.blocks(candidates):
-        listeners[track].hear(block)
+        statistics[track].add(block)
         if on_block:
             on_block(track, block)
         if file.log.tracks[track].seconds > max_seconds + _PADDING:
             raise AudioTooLarge(
-                f"The recording is longer than {max_seconds:g} seconds; cut it into several.",
+                f"The driven audio is longer than {max_seconds:g} seconds. Cut it into several.",
                 param="driven_audio",
             )
     file.refuse_mostly_damaged()
-    track, chosen = _choose(listeners, main)
+    track, chosen = _choose(statistics, main)
     log = file.log.tracks[track]
     if log.seconds == 0:
-        raise EmptyAudio("The recording holds no sound, or less than one video frame.", param="driven_audio")
-    gain, scaled = listeners[track].gain()
-    opposed = listeners[track].opposed()
+        raise EmptyAudio(
+            "The driven audio has no sound, or is shorter than one video frame. Use a longer recording.",
+            param="driven_audio",
+        )
+    gain, scaled = statistics[track].gain()
+    opposed = statistics[track].opposed()
     warnings = (*chosen, *_losses(file.log, log), *scaled, *([_OPPOSED_WARNING] if opposed else []))
     return Survey(SoundReading(track, gain, opposed), log.seconds, warnings)
 
 
 _OPPOSED_WARNING = (
-    "The left and the right channel hold the same voice with opposite signs, as a miswired microphone does; "
-    "the right one was turned round."
+    "The left and right channels have the same voice with opposite signs, as from a miswired microphone. "
+    "The right channel was inverted."
 )
 
 
-class _Listener:
+class _TrackStatistics:
     """Statistics of one track, in constant memory."""
 
     def __init__(self, *, choosing: bool) -> None:
@@ -118,13 +122,13 @@ class _Listener:
         self._same, self._opposite = 0.0, 0.0
         self._pair: list[Float32] = []
         self._mixer = Mixer(SPEECH_RATE, 1, SoundReading()) if choosing else None
-        self._spell: list[Float32] = []
+        self._chunk: list[Float32] = []
         self.voiced = 0.0
-        """Seconds with a voice; stays 0 where there is nothing to choose."""
+        """Seconds with a voice. Stays 0 if there is only one track."""
         self._loudest = 0.0
 
-    def hear(self, block: Block) -> None:
-        """One frame."""
+    def add(self, block: Block) -> None:
+        """Add one frame."""
         both = left_and_right(block)
         self._count(both)
         if both.shape[1] == 2:
@@ -133,31 +137,31 @@ class _Listener:
                 self._count(mono)
             self._compare(both, block.rate)
         if self._mixer:
-            self._spell.append(self._mixer.push(block)[:, 0])
-            if sum(map(len, self._spell)) >= _SPELL:
-                self.end_spell()
+            self._chunk.append(self._mixer.push(block)[:, 0])
+            if sum(map(len, self._chunk)) >= _CHUNK:
+                self.detect_voice()
 
-    def end_spell(self) -> None:
-        """Listen for a voice in what has come since the last time."""
-        if self._spell:
-            samples = np.concatenate(self._spell)
-            self._spell = []
+    def detect_voice(self) -> None:
+        """Detect a voice in the samples since the last call."""
+        if self._chunk:
+            samples = np.concatenate(self._chunk)
+            self._chunk = []
             self.voiced += float(voiced_ticks(samples).sum()) / 100.0
             self._loudest = max(self._loudest, float(np.abs(samples).max(initial=0.0)))
 
     @property
     def silent(self) -> bool:
-        """Whether nothing above -66 dBFS was heard."""
+        """Whether nothing was above -66 dBFS."""
         return self._loudest < 5e-4
 
     def opposed(self) -> bool:
-        """Whether left and right cancel each other."""
+        """Whether left and right cancel out."""
         if self._pair:
             self._end_pair(SPEECH_RATE)
         return self._opposite > _OPPOSED * self._same and self._opposite > 0.0
 
     def gain(self) -> tuple[float, tuple[str, ...]]:
-        """What the samples are multiplied by to fit into -1..1, and what is to be said of it."""
+        """Factor that fits the samples into -1..1, and the warnings about it."""
         beyond = np.cumsum(self._beyond[::-1])[::-1]
         usual = np.flatnonzero(beyond > _RARE * self._total)
         top = 2.0 ** ((int(usual[-1]) + 1) * _BIN) if len(usual) else 1.0
@@ -165,11 +169,13 @@ class _Listener:
             return 1.0, ()
         if top <= _NO_FLOATS:
             decibels = 20 * np.log10(top)
-            over = f"Samples go up to {top:.1f} times full scale: they were turned down by {decibels:.0f} dB."
+            over = f"Samples reach {top:.1f} times full scale. They were turned down by {decibels:.0f} dB."
             return 1.0 / top, (over,) if top > 2.0 else ()
         scale = next((s for s in _INTEGER_SCALES if top <= s * 2.0**_BIN), top)
         bits = f"{round(np.log2(scale)) + 1}-bit integers"
-        return 1.0 / scale, (f"The recording is of floats that hold {bits}: it was scaled to full scale.",)
+        return 1.0 / scale, (
+            f"The driven audio has floats that contain {bits}. It was scaled to full scale.",
+        )
 
     def _count(self, samples: Float32) -> None:
         self._total += int(np.count_nonzero(samples))
@@ -179,7 +185,7 @@ class _Listener:
             self._beyond += np.bincount(steps, minlength=len(self._beyond))
 
     def _compare(self, both: Float32, rate: int) -> None:
-        """Note how alike left and right are, half a second at a time."""
+        """Record the similarity of left and right, half a second at a time."""
         self._pair.append(both)
         if sum(map(len, self._pair)) >= rate // 2:
             self._end_pair(rate)
@@ -187,58 +193,62 @@ class _Listener:
     def _end_pair(self, rate: int) -> None:
         voices = np.concatenate(self._pair)
         self._pair = []
-        for _ in range(2):  # each time 20 dB less of what is below 100 Hz
+        for _ in range(2):  # each pass removes 20 dB below 100 Hz
             voices = voices - uniform_filter1d(voices, max(3, round(_HUM_SECONDS * rate)), axis=0)
         self._same += float(np.square(voices[:, 0] + voices[:, 1]).sum())
         self._opposite += float(np.square(voices[:, 0] - voices[:, 1]).sum())
 
 
-def _choose(listeners: dict[int, _Listener], main: int) -> tuple[int, tuple[str, ...]]:
-    """The track to use, and what is to be said of the choice."""
-    if len(listeners) == 1:
-        return next(iter(listeners)), ()
-    for listener in listeners.values():
-        listener.end_spell()
-    most = max(listener.voiced for listener in listeners.values())
-    audible = [track for track, listener in listeners.items() if not listener.silent]
-    if most > 0 and listeners[main].voiced < _MAIN_TRACK * most:
-        track = max(listeners, key=lambda t: (listeners[t].voiced, -t))
-    elif listeners[main].silent and audible:
+def _choose(statistics: dict[int, _TrackStatistics], main: int) -> tuple[int, tuple[str, ...]]:
+    """The track to use, and the warnings about the choice."""
+    if len(statistics) == 1:
+        return next(iter(statistics)), ()
+    for stats in statistics.values():
+        stats.detect_voice()
+    most = max(stats.voiced for stats in statistics.values())
+    audible = [track for track, stats in statistics.items() if not stats.silent]
+    if most > 0 and statistics[main].voiced < _MAIN_TRACK * most:
+        track = max(statistics, key=lambda t: (statistics[t].voiced, -t))
+    elif statistics[main].silent and audible:
         track = audible[0]
     else:
         track = main
     if audible in ([track], []) and track == main:
         return track, ()
-    others = "the voice is there" if listeners[track].voiced > 0 else "no voice was found in any"
+    others = "the voice is there" if statistics[track].voiced > 0 else "no voice was found in any"
     return track, (
-        f"The recording has {len(listeners)} sound tracks; track {track + 1} was used ({others}). "
-        "audio_track takes another.",
+        f"The driven audio has {len(statistics)} audio tracks. Track {track + 1} was used ({others}). "
+        "Set audio_track to use another.",
     )
 
 
 def _losses(file: FileLog, track: TrackLog) -> Iterator[str]:
-    """What of the recording is not in the video, and what was put in."""
+    """Warnings about parts of the recording that the video lacks, and about inserted silence."""
     used = track.seconds
     if track.missing > 0:
         yield (
-            f"The recording breaks off: {used:.2f} s were used, {track.missing:.2f} s that it announces are "
-            "missing. Upload it again if it was cut on the way."
+            f"The driven audio is incomplete: {used:.2f} s were used, {track.missing:.2f} s that it "
+            "announces are missing. Upload it again if the upload was interrupted."
         )
     elif file.cut:
-        yield f"The recording breaks off: {used:.2f} s were used, what came after that is missing."
+        yield f"The driven audio is incomplete: {used:.2f} s were used, the rest is missing."
     if file.broken > 0:
         lost = file.broken * used
-        yield f"The end of the recording is damaged: {used:.2f} s were used, about {lost:.2f} s are lost."
+        yield (
+            f"The end of the driven audio is damaged: {used:.2f} s were used, about {lost:.2f} s are lost."
+        )
     if track.bad:
-        yield f"{track.bad} damaged pieces of the recording do not decode; they were left out or are silent."
+        yield (
+            f"{track.bad} damaged parts of the driven audio do not decode. They were left out or are silent."
+        )
     if track.gap > 0:
         yield (
-            f"{track.gap:.2f} s of the recording hold no sound data (a muted microphone, or lost packets); "
-            "they are silent."
+            f"{track.gap:.2f} s of the driven audio have no data (a muted microphone, or lost packets). "
+            "They are silent."
         )
     if track.jumps > 0:
-        yield f"The times in the recording jump by {track.jumps:.0f} s; the jump was left out."
+        yield f"The times in the driven audio jump by {track.jumps:.0f} s. The jump was left out."
     if file.parts > 1:
-        yield f"The file holds {file.parts} recordings one after the other; they were joined to {used:.2f} s."
+        yield f"The file holds {file.parts} recordings in a row. They were joined to {used:.2f} s."
     if file.beyond > 0:
-        yield f"{file.beyond:.2f} s of sound that the file's header does not announce were used too."
+        yield f"{file.beyond:.2f} s of audio that the file's header does not announce were also used."

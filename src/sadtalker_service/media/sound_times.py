@@ -1,4 +1,4 @@
-"""When the frames of a sound track are to be heard, and what of it is not there."""
+"""When the frames of an audio track play, and which parts are missing."""
 
 from __future__ import annotations
 
@@ -14,44 +14,45 @@ from sadtalker_service.media.sound_block import Block
 _SMALLEST_GAP = 0.05
 """Seconds. Times in files are rounded, and those of live recordings jitter by some hundredths."""
 _LONGEST_GAP = 900.0
-"""Seconds; a larger jump of the times is damage, not a pause."""
+"""Seconds. A larger jump of the times is damage, not a pause."""
 _RESTART = 1.0
-"""Times that go back by more than this, in seconds, begin anew: what follows is joined on."""
+"""Times that go back by more than this, in seconds, start again. The following frames are appended."""
 _MP3_LENGTH = (b"Xing", b"Info", b"VBRI")
-"""Before the first frame of an MP3 that says how many there are; of others FFmpeg guesses by the bit rate."""
+"""Found before the first frame of an MP3 that gives its number of frames. For others FFmpeg estimates it from
+the bit rate."""
 
 
 @dataclass
 class TrackLog:
-    """What became of one sound track of a file while it was read."""
+    """What happened to one audio track of a file while it was read."""
 
     seconds: float = 0.0
-    """Length so far, gaps among it."""
+    """Length so far, including gaps."""
     good: int = 0
     bad: int = 0
-    """Frames that decoded, and that did not."""
+    """Numbers of frames that decoded, and that did not."""
     gap: float = 0.0
     """Seconds without packets, which became silence."""
     jumps: float = 0.0
-    """Seconds by which times jumped without being believed."""
+    """Seconds of time jumps that were ignored."""
     missing: float = 0.0
-    """Seconds that a header announces and that did not come."""
+    """Seconds that a header announces and that are missing."""
 
 
 class Clock:
-    """Puts the frames of one track where their times say, in one part of a file."""
+    """Places the frames of one track at their times, in one part of a file."""
 
     def __init__(self, log: TrackLog) -> None:
         self._log = log
         self._begin = log.seconds
         self._offset: float | None = None
-        """The time stamp at which `log.seconds` would be 0."""
+        """Time stamp at which `log.seconds` would be 0."""
 
     def in_time(self, frame: Any, block: Block) -> Iterator[Block]:
-        """The block, after the silence that goes before it."""
+        """The block, after the silence that precedes it."""
         stamp = None if frame.pts is None or frame.time_base is None else float(frame.pts * frame.time_base)
         if stamp is None:
-            self._offset = None  # counted on from the next time that is known
+            self._offset = None  # counting continues from the next known time
         elif self._offset is None:
             self._offset = stamp - self._log.seconds
         else:
@@ -65,7 +66,7 @@ class Clock:
         yield block
 
     def missing(self, announced: float, *, of_part: bool) -> float:
-        """Seconds that were announced and did not come; for a part they are those that it lacks."""
+        """Seconds that were announced and are missing. For a part, those that the part lacks."""
         if of_part:
             return announced
         lacking = announced - (self._log.seconds - self._begin)
@@ -82,8 +83,10 @@ class Clock:
 
 
 def announced_seconds(container: Any, stream: Any, head: bytes) -> float:
-    """Seconds that a file says of a track, 0 where it says nothing or FFmpeg only estimates; `head` holds its
-    first bytes."""
+    """Seconds that a file announces for a track, or 0 if it does not say or FFmpeg only estimates.
+
+    `head` holds its first bytes.
+    """
     name = container.format.name
     exact = name in {"flac", "aiff"} or name.startswith("mov,")
     if exact or (name == "mp3" and any(tag in head for tag in _MP3_LENGTH)):

@@ -1,4 +1,4 @@
-"""The sound of a video: a stream of samples made exactly as long as the picture."""
+"""The soundtrack of a video: a stream of samples exactly as long as the video."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 class Sound(Protocol):
-    """A sound that is read once, piece by piece; `audio.stream_sound` gives one."""
+    """Audio that is read once, piece by piece. `audio.stream_sound` returns one."""
 
     @property
     def rate(self) -> int:
@@ -23,11 +23,11 @@ class Sound(Protocol):
 
     @property
     def chunks(self) -> Iterator[NDArray[np.float32]]:
-        """float32 (n, C) within -1..1, finite, from the start of the recording on."""
+        """float32 (n, C) within -1..1, finite, from the start of the audio."""
 
 
 class Soundtrack:
-    """A sound cut, or padded with silence, to the length of its video; memory stays flat."""
+    """Audio cut, or padded with silence, to the length of its video, in constant memory."""
 
     def __init__(self, sound: Sound, seconds: Fraction) -> None:
         self.rate = sound.rate
@@ -35,12 +35,12 @@ class Soundtrack:
         self.samples = round(seconds * sound.rate)
         """Length N, samples per channel."""
         self.taken = 0
-        """Samples per channel handed out so far."""
+        """Samples per channel returned so far."""
         self._chunks = sound.chunks
         self._rest = np.zeros((0, sound.channels), np.float32)
 
     def take(self, count: int) -> NDArray[np.float32]:
-        """The next `count` samples, fewer only at the end of the video: float32 (n, channels)."""
+        """Return the next `count` samples, fewer only at the end of the video: float32 (n, channels)."""
         count = min(count, self.samples - self.taken)
         while len(self._rest) < count:
             piece = next(self._chunks, None)

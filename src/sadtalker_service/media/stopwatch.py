@@ -1,4 +1,4 @@
-"""Seconds spent per named stage."""
+"""Measure the seconds spent in each named stage."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 Clock = Callable[[], float]
-"""Seconds that only grow, such as `time.perf_counter`."""
+"""Seconds that never decrease, such as `time.perf_counter`."""
 
 
 class Stopwatch:
-    """Adds up the seconds spent in each stage. For one thread: every thread has its own."""
+    """Adds up the seconds spent in each stage. Each thread needs its own."""
 
     def __init__(self, clock: Clock = time.perf_counter) -> None:
         self._clock = clock
@@ -19,7 +19,7 @@ class Stopwatch:
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
-        """Count the seconds of the block towards `stage`, however it ends."""
+        """Context manager that adds its duration to `stage`, however it ends."""
         start = self._clock()
         try:
             yield

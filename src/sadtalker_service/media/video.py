@@ -1,8 +1,8 @@
-"""Writes a rendering, with or without sound, to an mp4 file.
+"""Write a rendering, with or without audio, to an mp4 file.
 
-Two threads share the work: the caller's renders and converts to Y'CbCr, the other encodes. A ring of frames
-goes round between them, so memory does not grow and each waits for the other. The background is converted
-once, into every frame of the ring; afterwards only the box is converted.
+Two threads share the work. The caller's thread renders and converts to Y'CbCr, the other encodes. A ring of
+frames circulates between them, so memory does not grow and each can wait for the other. The background is
+converted once into every frame of the ring. After that, only the box is converted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sadtalker_service.media.soundtrack import Sound, Soundtrack
 from sadtalker_service.media.stopwatch import Stopwatch
 
 RING_FRAMES = 12
-"""Frames on their way from the renderer to the encoder: at most this many."""
+"""Largest number of frames between the renderer and the encoder."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,12 @@ class VideoFile:
     frames: int
     size_bytes: int
     seconds: Mapping[str, float]
-    """Stage -> seconds. Of the caller's thread: `render`, `convert`, `wait` (for the encoder to free a
-    frame) and `finish` (from the last frame until the file is there). Of the encoder's thread: `encode`,
-    `sound`, `mux` and `starve` (waiting for frames)."""
+    """Stage -> seconds.
+
+    In the caller's thread: `render`, `convert`, `wait` (for the encoder to free a frame) and `finish` (from
+    the last frame until the file exists). In the encoder's thread: `encode`, `sound`, `mux` and `starve`
+    (waiting for frames).
+    """
 
 
 def write_video(
@@ -55,16 +58,16 @@ def write_video(
     on_frame: Callable[[int], None] | None = None,
     stream: Writable | None = None,
 ) -> VideoFile:
-    """Encode `rendering` to `path`, which appears when it is whole.
+    """Encode `rendering` to `path`, which appears only when it is complete.
 
-    `sound` is cut or padded to the length of the picture. `on_frame` is called in this thread after each
-    batch, with the number of frames handed to the encoder so far; an exception that it raises ends the
-    work. Whatever ends it, nothing is left running and no half file stays. Raises `OutputError` where the
-    file cannot be written.
+    `sound` is cut or padded to the length of the video. `on_frame` is called in this thread after each batch,
+    with the number of frames given to the encoder so far. An exception that it raises ends the work. After
+    any error, no thread keeps running and no partial file remains. Raises `OutputError` if the file cannot be
+    written.
 
-    `stream` gets the same pictures and sound as fragmented mp4 while they are made, a whole piece with each
-    call: first the initialisation segment, before anything is rendered, then fragments of a fifth of a
-    second. When it raises `OSError` it is dropped, and the file is written all the same.
+    `stream` receives the same video and audio as fragmented mp4 during rendering, one whole piece per call.
+    The initialisation segment comes first, before anything is rendered, then fragments of a fifth of a
+    second. If it raises `OSError` it is dropped, and the file is still written.
     """
     _check(rendering)
     with whole_file(path) as unfinished:
@@ -77,13 +80,13 @@ def write_video(
 def initialisation(size: tuple[int, int], fps: int, *, sound: Sound | None, quality: Quality) -> bytes:
     """The first piece that `write_video` sends to its `stream`.
 
-    The same for every video of this size (width, height), rate and quality, with a sound of this rate and
-    number of channels. Nothing is rendered, nor read.
+    It is the same for every video of this size (width, height), rate and quality, with audio of this rate and
+    number of channels. Nothing is rendered or read.
     """
     width, height = size
-    pieces = _Kept()
+    pieces = _FirstPiece()
     encoder = Mp4Encoder(
-        _Nowhere(),
+        _NullTarget(),
         width=width,
         height=height,
         fps=fps,
@@ -96,7 +99,7 @@ def initialisation(size: tuple[int, int], fps: int, *, sound: Sound | None, qual
     return pieces.first
 
 
-class _Kept:
+class _FirstPiece:
     """Keeps the first piece."""
 
     first = b""
@@ -106,8 +109,8 @@ class _Kept:
         return len(data)
 
 
-class _Nowhere:
-    """A file that is forgotten at once."""
+class _NullTarget:
+    """A target that discards its data."""
 
     def write(self, data: bytes, /) -> int:
         return len(data)
@@ -162,7 +165,7 @@ def _feed(
             batch = next(batches, None)
         count = 0 if batch is None else len(batch)
         if done + count > rendering.frames or (batch is None and done < rendering.frames):
-            raise ValueError(f"{done + count} frames were rendered where {rendering.frames} were announced")
+            raise ValueError(f"{done + count} frames were rendered, but {rendering.frames} were announced")
         if batch is None:
             return
         for picture in batch:
@@ -177,7 +180,7 @@ def _feed(
 
 
 class _RingFrame:
-    """A frame of Y'CbCr 4:2:0 that shows the background; its box is overwritten again and again."""
+    """A frame of Y'CbCr 4:2:0 that shows the background. Its box is overwritten each time."""
 
     def __init__(self, background: Uint8Image) -> None:
         height, width = background.shape[:2]
@@ -189,7 +192,7 @@ class _RingFrame:
         self.paste(background, (0, 0, width, height))
 
     def paste(self, picture: Uint8Image, box: tuple[int, int, int, int]) -> None:
-        """Show `picture`, uint8 (y1 - y0, x1 - x0, 3) RGB, in `box`."""
+        """Write `picture`, uint8 (y1 - y0, x1 - x0, 3) RGB, into `box`."""
         x0, y0, x1, y1 = box
         if picture.shape != (y1 - y0, x1 - x0, 3):
             raise ValueError(f"a picture of shape {picture.shape} does not fill the box {box}")
@@ -197,30 +200,30 @@ class _RingFrame:
 
 
 class _EncoderThread:
-    """Runs the encoder in a thread of its own. An error of either side ends both."""
+    """Runs the encoder in a separate thread. An error on either side ends both."""
 
     def __init__(self, encoder: Mp4Encoder, ring: list[_RingFrame], path: Path) -> None:
         self._encoder = encoder
         self._path = path
         self._free: SimpleQueue[_RingFrame | None] = SimpleQueue()
-        """Frames to draw into; None says that the encoder has ended."""
+        """Frames to draw into. None means that the encoder has ended."""
         self._ready: SimpleQueue[_RingFrame | _Last] = SimpleQueue()
-        """Frames to encode. Holds no more than the ring has."""
+        """Frames to encode, at most as many as the ring has."""
         for frame in ring:
             self._free.put(frame)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="encoder")
 
     def start(self) -> None:
-        """Begin to encode. Needs a `close` from here on."""
+        """Start encoding. `close` must be called afterwards."""
         self._result: Future[None] = self._pool.submit(self._run)
 
     def close(self) -> None:
-        """End the thread; the video is lost unless `finish` came first."""
+        """End the thread. Without a previous `finish` the video is lost."""
         self._ready.put(_Last(keep=False))
         self._pool.shutdown(wait=True)
 
     def free_frame(self) -> _RingFrame:
-        """A frame to draw into; waits for one. Raises what ended the encoder, if something did."""
+        """Wait for a frame to draw into. Raises the error that ended the encoder, if there was one."""
         frame = self._free.get()
         if frame is None:
             self._raise_its_error()
@@ -228,11 +231,11 @@ class _EncoderThread:
         return frame
 
     def send(self, frame: _RingFrame) -> None:
-        """Hand a drawn frame over."""
+        """Give a drawn frame to the encoder."""
         self._ready.put(frame)
 
     def finish(self) -> None:
-        """Wait until the file is complete. Raises what went wrong, if something did."""
+        """Wait until the file is complete. Raises the error of the encoder, if there was one."""
         self._ready.put(_Last(keep=True))
         self._raise_its_error()
 
@@ -260,10 +263,10 @@ class _EncoderThread:
 
 @dataclass(frozen=True)
 class _Last:
-    """Ends the encoder's work."""
+    """Signals the end of the frames."""
 
     keep: bool
-    """Whether the video is complete, or of no use."""
+    """Whether to keep the video or discard it."""
 
 
 def _check(rendering: Rendering) -> None:

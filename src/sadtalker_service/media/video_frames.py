@@ -1,4 +1,4 @@
-"""The pictures of a video, one after the other, each with its time."""
+"""Read the frames of a video one by one, each with its time."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from sadtalker_service.media.sound_file import own_demuxers
 
 
 def read_footage(path: Path, *, max_seconds: float, max_pixels: int) -> Iterator[tuple[float, Uint8Image]]:
-    """(seconds since the first picture, uint8 (H, W, 3) RGB upright) of the first `max_seconds` of a video.
+    """(seconds since the first frame, uint8 (H, W, 3) RGB upright) of the first `max_seconds` of a video.
 
-    Pictures that do not decode, or have another size than the first, are left out. The times are those of the
-    file: they need not be even. One picture is in memory at a time; the file stays open until all are read or
+    Frames that do not decode, or that differ in size from the first, are skipped. The times are those of the
+    file and may be uneven. One frame is in memory at a time. The file stays open until all frames are read or
     the iterator is closed.
 
     Raises:
-        UnreadableVideo: missing, no video, or none of its pictures decodes.
-        ImageTooLarge: more pixels in a picture than allowed.
+        UnreadableVideo: the file is missing, is not a video, or none of its frames decodes.
+        ImageTooLarge: a frame has more pixels than allowed.
     """
     first: float | None = None
     size: tuple[int, int] | None = None
@@ -40,20 +40,20 @@ def read_footage(path: Path, *, max_seconds: float, max_pixels: int) -> Iterator
         if (frame.width, frame.height) == size:
             yield frame.time - first, upright_pixels(frame)
     if first is None:
-        raise UnreadableVideo(f"{path.name} has no picture that can be decoded; MP4 and WebM are good.")
+        raise UnreadableVideo(f"{path.name} has no frame that can be decoded. Use MP4 or WebM.")
 
 
 def upright_pixels(frame: av.VideoFrame) -> Uint8Image:
-    """uint8 (H, W, 3) RGB of a frame, turned as the camera was held."""
-    quarter_turns = round(frame.rotation / 90) % 4  # counter-clockwise
+    """uint8 (H, W, 3) RGB of a frame, turned upright by the rotation in its metadata."""
+    quarter_turns = round(frame.rotation / 90) % 4  # counterclockwise
     return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), quarter_turns))
 
 
 def _decoded(path: Path) -> Iterator[av.VideoFrame]:
-    """Frames in order; packets that do not decode are left out."""
+    """Frames in order. Packets that do not decode are skipped."""
     with open_video(path) as container:
         if not container.streams.video:
-            raise UnreadableVideo(f"{path.name} has no pictures in it; MP4 and WebM are good.")
+            raise UnreadableVideo(f"{path.name} has no frames. Use MP4 or WebM.")
         packets = container.demux(container.streams.video[0])
         while True:
             try:
@@ -69,10 +69,10 @@ def _decoded(path: Path) -> Iterator[av.VideoFrame]:
 
 
 def open_video(path: Path) -> Any:
-    """PyAV's container of a file, to be used as a block. Raises `UnreadableVideo`."""
+    """Open a file as PyAV's container, a context manager. Raises `UnreadableVideo`."""
     options = {"format_whitelist": own_demuxers(), "protocol_whitelist": "file"}
     try:
-        # as in `media.audio`: names such as "concat:a|b" must not be taken for an address
+        # As in `media.audio`, names such as "concat:a|b" must not be treated as addresses.
         return av.open(f"file:{path}", mode="r", options=options, metadata_errors="ignore")
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise UnreadableVideo(f"{path.name} is no video that FFmpeg reads; MP4 and WebM are good.") from error
+        raise UnreadableVideo(f"{path.name} is not a video that FFmpeg reads. Use MP4 or WebM.") from error

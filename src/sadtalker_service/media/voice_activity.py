@@ -1,7 +1,7 @@
-"""Where in a recording there may be a voice: louder than the noise around it, and no steady tone.
+"""Find where a recording may contain a voice: louder than the noise around it, and not a steady tone.
 
-Everything here looks at a few seconds around a moment, never at the whole recording: one sentence in ten
-minutes of silence is found as well as any other.
+All measures cover a few seconds around each moment, never the whole recording. One sentence in ten minutes of
+silence is therefore found as well as any other.
 """
 
 from __future__ import annotations
@@ -28,59 +28,61 @@ Flags = NDArray[np.bool_]
 TICK = 160
 """Samples per tick: 10 ms."""
 _BLOCK = 500
-"""Frames that are analysed at a time, so that memory stays small and in the processor's cache."""
+"""Number of frames analysed at a time, so that memory stays small and in the processor's cache."""
 
 _WINDOW, _FFT = 400, 512
 """Samples: 25 ms, and the length of its transform."""
 _BANDS = 16
 _LOWEST_HZ, _HIGHEST_HZ = 120.0, 7000.0
 _SMOOTHING = 3.0
-"""Ticks: of steady noise the level of a band wavers by less than 2 dB then."""
+"""Ticks. With this smoothing, the level of a band in steady noise varies by less than 2 dB."""
 _FLOOR_TICKS = 250
-"""The noise floor of a moment is the least level of each band within so many ticks before and after it."""
+"""The noise floor is the lowest level of each band within this many ticks before and after each moment."""
 _DEAD_DB = -85.0
-"""What is below this in all bands, dBFS, is digital silence, and no floor for the noise beside it."""
+"""A level below this in all bands, dBFS, is digital silence. It does not count as a floor for the noise next
+to it."""
 _ABOVE_FLOOR_DB = 6.0
-"""Mean over the bands. Steady noise stays below 4; all but a tenth of clean speech is above."""
+"""Mean over the bands. Steady noise stays below 4, and 90 % of clean speech is above the threshold."""
 _SHORTEST = 4
-"""Ticks; a shorter sound is a click."""
+"""Ticks. A shorter sound is a click."""
 _JOIN = 35
-"""Ticks; a shorter gap belongs to the speech around it."""
+"""Ticks. A shorter gap belongs to the speech around it."""
 
 _PITCH_WINDOW = SPEECH_RATE // 20
 _PERIODIC = 0.45
-"""Normalised autocorrelation above which a stretch has a pitch."""
+"""A stretch with a normalised autocorrelation above this has a pitch."""
 _PITCH_LAGS = slice(SPEECH_RATE // 400, SPEECH_RATE // 60)
 _BESIDE_LOUD_DB = 25.0
-"""A note that is held longer than the floor looks is heard within this much of the loudest around it."""
+"""A note longer than the floor's window counts if it is within this many dB of the loudest sound around
+it."""
 
 _FRAME, _HOP, _APART = 1024, 480, 2
-"""Samples of a long window, samples between two, and windows between two that are compared: 60 ms."""
+"""Samples per long window, samples between two windows, and windows between two that are compared (60 ms)."""
 _BINS = slice(5, 260)
 """80 to 4000 Hz."""
 _ALIKE = 0.96
-"""Likeness of two spectra (cosine of their square roots) that a voice hardly ever keeps for 60 ms, and an
-instrument keeps for as long as its note."""
+"""Similarity of two spectra (cosine of their square roots). A voice hardly ever keeps it for 60 ms, an
+instrument keeps it as long as its note."""
 _TONE = 0.995
-"""Share of the power in one partial: a pure tone."""
+"""Share of the power in one partial. Above it the sound is a pure tone."""
 _AROUND = 150
-"""Ticks before and after a moment over which tones are counted."""
+"""Ticks before and after each moment over which tones are counted."""
 _TONAL = 0.4
-"""Share of the sound that may be steady: of speech and song it is below 0.1, of instruments above 0.5."""
+"""Largest share of steady sound in a voice. In speech and song it is below 0.1, for instruments above 0.5."""
 _LEAST_TONES = 45
-"""Ticks of steady sound that make a tune; a syllable may be steady too."""
+"""Ticks of steady sound that make a tune. A single syllable may be steady too."""
 
 
 @dataclass(frozen=True, eq=False)
 class Activity:
-    """What is heard at each tick of 10 ms."""
+    """The activity at each tick of 10 ms."""
 
     active: Flags
-    """bool (T,): something louder than the noise around it, with the pauses between syllables."""
+    """bool (T,): louder than the noise around it, including the pauses between syllables."""
     tonal: Flags
-    """bool (T,): mostly steady tones within 1.5 seconds, as of music, bells and signals."""
+    """bool (T,): mostly steady tones within 1.5 seconds, as from music, bells and signals."""
     steadiness: float
-    """Share of all that is heard that is steady tones, 0 where they last less than half a second."""
+    """Share of steady tones in the active sound, or 0 if they last less than half a second."""
 
     @property
     def voiced(self) -> Flags:
@@ -94,7 +96,7 @@ def voiced_ticks(samples: Float32) -> Flags:
 
 
 def activity(samples: Float32) -> Activity:
-    """What is heard when; for (N,) samples there are max(1, ceil(N / TICK)) ticks."""
+    """Activity over time. (N,) samples have max(1, ceil(N / TICK)) ticks."""
     ticks = max(1, -(-len(samples) // TICK))
     levels = band_levels(samples, ticks)
     steady = _steady(samples, ticks)
@@ -141,7 +143,7 @@ def pitched(frames: NDArray[np.floating]) -> Flags:
 
 
 def _frames(samples: Float32, count: int, size: int, hop: int) -> Iterator[Float32]:
-    """Stretches of `size` samples around the middles of `count` hops, float32 (n, size) at a time."""
+    """Stretches of `size` samples around the centres of `count` hops, float32 (n, size) at a time."""
     before = (size - hop) // 2
     padded = np.pad(samples, (before, max(0, count * hop + size - len(samples))))
     frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop][:count]
@@ -149,7 +151,7 @@ def _frames(samples: Float32, count: int, size: int, hop: int) -> Iterator[Float
 
 
 def _above_floor(levels: Float32) -> Flags:
-    """bool (T,): louder than the quietest moment around."""
+    """bool (T,): louder than the quietest moment nearby."""
     smooth = gaussian_filter1d(levels, _SMOOTHING, axis=0, mode="nearest")
     dead = smooth.max(axis=1) < _DEAD_DB
     floor = np.where(dead[:, None], np.float32(np.inf), smooth)
@@ -160,7 +162,7 @@ def _above_floor(levels: Float32) -> Flags:
 
 
 def _held(samples: Float32, levels: Float32) -> Flags:
-    """bool (T,): a pitch, and about as loud as what is around."""
+    """bool (T,): pitched, and about as loud as the sound around it."""
     ticks = len(levels)
     hops = -(-ticks // 3)
     has_pitch = np.concatenate([pitched(f) for f in _frames(samples, hops, _PITCH_WINDOW, _HOP)])
@@ -171,7 +173,7 @@ def _held(samples: Float32, levels: Float32) -> Flags:
 
 
 def _steady(samples: Float32, ticks: int) -> Flags:
-    """bool (T,): the spectrum stays as it is, or is a single partial."""
+    """bool (T,): the spectrum stays constant, or is a single partial."""
     hops = -(-ticks // 3)
     window = np.hanning(_FRAME).astype(np.float32)
     steady = np.zeros(hops + _APART, np.bool_)
@@ -188,12 +190,12 @@ def _steady(samples: Float32, ticks: int) -> Flags:
         tone = peak > _TONE * (power.sum(axis=1) + 1e-12)
         steady[at : at + len(frames)] |= alike | tone
         last, at = both[-_APART:], at + len(frames)
-    steady[:-_APART] |= steady[_APART:]  # both of the two that are alike
+    steady[:-_APART] |= steady[_APART:]  # both of the two similar windows
     return np.repeat(steady, 3)[:ticks]
 
 
 def _mostly(steady: Flags, heard: Flags) -> Flags:
-    """bool (T,): where most of what is heard around is steady."""
+    """bool (T,): where most of the active sound nearby is steady."""
     width = 2 * _AROUND + 1
     tones, sound = (
         uniform_filter1d(flags.astype(np.float64), width, mode="constant") * width

@@ -1,4 +1,4 @@
-"""The options of a video, declared once: the form, the command line and the cache key derive from them."""
+"""Options of a video, declared once. The form, the command line and the cache key derive from them."""
 
 from sadtalker_service.options.render_options import RenderOptions
 

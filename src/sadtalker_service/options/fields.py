@@ -1,4 +1,4 @@
-"""Fields of forms and options of commands are text: here it becomes flags, numbers, angles and gestures."""
+"""Parse the text of form fields and command options into flags, numbers, angles and gestures."""
 
 from __future__ import annotations
 
@@ -23,28 +23,30 @@ Choice = TypeVar("Choice", bound=str)
 
 
 def parse_angles(text: str, param: str) -> Track:
-    """Angles in degrees, evenly spread over the video: `0,30,0` or `0 30 0`. Raises `InvalidOption`."""
+    """Parse angles in degrees, evenly spread over the video: `0,30,0` or `0 30 0`. Raises `InvalidOption`."""
     pieces = text.replace(",", " ").split()
     if not pieces or not all(_NUMBER.fullmatch(piece) for piece in pieces):
-        raise InvalidOption(f"{shown(text)} is no list of angles such as 0,30,0.", param=param)
+        raise InvalidOption(f"{shown(text)} is not a list of angles such as 0,30,0.", param=param)
     return Track(tuple(float(piece) for piece in pieces))
 
 
 def parse_gestures(text: str, param: str) -> tuple[GestureCue, ...]:
-    """Gestures and the seconds at which they begin: `nod_yes@1.5,smile@3`, or as JSON
-    `[{"name": "nod_yes", "at": 1.5}]`. Raises `InvalidOption`."""
+    """Parse gestures and their start times in seconds: `nod_yes@1.5,smile@3`.
+
+    JSON also works: `[{"name": "nod_yes", "at": 1.5}]`. Raises `InvalidOption`.
+    """
     try:
         if text.lstrip().startswith("["):
             return tuple(_cue_from_json(item) for item in json.loads(text))
         return tuple(_cue(piece) for piece in text.split(",") if piece.strip())
     except (ValueError, KeyError, TypeError, RecursionError):
         raise InvalidOption(
-            f"{shown(text)} is no list of gestures with times such as nod_yes@1.5,smile@3.", param=param
+            f"{shown(text)} is not a list of gestures with times such as nod_yes@1.5,smile@3.", param=param
         ) from None
 
 
 def parse_flag(text: str, param: str) -> bool:
-    """`true` or `false`, in the ways that forms write it. Raises `InvalidOption`."""
+    """Parse `true` or `false`, in any spelling that forms use. Raises `InvalidOption`."""
     flag = _FLAGS.get(text.strip().lower())
     if flag is None:
         raise InvalidOption(f"{param} is {shown(text)}, but must be true or false.", param=param)
@@ -52,15 +54,15 @@ def parse_flag(text: str, param: str) -> bool:
 
 
 def parse_number(text: str, param: str) -> float:
-    """A finite number with a point for the fraction. Raises `InvalidOption`."""
-    number = text.strip()  # which takes more for a space than float() does
+    """Parse a finite number with a decimal point. Raises `InvalidOption`."""
+    number = text.strip()  # strips more kinds of spaces than float()
     if not _NUMBER.fullmatch(number) or not math.isfinite(float(number)):
         raise InvalidOption(f"{param} is {shown(text)}, but must be a number.", param=param)
     return float(number)
 
 
 def parse_whole(text: str, param: str) -> int:
-    """A whole number. Raises `InvalidOption`."""
+    """Parse a whole number. Raises `InvalidOption`."""
     number = text.strip()
     if not _WHOLE.fullmatch(number):
         raise InvalidOption(f"{param} is {shown(text)}, but must be a whole number.", param=param)
@@ -68,7 +70,7 @@ def parse_whole(text: str, param: str) -> int:
 
 
 def parse_choice(text: str, param: str, choices: Sequence[Choice]) -> Choice:
-    """One of `choices`, as it is spelled there; capitals do not matter. Raises `InvalidOption`."""
+    """Parse one of `choices`, ignoring case. Raises `InvalidOption`."""
     found = next((choice for choice in choices if choice.lower() == text.strip().lower()), None)
     if found is None:
         raise InvalidOption(

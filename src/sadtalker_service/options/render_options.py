@@ -1,7 +1,7 @@
-"""`RenderOptions`: everything that a request may choose about a video, with its type, range and description.
+"""`RenderOptions`: every choice of a request about a video, with type, range and description.
 
 The API's form (`api.upload.forms`), the command line (`cli.options`) and the cache key (`state.result_key`)
-are derived from it. A new option is a field here, what the engine does with it, and a control in the studio.
+derive from it. A new option needs a field here, support in the engine, and a control in the studio.
 """
 
 from __future__ import annotations
@@ -46,24 +46,24 @@ from sadtalker_service.options.fields import (
 from sadtalker_service.options.refusals import at_most, refusal, within
 
 NONE = "none"
-"""How a form and a command say that they want no enhancer."""
+"""Value by which a form or a command disables an enhancer."""
 COMMAND_ONLY = "x-command-only"
-"""Marks, in the JSON schema, an option that the API's form does not have."""
+"""Marks an option in the JSON schema that the API's form does not have."""
 IF_HONOURED = "x-if-honoured"
-"""Marks an option that has an effect only with engines that name it in `Capabilities.honours`: with others it
-is left out with a warning."""
+"""Marks an option that only has an effect with engines that list it in `Capabilities.honours`. Other engines
+ignore it with a warning."""
 DEFAULT_SIZE = 512
 
 LONGEST_TEXT = 16_000
-"""Characters of a list as text."""
+"""Longest text of a list, characters."""
 _MOST_ANGLES, _MOST_CUES = 1_000, 500
 _LATEST_CUE = 86_400.0
-"""Seconds; a day is longer than any video."""
+"""Seconds. A day is longer than any video."""
 _LARGEST_WHOLE = 10**18 - 1
 
 
 def _text(parse: Callable[[str, str], Any]) -> BeforeValidator:
-    """Texts are read by `parse(text, name)`; other values are taken as they are."""
+    """Parse text with `parse(text, name)`. Other values are unchanged."""
 
     def read(value: Any, info: ValidationInfo) -> Any:
         return parse(value, _name(info)) if isinstance(value, str) else value
@@ -72,18 +72,18 @@ def _text(parse: Callable[[str, str], Any]) -> BeforeValidator:
 
 
 def _choice(*choices: str, **others: None) -> BeforeValidator:
-    """Capitals do not matter. `others` stand for None."""
+    """Accept a choice and ignore case. `others` stand for None."""
     spelled = {choice.lower(): choice for choice in choices} | others
     return BeforeValidator(lambda v: spelled.get(v.strip().lower(), v) if isinstance(v, str) else v)
 
 
 def _or_none(*choices: str) -> tuple[Any, ...]:
-    """As `_choice`, with `none` for None."""
+    """Like `_choice`, with `none` for None."""
     return _choice(*choices, none=None), WithJsonSchema({"type": "string", "enum": [*choices, NONE]})
 
 
 def _angles(value: Any, info: ValidationInfo) -> Any:
-    """`0,30,0` or a sequence of numbers, degrees. Raises `InvalidOption`."""
+    """Accept `0,30,0` or a sequence of numbers, degrees. Raises `InvalidOption`."""
     name = _name(info)
     if isinstance(value, str):
         value = parse_angles(_not_too_long(value, name), name)
@@ -99,7 +99,7 @@ def _angles(value: Any, info: ValidationInfo) -> Any:
 
 
 def _cues(value: Any, info: ValidationInfo) -> Any:
-    """`nod_yes@1.5,smile@3`, the same as JSON, or a sequence of cues. Raises `InvalidOption`."""
+    """Accept `nod_yes@1.5,smile@3`, the same as JSON, or a sequence of cues. Raises `InvalidOption`."""
     name = _name(info)
     cues = parse_gestures(_not_too_long(value, name), name) if isinstance(value, str) else value
     if isinstance(cues, list | tuple):
@@ -120,7 +120,7 @@ def _not_too_long(text: str, name: str) -> str:
 
 
 def _name(info: ValidationInfo) -> str:
-    """What the field is called where the values come from."""
+    """Name of the field at the source of the values."""
     name = info.field_name or ""
     return str((info.context or {}).get(name, name))
 
@@ -141,38 +141,40 @@ _OF_SOME_ENGINES = Field(json_schema_extra={COMMAND_ONLY: True, IF_HONOURED: Tru
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", use_attribute_docstrings=True))
 class RenderOptions:
-    """How the person shall speak and how the video shall look. Names are SadTalker's where it has them.
+    """How the person speaks and how the video looks. Names are those of SadTalker if it has the option.
 
-    Texts are read as a form or a command writes them: `RenderOptions(input_yaw="0,30,0")`. Raises
-    `InvalidOption`, whose `param` is the field. What an engine cannot do is found by `pipeline.validation`.
-    The docstrings of the fields are shown to users.
+    Text is parsed as in a form or a command: `RenderOptions(input_yaw="0,30,0")`. Raises `InvalidOption`,
+    whose `param` is the field. `pipeline.validation` finds what an engine cannot do. The field docstrings are
+    shown to users.
     """
 
     preprocess: Annotated[PreprocessMode, _choice(*PREPROCESS_MODES)] = "full"
-    """crop, extcrop: a close-up. resize: the picture made square. full, extfull: the whole picture."""
+    """crop, extcrop: a close-up. resize: the image made square. full, extfull: the whole image."""
     face_index: Annotated[int, Field(ge=0, le=MOST_FACES - 1), _WHOLE] = 0
-    """Which face of the source image speaks: 0 is the largest, 1 the next."""
+    """Which face of the source image speaks: 0 is the largest, 1 the next largest."""
     still: Annotated[bool, _FLAG] = False
-    """Keep the head still; it blinks all the same."""
+    """Keep the head still. The eyes still blink."""
     expression_scale: Annotated[float, Field(ge=0, le=3), _NUMBER] = 1.0
     """Liveliness of the face, 0 to 3."""
     pose_style: Annotated[int, Field(ge=0, le=45), _WHOLE] = 0
     """Style of head motion, 0 to 45."""
     size: Annotated[PositiveInt | None, *_WHOLE_OR_NONE] = None
-    """Side of a close-up in pixels; by default the engine's own. The mesh engine draws 128 to 1024, the
-    sadtalker engine 256 or 512."""
+    """Side of a close-up in pixels. The default depends on the engine. The mesh engine supports 128 to 1024,
+    the sadtalker engine 256 or 512."""
     input_yaw: Annotated[Track | None, *_ANGLES, Field(examples=["0,30,0"])] = None
-    """Turn of the head over the video: at most 1,000 angles of -180 to 180 degrees, evenly spread."""
+    """Yaw (turn) of the head over the video: up to 1,000 angles from -180 to 180 degrees, evenly spread."""
     input_pitch: Annotated[Track | None, *_ANGLES, Field(examples=["0,10,0"])] = None
-    """Nod of the head, as input_yaw."""
+    """Pitch (nod) of the head, in the form of input_yaw."""
     input_roll: Annotated[Track | None, *_ANGLES, Field(examples=["-5,5"])] = None
-    """Tilt of the head, as input_yaw."""
+    """Roll (tilt) of the head, in the form of input_yaw."""
     audio_track: Annotated[PositiveInt | None, *_WHOLE_OR_NONE] = None
-    """Sound track of the recording, from 1 on; by default the main one, or that with a voice."""
+    """Number of the audio track in the driven audio, starting at 1. The default is the main one, or the one
+    with a voice."""
     gestures: Annotated[tuple[GestureCue, ...], *_CUES, Field(examples=["nod_yes@1.5,smile@3"])] = ()
-    """Gestures and the seconds at which they begin, as text or JSON; at most 500."""
+    """Gestures and their start times in seconds, as text or JSON, at most 500."""
     quality: Annotated[Quality, _choice(*QUALITIES)] = "medium"
-    """Height of at most 480, 720 or 1080 pixels, and effort of the encoder."""
+    """Quality of the video: at most 480, 720 or 1080 pixels high, with more encoder effort for higher
+    quality."""
     fps: Annotated[Literal[24, 25, 30, 50, 60], _WHOLE] = 25
     """Frames per second: 24, 25, 30, 50 or 60."""
     seed: Annotated[int, Field(ge=-_LARGEST_WHOLE, le=_LARGEST_WHOLE), _WHOLE] = 0
@@ -180,17 +182,17 @@ class RenderOptions:
     enhancer: Annotated[Literal["gfpgan", "RestoreFormer"] | None, *_or_none("gfpgan", "RestoreFormer")] = (
         None
     )
-    """Restore the face; an engine without it leaves it out with a warning."""
+    """Restore the face. Engines without this option ignore it with a warning."""
     background_enhancer: Annotated[Literal["realesrgan"] | None, *_or_none("realesrgan")] = None
-    """Sharpen the background; an engine without it leaves it out with a warning."""
+    """Sharpen the background. Engines without this option ignore it with a warning."""
     batch_size: Annotated[PositiveInt | None, *_WHOLE_OR_NONE, _OF_SOME_ENGINES] = None
-    """Frames at once (neural engines)."""
+    """Number of frames processed at once (neural engines)."""
     face3dvis: Annotated[bool, _FLAG, _OF_SOME_ENGINES] = False
-    """Draw the face model too (neural engines)."""
+    """Also draw the face model (neural engines)."""
 
     @property
     def side(self) -> int:
-        """Side of a close-up, pixels: `size`, or 512 where no size was chosen."""
+        """Side of a close-up, pixels: `size`, or 512 if no size is set."""
         return self.size or DEFAULT_SIZE
 
     @model_validator(mode="wrap")
@@ -216,7 +218,7 @@ OPTION_SCHEMA: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         for name in OPTION_NAMES
     }
 )
-"""Option -> its JSON schema as a field of a form, with `description` and `default`."""
+"""Option -> its JSON schema as a form field, with `description` and `default`."""
 
 
 def options_from_texts(
@@ -224,9 +226,9 @@ def options_from_texts(
     defaults: RenderOptions,
     called: Mapping[str, str] = MappingProxyType({}),
 ) -> RenderOptions:
-    """The options that `texts` (option -> text) describe; an absent or empty text leaves the default.
+    """Parse options from `texts` (option -> text). A missing or empty text gives the default.
 
-    `called`: option -> the name that messages use for it, where that is another. Raises `InvalidOption`.
+    `called`: option -> its name in messages, if it differs. Raises `InvalidOption`.
     """
     given = {name: text.strip() for name, text in texts.items() if text.strip()}
     known = {name: getattr(defaults, name) for name in OPTION_NAMES}
@@ -234,12 +236,12 @@ def options_from_texts(
 
 
 def plain(options: RenderOptions) -> dict[str, Any]:
-    """Option -> JSON value, which `RenderOptions(**values)` takes again."""
+    """Option -> JSON value. `RenderOptions(**values)` accepts the result."""
     values: dict[str, Any] = _ADAPTER.dump_python(options, mode="json")
     return values
 
 
 def changed(options: RenderOptions) -> dict[str, Any]:
-    """As `plain`, without the options that have their default."""
+    """Like `plain`, without the options that have their default value."""
     values: dict[str, Any] = _ADAPTER.dump_python(options, mode="json", exclude_defaults=True)
     return values

@@ -10,7 +10,7 @@ from sadtalker_service.domain import Artefact, Lifetime
 from sadtalker_service.media.stopwatch import Clock
 from sadtalker_service.store.cache import ArtefactCache, CacheUnavailable
 from sadtalker_service.store.keys import SECONDS
-from sadtalker_service.store.single_flight import NoFlights, SingleFlight
+from sadtalker_service.store.single_flight import NoSingleFlight, SingleFlight
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class CacheTerms:
 
     lifetimes: Mapping[Lifetime, float | None] = field(default_factory=lambda: SECONDS)
     """Lifetime -> seconds, None for no end; those of the settings are in `store.keys.lifetimes`."""
-    single_flight: SingleFlight = field(default_factory=NoFlights)
+    single_flight: SingleFlight = field(default_factory=NoSingleFlight)
     """Keeps others from computing the same thing at the same time."""
     on_lookup: Callable[[str, bool], None] | None = None
     """OnProgress the kind of each artefact that was wanted, and whether it was there."""

@@ -1,8 +1,8 @@
-"""From a recording to the motion of a mouth.
+"""From driven audio to the motion of a mouth.
 
-The way: `recogniser` (pocketsphinx) or `signal_source` (no model) or a synthesiser's own times give a
-`PhonemeTrack`; `visemes` says what a mouth does for each sound; `articulation` blends that into curves in
-millimetres with closures, pauses and accents. `recognize_speech` does it all.
+A `PhonemeTrack` comes from `recogniser` (pocketsphinx), from `signal_source` (no model), or from the times of
+a speech synthesiser. `visemes` defines the mouth shape of each sound. `articulation` blends the shapes into
+curves in millimetres with closures, pauses and accents. `recognize_speech` runs the whole chain.
 """
 
 from __future__ import annotations

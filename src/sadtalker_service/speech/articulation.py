@@ -1,4 +1,4 @@
-"""What the mouth does for what was said: articulator curves in millimetres, closures, pauses and accents."""
+"""Articulation of recognised speech: articulator curves in millimetres, closures, pauses and accents."""
 
 from __future__ import annotations
 
@@ -22,44 +22,47 @@ __all__ = ["ARTICULATORS", "Articulation", "articulate"]
 Float32 = NDArray[np.float32]
 
 _RESTORE_AT_MOST = 1.4
-"""Averaging opinions shrinks motion; it is stretched again, but not by more than this."""
+"""Averaging segmentations reduces the motion. It is amplified again, by at most this factor."""
 _AROUND = 600
-"""Ticks before and after a moment over which its amplitude is taken."""
+"""Ticks before and after each moment over which its amplitude is measured."""
 _KNEE = 2.0
-"""Below this opening, mm, lips slow down instead of meeting: only closures close them."""
+"""Below this opening, mm, the lips slow down and do not meet. Only closures close them."""
 _WIDEST = 24.0
-"""No opening beyond this, mm; from two thirds of it on the motion is compressed."""
+"""Largest opening, mm. The motion is compressed from two thirds of it upwards."""
 
 
 @dataclass(frozen=True, eq=False)
 class Articulation:
-    """The motion of a mouth that speaks a recording. Tick i is at i / rate seconds of the recording; lips are
-    already as early as they have to be."""
+    """The motion of a mouth that speaks the driven audio.
+
+    Tick i is at i / rate seconds of the audio. The lead of the lips over the sound is already applied.
+    """
 
     articulators: Float32
     """float32 (T, 8), columns as `ARTICULATORS`: millimetres (opening >= 0) and 0..1."""
     visemes: Float32
-    """float32 (T, 15): shares of the visemes, each row with the sum 1."""
+    """float32 (T, 15): shares of the visemes. Each row sums to 1."""
     closures: Float32
-    """float32 (K, 3): kind, start, end in seconds. Kind 0: lips shut for p b m, the opening is 0 from start
-    to end; kind 1: lower lip under the teeth for f v. A video must show at least one frame of each."""
+    """float32 (K, 3): kind, start, end in seconds. Kind 0 shuts the lips for p b m, and the opening is 0 from
+    start to end. Kind 1 puts the lower lip under the teeth for f v. A video must show at least one frame of
+    each."""
     loudness: Float32
     """float32 (T,), 0..1."""
     pauses: Float32
-    """float32 (P, 2): start, end in seconds of stretches without speech."""
+    """float32 (P, 2): start and end in seconds of stretches without speech."""
     accents: Float32
-    """float32 (A, 2): seconds, strength 0..1 of stressed syllables, for nods and brows."""
+    """float32 (A, 2): time in seconds and strength 0..1 of stressed syllables, for nods and brows."""
     rate: int = TICK_RATE
     """Ticks per second."""
 
     def to_artefact(self) -> Artefact:
-        """Named arrays and the rate: all of it."""
+        """Convert to an artefact with all arrays and the rate."""
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         return Artefact(MappingProxyType(arrays), MappingProxyType({"rate": self.rate}))
 
     @classmethod
     def from_artefact(cls, artefact: Artefact) -> Articulation:
-        """What `to_artefact` gave.
+        """Restore the result of `to_artefact`.
 
         Raises:
             KeyError: an array or the rate is missing.
@@ -71,9 +74,9 @@ _ARRAYS = ("articulators", "visemes", "closures", "loudness", "pauses", "accents
 
 
 def articulate(track: PhonemeTrack, speech: Speech) -> Articulation:
-    """How a mouth says `track`; an empty track keeps it shut.
+    """How a mouth speaks `track`. An empty track keeps it shut.
 
-    Loudness does not open the mouth: on real speakers that made the match worse (docs/speech.md).
+    Loudness does not open the mouth, because that made the match with real speakers worse (docs/speech.md).
     """
     loud = loudness(level_db(speech.samples))
     if track.voiced_seconds() == 0:
@@ -103,9 +106,9 @@ def _average(opinions: Sequence[Float32], shares: Float32) -> Float32:
 def _restore_amplitude(
     motion: Float32, visemes: Float32, opinions: Sequence[Float32], shares: Float32
 ) -> None:
-    """Stretch the millimetres of `motion`, in place, so that they vary as much as in a single opinion.
+    """Amplify the millimetres of `motion` in place so that they vary as much as in a single segmentation.
 
-    Both are taken over the speech around a moment: silence has no amplitude, and speakers change.
+    Both amplitudes are measured on speech around each moment, because silence has none and speakers change.
     """
     weight = 1.0 - visemes[:, VISEMES.index("sil")] + 1e-3
     total = _around(weight)
@@ -123,13 +126,13 @@ def _restore_amplitude(
 
 
 def _around(curve: Float32) -> Float32:
-    """Mean over six seconds before and after each tick, in double precision inside."""
+    """Mean over six seconds before and after each tick, computed in double precision."""
     mean = uniform_filter1d(curve, 2 * _AROUND + 1, mode="nearest", output=np.float64)
     return np.asarray(mean, np.float32)
 
 
 def _within_reach(opening: Float32) -> Float32:
-    """Opening in mm that stays above 0 and below `_WIDEST`, with no corner in the curve."""
+    """Limit the opening in mm to between 0 and `_WIDEST`, without a corner in the curve."""
     low = _KNEE * np.exp(np.minimum(opening - _KNEE, 0.0) / _KNEE)
     soft = np.where(opening < _KNEE, low, opening)
     start = _WIDEST * 2 / 3

@@ -1,4 +1,4 @@
-"""What of a recogniser's answer is believed: it hears phones in noise and music, and holds some too long."""
+"""Filter the recogniser's output: it finds phones in noise and music, and holds some for too long."""
 
 from __future__ import annotations
 
@@ -19,51 +19,54 @@ Shares = NDArray[np.float64]
 Spans = list[tuple[float, float]]
 
 _HELD = 0.6
-"""Seconds; a longer phone is believed only where some other opinion hears something."""
+"""Seconds. A longer phone is accepted only if another segmentation also has speech there."""
 _PRESSED = 1.2
-"""Seconds; lips that are shut for a shorter time than this, by `p b m` in a pause, may be."""
+"""Seconds. Lips that `p b m` shut in a pause are accepted if they are shut for less than this."""
 _HANGOVER = 8
-"""Ticks by which phones may go beyond what is heard as active."""
+"""Ticks by which phones may extend beyond the active part."""
 _SHORTEST = 0.02
-"""Seconds; what is left of a phone must be longer."""
+"""Seconds. The rest of a cut phone must be longer."""
 _SHORT_PHONE = 0.3
-"""Seconds; opinions that agree on a longer one agree on a note."""
+"""Seconds. Segmentations that agree on a longer phone agree on a musical note."""
 _NEAR = 0.05
 """Seconds."""
 _AROUND = 150
-"""Ticks before and after a moment over which agreement is counted."""
+"""Ticks before and after each moment over which agreement is counted."""
 _AGREED = 0.55
-"""Share of the sound in which opinions agree on short phones, as they do over speech and song: then there is
-a voice in spite of the tones."""
+"""Share of the sound in which segmentations agree on short phones, as in speech and song. Above it there is a
+voice in spite of the tones."""
 _FEW, _DIFFERENT = 0.35, 0.1
-"""Shares of speech and of agreement below which there is no voice, but drums, steps or typing. Of voices the
-hardest to hear had 0.55 and 0.2."""
+"""Shares of speech and of agreement below which there is no voice, but drums, steps or typing. The voices
+that were hardest to recognise had 0.55 and 0.2."""
 _SIL = VISEMES.index("sil")
 
 
-def believed(track: PhonemeTrack, heard: Activity) -> PhonemeTrack:
-    """`track` with silence where nothing but noise or tones is heard, where its opinions are too few and too
-    different for a voice, and instead of phones that one opinion alone holds for long."""
-    parted = _without_held(track.segmentations)
-    believable = heard.active
-    if len(parted) > 1:
-        spoken, agreed = _shares(parted, heard.active)
-        tones = heard.tonal & (agreed < _AGREED)
-        believable = heard.active & ~tones & ((spoken > _FEW) | (agreed > _DIFFERENT))
+def believed(track: PhonemeTrack, sound: Activity) -> PhonemeTrack:
+    """Replace implausible parts of `track` by silence.
+
+    These are parts with only noise or tones, parts where the segmentations have too little speech or agree
+    too little for a voice, and long phones that only one segmentation has.
+    """
+    kept_segmentations = _drop_held_phones(track.segmentations)
+    plausible = sound.active
+    if len(kept_segmentations) > 1:
+        spoken, agreed = _shares(kept_segmentations, sound.active)
+        tones = sound.tonal & (agreed < _AGREED)
+        plausible = sound.active & ~tones & ((spoken > _FEW) | (agreed > _DIFFERENT))
     else:
-        believable = heard.voiced
-    spans = _spans(binary_dilation(believable, iterations=_HANGOVER))
-    return PhonemeTrack(tuple(Segmentation(within(s.phonemes, spans), s.weight) for s in parted))
+        plausible = sound.voiced
+    spans = _spans(binary_dilation(plausible, iterations=_HANGOVER))
+    return PhonemeTrack(tuple(Segmentation(within(s.phonemes, spans), s.weight) for s in kept_segmentations))
 
 
 def within(phonemes: Sequence[Phoneme], spans: Spans) -> tuple[Phoneme, ...]:
-    """The phonemes cut to `spans`, with silence between.
+    """Cut the phonemes to `spans`, with silence in between.
 
-    In a short pause a recogniser hears the waiting for a stop: real lips are shut there, and stay so.
+    In a short pause a recogniser finds the closure before a stop. Real lips are shut there, so it is kept.
     """
     found: list[Phoneme] = []
     for phoneme in phonemes:
-        if _waits(phoneme, spans):
+        if _is_closure_beside_sound(phoneme, spans):
             found.append(phoneme)
             continue
         at = phoneme.start
@@ -77,8 +80,8 @@ def within(phonemes: Sequence[Phoneme], spans: Spans) -> tuple[Phoneme, ...]:
     return tuple(found)
 
 
-def _waits(phoneme: Phoneme, spans: Spans) -> bool:
-    """Whether a phoneme is lips that are shut right before or after something that is heard."""
+def _is_closure_beside_sound(phoneme: Phoneme, spans: Spans) -> bool:
+    """Whether a phoneme is a lip closure right before or after an active span."""
     if visemes_of(phoneme.label) != ("PP",) or phoneme.end - phoneme.start >= _PRESSED:
         return False
     return any(start - _NEAR < phoneme.end and phoneme.start < end + _NEAR for start, end in spans)
@@ -89,13 +92,19 @@ def _silence(start: float, end: float) -> Iterator[Phoneme]:
         yield Phoneme(SILENCE, start, end)
 
 
-def _without_held(opinions: Sequence[Segmentation]) -> tuple[Segmentation, ...]:
-    """Phones longer than `_HELD` only where some other opinion hears anything; one alone is believed."""
-    if len(opinions) < 2:
-        return tuple(opinions)
-    spoken = [[(p.start, p.end) for p in opinion.phonemes if p.label != SILENCE] for opinion in opinions]
+def _drop_held_phones(segmentations: Sequence[Segmentation]) -> tuple[Segmentation, ...]:
+    """Remove phones longer than `_HELD` where no other segmentation has speech.
+
+    A single segmentation is kept.
+    """
+    if len(segmentations) < 2:
+        return tuple(segmentations)
+    spoken = [
+        [(p.start, p.end) for p in segmentation.phonemes if p.label != SILENCE]
+        for segmentation in segmentations
+    ]
     kept = []
-    for i, mine in enumerate(opinions):
+    for i, mine in enumerate(segmentations):
         others = sorted(span for j, row in enumerate(spoken) if j != i for span in row)
         parts = [
             (phoneme,) if phoneme.end - phoneme.start <= _HELD else within((phoneme,), _joined(others))
@@ -106,7 +115,7 @@ def _without_held(opinions: Sequence[Segmentation]) -> tuple[Segmentation, ...]:
 
 
 def _joined(spans: Spans) -> Spans:
-    """Sorted spans as those that do not overlap."""
+    """Merge sorted spans that overlap."""
     joined: Spans = []
     for start, end in spans:
         if joined and start <= joined[-1][1]:
@@ -116,11 +125,16 @@ def _joined(spans: Spans) -> Spans:
     return joined
 
 
-def _shares(opinions: Sequence[Segmentation], active: Flags) -> tuple[Shares, Shares]:
-    """float64 (T,) each: of what is active around a moment, the share that opinions hold for speech (mean),
-    and the share in which two of them agree on a short phone (mean over the pairs)."""
-    spoken = np.mean([_line(opinion, len(active), np.inf) != _SIL for opinion in opinions], axis=0)
-    lines = [_line(opinion, len(active), _SHORT_PHONE) for opinion in opinions]
+def _shares(segmentations: Sequence[Segmentation], active: Flags) -> tuple[Shares, Shares]:
+    """Shares of speech and of agreement in the active sound around each moment, float64 (T,) each.
+
+    The first is the share that segmentations count as speech (mean). The second is the share in which two of
+    them agree on a short phone (mean over the pairs).
+    """
+    spoken = np.mean(
+        [_line(segmentation, len(active), np.inf) != _SIL for segmentation in segmentations], axis=0
+    )
+    lines = [_line(segmentation, len(active), _SHORT_PHONE) for segmentation in segmentations]
     agreed = np.mean([(a == b) & (a != _SIL) for a, b in combinations(lines, 2)], axis=0)
     width = 2 * _AROUND + 1
     sound = np.maximum(uniform_filter1d(active.astype(float), width, mode="constant"), 1.0 / width)
@@ -128,16 +142,16 @@ def _shares(opinions: Sequence[Segmentation], active: Flags) -> tuple[Shares, Sh
     return share, alike
 
 
-def _line(opinion: Segmentation, ticks: int, longest: float) -> NDArray[np.int_]:
-    """int (T,): the viseme of every tick; those longer than `longest` seconds count as silence."""
+def _line(segmentation: Segmentation, ticks: int, longest: float) -> NDArray[np.int_]:
+    """int (T,): the viseme of every tick. Visemes longer than `longest` seconds count as silence."""
     line = np.full(ticks, _SIL)
-    for viseme, start, end in as_visemes(opinion.phonemes):
+    for viseme, start, end in as_visemes(segmentation.phonemes):
         if end - start <= longest:
             line[round(start * TICK_RATE) : round(end * TICK_RATE)] = viseme
     return line
 
 
 def _spans(flags: Flags) -> Spans:
-    """Seconds of the stretches that are set."""
+    """Stretches in which the flags are set, seconds."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
     return [(float(a) / TICK_RATE, float(b) / TICK_RATE) for a, b in edges.reshape(-1, 2)]

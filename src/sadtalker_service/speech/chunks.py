@@ -1,4 +1,4 @@
-"""Long recordings in pieces, cut where nobody speaks, so that recognising them takes linear time."""
+"""Cut long recordings into pieces at pauses, so that recognition takes linear time."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from sadtalker_service.speech.loudness import level_db
 
 _SHORTEST = 1000
 _LONGEST = 2000
-"""Length of a piece, ticks of 10 ms: long enough to know the voice, short enough to search."""
+"""Length of a piece, ticks of 10 ms. It is long enough to adapt to the voice and short enough to search."""
 
 
 def cut_at_pauses(samples: NDArray[np.float32]) -> list[tuple[int, int]]:
-    """(first, last + 1) samples of pieces that cover the recording; cuts are at its quietest moments."""
+    """(first, last + 1) samples of pieces that cover the recording, cut at its quietest moments."""
     level = gaussian_filter1d(level_db(samples), 5.0, mode="nearest")
     cuts = [0]
     while len(level) - cuts[-1] > _LONGEST:

@@ -1,4 +1,4 @@
-"""When lips must meet and when the mouth rests: closures of p b m f v, and pauses."""
+"""When lips must meet and when the mouth rests: closures for p b m f v, and pauses."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ Float32 = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 
 _MAJORITY = 0.49
-"""Share of the opinions that must agree; half counts."""
+"""Share of the segmentations that must agree. Half is enough."""
 _SHORTEST_CLOSURE = 0.06
-"""Seconds: longer than one frame at 25 fps, so that every closure is seen."""
+"""Seconds. Longer than one frame at 25 fps, so that every closure is visible."""
 _LONGEST_CLOSURE = 0.16
-"""Seconds; a longer m was held by the recogniser, not by the lips."""
+"""Seconds. A longer m comes from the recogniser and not from the lips."""
 _APPROACH = 0.05
-"""Seconds in which lips come together before a closure, and part after it."""
+"""Seconds in which lips come together before a closure and part after it."""
 _LABIODENTAL_GAP = 1.5
 """Largest opening while the lower lip touches the upper teeth, mm."""
 _WAITING = 0.4
-"""Lips that are shut for longer than this, in seconds, rest before a word; they form no sound."""
+"""Lips that are shut for longer than this, in seconds, are resting before a word and form no sound."""
 _SHORTEST_PAUSE = 0.15
 """A shorter silence is part of a word, seconds."""
 _AJAR, _SHUT = 0.5, 0.9
-"""A mouth stays ajar for this long in a pause, and is shut after that long, seconds."""
+"""In a pause the mouth stays ajar up to the first time and is shut from the second, seconds."""
 _REOPEN = 0.2
 """Seconds in which a shut mouth opens before speech."""
 
 
 def closures_of(track: PhonemeTrack) -> Float32:
-    """float32 (K, 3): kind, start, end of each closure that at least half of the opinions hear."""
+    """float32 (K, 3): kind, start, end of each closure that at least half of the segmentations contain."""
     rows: list[tuple[float, float, float]] = []
     for kind, viseme in ((BILABIAL, "PP"), (LABIODENTAL, "FF")):
         spans = [_spans(s, VISEMES.index(viseme)) for s in track.segmentations]
@@ -48,7 +48,7 @@ def closures_of(track: PhonemeTrack) -> Float32:
 
 
 def pauses_of(track: PhonemeTrack, duration: float) -> Float32:
-    """float32 (P, 2): start and end of the stretches that most opinions hold for silent."""
+    """float32 (P, 2): start and end of the stretches that most segmentations count as silent."""
     spans = [
         [(a, b) for v, a, b in as_visemes(s.phonemes) if not _is_rest(v, b - a)] for s in track.segmentations
     ]
@@ -60,12 +60,12 @@ def pauses_of(track: PhonemeTrack, duration: float) -> Float32:
 
 
 def _is_rest(viseme: int, seconds: float) -> bool:
-    """Whether a viseme is silence, or lips that wait to open again."""
+    """Whether a viseme is silence, or closed lips that wait to open again."""
     return viseme == VISEMES.index("sil") or (viseme == VISEMES.index("PP") and seconds > _WAITING)
 
 
 def close_lips(motion: Float32, closures: Float32) -> None:
-    """Shut the lips of `motion` (T, 8) for every p b m, and put the lower one under the teeth for f v."""
+    """Shut the lips of `motion` (T, 8) for every p b m, and put the lower lip under the teeth for f v."""
     seconds = np.arange(len(motion)) / TICK_RATE
     for kind, start, end in closures:
         near = slice(*np.searchsorted(seconds, (start - _APPROACH, end + _APPROACH)))
@@ -96,7 +96,7 @@ def _spans(segmentation: Segmentation, viseme: int) -> list[tuple[float, float]]
 
 
 def _agreed(opinions: list[list[tuple[float, float]]], weights: list[float]) -> list[tuple[float, float]]:
-    """Where at least half of the weighted opinions have a span; exact to the time stamps that were given."""
+    """Spans that at least half of the weighted segmentations contain. The times keep their precision."""
     steps = sorted(
         (
             (time, share)
@@ -104,7 +104,7 @@ def _agreed(opinions: list[list[tuple[float, float]]], weights: list[float]) -> 
             for start, end in spans
             for time, share in ((start, weight), (end, -weight))
         ),
-        key=lambda step: (step[0], -step[1]),  # neighbours that touch are one span
+        key=lambda step: (step[0], -step[1]),  # adjacent neighbours are one span
     )
     need = _MAJORITY * sum(weights)
     agreed: list[tuple[float, float]] = []
@@ -120,7 +120,7 @@ def _agreed(opinions: list[list[tuple[float, float]]], weights: list[float]) -> 
 
 
 def _outside(seconds: NDArray[np.float64], start: float, end: float) -> NDArray[np.float64]:
-    """Distance in seconds from an interval; 0 within."""
+    """Distance in seconds from an interval, 0 inside it."""
     return np.maximum(np.maximum(start - seconds, seconds - end), 0.0)
 
 

@@ -1,4 +1,4 @@
-"""From timed visemes to smooth viseme weights: each sound pulls the mouth, and neighbours share it.
+"""Convert timed visemes to smooth viseme weights: each sound shapes the mouth, and neighbours blend.
 
 Dominance blending after Cohen and Massaro, "Modeling Coarticulation in Synthetic Visual Speech" (1993).
 """
@@ -13,35 +13,35 @@ from sadtalker_service.speech.phonemes import Segmentation
 from sadtalker_service.speech.visemes import VISEMES, as_visemes
 
 TICK_RATE = 100
-"""Ticks per second of everything that moves; tick i is at i / TICK_RATE seconds."""
+"""Ticks per second of all motion. Tick i is at i / TICK_RATE seconds."""
 
 LEAD = 0.03
-"""How much lips go before the sound that they form, seconds."""
+"""Time by which the lips lead the sound that they form, seconds."""
 
 _DOMINANCE: dict[str, tuple[float, float]] = {
     "sil": (0.45, 0.035), "PP": (1.6, 0.0315), "FF": (1.3, 0.0315), "TH": (0.9, 0.042), "DD": (0.6, 0.042),
     "kk": (0.35, 0.042), "CH": (1.0, 0.042), "SS": (0.7, 0.042), "nn": (0.5, 0.042), "RR": (0.7, 0.042),
     "aa": (1.0, 0.042), "E": (0.9, 0.042), "I": (0.9, 0.042), "O": (1.1, 0.042), "U": (1.1, 0.042),
 }  # fmt: skip
-"""Strength of each viseme, and the time in seconds over which it fades outside of its own segment: lips
-insist on p b m f v and on rounding, while k g h let the next vowel through."""
+"""Strength of each viseme, and the time in seconds over which it fades outside its own segment. p b m f v and
+rounding dominate their neighbours, while k g h let the next vowel through."""
 
 _STEEPNESS = 1.4
-"""Exponent of the fading: between an exponential (1) and a bell (2)."""
+"""Exponent of the fading, between an exponential (1) and a Gaussian (2)."""
 _REACH = 0.25
-"""Beyond this distance from its segment, in seconds, a viseme has no say."""
+"""A viseme has no influence beyond this distance from its segment, seconds."""
 _SHORTEST = 0.03
-"""Shorter segments act as if they had this length, seconds."""
+"""Shorter segments are treated as if they had this length, seconds."""
 _IDLE = 1e-3
-"""Weight of rest where nothing is near."""
+"""Weight of the rest shape if no viseme is near."""
 _SMOOTHING = 2.5
-"""Standard deviation of the low-pass over the weights, ticks."""
+"""Standard deviation of the low-pass filter over the weights, ticks."""
 
 Float32 = NDArray[np.float32]
 
 
 def viseme_weights(segmentation: Segmentation, length: int) -> Float32:
-    """float32 (length, 15): the share of every viseme at every tick, each row with the sum 1."""
+    """float32 (length, 15): the share of every viseme at every tick. Each row sums to 1."""
     weights = np.zeros((length, len(VISEMES)))
     weights[:, VISEMES.index("sil")] = _IDLE
     for viseme, start, end in as_visemes(segmentation.phonemes):

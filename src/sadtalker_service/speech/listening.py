@@ -1,4 +1,4 @@
-"""The recogniser and its fallbacks: what to do with silence, noise, and voices it does not understand."""
+"""The recogniser and its fallbacks for silence, noise, and voices that it does not understand."""
 
 from __future__ import annotations
 
@@ -14,36 +14,39 @@ from sadtalker_service.speech.belief import believed
 from sadtalker_service.speech.loudness import pitched_share
 from sadtalker_service.speech.phonemes import PhonemeSource, PhonemeTrack
 from sadtalker_service.speech.signal_source import SignalSource
-from sadtalker_service.speech.utterances import heard_in, utterances
+from sadtalker_service.speech.utterances import recognize_stretches, utterances
 
 _log = logging.getLogger(__name__)
 
 _UNHEARD = 0.2
-"""A recogniser that finds speech in less than this part of the time that has a pitch did not understand."""
+"""Recognition failed if it finds speech in less than this share of the pitched time."""
 _SIGNALS = 0.15
-"""Where a larger share of the sound is steady tones, that is no voice that was not understood."""
+"""If a larger share of the sound is steady tones, it is not a voice that recognition failed on."""
 
 
 def recognize_speech(speech: Speech, source: PhonemeSource | None = None) -> Articulation:
-    """How a mouth says a recording; it stays shut for silence and for steady noise.
+    """Articulation of the driven audio. The mouth stays shut for silence and for steady noise.
 
     Args:
-        speech: the recording.
-        source: where phonemes come from; by default the recogniser, which is loaded once.
+        speech: the driven audio.
+        source: where phonemes come from. By default the recogniser, which is loaded once.
     """
     return articulate(recognize_phonemes(speech, source or default_source()), speech)
 
 
 def recognize_phonemes(speech: Speech, source: PhonemeSource) -> PhonemeTrack:
-    """The phonemes of `source` where there may be a voice, or of the signal alone if `source` hears nothing
-    in one. Noise, tones and silence are pauses; where there is nothing else, the track is empty."""
-    heard = activity(speech.samples)
-    track = heard_in(speech, utterances(heard.active), partial(_recognize_stretch, source))
-    return believed(track, heard) if track.segmentations else track
+    """Phonemes of `source` where there may be a voice.
+
+    If `source` finds nothing in a voice, the phonemes come from the signal alone. Noise, tones and silence
+    are pauses. If there is nothing else, the track is empty.
+    """
+    sound = activity(speech.samples)
+    track = recognize_stretches(speech, utterances(sound.active), partial(_recognize_stretch, source))
+    return believed(track, sound) if track.segmentations else track
 
 
 def _recognize_stretch(source: PhonemeSource, speech: Speech) -> PhonemeTrack:
-    """What is said in a stretch without long pauses."""
+    """Phonemes of a stretch without long pauses."""
     track = source.phonemes(speech)
     voiced = pitched_share(speech.samples) * speech.duration
     not_understood = track.voiced_seconds() < _UNHEARD * voiced
@@ -53,8 +56,10 @@ def _recognize_stretch(source: PhonemeSource, speech: Speech) -> PhonemeTrack:
 
 
 def start_word_alignment() -> None:
-    """Have the recogniser use a second process, if there is a core for it: for services, which hear many
-    recordings. It takes 0.2 GB from the second recording on."""
+    """Let the recogniser use a second process if there is a core for it.
+
+    This is for services, which process many recordings. It takes 0.2 GB from the second recording on.
+    """
     source = default_source()
     if isinstance(source, _AlignsWords) and len(os.sched_getaffinity(0)) > 1:
         source.start_word_alignment_process()
@@ -67,7 +72,7 @@ class _AlignsWords(Protocol):
 
 @lru_cache(maxsize=1)
 def default_source() -> PhonemeSource:
-    """The recogniser, or the signal alone where pocketsphinx is not installed. Loads half a second, once."""
+    """The recogniser, or the signal alone if pocketsphinx is not installed. Loads once, in half a second."""
     try:
         from sadtalker_service.speech.recogniser import PocketsphinxRecogniser  # noqa: PLC0415
     except ImportError as error:  # no wheel for this platform

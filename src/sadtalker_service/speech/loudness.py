@@ -1,4 +1,4 @@
-"""How loud a recording is over time, and how much of it has a pitch."""
+"""Loudness of a recording over time, and the share of it that has a pitch."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from sadtalker_service.domain import SPEECH_RATE
 from sadtalker_service.media.voice_activity import TICK, pitched
 
 QUIET_DBFS = -66.0
-"""Where the loud parts are below this, there is silence with noise in it."""
+"""If the loud parts are below this, the recording is silence with noise."""
 
 _RANGE_DB = 38.0
-"""From the loud parts of speech down to what counts as nothing."""
+"""Range from the loud parts of speech down to silence."""
 _LOUD_SMOOTHING = 8.0
 _AROUND = 500
-"""Ticks: what makes one loud part, and how far before and after a moment they are sought."""
+"""Ticks. Length of a loud part, and how far before and after each moment it is searched for."""
 
 Float32 = NDArray[np.float32]
 Samples = NDArray[np.float32]
@@ -26,7 +26,7 @@ def level_db(samples: Samples) -> Float32:
     """Power of each tick in dBFS, at least -100: float32 (T,) with T = max(1, ceil(N / TICK))."""
     whole = len(samples) // TICK * TICK
     ticks = samples[:whole].reshape(-1, TICK)
-    power = np.einsum("ij,ij->i", ticks, ticks) / TICK  # no copy of the samples: they may be ten minutes
+    power = np.einsum("ij,ij->i", ticks, ticks) / TICK  # does not copy the samples, which may be ten minutes
     if whole < len(samples) or whole == 0:
         power = np.append(power, np.square(samples[whole:]).sum() / TICK)
     return np.asarray(10.0 * np.log10(power + 1e-10), np.float32)
@@ -45,7 +45,7 @@ def loudness(level: Float32) -> Float32:
 
 def accents(loud: Float32) -> Float32:
     """Prosodic peaks, float32 (A, 2): seconds, strength 0..1. At most about two a second."""
-    # half a second to import: not for those who load an engine and hear nothing
+    # This takes half a second to import. A process that only loads an engine does not pay for it.
     from scipy.signal import find_peaks  # noqa: PLC0415
 
     smooth = gaussian_filter1d(loud, 9.0, mode="constant")

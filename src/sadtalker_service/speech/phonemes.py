@@ -1,4 +1,4 @@
-"""What was said, and when: the port between recognisers (or text to speech) and articulation."""
+"""Phonemes with their times: the port between recognisers (or text to speech) and articulation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 from sadtalker_service.domain import Speech
 
 SILENCE = "SIL"
-"""Label of a pause; noises that no lips make (breath, click, music) carry it too."""
+"""Label of a pause. Noises without lip movement (breath, click, music) have it too."""
 
 
 @dataclass(frozen=True)
@@ -20,39 +20,39 @@ class Phoneme:
     start: float
     """Seconds from the start of the recording."""
     end: float
-    """Seconds, not before `start`."""
+    """Seconds, at least `start`."""
 
 
 @dataclass(frozen=True)
 class Segmentation:
-    """One opinion of what was said: phonemes in order of time, without overlap."""
+    """One segmentation of the speech: phonemes in order of time, without overlap."""
 
     phonemes: tuple[Phoneme, ...]
     weight: float = 1.0
-    """How much it counts beside other opinions, > 0; only ratios matter."""
+    """Weight relative to other segmentations, > 0. Only ratios matter."""
 
     def voiced_seconds(self) -> float:
-        """Length of everything but pauses."""
+        """Length without pauses."""
         return sum(p.end - p.start for p in self.phonemes if p.label != SILENCE)
 
 
 @dataclass(frozen=True)
 class PhonemeTrack:
-    """What was said, in one or several opinions.
+    """Recognised speech in one or several segmentations.
 
-    A recogniser is unsure, and the mean of several passes moves lips more truly than the best one. A voice
-    that was synthesised has one exact segmentation.
+    A recogniser is uncertain, and the mean of several passes gives more accurate lip motion than the best
+    one. A synthesised voice has one exact segmentation.
     """
 
     segmentations: tuple[Segmentation, ...]
 
     @classmethod
     def exact(cls, phonemes: tuple[Phoneme, ...]) -> PhonemeTrack:
-        """A track that is known, e.g. from text to speech."""
+        """A track that is known exactly, for example from text to speech."""
         return cls((Segmentation(phonemes),))
 
     def voiced_seconds(self) -> float:
-        """Length of everything but pauses, mean over the opinions."""
+        """Length without pauses, mean over the segmentations."""
         total = sum(s.weight for s in self.segmentations)
         spoken = (
             s.weight * sum(p.end - p.start for p in s.phonemes if p.label != SILENCE)
@@ -62,7 +62,7 @@ class PhonemeTrack:
 
 
 class PhonemeSource(Protocol):
-    """Where phonemes come from."""
+    """A source of phonemes."""
 
     def phonemes(self, speech: Speech) -> PhonemeTrack:
-        """The phonemes of a recording; an empty track for one without a voice."""
+        """The phonemes of a recording. The track is empty if there is no voice."""

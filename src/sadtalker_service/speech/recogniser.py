@@ -1,7 +1,7 @@
 """Phonemes from pocketsphinx: one word pass and two phone-loop passes, averaged.
 
-The models (US English acoustic model, phone and word language models, CMUdict) are part of its wheel. A
-recording in another language is heard as the nearest English sounds, which is good enough for lips.
+The models (US English acoustic model, phone and word language models, CMUdict) are part of its wheel. It maps
+other languages to the nearest English sounds, which is good enough for lips.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from sadtalker_service.speech.phonemes import SILENCE, Phoneme, PhonemeTrack, Se
 from sadtalker_service.speech.word_aligner import WordAligner
 
 SPEEDS = (1.0, 16 / 15)
-"""The phone loop hears the recording as it is and slower: mistakes differ, the truth does not. A third pass,
-faster, costs a sixth more time and changes nothing (docs/speech.md)."""
+"""The phone loop runs at the original speed and slower. Its mistakes differ between the passes, the correct
+phones do not. A third, faster pass costs a sixth more time and changes nothing (docs/speech.md)."""
 _WORD_WEIGHT = 0.5
-"""Say of the word pass beside all phone-loop passes together."""
+"""Weight of the word pass relative to all phone-loop passes together."""
 
 _HOP, _EDGE = 0.01, 0.0078
-"""Analysis windows are 25.6 ms wide and 10 ms apart: frame i looks at 10 i + 12.8 ms, and stands for the
-10 ms around that."""
+"""Analysis windows are 25.6 ms wide and 10 ms apart. Frame i is centred on 10 i + 12.8 ms and stands for the
+10 ms around it."""
 
 _SHORTEST = SPEECH_RATE // 2
-"""Shorter pieces are padded with silence to this many samples."""
+"""Shorter pieces are padded with silence to this number of samples."""
 
 _WORD_SEARCH: dict[str, object] = {
     "ds": 2,  # new Gaussians every other frame
-    "pl_window": 2,  # frames that the phone lookahead sees
+    "pl_window": 2,  # frames of the phone lookahead
     "maxhmmpf": 1000,
     "maxwpf": 5,
     "fwdflat": False,
     "bestpath": False,
 }
-"""A search that is a sixth of the full one and moves lips no worse (docs/speech.md)."""
+"""A search that takes a sixth of the full one's time and gives equally good lip motion (docs/speech.md)."""
 _PHONE_BEAM, _PHONE_END_BEAM, _PHONE_LM_WEIGHT = 1e-15, 1e-10, 2.0
 """With a beam of 1e-10 the loop sometimes stays in one phone for seconds."""
 
@@ -49,10 +49,10 @@ Samples = NDArray[np.float32]
 
 
 class PocketsphinxRecogniser:
-    """A `PhonemeSource` on one pocketsphinx decoder: loads in half a second, then serves any number of times.
+    """A `PhonemeSource` on one pocketsphinx decoder. It loads in half a second and is reusable.
 
-    May be called from several threads: they take turns. Equal recordings give equal phonemes, whatever was
-    heard before.
+    Safe to call from several threads, which take turns. Equal recordings give equal phonemes, whatever was
+    processed before.
     """
 
     def __init__(self) -> None:
@@ -63,49 +63,52 @@ class PocketsphinxRecogniser:
         self._noise = _pcm(noise)
 
     def phonemes(self, speech: Speech) -> PhonemeTrack:
-        """One segmentation per pass, the word pass first; labels are ARPAbet or silence."""
+        """One segmentation per pass, the word pass first. Labels are ARPAbet or silence."""
         passes: list[list[Phoneme]] = [[] for _ in range(len(SPEEDS) + 1)]
         for first, last in cut_at_pauses(speech.samples):
             samples = speech.samples[first:last]
             begin = first / SPEECH_RATE
             loops, words = self._recognize(samples)
-            for so_far, heard in zip(passes, (loops[0] if words is None else words, *loops), strict=True):
-                so_far.extend(Phoneme(p.label, begin + p.start, begin + p.end) for p in heard)
+            for so_far, phones in zip(passes, (loops[0] if words is None else words, *loops), strict=True):
+                so_far.extend(Phoneme(p.label, begin + p.start, begin + p.end) for p in phones)
         weights = [_WORD_WEIGHT] + [(1.0 - _WORD_WEIGHT) / len(SPEEDS)] * len(SPEEDS)
         return PhonemeTrack(
             tuple(Segmentation(tuple(p), weight) for p, weight in zip(passes, weights, strict=True))
         )
 
     def start_word_alignment_process(self) -> None:
-        """From the second piece on, hear words in a process of its own: the same is heard in less time."""
+        """Recognise words in a separate process from the second piece on.
+
+        The result is the same, in less time.
+        """
         self._aligner = self._aligner or WordAligner()
 
     def close(self) -> None:
-        """End that process."""
+        """End the word alignment process."""
         if self._aligner:
             self._aligner.close()
 
     def _recognize(self, samples: Samples) -> tuple[list[list[Phoneme]], list[Phoneme] | None]:
         """The phones at each speed, and the phones of words."""
-        answer = self._aligner.ask(samples) if self._aligner else None
-        heard = None
+        wait_for_reply = self._aligner.ask(samples) if self._aligner else None
+        reply = None
         try:
-            loops = [self.hear_phones(samples, speed) for speed in SPEEDS]
+            loops = [self.recognize_phones(samples, speed) for speed in SPEEDS]
         finally:
-            if answer:
-                heard = answer()
-        return loops, self.hear_words(samples) if heard is None else heard.words
+            if wait_for_reply:
+                reply = wait_for_reply()
+        return loops, self.recognize_words(samples) if reply is None else reply.words
 
-    def hear_phones(self, samples: Samples, speed: float) -> list[Phoneme]:
-        """The likeliest phones, with no regard to words, of a sound that is played `speed` times as slow."""
+    def recognize_phones(self, samples: Samples, speed: float) -> list[Phoneme]:
+        """The most likely phones, ignoring words, of the sound played `speed` times as slow."""
         played = samples if speed == 1.0 else soxr.resample(samples, SPEECH_RATE, SPEECH_RATE * speed)
         with self._lock:
             self._decode(_PHONES, _pcm(played))
             found = [(s.word, s.start_frame, s.end_frame + 1) for s in self._decoder.seg() or ()]
         return _timed(found, 1.0 / speed, len(samples) / SPEECH_RATE)
 
-    def hear_words(self, samples: Samples) -> list[Phoneme] | None:
-        """The phones of the likeliest words in a stretch of sound, or None if none could be aligned."""
+    def recognize_words(self, samples: Samples) -> list[Phoneme] | None:
+        """Phones of the most likely words in the sound, or None if none could be aligned."""
         pcm = _pcm(samples)
         with self._lock:
             self._decode(_WORDS, pcm)
@@ -114,7 +117,7 @@ class PocketsphinxRecogniser:
             try:
                 self._decoder.set_alignment()
                 self._run(pcm)
-            except RuntimeError:  # the search gave up before the end: nothing to align
+            except RuntimeError:  # the search gave up before the end, so nothing is aligned
                 return None
             phones = [phone for word in self._decoder.get_alignment() for phone in word]
             found = [(p.name, p.start, p.start + p.duration) for p in phones]
@@ -124,8 +127,8 @@ class PocketsphinxRecogniser:
         """Run a search from a known state.
 
         The decoder carries over the state of its front end and, in the acoustic model, the best Gaussians of
-        the last frames. The first is made new; the second is overwritten by hearing noise with every phone
-        alive.
+        the last frames. The front end is recreated. The Gaussians are overwritten by decoding noise with
+        every phone active.
         """
         self._decoder.reinit_feat()
         self._decoder.activate_search(_ALL_PHONES)
@@ -143,7 +146,7 @@ class PocketsphinxRecogniser:
 
 
 def _load() -> Decoder:
-    """A decoder with three searches; each takes its beams from the configuration at the time it is added."""
+    """A decoder with three searches. Each takes its beams from the configuration at the time it is added."""
     decoder = Decoder(
         hmm=get_model_path("en-us/en-us"),
         lm=get_model_path("en-us/en-us.lm.bin"),
@@ -170,7 +173,7 @@ def _pcm(samples: Samples) -> bytes:
 
 
 def _timed(found: list[tuple[str, int, int]], stretch: float, seconds: float) -> list[Phoneme]:
-    """Phonemes from (label, first frame, last frame + 1); fillers such as [NOISE] or +SPN+ are pauses."""
+    """Phonemes from (label, first frame, last frame + 1). Fillers such as [NOISE] or +SPN+ are pauses."""
     phonemes = []
     for name, first, last in found:
         if name.startswith("("):  # null transitions of the search

@@ -1,7 +1,7 @@
-"""Phonemes from the signal alone: no model, any language, and about half as true as the recogniser.
+"""Phonemes from the signal alone: no model, any language, about half as accurate as the recogniser.
 
-Band energies tell how open and how far forward a vowel is, where it hisses, and where a voice is cut off for
-a moment. That is what can be seen on lips; which consonant it was cannot be told.
+Band energies show how open and how far forward a vowel is, where a sibilant is, and where a voice breaks off
+for a moment. That is what lips show. They do not identify the consonant.
 """
 
 from __future__ import annotations
@@ -16,22 +16,23 @@ from sadtalker_service.speech.loudness import level_db, loudness
 from sadtalker_service.speech.phonemes import SILENCE, Phoneme, PhonemeTrack
 
 LABELS = (SILENCE, "AA", "EH", "AO", "HH", "IY", "UW", "N", "S", "SH", "B")
-"""The classes that can be told apart."""
+"""The classes that can be distinguished."""
 
 _WINDOW = 400
 _FFT = 512
 _BLOCK = 3000
-"""Ticks that are analysed at a time: 30 seconds."""
+"""Ticks that are analysed at a time, 30 seconds."""
 _BANDS_HZ = ((450, 1100), (100, 450), (1500, 2800), (600, 1300), (3800, 7900), (2000, 3800), (100, 7900))
-"""First formant when open, when closed; second formant when forward, when back; hiss of s, of sh; all."""
+"""First formant when open, when closed; second formant when forward, when back; sibilance of s, of sh;
+all."""
 _SILENT, _HALF_OPEN, _OPEN = 0.12, 0.35, 0.6
-"""Bounds between no voice, close, half open and open, on the scale 0..1 of `_jaw`."""
+"""Thresholds between no voice, closed, half open and open, on the scale 0..1 of `_jaw`."""
 _FORWARD = 0.15
-"""Distance from the speaker's own middle, in powers of ten, at which a vowel counts as forward or back."""
+"""Distance from the speaker's own median, in powers of ten, at which a vowel counts as forward or back."""
 _HISS = 0.4
-"""Share of the energy in the hiss of s or sh."""
+"""Share of the energy in the sibilance of s or sh."""
 _SHORTEST_PHONE = 5
-"""Median filter over the classes, ticks."""
+"""Length of the median filter over the classes, ticks."""
 
 
 class SignalSource:
@@ -79,7 +80,7 @@ def classify(samples: NDArray[np.float32]) -> NDArray[np.int_]:
 
 
 def _jaw(loud: NDArray[np.float32], openness: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How far open a mouth sounds, 0..1: loud, and with a high first formant."""
+    """How open a mouth sounds, 0..1: loud, and with a high first formant."""
     voice = np.clip((loud - 0.25) / 0.45, 0.0, 1.0)
     jaw = voice * (0.15 + 0.8 * np.clip(0.5 + 0.28 * openness, 0.0, 1.0))
     return np.asarray(jaw, np.float32)
@@ -100,7 +101,7 @@ def band_energies(samples: NDArray[np.float32], ticks: int) -> NDArray[np.float3
 
 
 def _dips(loud: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Short, deep breaks between loud stretches, as a stop makes them."""
+    """Short, deep breaks between loud stretches, as a stop consonant makes them."""
     around = np.minimum(
         maximum_filter1d(loud, 13, origin=6, mode="constant"),
         maximum_filter1d(loud, 13, origin=-6, mode="constant"),

@@ -1,4 +1,4 @@
-"""A long recording as the stretches in which something is heard, and what was heard in them put together."""
+"""Split a long recording into its active stretches, and join their phonemes again."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from sadtalker_service.media.voice_activity import TICK
 from sadtalker_service.speech.phonemes import SILENCE, Phoneme, PhonemeTrack, Segmentation
 
 _LONG_PAUSE = 100
-"""Ticks: a recogniser need not hear more silence than this at a time."""
+"""Ticks. A recogniser does not need more silence than this at a time."""
 _MARGIN = 30
-"""Ticks of what is around a stretch that are heard with it: a recogniser wants to know the silence."""
+"""Ticks of context on both sides of a stretch. A recogniser needs them to estimate the silence."""
 
 
 def utterances(active: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """(first, last + 1) ticks of the stretches with something in them; pauses of a second part them."""
+    """(first, last + 1) ticks of the active stretches. Pauses of a second separate them."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], active, [False]]).astype(np.int8)))
     found: list[tuple[int, int]] = []
     for start, end in edges.reshape(-1, 2).tolist():
@@ -29,37 +29,41 @@ def utterances(active: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return [(max(0, start - _MARGIN), min(len(active), end + _MARGIN)) for start, end in found]
 
 
-def heard_in(
-    speech: Speech, stretches: list[tuple[int, int]], hear: Callable[[Speech], PhonemeTrack]
+def recognize_stretches(
+    speech: Speech, stretches: list[tuple[int, int]], recognize: Callable[[Speech], PhonemeTrack]
 ) -> PhonemeTrack:
-    """What `hear` makes of each stretch, at its time, with silence between them. Opinions are those of the
-    stretch that has most; one that is the only opinion on its stretch stands for all."""
+    """Run `recognize` on each stretch and join the phonemes at their times, with silence in between.
+
+    There are as many segmentations as the stretch with the most has. A single segmentation of a stretch is
+    used for all of them.
+    """
     tracks = []
     for first, last in stretches:
         samples = speech.samples[first * TICK : last * TICK]
-        tracks.append((first * TICK / SPEECH_RATE, len(samples), hear(Speech("", samples, speech.path))))
+        tracks.append((first * TICK / SPEECH_RATE, len(samples), recognize(Speech("", samples, speech.path))))
     tracks = [(begin, length, track) for begin, length, track in tracks if track.segmentations]
     if not tracks:
         return PhonemeTrack(())
     weights = max((track.segmentations for _, _, track in tracks), key=len)
-    opinions: list[list[Phoneme]] = [[] for _ in weights]
+    segmentations: list[list[Phoneme]] = [[] for _ in weights]
     for begin, length, track in tracks:
-        for i, so_far in enumerate(opinions):
-            mine = track.segmentations[min(i, len(track.segmentations) - 1)]
-            _append(so_far, mine, begin, begin + length / SPEECH_RATE)
+        for i, so_far in enumerate(segmentations):
+            segmentation = track.segmentations[min(i, len(track.segmentations) - 1)]
+            _append(so_far, segmentation, begin, begin + length / SPEECH_RATE)
     return PhonemeTrack(
         tuple(
-            Segmentation(_ended(p, speech.duration), s.weight) for p, s in zip(opinions, weights, strict=True)
+            Segmentation(_ended(p, speech.duration), s.weight)
+            for p, s in zip(segmentations, weights, strict=True)
         )
     )
 
 
-def _append(so_far: list[Phoneme], mine: Segmentation, begin: float, end: float) -> None:
-    """The phonemes of a stretch, after silence since the last one."""
+def _append(so_far: list[Phoneme], segmentation: Segmentation, begin: float, end: float) -> None:
+    """Append the phonemes of a stretch, after silence since the last one."""
     last = so_far[-1].end if so_far else 0.0
     if begin > last:
         so_far.append(Phoneme(SILENCE, last, begin))
-    so_far += [Phoneme(p.label, begin + p.start, min(begin + p.end, end)) for p in mine.phonemes]
+    so_far += [Phoneme(p.label, begin + p.start, min(begin + p.end, end)) for p in segmentation.phonemes]
 
 
 def _ended(phonemes: list[Phoneme], duration: float) -> tuple[Phoneme, ...]:

@@ -1,6 +1,6 @@
-"""Fifteen visemes: which sounds look alike, and what the mouth does for them, in millimetres.
+"""Fifteen visemes: which sounds look alike, and their mouth shapes in millimetres.
 
-The set is that of MPEG-4 facial animation (ISO/IEC 14496-2), under the short names in common use.
+The set is that of MPEG-4 facial animation (ISO/IEC 14496-2), with the short names in common use.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ VISEMES = ("sil", "PP", "FF", "TH", "DD", "kk", "CH", "SS", "nn", "RR", "aa", "E
 """Pause; p b m; f v; th; t d; k g ng h; sh ch; s z; n l; r; and five vowels."""
 
 ARTICULATORS = ("opening", "width", "jaw", "pucker", "press", "tuck", "tongue", "flare")
-"""What moves, in the order of every articulator array:
+"""The articulators, in the order of every articulator array.
 
 opening     gap between the inner lips, mm
 width       distance between the corners of the mouth, change against rest, mm
@@ -25,7 +25,7 @@ jaw         drop of the chin, mm
 pucker      lips pushed forward and rounded, 0..1
 press       lips pressed together, 0..1
 tuck        lower lip under the upper teeth, 0..1
-tongue      tip of the tongue up, where it is seen, 0..1
+tongue      tip of the tongue up, where it is visible, 0..1
 flare       lips drawn back from the teeth, 0..1
 
 Millimetres are in a head-fixed frame with 90 mm between the outer corners of the eyes.
@@ -53,8 +53,8 @@ _SHAPES: Mapping[str, tuple[float, ...]] = MappingProxyType(
         "U": (1.0, -11.0, 1.0, 1.00, 0.0, 0.0, 0.0, 0.0),
     }
 )
-"""Targets in the sense of co-articulation, not poses: only a long vowel ever gets there. The negative opening
-of p b m is the force with which lips meet; it also pulls down the sounds beside them."""
+"""Co-articulation targets, not poses. Only a long vowel ever reaches its target. The negative opening of p b
+m is the force with which the lips meet, and it also pulls the neighbouring sounds down."""
 
 
 def _table() -> NDArray[np.float32]:
@@ -64,13 +64,13 @@ def _table() -> NDArray[np.float32]:
 
 
 VISEME_TARGETS = _table()
-"""float32 (15, 8): rows as `VISEMES`, columns as `ARTICULATORS`. See docs/speech.md for its origin."""
+"""float32 (15, 8): rows as in `VISEMES`, columns as in `ARTICULATORS`. docs/speech.md explains its origin."""
 
 LETTER_VISEMES: Mapping[str, str] = MappingProxyType(
     {"A": "aa", "E": "E", "I": "I", "O": "O", "U": "U", "M": "PP", "B": "PP", "P": "PP"}
     | {"F": "FF", "V": "FF", "S": "SS", "T": "DD", "L": "nn", "R": "RR"}
 )
-"""The mouth shape that a letter stands for in lists of visemes."""
+"""The mouth shape of each letter in lists of visemes."""
 
 _ARPABET: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -123,13 +123,13 @@ _AFFRICATES: Mapping[str, str] = MappingProxyType(
     {"ʃ": "CH", "ʒ": "CH", "ɕ": "CH", "ʑ": "CH", "ʂ": "CH", "ʐ": "CH", "s": "SS", "z": "SS"}
 )
 _FIRST_VOWEL_SHARE = 0.6
-"""Part of a diphthong that its first vowel takes."""
+"""Share of the first vowel in a diphthong."""
 
 
 def visemes_of(label: str) -> tuple[str, ...]:
-    """One viseme, or the two of a diphthong, for a phoneme in ARPAbet or IPA.
+    """One viseme for a phoneme in ARPAbet or IPA, or two for a diphthong.
 
-    ARPAbet labels are capitals (a stress digit is ignored), IPA labels are not. What is neither is a pause.
+    ARPAbet labels are capitals (a stress digit is ignored), IPA labels are not. An unknown label is a pause.
     """
     arpabet = _ARPABET.get(label.rstrip("012"))
     return arpabet if arpabet is not None else _ipa_visemes(label)
@@ -150,7 +150,7 @@ def _ipa_visemes(label: str) -> tuple[str, ...]:
 
 
 def as_visemes(phonemes: tuple[Phoneme, ...]) -> list[tuple[int, float, float]]:
-    """(index into `VISEMES`, start, end) of each viseme, diphthongs split in two; times in seconds."""
+    """(index into `VISEMES`, start, end) of each viseme, with diphthongs split in two. Times in seconds."""
     timed = []
     for phoneme in phonemes:
         names = visemes_of(phoneme.label)

@@ -1,7 +1,8 @@
-"""A process of its own that hears words, while this one hears phones.
+"""A separate process that recognises words while this process recognises phones.
 
-The decoder keeps Python's lock as long as it works, so threads would only take turns. Every pass begins from
-the same known state, whatever was heard before: where it runs makes no difference to what it hears.
+The decoder holds Python's GIL while it works, so threads would only take turns. Every pass starts from the
+same known state, whatever was processed before. The result therefore does not depend on the process that runs
+it.
 """
 
 from __future__ import annotations
@@ -26,40 +27,41 @@ from sadtalker_service.speech.phonemes import Phoneme
 log = structlog.get_logger(__name__)
 
 LENGTH = struct.Struct("<I")
-"""Before each question: how many bytes of samples follow. An answer is a line of JSON."""
+"""Header of a request: the number of bytes of samples that follow. A reply is a line of JSON."""
 _CHILD = "sadtalker_service.speech.word_alignment_process"
 
 
 @dataclass(frozen=True)
-class Heard:
-    """An answer."""
+class Reply:
+    """A reply."""
 
     words: list[Phoneme] | None
-    """As `PocketsphinxRecogniser.hear_words` gives them."""
+    """In the form that `PocketsphinxRecogniser.recognize_words` returns."""
 
 
 class WordAligner:
-    """The parent's side. When something goes wrong with the process, nobody is asked any more."""
+    """The parent's side. After a failure of the process it is not used again."""
 
     def __init__(self) -> None:
-        """The process is started by the first question: who never listens needs none."""
+        """The first request starts the process, so it costs nothing if there is no recognition."""
         self._busy = Lock()
         self._owner = os.getpid()
         self._closed = False
         self._process: subprocess.Popen[bytes] | None = None
 
-    def ask(self, samples: NDArray[np.float32]) -> Callable[[], Heard | None] | None:
-        """Have `samples`, float32 (N,), heard. None where the process has just been started, as it loads for
-        a second, where it is gone, or busy for another thread.
+    def ask(self, samples: NDArray[np.float32]) -> Callable[[], Reply | None] | None:
+        """Request the words of `samples`, float32 (N,).
 
-        What is returned must be called, once: it waits for the answer, None where the process died over it.
+        Returns None if the process has just been started (it loads for a second), has ended, or is busy with
+        another thread. Otherwise returns a function that must be called exactly once. It waits for the reply
+        and returns None if the process died.
         """
-        if self._closed or os.getpid() != self._owner:  # a forked child has no ear of its own
+        if self._closed or os.getpid() != self._owner:  # a forked child has no aligner of its own
             return None
         if not self._busy.acquire(blocking=False):
             return None
         if self._process is not None and self._sent(self._process, samples):
-            return self._answer
+            return self._read_reply
         if not self._closed:
             self._process = _started()
             atexit.register(self.close)
@@ -82,15 +84,15 @@ class WordAligner:
             return False
         return True
 
-    def _answer(self) -> Heard | None:
+    def _read_reply(self) -> Reply | None:
         try:
             process = self._process
             line = process.stdout.readline() if process and process.stdout else b""
             if not line.endswith(b"\n"):
-                self._give_up("it ended in the midst of a recording")
+                self._give_up("it ended in the middle of a recording")
                 return None
             found = json.loads(line)
-            return Heard(None if found is None else [Phoneme(*phoneme) for phoneme in found])
+            return Reply(None if found is None else [Phoneme(*phoneme) for phoneme in found])
         finally:
             self._busy.release()
 

@@ -1,4 +1,4 @@
-"""The child process of `word_aligner`: samples on standard input, phonemes on standard output."""
+"""Child process of `word_aligner`: reads samples from standard input, writes phonemes to standard output."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from sadtalker_service.speech.recogniser import PocketsphinxRecogniser
 from sadtalker_service.speech.word_aligner import LENGTH
 
 _TIMEOUT = 120.0
-"""Seconds for a piece of at most twenty, which takes two even on a busy machine: then the decoder hangs."""
+"""Seconds for a piece of at most twenty. A piece takes two even on a busy machine, so longer means a hang."""
 
 
 def main() -> None:
-    """Answer until standard input ends: when the parent is gone, so is this."""
+    """Serve requests until standard input ends, which happens when the parent exits."""
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print is no answer
+    os.dup2(2, 1)  # library output is not a reply
     recogniser = PocketsphinxRecogniser()
     while header := sys.stdin.buffer.read(LENGTH.size):
         (length,) = LENGTH.unpack(header)
         samples = np.frombuffer(sys.stdin.buffer.read(length), "<f4")
-        # SIGALRM is not caught: it ends the process in the midst of any C code
+        # SIGALRM is not handled, so it ends the process even inside C code.
         signal.setitimer(signal.ITIMER_REAL, _TIMEOUT)
-        words = recogniser.hear_words(samples)
+        words = recogniser.recognize_words(samples)
         signal.setitimer(signal.ITIMER_REAL, 0)
         found = None if words is None else [(p.label, p.start, p.end) for p in words]
         answers.write(json.dumps(found).encode() + b"\n")

@@ -1,1 +1,1 @@
-"""What outlives a request: the cache of artefacts, and files that are there whole or not at all."""
+"""Data that outlives a request: the artefact cache, and files that are written completely or not at all."""

@@ -1,4 +1,4 @@
-"""The two kinds of places where artefacts lie: a folder of this machine, or what fsspec reaches elsewhere."""
+"""The two places for artefact files: a local folder, or a remote file system behind fsspec."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from sadtalker_service.errors import OutputError
 from sadtalker_service.files import UNFINISHED_SUFFIX, whole_file
 
 _UNFINISHED_SECONDS = 3_600.0
-"""Writing a file takes less: what is older was left by a crash."""
+"""Writing a file takes less than this. An older unfinished file was left by a crash."""
 _RETRY_AFTER = 30.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A kept file."""
+    """A stored file."""
 
     name: str
     size: int
@@ -37,79 +37,82 @@ class Entry:
 
 
 class Files(Protocol):
-    """See `ArtefactStore`, whose names are checked already."""
+    """Backend of `ArtefactStore`, which has already validated the names."""
 
     def put_file(self, path: Path, name: str) -> None:
-        """Keep a copy."""
+        """Store a copy."""
 
     def put_bytes(self, data: bytes, name: str) -> None:
-        """Keep the bytes."""
+        """Store the bytes."""
 
     def open(self, name: str) -> IO[bytes]:
-        """For reading."""
+        """Open for reading."""
 
     @contextmanager
     def local(self, name: str) -> Iterator[Path]:
-        """A path on this machine."""
+        """Context manager that yields a path on this machine."""
 
     def path(self, name: str) -> Path | None:
-        """A path on this machine that stays, if there is one."""
+        """A permanent path on this machine, or None."""
 
     def size(self, name: str) -> int | None:
-        """Bytes."""
+        """Size in bytes, or None if it does not exist."""
 
     def delete(self, name: str) -> bool:
-        """Remove it."""
+        """Remove the file and return whether it existed."""
 
     def touch(self, name: str) -> None:
-        """Mark it as used."""
+        """Mark the file as used now."""
 
     def entries(self, prefix: str) -> Iterator[Entry]:
-        """What is kept."""
+        """The stored files under a prefix."""
 
 
 class LocalFiles:
-    """Files in a folder. The access time is that of the last use: a change of the modification time would
-    look like another content to those who resume a download."""
+    """Files in a local folder.
+
+    The access time holds the last use. Changing the modification time would look like new content to clients
+    that resume a download.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def put_file(self, path: Path, name: str) -> None:
-        """Copied, written to the disk, renamed."""
+        """Copy, write to disk, rename."""
         with path.open("rb") as source, self._unfinished(name) as target:
             shutil.copyfileobj(source, target, 1 << 20)
 
     def put_bytes(self, data: bytes, name: str) -> None:
-        """As `put_file`."""
+        """As in `put_file`."""
         with self._unfinished(name) as target:
             target.write(data)
 
     def open(self, name: str) -> IO[bytes]:
-        """The file."""
+        """Open the file."""
         return (self._root / name).open("rb")
 
     @contextmanager
     def local(self, name: str) -> Iterator[Path]:
-        """The file itself."""
+        """Yield the file itself."""
         path = self._root / name
         path.stat()
         yield path
 
     def path(self, name: str) -> Path | None:
-        """The file itself, if it is there."""
+        """The path of the file, or None if it does not exist."""
         path = self._root / name
         return path if path.is_file() else None
 
     def size(self, name: str) -> int | None:
-        """Bytes."""
+        """Size in bytes."""
         try:
             return (self._root / name).stat().st_size
         except (FileNotFoundError, NotADirectoryError):
             return None
 
     def delete(self, name: str) -> bool:
-        """Remove it."""
+        """Remove the file."""
         try:
             (self._root / name).unlink()
         except (FileNotFoundError, NotADirectoryError):
@@ -123,10 +126,10 @@ class LocalFiles:
             os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
 
     def entries(self, prefix: str) -> Iterator[Entry]:
-        """Every file, unfinished ones left out."""
+        """All files except unfinished ones."""
         for path in (self._root / prefix.rpartition("/")[0]).rglob("*"):
             name = path.relative_to(self._root).as_posix()
-            with suppress(FileNotFoundError):  # removed by somebody else in this moment
+            with suppress(FileNotFoundError):  # another process has just removed it
                 facts = path.stat()
                 if path.name.endswith(UNFINISHED_SUFFIX):
                     if facts.st_mtime < time.time() - _UNFINISHED_SECONDS:
@@ -137,61 +140,64 @@ class LocalFiles:
     @contextmanager
     def _unfinished(self, name: str) -> Iterator[IO[bytes]]:
         path = self._root / name
-        with _kept():
-            for folder in (self._root, path.parent):  # only the last one made would be private
+        with _write_errors():
+            for folder in (self._root, path.parent):  # mkdir makes only the last folder private
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with whole_file(path, 0o600) as unfinished, unfinished.open("wb") as target:
                 yield target
-                # after a power cut a renamed file may be empty unless its content was on the disk before
+                # After a power failure a renamed file may be empty unless its content was on disk before.
                 target.flush()
                 os.fsync(target.fileno())
 
 
 class RemoteFiles:
-    """Files behind an fsspec file system. Object stores publish whole objects only; their times cannot be
-    set, so an empty object beside it remembers the last use of a file."""
+    """Files behind an fsspec file system.
+
+    Object stores publish only whole objects. Their times cannot be set, so an empty object next to each file
+    stores its last use.
+    """
 
     def __init__(self, files: AbstractFileSystem, root: str) -> None:
         self._files = files
         self._root = root.rstrip("/")
 
     def put_file(self, path: Path, name: str) -> None:
-        """Sent as it is."""
-        with _kept():
+        """Upload the file."""
+        with _write_errors():
             self._files.makedirs(self._at(name).rpartition("/")[0], exist_ok=True)
             self._files.put_file(str(path), self._at(name))
 
     def put_bytes(self, data: bytes, name: str) -> None:
-        """Sent as they are."""
-        with _kept():
+        """Upload the bytes."""
+        with _write_errors():
             self._files.makedirs(self._at(name).rpartition("/")[0], exist_ok=True)
             self._files.pipe_file(self._at(name), data)
 
     def open(self, name: str) -> IO[bytes]:
-        """Read block by block."""
+        """Open for reading block by block."""
         return cast("IO[bytes]", self._files.open(self._at(name), "rb"))
 
     @contextmanager
     def local(self, name: str) -> Iterator[Path]:
-        """A copy."""
+        """Yield a local copy."""
         with tempfile.TemporaryDirectory(prefix="sadtalker-") as folder:
             path = Path(folder) / Path(name).name
-            with _kept():
+            with _write_errors():
                 self._files.get_file(self._at(name), str(path))
             yield path
 
     def path(self, name: str) -> None:
-        """Nowhere on this machine."""
+        """None, because the file is not on this machine."""
 
     def size(self, name: str) -> int | None:
-        """Bytes."""
+        """Size in bytes."""
         try:
             return int(self._files.info(self._at(name))["size"])
         except FileNotFoundError:
             return None
 
     def delete(self, name: str) -> bool:
-        """Remove it and the memory of its use."""
+        """Remove the file and its last-use mark."""
         with suppress(FileNotFoundError):
             self._files.rm_file(self._mark(name))
         try:
@@ -201,13 +207,13 @@ class RemoteFiles:
         return True
 
     def touch(self, name: str) -> None:
-        """Write the mark."""
+        """Write the last-use mark."""
         if self.size(name) is not None:
             self._files.makedirs(self._mark(name).rpartition("/")[0], exist_ok=True)
             self._files.pipe_file(self._mark(name), str(time.time()).encode())
 
     def entries(self, prefix: str) -> Iterator[Entry]:
-        """Every object; one listing for the files and one for the marks."""
+        """All files. One listing covers the files and one the marks."""
         used = {name: _changed_at(facts) for name, facts in self._listing(f"{self._root}/.used", prefix)}
         for name, facts in self._listing(self._root, prefix):
             yield Entry(name, int(facts["size"]), max(_changed_at(facts), used.get(name, 0.0)))
@@ -230,8 +236,8 @@ class RemoteFiles:
 
 
 @contextmanager
-def _kept() -> Iterator[None]:
-    """Say in one sentence, without paths, why something could not be kept."""
+def _write_errors() -> Iterator[None]:
+    """Context manager that turns write errors into one sentence without paths."""
     try:
         yield
     except FileNotFoundError:
@@ -239,14 +245,14 @@ def _kept() -> Iterator[None]:
     except (OSError, OutputError) as error:
         cause = error.__cause__ if isinstance(error, OutputError) else error
         full = isinstance(cause, OSError) and cause.errno in _FULL
-        reason = "its disk is full" if full else "it cannot be reached, or not written to"
+        reason = "its disk is full" if full else "it cannot be reached or written to"
         raise OutputError(
-            f"The artefact store takes nothing on: {reason}.", retry_after=_RETRY_AFTER
+            f"The artefact store cannot store data: {reason}.", retry_after=_RETRY_AFTER
         ) from error
 
 
 def _changed_at(facts: dict[str, Any]) -> float:
-    """Seconds since 1970, whichever way a file system says it."""
+    """Last change in seconds since 1970, in whichever form the file system reports it."""
     for name in ("LastModified", "last_modified", "updated", "mtime", "created"):
         when = facts.get(name)
         if isinstance(when, datetime):

@@ -1,6 +1,6 @@
-"""The cache of artefacts: what the pipeline asks of it, and one that lives in memory.
+"""The artefact cache: the interface that the pipeline uses, and an in-memory implementation.
 
-Losing a cache loses time only: everything in it can be computed again.
+Losing a cache costs only time, because everything in it can be computed again.
 """
 
 from __future__ import annotations
@@ -18,21 +18,24 @@ from sadtalker_service.domain import Artefact
 
 
 class CacheUnavailable(Exception):
-    """The cache itself failed (disk full, no permission, server away). The work can go on without it."""
+    """The cache itself failed (disk full, no permission, server unreachable).
+
+    Work can continue without it.
+    """
 
 
 class ArtefactCache(Protocol):
-    """Keeps artefacts under keys (`keys.py`) for a time. Safe to use from several threads."""
+    """Stores artefacts under keys (`keys.py`) for a limited time. Safe to use from several threads."""
 
     def get(self, key: str) -> Artefact | None:
-        """The artefact, or None where there is none that can be read. Raises `CacheUnavailable`."""
+        """The artefact, or None if there is none or it cannot be read. Raises `CacheUnavailable`."""
 
     def put(self, key: str, artefact: Artefact, lifetime: float | None) -> None:
-        """Keep `artefact` for `lifetime` seconds, or without end if None. Raises `CacheUnavailable`."""
+        """Store `artefact` for `lifetime` seconds, or forever if None. Raises `CacheUnavailable`."""
 
 
 class NoCache:
-    """Keeps nothing."""
+    """A cache that stores nothing."""
 
     def get(self, key: str) -> Artefact | None:
         """Always None."""
@@ -42,10 +45,10 @@ class NoCache:
 
 
 class MemoryCache:
-    """Keeps artefacts in this process, the least recently used go first. What it hands out is shared."""
+    """Stores artefacts in this process and evicts the least recently used. Returned artefacts are shared."""
 
     def __init__(self, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """`max_bytes` counts the arrays."""
+        """`max_bytes` limits the total size of the arrays."""
         self._entries: TLRUCache[str, tuple[Artefact, float]] = TLRUCache(
             max_bytes, lambda _, entry, now: now + entry[1], clock, lambda entry: entry[0].nbytes()
         )
@@ -58,6 +61,6 @@ class MemoryCache:
         return entry[0] if entry else None
 
     def put(self, key: str, artefact: Artefact, lifetime: float | None) -> None:
-        """Keep `artefact`; others make room for it."""
-        with self._lock, suppress(ValueError):  # it is larger than the cache
+        """Store `artefact` and evict others if necessary."""
+        with self._lock, suppress(ValueError):  # larger than the cache
             self._entries[key] = artefact, math.inf if lifetime is None else lifetime

@@ -1,7 +1,7 @@
 """Artefacts as bytes: one safetensors file each, with the record as JSON in its header.
-What computing the artefact took stands beside the record: it tells, when it is read, how much was saved.
-Nothing in such bytes can run code. Reading is strict: what is cut short, altered or foreign raises
-`CorruptArtefact`.
+
+The header also holds the time that computing the artefact took, so a cache hit knows how much it saved. Such
+bytes cannot execute code. Decoding is strict: truncated, altered or foreign data raises `CorruptArtefact`.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ from safetensors.numpy import load, save
 from sadtalker_service.domain import Artefact
 
 FORMAT = "sadtalker-artefact-2"
-"""Name of this layout; another name is another layout."""
+"""Name of this format. Another layout needs another name."""
 
 
 class CorruptArtefact(ValueError):
-    """The bytes are not an artefact that `encode` wrote. Whoever keeps them treats it as a miss."""
+    """The bytes are not an artefact that `encode` wrote. The cache treats it as a miss."""
 
 
 def encode(artefact: Artefact) -> bytes:
-    """The bytes of an artefact.
+    """Encode an artefact as bytes.
 
-    Its record must be JSON: tuples come back as lists, other types raise `TypeError`, NaN `ValueError`.
+    The record must be JSON. Tuples come back as lists, other types raise `TypeError`, NaN raises
+    `ValueError`.
     """
     arrays = {name: np.asarray(array, order="C") for name, array in artefact.arrays.items()}
     record = json.dumps(dict(artefact.record), allow_nan=False, separators=(",", ":"), ensure_ascii=False)
@@ -39,7 +40,7 @@ def encode(artefact: Artefact) -> bytes:
 
 
 def decode(data: bytes) -> Artefact:
-    """The artefact of which these are the bytes. Raises `CorruptArtefact`."""
+    """Decode an artefact. Raises `CorruptArtefact`."""
     header = _header(data)
     if header.get("format") != FORMAT:
         raise CorruptArtefact(f"the format is {header.get('format')!r}, not {FORMAT!r}")
@@ -56,7 +57,7 @@ def decode(data: bytes) -> Artefact:
 
 
 def _header(data: bytes) -> Mapping[str, Any]:
-    """The metadata in a safetensors header: 8 bytes of length, little-endian, then JSON."""
+    """The metadata of a safetensors header: 8 bytes of length, little-endian, then JSON."""
     length = int.from_bytes(data[:8], "little")
     if len(data) < 8 or length > len(data) - 8:
         raise CorruptArtefact(f"cut short: {len(data)} bytes")

@@ -1,6 +1,7 @@
-"""Connections to the two servers that speak the Redis protocol: where they are, how they are reached.
+"""Connections to the two servers that speak the Redis protocol: their addresses and clients.
 
-The cache's server may lose everything at any time. The queue's server holds what was accepted and must not.
+The cache server may lose everything at any time. The queue server stores accepted requests and must not lose
+them.
 """
 
 from __future__ import annotations
@@ -40,48 +41,48 @@ from sadtalker_service.files import make_private
 from sadtalker_service.settings import Settings
 
 LONGEST_SOCKET_PATH = 100
-"""Bytes. Linux takes 107, macOS 103; a server adds nothing, but a connection's name may."""
+"""Bytes. Linux allows 107, macOS 103. A server adds nothing, but the name of a connection may."""
 
 LONGEST_BLOCK_SECONDS = 4.0
-"""A blocking command (XREAD BLOCK) must wait for less than the socket's timeout, or it looks like a dead
-server."""
+"""A blocking command (XREAD BLOCK) must wait for less than the socket timeout. Otherwise the server would
+look dead."""
 
 OLDEST_SERVER = (6, 2)
-"""ZRANGE with BYSCORE, GETDEL and XAUTOCLAIM came with Redis 6.2; every Valkey has them."""
+"""Redis 6.2 introduced ZRANGE with BYSCORE, GETDEL and XAUTOCLAIM. Every Valkey has them."""
 
 MOST_WATCHERS = 10_000
-"""Connections of an asyncio client at one time: each client of ours that waits for events or for pieces of a
-video holds one while it waits. The library's own limit of 100 would make the rest look like a dead server;
-what bounds them is the number of open files, and the server's `maxclients`."""
+"""Simultaneous connections of an asyncio client. Each HTTP client that waits for events or for pieces of a
+video holds one while it waits. With the library's own limit of 100, the server would look dead to the rest.
+The real limits are the number of open files and the server's `maxclients`."""
 
 OURS = frozenset({"artefacts", "cache", "cache-server", "checkpoints", "queue", "run", "scratch"})
-"""Folders that the service makes in `DATA_DIR`."""
+"""Folders that the service creates in `DATA_DIR`."""
 
 _RETRY_AFTER = 2.0
 _SOCKET_SECONDS = 5.0
 _CONNECT_SECONDS = 2.0
 _REFUSAL = re.compile(r"\b(MISCONF|OOM|READONLY|LOADING|MASTERDOWN|NOREPLICAS|BUSY)\b")
-"""Words of answers of a server that is there and cannot do its work at this moment."""
+"""Error words of a server that is running but cannot serve requests at the moment."""
 
 
 @dataclass(frozen=True)
 class StoreUrls:
-    """Where the two servers are."""
+    """Addresses of the two servers."""
 
     cache: str
     queue: str
     embedded_cache: bool
-    """Whether the cache's server is one that `sadtalker serve` starts."""
+    """Whether `sadtalker serve` starts the cache server."""
     embedded_queue: bool
 
     @property
     def shared(self) -> bool:
-        """Whether one server is both."""
+        """Whether one server is both cache and queue."""
         return self.cache == self.queue
 
 
 def store_urls(settings: Settings) -> StoreUrls:
-    """The addresses of the settings; the sockets of the embedded servers where none is set."""
+    """The addresses in the settings, or the sockets of the embedded servers if none is set."""
     external = settings.redis_url
     if not external and settings.redis_host:
         external = f"redis://{settings.redis_host}:{settings.redis_port}/{settings.redis_db}"
@@ -105,18 +106,18 @@ def queue_socket(settings: Settings) -> Path:
 
 
 def run_dir(settings: Settings) -> Path:
-    """The folder of sockets, locks and metrics files, made if need be, for this user alone (0700).
+    """Folder of sockets, locks and metrics files, created if necessary, private to this user (0700).
 
-    Raises `StoreMisconfigured` where it cannot be made, or belongs to somebody else.
+    Raises `StoreMisconfigured` if it cannot be created or belongs to another user.
     """
     folder = _run_path(settings)
     try:
-        _close_data_dir(settings.data_dir.expanduser().absolute())
+        _make_data_dir_private(settings.data_dir.expanduser().absolute())
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
         facts = folder.lstat()
         if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid():
-            raise StoreMisconfigured(f"{folder} is not a folder of this user; remove it, or change DATA_DIR.")
+            raise StoreMisconfigured(f"{folder} is not a folder of this user. Remove it, or change DATA_DIR.")
         if stat.S_IMODE(facts.st_mode) != 0o700:
             folder.chmod(0o700)
     except OSError as error:
@@ -124,10 +125,10 @@ def run_dir(settings: Settings) -> Path:
     return folder
 
 
-def _close_data_dir(data_dir: Path) -> None:
-    """Close `DATA_DIR` to other users, and the folders of ours in it, which an earlier version left open.
+def _make_data_dir_private(data_dir: Path) -> None:
+    """Make `DATA_DIR` private, and our folders in it, which an earlier version left accessible.
 
-    One with other things in it (a home, `/srv`) stays as it is: it may be open for a reason.
+    A `DATA_DIR` with other content (a home folder, `/srv`) is unchanged, because it may be shared on purpose.
     """
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     entries = tuple(data_dir.iterdir())
@@ -137,40 +138,40 @@ def _close_data_dir(data_dir: Path) -> None:
 
 
 def connect(url: str, *, retries: bool = True) -> redis.Redis:
-    """A client with a pool of connections, made when they are needed. Safe to use from several threads.
+    """A client with a connection pool. Connections open on demand. Safe to use from several threads.
 
-    A command fails after some seconds at most: what waits for an answer has somebody waiting for it.
-    `retries` bridges a restart of the server; without it (for the cache, which one can do without) a command
-    is only tried once more, over a new connection.
+    A command fails after a few seconds at most, because a user is usually waiting for the answer. `retries`
+    bridges a restart of the server. Without it (for the cache, which is optional) a command is tried only
+    once more, over a new connection.
     """
-    retry = Retry(*_persistence(retries=retries))
+    retry = Retry(*_retry_policy(retries=retries))
     return redis.Redis.from_url(url, retry=retry, decode_responses=False, **_options(url))
 
 
 _SHARED_CONNECTIONS = 4
-_TURN_SECONDS = 5.0
-"""Longest wait for a connection that is free."""
+_POOL_WAIT_SECONDS = 5.0
+"""Longest wait for a free connection."""
 
 
 def connect_async(url: str, *, retries: bool = True) -> redis.asyncio.Redis:
-    """As `connect`, for asyncio."""
-    retry = AsyncRetry(*_persistence(retries=retries))
+    """Like `connect`, but for asyncio."""
+    retry = AsyncRetry(*_retry_policy(retries=retries))
     return redis.asyncio.Redis.from_url(
         url, retry=retry, decode_responses=False, max_connections=MOST_WATCHERS, **_options(url)
     )
 
 
 def connect_async_shared(url: str) -> redis.asyncio.Redis:
-    """As `connect_async`, for short questions: they take turns on a few connections.
+    """Like `connect_async`, but for short commands, which share a few connections.
 
-    Fifty clients that come at once would otherwise open fifty connections, and wait longer for them than for
-    the answers.
+    Otherwise, fifty simultaneous clients would open fifty connections and wait longer for them than for the
+    answers.
     """
     pool = redis.asyncio.BlockingConnectionPool.from_url(
         url,
         max_connections=_SHARED_CONNECTIONS,
-        timeout=_TURN_SECONDS,
-        retry=AsyncRetry(*_persistence(retries=True)),
+        timeout=_POOL_WAIT_SECONDS,
+        retry=AsyncRetry(*_retry_policy(retries=True)),
         decode_responses=False,
         **_options(url),
     )
@@ -178,7 +179,7 @@ def connect_async_shared(url: str) -> redis.asyncio.Redis:
 
 
 def broker_url(url: str) -> str:
-    """The same server as kombu spells it."""
+    """The same server in kombu's notation."""
     if not _is_unix(url):
         return url
     parts = urlsplit(url)
@@ -188,84 +189,87 @@ def broker_url(url: str) -> str:
 
 
 def check_queue_server(client: redis.Redis, shared: bool) -> tuple[str, ...]:
-    """What to warn of in an external server of the queue; `shared`: it is the cache's server too.
+    """Warnings about the settings of an external queue server. `shared`: it is the cache server too.
 
-    Raises `StoreMisconfigured` if it is not there, too old, or could evict what was accepted.
+    Raises `StoreMisconfigured` if the server is unreachable, too old, or could evict accepted requests.
     """
     try:
         memory, server, persistence = (
             client.info(section) for section in ("memory", "server", "persistence")
         )
-    except ResponseError as error:  # a rented server may forbid INFO
-        return (f"The queue's server does not tell its settings ({error}): they were not checked.",)
+    except ResponseError as error:  # a managed server may forbid INFO
+        return (f"The queue server does not report its settings ({error}). They were not checked.",)
     except RedisError as error:
-        raise StoreMisconfigured(f"The queue's server does not answer: {error}") from error
+        raise StoreMisconfigured(f"The queue server does not answer: {error}") from error
     version = str(server.get("redis_version", "0"))
     if tuple(int(number) for number in version.split(".")[:2]) < OLDEST_SERVER:
-        raise StoreMisconfigured(
-            f"The queue's server is Redis {version}; it must be 6.2 or newer, or Valkey."
-        )
+        raise StoreMisconfigured(f"The queue server is Redis {version}. It must be 6.2 or newer, or Valkey.")
     policy = str(memory.get("maxmemory_policy", "noeviction"))
     if policy.startswith("allkeys"):
         raise StoreMisconfigured(
-            f"The queue's server evicts jobs when its memory is full (maxmemory-policy {policy}). Set"
-            " QUEUE_URL to a server with maxmemory-policy noeviction, or use volatile-lru where there is only"
+            f"The queue server evicts jobs when its memory is full (maxmemory-policy {policy}). Set"
+            " QUEUE_URL to a server with maxmemory-policy noeviction, or use volatile-lru if there is only"
             " one server."
         )
-    return tuple(_weak_points(policy, bool(persistence.get("aof_enabled")), shared))
+    return tuple(_setting_warnings(policy, bool(persistence.get("aof_enabled")), shared))
 
 
-def _weak_points(policy: str, appends: bool, shared: bool) -> Iterator[str]:
+def _setting_warnings(policy: str, appends: bool, shared: bool) -> Iterator[str]:
     if shared and policy == "noeviction":
         yield (
-            "One server with maxmemory-policy noeviction is cache and queue: once cached data has filled its"
-            " memory, no request is taken. Set QUEUE_URL to a server of its own, or use volatile-lru."
+            "One server with maxmemory-policy noeviction is both cache and queue. Once cached data fills its"
+            " memory, it accepts no requests. Set QUEUE_URL to a separate server, or use volatile-lru."
         )
     if not shared and policy != "noeviction":
         yield (
-            f"The queue's server may forget ended sessions early (maxmemory-policy {policy}); use noeviction."
+            f"The queue server may evict ended sessions early (maxmemory-policy {policy}). Use noeviction."
         )
     if not appends:
-        yield "The queue's server does not write an append-only file: its restart may lose waiting requests."
+        yield "The queue server does not write an append-only file. Its restart may lose waiting requests."
 
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Turn what keeps a server from its work into `StoreUnavailable`; a wrong command stays what it is."""
+    """Context manager that turns errors of an unavailable server into `StoreUnavailable`.
+
+    The error of a wrong command is unchanged.
+    """
     try:
         yield
     except (NoConnection, NoAnswer) as error:
-        raise StoreUnavailable("The queue's server does not answer.", retry_after=_RETRY_AFTER) from error
+        raise StoreUnavailable("The queue server does not answer.", retry_after=_RETRY_AFTER) from error
     except (OutOfMemoryError, ReadOnlyError) as error:
-        raise _refused(error) from error
+        raise _unavailable(error) from error
     except ResponseError as error:
-        # inside of a script the server's refusal comes with words around it
+        # In a script, the server wraps its error in other text.
         if not _REFUSAL.search(str(error)):
             raise
-        raise _refused(error) from error
+        raise _unavailable(error) from error
 
 
-def _refused(error: ResponseError) -> StoreUnavailable:
+def _unavailable(error: ResponseError) -> StoreUnavailable:
     reason = "its memory is full" if "OOM" in str(error) or isinstance(error, OutOfMemoryError) else None
     reason = reason or ("it cannot write to its disk" if "MISCONF" in str(error) else "it is not ready")
-    return StoreUnavailable(f"The queue's server takes nothing on: {reason}.", retry_after=_RETRY_AFTER)
+    return StoreUnavailable(f"The queue server accepts no data: {reason}.", retry_after=_RETRY_AFTER)
 
 
 def _options(url: str) -> dict[str, Any]:
     options: dict[str, Any] = {
-        "protocol": 2,  # one shape of answers, whichever version of the library is installed
+        "protocol": 2,  # one response format for all versions of the library
         "socket_timeout": _SOCKET_SECONDS,
         "socket_connect_timeout": _CONNECT_SECONDS,
-        "health_check_interval": 15,  # after a restart of the server an idle connection is found dead in time
+        "health_check_interval": 15,  # detects dead idle connections in time after a server restart
         "client_name": "sadtalker",
     }
-    # a server on another machine may vanish without a word
+    # A server on another machine may disappear without closing its connections.
     return options if _is_unix(url) else {**options, "socket_keepalive": True}
 
 
-def _persistence(*, retries: bool) -> tuple[AbstractBackoff, int]:
-    """Pauses between tries and their number: 0.2 s, 0.4 s, 0.5 s are as long as a restarted server needs, and
-    no longer than a request may wait."""
+def _retry_policy(*, retries: bool) -> tuple[AbstractBackoff, int]:
+    """Delays between retries, and their number.
+
+    0.2 s, 0.4 s and 0.5 s cover a server restart, and are no longer than a request may wait.
+    """
     return (ExponentialBackoff(cap=0.5, base=0.1), 3) if retries else (NoBackoff(), 1)
 
 
@@ -278,8 +282,10 @@ def _socket_url(path: Path) -> str:
 
 
 def _run_path(settings: Settings) -> Path:
-    """`DATA_DIR/run`, or else a folder in the temporary directory, the same for the same `DATA_DIR`: the path
-    of a socket may not be long."""
+    """`DATA_DIR/run`, or a folder in the temporary directory if that path is too long for a socket.
+
+    The same `DATA_DIR` always gives the same folder.
+    """
     data_dir = settings.data_dir.expanduser().absolute()
     folder = data_dir / "run"
     if len(os.fsencode(folder / "inference.sock")) <= LONGEST_SOCKET_PATH:

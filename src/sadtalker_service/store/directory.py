@@ -1,8 +1,8 @@
-"""A cache of artefacts in a folder: one file per key, for one machine and any number of processes.
+"""Artefact cache in a folder: one file per key, for one machine and any number of processes.
 
     {root}/face_mesh/{image_hash}/{mode}/{engine}/{version}.safetensors
 
-A file's modification time is the moment when it expires (0: never), its access time that of its last use.
+The modification time of a file is its expiry (0: never). The access time is its last use.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from sadtalker_service.store.keys import key_parts
 
 _SUFFIX = ".safetensors"
 _SWEEPS_PER_FILLING = 32
-"""The folder is measured whenever this part of `max_bytes` was written: so much may it exceed its limit."""
+"""The folder is measured after writing this fraction of `max_bytes`. It may exceed its limit by the same
+amount."""
 
 
 class DirectoryCache:
-    """Keeps artefacts in a folder; what was not used for longest goes first."""
+    """Stores artefacts in a folder and evicts the least recently used."""
 
     def __init__(self, root: Path, max_bytes: int, clock: Callable[[], float] = time.time) -> None:
-        """`root` is created when something is kept. `clock` tells seconds since 1970."""
+        """`root` is created on the first write. `clock` returns seconds since 1970."""
         self._root = root
         self._max_bytes = max_bytes
         self._clock = clock
@@ -38,7 +39,7 @@ class DirectoryCache:
         self._lock = threading.Lock()
 
     def get(self, key: str) -> Artefact | None:
-        """The artefact, or None. What has expired or cannot be read is removed."""
+        """The artefact, or None. Removes it if it has expired or cannot be read."""
         path = self._path(key)
         try:
             expires = path.stat().st_mtime
@@ -58,7 +59,7 @@ class DirectoryCache:
             return None
 
     def put(self, key: str, artefact: Artefact, lifetime: float | None) -> None:
-        """Keep `artefact`; others make room for it."""
+        """Store `artefact` and evict others if necessary."""
         path = self._path(key)
         data = encode(artefact)
         now = self._clock()

@@ -1,13 +1,13 @@
-"""Names under which artefacts are kept, and for how long.
+"""Cache keys of artefacts, and their lifetimes.
 
     face_mesh:{image_hash}:{mode}:{engine}:{version}     a stage that depends on the preprocess mode
-    face_detection:{image_hash}:{engine}:{version}       one that does not
-    face_mesh:{image_hash}:{mode}:face1:{engine}:{version}   of another face of the picture than the largest
-    motion:{audio_hash}:{engine}:{version}:2.0           what an engine heard in a recording: way, track
-    decoded:{audio_hash}:0                               samples of a track of a recording, for an hour
-    reference:{video_hash}:{mode}:{engine}:{version}     what it takes over from a reference video
+    face_detection:{image_hash}:{engine}:{version}       a stage that does not
+    face_mesh:{image_hash}:{mode}:face1:{engine}:{version}   a face other than the largest
+    motion:{audio_hash}:{engine}:{version}:2.0           speech features: features version, track
+    decoded:{audio_hash}:0                               decoded samples of an audio track, for an hour
+    reference:{video_hash}:{mode}:{engine}:{version}     what an engine takes from a reference video
 
-A change of an engine's version changes every key, so nothing stale is ever read.
+A new engine version changes every key, so stale data is never read.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ _DAY = 86_400.0
 SECONDS: Mapping[Lifetime, float | None] = MappingProxyType(
     {"forever": None, "month": 30 * _DAY, "week": 7 * _DAY}
 )
-"""Lifetime -> seconds, None for no end; `lifetimes` gives those of the settings."""
+"""Lifetime -> seconds, or None for no expiry. `lifetimes` returns those of the settings."""
 
 HEARING = 2
-"""Raise it when recordings are decoded or heard in another way; avatars stay as they are."""
+"""Increase it when decoding or speech features change. Avatars remain valid."""
 
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 
 def lifetimes(settings: Settings) -> Mapping[Lifetime, float | None]:
-    """Lifetime -> seconds, as the settings say; None for no end."""
+    """Lifetime -> seconds in the settings, or None for no expiry."""
     return MappingProxyType(
         {"forever": None, "month": settings.cache_month_seconds, "week": settings.cache_week_seconds}
     )
@@ -46,23 +46,23 @@ def stage_key(
     version: str,
     face_index: int = 0,
 ) -> str:
-    """Key of a stage's artefact; `mode` is None for a stage that does not depend on it."""
+    """Key of a stage's artefact. `mode` is None for a stage that does not depend on it."""
     face = [f"face{face_index}"] if face_index else []
     return _join(stage, image_hash, *([mode] if mode else []), *face, engine, version)
 
 
 def speech_features_key(audio_hash: str, engine: str, version: str, track: int = 0) -> str:
-    """Key of what an engine heard in one of the sound tracks of a recording."""
+    """Key of the speech features of one audio track."""
     return _join("motion", audio_hash, engine, version, f"{HEARING}.{track}")
 
 
 def decoded_speech_key(audio_hash: str, track: int) -> str:
-    """Key of the samples of one of the sound tracks of a recording."""
+    """Key of the decoded samples of one audio track."""
     return _join("decoded", audio_hash, str(track))
 
 
 def reference_key(video_hash: str, mode: PreprocessMode, engine: str, version: str) -> str:
-    """Key of what an engine takes over from a reference video."""
+    """Key of the data that an engine takes from a reference video."""
     return _join("reference", video_hash, mode, engine, version)
 
 
@@ -74,9 +74,9 @@ def avatar_keys(
     version: str,
     face_index: int = 0,
 ) -> dict[str, str]:
-    """Stage -> key of everything that an engine keeps of a portrait in one mode.
+    """Stage -> key of all artefacts that an engine stores for a source image in one mode.
 
-    `stages` are those of its card: (name, whether it depends on the mode, whether rendering needs it).
+    `stages` are those in its card: (name, whether it depends on the mode, whether rendering needs it).
     """
     return {
         name: stage_key(name, image_hash, mode if per_mode else None, engine, version, face_index)
@@ -85,7 +85,7 @@ def avatar_keys(
 
 
 def key_parts(key: str) -> tuple[str, ...]:
-    """The parts of a key, each safe as a file name. Raises `ValueError` for anything else."""
+    """The parts of a key, each safe as a file name. Raises `ValueError` if it is not a key."""
     parts = tuple(key.split(":"))
     if len(parts) < 2 or not all(_PART.fullmatch(part) for part in parts):
         raise ValueError(f"not a cache key: {key!r}")
@@ -95,5 +95,5 @@ def key_parts(key: str) -> tuple[str, ...]:
 def _join(*parts: str) -> str:
     key = ":".join(parts)
     if key_parts(key) != parts:
-        raise ValueError(f"a part of {key!r} holds a colon")
+        raise ValueError(f"a part of {key!r} contains a colon")
     return key

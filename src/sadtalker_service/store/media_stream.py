@@ -1,7 +1,8 @@
-"""A video on its way from the worker that makes it to whoever watches already.
+"""Streams a video from the worker that renders it to clients that are already watching.
 
-One Redis stream per attempt of a session; entry n has the id n-0, so that a reader notices when one is
-missing. Lost with the cache's server: then nobody watches, and the video is made all the same.
+There is one Redis stream per attempt of a session. Entry n has the id n-0, so that a reader detects a missing
+entry. The stream is lost with the cache server. Then the clients cannot watch, but the video is still
+rendered.
 """
 
 from __future__ import annotations
@@ -14,55 +15,61 @@ import redis
 from redis.asyncio import Redis as AsyncRedis
 
 KEPT_SECONDS = 600.0
-"""How long a stream is kept after its last piece, seconds."""
+"""How long a stream is kept after its last piece."""
 _BLOCK_MS = 500
-"""How long a reader waits at the server for the next piece; below every timeout of a connection."""
+"""How long a reader blocks for the next piece. It is below every timeout of a connection."""
 _PIECES = 16
-"""Most pieces read at once."""
+"""Largest number of pieces read at once."""
 _DATA, _END = b"data", b"end"
 _WHOLE, _BROKEN = b"whole", b"broken"
 
 
 class StreamBroken(OSError):
-    """The stream ended before the video did, or its server is away."""
+    """The stream ended before the video did, or its server is unreachable."""
 
 
 class MediaStream:
-    """The writing end. As a block, it ends the stream: as whole if the block ends well, else as broken."""
+    """Writes a stream. A context manager that marks the stream as complete on success, else as broken."""
 
     def __init__(self, client: redis.Redis, session_id: str, attempt: int, image_id: str) -> None:
-        """`client` is that of the cache; `image_id` names the portrait that is seen: who deletes it finds the
-        stream by that. Nothing is sent before the first piece."""
+        """`client` is that of the cache.
+
+        `image_id` names the source image in the video, so that deleting it also finds the stream. Nothing is
+        sent before the first piece.
+        """
         self._client = client
         self._key = stream_key(session_id, attempt)
         self._index = streams_key(image_id)
         self._pieces = 0
 
     def write(self, data: bytes, /) -> int:
-        """Send a piece. Readers get the pieces as they were written: first the initialisation segment, then
-        fragment by fragment. Raises `StreamBroken`, and so for every piece after it."""
+        """Send a piece.
+
+        Readers receive the pieces as written: first the initialisation segment, then fragment by fragment.
+        Raises `StreamBroken`, also for all later pieces.
+        """
         self._add(_DATA, bytes(data))
         return len(data)
 
     def __enter__(self) -> Self:
-        """The stream itself."""
+        """Return the stream itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Send the end. A server that is away does not matter any more."""
+        """Send the end. An unreachable server no longer matters."""
         try:
             self._add(_END, _WHOLE if kind is None else _BROKEN)
         except StreamBroken:
             return
 
     def _add(self, field: bytes, value: bytes) -> None:
-        """One entry. After an entry that failed the next id would leave a gap: readers would notice."""
+        """Add one entry. If it fails, the next id leaves a gap, which readers detect."""
         self._pieces += 1
         try:
             pipe = self._client.pipeline(transaction=False)
-            # a stream that was evicted must not begin again in its middle
+            # An evicted stream must not restart in the middle.
             pipe.xadd(self._key, {field: value}, id=f"{self._pieces}-0", nomkstream=self._pieces > 1)
             pipe.expire(self._key, round(KEPT_SECONDS))
             if self._pieces == 1:
@@ -82,40 +89,40 @@ async def read_media(
     *,
     is_coming: Callable[[], Awaitable[bool]],
 ) -> AsyncIterator[bytes]:
-    """The pieces of a stream from its start, as they come: first the initialisation segment by itself.
+    """The pieces of a stream from its start, as they arrive. The initialisation segment comes first, alone.
 
     Args:
         client: that of the cache.
-        session_id: of which session.
-        attempt: of which of its attempts.
-        is_coming: asked after every half second without a piece: whether it is worth while to wait on.
+        session_id: the session.
+        attempt: the attempt of the session.
+        is_coming: called after every half second without a piece. Returns whether more may come.
 
     Raises:
-        StreamBroken: the attempt failed, its worker died, a part is missing, or the server is away.
+        StreamBroken: the attempt failed, its worker died, a piece is missing, or the server is unreachable.
     """
     key, last = stream_key(session_id, attempt), 0
     while True:
         entries = await _next_entries(client, key, last)
         if not entries and not await is_coming():
-            raise StreamBroken("the video is not being made any more")
+            raise StreamBroken("the video is no longer being rendered")
         for number, fields in entries:
             if number != last + 1:
-                raise StreamBroken("a part of the stream is missing")
+                raise StreamBroken("a piece of the stream is missing")
             last = number
             if _END in fields:
                 if fields[_END] != _WHOLE:
-                    raise StreamBroken("the making of the video ended early")
+                    raise StreamBroken("rendering of the video ended early")
                 return
             yield fields[_DATA]
 
 
 def stream_key(session_id: str, attempt: int) -> str:
-    """Key of a stream on the cache's server."""
+    """Key of a stream on the cache server."""
     return f"media:{session_id}:{attempt}"
 
 
 def streams_key(image_id: str) -> str:
-    """Key of the set of all streams in which a portrait is seen."""
+    """Key of the set of all streams that show a source image."""
     return f"streams:{image_id}"
 
 
@@ -126,6 +133,6 @@ async def _next_entries(client: AsyncRedis, key: str, last: int) -> list[tuple[i
         raise StreamBroken(str(error)) from error
     if not found:
         return []
-    # a list of [key, entries] in RESP2, a dictionary of key -> [entries] in RESP3
+    # RESP2 returns a list of [key, entries], RESP3 a dictionary of key -> [entries].
     entries = next(iter(found.values()))[0] if isinstance(found, dict) else found[0][1]
     return [(int(name.split(b"-")[0]), fields) for name, fields in entries]

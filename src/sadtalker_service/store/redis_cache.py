@@ -1,4 +1,4 @@
-"""The cache of artefacts on a server that speaks the Redis protocol: shared by all processes and machines."""
+"""Artefact cache on a server that speaks the Redis protocol, shared by all processes and machines."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from sadtalker_service.store.keys import key_parts
 from sadtalker_service.store.media_stream import streams_key
 
 PAUSE_SECONDS = 1.0
-"""After the server did not answer nobody asks it for so long: the work goes on without it, and a stage that
-is looked up does not wait for it again."""
+"""After a failure the server is not used for this long. Work continues without it, and further lookups do not
+wait for it again."""
 
 _SCANNED_AT_ONCE = 1_000
 
 
 class RedisCache:
-    """Keeps artefacts under their keys. What goes first when memory is full is the server's decision.
+    """Stores artefacts under their keys. The server decides what to evict when its memory is full.
 
-    What never expires is kept without a time, so `TTL` answers -1. It is removed with its portrait, and by a
-    server with `allkeys-lru` that needs the memory. A server with `volatile-lru` keeps it, and evicts what
-    has a lifetime: only `3dmm_coeffs` has none, a few kilobytes for each avatar.
+    Artefacts that never expire have no TTL, so `TTL` returns -1. They are removed with their source image, or
+    evicted by a server with `allkeys-lru`. A server with `volatile-lru` keeps them and evicts those with a
+    lifetime. Only `3dmm_coeffs` has none, a few kilobytes per avatar.
     """
 
     def __init__(self, client: redis.Redis, clock: Callable[[], float] = time.monotonic) -> None:
-        """`client` gives bytes. `clock` tells seconds."""
+        """`client` returns bytes. `clock` returns seconds."""
         self._client = client
         self._clock = clock
         self._away_until = float("-inf")
 
     def get(self, key: str) -> Artefact | None:
-        """The artefact, or None. What cannot be read is removed. Raises `CacheUnavailable`."""
+        """The artefact, or None. Removes it if it cannot be read. Raises `CacheUnavailable`."""
         key_parts(key)
         with self._server():
             data: Any = self._client.get(key)
@@ -52,17 +52,16 @@ class RedisCache:
             return None
 
     def put(self, key: str, artefact: Artefact, lifetime: float | None) -> None:
-        """Keep `artefact` for `lifetime` seconds, or without end if None. Raises `CacheUnavailable`."""
+        """Store `artefact` for `lifetime` seconds, or forever if None. Raises `CacheUnavailable`."""
         key_parts(key)
         data = encode(artefact)
         with self._server():
             self._client.set(key, data, px=None if lifetime is None else max(1, round(1000 * lifetime)))
 
     def forget(self, image_id: str) -> int:
-        """Remove every artefact made from the portrait or recording with this hash, and the streams in which
-        the portrait is seen; how many artefacts there were.
+        """Remove all artefacts of the upload with this hash and the streams that show it.
 
-        Raises `CacheUnavailable`.
+        Returns the number of removed artefacts. Raises `CacheUnavailable`.
         """
         if not SHA256.fullmatch(image_id):
             raise ValueError(f"not a sha256: {image_id!r}")
@@ -74,12 +73,12 @@ class RedisCache:
             return int(self._client.unlink(*keys)) if keys else 0
 
     def count_by_kind(self) -> Mapping[str, int]:
-        """Kind (`face_mesh`, `visemes`) -> artefacts that are kept. Raises `CacheUnavailable`."""
+        """Kind (`face_mesh`, `visemes`) -> number of stored artefacts. Raises `CacheUnavailable`."""
         with self._server():
             return Counter(key.split(":")[0] for key in self._keys("*"))
 
     def size_and_ttl(self, key: str) -> tuple[int, int | None] | None:
-        """(bytes, seconds left or None for no end) of an artefact, or None. Raises `CacheUnavailable`."""
+        """(bytes, seconds left or None for no expiry) of an artefact, or None. Raises `CacheUnavailable`."""
         with self._server():
             pipe = self._client.pipeline(transaction=False)
             pipe.strlen(key)
@@ -90,7 +89,7 @@ class RedisCache:
         return int(size), None if left_ms < 0 else left_ms // 1000
 
     def _keys(self, pattern: str) -> Iterator[str]:
-        """The keys of artefacts among those that match: the server may be the queue's as well."""
+        """Matching keys of artefacts only, because the server may be the queue server too."""
         for raw in self._client.scan_iter(match=pattern, count=_SCANNED_AT_ONCE):
             key = raw.decode(errors="replace")
             parts = key.split(":")
@@ -99,13 +98,16 @@ class RedisCache:
 
     @contextmanager
     def _server(self, *, pausing: bool = True) -> Iterator[None]:
-        """Talk to the server. Every complaint of it is a `CacheUnavailable`: a full one too."""
+        """Context manager for server access.
+
+        All errors become `CacheUnavailable`, also that of a full server.
+        """
         if pausing and self._clock() < self._away_until:
-            raise CacheUnavailable("the cache's server did not answer a moment ago")
+            raise CacheUnavailable("the cache server did not answer a moment ago")
         try:
             yield
         except (redis.ConnectionError, redis.TimeoutError) as error:
             self._away_until = self._clock() + PAUSE_SECONDS
-            raise CacheUnavailable(f"the cache's server does not answer: {error}") from error
+            raise CacheUnavailable(f"the cache server does not answer: {error}") from error
         except redis.RedisError as error:
-            raise CacheUnavailable(f"the cache's server refused: {error}") from error
+            raise CacheUnavailable(f"the cache server refused: {error}") from error

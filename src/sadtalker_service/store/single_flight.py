@@ -1,7 +1,7 @@
-"""Single flight: equal computations at the same time are done once, in whatever processes they are wanted.
+"""Single flight: identical computations that run at the same time are done once, across all processes.
 
-Who comes first computes, the others wait and then look into the cache. It is a courtesy, not a lock that
-guards anything: where the server of the cache is away, everybody computes for himself.
+The first caller computes. The others wait and then read the cache. This saves work, but it is not a lock that
+guards data. If the cache server is unreachable, every caller computes.
 """
 
 from __future__ import annotations
@@ -20,87 +20,89 @@ from redis.lock import Lock
 log = structlog.get_logger(__name__)
 
 LEASE_SECONDS = 8.0
-"""A flight whose process is not heard of for so long is over: its process has died."""
+"""A computation whose lease is not renewed for this long has ended, because its process has died."""
 _RENEWALS_PER_LEASE = 4
-"""Three of them may be late before the flight is taken for dead."""
+"""Three renewals may fail before the lease expires."""
 _POLL_SECONDS = 0.03
-"""How often those who wait look whether the flight is over."""
+"""How often waiting callers check whether the computation has ended."""
 _PREFIX = "flight:"
 
 
 class SingleFlight(Protocol):
-    """Says who computes what at this moment. Safe to use from several threads."""
+    """Decides which caller computes a key. Safe to use from several threads."""
 
     def acquire(self, key: str, on_wait: Callable[[], None] | None = None) -> AbstractContextManager[bool]:
-        """A block that is True for the one who shall compute `key` inside of it.
+        """Context manager that yields True for the caller that must compute `key` within it.
 
-        It is False for everybody else, after the other's block has ended: look into the cache again, and
-        come back if it is not there. `on_wait` is called several times a second while waiting; an exception
-        that it raises (`Cancelled`) ends the wait. Raises nothing of its own.
+        For other callers it waits until the leader has left its context, and then yields False. They read the
+        cache, and acquire again if the artefact is missing. `on_wait` is called several times per second
+        while waiting. An exception that it raises (`Cancelled`) ends the wait. Raises no errors of its own.
         """
 
 
-class NoFlights:
-    """Everybody computes for himself."""
+class NoSingleFlight:
+    """No coordination: every caller computes."""
 
     @contextmanager
     def acquire(self, key: str, on_wait: Callable[[], None] | None = None) -> Iterator[bool]:
-        """Always True, at once."""
+        """Always yields True immediately."""
         del key, on_wait
         yield True
 
 
-class RedisFlights:
-    """SingleFlight of all processes that share a server."""
+class RedisSingleFlight:
+    """Single flight among all processes that share a cache server."""
 
     def __init__(self, client: redis.Redis, lease_seconds: float = LEASE_SECONDS) -> None:
-        """`client` is that of the cache."""
+        """`client` is the client of the cache server."""
         self._client = client
         self._lease_seconds = lease_seconds
 
     @contextmanager
     def acquire(self, key: str, on_wait: Callable[[], None] | None = None) -> Iterator[bool]:
-        """See `SingleFlight.acquire`; True at once where the server is away."""
-        # the thread that renews must know the token, too
+        """See `SingleFlight.acquire`. Yields True immediately if the server is unreachable."""
+        # thread_local=False, because the renewing thread needs the token too
         lock = self._client.lock(_PREFIX + key, timeout=self._lease_seconds, thread_local=False)
-        role = self._board(lock, on_wait)
-        if role != "leads":
-            yield role == "alone"
+        role = self._acquire_or_wait(lock, on_wait)
+        if role != "leader":
+            yield role == "uncoordinated"
             return
-        landed = threading.Event()
-        threading.Thread(target=self._renew, args=(lock, landed), name="flight", daemon=True).start()
+        done = threading.Event()
+        threading.Thread(target=self._renew, args=(lock, done), name="single-flight", daemon=True).start()
         try:
             yield True
         finally:
-            landed.set()
-            self._land(lock)
+            done.set()
+            self._release(lock)
 
-    def _board(self, lock: Lock, on_wait: Callable[[], None] | None) -> Literal["leads", "landed", "alone"]:
+    def _acquire_or_wait(
+        self, lock: Lock, on_wait: Callable[[], None] | None
+    ) -> Literal["leader", "follower", "uncoordinated"]:
         try:
             if lock.acquire(blocking=False):
-                return "leads"
+                return "leader"
             while lock.locked():
                 if on_wait:
                     on_wait()
                 time.sleep(_POLL_SECONDS)
         except redis.RedisError as error:
             log.warning("flights_unavailable", flight=lock.name, reason=str(error))
-            return "alone"
-        return "landed"
+            return "uncoordinated"
+        return "follower"
 
-    def _renew(self, lock: Lock, landed: threading.Event) -> None:
-        while not landed.wait(self._lease_seconds / _RENEWALS_PER_LEASE):
+    def _renew(self, lock: Lock, done: threading.Event) -> None:
+        while not done.wait(self._lease_seconds / _RENEWALS_PER_LEASE):
             try:
                 lock.reacquire()
-            except LockError:  # it was taken for dead, and another one leads
+            except LockError:  # the lease expired, and another caller leads
                 return
-            except redis.RedisError as error:  # tried again until the flight lands
+            except redis.RedisError as error:  # retried until the computation ends
                 log.warning("flight_not_renewed", flight=lock.name, reason=str(error))
 
-    def _land(self, lock: Lock) -> None:
+    def _release(self, lock: Lock) -> None:
         try:
             lock.release()
-        except LockError:  # as above
+        except LockError:  # the lease expired
             pass
-        except redis.RedisError as error:  # it ends by itself when its lease does
+        except redis.RedisError as error:  # the lock expires with its lease
             log.warning("flight_not_landed", flight=lock.name, reason=str(error))

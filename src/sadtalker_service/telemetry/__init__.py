@@ -1,1 +1,1 @@
-"""What the service tells of itself while it works: structured logs and metrics."""
+"""Structured logs and metrics of the running service."""

@@ -1,8 +1,8 @@
-"""Structured logs: one event per line, an event's name and its values, the same for every process.
+"""Structured logs: one event per line with a name and values, in the same form for every process.
 
-Our own events (`structlog.get_logger(__name__).info("session_ready", frames=250)`) and the lines of libraries
-(uvicorn, Celery, warnings) take the same way: JSON for machines, colours for people. What is bound with
-`bound(request_id=...)` is in every event inside of the block, in other modules too.
+Our own events (`structlog.get_logger(__name__).info("session_ready", frames=250)`) and log lines of libraries
+(uvicorn, Celery, warnings) share one path: JSON for machines, colours for people. `bound(request_id=...)`
+adds its values to every event within its context, also in other modules.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from sadtalker_service.settings import Settings
 TALKATIVE = (
     "celery", "multiprocessing", "kombu", "httpcore", "httpx", "fsspec", "numba", "PIL", "asyncio", "urllib3",
 )  # fmt: skip
-"""Libraries whose everyday events tell nothing that an event of ours does not tell; warnings are kept."""
+"""Libraries whose routine events only repeat ours. Their warnings are kept."""
 
 
 def configure_logging(settings: Settings, role: str, stream: TextIO | None = None) -> None:
-    """Send every event of this process to `stream`, standard error if None, once per process at its start.
+    """Send every event of this process to `stream`, or to standard error if None. Call it once, at the start.
 
-    `role` (`api`, `worker`, `supervisor`) stands in every event. Uvicorn needs `log_config=None` and Celery
-    `worker_hijack_root_logger=False`, or they would set up handlers of their own.
+    `role` (`api`, `worker`, `supervisor`) is in every event. Uvicorn needs `log_config=None` and Celery
+    `worker_hijack_root_logger=False`, or they install their own handlers.
     """
     stream = stream or sys.stderr
     shared = _shared(role)
@@ -61,16 +61,16 @@ def configure_logging(settings: Settings, role: str, stream: TextIO | None = Non
 
 
 def bound(**values: object) -> AbstractContextManager[None]:
-    """A block in which `values` (`request_id`, `session_id`) stand in every event; None is left out.
+    """Context manager that adds `values` (`request_id`, `session_id`) to every event. None is left out.
 
-    It holds for the thread or the asyncio task that enters it, and for the tasks that it starts.
+    It applies to the thread or asyncio task that enters it, and to tasks started from there.
     """
     present = {name: value for name, value in values.items() if value is not None}
     return structlog.contextvars.bound_contextvars(**present)
 
 
 def _shared(role: str) -> list[Processor]:
-    """What is done to every event, wherever it comes from."""
+    """Processors for every event, whatever its source."""
 
     def add_role(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         event.setdefault("role", role)
@@ -96,7 +96,7 @@ def _level(settings: Settings, stream: TextIO) -> str:
 def _rendering(settings: Settings, stream: TextIO) -> list[Processor]:
     people = settings.log_format == "console" or (settings.log_format == "auto" and stream.isatty())
     if people:
-        # plain tracebacks: the rich ones print every local variable, a portrait's pixels among them
+        # Use plain tracebacks: rich ones print every local variable, including the pixels of a source image.
         plain = structlog.dev.plain_traceback
         return [
             _without_colours,
@@ -110,6 +110,6 @@ def _rendering(settings: Settings, stream: TextIO) -> list[Processor]:
 
 
 def _without_colours(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Uvicorn sends its lines a second time, in colours."""
+    """Remove the coloured copy that uvicorn adds to its events."""
     event.pop("color_message", None)
     return event

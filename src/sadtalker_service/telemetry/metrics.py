@@ -1,11 +1,11 @@
-"""Every metric of the service that processes count themselves, in one place.
+"""All metrics that the processes of the service count, in one place.
 
-Names begin with `sadtalker_`, units are seconds and bytes, and the values of every label come from a short
-list: routes by their template, never a path; errors by their code; no session, no image, no address.
-What lies in the stores (waiting jobs, heartbeats) is read when somebody asks: `jobs.gauges`.
+Names begin with `sadtalker_`, units are seconds and bytes, and label values come from a short list. Routes
+are labelled by their template, never by a path, and errors by their code. No label holds a session, an image
+or an address. `jobs.gauges` reads the state of the stores (waiting jobs, heartbeats) on each request.
 
-API and workers are processes of their own. They share a folder of small files (`metrics_folder.py`), from
-which any of them can tell the sums of all; without that folder a process tells of itself alone.
+API and workers are separate processes. They share a folder of small files (`metrics_folder.py`), so each of
+them can report the sums over all. Without that folder a process reports only its own values.
 """
 
 from __future__ import annotations
@@ -25,120 +25,118 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-"""Media type of what `render` gives."""
+"""Media type of the output of `render`."""
 
 METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
-"""Methods with a series of their own; a client may send any word."""
+"""Methods with their own series. A client may send any other word."""
 
 _ANSWERS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
-"""Seconds: from a status in a few milliseconds to an upload over a slow line."""
+"""Seconds, from a status in a few milliseconds to an upload over a slow connection."""
 _STAGES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
-"""Seconds: from loading an artefact to rendering ten minutes."""
+"""Seconds, from loading an artefact to rendering ten minutes."""
 _JOBS = (0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
 _WAITS = (0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
 _FACTORS = (0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 32.0)
 """Seconds of video per second of work."""
 
 _MANY_VIDEOS = 4
-"""From here on batches are not told apart by the number of their videos."""
+"""Batches with this many videos or more share one label."""
 
 REGISTRY = CollectorRegistry(auto_describe=True)
-"""The metrics below and nothing else: what a library registers with the default registry is not ours."""
+"""Only the metrics below, without those that libraries add to the default registry."""
 
 _requests = Counter(
     "sadtalker_http_requests", "Requests answered.", ("method", "route", "status"), registry=REGISTRY
 )
 _request_seconds = Histogram(
     "sadtalker_http_request_duration_seconds",
-    "From the first byte of a request to the last of its answer.",
+    "Time from the first byte of a request to the last byte of its response.",
     ("route",),
     buckets=_ANSWERS,
     registry=REGISTRY,
 )
-_jobs = Counter("sadtalker_jobs", "Jobs that workers ended, by how.", ("lane", "outcome"), registry=REGISTRY)
-_failures = Counter(
-    "sadtalker_job_failures", "Sessions that failed, by the error's code.", ("code",), registry=REGISTRY
-)
+_jobs = Counter("sadtalker_jobs", "Ended jobs by outcome.", ("lane", "outcome"), registry=REGISTRY)
+_failures = Counter("sadtalker_job_failures", "Failed sessions by error code.", ("code",), registry=REGISTRY)
 _job_seconds = Histogram(
     "sadtalker_job_duration_seconds",
-    "From the start of a job to its published video; kind: first, cached_avatar, repeated.",
+    "Time from the start of a job to its published video; kind: first, cached_avatar, repeated.",
     ("kind",),
     buckets=_JOBS,
     registry=REGISTRY,
 )
 _waited = Histogram(
     "sadtalker_job_wait_seconds",
-    "From the acceptance of a session to the start of its job.",
+    "Time from the acceptance of a session to the start of its job.",
     ("lane",),
     buckets=_WAITS,
     registry=REGISTRY,
 )
 _attempts = Counter(
     "sadtalker_job_attempts",
-    "Starts of jobs: more than sessions when workers die.",
+    "Job starts. There are more starts than sessions if workers die.",
     ("lane",),
     registry=REGISTRY,
 )
 _requeued = Counter(
-    "sadtalker_jobs_requeued", "Jobs put back into the queue, by why.", ("reason",), registry=REGISTRY
+    "sadtalker_jobs_requeued", "Jobs put back into the queue by reason.", ("reason",), registry=REGISTRY
 )
 _first_bytes = Histogram(
     "sadtalker_stream_first_bytes_seconds",
-    "From the start of a job to the first bytes of its stream.",
+    "Time from the start of a job to the first bytes of its stream.",
     buckets=_ANSWERS,
     registry=REGISTRY,
 )
 _real_time_factor = Histogram(
     "sadtalker_real_time_factor",
-    "Seconds of video made per second of work: above 1 is faster than real time.",
+    "Seconds of video per second of work. Above 1 is faster than real time.",
     buckets=_FACTORS,
     registry=REGISTRY,
 )
 _frames = Counter("sadtalker_frames", "Frames of published videos.", registry=REGISTRY)
-_video_seconds = Counter("sadtalker_video_seconds", "Length of published videos.", registry=REGISTRY)
+_video_seconds = Counter("sadtalker_video_seconds", "Duration of published videos.", registry=REGISTRY)
 _stage_seconds = Histogram(
     "sadtalker_stage_duration_seconds",
-    "Duration of a stage of preparing or producing.",
+    "Duration of a stage of preparation or rendering.",
     ("stage",),
     buckets=_STAGES,
     registry=REGISTRY,
 )
 _preparations = Counter(
     "sadtalker_avatar_preparations",
-    "Avatars prepared after their upload, by outcome.",
+    "Avatars prepared after their upload by outcome.",
     ("outcome",),
     registry=REGISTRY,
 )
 _preparation_seconds = Histogram(
     "sadtalker_avatar_preparation_duration_seconds",
-    "Duration of preparing an avatar.",
+    "Time to prepare an avatar.",
     buckets=_STAGES,
     registry=REGISTRY,
 )
 _cache = Counter(
     "sadtalker_cache_requests",
-    "Artefacts asked of the cache, by kind and result (hit, miss).",
+    "Cache lookups of artefacts by kind and result (hit, miss).",
     ("kind", "result"),
     registry=REGISTRY,
 )
 _batches = Counter(
     "sadtalker_inference_batches",
-    "Batches of frames that an inference server drew, by how many videos shared them (1, 2, 3, 4+).",
+    "Batches of frames drawn by an inference server by number of videos in the batch (1, 2, 3, 4+).",
     ("videos",),
     registry=REGISTRY,
 )
 _batch_frames = Counter(
-    "sadtalker_inference_frames", "Frames that an inference server drew.", registry=REGISTRY
+    "sadtalker_inference_frames", "Frames drawn by an inference server.", registry=REGISTRY
 )
 _callbacks = Counter(
     "sadtalker_callbacks",
-    "Callbacks, by result (delivered, refused, given_up).",
+    "Callbacks by result (delivered, refused, given_up).",
     ("result",),
     registry=REGISTRY,
 )
 _removed = Counter(
     "sadtalker_artefacts_removed",
-    "Files removed from the artefact store, by kind and reason (age, size).",
+    "Files removed from the artefact store by kind and reason (age, size).",
     ("kind", "reason"),
     registry=REGISTRY,
 )
@@ -146,50 +144,51 @@ _removed = Counter(
 
 _cut = Counter(
     "sadtalker_connections_cut",
-    "Connections ended by the service, by why (head, body, rest_of_body, pipeline, stray_bytes, unread,"
+    "Connections ended by the service by reason (head, body, rest_of_body, pipeline, stray_bytes, unread,"
     " malformed).",
     ("reason",),
     registry=REGISTRY,
 )
 _refused = Counter(
     "sadtalker_requests_refused",
-    "Requests refused at the door, by why (host, origin, no_key, wrong_key, many_wrong_keys, lane, rate).",
+    "Requests refused before processing by reason (host, origin, no_key, wrong_key, many_wrong_keys,"
+    " lane, rate).",
     ("reason",),
     registry=REGISTRY,
 )
 
 
 def connection_cut(reason: str) -> None:
-    """A connection was ended by the service."""
+    """Count a connection that the service ended."""
     _cut.labels(reason).inc()
 
 
 def request_refused(reason: str) -> None:
-    """A request was refused before anything was done for it."""
+    """Count a request that was refused before any processing."""
     _refused.labels(reason).inc()
 
 
 def observe_request(method: str, route: str, status: int, seconds: float) -> None:
-    """A request was answered. `route` is the template of the path, `unmatched` where there is none."""
+    """Record an answered request. `route` is the template of the path, or `unmatched` if there is none."""
     _requests.labels(method if method in METHODS else "other", route, str(status)).inc()
     _request_seconds.labels(route).observe(seconds)
 
 
 def job_started(lane: str, waited_seconds: float) -> None:
-    """A worker began a job, the first time or again."""
+    """Record that a worker started a job, for the first time or again."""
     _attempts.labels(lane).inc()
     _waited.labels(lane).observe(waited_seconds)
 
 
 def job_ended(lane: str, outcome: str, code: str | None = None) -> None:
-    """A job ended `ready`, `failed` or `cancelled`; `code` is that of the error of a failed one."""
+    """Record that a job ended `ready`, `failed` or `cancelled`. `code` is the error code of a failed job."""
     _jobs.labels(lane, outcome).inc()
     if code is not None:
         _failures.labels(code).inc()
 
 
 def observe_job(kind: str, seconds: float, *, video_seconds: float, frames: int) -> None:
-    """A video was published after `seconds` of work. `kind`: `first`, `cached_avatar` or `repeated`."""
+    """Record a video published after `seconds` of work. `kind`: `first`, `cached_avatar` or `repeated`."""
     _job_seconds.labels(kind).observe(seconds)
     _frames.inc(frames)
     _video_seconds.inc(video_seconds)
@@ -198,63 +197,66 @@ def observe_job(kind: str, seconds: float, *, video_seconds: float, frames: int)
 
 
 def observe_first_bytes(seconds: float) -> None:
-    """The first bytes of a stream were written so long after the start of its job."""
+    """Record the time from the start of a job to the first bytes of its stream."""
     _first_bytes.observe(seconds)
 
 
 def observe_stage(stage: str, seconds: float) -> None:
-    """A stage (of the engine, or `speech_features`, `drive`, `render`, `encode`) took so long."""
+    """Record the duration of a stage (of the engine, or `speech_features`, `drive`, `render`, `encode`)."""
     _stage_seconds.labels(stage).observe(seconds)
 
 
 def observe_stages(seconds: Mapping[str, float]) -> None:
-    """Several stages, as a report lists them."""
+    """Record several stages, as listed in a report."""
     for stage, duration in seconds.items():
         observe_stage(stage, duration)
 
 
 def avatar_prepared(outcome: str, seconds: float) -> None:
-    """The preparation of an uploaded avatar ended, `ready` or `failed`."""
+    """Record that the preparation of an uploaded avatar ended, `ready` or `failed`."""
     _preparations.labels(outcome).inc()
     _preparation_seconds.observe(seconds)
 
 
 def job_requeued(reason: str) -> None:
-    """A job went back into the queue: `child_lost` (its process was), `lease` (its worker was), `forgotten`
-    (its message was), `handed_back` (its worker was shut down)."""
+    """Count a job that went back into the queue.
+
+    The reasons are `child_lost` (its process died), `lease` (its worker died), `forgotten` (its message was
+    lost) and `handed_back` (its worker was shut down).
+    """
     _requeued.labels(reason).inc()
 
 
 def cache_request(kind: str, hit: bool) -> None:
-    """The cache was asked for an artefact of this kind."""
+    """Count a cache lookup of an artefact of this kind."""
     _cache.labels(kind, "hit" if hit else "miss").inc()
 
 
 def inference_batch(videos: int, frames: int) -> None:
-    """An inference server drew a batch of frames for so many videos."""
+    """Record a batch of frames that an inference server drew for a number of videos."""
     _batches.labels(str(videos) if videos < _MANY_VIDEOS else f"{_MANY_VIDEOS}+").inc()
     _batch_frames.inc(frames)
 
 
 def callback(result: str) -> None:
-    """A callback was `delivered`, `refused` by its receiver (and will be tried again) or `given_up`."""
+    """Count a callback: `delivered`, `refused` by its receiver (and to be retried) or `given_up`."""
     _callbacks.labels(result).inc()
 
 
 def artefact_removed(kind: str, reason: str) -> None:
-    """A file was removed: `kind` is the store's folder, `reason` is `age` or `size`."""
+    """Count a removed file. `kind` is the store's folder, `reason` is `age` or `size`."""
     _removed.labels(kind, reason).inc()
 
 
 def render(*more: Collector) -> bytes:
-    """All metrics as Prometheus text: those of every process in the folder, and `more`, asked now."""
+    """Prometheus text with the metrics of every process in the folder, and the current ones of `more`."""
     return generate_latest(_everything(*more))
 
 
 def serve(host: str, port: int, *more: Collector) -> WSGIServer:
-    """Answer `GET /metrics` on a port of its own, from a thread, for processes without an HTTP face.
+    """Serve `GET /metrics` on a separate port from a thread, for processes without an HTTP server.
 
-    `shutdown` and `server_close` of what is returned end it. Raises `OSError` when the port is taken.
+    Call `shutdown` and `server_close` of the result to end it. Raises `OSError` if the port is taken.
     """
     server, _thread = start_http_server(port, host, _everything(*more))
     return server
@@ -264,7 +266,7 @@ def _everything(*more: Collector) -> CollectorRegistry:
     registry = CollectorRegistry()
     try:
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # it has no types
-    except ValueError:  # there is no shared folder: this process is all there is
+    except ValueError:  # no shared folder, so only this process is reported
         registry.register(REGISTRY)
     for collector in more:
         registry.register(collector)

@@ -1,8 +1,8 @@
-"""The folder in which the processes of one machine count together.
+"""The folder in which the processes of one machine share their counters.
 
-prometheus_client decides when it is imported whether it counts in memory or in files, by a variable of the
-environment: a process must have it from its start, or set it before anything imports `telemetry.metrics`.
-Nothing here imports that library.
+When it is imported, prometheus_client decides by an environment variable whether it counts in memory or in
+files. The variable must be set before anything imports `telemetry.metrics`. This module does not import the
+library.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def fresh_metrics_folder(folder: Path) -> dict[str, str]:
-    """Make `folder`, empty, and give the environment of the processes that shall count in it.
+    """Create an empty `folder` and return the environment for the processes that count in it.
 
-    Each process writes files of its own, named by its number; they outlive it, so that its sums are not lost.
-    The first process of a group calls this, once: counters begin at zero again. Raises `OSError`.
+    Each process writes its own files, named by its pid. They outlive it, so that its sums are not lost. The
+    first process of a group calls this once, and all counters restart at zero. Raises `OSError`.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for counted in folder.glob("*.db"):

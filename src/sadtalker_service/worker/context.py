@@ -17,7 +17,7 @@ from sadtalker_service.settings import Settings
 from sadtalker_service.state.retry import best_effort
 from sadtalker_service.store.cache import CacheUnavailable
 from sadtalker_service.store.keys import lifetimes
-from sadtalker_service.store.single_flight import RedisFlights
+from sadtalker_service.store.single_flight import RedisSingleFlight
 from sadtalker_service.telemetry import metrics
 from sadtalker_service.worker.engines import LoadedEngines, load_engines
 from sadtalker_service.worker.scratch import scratch_folder
@@ -60,7 +60,7 @@ class WorkerContext(Stores):
         `on_wait` is called while another worker computes what is wanted here; it may raise `Cancelled`.
         """
         return CacheTerms(
-            lifetimes(self.settings), RedisFlights(self.cache_client), self._count_lookup, on_wait
+            lifetimes(self.settings), RedisSingleFlight(self.cache_client), self._count_lookup, on_wait
         )
 
     def forget_if_deleted(self, image_id: str) -> None:

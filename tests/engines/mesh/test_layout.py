@@ -26,7 +26,7 @@ from sadtalker_service.engines.mesh.kernels.frame import draw_frames
 from sadtalker_service.engines.mesh.kernels.scene import CONTROLS
 from sadtalker_service.engines.mesh.layout import (
     Layout,
-    assemble_stage,
+    assemble_source_region,
     frame_size,
     lay_out,
     video_size,
@@ -146,9 +146,9 @@ def test_strips_and_region_are_put_together_again(
     pixels = np.pad(portrait.pixels, ((90, 0), (0, 0), (0, 0)), mode="reflect")  # something above the face
     detection = Artefact({"landmarks": landmarks + np.float32([0, 90, 0])}, {"quarter_turns": 0})
     artefacts = stages.build_all(Portrait("", pixels), mode, detection)
-    stage = assemble_stage(artefacts["face_crop"], artefacts["background"])
+    source_region = assemble_source_region(artefacts["face_crop"], artefacts["background"])
     x0, y0, x1, y1 = artefacts["face_crop"].record["stage"]
-    assert np.array_equal(stage, pixels[y0:y1, x0:x1])  # the portrait is small: not scaled
+    assert np.array_equal(source_region, pixels[y0:y1, x0:x1])  # the portrait is small: not scaled
     strips = {name for name, strip in artefacts["background"].arrays.items() if strip.size}
     assert mode in ("crop", "extcrop") or strips == {"top", "bottom", "left", "right"}
 

@@ -1,4 +1,4 @@
-"""The mesh engine: a photo, a rig of 478 landmarks, and a mouth that speaks. CPU only, no download."""
+"""Mesh engine: a source image, a rig of 478 landmarks, and a speaking mouth. CPU only, no download."""
 
 from sadtalker_service.engines.mesh.engine import MeshEngine
 

@@ -1,7 +1,7 @@
-"""Which part of the portrait is shown, which part moves, and at which resolution.
+"""Which part of the source image is shown, which part moves, and at what resolution.
 
-All rectangles are (x0, y0, x1, y1) in working pixels: the portrait scaled down once so that the video fits
-into 1920×1080 (a video is never larger than that) and otherwise as it is.
+All rectangles are (x0, y0, x1, y1) in working pixels. Working pixels are those of the source image, scaled
+down once if it exceeds 1920×1080. No video is larger than that.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ MAX_CROP = 1024
 """Largest side of a cropped video, pixels."""
 
 _CROP_SIDE = {"crop": 1.0, "extcrop": 1.4}
-"""Side of the window in units of the aligned face crop."""
+"""Side of the window, in sides of the aligned face crop."""
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """Geometry of a video made from a portrait."""
+    """Geometry of a video made from a source image."""
 
     scale: float
-    """Working pixels per pixel of the portrait, <= 1."""
+    """Working pixels per pixel of the source image, <= 1."""
     window: Rect
-    """What the video shows."""
+    """The part that the video shows."""
     square: bool
-    """Whether the video is `size` × `size` (crop, extcrop and resize) or has the shape of the window."""
+    """True if the video is `size` × `size` (crop, extcrop and resize), False if it has the window's shape."""
 
 
 def plan_canvas(landmarks: NDArray[np.floating], size: tuple[int, int], mode: PreprocessMode) -> Canvas:
-    """The canvas of a mode.
+    """Plan the canvas for a preprocess mode.
 
     Args:
-        landmarks: float (478, 3), pixels of the portrait.
-        size: (width, height) of the portrait.
+        landmarks: float (478, 3), pixels of the source image.
+        size: (width, height) of the source image.
         mode: see `domain.PreprocessMode`.
     """
     width, height = size
@@ -59,7 +59,7 @@ def plan_canvas(landmarks: NDArray[np.floating], size: tuple[int, int], mode: Pr
 
 
 def scale_picture(pixels: Uint8Image, scale: float) -> Uint8Image:
-    """The portrait at working resolution."""
+    """Scale the source image to working resolution."""
     if scale >= 1.0:
         return pixels
     height, width = pixels.shape[:2]
@@ -68,11 +68,11 @@ def scale_picture(pixels: Uint8Image, scale: float) -> Uint8Image:
 
 
 def _face_square(p: NDArray[np.float64], size: tuple[int, int], factor: float) -> tuple[float, float, float]:
-    """Left, top and side of the aligned face crop's bounding square, kept inside the picture.
+    """Left, top and side of the bounding square of the aligned face crop, kept inside the image.
 
-    The crop of FFHQ (Karras et al. 2019, dataset appendix), which SadTalker uses too: half its side is twice
-    the distance of the eyes or 1.8 times that from eyes to mouth, its centre a tenth of the latter below the
-    eyes.
+    This is the crop of FFHQ (Karras et al. 2019, dataset appendix), which SadTalker uses too. Half its side
+    is twice the distance between the eyes, or 1.8 times the distance from eyes to mouth if that is larger.
+    Its centre is a tenth of the eye-mouth distance below the eyes.
     """
     eyes = [p[list(eye.contour), :2].mean(axis=0) for eye in EYES]
     mouth = (p[UPPER_LIP[0][0], :2] + p[LOWER_LIP[0][-1], :2]) / 2
@@ -83,6 +83,6 @@ def _face_square(p: NDArray[np.float64], size: tuple[int, int], factor: float) -
     side = min(2.0 * half, float(min(size)))
     corner = centre - side / 2
     oval = p[list(OVAL), :2]
-    corner = np.minimum(np.maximum(corner, oval.max(axis=0) - side), oval.min(axis=0))  # the whole face first
+    corner = np.minimum(np.maximum(corner, oval.max(axis=0) - side), oval.min(axis=0))  # whole face first
     x0, y0 = np.clip(corner, 0.0, np.array(size) - side)
     return float(x0), float(y0), float(side)

@@ -1,8 +1,9 @@
-"""The articulators of the rig: how each one moves the face when it is at 1.
+"""Articulators of the rig: how each one moves the face at full strength.
 
 A channel is a displacement of the 478 landmarks in head coordinates (mm). Channels add up. Amplitudes follow
-articulatory phonetics (jaw 10 mm, lips 3-4 mm, protrusion 5 mm); the spatial weights are smooth bumps around
-the mouth, the eyes and the brows, averaged over the mesh where neither lips nor lids need sharp detail.
+articulatory phonetics (jaw 10 mm, lips 3-4 mm, protrusion 5 mm). The spatial weights are smooth bumps around
+the mouth, the eyes and the brows. They are averaged over the mesh except at the lips and lids, which need
+sharp detail.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ CHANNELS = (
     "jaw",  # opens: the chin drops by 10 mm
     "upper_lip",  # the upper lip rises by 3 mm
     "lower_lip",  # the lower lip drops by 4 mm
-    "wide",  # each corner 3.6 mm outwards; negative: inwards
+    "wide",  # each corner 3.6 mm outwards, inwards if negative
     "pucker",  # lips 5 mm forward and thicker
     "press",  # lips pressed thin
     "tuck",  # lower lip under the upper teeth
@@ -44,13 +45,13 @@ _CHIN, _SUBNASAL, _NOSE_BASE, _UNDER_LIP = 152, 2, 0, 17
 
 
 def smoothstep(low: float, high: float, x: Vector) -> Vector:
-    """0 below `low`, 1 above `high`, a cubic between."""
+    """0 below `low`, 1 above `high`, a cubic in between."""
     t = np.clip((x - low) / (high - low), 0.0, 1.0)
     return t * t * (3.0 - 2.0 * t)
 
 
 def channel_basis(local: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Displacements of every channel at 1.
+    """Displacements of every channel at full strength.
 
     Args:
         local: float (478, 3), landmarks in head coordinates, mm (`FaceFrame.to_local`).
@@ -72,7 +73,7 @@ def channel_basis(local: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 class _Face:
-    """Regions and coordinates that several channels need."""
+    """Regions and coordinates that several channels use."""
 
     def __init__(self, local: Vector) -> None:
         self.local = local
@@ -90,7 +91,7 @@ class _Face:
         self.upper[self.corner] = self.lower[self.corner] = False
         self.skin = ~(self.upper | self.lower | self.corner)
         self.skin[MESH_LANDMARKS:] = False
-        # the distance beyond the lips, in units of the mouth
+        # distance beyond the lips, relative to the size of the mouth
         beyond = np.maximum(0.0, np.hypot(self.x, self.y / 0.9) / self.half_width - 0.95)
         self.near = np.exp(-(beyond**2) / 0.35)
         self.near[MESH_LANDMARKS:] = 0.0
@@ -102,7 +103,7 @@ class _Face:
 
 
 def _jaw(out: Vector, face: _Face) -> None:
-    """A hinge: full at the chin, fading to the sides of the face, two fifths at the corners of the mouth."""
+    """Hinge motion: full at the chin, less at the sides of the face, two fifths at the mouth corners."""
     x, y, lateral = face.x, face.y, face.lateral
     weight = smoothstep(-2.0, face.chin * 0.35, y) * (0.12 + 0.88 * (1 - smoothstep(0.95, 2.1, lateral)))
     weight[face.upper] = 0.0
@@ -122,7 +123,7 @@ def _jaw(out: Vector, face: _Face) -> None:
 
 
 def _lips(basis: Vector, face: _Face) -> None:
-    """Raising the upper lip, dropping the lower one, pucker and press."""
+    """Raise the upper lip, drop the lower lip, pucker and press."""
     x, y, lateral = face.x, face.y, face.lateral
     nose = face.local[_SUBNASAL, 1]
     bell = np.exp(-((x / (face.half_width * 0.9)) ** 2))
@@ -148,7 +149,7 @@ def _lips(basis: Vector, face: _Face) -> None:
 
 
 def _corners(basis: Vector, face: _Face) -> None:
-    """Spreading and smiling."""
+    """Spread and smile."""
     wide, smile = basis[INDEX["wide"]], basis[INDEX["smile"]]
     wide[:, 0] = 3.6 * face.side * face.near
     wide[:, 2] = 1.2 * np.abs(face.side) * face.near
@@ -162,7 +163,7 @@ def _corners(basis: Vector, face: _Face) -> None:
 
 
 def _tuck(basis: Vector, face: _Face) -> None:
-    """F and V: the lower lip goes up and under, the upper lip gives way."""
+    """F and V: the lower lip moves up and under the teeth, the upper lip yields."""
     tuck = basis[INDEX["tuck"]]
     for k, ring in enumerate(LOWER_LIP):
         inner = list(ring[1:-1])
@@ -172,8 +173,11 @@ def _tuck(basis: Vector, face: _Face) -> None:
 
 
 def _eyes(basis: Vector, face: _Face) -> None:
-    """Squinting lifts the lower lid. A blink is drawn by the renderer as skin that comes down over the
-    eyeball; all that moves around it is the lower lid and the fold above, a little."""
+    """Blink and squint. Squinting lifts the lower lid.
+
+    The renderer draws a blink as skin that comes down over the eyeball. Around it, only the lower lid and the
+    fold above move, and only slightly.
+    """
     local = face.local
     for eye, name in zip(EYES, ("blink_right", "blink_left"), strict=True):
         blink, squint = basis[INDEX[name]], basis[INDEX["squint"]]
@@ -198,7 +202,10 @@ def _brows(out: Vector, face: _Face) -> None:
 
 @lru_cache(maxsize=1)
 def _smoothing(rounds: int) -> Vector:
-    """float64 (478, 478): averages each landmark with its neighbours, `rounds` times; lips and lids stay."""
+    """float64 (478, 478): averages each landmark with its neighbours `rounds` times.
+
+    Lips and lids are fixed.
+    """
     fixed = {i for ring in UPPER_LIP + LOWER_LIP for i in ring}
     for eye in EYES:
         fixed |= {*eye.contour, *eye.rings_above[0]}

@@ -1,4 +1,4 @@
-"""The mesh engine: CPU only, nothing to download."""
+"""Mesh engine: CPU only, nothing to download."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sadtalker_service.engines.detection import detect_face
 from sadtalker_service.engines.mesh import previews, stages
 from sadtalker_service.engines.mesh.faceframe import RestMouth
 from sadtalker_service.engines.mesh.layout import frame_size
-from sadtalker_service.engines.mesh.lids import with_covered_eyes_told
+from sadtalker_service.engines.mesh.lids import warn_of_covered_eyes
 from sadtalker_service.engines.mesh.motion.drive import drive
 from sadtalker_service.engines.mesh.motion.gestures import GESTURES
 from sadtalker_service.engines.mesh.renderer import render
@@ -51,9 +51,9 @@ _LIFETIMES: dict[str, Lifetime] = {
 
 
 class MeshEngine(Engine):
-    """Landmarks -> rig -> phoneme-driven mouth, blinks, head motion -> the warped photo with a drawn mouth.
+    """Landmarks -> rig -> mouth, blinks and head motion -> warped source image with a drawn mouth.
 
-    The only state is the face landmarker, loaded at the first use and safe to share between threads.
+    The only state is the face landmarker. It loads on first use and is thread-safe.
     """
 
     name = "mesh"
@@ -69,8 +69,10 @@ class MeshEngine(Engine):
         return FaceLandmarker(self.settings.min_face_pixels)
 
     def stages_for(self, options: RenderOptions) -> tuple[Stage, ...]:
-        """Seed-compatible names; previews come last and may be left for later. The same for every size: the
-        rig is drawn at any."""
+        """Stages with seed-compatible names. Previews come last and may be deferred.
+
+        The stages are the same for every size, because the rig can be drawn at any size.
+        """
         return (
             Stage("face_detection", False, "month", self._detect),
             *(Stage(name, True, _LIFETIMES[name], compute) for name, compute in stages.RIG_STAGES),
@@ -83,17 +85,17 @@ class MeshEngine(Engine):
     ) -> Artefact:
         """`face_detection`"""
         del mode, artefacts
-        return with_covered_eyes_told(detect_face(self._landmarker, portrait))
+        return warn_of_covered_eyes(detect_face(self._landmarker, portrait))
 
     def warm_up(self) -> None:
-        """Load the models of face and speech and compile every kernel, on a drawn picture."""
+        """Load the face and speech models and compile every kernel on a synthetic image."""
         self._landmarker  # noqa: B018
         recognize_speech(Speech("", np.zeros(SPEECH_RATE // 2, np.float32), Path()))
-        start_word_alignment()  # only who stays warms up
+        start_word_alignment()  # only long-lived processes warm up
         warm_up_renderer()
 
     def extract_speech_features(self, speech: Speech) -> Artefact:
-        """Lip articulation, loudness, pauses and accents of a recording."""
+        """Lip articulation, loudness, pauses and accents of the driven audio."""
         return recognize_speech(speech).to_artefact()
 
     def drive(
@@ -104,7 +106,7 @@ class MeshEngine(Engine):
         duration: float,
         references: References = NO_REFERENCES,
     ) -> Motion:
-        """Controls of the rig, one row per frame; see `motion.drive`."""
+        """Controls of the rig, one row per frame. See `motion.drive`."""
         unknown = [cue.name for cue in options.gestures if cue.name not in GESTURES]
         if unknown:
             raise InvalidOption(
@@ -116,7 +118,7 @@ class MeshEngine(Engine):
         return drive(articulation, mouth, options, duration)
 
     def frame_size(self, avatar: Avatar, options: RenderOptions) -> tuple[int, int]:
-        """By the window of the picture that is shown."""
+        """Size of the video, derived from the window of the source image that is shown."""
         return frame_size(avatar.artefacts, options)
 
     def render(
@@ -125,5 +127,5 @@ class MeshEngine(Engine):
         motion: Motion,
         options: RenderOptions,
     ) -> Rendering:
-        """Frames of a motion."""
+        """Render the frames of a motion."""
         return render(avatar, motion, options)

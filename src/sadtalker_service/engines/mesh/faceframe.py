@@ -1,9 +1,9 @@
-"""The head's own coordinate system, in millimetres.
+"""Coordinate system of the head, in millimetres.
 
-x runs along the eyes from the person's right to their left, y from the forehead to the chin, z away from the
-camera; the origin is the middle of the mouth. One millimetre is defined by 90 mm between the outer eye
-corners (or 178 mm from the top of the face to the chin, whichever is larger in the picture: a turned or
-nodding head is foreshortened in one of the two).
+x runs along the eyes from the person's right to their left, y from the forehead to the chin, and z away from
+the camera. The origin is the middle of the mouth. The scale assumes 90 mm between the outer eye corners or
+178 mm from the top of the face to the chin, whichever appears larger in the image. Turning or nodding the
+head foreshortens one of the two.
 """
 
 from __future__ import annotations
@@ -26,28 +26,29 @@ _MOUTH_CORNERS = (UPPER_LIP[0][0], UPPER_LIP[0][-1])
 
 @dataclass(frozen=True, eq=False)
 class FaceFrame:
-    """Head-fixed axes, scale and origin of a face in a picture."""
+    """Axes, scale and origin of a head in an image."""
 
     axes: NDArray[np.float64]
-    """float64 (3, 3): rows are the unit vectors x, y, z of the head in picture coordinates."""
+    """float64 (3, 3): the rows are the unit vectors x, y, z of the head in image coordinates."""
     scale: float
     """Pixels per millimetre."""
     origin: NDArray[np.float64]
     """float64 (3,): middle of the mouth, pixels."""
 
     def to_local(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Picture coordinates (n, 3) in pixels to head coordinates (n, 3) in millimetres."""
+        """Convert image coordinates (n, 3) in pixels to head coordinates (n, 3) in millimetres."""
         return (np.asarray(points, np.float64) - self.origin) @ self.axes.T / self.scale
 
     def to_picture(self, local: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Head coordinates (n, 3) in millimetres to picture coordinates (n, 3) in pixels."""
+        """Convert head coordinates (n, 3) in millimetres to image coordinates (n, 3) in pixels."""
         return np.asarray(local, np.float64) @ self.axes * self.scale + self.origin
 
     @property
     def pose(self) -> tuple[float, float, float]:
         """Pitch, yaw, roll of the head in degrees, applied in this order.
 
-        Positive: chin down, nose to the picture's left, clockwise as seen; as the controls of the motion.
+        Positive means chin down, nose to the left of the image, and clockwise as seen. The motion controls
+        use the same signs.
         """
         x, y, z = self.axes
         pitch = np.degrees(np.arctan2(y[2], z[2]))
@@ -58,26 +59,29 @@ class FaceFrame:
 
 @dataclass(frozen=True)
 class RestMouth:
-    """The mouth as the photo shows it."""
+    """The mouth as it is in the source image."""
 
     opening: float
-    """Between the inner lips, mm, >= 0."""
+    """Distance between the inner lips, mm, >= 0."""
     width: float
-    """Between the outer corners, mm."""
+    """Distance between the outer corners, mm."""
 
     @property
     def toothy(self) -> float:
-        """How much the photo is an open smile, 0..1: the lips make its opening more than the jaw does."""
+        """How much the mouth is an open smile, 0..1.
+
+        In such a smile the lips open the mouth more than the jaw does.
+        """
         return float(np.clip((self.opening - 2.0) / 4.0, 0.0, 1.0))
 
     @property
     def jaw_opening(self) -> float:
-        """The part of the opening that the jaw makes, mm."""
+        """Part of the opening that comes from the jaw, mm."""
         return (1.0 - 0.75 * self.toothy) * self.opening
 
 
 def fit_face_frame(landmarks: NDArray[np.floating]) -> FaceFrame:
-    """The frame of 478 landmarks, float (478, 3) in pixels."""
+    """Fit the face frame to 478 landmarks, float (478, 3) in pixels."""
     p = np.asarray(landmarks, np.float64)
     across = p[_LEFT_OUTER_CORNER] - p[_RIGHT_OUTER_CORNER]
     down = p[_CHIN] - p[_FOREHEAD]
@@ -90,7 +94,7 @@ def fit_face_frame(landmarks: NDArray[np.floating]) -> FaceFrame:
 
 
 def rest_mouth(local: NDArray[np.floating]) -> RestMouth:
-    """Opening and width of the mouth of 478 landmarks in head coordinates (mm)."""
+    """Opening and width of the mouth, from 478 landmarks in head coordinates (mm)."""
     gaps = [local[b, 1] - local[a, 1] for a, b in zip(UPPER_LIP[-1][3:8], LOWER_LIP[-1][3:8], strict=True)]
     right, left = _MOUTH_CORNERS
     return RestMouth(max(0.0, float(np.median(gaps))), float(local[left, 0] - local[right, 0]))

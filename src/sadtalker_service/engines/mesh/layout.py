@@ -1,4 +1,4 @@
-"""From artefacts to a picture of the wanted size: the stage, its moving box, and the scene on that."""
+"""Turn artefacts into an image of the requested size: the source region, its moving box, and the scene."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sadtalker_service.faces.topology import EYES, LOWER_LIP, UPPER_LIP
 from sadtalker_service.options import RenderOptions
 
 _PIVOT_BELOW_EARS = (0.0, 18.0, 10.0)
-"""From the middle between the ears to the joint of skull and neck, mm."""
+"""Offset from the midpoint between the ears to the joint of skull and neck, mm."""
 _EARS = (234, 454)
 _MARGIN = 6
 """Pixels of source kept around the moving region."""
@@ -28,31 +28,33 @@ _MARGIN = 6
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Where everything is in the video."""
+    """Placement of everything in the video."""
 
     background: Uint8Image
-    """uint8 (H, W, 3), even."""
+    """uint8 (H, W, 3), even sides."""
     box: Rect
-    """The part that moves, even."""
+    """The part that moves, with even sides."""
     scene: Scene
 
 
 def lay_out(artefacts: Mapping[str, Artefact], style: RenderOptions) -> Layout:
-    """Place an avatar on a video of the style's size and quality."""
+    """Place an avatar in a video of the requested size and quality."""
     crop = artefacts["face_crop"]
-    stage = assemble_stage(crop, artefacts["background"])
+    source_region = assemble_source_region(crop, artefacts["background"])
     sx0, sy0, *_ = crop.record["stage"]
     wx0, wy0, wx1, wy1 = crop.record["window"]
     width, height = video_size((wx1 - wx0, wy1 - wy0), crop.record["square"], style)
     fx, fy = width / (wx1 - wx0), height / (wy1 - wy0)
     exact = (fx, fy) == (1.0, 1.0)
-    size = (round(stage.shape[1] * fx), round(stage.shape[0] * fy))
+    size = (round(source_region.shape[1] * fx), round(source_region.shape[0] * fy))
     if not exact:
-        stage = np.asarray(Image.fromarray(stage).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0))
+        source_region = np.asarray(
+            Image.fromarray(source_region).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+        )
         fx, fy = size[0] / (crop.record["stage"][2] - sx0), size[1] / (crop.record["stage"][3] - sy0)
     left = min(max(round((wx0 - sx0) * fx), 0), size[0] - width)
     top = min(max(round((wy0 - sy0) * fy), 0), size[1] - height)
-    background = _even(np.ascontiguousarray(stage[top : top + height, left : left + width]))
+    background = _even(np.ascontiguousarray(source_region[top : top + height, left : left + width]))
     region = crop.record["region"]
     moving = tuple(
         round((edge - (sx0, sy0)[k % 2]) * (fx, fy)[k % 2]) - (left, top)[k % 2]
@@ -60,12 +62,12 @@ def lay_out(artefacts: Mapping[str, Artefact], style: RenderOptions) -> Layout:
     )
     box = _even_box(moving, (background.shape[1], background.shape[0]))
     origin = np.array([-sx0 * fx - left, -sy0 * fy - top])
-    scene = _scene(artefacts, stage, (left, top), box, moving, origin, np.array([fx, fy]))
+    scene = _scene(artefacts, source_region, (left, top), box, moving, origin, np.array([fx, fy]))
     return Layout(background, box, scene)
 
 
 def frame_size(artefacts: Mapping[str, Artefact], style: RenderOptions) -> tuple[int, int]:
-    """(width, height) of the background that `lay_out` gives, without making it."""
+    """(width, height) of the background that `lay_out` returns, without creating it."""
     record = artefacts["face_crop"].record
     x0, y0, x1, y1 = record["window"]
     width, height = video_size((x1 - x0, y1 - y0), record["square"], style)
@@ -73,8 +75,10 @@ def frame_size(artefacts: Mapping[str, Artefact], style: RenderOptions) -> tuple
 
 
 def video_size(window: tuple[int, int], square: bool, style: RenderOptions) -> tuple[int, int]:
-    """(width, height) of the video before it is made even: `size` for square modes, else the window's own, no
-    higher than the quality's cap."""
+    """(width, height) of the video before rounding to even.
+
+    Square modes use `size`. Other modes use the window's size, limited by the height cap of the quality.
+    """
     cap = HEIGHT_CAP[style.quality]
     if square:
         side = min(style.side, cap) // 2 * 2
@@ -86,15 +90,15 @@ def video_size(window: tuple[int, int], square: bool, style: RenderOptions) -> t
     return max(2, round(width * factor / 2) * 2), max(2, round(height * factor / 2) * 2)
 
 
-def assemble_stage(crop: Artefact, background: Artefact) -> Uint8Image:
-    """The stage from its moving region and the four strips around it."""
+def assemble_source_region(crop: Artefact, background: Artefact) -> Uint8Image:
+    """Assemble the source region from its moving part and the four strips around it."""
     region = crop.arrays["pixels"]
     middle = np.concatenate([background.arrays["left"], region, background.arrays["right"]], axis=1)
     return np.concatenate([background.arrays["top"], middle, background.arrays["bottom"]], axis=0)
 
 
 def _even(background: Uint8Image) -> Uint8Image:
-    """The background with its last row or column repeated where a side is odd."""
+    """Repeat the last row or column of the background if a side is odd."""
     height, width = background.shape[:2]
     if height % 2 or width % 2:
         return np.pad(background, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
@@ -109,24 +113,24 @@ def _even_box(rect: tuple[int, ...], size: tuple[int, int]) -> Rect:
 
 def _scene(
     artefacts: Mapping[str, Artefact],
-    stage: Uint8Image,
+    source_region: Uint8Image,
     window: tuple[int, int],
     box: Rect,
     moving: tuple[int, ...],
     origin: NDArray[np.float64],
     factor: NDArray[np.float64],
 ) -> Scene:
-    """The rig placed on the box.
+    """Place the rig on the box.
 
-    window: the video's left top corner on the stage. box: what is drawn, in pixels of the video. moving: what
-    moves, in the same; beyond the video is what may come in. origin: video pixel of the working picture's
-    (0, 0). factor: video pixels per working pixel.
+    `window` is the video's top left corner in the source region. `box` is the drawn area in pixels of the
+    video. `moving` is the moving area in the same pixels, and its part beyond the video may move into view.
+    `origin` is the video pixel of the working image's (0, 0). `factor` is video pixels per working pixel.
     """
     rig, fit = artefacts["face_mesh"], artefacts["3dmm_coeffs"]
-    scale = float(artefacts["face_crop"].record["scale"])  # working pixels per pixel of the portrait
+    scale = float(artefacts["face_crop"].record["scale"])  # working pixels per pixel of the source image
     x0, y0 = (max(min(box[k], moving[k]) + window[k] - _MARGIN, 0) for k in (0, 1))
     x1, y1 = (max(box[k + 2], moving[k + 2]) + window[k] + _MARGIN for k in (0, 1))
-    source = stage[y0:y1, x0:x1]
+    source = source_region[y0:y1, x0:x1]
     to_source = np.array([window[0] - x0, window[1] - y0], np.float64)  # video pixel -> source pixel
     axes = fit.arrays["axes"].astype(np.float64)
     pixels_per_mm = factor * scale * float(fit.record["scale"])
@@ -172,7 +176,8 @@ def _scene(
         jaw_rest=np.float32(fit.record["jaw_rest"]),
         scale=np.float32(np.sqrt(pixels_per_mm[0] * pixels_per_mm[1])),
     )
-    # arrays from a cache are read-only and others not: one kind of array, or the kernels are compiled twice
+    # Cached arrays are read-only and others are not. Make them all the same, or numba compiles the kernels
+    # twice.
     return Scene._make(
         np.array(field, order="C") if isinstance(field, np.ndarray) else field for field in scene
     )

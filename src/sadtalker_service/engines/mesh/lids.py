@@ -1,8 +1,8 @@
-"""What a closed eye shows: the skin of the upper lid, without the lashes of the open eye.
+"""Skin of a closed upper lid, without the lashes of the open eye.
 
-The photo has no picture of a closed eye. Its lid is made from the skin around the eye: opening and lashes
-are cut out and the hole is filled smoothly from its border. The renderer lowers this skin over the eyeball,
-so nothing around the eye is dragged along, neither lashes nor the rim of spectacles.
+The source image shows no closed eye. The lid is made from the skin around the eye: the opening and the lashes
+are cut out, and the hole is filled smoothly from its border. The renderer lowers this skin over the eyeball.
+It drags nothing around the eye along, neither lashes nor the rim of glasses.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from sadtalker_service.engines.mesh.tone import LUMA
 from sadtalker_service.faces.topology import EYES, Eye
 
 DENSITY = 2.0
-"""Pixels per millimetre of a lid's picture."""
+"""Pixels per millimetre of a lid image."""
 
 HALF_SIZE = (27.0, 20.0)
-"""Half its width and height, mm."""
+"""Half the width and height of a lid image, mm."""
 
-COVERED = "{eyes} to be covered, as by dark glasses: {they} not blink."
+COVERED = "{eyes} to be covered, for example by dark glasses, so {they} not blink."
 
 Field = NDArray[np.float64]
 
 
 def draw_lids(pixels: Uint8Image, points: Field, scale: float) -> NDArray[np.uint8]:
-    """Lid skin of both eyes.
+    """Draw the lid skin of both eyes.
 
     Args:
         pixels: uint8 (H, W, 3).
-        points: float (478+, 3) vertices in pixels, eye holes as the renderer cuts them.
+        points: float (478+, 3) vertices in pixels, with the eye holes as the renderer cuts them.
         scale: pixels per millimetre.
 
     Returns:
-        uint8 (2, h, w, 4): RGB, and how much of it to show; the middle of the picture is `lid_anchor`.
+        uint8 (2, h, w, 4): RGB and opacity. The centre of each image is at `lid_anchor`.
     """
     return np.stack([_draw_lid(pixels, points[:, :2], eye, scale) for eye in EYES])
 
 
-def with_covered_eyes_told(detection: Artefact) -> Artefact:
-    """A `face_detection` whose warnings say which eyes stay as they are."""
+def warn_of_covered_eyes(detection: Artefact) -> Artefact:
+    """Add a warning to `face_detection` about covered eyes, which stay unchanged."""
     record = detection.record
     covered = sum(record["covered_eyes"])
     if not covered:
@@ -57,7 +57,7 @@ def with_covered_eyes_told(detection: Artefact) -> Artefact:
 
 
 def hold_still(basis: NDArray[np.float32], eye: Eye) -> None:
-    """Take the surroundings of a covered eye out of (C, 478, 3) displacements: glasses do not squint."""
+    """Remove the region of a covered eye from (C, 478, 3) displacements, because glasses do not squint."""
     around = [
         *eye.contour,
         *eye.rings_above[0],
@@ -69,7 +69,7 @@ def hold_still(basis: NDArray[np.float32], eye: Eye) -> None:
 
 
 def lid_anchor(points: Field, eye: Eye) -> Field:
-    """(2,): the mean of both lids with their corners, in the units of `points`."""
+    """(2,): mean of both lids and their corners, in the units of `points`."""
     chains = [eye.corners[0], *eye.upper_lid, eye.corners[1], eye.corners[0], *eye.lower_lid, eye.corners[1]]
     mean: Field = points[chains, :2].mean(axis=0)
     return mean
@@ -77,7 +77,7 @@ def lid_anchor(points: Field, eye: Eye) -> Field:
 
 def _draw_lid(pixels: Uint8Image, p: Field, eye: Eye, scale: float) -> NDArray[np.uint8]:
     width, height = (round(2 * half * DENSITY) for half in HALF_SIZE)
-    step = scale / DENSITY  # pixels of the portrait per pixel of the lid
+    step = scale / DENSITY  # pixels of the source image per pixel of the lid
     anchor = lid_anchor(p, eye)
     x = anchor[0] + (np.arange(width) + 0.5 - width / 2) * step
     y = anchor[1] + (np.arange(height) + 0.5 - height / 2) * step
@@ -97,8 +97,10 @@ def _draw_lid(pixels: Uint8Image, p: Field, eye: Eye, scale: float) -> NDArray[n
 
 
 def _outline(p: Field, eye: Eye, scale: float) -> Field:
-    """Polygon around opening and lashes: up to the crease, a little beyond the corners, just below the lower
-    lid."""
+    """Polygon around opening and lashes.
+
+    It reaches up to the crease, slightly beyond the corners, and just below the lower lid.
+    """
     outer, inner = p[eye.corners[0]], p[eye.corners[1]]
     along = (outer - inner) / np.linalg.norm(outer - inner)
     upper, lower = p[list(eye.upper_lid)], p[list(eye.lower_lid)]
@@ -110,7 +112,7 @@ def _outline(p: Field, eye: Eye, scale: float) -> Field:
 
 
 def _sample(pixels: Uint8Image, x: Field, y: Field, step: float) -> Field:
-    """float (h, w, 3): the picture on a grid, low-passed where the grid is coarser than the picture."""
+    """float (h, w, 3): the image sampled on a grid, low-passed if the grid is coarser than the image."""
     margin = 4 + int(2 * step)
     x0, y0 = max(0, int(x[0]) - margin), max(0, int(y[0]) - margin)
     part = pixels[y0 : max(y0 + 2, int(y[-1]) + margin), x0 : max(x0 + 2, int(x[-1]) + margin)].astype(
@@ -125,11 +127,11 @@ def _sample(pixels: Uint8Image, x: Field, y: Field, step: float) -> Field:
 
 
 def _without_lashes(picture: Field, hole: NDArray[np.bool_]) -> Field:
-    """The picture with everything clearly darker than its skin replaced by the skin around it."""
+    """Replace everything clearly darker than the skin with the surrounding skin."""
     luma = picture @ LUMA
     skin = np.percentile(luma[~hole], 60)
     trust = np.clip((luma / max(1.0, skin) - 0.42) / 0.25, 0, 1) * ~hole
-    share = (trust + 0.02 * ~hole)[..., None]  # a little of everything: there may be no clear skin at all
+    share = (trust + 0.02 * ~hole)[..., None]  # a little of everything, as clear skin may be missing
     around = gaussian_filter(picture * share, (3.3, 3.3, 0))
     mean = around / np.maximum(gaussian_filter(share, (3.3, 3.3, 0)), 1e-6)
     cleared: Field = picture * trust[..., None] + mean * (1 - trust[..., None])
@@ -137,9 +139,11 @@ def _without_lashes(picture: Field, hole: NDArray[np.bool_]) -> Field:
 
 
 def _fill(picture: Field, hole: NDArray[np.bool_]) -> Field:
-    """The picture with its hole filled from the border, coarse to fine averages relaxed to a harmonic
-    surface, and in the middle of the hole moved a third of the way to clear skin: the border is full of
-    shadows."""
+    """Fill the hole of an image from its border.
+
+    Averages from coarse to fine are relaxed to a harmonic surface. The middle of the hole is then moved a
+    third of the way to clear skin, because the border is full of shadows.
+    """
     known = (~hole).astype(np.float64)[..., None]
     filled = np.broadcast_to(picture[~hole].mean(axis=0), picture.shape).copy()
     for sigma in (10.0, 5.0, 2.5):

@@ -1,7 +1,7 @@
-"""What an open mouth shows: two arches of teeth, a tongue, and the dark behind them.
+"""Inside of an open mouth: two arches of teeth, a tongue, and the dark cavity behind them.
 
-Drawn once per avatar as small pictures in millimetres of the head, in the light of the scene (`tone.py`).
-Where the photo shows teeth already, they are kept and the arch is drawn around them.
+It is drawn once per avatar as small images in millimetres of the head, in the light of the scene (`tone.py`).
+If the source image shows teeth, they are kept and the arch is drawn around them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sadtalker_service.engines.mesh.tone import LUMA, Tone
 from sadtalker_service.faces.topology import LOWER_LIP, UPPER_LIP
 
 DENSITY = 6.0
-"""Pixels per millimetre of the pictures."""
+"""Pixels per millimetre of the images."""
 
 Layer = NDArray[np.uint8]
 """uint8 (h, w, 4): RGB premultiplied by alpha, and alpha."""
@@ -27,18 +27,18 @@ Field = NDArray[np.float64]
 
 _UPPER_TEETH = ((8.2, 1.5, 0.55), (6.2, 1.0, 0.6), (6.6, 1.3, 1.1), (5.2, 0.6, 0.9), (4.0, 0.2, 0.6))
 _LOWER_TEETH = ((5.2, 0.6, 0.3), (5.4, 0.7, 0.3), (5.8, 0.5, 0.7), (5.2, 1.2, 0.7), (4.0, 1.6, 0.5))
-"""From the middle sideways: width, height of the cutting edge, rounding of its corners, mm."""
+"""From the middle outwards: width, height of the cutting edge, rounding of its corners, mm."""
 _ARCHES = {"upper": (_UPPER_TEETH, -0.004, 9.5, 1.0), "lower": (_LOWER_TEETH, 0.006, 8.0, -1.0)}
-"""Teeth, curve of the row (1/mm), length of a tooth (mm), and 1 if they hang, -1 if they stand."""
+"""Teeth, curvature of the row (1/mm), length of a tooth (mm), and 1 for hanging or -1 for standing teeth."""
 
 
 _SHADED = np.array([0.86, 0.82, 0.78])
-"""The lower teeth lie in the shadow of lip and tongue, and take on their colour."""
+"""The lower teeth lie in the shadow of lip and tongue and take on their colour."""
 
 
 @dataclass(frozen=True, eq=False)
 class MouthInterior:
-    """Pictures of the mouth's inside; where the origin of each one is, `ORIGIN` says."""
+    """Images of the inside of the mouth. `ORIGIN` gives the position of each one's origin."""
 
     upper: Layer
     lower: Layer
@@ -46,25 +46,25 @@ class MouthInterior:
     cavity: NDArray[np.float32]
     """float32 (3,) RGB of the lit walls."""
     line: float
-    """Height of the closed lips' line in head coordinates, mm: where the upper teeth are hung."""
+    """Height of the line between closed lips in head coordinates, mm. The upper teeth hang from it."""
 
 
 ORIGIN = {"upper": (28.0, 10.0), "lower": (26.0, 4.0), "tongue": (22.0, 4.0)}
-"""mm from the left and the upper border of a picture to its origin."""
+"""Distance from the left and top border of an image to its origin, mm."""
 SIZE = {"upper": (56.0, 18.0), "lower": (52.0, 15.0), "tongue": (44.0, 26.0)}
-"""Width and height of a picture, mm."""
+"""Width and height of an image, mm."""
 
 
 def draw_mouth_interior(
     pixels: Uint8Image, frame: FaceFrame, local: Field, mouth: RestMouth, tone: Tone
 ) -> MouthInterior:
-    """The inside of a mouth.
+    """Draw the inside of a mouth.
 
     Args:
-        pixels: uint8 (H, W, 3), the picture that `frame` belongs to.
-        frame: face frame in pixels of that picture.
+        pixels: uint8 (H, W, 3), the image that `frame` belongs to.
+        frame: face frame in pixels of that image.
         local: float (478, 3) landmarks in head coordinates, mm.
-        mouth: how the photo shows it.
+        mouth: the mouth of the source image.
         tone: colours of the scene.
     """
     light = float(np.clip(0.55 + 0.5 * (tone.skin @ LUMA) / 200.0, 0.45, 1.1))
@@ -83,7 +83,7 @@ def draw_mouth_interior(
 
 
 def _grid(name: str) -> tuple[Field, Field]:
-    """Coordinates x, y in mm of the centres of a picture's pixels."""
+    """Coordinates x, y in mm of the pixel centres of an image."""
     width, height = SIZE[name]
     x = (np.arange(round(width * DENSITY)) + 0.5) / DENSITY - ORIGIN[name][0]
     y = (np.arange(round(height * DENSITY)) + 0.5) / DENSITY - ORIGIN[name][1]
@@ -98,7 +98,7 @@ def _arch(name: str, colour: Field) -> Field:
 
 @lru_cache(maxsize=2)
 def _arch_shape(name: str) -> tuple[Field, Field]:
-    """Brightness and cover of a row of teeth, float (h, w) each; the same for everybody."""
+    """Brightness and coverage of a row of teeth, float (h, w) each. The same for all faces."""
     teeth, curve, length, direction = _ARCHES[name]
     x, y = _grid(name)
     alpha, shade = np.zeros(x.shape), np.zeros(x.shape)
@@ -143,7 +143,10 @@ def _tongue(colour: Field) -> Field:
 def _keep_photographed_teeth(
     upper: Field, lower: Field, pixels: Uint8Image, frame: FaceFrame, local: Field, line: float, tone: Tone
 ) -> tuple[Field, Field]:
-    """Teeth of the photo in the upper arch, both arches in their colour; unchanged if it shows no teeth."""
+    """Put the teeth of the source image into the upper arch and give both arches their colour.
+
+    Both are unchanged if the source image shows no teeth.
+    """
     x, y = _grid("upper")
     points = np.stack([x, y + line, np.zeros_like(x)], axis=-1).reshape(-1, 3)
     at = frame.to_picture(points)[:, :2] - 0.5
@@ -169,7 +172,7 @@ def _keep_photographed_teeth(
     match = white / np.maximum(1.0, tone.tooth * 0.93)
     upper[..., :3] *= match
     lower[..., :3] *= match
-    # the row under the lip is continued upwards: a lip that rises uncovers more of the same tooth
+    # Continue the row under the lip upwards: a lip that rises uncovers more of the same tooth.
     first = np.where(opening.any(axis=0), opening.argmax(axis=0), 0)
     rows = np.arange(x.shape[0])[:, None]
     above = opening.any(axis=0) & (rows < first) & (rows > first - round(6 * DENSITY))
@@ -182,7 +185,7 @@ def _keep_photographed_teeth(
 
 
 def _to_layer(picture: Field) -> Layer:
-    """Premultiplied and softened by a sixth of a millimetre."""
+    """Premultiply the image and blur it by a sixth of a millimetre."""
     alpha = picture[..., 3:]
     premultiplied = np.dstack([picture[..., :3] * alpha, alpha * 255.0])
     soft = gaussian_filter(premultiplied, (0.16 * DENSITY, 0.16 * DENSITY, 0))

@@ -1,4 +1,4 @@
-"""Artefacts to look at: a small picture of every mouth shape, and the gestures as ready-made controls."""
+"""Preview artefacts: a small image of every mouth shape, and the gestures as ready-made controls."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from sadtalker_service.options import RenderOptions
 from sadtalker_service.speech.visemes import LETTER_VISEMES, VISEMES
 
 SIDE = 96
-"""Pixels of a viseme's picture."""
+"""Side of a viseme image, pixels."""
 
 
 def viseme_pictures(portrait: Portrait, mode: PreprocessMode, artefacts: Mapping[str, Artefact]) -> Artefact:
-    """`visemes`: coefficients and pictures of the letters A E I O U M B P F V S T L R and of all visemes.
+    """`visemes`: coefficients and images of the letters A E I O U M B P F V S T L R and of all visemes.
 
-    `MouthShapes` with pictures of SIDE pixels, and `controls` float32 (15, CONTROLS), both in the order of
+    `MouthShapes` with images of SIDE pixels, and `controls` float32 (15, CONTROLS), both in the order of
     `VISEMES`.
     """
     del mode
@@ -48,6 +48,6 @@ def _shrink(picture: Uint8Image) -> Uint8Image:
 
 
 def gesture_clips(portrait: Portrait, mode: PreprocessMode, artefacts: Mapping[str, Artefact]) -> Artefact:
-    """`gestures`: controls float32 (T, CONTROLS) of each gesture, 100 ticks a second."""
+    """`gestures`: controls float32 (T, CONTROLS) of each gesture, 100 ticks per second."""
     del portrait, mode, artefacts
     return Artefact({name: gesture_clip(name).astype(np.float32) for name in GESTURES})

@@ -1,4 +1,4 @@
-"""Motion to frames, batch by batch."""
+"""Render motion to frames, batch by batch."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from sadtalker_service.engines.mesh.layout import Layout, lay_out
 from sadtalker_service.options import RenderOptions
 
 BATCH = 8
-"""Frames drawn in one call without the GIL; also how soon a cancelled job stops."""
+"""Frames drawn per call without the GIL. A cancelled job stops after at most one batch."""
 
 
 def render(avatar: Avatar, motion: Motion, style: RenderOptions) -> Rendering:
-    """The video of a motion. Memory is one batch of frames, whatever the length."""
+    """Render the video of a motion. Memory holds one batch of frames, whatever the length."""
     layout = lay_out(avatar.artefacts, style)
     controls = np.array(motion.coefficients["controls"], np.float32, order="C")
     return Rendering(
@@ -31,7 +31,7 @@ def render(avatar: Avatar, motion: Motion, style: RenderOptions) -> Rendering:
 
 
 def _batches(layout: Layout, controls: NDArray[np.float32]) -> Iterator[Uint8Image]:
-    """Batches, each drawn by two threads: together with the encoder they keep two cores busy."""
+    """Yield batches, each drawn by two threads. Together with the encoder they keep two cores busy."""
     buffer = _blank(layout, min(BATCH, len(controls)))
     with ThreadPoolExecutor(1, thread_name_prefix="draw") as second:
         for start in range(0, len(controls), BATCH):
@@ -45,13 +45,13 @@ def _batches(layout: Layout, controls: NDArray[np.float32]) -> Iterator[Uint8Ima
 
 
 def _blank(layout: Layout, frames: int) -> Uint8Image:
-    """Frames that hold the picture at rest: what the mesh does not reach is never drawn again."""
+    """Frames that hold the image at rest. The part outside the mesh is never drawn again."""
     x0, y0, x1, y1 = layout.box
     return np.repeat(layout.background[None, y0:y1, x0:x1], frames, axis=0)
 
 
 def draw_stills(layout: Layout, controls: NDArray[np.float32]) -> Uint8Image:
-    """All frames at once, uint8 (F, h, w, 3): for contact sheets and previews."""
+    """Draw all frames at once, uint8 (F, h, w, 3), for contact sheets and previews."""
     frames = _blank(layout, len(controls))
     draw_frames(layout.scene, np.array(controls, np.float32, order="C"), frames)
     return frames

@@ -1,4 +1,4 @@
-"""A contact sheet to judge a portrait by eye: every mouth shape, a blink, and the head turned."""
+"""Contact sheet for inspecting an avatar: every mouth shape, a blink, and the turned head."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _POSES = {
 
 
 def contact_sheet(avatar: Avatar, cell: int = 320) -> Uint8Image:
-    """The sheet of an avatar.
+    """Draw the contact sheet of an avatar.
 
     Args:
-        avatar: of the mesh engine, any preprocess mode; `crop` shows the mouth largest.
-        cell: width of one picture, pixels.
+        avatar: of the mesh engine, any preprocess mode. `crop` shows the mouth largest.
+        cell: width of one image, pixels.
 
     Returns:
         uint8 (H, W, 3) RGB.

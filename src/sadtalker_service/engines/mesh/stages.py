@@ -1,4 +1,4 @@
-"""From a portrait to an avatar, one artefact after the other."""
+"""Prepare an avatar from a source image, one artefact after the other."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ Artefacts = Mapping[str, Artefact]
 StageFunction = Callable[[Portrait, PreprocessMode, Artefacts], Artefact]
 
 _REACH = {"extfull": 1.3}
-"""How much wider than usual the moving region is."""
-_STAGE_MARGIN = 0.12
-"""Source kept around a cropped window, in window sides, so that a moving head uncovers real picture."""
+"""Factor by which the moving region is wider than usual."""
+_SOURCE_MARGIN = 0.12
+"""Margin of source kept around a cropped window, in window sides, so that a moving head uncovers real
+pixels."""
 
 
 SMALL_FACE = (
-    "The face will be only {height} pixels high in the video: the picture is much larger than the face. "
-    "Preprocess mode crop shows it from close by."
+    "The face will be only {height} pixels high in the video, because the source image is much larger than "
+    "the face. Preprocess mode crop shows the face larger."
 )
 
 
 def fit_frame(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) -> Artefact:
-    """`3dmm_coeffs`: head axes, scale, origin and pose, and the mouth at rest."""
+    """`3dmm_coeffs`: axes, scale, origin and pose of the head, and the mouth at rest."""
     del portrait, mode
     landmarks = landmarks_of(artefacts)
     frame = fit_face_frame(landmarks)
@@ -55,7 +56,7 @@ def fit_frame(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) ->
 
 
 def frame_of(artefacts: Artefacts) -> FaceFrame:
-    """The face frame that `fit_frame` found, in pixels of the upright portrait."""
+    """The face frame that `fit_frame` found, in pixels of the upright source image."""
     fit = artefacts["3dmm_coeffs"]
     return FaceFrame(
         fit.arrays["axes"].astype(np.float64),
@@ -65,32 +66,32 @@ def frame_of(artefacts: Artefacts) -> FaceFrame:
 
 
 def cut_region(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) -> Artefact:
-    """`face_crop`: the part of the picture that moves, and the geometry of the canvas."""
-    canvas, stage, region = _rectangles(portrait, mode, artefacts)
+    """`face_crop`: the part of the source image that moves, and the geometry of the canvas."""
+    canvas, source_region, moving_region = _rectangles(portrait, mode, artefacts)
     picture = scale_picture(upright(portrait, artefacts), canvas.scale)
-    x0, y0, x1, y1 = region
+    x0, y0, x1, y1 = moving_region
     return Artefact(
         {"pixels": np.ascontiguousarray(picture[y0:y1, x0:x1])},
         {
             "scale": canvas.scale,
             "square": canvas.square,
             "window": list(canvas.window),
-            "stage": list(stage),
-            "region": list(region),
+            "stage": list(source_region),  # the key that cached artefacts have
+            "region": list(moving_region),
             "warnings": list(_small_face(landmarks_of(artefacts), canvas.scale)),
         },
     )
 
 
 def _small_face(landmarks: NDArray[np.float32], scale: float) -> Iterator[str]:
-    """What to say where the whole picture is shown and the face is lost in it."""
+    """Warn if the whole source image is shown and the face becomes too small."""
     height = scale * float(np.linalg.norm(landmarks[FOREHEAD, :2] - landmarks[CHIN, :2]))
     if height < DEFAULT_MIN_FACE_PIXELS:
         yield SMALL_FACE.format(height=round(height))
 
 
 def build_rig(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) -> Artefact:
-    """`face_mesh`: the surface with its channels, and the pictures of the mouth's inside."""
+    """`face_mesh`: the surface with its channels, and the images of the inside of the mouth."""
     pixels = upright(portrait, artefacts)
     landmarks = landmarks_of(artefacts)
     frame = frame_of(artefacts)
@@ -126,10 +127,10 @@ def build_rig(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) ->
 
 
 def cut_background(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) -> Artefact:
-    """`background`: what is around the moving region, as four strips."""
-    canvas, stage, region = _rectangles(portrait, mode, artefacts)
+    """`background`: the surroundings of the moving region, as four strips."""
+    canvas, source_region, moving_region = _rectangles(portrait, mode, artefacts)
     picture = scale_picture(upright(portrait, artefacts), canvas.scale)
-    (sx0, sy0, sx1, sy1), (x0, y0, x1, y1) = stage, region
+    (sx0, sy0, sx1, sy1), (x0, y0, x1, y1) = source_region, moving_region
     strips = {
         "top": picture[sy0:y0, sx0:sx1],
         "bottom": picture[y1:sy1, sx0:sx1],
@@ -140,25 +141,33 @@ def cut_background(portrait: Portrait, mode: PreprocessMode, artefacts: Artefact
 
 
 def _rectangles(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) -> tuple[Canvas, Rect, Rect]:
-    """Canvas, stage and moving region, in working pixels."""
+    """Canvas, source region and moving region, in working pixels."""
     height, width = upright(portrait, artefacts).shape[:2]
     landmarks = landmarks_of(artefacts)
     canvas = plan_canvas(landmarks, (width, height), mode)
     limits = (max(2, round(width * canvas.scale)), max(2, round(height * canvas.scale)))
-    stage = canvas.window
+    source_region = canvas.window
     if mode in ("crop", "extcrop"):
-        margin = round(_STAGE_MARGIN * (stage[2] - stage[0]))
-        stage = _clip((stage[0] - margin, stage[1] - margin, stage[2] + margin, stage[3] + margin), limits)
+        margin = round(_SOURCE_MARGIN * (source_region[2] - source_region[0]))
+        source_region = _clip(
+            (
+                source_region[0] - margin,
+                source_region[1] - margin,
+                source_region[2] + margin,
+                source_region[3] + margin,
+            ),
+            limits,
+        )
     ring = outline(landmarks, frame_of(artefacts), (width, height), _REACH.get(mode, 1.0)) * canvas.scale
     low, high = np.floor(ring.min(axis=0)).astype(int) - 2, np.ceil(ring.max(axis=0)).astype(int) + 2
-    moving = _clip((int(low[0]), int(low[1]), int(high[0]), int(high[1])), limits)
-    region = (
-        max(moving[0], stage[0]),
-        max(moving[1], stage[1]),
-        min(moving[2], stage[2]),
-        min(moving[3], stage[3]),
+    reach = _clip((int(low[0]), int(low[1]), int(high[0]), int(high[1])), limits)
+    moving_region = (
+        max(reach[0], source_region[0]),
+        max(reach[1], source_region[1]),
+        min(reach[2], source_region[2]),
+        min(reach[3], source_region[3]),
     )
-    return canvas, stage, region
+    return canvas, source_region, moving_region
 
 
 def _clip(rect: Rect, limits: tuple[int, int]) -> Rect:
@@ -171,11 +180,11 @@ RIG_STAGES: tuple[tuple[str, StageFunction], ...] = (
     ("face_mesh", build_rig),
     ("background", cut_background),
 )
-"""What follows the face detection, in order."""
+"""Stages after the face detection, in order."""
 
 
 def build_all(portrait: Portrait, mode: PreprocessMode, detection: Artefact) -> dict[str, Artefact]:
-    """Everything that rendering needs, from a face detection."""
+    """Build everything that rendering needs from a face detection."""
     artefacts = {"face_detection": detection}
     for name, stage in RIG_STAGES:
         artefacts[name] = stage(portrait, mode, artefacts)

@@ -1,9 +1,9 @@
-"""The mesh of a person: the face, and rings around it for hair, neck, shoulders and what lies behind them.
+"""Mesh of a person: the face, and rings around it for hair, neck, shoulders and background.
 
 The face is a disc with three holes (eyes, mouth). Rings of vertices around it carry the motion of the head
-outwards until it has faded: at full strength over hair and ears, weaker over the neck, nothing at the
-outermost ring, which ends at the border of the picture where the picture ends first. Breathing moves the
-rings below the chin.
+outwards until it fades. It has full strength over hair and ears, is weaker over the neck, and is zero at the
+outermost ring. That ring ends at the border of the image if the border is closer. Breathing moves the rings
+below the chin.
 """
 
 from __future__ import annotations
@@ -20,40 +20,40 @@ from sadtalker_service.faces.topology import EYES, LANDMARKS, LOWER_LIP, OVAL, T
 
 Array = NDArray[np.float64]
 
-# ring by ring from the face outwards: distance from its middle in units of the face, upwards and downwards
+# Per ring, from the face outwards: distance from the middle of the face relative to its size, up and down.
 _REACH_UP = np.array([1.10, 1.28, 1.52, 1.85, 2.30])
 _REACH_DOWN = np.array([1.10, 1.35, 1.80, 2.45, 3.20])
 _STRETCH_UP = 0.35
-"""Hair is higher than the side of the head is wide."""
+"""Extra upward reach, because hair rises more than the side of the head is wide."""
 _HEAD_UP = np.array([1.0, 1.0, 0.85, 0.42, 0.0])
 _HEAD_DOWN = np.array([0.80, 0.48, 0.16, 0.04, 0.0])
 _TORSO_DOWN = np.array([0.05, 0.35, 0.90, 0.85, 0.0])
 
 EYE_HOLE_GROWTH = (0.055, 0.05)
-"""Upper and lower lid, in eye widths: the hole is cut a little outside of the lash line, so that a closing
-lid is skin alone and takes nothing of the eyeball along."""
+"""Upper and lower lid, in eye widths. The hole is cut slightly outside the lash line, so that a closing lid
+is pure skin and drags no part of the eyeball along."""
 
 _FLAT_DEPTH, _FLAT_SLOPE = 22.0, 0.45
-"""Beyond 22 mm behind the mouth depth counts less: the sides of the head are guessed and must not swing
-out."""
+"""Depth beyond 22 mm behind the mouth counts less. The depth of the head's sides is a guess, so they must not
+swing out."""
 
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """The rig of one person: geometry in head coordinates (mm), independent of any resolution."""
+    """The rig of one person: geometry in head coordinates (mm), independent of resolution."""
 
     rest: NDArray[np.float32]
-    """float32 (V, 3): vertices as in the photo; the first 478 are the landmarks."""
+    """float32 (V, 3): vertices as in the source image. The first 478 are the landmarks."""
     turning: NDArray[np.float32]
-    """float32 (V, 3): the same with the depth that head rotation uses."""
+    """float32 (V, 3): the same vertices with the depth that head rotation uses."""
     head: NDArray[np.float32]
     """float32 (V,): share of the head's motion, 0..1."""
     torso: NDArray[np.float32]
-    """float32 (V,): share of the breathing of chest and shoulders, 0..1."""
+    """float32 (V,): share of the breathing motion of chest and shoulders, 0..1."""
     basis: NDArray[np.float32]
     """float32 (C, 478, 3): channels, mm."""
     shading: NDArray[np.float32]
-    """float32 (C, V): how much each channel at 1 darkens the skin, 0..1."""
+    """float32 (C, V): how much each channel at full strength darkens the skin, 0..1."""
     triangles: NDArray[np.int32]
     """int32 (T, 3) in drawing order: holes, rings, then the face from back to front, lids last."""
 
@@ -61,12 +61,12 @@ class Surface:
 def build_surface(
     landmarks: NDArray[np.floating], frame: FaceFrame, size: tuple[int, int], reach: float
 ) -> Surface:
-    """The rig of a face.
+    """Build the rig of a face.
 
     Args:
-        landmarks: float (478, 3), pixels of the picture.
+        landmarks: float (478, 3), pixels of the image.
         frame: the face frame of the same landmarks.
-        size: (width, height) of the picture, pixels.
+        size: (width, height) of the image, pixels.
         reach: 1 for the usual moving region, more for a wider one (`extfull`).
     """
     points = _grow_eye_holes(np.asarray(landmarks, np.float64))
@@ -88,9 +88,9 @@ def build_surface(
 
 
 def outline(landmarks: NDArray[np.floating], frame: FaceFrame, size: tuple[int, int], reach: float) -> Array:
-    """The outermost ring, float (36, 2) in pixels: outside of it nothing moves.
+    """The outermost ring, float (36, 2) in pixels. Nothing moves outside it.
 
-    Arguments as `build_surface`.
+    Takes the same arguments as `build_surface`.
     """
     rings, _head, _torso = _rings(np.asarray(landmarks, np.float64), frame, size, reach)
     return rings[-len(OVAL) :, :2]
@@ -112,7 +112,7 @@ def _grow_eye_holes(points: Array) -> Array:
 def _rings(
     points: Array, frame: FaceFrame, size: tuple[int, int], reach: float
 ) -> tuple[Array, Array, Array]:
-    """Ring vertices (R·36, 3) in pixels, their head weights and torso weights (R·36,)."""
+    """Ring vertices (R·36, 3) in pixels, with their head and torso weights (R·36,)."""
     oval = points[list(OVAL)]
     middle = oval.mean(axis=0)
     spokes = (oval - middle)[:, :2]
@@ -135,7 +135,7 @@ def _rings(
 
 
 def _keep_inside(factors: Array, middle: Array, spokes: Array, size: tuple[int, int]) -> Array:
-    """Rings compressed on every spoke that would leave the picture, so that the last ends at its border."""
+    """Compress the rings on every spoke that would leave the image, so that the last ends at its border."""
     limit = np.array(size, np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         to_border = np.where(spokes > 0, (limit - middle) / spokes, -middle / spokes)
@@ -161,7 +161,7 @@ def _triangles(local: Array, rings: int) -> NDArray[np.int32]:
 
 
 def _strip(upper: tuple[int, ...], lower: tuple[int, ...]) -> NDArray[np.int32]:
-    """Triangles between two chains from left to right that share their ends."""
+    """Triangles between two chains that run from left to right and share their ends."""
     out = []
     for i in range(len(upper) - 1):
         out.append((upper[i], lower[i], upper[i + 1]))
@@ -178,8 +178,11 @@ def _band(inner: list[int], outer: list[int]) -> NDArray[np.int32]:
 
 
 def _shading(rest: Array) -> NDArray[np.float32]:
-    """Where skin folds or turns from the light: under the lower lip and in the cheeks when the jaw opens,
-    along the nasolabial fold when the corners go outwards, beside the corners of a pucker."""
+    """Darkening where skin folds or turns away from the light.
+
+    It affects the skin under the lower lip and the cheeks when the jaw opens, the nasolabial fold when the
+    corners move outwards, and the sides of a pucker.
+    """
     x, y = np.abs(rest[:, 0]), rest[:, 1]
     half = float(rest[291, 0] - rest[61, 0]) / 2
     under_lip, nose = float(rest[17, 1]), float(rest[2, 1])

@@ -1,8 +1,8 @@
-"""The light and the colours of a portrait, measured where the face shows them.
+"""Light and colours of a source image, measured on the face.
 
-Teeth that are drawn must look as if they had been there when the picture was taken. The white of the eyes is
-the one near-white thing in every portrait: its colour carries the tint of the scene (or of the painter's
-palette), its brightness the exposure.
+Drawn teeth must look as if they had been there when the picture was taken. The white of the eyes is the one
+near-white part of every source image. Its colour shows the tint of the scene (or of the painter's palette),
+and its brightness shows the exposure.
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ class Tone:
     """Luma of the well-lit part of the face (80th percentile)."""
     lip: Colour
     seam: Colour
-    """The shadow between closed lips."""
+    """Colour of the shadow between closed lips."""
     tooth: Colour
     lash: Colour
 
 
 def measure_tone(pixels: Uint8Image, landmarks: NDArray[np.floating], frame: FaceFrame) -> Tone:
-    """Colours of a face.
+    """Measure the colours of a face.
 
     Args:
         pixels: uint8 (H, W, 3).
-        landmarks: float (478, 3), pixels of the same picture.
-        frame: its face frame.
+        landmarks: float (478, 3), pixels of the same image.
+        frame: face frame of the same landmarks.
     """
     p = np.asarray(landmarks, np.float64)[:, :2]
     skin = np.median([_patch(pixels, p[i], 2) for i in _SKIN_POINTS], axis=0)
     lip = np.mean([_patch(pixels, p[i], 1) for i in _LIP_POINTS], axis=0)
-    step = max(1, int(frame.scale))  # a sample per millimetre is plenty
+    step = max(1, int(frame.scale))  # one sample per millimetre is enough
     face = _inside(pixels[::step, ::step], p[list(OVAL)] / step)
     bright = float(np.percentile(face @ LUMA, 80))
     seam = lip * np.array([0.50, 0.38, 0.40])
@@ -96,7 +96,7 @@ def _lash(pixels: Uint8Image, p: Colour, scale: float) -> Colour:
 
 
 def _patch(pixels: Uint8Image, at: Colour, radius: int) -> Colour:
-    """Mean colour around a point; at the border when the point is outside."""
+    """Mean colour around a point. A point outside the image is moved to its border."""
     height, width = pixels.shape[:2]
     x, y = int(np.clip(at[0], 0, width - 1)), int(np.clip(at[1], 0, height - 1))
     part = pixels[max(0, y - radius) : y + radius + 1, max(0, x - radius) : x + radius + 1]
@@ -105,7 +105,7 @@ def _patch(pixels: Uint8Image, at: Colour, radius: int) -> Colour:
 
 
 def _inside(pixels: Uint8Image, polygon: Colour, without: tuple[Colour, float] | None = None) -> Colour:
-    """Colours (n, 3) of the pixels inside a polygon, and outside of a circle."""
+    """Colours (n, 3) of the pixels inside a polygon and outside a circle."""
     height, width = pixels.shape[:2]
     x0, y0 = np.clip(np.floor(polygon.min(axis=0)).astype(int), 0, [width - 1, height - 1])
     x1, y1 = np.clip(np.ceil(polygon.max(axis=0)).astype(int) + 1, [x0 + 1, y0 + 1], [width, height])

@@ -15,7 +15,10 @@ from sadtalker_service.options import RenderOptions
 
 
 def warm_up_renderer() -> None:
-    """Render one frame of a plain picture with scattered landmarks: compiles, or loads what was compiled."""
+    """Render one frame of a plain image with random landmarks.
+
+    This compiles the kernels or loads the cache.
+    """
     portrait = Portrait("", np.full((128, 128, 3), 127, np.uint8))
     detection = Artefact({"landmarks": _scattered_landmarks(128)}, {"quarter_turns": 0})
     artefacts = stages.build_all(portrait, "crop", detection)
@@ -29,7 +32,7 @@ def warm_up_renderer() -> None:
 
 
 def _scattered_landmarks(side: int) -> NDArray[np.float32]:
-    """float32 (478, 3): anywhere in a picture of `side` pixels, but for the few that fix scale and axes."""
+    """float32 (478, 3): random points in a square image, except the few that set scale and axes."""
     points = np.random.default_rng(0).uniform(0.3 * side, 0.7 * side, (LANDMARKS, 3))
     fixed = {
         33: (0.3, 0.4),

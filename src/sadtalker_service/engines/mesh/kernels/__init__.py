@@ -1,9 +1,10 @@
-"""The compiled loops of the renderer.
+"""Compiled loops of the renderer.
 
-Each is a numba kernel without the GIL and with its machine code cached on disk. They share one picture
-format: texels, RGB pixels with each channel in its own 16 bits of an unsigned 64-bit integer, at twice the
-resolution of the source, so that one multiplication weighs all channels at once.
+Each one is a numba kernel that releases the GIL and caches its machine code on disk. They share one image
+format, texels. A texel is an RGB pixel with each channel in its own 16 bits of an unsigned 64-bit integer, so
+that one multiplication weights all channels at once. Texels have twice the resolution of the source.
 
-What is called for every pixel takes numbers, or is inlined (`inline="always"`) if it takes arrays or the
-scene: a call would count a reference of every array up and down again, which costs more than the work.
+Functions that run per pixel take numbers. If they take arrays or the scene, they are inlined
+(`inline="always"`). A real call would increment and decrement the reference count of every array, which costs
+more than the work itself.
 """

@@ -1,7 +1,7 @@
 """Openings bounded by two curves: the mouth between the lips, an eye between the lids.
 
-In the opening's own frame (x from corner to corner) both borders are functions of x, so a table of heights
-says for every pixel how far inside it is; that distance gives the anti-aliased edge.
+In the frame of the opening (x from corner to corner) both borders are functions of x. A table of heights
+gives the distance from every pixel to the border. That distance gives the anti-aliased edge.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ ENTRIES = 96
 
 @njit(cache=True, nogil=True)
 def fill_curve(x: NDArray[np.float32], y: NDArray[np.float32], table: NDArray[np.float32]) -> None:
-    """Heights of a smooth curve through points, at evenly spaced x from the first point to the last.
+    """Fill `table` with the heights of a smooth curve at evenly spaced x, from the first point to the last.
 
-    Cubic Hermite interpolation with Catmull-Rom slopes. Points that run backwards are taken as running on.
+    Cubic Hermite interpolation with Catmull-Rom slopes. Points that run backwards in x are moved forward.
 
     Args:
         x, y: float32 (n,).
@@ -50,7 +50,7 @@ def fill_curve(x: NDArray[np.float32], y: NDArray[np.float32], table: NDArray[np
 
 @njit(cache=True, nogil=True, inline="always")
 def height_at(table: NDArray[np.float32], position: float) -> float:
-    """Height at a position 0..ENTRIES - 1, linear between entries."""
+    """Height at a position 0..ENTRIES - 1, interpolated linearly."""
     i = min(int(position), ENTRIES - 2)
     f = np.float32(position - i)
     return table[i] + (table[i + 1] - table[i]) * f
@@ -58,5 +58,5 @@ def height_at(table: NDArray[np.float32], position: float) -> float:
 
 @njit(cache=True, nogil=True, inline="always")
 def clamp01(value: float) -> float:
-    """`value` cut to 0..1."""
+    """Clip `value` to 0..1."""
     return min(max(value, np.float32(0.0)), np.float32(1.0))

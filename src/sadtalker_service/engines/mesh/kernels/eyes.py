@@ -1,4 +1,7 @@
-"""Eyes: the eyeball stays in its place and looks about a little; the upper lid's skin comes down over it."""
+"""Eyes: the eyeball stays in place and follows the gaze slightly.
+
+The skin of the upper lid closes over it.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,9 @@ from sadtalker_service.engines.mesh.kernels.scene import Scene
 
 _ONE = np.float32(1.0)
 _LID_HEIGHT = np.float32(16.0)
-"""Highest part of a lid above the opening, mm."""
+"""Largest height of a lid above the opening, mm."""
 _LID_BESIDE = np.float32(4.5)
-"""How far a lid goes on beside the corners, mm."""
+"""How far a lid extends beyond the corners, mm."""
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -28,16 +31,16 @@ def draw_eye(
     gaze_y: float,
     out: NDArray[np.uint8],
 ) -> None:
-    """One eyeball below its upper lid, the lid's skin above that, and a lash line between.
+    """Draw the eyeball below the upper lid, the skin of the lid above it, and a lash line in between.
 
     Args:
         scene: the constant part.
         side: 0 right, 1 left.
         position: float32 (V, 2), vertices of this frame in pixels of `out`.
-        still: float32 (18, 2), where the lid points of `scene.lids[side]` would be if the eye were as in the
-            photo.
+        still: float32 (18, 2), positions of the lid points of `scene.lids[side]` with the eye as in the
+            source image.
         blink: 0 open .. 1 closed.
-        gaze_x, gaze_y: how far the iris looks away from where the photo looks, mm.
+        gaze_x, gaze_y: displacement of the iris from its place in the source image, mm.
         out: uint8 (H, W, 3), painted in place.
     """
     lids = scene.lids[side]
@@ -50,7 +53,7 @@ def draw_eye(
     upper = np.empty(ENTRIES, np.float32)
     lower = np.empty(ENTRIES, np.float32)
     left, top, right, bottom = _trace_lids(lids, position, cx, cy, upper, lower)
-    for k in range(ENTRIES):  # the edge of the lid
+    for k in range(ENTRIES):  # edge of the lid
         upper[k] += blink * max(lower[k] - upper[k], np.float32(0.0))
     source = _fit_affine(still, scene, side)
     shown = clamp01((blink - np.float32(0.04)) / np.float32(0.26))
@@ -95,7 +98,7 @@ def _trace_lids(
     Args:
         lids: int32 (2, 9), one eye of `Scene.lids`.
         position: float32 (V, 2), pixels.
-        cx, cy: unit vector from the left corner to the right one.
+        cx, cy: unit vector from the left corner to the right corner.
         upper, lower: float32 (ENTRIES,), filled.
 
     Returns:
@@ -131,7 +134,10 @@ def _paint_ball(
     y: int,
     x: int,
 ) -> None:
-    """The eye of the photo; around the iris it is moved by the gaze, at the lids it stays."""
+    """Paint the eye of the source image.
+
+    The gaze moves it around the iris, and it stays still at the lids.
+    """
     reach = scene.iris[side, 2] * np.float32(1.7)
     away = ((u - scene.iris[side, 0]) ** 2 + (v - scene.iris[side, 1]) ** 2) / (reach * reach)
     hold = np.exp(-away * away) * scene.scale * np.float32(2.0)
@@ -160,7 +166,7 @@ def _paint_lid(
     y: int,
     x: int,
 ) -> None:
-    """The lid's skin, a little darker towards the lashes."""
+    """Paint the skin of the lid, slightly darker towards the lashes."""
     lid = scene.lid_skin[side]
     i = (v - scene.lid_anchor[side, 1]) * scene.lid_step[1] + np.float32(0.5 * lid.shape[0] - 0.5)
     j = (u - scene.lid_anchor[side, 0]) * scene.lid_step[0] + np.float32(0.5 * lid.shape[1] - 0.5)
@@ -184,7 +190,7 @@ def _paint_lid(
 def _paint_lash(
     scene: Scene, at: float, under_edge: float, lash: float, out: NDArray[np.uint8], y: int, x: int
 ) -> None:
-    """The line of lashes along the edge of the lid: thickest in the middle, softer where lashes hang down."""
+    """Paint the lash line along the lid edge: thickest in the middle, softer below, where lashes hang."""
     swell = np.sin(np.float32(np.pi) * at / (ENTRIES - 1))
     thick = scene.scale * (np.float32(0.15) + np.float32(0.45) * swell) + np.float32(0.2)
     off = under_edge / thick - np.float32(0.3)

@@ -1,4 +1,4 @@
-"""One frame: move the vertices, warp the photo, draw the eyes and the mouth."""
+"""Draw one frame: move the vertices, warp the source image, draw the eyes and the mouth."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def draw_frames(scene: Scene, controls: F32, frames: NDArray[np.uint8]) -> None:
     """Draw a batch.
 
     Args:
-        scene: rig and picture.
+        scene: rig and source image.
         controls: float32 (n, CONTROLS), see `scene`.
-        frames: uint8 (n, H, W, 3), RGB; must hold the picture at rest where the mesh does not reach.
+        frames: uint8 (n, H, W, 3), RGB. Must hold the image at rest where the mesh does not reach.
     """
     vertices = scene.rest.shape[0]
     displacement = np.empty((vertices, 3), np.float32)
@@ -53,7 +53,7 @@ def draw_frames(scene: Scene, controls: F32, frames: NDArray[np.uint8]) -> None:
         _shade(scene, control, shade)
         draw_triangles(scene.texels, scene.triangles, scene.shaded, position, scene.texture, shade, frames[f])
         for side in range(2):
-            if scene.hidden[side]:  # glasses neither blink nor look about
+            if scene.hidden[side]:  # covered eyes neither blink nor change their gaze
                 blink, gaze_x, gaze_y = np.float32(0.0), np.float32(0.0), np.float32(0.0)
             else:
                 blink = min(max(control[_BLINK + side], np.float32(0.0)), np.float32(1.0))
@@ -66,7 +66,7 @@ def draw_frames(scene: Scene, controls: F32, frames: NDArray[np.uint8]) -> None:
 
 @njit(cache=True, nogil=True)
 def _rotation(pitch: float, yaw: float, roll: float, turn: F32) -> None:
-    """Roll · yaw · pitch about the head's axes."""
+    """Rotation about the head's axes: roll · yaw · pitch."""
     cp, sp = np.cos(pitch), np.sin(pitch)
     cy, sy = np.cos(yaw), np.sin(yaw)
     cr, sr = np.cos(roll), np.sin(roll)
@@ -77,7 +77,7 @@ def _rotation(pitch: float, yaw: float, roll: float, turn: F32) -> None:
 
 @njit(cache=True, nogil=True, fastmath=True)
 def _displace(scene: Scene, control: F32, displacement: F32) -> None:
-    """Sum of the channels, mm; lips that would cross meet instead."""
+    """Sum of the channels, mm. Lips that would cross meet instead."""
     displacement[:] = 0.0
     landmarks = scene.basis.shape[1]
     for c in range(scene.basis.shape[0]):
@@ -96,7 +96,7 @@ def _displace(scene: Scene, control: F32, displacement: F32) -> None:
 
 @njit(cache=True, nogil=True, fastmath=True)
 def _project(scene: Scene, control: F32, turn: F32, displacement: F32, position: F32, still: F32) -> None:
-    """Positions of all vertices, and of the lid points without the lids' own motion, in pixels."""
+    """Positions in pixels of all vertices, and of the lid points without the motion of the lids."""
     for v in range(scene.rest.shape[0]):
         _project_vertex(scene, control, turn, v, displacement[v], position[v])
     none = np.zeros(3, np.float32)
@@ -140,8 +140,10 @@ def _shade(scene: Scene, control: F32, shade: F32) -> None:
 
 @njit(cache=True, nogil=True)
 def _place_mouth(scene: Scene, control: F32, turn: F32, place: F32) -> None:
-    """Where the plane of the upper teeth lies: columns are the pixel steps per mm in x and y, and its
-    origin."""
+    """Place the plane of the upper teeth.
+
+    The columns of `place` are the pixel steps per mm in x and y, and the origin.
+    """
     at = np.zeros(3, np.float32)
     at[1] = scene.line
     moved = np.empty(3, np.float32)

@@ -1,4 +1,4 @@
-"""The inside of the mouth, composed into a frame."""
+"""Composites the inside of the mouth into a frame."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from sadtalker_service.engines.mesh.kernels.scene import Scene
 
 _ONE = np.float32(1.0)
 _EDGE = np.float32(0.35)
-"""Cover of the opening where a lip ends."""
+"""Coverage of the opening at the edge of a lip."""
 _LOWER_TEETH = np.float32(2.8)
-"""How far the lower teeth stand below the upper ones when the jaw is closed, mm."""
+"""How far the lower teeth are below the upper teeth when the jaw is closed, mm."""
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -25,15 +25,15 @@ def draw_mouth(
     tongue: float,
     out: NDArray[np.uint8],
 ) -> None:
-    """Teeth, tongue and cavity between the lips; a soft line where they are closed.
+    """Draw teeth, tongue and cavity between the lips, and a soft line where the lips are closed.
 
     Args:
         scene: the constant part.
         position: float32 (V, 2), vertices of this frame in pixels of `out`.
-        place: float32 (2, 3): pixel of the point (x, y) mm of the mouth is place @ (x, y, 1); the upper teeth
+        place: float32 (2, 3). Point (x, y) mm of the mouth is at pixel place @ (x, y, 1). The upper teeth
             hang at y = 0.
         jaw: how far the jaw is open, mm.
-        tongue: 0 down, 1 the tip at the teeth.
+        tongue: 0 down, 1 with its tip at the teeth.
         out: uint8 (H, W, 3), painted in place.
     """
     det = place[0, 0] * place[1, 1] - place[0, 1] * place[1, 0]
@@ -45,10 +45,10 @@ def draw_mouth(
     half = np.float32(0.5) * (end - start)
     middle = np.float32(0.5) * (start + end)
     per_mm = (ENTRIES - 1) / (end - start)
-    sharp = scene.scale * np.float32(0.8)  # the lip's edge is a pixel and a bit wide
+    sharp = scene.scale * np.float32(0.8)  # a lip's edge is slightly wider than a pixel
     fade = clamp01((gap - np.float32(0.12)) / np.float32(0.6))
     closed = np.float32(0.8) * (_ONE - clamp01((gap - np.float32(0.3)) / np.float32(1.2)))
-    half_seam = np.float32(0.45) + np.float32(0.35) / scene.scale  # mm; not thinner than a third of a pixel
+    half_seam = np.float32(0.45) + np.float32(0.35) / scene.scale  # mm, at least a third of a pixel
     lower_at = jaw + _LOWER_TEETH
     tongue_at = jaw * np.float32(0.8) - np.float32(4.2) - tongue * np.float32(2.5)
     lifted = clamp01((tongue - np.float32(0.55)) * np.float32(2.0))
@@ -99,7 +99,7 @@ def _trace_lips(
     upper: NDArray[np.float32],
     lower: NDArray[np.float32],
 ) -> tuple[tuple[float, float, float, float], float, float, float]:
-    """Fill the heights of both lips' inner edges, mm on the plane of the teeth.
+    """Fill the heights of the inner edges of both lips, mm in the plane of the teeth.
 
     Args:
         lips: int32 (2, 11), see `Scene`.
@@ -130,25 +130,25 @@ def _trace_lips(
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _seam(asunder: float, across: float, half_width: float) -> float:
+def _seam(gap: float, across: float, half_width: float) -> float:
     """Strength 0..1 of the line between closed lips, fading towards the corners.
 
-    asunder: how much farther away the upper lip is than the lower one, mm. across: -1 and 1 at the corners.
+    `gap` is the gap between the upper and the lower lip, mm. `across` is -1 and 1 at the corners.
     """
-    off = np.float32(0.5) * asunder / half_width
+    off = np.float32(0.5) * gap / half_width
     return np.exp(-off * off) * (_ONE - across**8)
 
 
 @njit(cache=True, nogil=True, inline="always")
 def _depth(x: float, y: float, jaw: float) -> float:
-    """How dark the cavity is, 0..1: darkest in its middle, half-way down to the lower teeth."""
+    """How dark the cavity is, 0..1. It is darkest in the middle, halfway down to the lower teeth."""
     below = y - jaw * np.float32(0.5) - np.float32(4.0)
     return np.exp(-((x / np.float32(15.0)) ** 2) - (below / np.float32(9.0)) ** 2)
 
 
 @njit(cache=True, nogil=True, inline="always")
 def _light(under_upper: float, over_lower: float, across: float) -> float:
-    """Less light near the lips, under the upper lip, and in the corners."""
+    """Light in the mouth, which falls off near the lips, under the upper lip, and in the corners."""
     near = clamp01(min(under_upper, over_lower * np.float32(1.3)) / np.float32(2.2))
     shadow = np.float32(0.74) + np.float32(0.26) * clamp01(under_upper / np.float32(3.2))
     corner = clamp01((abs(across) - np.float32(0.45)) / np.float32(0.55))
@@ -166,7 +166,7 @@ def _over(
     layer: NDArray[np.float32],
     colour: NDArray[np.float32],
 ) -> None:
-    """Lay the picture's point (x, y) mm over `colour`; `layer` is scratch."""
+    """Composite the layer's point (x, y) mm over `colour`. `layer` is a scratch buffer."""
     u = x * density + anchor[0] - np.float32(0.5)
     v = y * density + anchor[1] - np.float32(0.5)
     if u < 0.0 or v < 0.0 or u >= picture.shape[1] - 1 or v >= picture.shape[0] - 1:

@@ -1,4 +1,4 @@
-"""Everything constant that the frame kernel reads, and the layout of what changes from frame to frame."""
+"""Constant inputs of the frame kernel, and the layout of the controls that change per frame."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CONTROLS = TONGUE + 9
 
 
 class Scene(NamedTuple):
-    """A rig placed on a picture of a certain size. V vertices, T triangles, C channels."""
+    """A rig placed on an image of a certain size. V vertices, T triangles, C channels."""
 
     texels: NDArray[np.uint64]
     """See `texels.pack`."""
@@ -49,29 +49,29 @@ class Scene(NamedTuple):
     origin: F32
     """(2,): output pixel of the origin of head coordinates."""
     pivot: F32
-    """(3,) mm: the point that the head turns around."""
+    """(3,) mm: point that the head turns around."""
     lips: NDArray[np.int32]
     """(2, 11): inner ring of the upper and the lower lip, left to right."""
     lids: NDArray[np.int32]
     """(2, 2, 9): eye, upper or lower lid with both corners, left to right as seen."""
     iris: F32
-    """(2, 3): texel x, y of the middle, radius in texels."""
+    """(2, 3): texel x, y of the centre, radius in texels."""
     lid_skin: NDArray[np.uint8]
     """(2, h, w, 4), see `lids`."""
     lid_anchor: F32
-    """(2, 2): texel of the middle of each lid's picture."""
+    """(2, 2): texel at the centre of each lid image."""
     lid_step: F32
-    """(2,): pixels of a lid's picture per texel in x and y."""
+    """(2,): pixels of a lid image per texel in x and y."""
     hidden: NDArray[np.bool_]
-    """(2,): whether an eye is covered in the photo; it stays as it is."""
+    """(2,): whether an eye is covered in the source image. A covered eye stays unchanged."""
     upper: NDArray[np.uint8]
-    """(h, w, 4) upper teeth; `lower` and `tongue` likewise; see `mouth_interior`."""
+    """(h, w, 4) upper teeth. `lower` and `tongue` have the same form. See `mouth_interior`."""
     lower: NDArray[np.uint8]
     tongue: NDArray[np.uint8]
     anchors: F32
-    """(3, 2): pixel of the origin in the pictures of upper teeth, lower teeth, tongue."""
+    """(3, 2): pixel of the origin in the images of upper teeth, lower teeth, tongue."""
     density: np.float32
-    """Pixels per millimetre of those pictures."""
+    """Pixels per millimetre of those images."""
     cavity: F32
     """(3,) RGB."""
     seam: F32
@@ -81,6 +81,6 @@ class Scene(NamedTuple):
     line: np.float32
     """Height of the lip line, mm."""
     jaw_rest: np.float32
-    """How far the jaw of the photo is open already, mm."""
+    """How far the jaw is already open in the source image, mm."""
     scale: np.float32
     """Output pixels per millimetre."""

@@ -1,7 +1,8 @@
-"""Source pictures as texels: RGB in three 16-bit lanes of a uint64, at twice the resolution.
+"""Source images as texels: RGB in three 16-bit lanes of a uint64, at twice the resolution.
 
-Texel (2 i, 2 j) is exactly source pixel (i, j) and the texels between are interpolated with a Lanczos-3
-kernel, so a part of the face that does not move is reproduced bit for bit, and sub-pixel motion stays sharp.
+Texel (2 i, 2 j) is exactly source pixel (i, j). The texels in between are interpolated with a Lanczos-3
+kernel. Parts of the face that do not move are therefore reproduced bit for bit, and sub-pixel motion stays
+sharp.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 PAD = 2
-"""Texels of border on every side, replicated from the edge: a bilinear tap never leaves the array."""
+"""Texels of border on every side, replicated from the edge, so that a bilinear tap never leaves the array."""
 
 LANE_MASK = np.uint64(0x000000FF_00FF00FF)
 """Eight bits in each of the three lanes."""
@@ -23,21 +24,21 @@ _OFFSETS = np.arange(6) - 2.5
 HALF_PIXEL_TAPS: NDArray[np.float32] = (
     np.sinc(_OFFSETS) * np.sinc(_OFFSETS / 3.0) / np.sum(np.sinc(_OFFSETS) * np.sinc(_OFFSETS / 3.0))
 ).astype(np.float32)
-"""Lanczos-3 weights of the six pixels around a point half-way between two pixels."""
+"""Lanczos-3 weights of the six pixels around a point halfway between two pixels."""
 
 
 def pack(pixels: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """Texels of a picture.
+    """Pack an image into texels.
 
     Args:
         pixels: uint8 (H, W, 3).
 
     Returns:
-        uint64 (2 H + 2 PAD, 2 W + 2 PAD); pixel (i, j) is texel (2 i + PAD, 2 j + PAD).
+        uint64 (2 H + 2 PAD, 2 W + 2 PAD). Pixel (i, j) is texel (2 i + PAD, 2 j + PAD).
     """
     height, width = pixels.shape[:2]
     texels = np.empty((2 * height + 2 * PAD, 2 * width + 2 * PAD), np.uint64)
-    # always a writable array: numba compiles a kernel anew for a read-only one
+    # Always pass a writable array: numba compiles a second version of the kernel for a read-only one.
     _upsample(np.array(pixels, order="C"), HALF_PIXEL_TAPS, texels)
     return texels
 

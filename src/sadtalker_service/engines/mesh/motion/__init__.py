@@ -1,1 +1,1 @@
-"""From what was heard to per-frame controls of the rig: lips, lids, gaze, head, breath and gestures."""
+"""From speech features to the rig's controls per frame: lips, lids, gaze, head, breath and gestures."""

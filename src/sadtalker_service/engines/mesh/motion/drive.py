@@ -1,4 +1,4 @@
-"""All motion of a video: one row of controls per frame."""
+"""All motion of a video, as one row of controls per frame."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from sadtalker_service.options import RenderOptions
 from sadtalker_service.speech.articulation import Articulation
 
 _BROW_FLASHES = 0.35
-"""Share of accents at which the brows go up."""
+"""Share of accents at which the brows rise."""
 
 
 def drive(
@@ -37,10 +37,10 @@ def drive(
     """Controls of a video.
 
     Args:
-        articulation: what was speech_features, or None for an idle video.
-        mouth: the mouth of the photo.
-        style: how to move; equal styles (with their seed) give equal motion.
-        duration: seconds; the video has ceil(duration · fps) frames.
+        articulation: the speech features, or None for an idle video.
+        mouth: the mouth of the source image.
+        style: how to move. Equal styles, including the seed, give equal motion.
+        duration: seconds. The video has ceil(duration · fps) frames.
 
     Returns:
         `controls` float32 (F, CONTROLS) and `opening` float32 (F,), the intended opening of the lips in mm.
@@ -66,27 +66,27 @@ def drive(
 
 
 def _idle_closure(mouth: RestMouth) -> float:
-    """An idle face keeps a smile that shows teeth, and closes a mouth that is merely ajar."""
+    """How far an idle face closes its mouth. It keeps a toothy smile and closes a mouth that is only ajar."""
     return 0.0 if mouth.opening > 2.5 else 1.0
 
 
-def _random(style: RenderOptions, what: int) -> np.random.Generator:
-    """An own stream for each kind of motion: changing one leaves the others as they are."""
-    return np.random.default_rng([style.seed, style.pose_style, what])
+def _random_stream(style: RenderOptions, stream: int) -> np.random.Generator:
+    """A separate random stream for each kind of motion, so that changing one leaves the others unchanged."""
+    return np.random.default_rng([style.seed, style.pose_style, stream])
 
 
-def _heard(articulation: Articulation | None, name: str, width: int) -> NDArray[np.float32]:
+def _feature_array(articulation: Articulation | None, name: str, width: int) -> NDArray[np.float32]:
     return np.zeros((0, width), np.float32) if articulation is None else getattr(articulation, name)
 
 
 def _move_eyes(
     controls: Signal, articulation: Articulation | None, style: RenderOptions, duration: float, times: Signal
 ) -> None:
-    begins = blink_times(_random(style, 1), duration, _heard(articulation, "pauses", 2))
+    begins = blink_times(_random_stream(style, 1), duration, _feature_array(articulation, "pauses", 2))
     closure = blinks(begins, times, style.fps)
     controls[:, INDEX["blink_right"]] += closure
     controls[:, INDEX["blink_left"]] += 0.98 * closure
-    look = sample(gaze(_random(style, 2), duration, begins), times)
+    look = sample(gaze(_random_stream(style, 2), duration, begins), times)
     controls[:, GAZE_X], controls[:, GAZE_Y] = look.T
 
 
@@ -95,13 +95,17 @@ def _move_head(
 ) -> None:
     length = ticks(duration)
     liveliness = np.full(length, 0.35)
-    accents = _heard(articulation, "accents", 2)
+    accents = _feature_array(articulation, "accents", 2)
     if articulation is not None and len(articulation.loudness):
         level = smooth(articulation.loudness, 0.5)
         level = np.pad(level, (0, max(0, length - len(level))), mode="edge")[:length]
         liveliness = level / max(1e-6, float(np.percentile(level, 95)))
     angles, shift = head.head_motion(
-        _random(style, 3), duration, head.head_style(style.pose_style), np.clip(liveliness, 0, 1), accents
+        _random_stream(style, 3),
+        duration,
+        head.head_style(style.pose_style),
+        np.clip(liveliness, 0, 1),
+        accents,
     )
     if style.still:
         angles, shift = angles * 0.0, shift * 0.0
@@ -109,8 +113,8 @@ def _move_head(
     angles = head.follow_tracks(angles, tracks, duration)
     controls[:, PITCH : ROLL + 1] += sample(angles, times)
     controls[:, SHIFT_X : SHIFT_Y + 1] += sample(shift, times)
-    controls[:, BREATH] = sample(head.breathing(_random(style, 4), duration), times)
-    controls[:, INDEX["brow"]] += _brows(_random(style, 5), accents, times)
+    controls[:, BREATH] = sample(head.breathing(_random_stream(style, 4), duration), times)
+    controls[:, INDEX["brow"]] += _brows(_random_stream(style, 5), accents, times)
 
 
 def _brows(rng: np.random.Generator, accents: NDArray[np.float32], times: Signal) -> Signal:

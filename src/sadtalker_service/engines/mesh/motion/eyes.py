@@ -1,4 +1,4 @@
-"""Blinks and the small movements of the eyes."""
+"""Blinks and small eye movements."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from sadtalker_service.engines.mesh.motion.signals import RATE, Signal, smooth, ticks
 
 CLOSING, HOLD, REOPENING = 0.085, 0.035, 0.16
-"""Seconds of a blink's parts (VanderWerf et al. 2003: closing takes half as long as opening)."""
+"""Phases of a blink, seconds (VanderWerf et al. 2003: closing takes half as long as opening)."""
 
 _GAP = (2.2, 5.2)
 """Seconds between blinks."""
 _DOUBLE = 0.10
-"""Share of blinks that come twice."""
+"""Share of blinks that are double."""
 _FIXATION = (0.35, 1.9)
 """Seconds between saccades."""
 _GAZE_X, _GAZE_Y = 0.60, 0.22
@@ -21,7 +21,7 @@ _GAZE_X, _GAZE_Y = 0.60, 0.22
 
 
 def blink_times(rng: np.random.Generator, duration: float, pauses: NDArray[np.float32]) -> list[float]:
-    """Seconds at which blinks begin; one that would fall shortly before a pause in speech waits for it."""
+    """Seconds at which blinks begin. A blink shortly before a speech pause is delayed until the pause."""
     times: list[float] = []
     at = float(rng.uniform(0.5, 1.6))
     while at < duration - 0.1:
@@ -36,14 +36,17 @@ def blink_times(rng: np.random.Generator, duration: float, pauses: NDArray[np.fl
 
 
 def blink_shape(since: Signal) -> Signal:
-    """Closure 0..1 at times since a blink began, seconds."""
+    """Closure 0..1 as a function of the seconds since a blink began."""
     closing = np.clip(since / CLOSING, 0.0, 1.0) ** 1.3
     opening = np.clip((since - CLOSING - HOLD) / REOPENING, 0.0, 1.0) ** 0.8
     return np.where(since < 0.0, 0.0, closing - opening).clip(0.0, 1.0)
 
 
 def blinks(begins: list[float], times: Signal, fps: int) -> Signal:
-    """Closure 0..1 of every frame, (F,); every blink has a closed frame even between two."""
+    """Closure 0..1 of every frame, (F,).
+
+    Every blink has one closed frame, even if it peaks between two frames.
+    """
     closure = np.zeros(len(times))
     for begin in begins:
         since = times - begin
@@ -56,7 +59,7 @@ def blinks(begins: list[float], times: Signal, fps: int) -> Signal:
 
 
 def gaze(rng: np.random.Generator, duration: float, begins: list[float]) -> Signal:
-    """Deviation of the gaze in mm, (T, 2) at `RATE`: fixations with quick jumps between them."""
+    """Deviation of the gaze in mm, (T, 2) at `RATE`: fixations with quick jumps in between."""
     length = ticks(duration)
     target = np.zeros((length, 2))
     at = 0.0

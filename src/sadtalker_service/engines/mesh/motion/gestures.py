@@ -1,4 +1,4 @@
-"""Gestures: short clips of channels and head angles that are added to the motion."""
+"""Gestures: short clips of channels and head angles, added to the motion."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Gesture:
 
 
 def _rise(t: Signal, start: float, end: float, ramp: float) -> Signal:
-    """0, then 1 between `start` and `end`, with soft ramps."""
+    """0, then 1 between `start` and `end`, with smooth ramps."""
     up = np.clip((t - start) / ramp, 0, 1)
     down = np.clip((end - t) / ramp, 0, 1)
     level = np.minimum(up, down)
@@ -34,7 +34,7 @@ def _rise(t: Signal, start: float, end: float, ramp: float) -> Signal:
 
 
 def _swing(t: Signal, duration: float, cycles: float) -> Signal:
-    """Damped oscillation that begins and ends at rest."""
+    """Damped oscillation that starts and ends at rest."""
     return (
         np.sin(2 * np.pi * cycles * t / duration) * _rise(t, 0.0, duration, 0.25) * (1 - 0.45 * t / duration)
     )

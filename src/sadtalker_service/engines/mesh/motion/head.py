@@ -1,4 +1,4 @@
-"""Head motion: slow wandering, nods with the accents of speech, breathing; 46 styles."""
+"""Head motion in 46 styles: slow wandering, nods at speech accents, breathing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sadtalker_service.engines.mesh.motion.signals import RATE, Signal, smooth, 
 POSE_STYLES = 46
 
 LIMITS = np.radians([10.0, 14.0, 13.0])
-"""Largest pitch, yaw and roll that the warp draws cleanly, radians."""
+"""Largest pitch, yaw and roll that the warp draws without artefacts, radians."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class HeadStyle:
     yaw: float
     roll: float
     pace: float
-    """Multiplies all frequencies."""
+    """Factor for all frequencies."""
     nod: float
     """Degrees of the nod at a strong accent."""
     tilt: float
@@ -34,7 +34,7 @@ class HeadStyle:
 
 
 def head_style(number: int) -> HeadStyle:
-    """Style 0..45; 0 is a calm, even-tempered speaker, the others are drawn around it."""
+    """Style 0..45. 0 is a calm, even-tempered speaker, and the others vary around it."""
     if number == 0:
         return HeadStyle(pitch=2.1, yaw=3.6, roll=2.2, pace=1.0, nod=2.4, tilt=0.0, turn=0.0)
     rng = np.random.default_rng([46, number])
@@ -63,7 +63,7 @@ def head_motion(
         rng: source of the wandering.
         duration: seconds.
         style: how the person moves.
-        liveliness: (T,) 0..1 at `RATE`: how much is being said; in silence the head is calmer.
+        liveliness: (T,) 0..1 at `RATE`: how active the speech is. The head is calmer in silence.
         accents: (A, 2) times and strengths of prosodic accents.
 
     Returns:
@@ -88,7 +88,7 @@ def head_motion(
 
 
 def _nods(length: int, accents: NDArray[np.float32], rng: np.random.Generator) -> Signal:
-    """A dip of the chin at each accent, with a small rise before it; 1 = a strong nod."""
+    """A dip of the chin at each accent, with a small rise before it. 1 is a strong nod."""
     seconds = np.arange(length) / RATE
     nods = np.zeros(length)
     for at, strength in accents:
@@ -103,7 +103,7 @@ def _nods(length: int, accents: NDArray[np.float32], rng: np.random.Generator) -
 def follow_tracks(
     angles: Signal, tracks: tuple[Track | None, Track | None, Track | None], duration: float
 ) -> Signal:
-    """Angles (T, 3) with the tracks in place of the free motion, of which a little stays."""
+    """Angles (T, 3) that follow the tracks. A small part of the free motion remains."""
     out = angles.copy()
     for k, track in enumerate(tracks):
         if track is not None:
@@ -115,7 +115,7 @@ def follow_tracks(
 
 
 def keep_clean(angles: Signal) -> Signal:
-    """Angles bent softly into `LIMITS`: linear to two thirds, then approaching the limit."""
+    """Limit angles to `LIMITS` softly: linear up to two thirds, then approaching the limit."""
     knee = LIMITS * 2 / 3
     over = np.maximum(np.abs(angles) - knee, 0.0)
     room = LIMITS - knee
@@ -124,7 +124,7 @@ def keep_clean(angles: Signal) -> Signal:
 
 
 def breathing(rng: np.random.Generator, duration: float) -> Signal:
-    """Breath (T,) -1..1: about 16 a minute, never quite the same."""
+    """Breath (T,) -1..1, about 16 per minute, never fully regular."""
     length = ticks(duration)
     rate = 0.27 * (1 + 0.12 * wander(rng, length, 0.1))
     phase = 2 * np.pi * (np.cumsum(rate) / RATE + rng.random())

@@ -1,4 +1,4 @@
-"""Lip articulation to the rig's mouth channels."""
+"""Convert lip articulation to the mouth channels of the rig."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from sadtalker_service.speech.visemes import (
 )
 
 JAW_MM, UPPER_LIP_MM, LOWER_LIP_MM, CORNERS_MM = 10.0, 3.0, 4.0, 7.2
-"""What the channels do at 1, mm: the first three open the mouth, the last widens it."""
+"""Effect of the channels at full strength, mm. The first three open the mouth, the last widens it."""
 
 _UPPER_SHARE = 0.36
-"""Of the opening that the jaw does not make, the part that the upper lip makes."""
+"""Share of the upper lip in the part of the opening that the jaw does not make."""
 _WIDEST = 26.0
 """Largest opening, mm."""
 _NEUTRAL_WIDTH = 50.0
-"""Width of a relaxed mouth, mm: one that is wider in the photo smiles, and must give that up to purse."""
+"""Width of a relaxed mouth, mm. A wider mouth in the source image is a smile, which must relax to purse."""
 _NARROWEST = 0.27
-"""Largest share of the width that a pursed mouth gives up."""
+"""Largest share of its width that a pursed mouth loses."""
 
 
 def lip_motion(
@@ -41,9 +41,9 @@ def lip_motion(
     """Mouth channels of every frame.
 
     Args:
-        articulation: what the lips say.
+        articulation: the articulation of the driven audio.
         times: seconds of the frames, (F,).
-        mouth: the mouth of the photo, which the motion starts from.
+        mouth: the mouth of the source image, where the motion starts.
         expression_scale: 1 = natural.
 
     Returns:
@@ -57,11 +57,11 @@ def lip_motion(
 
 
 def to_channels(wanted: Signal, mouth: RestMouth) -> tuple[Signal, Signal]:
-    """Rig channels that make the mouth of a photo look as wanted.
+    """Rig channels that give the mouth of the source image the wanted shape.
 
     Args:
         wanted: float (F, 8), see `speech.visemes.ARTICULATORS`.
-        mouth: the mouth of the photo.
+        mouth: the mouth of the source image.
 
     Returns:
         channels float64 (F, C) and the opening of the lips float64 (F,) in mm.
@@ -88,8 +88,10 @@ def to_channels(wanted: Signal, mouth: RestMouth) -> tuple[Signal, Signal]:
 
 
 def rest_closure(mouth: RestMouth) -> Signal:
-    """Channels (C,) that close the mouth of the photo: by the jaw when it is ajar, by lips and corners when
-    it is a toothy smile."""
+    """Channels (C,) that close the mouth of the source image.
+
+    The jaw closes a mouth that is ajar. Lips and corners close a toothy smile.
+    """
     toothy = mouth.toothy
     closure = np.zeros(len(CHANNELS))
     closure[INDEX["upper_lip"]] = -0.45 * toothy * mouth.opening / UPPER_LIP_MM
@@ -100,8 +102,10 @@ def rest_closure(mouth: RestMouth) -> Signal:
 
 
 def _close_on_time(wanted: Signal, closures: NDArray[np.float32], times: Signal) -> None:
-    """One frame of every /p b m/ is closed, one of every /f v/ has the lip under the teeth, be it ever so
-    short."""
+    """Close the lips in one frame of every /p b m/, and tuck the lip in one frame of every /f v/.
+
+    This holds for sounds of any length, however short.
+    """
     for kind, start, end in closures:
         middle = (start + end) / 2
         frame = int(np.argmin(np.abs(times - middle)))
@@ -119,7 +123,7 @@ def _close_on_time(wanted: Signal, closures: NDArray[np.float32], times: Signal)
 
 
 def shape_controls(viseme: str, mouth: RestMouth) -> tuple[Signal, float]:
-    """Channels (C,) and tongue 0..1 of one viseme that is held, for pictures of mouth shapes."""
+    """Channels (C,) and tongue 0..1 of one held viseme, for images of mouth shapes."""
     wanted = VISEME_TARGETS[VISEMES.index(viseme)][None].astype(np.float64)
     channels, _opening = to_channels(wanted, mouth)
     return channels[0], float(wanted[0, TONGUE])

@@ -1,4 +1,4 @@
-"""Random signals in continuous time, so that a motion is the same at every frame rate."""
+"""Random signals in continuous time, so that the motion is the same at every frame rate."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from scipy.ndimage import gaussian_filter1d
 Signal = NDArray[np.float64]
 
 RATE = 100
-"""Ticks per second of everything that is made before it is sampled at the frames."""
+"""Ticks per second of every signal before it is sampled at the frames."""
 
 
 def ticks(duration: float) -> int:
-    """Number of ticks of a duration in seconds."""
+    """Number of ticks in a duration in seconds."""
     return max(1, int(np.ceil(duration * RATE)) + 1)
 
 
 def frame_times(frames: int, fps: int) -> Signal:
-    """Seconds of the middle of each frame."""
+    """Time of the middle of each frame, seconds."""
     return (np.arange(frames) + 0.5) / fps
 
 
 def sample(signal: NDArray[np.floating], times: Signal) -> Signal:
-    """A signal (T,) or (T, n) at `RATE`, linearly interpolated at times in seconds."""
+    """Sample a signal (T,) or (T, n) at `RATE` at times in seconds, with linear interpolation."""
     values = np.asarray(signal, np.float64)
     at = np.clip(times * RATE, 0, len(values) - 1)
     low = np.minimum(at.astype(int), max(len(values) - 2, 0))
@@ -40,9 +40,9 @@ def smooth(signal: NDArray[np.floating], seconds: float) -> Signal:
 
 
 def wander(rng: np.random.Generator, length: int, hertz: float) -> Signal:
-    """Low-pass noise (length,) of unit standard deviation that changes about `hertz` times a second.
+    """Low-pass noise (length,) of unit standard deviation that changes about `hertz` times per second.
 
-    A longer signal begins like a shorter one, and the scale is that of the process, not of the piece.
+    A longer signal starts like a shorter one. The scale is that of the process, not of the finite piece.
     """
     sigma = RATE / (2 * np.pi * hertz)
     lead = int(4 * sigma)
