@@ -25,8 +25,8 @@ _REASONS = {
     errno.EACCES: "no permission to write in {folder}",
     errno.EPERM: "no permission to write in {folder}",
     errno.EROFS: "{folder} is read-only",
-    errno.ENOSPC: "no space is left on its disk ({folder})",
-    errno.EDQUOT: "the disk quota is used up ({folder})",
+    errno.ENOSPC: "no space is left on the disk of {folder}",
+    errno.EDQUOT: "the disk quota of {folder} is used up",
     errno.EFBIG: "the file grew larger than the system allows",
     errno.ENAMETOOLONG: "the name is too long",
 }

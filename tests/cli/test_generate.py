@@ -260,7 +260,7 @@ def test_idle_needs_no_recording(sadtalker: Run) -> None:
         ((*BASIC, "--pose_style", "50"), r"pose_style is 50, but must be between 0 and 45"),
         ((*BASIC, "--size", "5000"), r"does not know size 5000; it knows 64 to 512"),
         ((*BASIC, "--gestures", "jump@1"), r"does not know gestures 'jump'"),
-        ((*BASIC, "--gestures", "smile"), r"no list of gestures"),
+        ((*BASIC, "--gestures", "smile"), r"not a list of gestures"),
         ((*BASIC, "--input_yaw", "left"), r"'left' is not a list of angles"),
         ((*BASIC, "--ref_pose", "me.png"), r"cannot follow a reference video"),
         ((*BASIC, "--preprocess", "face"), r"'face' is not one of"),

@@ -108,5 +108,5 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageTooLarge, match="256 x 256"):
         read_portrait(path, Settings(max_image_pixels=1000))
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(UnreadableImage, match="no picture"):
+    with pytest.raises(UnreadableImage, match="no frame"):
         read_portrait(path, Settings())

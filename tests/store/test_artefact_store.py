@@ -132,9 +132,9 @@ def test_video_made_again_replaces_the_first(store: ArtefactStore) -> None:
 )
 def test_names_stay_inside(store: ArtefactStore, name: str) -> None:
     for action in (store.open, store.delete, store.exists, store.path, store.touch, store.local):
-        with pytest.raises(ValueError, match="not a name"):
+        with pytest.raises(ValueError, match="not an artefact name"):
             action(name)
-    with pytest.raises(ValueError, match="not a name"):
+    with pytest.raises(ValueError, match="not an artefact name"):
         store.put_bytes(b"x", name)
 
 

@@ -96,18 +96,18 @@ class LiveFragments:
     def __init__(self, make: Callable[[], Fragmenter]) -> None:
         """Create the fragments with `make`, which may fail as well."""
         self._fragmenter: Fragmenter | None = None
-        with self._giving_up():
+        with self._drop_stream_on_error():
             self._fragmenter = make()
 
     def mux(self, packet: Packet[Stream]) -> None:
         """Add a packet."""
-        with self._giving_up():
+        with self._drop_stream_on_error():
             if self._fragmenter:
                 self._fragmenter.mux(packet)
 
     def close(self) -> None:
         """Send the last fragment."""
-        with self._giving_up():
+        with self._drop_stream_on_error():
             if self._fragmenter:
                 self._fragmenter.close()
 
@@ -118,7 +118,7 @@ class LiveFragments:
             self._fragmenter = None
 
     @contextmanager
-    def _giving_up(self) -> Iterator[None]:
+    def _drop_stream_on_error(self) -> Iterator[None]:
         try:
             yield
         except (OSError, av.FFmpegError) as error:

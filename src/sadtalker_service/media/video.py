@@ -226,7 +226,7 @@ class _EncoderThread:
         """Wait for a frame to draw into. Raises the error that ended the encoder, if there was one."""
         frame = self._free.get()
         if frame is None:
-            self._raise_its_error()
+            self._raise_encoder_error()
             raise RuntimeError("the encoder ended before the last frame")
         return frame
 
@@ -237,9 +237,9 @@ class _EncoderThread:
     def finish(self) -> None:
         """Wait until the file is complete. Raises the error of the encoder, if there was one."""
         self._ready.put(_Last(keep=True))
-        self._raise_its_error()
+        self._raise_encoder_error()
 
-    def _raise_its_error(self) -> None:
+    def _raise_encoder_error(self) -> None:
         try:
             self._result.result()
         except (OSError, av.FFmpegError) as error:

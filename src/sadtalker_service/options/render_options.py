@@ -159,7 +159,7 @@ class RenderOptions:
     pose_style: Annotated[int, Field(ge=0, le=45), _WHOLE] = 0
     """Style of head motion, 0 to 45."""
     size: Annotated[PositiveInt | None, *_WHOLE_OR_NONE] = None
-    """Side of a close-up in pixels. The default depends on the engine. The mesh engine supports 128 to 1024,
+    """Side of a close-up in pixels. The default depends on the engine. The mesh engine draws 128 to 1024,
     the sadtalker engine 256 or 512."""
     input_yaw: Annotated[Track | None, *_ANGLES, Field(examples=["0,30,0"])] = None
     """Yaw (turn) of the head over the video: up to 1,000 angles from -180 to 180 degrees, evenly spread."""
@@ -197,7 +197,7 @@ class RenderOptions:
 
     @model_validator(mode="wrap")
     @classmethod
-    def _refused_in_our_words(
+    def _translate_errors(
         cls, values: Any, handler: ModelWrapValidatorHandler[RenderOptions], info: ValidationInfo
     ) -> RenderOptions:
         try:
