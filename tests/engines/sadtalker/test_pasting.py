@@ -49,8 +49,8 @@ def test_a_frame_costs_one_sum_of_small_integers_for_less_than_half_of_its_pixel
     blended = np.zeros((y1 - y0, x1 - x0), int)
     for band in paste.bands:
         blended[band.place] += 1
-        assert band.weight.dtype == band.photo.dtype == np.uint16
-        assert band.weight.shape == band.photo.shape == (*blended[band.place].shape, 3)
+        assert band.weight.dtype == band.original.dtype == np.uint16
+        assert band.weight.shape == band.original.shape == (*blended[band.place].shape, 3)
     assert blended.max() == 1, "no pixel twice"
     assert blended.mean() < 0.5
 

@@ -18,7 +18,7 @@ from sadtalker_service.engines.sadtalker.checkpoints.download import (
     DownloadResult,
     Sources,
     check_room,
-    obtain,
+    download_checkpoint,
     open_client,
 )
 from sadtalker_service.engines.sadtalker.checkpoints.table import Checkpoint, by_name
@@ -40,7 +40,7 @@ class Place:
     folder: Path
     sources: Sources
     server: FileServer
-    obtain: Callable[..., DownloadResult]
+    download: Callable[..., DownloadResult]
 
     @property
     def target(self) -> Path:
@@ -67,7 +67,7 @@ def place(tmp_path: Path, server: FileServer, client: httpx.Client, waits: Waits
     folder = tmp_path / "checkpoints"
 
     def run(checkpoint: Checkpoint = checkpoint, sources: Sources = sources) -> DownloadResult:
-        return obtain(checkpoint, folder, sources, client, waits.pace(), quiet)
+        return download_checkpoint(checkpoint, folder, sources, client, waits.pace(), quiet)
 
     server.files["/weights.pth.tar"] = path.read_bytes()
     return Place(checkpoint, path.read_bytes(), folder, sources, server, run)
@@ -81,10 +81,10 @@ def in_hub_cache(place: Place, data: bytes) -> Path:
 
 
 def test_file_is_downloaded_once(place: Place) -> None:
-    assert place.obtain() is DownloadResult.DOWNLOADED
+    assert place.download() is DownloadResult.DOWNLOADED
     assert place.target.read_bytes() == place.data
     assert place.names() == ["weights.pth.tar"]
-    assert place.obtain() is DownloadResult.THERE
+    assert place.download() is DownloadResult.ALREADY_PRESENT
     assert len(place.server.requests) == 1
 
 
@@ -92,10 +92,10 @@ def test_interrupted_download_leaves_no_file_under_the_name_and_goes_on_later(
     place: Place,
 ) -> None:
     place.server.answers["/weights.pth.tar"] = [Answer(cut_after=300), Answer(status=404)]
-    with pytest.raises(EngineUnavailable, match=r"weights\.pth\.tar cannot be had.* 404 .* 404 "):
-        place.obtain()
+    with pytest.raises(EngineUnavailable, match=r"weights\.pth\.tar cannot be downloaded.* 404 .* 404 "):
+        place.download()
     assert place.names() == [".weights.pth.tar.part", ".weights.pth.tar.part.json"]
-    assert place.obtain() is DownloadResult.DOWNLOADED
+    assert place.download() is DownloadResult.DOWNLOADED
     assert place.target.read_bytes() == place.data
     assert place.names() == ["weights.pth.tar"]
     assert place.server.ranges()[-1] == "bytes=300-"
@@ -104,7 +104,7 @@ def test_interrupted_download_leaves_no_file_under_the_name_and_goes_on_later(
 def test_damaged_file_is_replaced(place: Place) -> None:
     place.folder.mkdir()
     place.target.write_bytes(place.data[:200])
-    assert place.obtain() is DownloadResult.DOWNLOADED
+    assert place.download() is DownloadResult.DOWNLOADED
     assert place.target.read_bytes() == place.data
 
 
@@ -113,7 +113,7 @@ def test_damaged_file_stays_where_no_better_one_can_be_had(place: Place) -> None
     place.target.write_bytes(place.data[:200])
     place.server.files.clear()
     with pytest.raises(EngineUnavailable):
-        place.obtain()
+        place.download()
     assert place.target.read_bytes() == place.data[:200]
 
 
@@ -122,7 +122,7 @@ def test_weights_of_ones_own_are_left_alone(place: Place) -> None:
     own = replace(place.checkpoint, sha256="0" * 64)
     place.target.write_bytes(place.data)
     with pytest.raises(EngineUnavailable, match=r"not the published file: its SHA-256 is .* left alone"):
-        place.obtain(own)
+        place.download(own)
     assert place.target.read_bytes() == place.data
     assert place.server.requests == []
 
@@ -133,69 +133,69 @@ def test_wrong_content_is_refused_by_name_and_reason(place: Place) -> None:
     changed[place.data.index(b"first.weight")] ^= 1
     place.server.files["/weights.pth.tar"] = bytes(changed)
     with pytest.raises(EngineUnavailable, match=r"what is there is not weights\.pth\.tar"):
-        place.obtain()
+        place.download()
     assert place.names() == []
 
 
 def test_other_weights_of_the_right_shape_are_refused_by_their_sum(place: Place) -> None:
     with pytest.raises(EngineUnavailable, match=r"its SHA-256 is [0-9a-f]{64}; that of the published"):
-        place.obtain(replace(place.checkpoint, sha256="0" * 64))
+        place.download(replace(place.checkpoint, sha256="0" * 64))
     assert place.names() == []
 
 
 def test_page_in_the_place_of_a_file_of_unknown_size_is_refused(place: Place) -> None:
     place.server.files["/weights.pth.tar"] = b"<html>Log in first</html>"
-    with pytest.raises(EngineUnavailable, match="no checkpoint of PyTorch"):
-        place.obtain(replace(place.checkpoint, size=None, sha256=None))
+    with pytest.raises(EngineUnavailable, match="not a PyTorch checkpoint"):
+        place.download(replace(place.checkpoint, size=None, sha256=None))
     assert place.names() == []
 
 
 def test_file_without_a_known_sum_is_taken_by_its_structure(place: Place) -> None:
-    assert place.obtain(replace(place.checkpoint, size=None, sha256=None)) is DownloadResult.DOWNLOADED
+    assert place.download(replace(place.checkpoint, size=None, sha256=None)) is DownloadResult.DOWNLOADED
 
 
 def test_parts_that_do_not_fit_are_got_anew(place: Place) -> None:
     place.server.answers["/weights.pth.tar"] = [Answer(cut_after=300), Answer(status=404)]
     with pytest.raises(EngineUnavailable):
-        place.obtain()
+        place.download()
     part = place.folder / ".weights.pth.tar.part"
     part.write_bytes(bytes(300))
-    assert place.obtain() is DownloadResult.DOWNLOADED
+    assert place.download() is DownloadResult.DOWNLOADED
     assert place.target.read_bytes() == place.data
 
 
 def test_hub_is_asked_where_the_publisher_fails(place: Place) -> None:
     place.server.files[HUB_PATH] = place.server.files.pop("/weights.pth.tar")
-    assert place.obtain() is DownloadResult.DOWNLOADED
+    assert place.download() is DownloadResult.DOWNLOADED
     assert [path for path, _ in place.server.requests] == ["/weights.pth.tar", HUB_PATH]
 
 
 def test_mirror_alone_is_asked_where_there_is_one(place: Place) -> None:
     mirrored = replace(place.sources, mirror=f"{place.server.url}/mirror/")
     with pytest.raises(EngineUnavailable, match="/mirror/weights"):
-        place.obtain(sources=mirrored)
+        place.download(sources=mirrored)
     assert [path for path, _ in place.server.requests] == ["/mirror/weights.pth.tar"]
 
 
 def test_cache_of_the_hub_is_used_first(place: Place) -> None:
     cached = in_hub_cache(place, place.data)
-    assert place.obtain() is DownloadResult.CACHED
+    assert place.download() is DownloadResult.CACHED
     assert place.target.read_bytes() == cached.read_bytes() == place.data
     assert place.server.requests == []
 
 
 def test_damaged_copy_in_the_cache_is_passed_over(place: Place) -> None:
     in_hub_cache(place, place.data[:100])
-    assert place.obtain() is DownloadResult.DOWNLOADED
+    assert place.download() is DownloadResult.DOWNLOADED
     assert place.target.read_bytes() == place.data
 
 
 def test_offline_nothing_is_asked(place: Place) -> None:
     offline = replace(place.sources, offline=True)
     with pytest.raises(EngineUnavailable, match=r"is not in .*hub, and HF_HUB_OFFLINE forbids"):
-        place.obtain(sources=offline)
+        place.download(sources=offline)
     in_hub_cache(place, place.data)
-    assert place.obtain(sources=offline) is DownloadResult.CACHED
+    assert place.download(sources=offline) is DownloadResult.CACHED
     assert place.server.requests == []
 
 
@@ -210,16 +210,16 @@ def test_second_download_at_the_same_time_is_refused(place: Place) -> None:
     other.stdout.readline()
     try:
         with pytest.raises(EngineUnavailable, match=r"Another process is downloading weights\.pth\.tar"):
-            place.obtain()
+            place.download()
     finally:
         other.communicate(b"\n", timeout=20)
-    assert place.obtain() is DownloadResult.DOWNLOADED
+    assert place.download() is DownloadResult.DOWNLOADED
 
 
 def test_folder_that_cannot_be_made_is_named(place: Place) -> None:
     place.folder.write_text("a file")
     with pytest.raises(OutputError, match=r"Cannot make the folder .*checkpoints: .* exists"):
-        place.obtain()
+        place.download()
 
 
 def test_full_disk_is_seen_before_anything_is_asked(place: Place) -> None:
@@ -249,7 +249,7 @@ def test_proxy_is_taken_from_the_environment(
     with open_client() as client:
         behind = replace(place.checkpoint, url=url, hub=None)
         assert (
-            obtain(behind, place.folder, place.sources, client, waits.pace(), quiet)
+            download_checkpoint(behind, place.folder, place.sources, client, waits.pace(), quiet)
             is DownloadResult.DOWNLOADED
         )
     assert [path for path, _ in server.requests] == [url]

@@ -42,7 +42,7 @@ def test_file_cut_anywhere_is_refused(write: Write, tmp_path: Path) -> None:
     whole = (tmp_path / "a.pth").read_bytes()
     for length in (*range(0, len(whole), 9), len(whole) - 1):
         (tmp_path / "cut.pth").write_bytes(whole[:length])
-        assert str(fault(tmp_path / "cut.pth")).startswith("it is cut short or no checkpoint of PyTorch")
+        assert str(fault(tmp_path / "cut.pth")).startswith("it is cut short or not a PyTorch checkpoint")
 
 
 @both
@@ -53,7 +53,7 @@ def test_tensor_larger_than_what_is_stored_is_refused(write: Write, tmp_path: Pa
             return name, (storage, offset, shape, (3, 1), *rest)
 
     write(tmp_path / "a.pth", {"mapping": {"weight": Larger((4, 3), "0", 11)}}, {"0": 11})
-    assert str(fault(tmp_path / "a.pth")).startswith("it is cut short or no checkpoint of PyTorch")
+    assert str(fault(tmp_path / "a.pth")).startswith("it is cut short or not a PyTorch checkpoint")
 
 
 @both
@@ -63,7 +63,7 @@ def test_code_in_a_file_is_named_and_not_run(write: Write, tmp_path: Path) -> No
             return Name("os", "mkdir"), (str(tmp_path / "harmed"),)
 
     write(tmp_path / "a.pth", {"mapping": Harmful()}, {})
-    assert "it names os.mkdir, which is no plain tensor" in str(fault(tmp_path / "a.pth"))
+    assert "it names os.mkdir, which is not a plain tensor" in str(fault(tmp_path / "a.pth"))
     assert not (tmp_path / "harmed").exists()
 
 
@@ -72,7 +72,7 @@ def test_code_in_a_file_is_named_and_not_run(write: Write, tmp_path: Path) -> No
 )
 def test_other_files_are_refused(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.pth").write_bytes(data)
-    assert fault(tmp_path / "a.pth") == "it is cut short or no checkpoint of PyTorch"
+    assert fault(tmp_path / "a.pth") == "it is cut short or not a PyTorch checkpoint"
 
 
 def test_real_files_of_torch_are_read(tmp_path: Path) -> None:

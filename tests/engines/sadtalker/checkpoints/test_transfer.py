@@ -123,7 +123,7 @@ def test_busy_server_is_asked_again_after_longer_and_longer(
     assert part.read_bytes() == DATA
     first, second = waits.seconds
     assert first == 20.0
-    assert waits.told[0] == "the server answered 429; again in 20 s"
+    assert waits.told[0] == "the server answered 429; retrying in 20 s"
     assert 1.5 <= second <= 2.5
 
 

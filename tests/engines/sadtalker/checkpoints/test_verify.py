@@ -69,7 +69,7 @@ def test_without_torch_a_file_is_told_by_its_kind_its_end_and_its_sum(
         assert examine(checkpoint, path).state is State.OTHER
         assert examine(replace(checkpoint, sha256=sha256(path)), path).state is State.PUBLISHED
         path.write_bytes(path.read_bytes()[:-3])
-        assert examine(checkpoint, path, summed=False).reason.startswith("it is cut short or no ")
+        assert examine(checkpoint, path, summed=False).reason.startswith("it is cut short or not a ")
     write_sequence(archive, {"mapping": {}}, {})
     assert examine(replace(by_name("mapping-crop"), size=None), archive, summed=False).runs
 
@@ -202,7 +202,7 @@ def test_checkpoints_are_found_by_short_and_by_file_name() -> None:
     assert [c.name for c in named(())] == ["networks-256", "mapping-crop", "mapping-full"]
     assert [c.name for c in named(["GFPGANv1.4.pth", "networks-512", "gfpgan"])] == ["networks-512", "gfpgan"]
     assert named(["all", "gfpgan"]) == CHECKPOINTS
-    with pytest.raises(InvalidOption, match="no checkpoint wav2lip; there are networks-256"):
+    with pytest.raises(InvalidOption, match="no checkpoint wav2lip. Choose from networks-256"):
         named(["wav2lip"])
 
 
