@@ -231,4 +231,4 @@ def test_verify_asks_for_what_a_mode_needs(sadtalker: Run, folder: Path) -> None
 def test_unknown_name_is_refused_with_the_names_there_are(sadtalker: Run) -> None:
     ended = sadtalker("download", "wav2lip", "--yes")
     assert ended.returncode == 2
-    assert "there are networks-256, " in ended.stderr
+    assert "Choose from networks-256, " in ended.stderr

@@ -202,7 +202,7 @@ def test_checkpoints_are_found_by_short_and_by_file_name() -> None:
     assert [c.name for c in named(())] == ["networks-256", "mapping-crop", "mapping-full"]
     assert [c.name for c in named(["GFPGANv1.4.pth", "networks-512", "gfpgan"])] == ["networks-512", "gfpgan"]
     assert named(["all", "gfpgan"]) == CHECKPOINTS
-    with pytest.raises(InvalidOption, match="no checkpoint wav2lip. Choose from networks-256"):
+    with pytest.raises(InvalidOption, match=r"no checkpoint wav2lip\. Choose from networks-256"):
         named(["wav2lip"])
 
 

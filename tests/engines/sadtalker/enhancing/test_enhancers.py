@@ -115,9 +115,11 @@ class TestWithSpandrel:
 
 def test_enhancers_of_backgrounds_are_none_of_faces(tmp_path: Path) -> None:
     enhancers = Enhancers(tmp_path, PLACE)
-    with pytest.raises(EngineUnavailable, match="no enhancer realesrgan for this; there is gfpgan, Rest"):
+    with pytest.raises(
+        EngineUnavailable, match=r"no enhancer realesrgan for this\. Choose from gfpgan, Rest"
+    ):
         enhancers.of_faces("realesrgan")
-    with pytest.raises(EngineUnavailable, match="no enhancer gfpgan for this; there is realesrgan"):
+    with pytest.raises(EngineUnavailable, match=r"no enhancer gfpgan for this\. Choose from realesrgan"):
         enhancers.of_backgrounds("gfpgan")
 
 
