@@ -1,7 +1,7 @@
 """A process that runs the networks for all workers of a machine.
 
-The networks are loaded once, however many workers there are, and videos that are made at the same time share
-batches. Workers keep all else to themselves: what decodes, pastes and encodes, and what goes wrong with it.
+The networks load once, whatever the number of workers, and videos rendered at the same time share batches.
+Everything else stays in the workers: decoding, pasting and encoding, and the failures of those.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _ANSWER_SECONDS = 1.0
 _PAUSE_SECONDS = 0.1
 _WATCH_SECONDS = 10.0
 _STUCK_SECONDS = 900.0
-"""A batch of the largest pictures takes minutes on a busy CPU; nothing takes a quarter of an hour."""
+"""A batch of the largest frames takes minutes on a busy CPU. Nothing takes a quarter of an hour."""
 _INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 
 
 class InferenceServer:
-    """Answers questions about one folder of checkpoints, each in a thread of its own."""
+    """Answers requests for one folder of checkpoints, each in its own thread."""
 
     def __init__(
         self,
@@ -48,12 +48,11 @@ class InferenceServer:
         is_lost: Callable[[Exception], bool],
         end: Callable[[int], None] = os._exit,
     ) -> None:
-        """
-        Args:
-            version: of the checkpoints that lie in the folder now.
-            load: makes the networks, once, at the first question. Raises `EngineUnavailable`.
-            is_lost: whether the device is of no use to this process after such an error.
-            end: ends the process with an exit code: only a new one can use the device again.
+        """Args:
+        version: version of the checkpoints that are in the folder now.
+        load: loads the networks, once, at the first request. Raises `EngineUnavailable`.
+        is_lost: whether this process can no longer use the device after such an error.
+        end: ends the process with an exit code, because only a new process can use the device again.
         """
         self._current_version = version
         self._version = version()
@@ -66,10 +65,11 @@ class InferenceServer:
         self._may_ask.set()
 
     def serve(self, address: Path, on_listening: Callable[[], None] = lambda: None) -> None:
-        """Answer on a socket, which only this user may open, until the main thread is told to end. That ends
-        the process. `on_listening` is called in a thread when it listens; questions wait until it has ended.
+        """Serve on a socket, which only this user may open, until the main thread is told to stop. That ends
+        the process. `on_listening` is called in a thread once the socket listens. Requests wait until it
+        returns.
 
-        Raises `EngineUnavailable` where another server listens there.
+        Raises `EngineUnavailable` if another server listens there.
         """
         try:
             with self._listen(address) as listener:
@@ -80,23 +80,23 @@ class InferenceServer:
                 while True:
                     self._accept(listener)
         except (SystemExit, KeyboardInterrupt) as told:
-            # at once: threads are deep inside of torch, which dies of an interpreter that takes itself apart
+            # exit at once: threads are deep inside torch, which crashes when the interpreter shuts down
             code = told.code if isinstance(told, SystemExit) else _INTERRUPTED
             self._end(code if isinstance(code, int) else 1)
-        except FileNotFoundError:  # told, too, after somebody had removed the socket
+        except FileNotFoundError:  # stopped after the socket had been removed
             self._end(1)
 
     def warm_up(self, size: int, *, full_frame: bool) -> None:
-        """Load the networks before anybody asks. What goes wrong is told to those who ask."""
+        """Load the networks before the first request. Clients receive any error."""
         try:
             self.inference.warm_up(size, full_frame=full_frame)
-        except Exception as error:  # seen again by the first who asks
+        except Exception as error:  # the first request raises it again
             log.exception("networks_not_warm")
             self._give_up_if_lost(error)
 
     def leave_if_stuck(self) -> None:
-        """End the process where a batch takes longer than any batch can: the device does not answer."""
-        if self._inference is None or not self._may_ask.is_set():  # compiling may take its time
+        """End the process if a batch takes longer than any batch can, because the device does not respond."""
+        if self._inference is None or not self._may_ask.is_set():  # compilation may take long
             return
         seconds = self._inference.drawing_seconds
         if seconds > _STUCK_SECONDS:
@@ -112,8 +112,8 @@ class InferenceServer:
             return self._inference
 
     def answer(self, channel: Channel) -> None:
-        """One question."""
-        with channel, suppress(ChannelClosed):  # who asked is gone, or stopped listening
+        """Answer one request."""
+        with channel, suppress(ChannelClosed):  # the client is gone or stopped reading
             question = channel.receive()
             try:
                 with closing(self._answers(question)) as answers:
@@ -124,7 +124,7 @@ class InferenceServer:
             except SadTalkerError as error:
                 log.warning("question_refused", call=question.values.get("call"), reason=error.message)
                 channel.send(_failure(error.code, error.message))
-            except Exception as error:  # whatever it is: who asked must hear of it
+            except Exception as error:  # any error: the client must receive it
                 log.exception("question_failed", call=question.values.get("call"))
                 self._give_up_if_lost(error)
                 channel.send(_failure("internal_error", f"{type(error).__name__}: {error}"))
@@ -153,7 +153,7 @@ class InferenceServer:
     def _accept(self, listener: Listener) -> None:
         try:
             connection = listener.accept()
-        except OSError as error:  # who called gave up, or there are too many open files
+        except OSError as error:  # the client gave up, or too many files are open
             log.warning("connection_missed", reason=str(error))
             time.sleep(_PAUSE_SECONDS)
             return
@@ -179,7 +179,7 @@ class InferenceServer:
     def _listen(address: Path) -> Listener:
         if is_listening(address):
             raise EngineUnavailable(f"Another inference server listens on {address}.")
-        address.unlink(missing_ok=True)  # of one that was killed
+        address.unlink(missing_ok=True)  # left by a server that was killed
         before = os.umask(_PRIVATE)
         try:
             return Listener(str(address), family="AF_UNIX", backlog=_BACKLOG)
@@ -190,12 +190,12 @@ class InferenceServer:
 
 
 def is_listening(address: Path) -> bool:
-    """Whether a server answers on a socket."""
+    """Whether a server accepts connections on a socket."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(_ANSWER_SECONDS)
         try:
             probe.connect(str(address))
-        except BlockingIOError:  # it has very much to do
+        except BlockingIOError:  # the server is very busy
             return True
         except OSError:
             return False
@@ -207,7 +207,7 @@ def _frames(inference: Inference, question: Message) -> Generator[Message]:
     frames = inference.frames(
         values["size"], arrays["volume"], arrays["source"], arrays["driving"], values["limit"]
     )
-    with closing(frames):  # who hangs up leaves no frames behind
+    with closing(frames):  # a client that disconnects leaves no frames behind
         for pictures in frames:
             yield Message(arrays={"pictures": pictures})
 
