@@ -108,8 +108,8 @@ class RemoteInference:
             except OSError as error:
                 if self.clock() > until:
                     raise EngineUnavailable(
-                        f"The inference server does not answer on {self.address}: {error.strerror}. See what"
-                        " it has logged; `sadtalker serve` starts one, `sadtalker inference` is one."
+                        f"The inference server does not answer on {self.address}: {error.strerror}. Check"
+                        " its log. `sadtalker serve` starts a server, `sadtalker inference` runs one."
                     ) from error
             else:
                 assert isinstance(connection, Connection)  # noqa: S101 - of a unix socket
@@ -122,7 +122,7 @@ class RemoteInference:
         log.warning("inference_server_lost", losses=losses, reason=str(error))
         if losses >= _MOST_LOSSES:
             raise EngineUnavailable(
-                f"The inference server died {losses} times over this video; its log says why."
+                f"The inference server died {losses} times during this request. See its log for the reason."
             ) from error
 
 

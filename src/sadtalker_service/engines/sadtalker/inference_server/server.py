@@ -48,11 +48,13 @@ class InferenceServer:
         is_lost: Callable[[Exception], bool],
         end: Callable[[int], None] = os._exit,
     ) -> None:
-        """Args:
-        version: version of the checkpoints that are in the folder now.
-        load: loads the networks, once, at the first request. Raises `EngineUnavailable`.
-        is_lost: whether this process can no longer use the device after such an error.
-        end: ends the process with an exit code, because only a new process can use the device again.
+        """Create a server that loads its networks at the first request.
+
+        Args:
+            version: version of the checkpoints that are in the folder now.
+            load: loads the networks, once, at the first request. Raises `EngineUnavailable`.
+            is_lost: whether this process can no longer use the device after such an error.
+            end: ends the process with an exit code, because only a new process can use the device again.
         """
         self._current_version = version
         self._version = version()
@@ -136,8 +138,8 @@ class InferenceServer:
                 log.warning("checkpoints_changed", consequence="this process ends, the next one reads them")
                 self._end(1)
             raise EngineUnavailable(
-                "The inference server runs another version than this worker, or has other checkpoints. Start"
-                " both again."
+                "The inference server runs another version than this worker, or has other checkpoints. Restart"
+                " both."
             )
         self._may_ask.wait()
         if values["call"] == "frames":

@@ -68,7 +68,7 @@ class Channel:
         except (OSError, EOFError) as error:
             raise ChannelClosed("The connection has ended.") from error
         except (ValueError, TypeError, KeyError) as error:
-            raise ChannelClosed(f"A message that cannot be read: {error}") from error
+            raise ChannelClosed(f"The message cannot be read: {error}") from error
 
     def close(self) -> None:
         """Close the connection. The peer notices when it sends or waits."""
@@ -84,10 +84,10 @@ class Channel:
 
     def _array(self, kind: str, shape: list[int]) -> NDArray[Any]:
         if kind not in _TYPES:
-            raise ValueError(f"no numbers of type {kind} are sent")
+            raise ValueError(f"arrays of type {kind} are not supported")
         array = np.empty(shape, np.dtype(kind))
         if array.size:
             count = self._connection.recv_bytes_into(array.reshape(-1).view(np.uint8).data)
             if count != array.nbytes:
-                raise ValueError("an array is shorter than was said")
+                raise ValueError("an array is shorter than announced")
         return array
