@@ -1,4 +1,4 @@
-"""A whole measurement."""
+"""Run a whole measurement."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from sadtalker_service.engines.sadtalker.renderer.arithmetic import use_full_flo
 from sadtalker_service.engines.sadtalker.renderer.host_memory import keep_freed_memory
 
 Tell = Callable[[str], None]
-"""Is told what is being measured."""
+"""Called with a description of each measurement."""
 
 _CLIP_REPEATS = 3
 
 
 def measure(device: torch.device, plan: Plan, tell: Tell) -> Report:
-    """Measure what is planned."""
+    """Measure everything in the plan."""
     if device.type == "cpu":
         keep_freed_memory()
     else:
@@ -63,7 +63,7 @@ class _Measuring:
         self._forms: dict[str, Frames] = {}
 
     def measure(self, precision: str) -> None:
-        """All sizes and batches."""
+        """Measure all sizes and batches."""
         self.tell(f"{precision}: preparing")
         frames = self._forms[precision] = self._form(precision)
         for size, batch in product(self.plan.sizes, self.plan.batches):
@@ -73,7 +73,7 @@ class _Measuring:
                 self.rendered.append(self._measured(frames, case))
 
     def clips(self) -> list[Clip]:
-        """A clip of each size, in the way that was fastest."""
+        """A video of each size, with the fastest case."""
         found: list[Clip] = []
         for size in self.plan.sizes:
             known = [one for one in self.rendered if one.case.size == size]
@@ -101,7 +101,7 @@ class _Measuring:
 
     @contextmanager
     def _forgiving(self, case: Case) -> Iterator[None]:
-        """A case for which there is not enough memory does not end the measurement."""
+        """Context manager that lets the measurement continue if a case runs out of memory."""
         try:
             yield
         except torch.OutOfMemoryError:

@@ -322,7 +322,7 @@ def test_a_server_with_other_checkpoints_is_not_used(folder: Path) -> None:
     server = InferenceServer(readiness(folder).version, lambda: pytest.fail("loaded"), lambda _: False)
     error = ask(server, "other").values["error"]
     assert error["code"] == "engine_unavailable"
-    assert "differ in their version or checkpoints. Restart both" in error["message"]
+    assert "differ in version or checkpoints. Restart both" in error["message"]
 
 
 def test_a_server_whose_checkpoints_were_changed_ends(folder: Path) -> None:

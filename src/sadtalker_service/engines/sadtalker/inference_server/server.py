@@ -138,8 +138,7 @@ class InferenceServer:
                 log.warning("checkpoints_changed", consequence="this process ends, the next one reads them")
                 self._end(1)
             raise EngineUnavailable(
-                "The inference server runs another version than this worker, or has other checkpoints. Restart"
-                " both."
+                "The inference server and this worker differ in version or checkpoints. Restart both."
             )
         self._may_ask.wait()
         if values["call"] == "frames":
