@@ -1,4 +1,4 @@
-"""Files of torch.save, read without running what is in them."""
+"""Reading torch.save files without running their contents."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_shapes_are_read_from_both_formats(write: Write, tmp_path: Path) -> None
 
 
 @both
-def test_file_cut_anywhere_is_refused(write: Write, tmp_path: Path) -> None:
+def test_file_cut_anywhere_is_rejected(write: Write, tmp_path: Path) -> None:
     write(tmp_path / "a.pth", CONTENT, STORED)
     whole = (tmp_path / "a.pth").read_bytes()
     for length in (*range(0, len(whole), 9), len(whole) - 1):
@@ -46,7 +46,7 @@ def test_file_cut_anywhere_is_refused(write: Write, tmp_path: Path) -> None:
 
 
 @both
-def test_tensor_larger_than_what_is_stored_is_refused(write: Write, tmp_path: Path) -> None:
+def test_tensor_larger_than_its_storage_is_rejected(write: Write, tmp_path: Path) -> None:
     class Larger(Saved):
         def __reduce__(self) -> tuple[Any, ...]:
             name, (storage, offset, shape, _, *rest) = super().__reduce__()
@@ -70,7 +70,7 @@ def test_code_in_a_file_is_named_and_not_run(write: Write, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "data", [b"", b"<html>not found</html>", pickle.dumps({"a": 1}), b"PK\x03\x04" + bytes(50)]
 )
-def test_other_files_are_refused(data: bytes, tmp_path: Path) -> None:
+def test_other_files_are_rejected(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.pth").write_bytes(data)
     assert fault(tmp_path / "a.pth") == "it is cut short or not a PyTorch checkpoint"
 
