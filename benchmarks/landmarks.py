@@ -73,7 +73,7 @@ def read_options() -> argparse.Namespace:
     shared = Path(os.environ.get("SADTALKER_SHARED", REPOSITORY.parent / "shared"))
     parser.add_argument("--shared", type=Path, default=shared, help="folder with reference/ and fixtures/")
     parser.add_argument("--astronaut", type=Path, help="skimage/data/astronaut.png")
-    parser.add_argument("--repeats", type=int, default=15, help="timed runs per picture")
+    parser.add_argument("--repeats", type=int, default=15, help="timed runs per image")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser.parse_args()
 

@@ -59,7 +59,7 @@ class Waits:
     seconds: list[float] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
 
-    def pace(self, attempts: int = 3) -> RetryPolicy:
+    def policy(self, attempts: int = 3) -> RetryPolicy:
         """A retry policy that records its waits here."""
         return RetryPolicy(self.seconds.append, Random(1), self.told.append, attempts=attempts)  # noqa: S311
 

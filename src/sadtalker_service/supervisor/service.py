@@ -57,13 +57,13 @@ def run_service(settings: Settings, announce: Callable[[str], None], *, at_termi
         stages = service_stages(settings, folder, listener.fileno())
         workers = [spec.name for spec in stages[-1] if spec.name != API]
         url = address_for_clients(settings.host, settings.port)
-        told = _Announcements(url, workers, announce, at_terminal=at_terminal)
+        announcements = _Announcements(url, workers, announce, at_terminal=at_terminal)
 
         def on_stop() -> None:
             listener.close()  # refuse new connections now, because the API no longer accepts them
-            told.stopping()
+            announcements.stopping()
 
-        Supervisor(stages, told, on_stop=on_stop).run()
+        Supervisor(stages, announcements, on_stop=on_stop).run()
 
 
 def service_stages(settings: Settings, folder: Path, listener: int) -> tuple[tuple[ChildSpec, ...], ...]:

@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 MOST_FAILED_STARTS = 5
 """A process that exits this often before it was ever ready will not become ready, so the service does not
 start."""
-_HOPELESS = frozenset({2, 3})
+_PERMANENT_ERRORS = frozenset({2, 3})
 """Exit codes of our own programs (`errors.py`) for errors that a retry would not fix."""
 _POLL_SECONDS = 0.1
 _LONGEST_MESSAGE = 500
@@ -58,7 +58,7 @@ class Supervisor:
             try:
                 self._start(wakeups)
                 while not wakeups.stops:
-                    self._look_after(self._children())
+                    self._check_children(self._children())
                     wakeups.wait(self._pause())
             finally:
                 self._on_stop()
@@ -67,12 +67,12 @@ class Supervisor:
     def _start(self, wakeups: Wakeups) -> None:
         for number in range(len(self._stages)):
             while not wakeups.stops:
-                self._look_after(self._children(number + 1))
+                self._check_children(self._children(number + 1))
                 if all(child.was_ready for child in self._stages[number]):
                     break
                 wakeups.wait(self._pause())
 
-    def _look_after(self, children: Iterable[Child]) -> None:
+    def _check_children(self, children: Iterable[Child]) -> None:
         now = self._clock()
         for child in children:
             if (code := child.ended()) is not None:
@@ -100,14 +100,14 @@ class Supervisor:
         log.warning("child_ended", child=child.spec.name, code=code, again_in_seconds=pause)
         if child.was_ready:
             return
-        if code in _HOPELESS or child.failed_starts >= MOST_FAILED_STARTS:
+        if code in _PERMANENT_ERRORS or child.failed_starts >= MOST_FAILED_STARTS:
             raise StartFailed(
                 f"The service does not start: {child.spec.name} ended with code {code}."
                 f" {_last_output(child.spec)}"
             )
 
     def _stop(self, wakeups: Wakeups) -> None:
-        asked = wakeups.stops
+        stops_before = wakeups.stops
         for number in reversed(range(len(self._stages))):
             # a worker that finishes a job still needs the stages below; a child that was never ready is not
             # needed
@@ -118,13 +118,13 @@ class Supervisor:
                 child.ask_to_stop()
             while running := [child for child in stage if child.pid is not None]:
                 for child in running:
-                    hurried = wakeups.stops > asked and number > 0
+                    hurried = wakeups.stops > stops_before and number > 0
                     if hurried or self._clock() >= deadline[child.spec.name]:
                         log.warning("child_killed", child=child.spec.name, pid=child.pid)
                         child.kill()
                     if (code := child.ended()) is not None:
                         log.info("child_stopped", child=child.spec.name, code=code)
-                self._look_after(needed)
+                self._check_children(needed)
                 if any(child.pid is not None for child in running):
                     wakeups.wait(_POLL_SECONDS)
 

@@ -111,8 +111,10 @@ def test_free_view_is_that_of_the_original(engine: SadTalkerEngine, golden: Any)
 def test_sixteen_bits_in_the_cache_are_not_visible(
     engine: SadTalkerEngine, avatars: Any, speech_features: Artefact
 ) -> None:
-    """Compares frames from the cached features and from the features before rounding, in the middle of the
-    face."""
+    """Compares a frame of the cached features with one of the features before rounding.
+
+    Uses only the middle of the features.
+    """
     avatar = avatars("crop")
     mesh = avatar.artefacts["face_mesh"].arrays
     motion = engine.drive(avatar, speech_features, RenderOptions(preprocess="crop", size=256), 0.08)

@@ -57,7 +57,7 @@ class Clips:
         _, _, driving = inputs(self._device, case.size, frames)
 
         def new() -> Iterator[Tensor]:
-            return self._drawn(avatar, self._spoken(avatar, speech_features), case.batch)
+            return self._drawn(avatar, self._keypoints_of(avatar, speech_features), case.batch)
 
         runs: dict[str, Run] = {
             "known": lambda: list(self._drawn(avatar, driving, case.batch)),
@@ -84,7 +84,7 @@ class Clips:
         encoded = self._frames.renderer.encode_source(pictures)
         return _Avatar(encoded.volume[0].half().cpu(), encoded.canonical.cpu(), source.cpu())
 
-    def _spoken(self, avatar: _Avatar, speech_features: Tensor) -> Tensor:
+    def _keypoints_of(self, avatar: _Avatar, speech_features: Tensor) -> Tensor:
         """(F, 1, 80, 16) mel windows -> (F, 15, 3) keypoints."""
         frames, windows = len(speech_features), speech_features.to(self._device)
         still = windows.new_zeros(frames, EXPRESSIONS)

@@ -23,7 +23,7 @@ def is_possible() -> bool:
 
 def encode(batches: Iterable[Tensor], fps: int) -> int:
     """Encode uint8 (n, H, W, 3) RGB batches in memory. Returns the bytes of the video."""
-    import av  # noqa: PLC0415 - only where it is there
+    import av  # noqa: PLC0415 - an optional dependency
 
     written = io.BytesIO()
     with av.open(written, "w", format="mp4") as container:

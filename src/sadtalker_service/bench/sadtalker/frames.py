@@ -43,9 +43,9 @@ class Frames:
             "product": lambda: product(matrix),
         }
         if case.batch > 1:
-            runs["shared"] = lambda: self.pixels(_of_several(scene, case.batch), driving)
+            runs["shared"] = lambda: self.pixels(_scene_of_videos(scene, case.batch), driving)
         if beside_original:
-            runs["original"] = lambda: self._as_is(case.size)
+            runs["original"] = lambda: self._with_default_precision(case.size)
         times = clock.medians(runs)
         per_frame, original = times["ours"].wall / case.batch, times.get("original")
         shared = times.get("shared")
@@ -74,7 +74,7 @@ class Frames:
         pictures, source, driving = inputs(self.device, size, frames)
         return self.renderer.scene(self.renderer.encode_source(pictures).volume, source), driving
 
-    def _as_is(self, size: int) -> Tensor:
+    def _with_default_precision(self, size: int) -> Tensor:
         """The original's frames, with torch's default precision."""
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=True):
             return self._originals(size, ORIGINAL_BATCH).cpu()
@@ -110,6 +110,6 @@ class Frames:
         return {name: after - before for name, (before, after) in zip(names, pairwise(times), strict=True)}
 
 
-def _of_several(scene: Scene, videos: int) -> Scene:
+def _scene_of_videos(scene: Scene, videos: int) -> Scene:
     """A scene for a batch with one frame from each of `videos` videos."""
     return joined([scene] * videos).take(range(videos))

@@ -38,7 +38,7 @@ def measure(device: torch.device, plan: Plan, tell: Tell) -> Report:
             measuring.measure(precision)
         clips = measuring.clips() if plan.clip_seconds else []
     return Report(
-        device=_described(device, load),
+        device=_device_info(device, load),
         stolen=cores.stolen_share(before, cores.core_time()),
         compiled=plan.compiled,
         work=measuring.work,
@@ -69,7 +69,7 @@ class _Measuring:
         for size, batch in product(self.plan.sizes, self.plan.batches):
             case = Case(size, precision, batch)
             self.tell(f"{precision}: {size}, {batch} at once")
-            with self._forgiving(case):
+            with self._tolerate_out_of_memory(case):
                 self.rendered.append(self._measured(frames, case))
 
     def clips(self) -> list[Clip]:
@@ -82,7 +82,7 @@ class _Measuring:
                 continue
             self.tell(f"{case.precision}: {size}, a clip of {self.plan.clip_seconds:g} s")
             count = max(1, round(self.plan.clip_seconds * FRAME_RATE))
-            with self._forgiving(case):
+            with self._tolerate_out_of_memory(case):
                 clips = Clips(self._forms[case.precision])
                 found.append(clips.measure(case, count, repeats=min(_CLIP_REPEATS, self.plan.repeats)))
         return found
@@ -100,7 +100,7 @@ class _Measuring:
         return Frames(self.device, found, self._original)
 
     @contextmanager
-    def _forgiving(self, case: Case) -> Iterator[None]:
+    def _tolerate_out_of_memory(self, case: Case) -> Iterator[None]:
         """Context manager that lets the measurement continue if a case runs out of memory."""
         try:
             yield
@@ -109,7 +109,7 @@ class _Measuring:
             torch.cuda.empty_cache()
 
 
-def _described(device: torch.device, load: float) -> Device:
+def _device_info(device: torch.device, load: float) -> Device:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     return Device(
         name=name,

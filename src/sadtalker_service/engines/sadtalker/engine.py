@@ -200,8 +200,8 @@ class SadTalkerEngine(Engine):
             blinks(frames, options.seed),
             expression=networks.expression,
             pose=partial(networks.pose, style=options.pose_style, seed=options.seed),
-            reference_expression=_taken_over(expressions, references.eyeblink, frames),
-            reference_motion=_taken_over(head_motion, references.pose, frames),
+            reference_expression=_if_given(expressions, references.eyeblink, frames),
+            reference_motion=_if_given(head_motion, references.pose, frames),
         )
         semantics = driving_semantics(
             rows,
@@ -301,7 +301,7 @@ def _frames(duration: float, fps: int) -> int:
     return max(1, int(duration * fps + 1e-6))
 
 
-def _taken_over(
+def _if_given(
     what: Callable[[NDArray[np.float32], int], NDArray[np.float32]], reference: Artefact | None, frames: int
 ) -> NDArray[np.float32] | None:
     return None if reference is None else what(reference.arrays["rows"], frames)

@@ -60,7 +60,7 @@ def crop_face(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts, si
     try:
         crop = plan_crop(to_68(landmarks_of(artefacts)), (pixels.shape[1], pixels.shape[0]))
     except ValueError as error:
-        raise NoFaceFound(f"{error} Use a photo that shows the whole face.", param="source_image") from error
+        raise NoFaceFound(f"{error} Use an image that shows the whole face.", param="source_image") from error
     square = to_square(cut(shrunk(pixels, crop), crop.rectangle(mode)), size)
     return Artefact({"square": square}, record_of(crop))
 

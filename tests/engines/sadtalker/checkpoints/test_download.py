@@ -67,7 +67,7 @@ def place(tmp_path: Path, server: FileServer, client: httpx.Client, waits: Waits
     folder = tmp_path / "checkpoints"
 
     def run(checkpoint: Checkpoint = checkpoint, sources: Sources = sources) -> DownloadResult:
-        return download_checkpoint(checkpoint, folder, sources, client, waits.pace(), quiet)
+        return download_checkpoint(checkpoint, folder, sources, client, waits.policy(), quiet)
 
     server.files["/weights.pth.tar"] = path.read_bytes()
     return Place(checkpoint, path.read_bytes(), folder, sources, server, run)
@@ -132,7 +132,7 @@ def test_wrong_content_is_rejected_with_name_and_reason(place: Place) -> None:
     changed[-1] ^= 1  # in the end of the archive, so names and shapes of the tensors stay right
     changed[place.data.index(b"first.weight")] ^= 1
     place.server.files["/weights.pth.tar"] = bytes(changed)
-    with pytest.raises(EngineUnavailable, match=r"what is there is not weights\.pth\.tar"):
+    with pytest.raises(EngineUnavailable, match=r"the content is not weights\.pth\.tar"):
         place.download()
     assert place.names() == []
 
@@ -249,7 +249,7 @@ def test_proxy_is_taken_from_the_environment(
     with open_client() as client:
         behind = replace(place.checkpoint, url=url, hub=None)
         assert (
-            download_checkpoint(behind, place.folder, place.sources, client, waits.pace(), quiet)
+            download_checkpoint(behind, place.folder, place.sources, client, waits.policy(), quiet)
             is DownloadResult.DOWNLOADED
         )
     assert [path for path, _ in server.requests] == [url]

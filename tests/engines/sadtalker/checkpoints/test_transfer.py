@@ -24,9 +24,9 @@ def get(
     server.files["/weights"] = DATA
 
     def run(size: int | None = None, on_progress: OnProgress | None = None, attempts: int = 3) -> bool:
-        pace = waits.pace(attempts)
+        policy = waits.policy(attempts)
         return transfer(
-            client, f"{server.url}/weights", part, size=size, pace=pace, on_progress=on_progress or quiet
+            client, f"{server.url}/weights", part, size=size, policy=policy, on_progress=on_progress or quiet
         )
 
     return run
@@ -83,9 +83,9 @@ def test_part_from_another_address_is_not_resumed(
 ) -> None:
     server.files["/mirror"] = OTHER
     server.answers["/mirror"] = [Answer(cut_after=500_000), Answer(status=404)]
-    pace = waits.pace()
+    policy = waits.policy()
     with pytest.raises(TransferFailed):
-        transfer(client, f"{server.url}/mirror", part, size=None, pace=pace, on_progress=quiet)
+        transfer(client, f"{server.url}/mirror", part, size=None, policy=policy, on_progress=quiet)
     get()
     assert part.read_bytes() == DATA
 
@@ -192,11 +192,11 @@ def test_invalid_address_is_rejected_at_once(
     url: str, client: httpx.Client, part: Path, waits: Waits, quiet: OnProgress
 ) -> None:
     with pytest.raises(TransferFailed):
-        transfer(client, url, part, size=None, pace=waits.pace(), on_progress=quiet)
+        transfer(client, url, part, size=None, policy=waits.policy(), on_progress=quiet)
     assert waits.seconds == []
 
 
 def test_closed_port_is_retried(client: httpx.Client, part: Path, waits: Waits, quiet: OnProgress) -> None:
-    pace = waits.pace()
+    policy = waits.policy()
     with pytest.raises(TransferFailed, match=r"refused \(3 attempts\)"):
-        transfer(client, "http://127.0.0.1:9/weights", part, size=None, pace=pace, on_progress=quiet)
+        transfer(client, "http://127.0.0.1:9/weights", part, size=None, policy=policy, on_progress=quiet)

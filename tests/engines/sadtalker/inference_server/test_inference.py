@@ -27,10 +27,10 @@ import pytest
 from prometheus_client import CollectorRegistry, multiprocess
 
 from sadtalker_service.engines.registry import helpers
-from sadtalker_service.engines.sadtalker.engine import SadTalkerEngine
 from sadtalker_service.engines.sadtalker.inference_port import EncodedFace
 from sadtalker_service.engines.sadtalker.inference_server.choice import choose_inference
 from sadtalker_service.engines.sadtalker.inference_server.client import RemoteInference
+from sadtalker_service.engines.sadtalker.inference_server.process import device_is_lost
 from sadtalker_service.engines.sadtalker.inference_server.server import InferenceServer, is_listening
 from sadtalker_service.engines.sadtalker.inference_server.wire import Channel, ChannelClosed, Message
 from sadtalker_service.engines.sadtalker.readiness import Readiness, readiness
@@ -314,7 +314,7 @@ def test_a_process_whose_device_failed_ends(folder: Path, message: str, codes: l
     ended: list[int] = []
     ready: Readiness = readiness(folder)
     networks: Any = Broken(RuntimeError(message))
-    server = InferenceServer(ready.version, lambda: networks, SadTalkerEngine.is_lost, ended.append)
+    server = InferenceServer(ready.version, lambda: networks, device_is_lost, ended.append)
     error = ask(server, ready.version()).values["error"]
     assert error == {"code": "internal_error", "message": f"RuntimeError: {message}"}
     assert ended == codes

@@ -77,7 +77,7 @@ def plan_crop(landmarks: NDArray[np.floating], size: tuple[int, int]) -> FaceCro
     x0, y0 = max(int(low[0]) - border, 0), max(int(low[1]) - border, 0)
     x1, y1 = min(int(high[0]) + border, width), min(int(high[1]) + border, height)
     if x1 - x0 < 2 or y1 - y0 < 2:
-        raise ValueError(f"The face is outside of the picture: {(x0, y0, x1, y1)} in {width} x {height}.")
+        raise ValueError(f"The face is outside the image: {(x0, y0, x1, y1)} in {width} x {height}.")
     return FaceCrop(shrink, size, (x0, y0, x1, y1), _upright(quad + 0.5 - (x0, y0), (x1 - x0, y1 - y0)))
 
 

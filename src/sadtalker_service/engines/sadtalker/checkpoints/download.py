@@ -104,8 +104,8 @@ def open_client() -> httpx.Client:
 
 def disk_free(folder: Path) -> int:
     """Free bytes on the disk of `folder`, which may not exist yet."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    return shutil.disk_usage(there).free
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(existing).free
 
 
 def check_room(folder: Path, checkpoints: Sequence[Checkpoint], free: Free = disk_free) -> None:
@@ -114,11 +114,12 @@ def check_room(folder: Path, checkpoints: Sequence[Checkpoint], free: Free = dis
     Files of unknown size count as zero.
     """
     wanted = sum(max((c.size or 0) - _size(_part(folder, c)), 0) for c in checkpoints)
-    there = free(folder)
-    if wanted and wanted + _SPARE_BYTES > there:
+    free_bytes = free(folder)
+    if wanted and wanted + _SPARE_BYTES > free_bytes:
         raise OutputError(
             f"There is no room in {folder}: {(wanted + _SPARE_BYTES) / 1e9:.2f} GB are needed and "
-            f"{there / 1e9:.2f} GB are free. Free some, or set SADTALKER_CHECKPOINTS_PATH to another disk.",
+            f"{free_bytes / 1e9:.2f} GB are free. Free some space or set"
+            " SADTALKER_CHECKPOINTS_PATH to another disk.",
         )
 
 
@@ -127,7 +128,7 @@ def download_checkpoint(
     folder: Path,
     sources: Sources,
     client: httpx.Client,
-    pace: RetryPolicy,
+    policy: RetryPolicy,
     on_progress: OnProgress,
 ) -> DownloadResult:
     """Make sure that the correct file is in `folder`.
@@ -136,17 +137,17 @@ def download_checkpoint(
     has that name, or if no source has the file. Raises `OutputError` if the file cannot be written.
     """
     target = folder / checkpoint.file
-    there = examine(checkpoint, target)
-    if there.sound:
+    finding = examine(checkpoint, target)
+    if finding.sound:
         return DownloadResult.ALREADY_PRESENT
-    if there.state is State.OTHER:
+    if finding.state is State.OTHER:
         raise EngineUnavailable(
-            f"{target} is not the published file: {there.reason}. It is left alone; move it away to get the "
-            "published one."
+            f"{target} is not the published file: {finding.reason}. It is left alone. Move it away to get"
+            " the published one."
         )
     _make(folder)
     with output_errors(target), _locked(_part(folder, checkpoint)) as part:
-        came = _fill(checkpoint, part, sources, client, pace, on_progress)
+        came = _fill(checkpoint, part, sources, client, policy, on_progress)
         _put_into_place(part, target)
     return came
 
@@ -165,7 +166,7 @@ def _fill(
     part: Path,
     sources: Sources,
     client: httpx.Client,
-    pace: RetryPolicy,
+    policy: RetryPolicy,
     on_progress: OnProgress,
 ) -> DownloadResult:
     cached = sources.cached(checkpoint)
@@ -178,14 +179,14 @@ def _fill(
             return DownloadResult.CACHED
         refused.append(f"{cached}: {found.reason}")
     if sources.offline:
-        told_cached = f" ({refused[0]})" if refused else ""
+        cache_error = f" ({refused[0]})" if refused else ""
         raise EngineUnavailable(
-            f"{checkpoint.file} is not in {sources.hub_cache}{told_cached}, and HF_HUB_OFFLINE forbids the "
+            f"{checkpoint.file} is not in {sources.hub_cache}{cache_error}, and HF_HUB_OFFLINE forbids the "
             f"download. Unset it, or copy the file to {part.parent}."
         )
     for url in sources.urls(checkpoint):
         try:
-            _download(checkpoint, url, part, client, pace, on_progress)
+            _download(checkpoint, url, part, client, policy, on_progress)
         except TransferFailed as error:
             refused.append(f"{url}: {error}")
         else:
@@ -198,19 +199,19 @@ def _download(
     url: str,
     part: Path,
     client: httpx.Client,
-    pace: RetryPolicy,
+    policy: RetryPolicy,
     on_progress: OnProgress,
 ) -> None:
     """Fill `part` with the correct file. If a resumed download is wrong, download it again, once."""
-    resumed = transfer(client, url, part, size=checkpoint.size, pace=pace, on_progress=on_progress)
+    resumed = transfer(client, url, part, size=checkpoint.size, policy=policy, on_progress=on_progress)
     found = examine(checkpoint, part)
     if not found.sound and resumed:
         forget(part)
-        transfer(client, url, part, size=checkpoint.size, pace=pace, on_progress=on_progress)
+        transfer(client, url, part, size=checkpoint.size, policy=policy, on_progress=on_progress)
         found = examine(checkpoint, part)
     if not found.sound:
         forget(part)
-        raise TransferFailed(f"what is there is not {checkpoint.file}: {found.reason}")
+        raise TransferFailed(f"the content is not {checkpoint.file}: {found.reason}")
 
 
 def _put_into_place(part: Path, target: Path) -> None:
@@ -224,7 +225,7 @@ def _put_into_place(part: Path, target: Path) -> None:
 def _locked(part: Path) -> Iterator[Path]:
     """Context manager that locks the part file, creating it if needed, against other processes that download
     it."""
-    with _own(part):
+    with _open_locked(part):
         try:
             yield part
         except BaseException:
@@ -234,7 +235,7 @@ def _locked(part: Path) -> Iterator[Path]:
             raise
 
 
-def _own(part: Path) -> IO[bytes]:
+def _open_locked(part: Path) -> IO[bytes]:
     """The part file, opened and locked until it is closed."""
     while True:
         file = part.open("ab")

@@ -48,10 +48,10 @@ class RetryPolicy:
     longest: float = 60.0
     """Upper limit of a wait in seconds, whatever the server asks for."""
 
-    def wait(self, reason: str, failures: int, asked: float | None) -> None:
+    def wait(self, reason: str, failures: int, requested: float | None) -> None:
         """Wait after `failures` failures in a row, at least as long as the server asked for."""
         drawn = self.first * 2 ** (failures - 1) * self.random.uniform(0.75, 1.25)
-        seconds = min(max(drawn, asked or 0.0), self.longest)
+        seconds = min(max(drawn, requested or 0.0), self.longest)
         self.tell(f"{reason}; retrying in {seconds:.0f} s")
         self.sleep(seconds)
 
@@ -72,7 +72,7 @@ def transfer(
     part: Path,
     *,
     size: int | None,
-    pace: RetryPolicy,
+    policy: RetryPolicy,
     on_progress: OnProgress,
 ) -> bool:
     """Download `url` into the existing file `part`. Returns True if the file was joined from several
@@ -92,9 +92,9 @@ def transfer(
                 raise TransferFailed(f"{error}") from error
             failures = 1 if part.stat().st_size > before else failures + 1
             reason = f"{error}" or type(error).__name__
-            if failures >= pace.attempts:
+            if failures >= policy.attempts:
                 raise TransferFailed(f"{reason} ({failures} attempts)") from error
-            pace.wait(reason, failures, error.wait if isinstance(error, _Temporary) else None)
+            policy.wait(reason, failures, error.wait if isinstance(error, _Temporary) else None)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise TransferFailed(f"{error}") from error
 
@@ -122,7 +122,7 @@ def _attempt(client: httpx.Client, url: str, part: Path, size: int | None, on_pr
     if start and note:
         headers |= {"Range": f"bytes={start}-", "If-Range": note.validator}
     with client.stream("GET", url, headers=headers) as response:
-        start, total = _agreed(response, start, part)
+        start, total = _response_range(response, start, part)
         if size is not None and total is not None and total != size:
             raise TransferFailed(f"it has {total:,} bytes there, not {size:,}")
         _write_note(part, url, response, total)
@@ -147,28 +147,28 @@ def _write(
     return done
 
 
-def _agreed(response: httpx.Response, start: int, part: Path) -> tuple[int, int | None]:
+def _response_range(response: httpx.Response, start: int, part: Path) -> tuple[int, int | None]:
     """The first byte of the response, and the total size of the file if the server gives it."""
     match response.status_code:
         case 200:
             length = response.headers.get("Content-Length", "")
             return 0, int(length) if length.isdecimal() else None
         case 206:
-            told = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
-            if told and int(told[1]) == start:
-                return start, int(told[2]) if told[2] != "*" else None
+            found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
+            if found and int(found[1]) == start:
+                return start, int(found[2]) if found[2] != "*" else None
             forget(part)
             raise _Temporary("the server sent a different part than requested")
         case 416:
             forget(part)
             raise _Temporary("the server has fewer bytes than there are already")
         case status if status in _TEMPORARY:
-            raise _Temporary(f"the server answered {status}", _asked_wait(response))
+            raise _Temporary(f"the server answered {status}", _retry_after(response))
         case status:
             raise TransferFailed(f"the server answered {status} {response.reason_phrase}".rstrip())
 
 
-def _asked_wait(response: httpx.Response) -> float | None:
+def _retry_after(response: httpx.Response) -> float | None:
     value = response.headers.get("Retry-After", "")
     return float(value) if value.isdecimal() else None
 

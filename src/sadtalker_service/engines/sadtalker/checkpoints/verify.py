@@ -100,9 +100,9 @@ class Ability:
 
 def abilities(findings: Iterable[Finding]) -> tuple[Ability, ...]:
     """Every preprocess mode at every size."""
-    there = {finding.checkpoint.name for finding in findings if finding.runs}
+    present = {finding.checkpoint.name for finding in findings if finding.runs}
     return tuple(
-        Ability(mode, size, tuple(c.file for c in needed(mode, size) if c.name not in there))
+        Ability(mode, size, tuple(c.file for c in needed(mode, size) if c.name not in present))
         for size in PICTURE_SIZES
         for mode in PREPROCESS_MODES
     )

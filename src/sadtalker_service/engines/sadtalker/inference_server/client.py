@@ -55,23 +55,23 @@ class RemoteInference:
     ) -> Generator[Uint8Image]:
         """See `inference_port.Inference`. After a loss, frames that were already returned are not drawn
         again."""
-        given = losses = 0
-        while given < len(driving):
-            question = self._question(
+        received = losses = 0
+        while received < len(driving):
+            request = self._request(
                 "frames",
                 {"size": size, "limit": limit},
-                {"volume": volume, "source": source, "driving": driving[given:]},
+                {"volume": volume, "source": source, "driving": driving[received:]},
             )
             try:
                 with self._connected() as channel:
-                    channel.send(question)
-                    while given < len(driving):
+                    channel.send(request)
+                    while received < len(driving):
                         pictures = _answer(channel.receive()).arrays["pictures"]
-                        given, losses = given + len(pictures), 0
+                        received, losses = received + len(pictures), 0
                         yield pictures
             except ChannelClosed as error:
                 losses += 1
-                self._survive(losses, error)
+                self._count_loss(losses, error)
 
     def warm_up(self, size: int, *, full_frame: bool) -> None:
         """See `inference_port.Inference`."""
@@ -86,17 +86,17 @@ class RemoteInference:
         self, call: str, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]] | None = None
     ) -> Message:
         """The response to a request that can be repeated. Raises `EngineUnavailable`."""
-        question, losses = self._question(call, values, arrays or {}), 0
+        request, losses = self._request(call, values, arrays or {}), 0
         while True:
             try:
                 with self._connected() as channel:
-                    channel.send(question)
+                    channel.send(request)
                     return _answer(channel.receive())
             except ChannelClosed as error:
                 losses += 1
-                self._survive(losses, error)
+                self._count_loss(losses, error)
 
-    def _question(self, call: str, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Message:
+    def _request(self, call: str, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Message:
         about = {"call": call, "version": VERSION, "checkpoints": self.checkpoints}
         return Message({**values, **about}, arrays)
 
@@ -118,7 +118,7 @@ class RemoteInference:
             delay = min(2 * delay, _LONGEST_DELAY)
 
     @staticmethod
-    def _survive(losses: int, error: ChannelClosed) -> None:
+    def _count_loss(losses: int, error: ChannelClosed) -> None:
         log.warning("inference_server_lost", losses=losses, reason=str(error))
         if losses >= _MOST_LOSSES:
             raise EngineUnavailable(

@@ -63,8 +63,8 @@ class InferenceServer:
         self._end = end
         self._lock = threading.Lock()
         self._inference: LocalInference | None = None
-        self._may_ask = threading.Event()
-        self._may_ask.set()
+        self._ready_for_requests = threading.Event()
+        self._ready_for_requests.set()
 
     def serve(self, address: Path, on_listening: Callable[[], None] = lambda: None) -> None:
         """Serve on a socket, which only this user may open, until the main thread is told to stop. That ends
@@ -76,14 +76,14 @@ class InferenceServer:
         try:
             with self._listen(address) as listener:
                 log.info("inference_server_ready", socket=str(address))
-                self._may_ask.clear()
+                self._ready_for_requests.clear()
                 self._start(partial(self._prepare, on_listening))
                 self._start(self._watch)
                 while True:
                     self._accept(listener)
-        except (SystemExit, KeyboardInterrupt) as told:
+        except (SystemExit, KeyboardInterrupt) as stop:
             # exit at once: threads are deep inside torch, which crashes when the interpreter shuts down
-            code = told.code if isinstance(told, SystemExit) else _INTERRUPTED
+            code = stop.code if isinstance(stop, SystemExit) else _INTERRUPTED
             self._end(code if isinstance(code, int) else 1)
         except FileNotFoundError:  # stopped after the socket had been removed
             self._end(1)
@@ -98,7 +98,7 @@ class InferenceServer:
 
     def leave_if_stuck(self) -> None:
         """End the process if a batch takes longer than any batch can, because the device does not respond."""
-        if self._inference is None or not self._may_ask.is_set():  # compilation may take long
+        if self._inference is None or not self._ready_for_requests.is_set():  # compilation may take long
             return
         seconds = self._inference.drawing_seconds
         if seconds > _STUCK_SECONDS:
@@ -116,23 +116,23 @@ class InferenceServer:
     def answer(self, channel: Channel) -> None:
         """Answer one request."""
         with channel, suppress(ChannelClosed):  # the client is gone or stopped reading
-            question = channel.receive()
+            request = channel.receive()
             try:
-                with closing(self._answers(question)) as answers:
+                with closing(self._answers(request)) as answers:
                     for message in answers:
                         channel.send(message)
             except ChannelClosed:
                 raise
             except SadTalkerError as error:
-                log.warning("question_refused", call=question.values.get("call"), reason=error.message)
+                log.warning("question_refused", call=request.values.get("call"), reason=error.message)
                 channel.send(_failure(error.code, error.message))
             except Exception as error:  # any error: the client must receive it
-                log.exception("question_failed", call=question.values.get("call"))
+                log.exception("question_failed", call=request.values.get("call"))
                 self._give_up_if_lost(error)
                 channel.send(_failure("internal_error", f"{type(error).__name__}: {error}"))
 
-    def _answers(self, question: Message) -> Generator[Message]:
-        values = question.values
+    def _answers(self, request: Message) -> Generator[Message]:
+        values = request.values
         if (values.get("version"), values.get("checkpoints")) != (VERSION, self._version):
             if self._current_version() != self._version:
                 log.warning("checkpoints_changed", consequence="this process ends, the next one reads them")
@@ -140,11 +140,11 @@ class InferenceServer:
             raise EngineUnavailable(
                 "The inference server and this worker differ in version or checkpoints. Restart both."
             )
-        self._may_ask.wait()
+        self._ready_for_requests.wait()
         if values["call"] == "frames":
-            yield from _frames(self.inference, question)
+            yield from _frames(self.inference, request)
         else:
-            yield _CALLS[values["call"]](self.inference, question)
+            yield _CALLS[values["call"]](self.inference, request)
 
     def _give_up_if_lost(self, error: Exception) -> None:
         if self._is_lost(error):
@@ -165,7 +165,7 @@ class InferenceServer:
         try:
             on_listening()
         finally:
-            self._may_ask.set()
+            self._ready_for_requests.set()
 
     def _watch(self) -> None:
         while True:
@@ -174,7 +174,7 @@ class InferenceServer:
 
     @staticmethod
     def _start(target: Callable[[], None]) -> None:
-        threading.Thread(target=target, name="question", daemon=True).start()
+        threading.Thread(target=target, name="request", daemon=True).start()
 
     @staticmethod
     def _listen(address: Path) -> Listener:
@@ -203,8 +203,8 @@ def is_listening(address: Path) -> bool:
     return True
 
 
-def _frames(inference: Inference, question: Message) -> Generator[Message]:
-    values, arrays = question.values, question.arrays
+def _frames(inference: Inference, request: Message) -> Generator[Message]:
+    values, arrays = request.values, request.arrays
     frames = inference.frames(
         values["size"], arrays["volume"], arrays["source"], arrays["driving"], values["limit"]
     )
@@ -213,39 +213,39 @@ def _frames(inference: Inference, question: Message) -> Generator[Message]:
             yield Message(arrays={"pictures": pictures})
 
 
-def _warm_up(inference: Inference, question: Message) -> Message:
-    inference.warm_up(question.values["size"], full_frame=question.values["full_frame"])
+def _warm_up(inference: Inference, request: Message) -> Message:
+    inference.warm_up(request.values["size"], full_frame=request.values["full_frame"])
     return Message()
 
 
-def _regress(inference: Inference, question: Message) -> Message:
-    found = inference.motion(question.values["size"]).regress(question.arrays["pictures"])
+def _regress(inference: Inference, request: Message) -> Message:
+    found = inference.motion(request.values["size"]).regress(request.arrays["pictures"])
     return Message(arrays={"found": found})
 
 
-def _encode(inference: Inference, question: Message) -> Message:
-    values, arrays = question.values, question.arrays
+def _encode(inference: Inference, request: Message) -> Message:
+    values, arrays = request.values, request.arrays
     networks = inference.motion(values["size"])
     face = networks.encode(arrays["square"], arrays["row"], full_frame=values["full_frame"])
     return Message(arrays={"volume": face.volume, "canonical": face.canonical, "keypoints": face.keypoints})
 
 
-def _expression(inference: Inference, question: Message) -> Message:
-    arrays = question.arrays
-    networks = inference.motion(question.values["size"])
+def _expression(inference: Inference, request: Message) -> Message:
+    arrays = request.arrays
+    networks = inference.motion(request.values["size"])
     found = networks.expression(arrays["windows"], arrays["reference"], arrays["blink"])
     return Message(arrays={"found": found})
 
 
-def _pose(inference: Inference, question: Message) -> Message:
-    values, arrays = question.values, question.arrays
+def _pose(inference: Inference, request: Message) -> Message:
+    values, arrays = request.values, request.arrays
     networks = inference.motion(values["size"])
     found = networks.pose(arrays["windows"], arrays["source"], style=values["style"], seed=values["seed"])
     return Message(arrays={"found": found})
 
 
-def _keypoints(inference: Inference, question: Message) -> Message:
-    values, arrays = question.values, question.arrays
+def _keypoints(inference: Inference, request: Message) -> Message:
+    values, arrays = request.values, request.arrays
     view = {name: arrays[name] for name in ("yaw", "pitch", "roll") if name in arrays}
     networks = inference.motion(values["size"])
     found = networks.keypoints(
@@ -254,20 +254,20 @@ def _keypoints(inference: Inference, question: Message) -> Message:
     return Message(arrays={"found": found})
 
 
-def _restored_side(inference: Inference, question: Message) -> Message:
-    enhancer = inference.enhancers.of_faces(question.values["name"])
-    return Message({"side": enhancer.side(question.values["size"])})
+def _restored_side(inference: Inference, request: Message) -> Message:
+    enhancer = inference.enhancers.of_faces(request.values["name"])
+    return Message({"side": enhancer.side(request.values["size"])})
 
 
-def _restore(inference: Inference, question: Message) -> Message:
-    x0, y0, x1, y1 = question.values["window"]
-    enhancer = inference.enhancers.of_faces(question.values["name"])
-    return Message(arrays={"found": enhancer(question.arrays["pictures"], (x0, y0, x1, y1))})
+def _restore(inference: Inference, request: Message) -> Message:
+    x0, y0, x1, y1 = request.values["window"]
+    enhancer = inference.enhancers.of_faces(request.values["name"])
+    return Message(arrays={"found": enhancer(request.arrays["pictures"], (x0, y0, x1, y1))})
 
 
-def _enlarge(inference: Inference, question: Message) -> Message:
-    enhancer = inference.enhancers.of_backgrounds(question.values["name"])
-    return Message(arrays={"found": enhancer(question.arrays["picture"])})
+def _enlarge(inference: Inference, request: Message) -> Message:
+    enhancer = inference.enhancers.of_backgrounds(request.values["name"])
+    return Message(arrays={"found": enhancer(request.arrays["picture"])})
 
 
 _CALLS: Mapping[str, Callable[[Inference, Message], Message]] = {

@@ -100,12 +100,12 @@ class FramePainter:
         Raises any drawing error, and `EngineUnavailable` if memory is insufficient even for one frame.
         """
         video = _Video(scene, keypoints, max(1, limit or self._batch_size))
-        given = 0
+        yielded = 0
         try:
             self._add(video)
-            while given < len(keypoints):
+            while yielded < len(keypoints):
                 pictures = self._next(video)
-                given += len(pictures)
+                yielded += len(pictures)
                 yield pictures
         finally:
             self._remove(video)

@@ -49,18 +49,18 @@ class Models:
 
     def of_size(self, size: int) -> SizedNetworks:
         """The networks for frames of 256 or 512. Raises `EngineUnavailable`."""
-        return self._once(self._sized, size, self._load_sized)
+        return self._load_once(self._sized, size, self._load_sized)
 
     def mapping(self, *, full_frame: bool) -> MappingNetwork:
         """The network for 73 coefficients per frame, or for 70 unless `full_frame`. Raises
         `EngineUnavailable`."""
-        return self._once(self._mappings, full_frame, self._load_mapping)
+        return self._load_once(self._mappings, full_frame, self._load_mapping)
 
-    def _once(self, known: dict[Key, Loaded], key: Key, load: Callable[[Key], Loaded]) -> Loaded:
+    def _load_once(self, loaded: dict[Key, Loaded], key: Key, load: Callable[[Key], Loaded]) -> Loaded:
         with self._lock:
-            if key not in known:
-                known[key] = load(key)
-            return known[key]
+            if key not in loaded:
+                loaded[key] = load(key)
+            return loaded[key]
 
     def _load_sized(self, size: int) -> SizedNetworks:
         found = load_networks(self._folder.networks(size))
