@@ -46,7 +46,7 @@ class Readiness:
                 c.file for c in CHECKPOINTS if c.name in USUAL if not (self.folder / c.file).is_file()
             )
             old = old_files(self.folder)
-            first = f" {', '.join(old)} is from the first release, which is not read." if old else ""
+            first = f" Found {', '.join(old)} from the first release, which is not read." if old else ""
             reasons.append(f"{self.folder} lacks {usual}.{first} Get them with: sadtalker models download.")
         if find_spec("torch") is None:
             reasons.append(f"torch is not installed. {how_to_get('sadtalker')}")

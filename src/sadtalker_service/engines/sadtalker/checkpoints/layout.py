@@ -33,7 +33,7 @@ class CheckpointFolder:
         if path.is_file():
             return path
         old = old_files(self.path)
-        why = f" {', '.join(old)} is from the first release, which is not read." if old else ""
+        why = f" Found {', '.join(old)} from the first release, which is not read." if old else ""
         raise EngineUnavailable(
             f"The checkpoint {path} is missing.{why} Get it with: sadtalker models download"
         )

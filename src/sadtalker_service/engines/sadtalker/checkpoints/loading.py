@@ -143,7 +143,7 @@ def refuse_old(path: Path) -> None:
         raise EngineUnavailable(
             f"{path} is a checkpoint of SadTalker's first release: a pickle, which can run code when it is "
             "opened, with other names inside. Only those of V0.0.2 are read "
-            "(SadTalker_V0.0.2_256.safetensors); get them with: sadtalker models download"
+            "(SadTalker_V0.0.2_256.safetensors). Get them with: sadtalker models download"
         )
 
 
