@@ -205,7 +205,7 @@ class _Announcements:
                 self._announce(f"  Studio, in a browser: {self._url}/")
                 self._announce(f"  API documentation:    {self._url}/docs")
                 self._announce(
-                    "  Stop with Ctrl-C. Only warnings are shown. Set LOG_LEVEL=info to see everything."
+                    "  Stop with Ctrl-C. Only warnings are shown. LOG_LEVEL=info shows everything."
                 )
 
     def stopping(self) -> None:
