@@ -1,13 +1,12 @@
-"""How near the landmarks come to MediaPipe 0.10.21, and how long a picture takes.
+"""Measure how close the landmarks are to MediaPipe 0.10.21, and the time per image.
 
     .venv/bin/python benchmarks/landmarks.py [--shared FOLDER] [--astronaut FILE] [--repeats 15] [--json]
 
 Compares with `reference/landmarks/refined478_mediapipe_0_10_21.npz` of the shared folder (`--shared`, the
-environment variable SADTALKER_SHARED, or ../shared), whose pictures are in `fixtures/images`; the eleventh is
-the astronaut of scikit-image, which is read from `--astronaut` where that is given. Errors are in millimetres
-with 90 mm between the outer corners of the eyes, in the picture plane. The reference was made from pictures
-as OpenCV reads them, which drops transparency; all of these pictures are opaque, so that it makes no
-difference.
+environment variable SADTALKER_SHARED, or ../shared). Its images are in `fixtures/images`. The eleventh is the
+astronaut of scikit-image, read from `--astronaut` if given. Errors are in millimetres in the image plane,
+with 90 mm between the outer corners of the eyes. The reference was made with images read by OpenCV, which
+drops transparency. All of these images are opaque, so this makes no difference.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ LIMITS = {"lips_mean": 0.05, "gap_worst": 0.15, "milliseconds": 50.0}
 
 @dataclass(frozen=True)
 class Row:
-    """One picture. Errors in millimetres, time in milliseconds."""
+    """Results for one image. Errors in millimetres, time in milliseconds."""
 
     picture: str
     size: str
@@ -48,9 +47,9 @@ class Row:
     eyes_mean: float
     depth_mean: float
     milliseconds: float
-    """Median, from the decoded picture to the landmarks, warm."""
+    """Median, from the decoded image to the landmarks, warm."""
     cpu_milliseconds: float
-    """The same on the clock of the thread, which stands still while others have the core."""
+    """The same in thread time, which excludes the time that others use the core."""
 
 
 def main() -> None:
@@ -74,7 +73,7 @@ def read_options() -> argparse.Namespace:
     shared = Path(os.environ.get("SADTALKER_SHARED", REPOSITORY.parent / "shared"))
     parser.add_argument("--shared", type=Path, default=shared, help="folder with reference/ and fixtures/")
     parser.add_argument("--astronaut", type=Path, help="skimage/data/astronaut.png")
-    parser.add_argument("--repeats", type=int, default=15, help="timed runs per picture")
+    parser.add_argument("--repeats", type=int, default=15, help="timed runs per image")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser.parse_args()
 
@@ -112,7 +111,7 @@ def lip_gap(points: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def summary(rows: list[Row], missing: list[str]) -> dict[str, object]:
-    """The worst gap is over all pictures, the other errors are means over pictures."""
+    """The worst gap is over all images. The other errors are means over images."""
     whole = {
         "lips_mean": float(np.mean([row.lips_mean for row in rows])),
         "gap_worst": max(row.gap_worst for row in rows),

@@ -1,15 +1,16 @@
-"""How truly the speech room moves lips, on ten real speakers whose lips were tracked, and how fast it is.
+"""Measure how accurately and how fast the speech package moves lips, on ten real speakers.
 
     .venv/bin/python benchmarks/lips.py [--lips FOLDER] [--repeats 3] [--json]
 
-FOLDER (default: reference/lips in the shared folder, that is the environment variable SADTALKER_SHARED or
-../shared) holds s01.npz .. s10.npz: frame times `t` in seconds, `open_mm`, `width_mm`, `jaw_mm`, the sound
-`audio16k` and `av_lag_s`, by how much the sound is later than the lips in that file.
+FOLDER holds s01.npz .. s10.npz. It defaults to reference/lips in the shared folder, which is set by the
+environment variable SADTALKER_SHARED or is ../shared. Each file has frame times `t` in seconds, `open_mm`,
+`width_mm`, `jaw_mm`, the audio `audio16k`, and `av_lag_s`, the delay of the audio relative to the lips in
+that file.
 
 Scoring: a prediction is sampled at `t + av_lag_s` plus one constant shift for opening, width and chin
-together, chosen for each clip on the other clips; Pearson r per clip, mean over the clips, 95 % bootstrap
-interval over clips. Chance: the same for the prediction of another clip, with the best shift within 0.4 s for
-each pair. Ten clips are few: differences below 0.05 mean nothing.
+together. The shift is chosen for each clip on the other clips. The score is Pearson r per clip, the mean over
+the clips, and a 95 % bootstrap interval over clips. Chance is the same for the prediction of another clip,
+with the best shift within 0.4 s for each pair. Ten clips are few, so differences below 0.05 mean nothing.
 """
 
 from __future__ import annotations
@@ -43,12 +44,12 @@ COLUMNS = ("open_mm", "width_mm", "jaw_mm")
 LIMITS = {"opening": 0.46, "width": 0.52, "real_time_factor": 0.25}
 SHIFTS = np.arange(-0.2, 0.2001, 0.01)
 WIDE_SHIFTS = np.arange(-0.4, 0.4001, 0.02)
-FRAME = 0.04  # seconds: speed of the lips is stated per frame at 25 fps
+FRAME = 0.04  # seconds: lip speed is stated per frame at 25 fps
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A speaker: the sound, and the lips in mm at the frame times."""
+    """A speaker: the audio, and the lips in mm at the frame times."""
 
     name: str
     speech: Speech
@@ -59,7 +60,8 @@ class Clip:
 
 @dataclass(frozen=True)
 class Timing:
-    """Processor seconds of this thread per second of sound, the least of the repeats; and wall seconds."""
+    """Processor seconds of this thread per second of audio, the minimum over the repeats, and wall
+    seconds."""
 
     cpu: float
     wall: float
@@ -91,7 +93,7 @@ def main() -> None:
     write = json.dumps(report, indent=1) if options.json else table(report, [clip.name for clip in clips])
     print(write)
     if not holds(report):
-        sys.exit("a limit is not kept")
+        sys.exit("a limit is exceeded")
 
 
 def read_options() -> argparse.Namespace:
@@ -117,7 +119,7 @@ def load(folder: Path) -> list[Clip]:
 
 
 def predictions(clips: list[Clip], tracks: list[PhonemeTrack]) -> dict[str, list[Signal]]:
-    """Opening, width and chin at 100 ticks a second, per method and clip."""
+    """Opening, width and chin at 100 ticks per second, by method and clip."""
 
     def say(tracks: Iterable[PhonemeTrack]) -> list[Signal]:
         spoken = (articulate(track, clip.speech) for track, clip in zip(tracks, clips, strict=True))
@@ -159,7 +161,7 @@ def correlation(predicted: Signal, real: Signal) -> Signal:
 
 
 def score(clips: list[Clip], motions: list[Signal]) -> dict[str, Any]:
-    """r per clip with the shift that is best for the others, its mean, and a bootstrap interval."""
+    """r per clip with the shift that is best for the other clips, its mean, and a bootstrap interval."""
     r = np.array(
         [
             [correlation(sampled(motion, clip.times + shift), clip.lips) for shift in SHIFTS]
@@ -198,7 +200,7 @@ def score(clips: list[Clip], motions: list[Signal]) -> dict[str, Any]:
 
 
 def chance(clips: list[Clip], motions: list[Signal]) -> dict[str, Any]:
-    """What another speaker's motion reaches when it may be shifted freely: mean and 95th percentile of r."""
+    """Result for another speaker's motion with a free shift: mean and 95th percentile of r."""
     best = np.array(
         [
             np.max([correlation(sampled(motion, clip.times + s), clip.lips) for s in WIDE_SHIFTS], axis=0)
@@ -214,7 +216,7 @@ def chance(clips: list[Clip], motions: list[Signal]) -> dict[str, Any]:
 
 
 def liveliness(openings: list[tuple[Signal, Signal]]) -> dict[str, float]:
-    """Mean over clips of what an opening curve does at 25 fps, mm."""
+    """Mean over clips of the statistics of an opening curve at 25 fps, mm."""
     curves = [np.interp(np.arange(t[0], t[-1], FRAME), t, opening) for t, opening in openings]
     return {
         "mean": float(np.mean([c.mean() for c in curves])),
@@ -225,7 +227,7 @@ def liveliness(openings: list[tuple[Signal, Signal]]) -> dict[str, float]:
 
 
 def timings(clips: list[Clip], recogniser: PocketsphinxRecogniser, repeats: int) -> dict[str, Timing]:
-    """Time of each step per second of sound."""
+    """Time of each step per second of audio."""
     speeches = [clip.speech for clip in clips]
     tracks = [recogniser.phonemes(speech) for speech in speeches]
     steps: dict[str, Callable[[], object]] = {
@@ -261,7 +263,7 @@ def holds(report: dict[str, Any]) -> bool:
 
 
 def table(report: dict[str, Any], names: list[str]) -> str:
-    """The report to read."""
+    """The report as a readable table."""
     lines = [f"{report['clips']} speakers, {report['seconds']} s; {report['machine']['processor']}", ""]
     lines.append("| method | opening r | width r | chin r | sd ratio opening / width | shift |")
     lines.append("|---|---|---|---|---|---|")

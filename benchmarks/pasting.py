@@ -1,9 +1,9 @@
-"""The seam and the cost of putting a face back: the blend beside Poisson's equation solved for each frame.
+"""The seam and the cost of pasting a face: blending compared with Poisson's equation solved for each frame.
 
-    .venv/bin/python benchmarks/pasting.py [PICTURE]
+    .venv/bin/python benchmarks/pasting.py [SOURCE_IMAGE]
 
-The frame is not of the networks but a distorted crop of the picture: moved, softened, brightened, with and
-without a dark edge.
+The frame does not come from the networks. It is a distorted crop of the source image: moved, softened,
+brightened, with and without a dark edge.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ Picture = NDArray[np.uint8]
 
 
 def drawn_frame(square: Picture, dark_edge: bool) -> Picture:
-    """A frame as the networks may draw it: the face has moved, the edge a little, all is softer and brighter,
-    and the outermost pixels may be dark."""
+    """A frame like the networks might draw: the face has moved, the edge slightly, everything is softer and
+    brighter, and the outermost pixels may be dark."""
     size = len(square)
     v, u = np.mgrid[:size, :size].astype(np.float64)
     x, y = (u - size / 2) / size, (v - size / 2) / size
@@ -50,7 +50,7 @@ def drawn_frame(square: Picture, dark_edge: bool) -> Picture:
 
 
 def scaled(frame: Picture, paste: Paste) -> Picture:
-    """A frame at the size of the box, not blended: what a plain copy shows."""
+    """A frame at the size of the box, not blended, as in a plain copy."""
     x0, y0, x1, y1 = paste.box
     left, top, right, bottom = (share * len(frame) for share in paste.view)
     box = (left, top, right, bottom)
@@ -58,13 +58,13 @@ def scaled(frame: Picture, paste: Paste) -> Picture:
     return np.asarray(image)
 
 
-def poisson(inside: Picture, photo: Picture) -> Picture:
-    """The frame plus the smoothest correction that meets the photo in the outermost pixels.
+def poisson(inside: Picture, original: Picture) -> Picture:
+    """The frame plus the smoothest correction that matches the source image in the outermost pixels.
 
-    Perez et al. 2003, with the photo as boundary; solved exactly by sine transforms, much as OpenCV's
-    seamlessClone does. Both (h, w, 3).
+    Perez et al. 2003, with the source image as boundary. Solved exactly by sine transforms, much like
+    OpenCV's seamlessClone. Both (h, w, 3).
     """
-    gap = photo.astype(np.float64) - inside
+    gap = original.astype(np.float64) - inside
     h, w = gap.shape[0] - 2, gap.shape[1] - 2
     right = np.zeros((h, w, 3))
     right[0] += gap[0, 1:-1]
@@ -78,20 +78,20 @@ def poisson(inside: Picture, photo: Picture) -> Picture:
     return np.clip(np.rint(inside + gap), 0, 255).astype(np.uint8)
 
 
-def pasted_by_poisson(frame: Picture, paste: Paste, photo: Picture) -> Picture:
-    """The whole of it for one frame."""
-    return poisson(scaled(frame, paste), photo)
+def pasted_by_poisson(frame: Picture, paste: Paste, original: Picture) -> Picture:
+    """The complete Poisson method for one frame."""
+    return poisson(scaled(frame, paste), original)
 
 
 def blended(frame: Picture, paste: Paste) -> Picture:
-    """As the engine does it."""
+    """The engine's own method."""
     return paste.frames(frame[None])[0]
 
 
 def step_across(inside: Picture, paste: Paste) -> float:
     """Mean difference, in grey levels, of the pixels on both sides of the box's border.
 
-    Sides on the border of the picture do not count.
+    Ignores sides on the border of the image.
     """
     whole = paste.background.copy()
     x0, y0, x1, y1 = paste.box
@@ -111,7 +111,8 @@ def step_across(inside: Picture, paste: Paste) -> float:
 
 
 def excess_slope(inside: Picture, frame: Picture, paste: Paste) -> float:
-    """Mean over the band of how much steeper the result is than both the frame and the photo, grey levels."""
+    """Mean over the band of how much steeper the result is than both the frame and the source image, in grey
+    levels."""
 
     def slope(picture: Picture) -> NDArray[np.float64]:
         return np.hypot(*np.gradient(picture.astype(np.float64).mean(axis=-1)))
@@ -125,7 +126,7 @@ def excess_slope(inside: Picture, frame: Picture, paste: Paste) -> float:
 
 
 def scene(picture: Picture, scale: float, *, dark_edge: bool) -> tuple[Paste, Picture]:
-    """(paste, frame of 256) of a portrait in mode `full`, made `scale` times larger."""
+    """(paste, frame of 256) of a source image in mode `full`, enlarged by `scale`."""
     found = FaceLandmarker().detect(picture)
     crop = plan_crop(to_68(found.landmarks), (picture.shape[1], picture.shape[0]))
     rect = crop.rectangle("full")
@@ -137,7 +138,7 @@ def scene(picture: Picture, scale: float, *, dark_edge: bool) -> tuple[Paste, Pi
 
 
 def milliseconds(work: Callable[[], object]) -> float:
-    """Median of some runs."""
+    """Median of several runs."""
     times = []
     for _ in range(RUNS):
         start = perf_counter()
@@ -155,19 +156,19 @@ def main() -> None:
     for scale, dark_edge in product((1.0, 2.0, 3.0), (True, False)):
         paste, frame = scene(picture, scale, dark_edge=dark_edge)
         x0, y0, x1, y1 = paste.box
-        photo = paste.background[y0:y1, x0:x1]
+        original = paste.background[y0:y1, x0:x1]
         plain = scaled(frame, paste)
         ways: dict[str, Callable[[], Picture]] = {
-            "photo": partial(np.asarray, photo),
+            "source image": partial(np.asarray, original),
             "copy": partial(scaled, frame, paste),
-            "Poisson": partial(pasted_by_poisson, frame, paste, photo),
+            "Poisson": partial(pasted_by_poisson, frame, paste, original),
             "blend": partial(blended, frame, paste),
         }
         for name, way in ways.items():
             result = way()
-            excess = "" if name in ("photo", "copy") else f"{excess_slope(result, plain, paste):.2f}"
+            excess = "" if name in ("source image", "copy") else f"{excess_slope(result, plain, paste):.2f}"
             edge = "dark" if dark_edge else "plain"
-            time = "" if name == "photo" else f"{milliseconds(way):.2f}"
+            time = "" if name == "source image" else f"{milliseconds(way):.2f}"
             step = step_across(result, paste)
             print(f"| {x1 - x0} x {y1 - y0} | {edge} | {name} | {step:.2f} | {excess} | {time} |")
 

@@ -1,17 +1,17 @@
-"""How fast the running service answers, how it bears load, and whether its memory grows.
+"""Measure how fast the running service answers, how it handles load, and whether its memory grows.
 
     .venv/bin/python benchmarks/service.py [requests] [load] [memory] [--rounds 5] [--jobs 300] [--json]
 
-Starts `sadtalker serve` with one worker in an empty folder, and asks it over HTTP as a user would:
+Starts `sadtalker serve` with one worker in an empty folder, and uses it over HTTP like a user:
 
-requests  a new portrait with a new recording; a new recording for a known portrait; the same pair in
-          another style; the same request again. From the request to the finished video. And the stream: from
-          the answer to the request until the first bytes and the first fragment of picture and sound.
-load      100 sessions wait in a lane, 50 clients ask for their states while one after the other is made
+requests  New source image and new audio; new audio for a known source image; the same pair in another
+          style; the same request again. Time from the request to the finished video. For the stream, time
+          from the response until the first bytes and until the first fragment of video and audio.
+load      100 sessions wait in a lane. 50 clients poll their states while videos are rendered one by one
           (`status_latency.py`).
-memory    `--jobs` short videos one after the other; memory of every process (proportional set size).
+memory    `--jobs` short videos one after the other. Memory of every process (proportional set size).
 
-Every number is measured in this run; with several, the median is shown.
+Every number is measured in this run. If there are several, the median is shown.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def read_options() -> argparse.Namespace:
 
 @contextmanager
 def running_service() -> Iterator[Service]:
-    """`sadtalker serve` in an empty folder, ready to work."""
+    """Context manager that runs `sadtalker serve` in an empty folder, ready for work."""
     with tempfile.TemporaryDirectory(prefix="sadtalker-bench-") as folder, socket_free_port() as port:
         program = [sys.executable, "-m", "sadtalker_service", "serve", "--port", str(port), "--workers", "1"]
         environment = {**os.environ, "DATA_DIR": folder, "LOG_LEVEL": "warning", "MAX_WAITING": "200"}
@@ -124,7 +124,7 @@ def wait_until_ready(url: str, seconds: float = 90.0) -> None:
 
 
 def measure_requests(service: Service, rounds: int) -> dict[str, Any]:
-    """Seconds of every kind of request, medians over `rounds`, and what the service says of itself."""
+    """Seconds of every kind of request, medians over `rounds`, and the service's own statistics."""
     seconds: dict[str, list[float]] = {}
     said: dict[str, str] = {}
     with httpx.Client(base_url=service.url, timeout=60) as client:
@@ -142,7 +142,7 @@ def measure_requests(service: Service, rounds: int) -> dict[str, Any]:
 
 
 def once(client: httpx.Client, number: int, seconds: dict[str, list[float]], said: dict[str, str]) -> None:
-    """One round: a portrait and recordings that the service has never seen."""
+    """One round, with a source image and driven audio that are new to the service."""
 
     def note(kind: str, work: Any) -> None:
         start = time.perf_counter()
@@ -177,7 +177,7 @@ def once(client: httpx.Client, number: int, seconds: dict[str, list[float]], sai
 
 
 def stream_delays(client: httpx.Client, session_id: str) -> tuple[float, float]:
-    """Seconds from the request's answer to the first bytes and to the first fragment of its stream."""
+    """Seconds from the response to the first bytes and to the first fragment of its stream."""
     start, first = time.perf_counter(), None
     with client.stream("GET", f"/api/vip/stream/{session_id}") as response:
         response.raise_for_status()
@@ -210,7 +210,7 @@ def summary(values: Sequence[float], first: float) -> dict[str, float | int]:
 
 
 def measure_load(service: Service, seconds: float) -> dict[str, Any]:
-    """What `benchmarks/status_latency.py` sees, in a process of its own."""
+    """The result of `benchmarks/status_latency.py` in its own process."""
     script = str(Path(__file__).with_name("status_latency.py"))
     program = [sys.executable, script, service.url, "--seconds", str(seconds), "--json"]
     done = subprocess.run(program, check=True, capture_output=True, text=True)  # noqa: S603
@@ -221,7 +221,7 @@ def measure_load(service: Service, seconds: float) -> dict[str, Any]:
 
 
 def measure_memory(service: Service, jobs: int) -> dict[str, Any]:
-    """Megabytes of each process after every fifth part of the jobs."""
+    """Memory of each process in MB, after the fifth job and after each sixth of the jobs."""
     readings: dict[int, dict[str, float]] = {}
     with httpx.Client(base_url=service.url, timeout=60) as client:
         image_id = upload(client, portrait(0))["image_id"]
@@ -236,7 +236,7 @@ def measure_memory(service: Service, jobs: int) -> dict[str, Any]:
 
 
 def memory_by_process(root: int) -> dict[str, float]:
-    """Proportional set size of the process and all below it, by what they are, MB."""
+    """Proportional set size in MB of the process and all its descendants, by role."""
     found: dict[str, float] = {}
     for pid in [root, *descendants(root)]:
         try:
@@ -270,7 +270,7 @@ def descendants(root: int) -> list[int]:
 
 
 def portrait(number: int) -> bytes:
-    """The example portrait with other bytes behind its end: another upload of the same picture."""
+    """The example source image with different trailing bytes: another upload of the same image."""
     return PORTRAIT + number.to_bytes(4, "big")
 
 
@@ -279,7 +279,7 @@ def portrait_id(number: int) -> str:
 
 
 def speech(number: int, seconds: float = 5.0) -> bytes:
-    """`seconds` of the example recording, ten times a millisecond later for each number."""
+    """`seconds` of the example audio, starting at a different millisecond for each number."""
     with wave.open(str(SPEECH)) as file:
         rate, width, channels = file.getframerate(), file.getsampwidth(), file.getnchannels()
         file.setpos(number % 1000 * rate // 1000 + (number // 1000) * rate // 10)

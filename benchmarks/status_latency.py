@@ -1,12 +1,12 @@
-"""How long clients that poll wait for an answer, while a hundred sessions wait and videos are made.
+"""Measure the response times of polling clients while a hundred sessions wait and videos are rendered.
 
     .venv/bin/python benchmarks/status_latency.py http://127.0.0.1:8000 [--clients 50] [--waiting 100]
-        [--seconds 20] [--pause 0.2] [--json]
+    [--seconds 20] [--pause 0.2] [--json]
 
-The service must allow as many waiting sessions (`MAX_WAITING`). Each client asks for the state of one session
-after the other, with a pause between answer and question. The same is measured for `/livez`, which asks no
-store: what is left there is the machine and the client, which share the processors with the service. What of
-it was spent inside of the service, by its own clock, is shown too.
+The service must allow this many waiting sessions (`MAX_WAITING`). Each client polls one session after the
+other, with a pause after each response. The same is measured for `/livez`, which accesses no store. The rest
+of its time is due to the machine and the client, which share the processors with the service. The time inside
+the service, by its own clock, is also shown.
 """
 
 from __future__ import annotations
@@ -101,8 +101,8 @@ async def polled(options: argparse.Namespace, paths: Sequence[str]) -> dict[str,
 
 
 class Connection:
-    """One client's connection, with a tenth of the work of an HTTP library: fifty clients of a service have
-    machines of their own, and these here share the processors with it."""
+    """One client's connection, with a tenth of the cost of an HTTP library. Real clients run on their own
+    machines, but these share the processors with the service."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -115,7 +115,7 @@ class Connection:
         return cls(*await asyncio.open_connection(parts.hostname, parts.port or 80))
 
     async def get(self, path: str) -> bytes:
-        """The head of a good answer, when all of it is there."""
+        """The head of a successful response, after reading all of it."""
         self._writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
         await self._reader.readexactly(int(re.search(rb"content-length: (\d+)", head)[1]))
@@ -141,7 +141,7 @@ async def uploaded(client: httpx.AsyncClient) -> str:
 
 
 async def accepted(client: httpx.AsyncClient, lane: str, image_id: str, number: int) -> str:
-    """A session of its own: each has another recording."""
+    """The id of a new session with different driven audio."""
     answer = await client.post(
         f"/api/{lane}/generate",
         data={"image_id": image_id, "enhancer": "none"},
@@ -152,7 +152,7 @@ async def accepted(client: httpx.AsyncClient, lane: str, image_id: str, number: 
 
 
 def recording(number: int, seconds: float = 5.0) -> bytes:
-    """`seconds` of the example recording, a hundredth of a second later for each number."""
+    """`seconds` of the example audio, starting a hundredth of a second later for each number."""
     with wave.open(str(EXAMPLES / "speech.wav")) as source:
         source.setpos(number * source.getframerate() // 100 % (source.getnframes() // 2))
         frames = source.readframes(int(seconds * source.getframerate()))

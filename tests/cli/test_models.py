@@ -173,7 +173,7 @@ def test_download_is_verified_and_done_once(sadtalker: Run, folder: Path, server
     server.answers[f"/{FREE[0]}"] = [Answer(cut_after=200)]
     ended = sadtalker("download", "--yes", FREE[0])
     assert ended.returncode == 0
-    assert "; again in 1 s" in ended.stderr
+    assert "; retrying in 1 s" in ended.stderr
     assert ended.stdout.splitlines()[-1] == (
         "RestoreFormer.pth: downloaded, structure checked (no SHA-256 of it is publicly known)"
     )
@@ -188,7 +188,7 @@ def test_wrong_file_is_named_and_refused(sadtalker: Run, folder: Path, server: F
     ended = sadtalker("download", "mapping-full", "--yes")
     assert ended.returncode == 3
     (line,) = ended.stderr.splitlines()
-    assert line.startswith("sadtalker: mapping_00109-model.pth.tar cannot be had.")
+    assert line.startswith("sadtalker: mapping_00109-model.pth.tar cannot be downloaded.")
     assert "it has 1,006 bytes there, not 155,779,231" in line
     assert list(folder.iterdir()) == []
 
@@ -231,4 +231,4 @@ def test_verify_asks_for_what_a_mode_needs(sadtalker: Run, folder: Path) -> None
 def test_unknown_name_is_refused_with_the_names_there_are(sadtalker: Run) -> None:
     ended = sadtalker("download", "wav2lip", "--yes")
     assert ended.returncode == 2
-    assert "there are networks-256, " in ended.stderr
+    assert "Choose from networks-256, " in ended.stderr

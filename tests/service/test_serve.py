@@ -111,7 +111,7 @@ def test_start_in_a_terminal_says_what_is_needed_and_no_more(data_dir: Path) -> 
         until(lambda: said("api is ready again."), "the good news", 120)
         process.send_signal(signal.SIGINT)
         assert process.wait(120) == 0
-        assert said("Stopping;")
+        assert said("Stopping after")
     finally:
         process.kill()
         os.close(ours)

@@ -1,4 +1,4 @@
-"""Pictures and recordings as nobody should send them."""
+"""Invalid images and recordings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CONCAT = b"ffconcat version 1.0\nfile '/etc/passwd'\n"
 
 
 def png(width: int, height: int, rows: bytes | None = None) -> bytes:
-    """A grey PNG; without `rows` all of it is black, in few bytes however large it is."""
+    """A grey PNG. Without `rows` it is black and takes few bytes, however large it is."""
     squeezer = zlib.compressobj(9)
     if rows is None:
         row = bytes(1 + width)
@@ -38,12 +38,12 @@ def png(width: int, height: int, rows: bytes | None = None) -> bytes:
 
 @lru_cache
 def picture_bomb() -> bytes:
-    """144 million pixels in some hundred kilobytes."""
+    """144 million pixels in a few hundred kilobytes."""
     return png(12_000, 12_000)
 
 
 def png_that_promises() -> bytes:
-    """A header with 4 billion pixels, and nothing behind it."""
+    """A header for 4 billion pixels without any data."""
     return png(65_000, 65_000, zlib.compress(b"\0" * 100))
 
 

@@ -1,5 +1,5 @@
-"""What `python:3.11-slim-bookworm` holds, made without a registry: a small Debian, freshly installed by
-`debootstrap`, with the Python that runs the tests where the image has its own."""
+"""A local build of `python:3.11-slim-bookworm` without a registry: a small Debian, freshly installed by
+`debootstrap`, with the Python of the tests in the place of the image's own."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ LIBRARIES = (
     *("libbz2-1.0", "libexpat1", "libffi8", "liblzma5", "libncursesw6", "libnsl2", "libreadline8"),
     *("libsqlite3-0", "libssl3", "libtirpc3", "libuuid1", "zlib1g"),
 )
-"""What Debian's minimum lacks and the image has: the libraries of Python's own modules."""
+"""Packages that the image has beyond Debian's minimum: the libraries of Python's own modules."""
 PROGRAMS = ("debootstrap", "unshare", "chroot", "mount")
 _LEFT_OUT = shutil.ignore_patterns("site-packages", "test", "tests", "config-*", "*.a", "__pycache__")
 
 
 def missing_for_containers() -> str | None:
-    """Why no container can be made here; None if one can."""
+    """Why containers cannot run here, or None if they can."""
     if os.geteuid() != 0:
         return "needs root, to make root file systems"
     if lacking := [program for program in PROGRAMS if not shutil.which(program)]:
@@ -30,12 +30,13 @@ def missing_for_containers() -> str | None:
         return "needs the image's Python, 3.11"
     probe = ["unshare", "--mount", "--pid", "--fork", "true"]
     if subprocess.run(probe, capture_output=True, check=False).returncode != 0:
-        return "this machine allows no namespaces"
+        return "this machine does not allow namespaces"
     return None
 
 
 def install_base_system(folder: Path) -> None:
-    """Make the root file system. Takes a minute, and Debian's packages from the mirror of this machine."""
+    """Create the root file system. Takes a minute and downloads packages from this machine's Debian
+    mirror."""
     command = ["debootstrap", "--variant=minbase", f"--include={','.join(LIBRARIES)}", SUITE, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
@@ -55,7 +56,7 @@ def install_base_system(folder: Path) -> None:
 
 
 def _let_reach_the_network(folder: Path) -> None:
-    """As Docker does it; and the certificates that this machine's pip trusts."""
+    """Set up the network as Docker does, and add the certificates that this machine's pip trusts."""
     for name in ("/etc/resolv.conf", "/etc/hosts", os.environ.get("PIP_CERT", "")):
         if name and Path(name).is_file():
             target = folder / name.lstrip("/")

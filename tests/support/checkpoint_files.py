@@ -1,4 +1,4 @@
-"""Small checkpoint files as safetensors and torch.save write them, made without torch."""
+"""Small checkpoint files in the formats of safetensors and torch.save, written without torch."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ OLD_FORMAT = 0x1950A86A20F9469CFC6C
 
 @dataclass(frozen=True)
 class Name:
-    """A class or function that is named in the pickle, whether or not it can be imported here."""
+    """A class or function named in the pickle, importable here or not."""
 
     module: str
     name: str
 
     def __call__(self) -> None:
-        """Only so that pickle takes it for a function."""
+        """Makes pickle treat the object as a function."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Saved:
     count: int = 1
 
     def __reduce__(self) -> tuple[Any, ...]:
-        stride = tuple(0 for _ in self.shape)  # every element is the storage's first number
+        stride = tuple(0 for _ in self.shape)  # every element is the first number of the storage
         return Name("torch._utils", "_rebuild_tensor_v2"), (self._storage(), 0, self.shape, stride, False, {})
 
     def _storage(self) -> _Stored:
@@ -48,7 +48,7 @@ class _Stored:
     count: int
 
 
-class _Pickler(pickle._Pickler):  # written in Python, so that names can be written unseen
+class _Pickler(pickle._Pickler):  # the Python implementation, because it writes names without importing them
     def __init__(self, file: BytesIO, old: bool) -> None:
         super().__init__(file, 2)
         self.old = old
@@ -62,26 +62,26 @@ class _Pickler(pickle._Pickler):  # written in Python, so that names can be writ
 
     def persistent_id(self, obj: Any) -> Any:
         if isinstance(obj, _Stored):
-            view = None  # which files of the older format may name last; the newer one has no such field
+            view = None  # files of the older format may put it last; the newer one has no such field
             facts = "storage", Name("torch", "FloatStorage"), obj.key, "cpu", obj.count
             return (*facts, view) if self.old else facts
         return None
 
 
 def pickled(content: Any, old: bool = False) -> bytes:
-    """The pickle of something with `Saved` tensors and `Name`s in it; `old`: for the older format."""
+    """The pickle of an object with `Saved` tensors and `Name`s. `old`: in the older format."""
     file = BytesIO()
     _Pickler(file, old).dump(content)
     return file.getvalue()
 
 
 def tensors(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Saved]:
-    """Tensors of these shapes, each of one stored number."""
+    """Tensors of these shapes, each with one stored number."""
     return {name: Saved(shape, str(index)) for index, (name, shape) in enumerate(shapes.items())}
 
 
 def write_archive(path: Path, content: Any, stored: Mapping[str, int]) -> None:
-    """A file as torch.save writes it since 1.6; `stored`: numbers in each storage."""
+    """A file as written by torch.save since 1.6. `stored`: numbers in each storage."""
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", pickled(content))
         archive.writestr("archive/version", "3\n")
@@ -90,7 +90,7 @@ def write_archive(path: Path, content: Any, stored: Mapping[str, int]) -> None:
 
 
 def write_sequence(path: Path, content: Any, stored: Mapping[str, int]) -> None:
-    """A file as torch.save wrote it before."""
+    """A file as written by torch.save before 1.6."""
     head = (OLD_FORMAT, 1001, {"protocol_version": 1001, "little_endian": True})
     with path.open("wb") as file:
         for part in head:
@@ -108,7 +108,7 @@ def write_pickled(path: Path, entry: str, shapes: Mapping[str, tuple[int, ...]])
 
 
 def write_flat(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """A safetensors file of zeros, which take no room on the disk."""
+    """A safetensors file of zeros, which takes no space on the disk."""
     header, end = {}, 0
     for name, shape in shapes.items():
         begin, end = end, end + 4 * _product(shape)

@@ -1,4 +1,4 @@
-"""A file server over real HTTP that can be told to misbehave."""
+"""A file server over real HTTP that can misbehave on request."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from sadtalker_service.engines.sadtalker.checkpoints.transfer import RetryPolicy
 
 @dataclass(frozen=True)
 class Answer:
-    """How one request is answered; None in the script: as a file server should."""
+    """How one request is answered. None in the script means a normal answer."""
 
     status: int | None = None
-    """Instead of the file."""
+    """Status code sent instead of the file."""
     headers: tuple[tuple[str, str], ...] = ()
     cut_after: int | None = None
-    """The connection ends after so many bytes of the body."""
+    """The connection ends after this many bytes of the body."""
     pause: float = 0.0
-    """Seconds between the pieces in which the body is sent."""
+    """Seconds between the chunks of the body."""
     whole: bool = False
-    """Ranges are ignored."""
+    """Ignore ranges and send the whole file."""
     shifted: int = 0
-    """The part that is sent begins so many bytes later than it should."""
+    """The partial response begins this many bytes too late."""
     unsized: bool = False
-    """The body's length is not told."""
+    """Do not send the length of the body."""
     elsewhere: str | None = None
     """Redirect to this address."""
 
 
 @dataclass
 class FileServer:
-    """Files by path, answers by path in turn, and the requests that came."""
+    """Files by path, scripted answers by path, and the received requests."""
 
     url: str
     files: dict[str, bytes] = field(default_factory=dict)
@@ -48,19 +48,19 @@ class FileServer:
     """Whether answers have an ETag."""
 
     def ranges(self) -> list[str | None]:
-        """What each request asked for."""
+        """The range of each request."""
         return [headers.get("range") for _, headers in self.requests]
 
 
 @dataclass
 class Waits:
-    """Waits that were asked for, none of which was waited."""
+    """Records requested waits without waiting."""
 
     seconds: list[float] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
 
-    def pace(self, attempts: int = 3) -> RetryPolicy:
-        """A pace that notes its waits here."""
+    def policy(self, attempts: int = 3) -> RetryPolicy:
+        """A retry policy that records its waits here."""
         return RetryPolicy(self.seconds.append, Random(1), self.told.append, attempts=attempts)  # noqa: S311
 
 
@@ -68,7 +68,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of a client that has hung up, as it may: standard error is what tests look at."""
+        """Ignore clients that disconnect, because tests check standard error."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
@@ -94,7 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
     known: dict[int, FileServer] = {}  # noqa: RUF012 - by port
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def do_GET(self) -> None:
         known = self.known[self.server.server_address[1]]

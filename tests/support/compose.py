@@ -1,7 +1,7 @@
-"""Reads compose files as `docker compose` does: variables put in, files merged in their order.
+"""Read compose files like `docker compose`: substitute variables and merge files in their order.
 
-Of the rules of the Compose Specification those that this project's files need; anything else is refused.
-tests/deploy/test_compose_tool.py compares the outcome with that of the real program.
+Implements only the rules of the Compose Specification that this project's files need, and rejects everything
+else. tests/deploy/test_compose_tool.py compares the result with that of the real program.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import yaml
 
 _VARIABLE = re.compile(r"\$(?:\{(?P<name>\w+):-(?P<default>[^${}]*)\}|(?P<other>.?))")
 _REPLACED = frozenset({"command", "entrypoint", "test"})
-"""Lists that are one thing; the later file's is taken. All other lists are put together."""
+"""Lists that a later file replaces. All other lists are merged."""
 
 
 def read_compose(files: Sequence[Path], variables: Mapping[str, str]) -> dict[str, Any]:
-    """The files as one: `docker compose -f FILE -f FILE config`. `variables`: of the shell."""
+    """The merged files: `docker compose -f FILE -f FILE config`. `variables`: those of the shell."""
     merged: dict[str, Any] = {}
     for file in files:
         merged = _merged(merged, _prepared(yaml.safe_load(file.read_text()), variables))
@@ -32,7 +32,7 @@ def _prepared(found: Any, variables: Mapping[str, str]) -> dict[str, Any]:
         if isinstance(service.get("build"), str):
             service["build"] = {"context": service["build"]}
         environment = service.get("environment", {})
-        # a name without a value has that of the shell, and is left out where there is none
+        # a name without a value takes that of the shell, or is left out if there is none
         service["environment"] = {
             name: variables.get(name) if value is None else value
             for name, value in environment.items()
@@ -52,7 +52,7 @@ def _with_values(found: Any, variables: Mapping[str, str]) -> Any:
 def _expanded(text: str, variables: Mapping[str, str]) -> str:
     def value(match: re.Match[str]) -> str:
         if match["name"] is None:
-            raise ValueError(f"Only ${{NAME:-default}} is read, not {text!r}.")
+            raise ValueError(f"Only ${{NAME:-default}} is supported, not {text!r}.")
         return variables.get(match["name"]) or match["default"]
 
     return _VARIABLE.sub(value, text)
@@ -75,5 +75,5 @@ def _together(before: list[Any], value: list[Any], name: str, service: str) -> l
     if name == "volumes":
         targets = [str(volume).split(":")[1] for volume in (*before, *value)]
         if len(set(targets)) < len(targets):
-            raise ValueError(f"{service}: two files mount on one folder, which is not read here.")
+            raise ValueError(f"{service}: two files mount on one folder, which is not supported.")
     return [*before, *(entry for entry in value if entry not in before)]

@@ -1,8 +1,7 @@
-"""Runs the steps of a Dockerfile without Docker: each stage in a root file system of its own.
+"""Run the steps of a Dockerfile without Docker, each stage in its own root file system.
 
-The base image is that of `base_system.py`, seen through an overlay that takes the stage's changes. A command
-runs in a mount and a process namespace of its own, in a chroot, with its own environment, on this machine's
-network.
+The base image is that of `base_system.py`, below an overlay with the stage's changes. A command runs in its
+own mount and process namespaces, in a chroot, with its own environment, on this machine's network.
 """
 
 from __future__ import annotations
@@ -23,18 +22,18 @@ NO_VOLUMES: Mapping[str, Path] = {}
 
 @dataclass
 class RootFileSystem:
-    """What a stage has made so far."""
+    """The file system of a stage."""
 
     folder: Path
-    """Empty, on a file system that can carry overlays."""
+    """An empty folder on a file system that supports overlays."""
     base: Path
-    """The root file system of the base image; nothing is written there."""
+    """The root file system of the base image, which is never written to."""
     working_directory: str = "/"
     environment: dict[str, str] = field(default_factory=lambda: dict(BASE_ENVIRONMENT))
     user: str = "0:0"
 
     def __post_init__(self) -> None:
-        """Make the folders."""
+        """Create the folders."""
         self.changes = self.folder / "changes"
         for name in ("root", "changes", "work"):
             (self.folder / name).mkdir(parents=True)
@@ -46,7 +45,7 @@ class RootFileSystem:
         stages: Mapping[str, RootFileSystem],
         arguments: Mapping[str, str] = NOTHING,
     ) -> None:
-        """Carry out the instructions of `stage`. `arguments`: as `--build-arg` gives them."""
+        """Execute the instructions of `stage`. `arguments`: as given to `--build-arg`."""
         given = {}
         for instruction in stage.instructions:
             match instruction.name:
@@ -74,9 +73,9 @@ class RootFileSystem:
         volumes: Mapping[str, Path] = NO_VOLUMES,
         read_only: bool = False,
     ) -> list[str]:
-        """A command line for this machine that runs `words` inside. It ends with all that it has started.
+        """A command line for this machine that runs `words` inside. When it ends, all its children end too.
 
-        `volumes`: folder inside -> folder of this machine, seen there and written to.
+        `volumes`: folder inside -> folder of this machine, mounted for reading and writing.
         """
         values = {**self.environment, **environment}
         inside = [
@@ -99,16 +98,16 @@ class RootFileSystem:
         volumes: Mapping[str, Path] = NO_VOLUMES,
         read_only: bool = False,
     ) -> subprocess.CompletedProcess[str]:
-        """Run `words` to their end."""
+        """Run `words` until they end."""
         command = self.command(words, environment=environment, volumes=volumes, read_only=read_only)
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     def path(self, inside: str) -> Path:
-        """Where a path of the inside lies, for what the stage itself has made."""
+        """The path on this machine of a file inside that the stage itself created."""
         return self.changes / inside.lstrip("/")
 
     def volume(self, inside: str, folder: Path) -> Path:
-        """A new volume at `folder` for a folder of the inside: it takes over what is there, and its owner."""
+        """A new volume at `folder` for a folder inside. It takes over its contents and owner."""
         subprocess.run(["/bin/cp", "-a", "-T", self.path(inside), folder], check=True)
         return folder
 
@@ -133,7 +132,7 @@ class RootFileSystem:
             whole = target.endswith("/") or (len(sources) > 1) or target == "."
             destination = into / found.name if whole and found.is_file() else into
             destination.parent.mkdir(parents=True, exist_ok=True)
-            # files of another stage are not changed any more: links to them are as good as copies
+            # files of another stage no longer change, so links to them are as good as copies
             link = ["--link"] if origin else []
             subprocess.run(["/bin/cp", "-a", *link, "-T", found, destination], check=True)
             if mode := copy.options.get("chmod"):
@@ -141,7 +140,7 @@ class RootFileSystem:
 
     def _mounts(self, volumes: Mapping[str, Path], *, read_only: bool) -> list[str]:
         root, layers = self.folder / "root", f"lowerdir={self.base}"
-        if read_only:  # several at a time may have no upper layer in common; mount points exist
+        if read_only:  # several containers may not share an upper layer; mount points exist
             layers = f"lowerdir={self.changes}:{self.base}"
         else:
             layers += f",upperdir={self.changes},workdir={self.folder / 'work'}"
@@ -149,7 +148,7 @@ class RootFileSystem:
         if not read_only:
             lines += [f"mkdir -p {root}{inside}" for inside in volumes]
         lines += [f"mount --bind {folder} {root}{inside}" for inside, folder in volumes.items()]
-        if read_only:  # as Docker mounts one: nothing in it can be executed
+        if read_only:  # mounted like in Docker: nothing in it can be executed
             lines += [f"mount -t tmpfs -o noexec,nosuid,nodev,mode=1777,size=512m tmpfs {root}/tmp"]  # noqa: S108
         lines += [f"mount -t proc proc {root}/proc", f"mount --rbind /dev {root}/dev"]
         return lines

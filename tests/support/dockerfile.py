@@ -1,4 +1,4 @@
-"""Reads the Dockerfile, so that tests run what it says and not a copy of it."""
+"""Read the Dockerfile, so that tests run its real commands and not a copy."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Instruction:
-    """A line of the Dockerfile, continued lines put together."""
+    """A line of the Dockerfile, with continued lines joined."""
 
     name: str
     text: str
 
     @property
     def words(self) -> list[str]:
-        """Its arguments, of the JSON form or of the shell form."""
+        """Its arguments, in the JSON form or in the shell form."""
         if self.text.startswith("["):
             found: list[str] = json.loads(self.text)
             return found
@@ -34,13 +34,13 @@ class Instruction:
 
     @property
     def operands(self) -> list[str]:
-        """The arguments that are no options."""
+        """The arguments that are not options."""
         return [word for word in self.words if not word.startswith("--")]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What lies between two `FROM`."""
+    """The instructions between two `FROM`s."""
 
     base: str
     name: str | None
@@ -51,12 +51,12 @@ class Stage:
         return [instruction for instruction in self.instructions if instruction.name == name]
 
     def last(self, name: str) -> Instruction:
-        """The instruction called `name` that counts."""
+        """The last instruction called `name`, which is the effective one."""
         return self.all(name)[-1]
 
     @property
     def environment(self) -> dict[str, str]:
-        """What all `ENV` set."""
+        """All variables set by `ENV`."""
         words = [word for found in self.all("ENV") for word in found.words]
         return {name: value for name, _, value in (word.partition("=") for word in words)}
 
@@ -68,7 +68,7 @@ class Stage:
 
 
 def read_dockerfile(path: Path) -> list[Stage]:
-    """The stages in order, their base images by the defaults of the arguments before the first `FROM`."""
+    """The stages in order. Their base images use the defaults of the arguments before the first `FROM`."""
     stages: list[tuple[list[str], list[Instruction]]] = []
     arguments: dict[str, str] = {}
     for instruction in _instructions(path.read_text()):

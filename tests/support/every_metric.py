@@ -1,10 +1,10 @@
-"""Everything that the service counts, once."""
+"""Record every metric of the service once."""
 
 from sadtalker_service.telemetry import metrics
 
 
 def count_everything() -> None:
-    """Call each function of `telemetry.metrics` that counts."""
+    """Call each function of `telemetry.metrics` that records something."""
     metrics.observe_request("GET", "/api/{lane}/status/{session_id}", 200, 0.004)
     metrics.observe_request("BREW", "unmatched", 405, 0.001)
     metrics.job_started("vip", 0.3)

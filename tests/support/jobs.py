@@ -1,4 +1,4 @@
-"""Sessions, outcomes and a clock for tests of what runs in the background."""
+"""Sessions, outcomes and a clock for tests of background jobs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ OUTCOME = VideoResult(
 
 
 class Clock:
-    """Seconds since 1970 that pass when a test says so."""
+    """Seconds since 1970. Time passes only when a test advances it."""
 
     def __init__(self, now: float = 1_700_000_000.0) -> None:
         self.now = now
@@ -54,17 +54,17 @@ class Clock:
 
 @dataclass
 class Tickets:
-    """A `Dispatch` that keeps what it is given."""
+    """A `Dispatch` that records its messages."""
 
     generated: list[str] = field(default_factory=list)
     prepared: list[tuple[str, str]] = field(default_factory=list)
 
     def generate(self, session: Session) -> None:
-        """A ticket for a video."""
+        """Record a message for a video."""
         self.generated.append(session.session_id)
 
     def prepare(self, image_id: str, mode: PreprocessMode, face_index: int = 0) -> None:
-        """A ticket for an avatar."""
+        """Record a message for an avatar."""
         self.prepared.append((image_id, slot_of(mode, face_index)))
 
 
@@ -79,7 +79,7 @@ def make_session(
     callback_url: str | None = None,
     owner: str = LOCAL_OWNER,
 ) -> Session:
-    """A session that was not accepted yet."""
+    """A session that has not been accepted yet."""
     spec = VideoSpec(image_id, AUDIO, RenderOptions(), "pattern", "1", seconds)
     return Session(session_id, lane, spec, key, at, callback_url=callback_url, owner=owner)
 
@@ -92,5 +92,5 @@ def make_avatar(
 
 
 def know_avatar(client: redis.Redis, image_id: str = IMAGE, owner: str = LOCAL_OWNER) -> None:
-    """Sessions are accepted for portraits that their owner has uploaded only."""
+    """Register an uploaded avatar. Sessions are accepted only for avatars that their owner has uploaded."""
     AvatarStore(client).add(make_avatar(image_id), owner)

@@ -1,6 +1,6 @@
-"""A small engine for tests: a patch on the picture is as bright as the speech is loud.
+"""A small engine for tests: a patch on the source image is as bright as the driven audio is loud.
 
-With this folder on the path it is installed as the engine `pattern`.
+With this folder on the path, it is installed as the engine `pattern`.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from sadtalker_service.settings import Settings
 BATCH = 8
 
 SLOW = 1000
-"""A options with the seed `SLOW + n` takes n milliseconds more for each batch."""
+"""Options with the seed `SLOW + n` take n milliseconds longer for each batch."""
 DEADLY, HANGING, DEFECT, LOST = 40, 41, 42, 43
-"""Values of `pose_style` that end the process in the second batch, never give a second batch, raise what
-nobody expects, and raise what no process survives."""
+"""Values of `pose_style`: end the process in the second batch, never return a second batch, raise an
+unexpected error, and raise an error that no process survives."""
 DEADLY_PIXEL = (13, 14, 15)
-"""A portrait with this colour in its corner ends the process that prepares it."""
+"""A source image with this colour in its corner ends the process that prepares it."""
 
 
 class PatternEngine(Engine):
-    """`calls` counts what was really computed."""
+    """`calls` counts the real computations."""
 
     name = "pattern"
     version = "1"
@@ -147,7 +147,7 @@ class PatternEngine(Engine):
 
 
 def _misbehave(options: RenderOptions) -> None:
-    """After the first batch, and after each of a slow one."""
+    """Called after the first batch, and after each batch of a slow video."""
     if options.pose_style == DEADLY:
         os.kill(os.getpid(), signal.SIGKILL)
     if options.pose_style == HANGING:
@@ -161,10 +161,10 @@ def _misbehave(options: RenderOptions) -> None:
 
 
 class SketchEngine(PatternEngine):
-    """With two sizes only, reference videos and enhancers, as a neural engine has them.
+    """Has only two sizes, and reference videos and enhancers, like a neural engine.
 
-    The patch is brighter by a quarter of the mean value of the reference videos. The enhancer of faces
-    makes it black, that of backgrounds blackens what is around it.
+    The patch is brighter by a quarter of the mean value of the reference videos. The face enhancer makes it
+    black, the background enhancer makes everything around it black.
     """
 
     name = "sketch"

@@ -1,5 +1,5 @@
-"""Portraits with something in the way, made from the example: cut, covered, in a wide picture, in a group,
-fading in, talking."""
+"""Difficult source images made from the example: cropped, covered, in a wide image, in a group, fading in,
+talking."""
 
 from __future__ import annotations
 
@@ -30,15 +30,16 @@ Pixels = NDArray[np.uint8]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "portrait.jpg"
 
 NOSE, UPPER_LIP, SEAM, LOWER_LIP, CHIN = 132.6, 140.4, 143.2, 154.6, 177.8
-"""Heights in the example, pixels: below the nose, outer borders of the lips, where they meet, the chin."""
+"""Heights in the example in pixels: below the nose, outer borders of the lips, line between the lips,
+chin."""
 MIDDLE = 223.0
 EYES = ((203.8, 101.5), (246.9, 103.9))
 APART = 43.2
-"""Between the middles of the eyes, pixels."""
+"""Distance between the centres of the eyes in pixels."""
 FACE_HEIGHT = 106.8
 
 State = Literal["good", "open", "wide", "blink", "blurred"]
-"""What a frame of `talking` shows; only `good` is sharp, with the mouth closed and the eyes open."""
+"""The content of a frame of `talking`. Only `good` is sharp, with the mouth closed and the eyes open."""
 
 
 def example() -> Image.Image:
@@ -52,12 +53,12 @@ def array(picture: Image.Image) -> Pixels:
 
 
 def cut_below(height: float) -> Image.Image:
-    """What is above."""
+    """The part above `height`."""
     return example().crop((0, 0, 512, round(height)))
 
 
 def masked(colour: tuple[int, int, int], stripe: float = 0.0) -> Image.Image:
-    """Cloth from the nose to below the chin; `stripe` darkens every other strip of it by this share."""
+    """Cloth from the nose to below the chin. `stripe` darkens every second strip of it by this share."""
     picture = array(example()).astype(np.float64)
     cloth = Image.new("L", (512, 512))
     shape = [(184, 121), (206, 121), (223, 113), (241, 121), (266, 123), (262, 150), (248, 172)]
@@ -77,7 +78,7 @@ def shaded(
     opacity: float = 1.0,
     reflection: bool = False,
 ) -> Image.Image:
-    """Round lenses over the eyes (0 the one on the left), with a bright spot in each with `reflection`."""
+    """Round lenses over the eyes (0 is the one on the left). With `reflection`, each has a bright spot."""
     picture = array(example()).astype(np.float64)
     y, x = np.mgrid[:512, :512]
     for middle in (EYES[k] for k in eyes):
@@ -98,14 +99,14 @@ def in_glasses() -> Image.Image:
 
 
 def panorama(width: int, left: int) -> Image.Image:
-    """The example at `left` in a wide picture of nothing."""
+    """The example at `left` in a wide empty image."""
     wide = Image.new("RGB", (width, 512), (120, 130, 140))
     wide.paste(example(), (left, 0))
     return wide
 
 
 def group(*scales: float) -> Image.Image:
-    """The example several times in a row, in these sizes, 512 pixels apart."""
+    """The example several times in a row at these scales, 512 pixels apart."""
     row = Image.new("RGB", (512 * len(scales), 512), (110, 120, 130))
     for k, scale in enumerate(scales):
         side = round(512 * scale)
@@ -114,20 +115,20 @@ def group(*scales: float) -> Image.Image:
 
 
 def fading_in(steps: Sequence[float], picture: Image.Image | None = None) -> list[Image.Image]:
-    """Frames from white (0) to the picture (1)."""
+    """Frames from white (0) to the image (1)."""
     face = picture or example().resize((384, 384), Image.Resampling.LANCZOS)
     return [Image.blend(Image.new("RGB", face.size, "white"), face, step) for step in steps]
 
 
 def save_animation(path: Path, frames: Sequence[Image.Image]) -> Path:
-    """GIF, WebP or APNG (`.png`), by the name's ending."""
+    """GIF, WebP or APNG (`.png`), by the file extension."""
     options = {"lossless": True} if path.suffix == ".webp" else {}
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=200, **options)
     return path
 
 
 def save_video(path: Path, frames: Sequence[Image.Image], *, rate: int = 25, gop: int = 12) -> Path:
-    """MP4, MOV (H.264) or WebM (VP8), by the name's ending."""
+    """MP4, MOV (H.264) or WebM (VP8), by the file extension."""
     with av.open(path, "w") as container:
         webm = path.suffix == ".webm"
         stream = container.add_stream("libvpx" if webm else "libx264", rate=rate)

@@ -1,4 +1,4 @@
-"""The families of keys that docs/queue-keys.md says the queue's server holds."""
+"""The key families on the queue server according to docs/queue-keys.md."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def families() -> dict[str, str]:
 
 
 def strange_keys(client: redis.Redis) -> list[str]:
-    """Keys on the server that belong to no family, or hold something of another type."""
+    """Keys on the server that belong to no family, or have another type."""
     known = {
         re.compile(re.sub(r"\\{\w+\\}", "[^:]+", re.escape(key))): kind for key, kind in families().items()
     }

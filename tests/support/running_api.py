@@ -1,4 +1,4 @@
-"""The API as it runs: the real application behind a real HTTP server, on real stores; workers are played."""
+"""The running API: the real application behind a real HTTP server, with real stores and simulated workers."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from sadtalker_service.store.artefact_store import video_name
 from sadtalker_service.store.keys import avatar_keys
 
 VIDEO = b"\0\0\0\x18ftypmp42" + bytes(range(256)) * 40
-"""Bytes in place of a video, for what only carries them."""
+"""Bytes in place of a video, for code that only transports them."""
 
 
 @lru_cache
 def picture(seed: int = 0, size: tuple[int, int] = (64, 48), kind: str = "PNG") -> bytes:
-    """A small picture; each seed gives another one."""
+    """A small image, different for each seed."""
     pixels = np.random.default_rng(seed).integers(0, 255, (size[1], size[0], 3), np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, kind)
@@ -45,7 +45,7 @@ def picture(seed: int = 0, size: tuple[int, int] = (64, 48), kind: str = "PNG") 
 
 @lru_cache
 def recording(seed: int = 0, seconds: float = 0.5) -> bytes:
-    """A WAV file; each seed gives another one."""
+    """A WAV file, different for each seed."""
     samples = np.random.default_rng(seed).integers(-9000, 9000, int(16_000 * seconds), np.int16)
     file = io.BytesIO()
     with wave.open(file, "wb") as out:
@@ -58,7 +58,7 @@ def recording(seed: int = 0, seconds: float = 0.5) -> bytes:
 
 @dataclass
 class RunningApi:
-    """A running API, and hands on everything behind it."""
+    """A running API with access to everything behind it."""
 
     url: str
     app: FastAPI
@@ -66,7 +66,7 @@ class RunningApi:
 
     @property
     def services(self) -> Services:
-        """What the routes call."""
+        """The services that the routes call."""
         services: Services = self.app.state.services
         return services
 
@@ -75,7 +75,7 @@ class RunningApi:
         return httpx.Client(base_url=self.url, timeout=20, **options)
 
     def upload(self, client: httpx.Client, image: bytes = b"", **fields: str) -> dict[str, Any]:
-        """Upload a portrait."""
+        """Upload a source image."""
         files = {"image_file": ("me.png", image or picture(), "image/png")}
         answer = client.post("/api/avatar/upload", files=files, data=fields)
         assert answer.status_code in {200, 202}, answer.text
@@ -91,22 +91,22 @@ class RunningApi:
         headers: Mapping[str, str] | None = None,
         **fields: str,
     ) -> httpx.Response:
-        """Ask for a video."""
+        """Request a video."""
         files = {"audio_file": ("a.wav", sound or recording(), "audio/wav")}
         data = {"image_id": image_id, "enhancer": "none", **fields}
         return client.post(f"/api/{lane}/generate", data=data, files=files, headers=headers)
 
     def accepted(self, client: httpx.Client, sound: bytes = b"", lane: str = "vip", **fields: str) -> str:
-        """Id of a session that was taken on, for the portrait `picture()`."""
+        """Id of an accepted session for the source image `picture()`."""
         answer = self.generate(client, self.upload(client)["image_id"], sound, lane, **fields)
         assert answer.status_code == 202, answer.text
         session_id: str = answer.json()["session_id"]
         return session_id
 
-    # ---- what a worker does
+    # ---- simulated worker
 
     def work(self) -> None:
-        """A worker is there, with the engine of `CARD`."""
+        """Register a worker with the engine of `CARD`."""
         self.services.engines.publish(CARD, default=True)
         self.services.workers.beat("w1", WorkerFacts(("vip", "normal"), CARD.name, "idle"))
 
@@ -118,7 +118,7 @@ class RunningApi:
         warnings: tuple[str, ...] = (),
         face_index: int = 0,
     ) -> None:
-        """An avatar becomes ready."""
+        """Mark an avatar as ready."""
         keys = avatar_keys(CARD.stages, image_id, mode, CARD.name, CARD.version, face_index)
         for stage in ("face_detection", "face_mesh"):
             self.services.cache.put(keys[stage], Artefact({"points": np.zeros(3, np.float32)}), 60)
@@ -135,50 +135,50 @@ class RunningApi:
         )
 
     def refuse(self, image_id: str, mode: PreprocessMode = "full") -> None:
-        """An avatar cannot be prepared."""
+        """Mark an avatar as failed."""
         failure = Failure("no_face_found", "No face was found in the picture.", param="source_image")
         self.services.avatars.failed(image_id, mode, failure)
 
     def begin(self, session_id: str) -> Session:
-        """A worker begins the session's job."""
+        """Start the session's job like a worker."""
         session = self.services.sessions.begin(session_id, "w1")
         assert session is not None
         return session
 
     def move(self, session: Session, frame: int) -> None:
-        """It has rendered so many frames of 50."""
+        """Report that `frame` of 50 frames are rendered."""
         moment = Progress("render", frame, 50, 100.0, (50 - frame) / 100)
         assert self.services.sessions.move(session.session_id, session.attempt, moment)
 
     def finish(self, session: Session, video: bytes = VIDEO, outcome: VideoResult = OUTCOME) -> None:
-        """It has published the video."""
+        """Publish the video."""
         self.services.artefacts.put_bytes(video, video_name(session.result_key))
         outcome = replace(outcome, size_bytes=len(video))
         assert self.services.sessions.finish(session.session_id, session.attempt, outcome)
 
     def make(self, session_id: str, video: bytes = VIDEO, outcome: VideoResult = OUTCOME) -> Session:
-        """The whole job."""
+        """Run the whole job."""
         session = self.begin(session_id)
         self.finish(session, video, outcome)
         return session
 
     def fail(self, session: Session) -> None:
-        """The job ends badly."""
+        """End the job with an error."""
         failure = Failure("time_limit_exceeded", "The video took longer than its time limit.", retryable=True)
         assert self.services.sessions.fail(session.session_id, session.attempt, failure)
 
-    # ---- what is left behind
+    # ---- what remains in the stores
 
     def kept(self) -> set[str]:
         """Names in the artefact store."""
         return {entry.name for entry in self.services.artefacts.entries("")}
 
     def unfinished(self) -> list[Path]:
-        """What uploads have left behind."""
+        """Files left behind by uploads."""
         return list(self.services.uploads.iterdir())
 
     def known_sessions(self) -> set[bytes]:
-        """Keys of sessions on the queue's server."""
+        """Keys of sessions on the queue server."""
         keys: Any = self.services.queue.keys("session:*")
         return set(keys)
 
@@ -187,7 +187,7 @@ class RunningApi:
 def running_api(
     settings: Settings, limits: ConnectionLimits | None = None, **options: Any
 ) -> Iterator[RunningApi]:
-    """The API of `settings`, in a thread."""
+    """Context manager that runs the API of `settings` in a thread."""
     tickets = Tickets()
     app = create_app(settings, dispatch=tickets, **options)
     config = uvicorn.Config(
@@ -217,5 +217,5 @@ def running_api(
 
 
 def sha256(data: bytes) -> str:
-    """Of bytes, as ids have it."""
+    """SHA-256 of bytes, as used in ids."""
     return hashlib.sha256(data).hexdigest()

@@ -1,4 +1,4 @@
-"""The real service in processes of its own: `sadtalker serve`, as somebody would start it."""
+"""The real service in its own processes: `sadtalker serve`, started like a user would."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Literal, Self
 SUPPORT = Path(__file__).parent
 
 PATTERN_ENGINE = {"ENGINE": "pattern", "PYTHONPATH": str(SUPPORT)}
-"""Environment for the small engine of `pattern_engine.py`: warm at once."""
+"""Environment for the small engine of `pattern_engine.py`, which is warm at once."""
 
 Role = Literal["api", "render", "prepare", "queue", "cache"]
 
@@ -26,11 +26,11 @@ _SIGNS: Mapping[Role, str] = {
     "queue": "queue.sock",
     "cache": "cache.sock",
 }
-"""What the command line of a process of that role holds."""
+"""Text in the command line of a process with that role."""
 
 
 class RunningService:
-    """`sadtalker serve` on a free port. As a block: ready inside, stopped after it."""
+    """`sadtalker serve` on a free port. As a context manager, it is ready inside and stopped after it."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class RunningService:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "sadtalker_service", "serve", *options],
                 env={**os.environ, "LOG_FORMAT": "json", **(env or {})},
-                cwd=data_dir,  # no .env of the developer
+                cwd=data_dir,  # without the developer's .env
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -69,7 +69,7 @@ class RunningService:
 
     @property
     def log(self) -> str:
-        """What this run has said so far, its children's lines too."""
+        """The output of this run so far, including that of its children."""
         return self._log.read_bytes()[self._begin :].decode(errors="replace")
 
     @property
@@ -78,16 +78,16 @@ class RunningService:
         return self._said(r"^Listening on (\S+);")
 
     def wait_ready(self, seconds: float = 180) -> None:
-        """Return when videos can be made."""
+        """Wait until videos can be rendered."""
         self._said(r"^(Ready): ", seconds)
 
     def pids(self, role: Role) -> list[int]:
-        """Processes that the supervisor has started for this role, and that live."""
+        """Live processes that the supervisor has started for this role."""
         sign = _SIGNS[role]
         return [pid for pid in children(self.process.pid) if sign in command_line(pid)]
 
     def pid(self, role: Role, other_than: int | None = None, seconds: float = 90) -> int:
-        """The one process of this role; waits until there is one that is not `other_than`."""
+        """The only process of this role. Waits for one that is not `other_than`."""
         found: list[int] = []
 
         def there() -> bool:
@@ -98,20 +98,20 @@ class RunningService:
         return found[0]
 
     def everybody(self) -> list[int]:
-        """The supervisor and all below it."""
+        """The supervisor and all its descendants."""
         pids = [self.process.pid]
         for pid in pids:
             pids.extend(children(pid))
         return [pid for pid in pids if lives(pid)]
 
     def kill(self, role: Role) -> int:
-        """`kill -9` the process of this role; its pid."""
+        """`kill -9` the process of this role and return its pid."""
         pid = self.pid(role)
         os.kill(pid, signal.SIGKILL)
         return pid
 
     def stop(self, number: signal.Signals = signal.SIGTERM, seconds: float = 90) -> int:
-        """End it; its exit code."""
+        """Stop the service and return its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
@@ -124,7 +124,7 @@ class RunningService:
         end = time.monotonic() + seconds
         while not (found := re.search(pattern, self.log, re.MULTILINE)):
             assert self.process.poll() is None, f"it ended:\n{self.log[-4000:]}"
-            assert time.monotonic() < end, f"{pattern} was not said:\n{self.log[-4000:]}"
+            assert time.monotonic() < end, f"{pattern} is not in the log:\n{self.log[-4000:]}"
             time.sleep(0.05)
         return found[1]
 
@@ -144,13 +144,13 @@ def children(parent: int) -> list[int]:
 
 
 def lives(pid: int) -> bool:
-    """Whether the process is there and no zombie."""
+    """Whether the process exists and is not a zombie."""
     facts = _facts(pid)
     return facts is not None and facts[0] == "alive"
 
 
 def command_line(pid: int) -> str:
-    """Its words, with blanks between; empty if it is gone."""
+    """Its command line, separated by spaces. Empty if the process is gone."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""Sound that the SadTalker goldens were measured with."""
+"""Inputs that the SadTalker golden values were measured with."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ RATE = 16_000
 
 
 def speech_like(milliseconds: int) -> NDArray[np.float32]:
-    """A buzz with twelve harmonics and a wandering pitch that swells twice a second, and some hiss."""
+    """A buzz with twelve harmonics and a varying pitch that swells twice a second, and some noise."""
     count = RATE * milliseconds // 1000
     t = np.arange(count) / RATE
     turn = 2 * np.pi

@@ -1,8 +1,8 @@
 """Synthetic weights and inputs for the SadTalker networks, and checkpoint files made of them.
 
-Every tensor is a function of its official name alone, so that the outputs of the original networks, measured
-once with the same weights (`tests/golden/sadtalker`), tell whether ours compute the same. The widths of the
-draws keep activations of every layer within a few units.
+Every tensor depends only on its official name. The outputs of the original networks were measured once with
+the same weights (`tests/golden/sadtalker`), so they show whether ours compute the same. The scales of the
+random values keep activations of every layer within a few units.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "sadtalker"
 NETWORKS = ("face_3drecon", "audio2exp", "audio2pose", "kp_extractor", "generator")
-"""Those that stand in one safetensors file, by their prefix there."""
+"""The networks of one safetensors file, by their prefix."""
 MAPPING = {70: "mapping_00229", 73: "mapping_00109"}
 
 Array = NDArray[Any]
@@ -59,14 +59,14 @@ _WIDTHS: Mapping[str, tuple[tuple[str, float], ...]] = {
     "mapping_00229": ((r"fc_exp\.weight", 0.05), (r"fc_t\.weight", 0.1)),
     "mapping_00109": ((r"fc_exp\.weight", 0.05), (r"fc_t\.weight", 0.1)),
 }
-"""How much wider than usual some tensors are drawn; the first rule that fits the end of a name holds."""
+"""Scale factors for some tensors. The first rule that matches the end of a name applies."""
 
 _POWER_ROUNDS = 30
 
 
 @dataclass(frozen=True)
 class OfficialTensor:
-    """What the official checkpoint holds under one name."""
+    """Kind and shape of a tensor in the official checkpoint."""
 
     kind: str
     shape: tuple[int, ...]
@@ -84,7 +84,8 @@ def official_tensors(network: str) -> dict[str, OfficialTensor]:
 
 
 def official_shapes(*networks: str) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of a network's tensors; of several, with their prefixes, as in the safetensors files."""
+    """Name -> shape of a network's tensors. For several networks, names have prefixes as in the safetensors
+    files."""
     return {
         f"{network}.{name}" if len(networks) > 1 else name: tensor.shape
         for network in networks
@@ -93,7 +94,7 @@ def official_shapes(*networks: str) -> dict[str, tuple[int, ...]]:
 
 
 def fingerprint(network: str) -> tuple[int, float, float]:
-    """Count, sum and sum of squares that the synthetic weights of a network must have."""
+    """Expected count, sum and sum of squares of the synthetic weights of a network."""
     count, total, squares = _official()[network]["fingerprint"]
     return count, total, squares
 
@@ -113,7 +114,7 @@ def weights(network: str) -> dict[str, Array]:
 
 
 def _draws(name: str) -> np.random.RandomState:
-    return np.random.RandomState(zlib.crc32(name.encode()))  # its stream never changes
+    return np.random.RandomState(zlib.crc32(name.encode()))  # its stream is stable across releases
 
 
 def _tensor(network: str, name: str, tensor: OfficialTensor) -> Array:
@@ -123,7 +124,7 @@ def _tensor(network: str, name: str, tensor: OfficialTensor) -> Array:
     match tensor.kind:
         case "weight":
             values = draws.standard_normal(shape) * (np.sqrt(2 / np.prod(shape[1:])) * wider)
-        case "tweight":  # a transposed convolution whose stride is its size: every output sees one cell
+        case "tweight":  # a transposed convolution whose stride is its size, so every output reads one cell
             values = draws.standard_normal(shape) * (np.sqrt(2 / shape[0]) * wider)
         case "norm_weight":
             values = draws.uniform(0.5, 1.5, shape) * wider
@@ -140,12 +141,12 @@ def _tensor(network: str, name: str, tensor: OfficialTensor) -> Array:
         case "structural":
             return _smoothing(shape)
         case kind:
-            raise ValueError(f"{name} is of an unknown kind {kind}.")
+            raise ValueError(f"{name} has an unknown kind {kind}.")
     return np.asarray(values).astype(np.float32)
 
 
 def _smoothing(shape: tuple[int, ...]) -> Array:
-    """The gaussian of the keypoint detector, as its constructor computes it: sigma 1.5, sum one."""
+    """The Gaussian of the keypoint detector, as its constructor computes it: sigma 1.5, sum one."""
     away = np.arange(shape[-1]) - (shape[-1] - 1) / 2
     along = np.exp(-(away**2) / (2 * 1.5**2))
     kernel = np.outer(along, along)
@@ -153,9 +154,9 @@ def _smoothing(shape: tuple[int, ...]) -> Array:
 
 
 def _singular(network: str, name: str, weight: Array) -> tuple[Array, Array]:
-    """Left and right vector of the largest singular value, after rounds of the power method.
+    """Left and right vector of the largest singular value, by rounds of the power method.
 
-    A round is u <- W W' u; the product is taken once.
+    A round is u <- W W' u. The product is computed once.
     """
     matrix = weight.astype(np.float64).reshape(len(weight), -1)
     square = matrix @ matrix.T
@@ -171,14 +172,14 @@ def _unit(vector: Array) -> Array:
 
 
 def write_networks(path: Path) -> None:
-    """A file as `SadTalker_V0.0.2_256.safetensors`."""
+    """Write a file like `SadTalker_V0.0.2_256.safetensors`."""
     from safetensors.numpy import save_file
 
     save_file({f"{name}.{key}": value for name in NETWORKS for key, value in weights(name).items()}, path)
 
 
 def write_mapping(path: Path, coefficients: int) -> None:
-    """A file as `mapping_00229-model.pth.tar` (70 coefficients) or `mapping_00109` (73)."""
+    """Write a file like `mapping_00229-model.pth.tar` (70 coefficients) or `mapping_00109` (73)."""
     import torch
 
     tensors = weights(MAPPING[coefficients])
@@ -199,5 +200,5 @@ def picture(size: int, phase: float = 0.0) -> NDArray[np.float32]:
 
 
 def noise(name: str, shape: tuple[int, ...], scale: float = 1.0, offset: float = 0.0) -> NDArray[np.float32]:
-    """Normal draws that depend on the name alone."""
+    """Normal random values that depend only on the name."""
     return (_draws(name).standard_normal(shape) * scale + offset).astype(np.float32)

@@ -1,4 +1,5 @@
-"""Real servers for tests: the service's own two kinds, each on a unix socket in a short temporary folder."""
+"""Real servers for tests: the two kinds that the service uses, each on a Unix socket in a short temporary
+folder."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ CACHE_BYTES = 64_000_000
 
 
 class StoreServer:
-    """A server that a test may stop, kill and start again with the same data."""
+    """A server that a test can stop, kill and restart with the same data."""
 
     def __init__(self, argv: Callable[[Path, Path], tuple[str, ...]]) -> None:
         """`argv`: (socket, data folder) -> command."""
@@ -31,22 +32,22 @@ class StoreServer:
 
     @property
     def folder(self) -> Path:
-        """Its data."""
+        """Its data folder."""
         return self._folder
 
     @property
     def pid(self) -> int:
-        """Of its process."""
+        """Its process id."""
         assert self._process is not None
         return self._process.pid
 
     @property
     def running(self) -> bool:
-        """Whether its process lives."""
+        """Whether its process is alive."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Return when it answers."""
+        """Start the server and wait until it answers."""
         self._process = subprocess.Popen(self._argv, stdout=subprocess.DEVNULL, start_new_session=True)
         until = time.monotonic() + 60
         while not self._answers():
@@ -55,21 +56,21 @@ class StoreServer:
             time.sleep(0.02)
 
     def client(self) -> redis.Redis:
-        """A client as the service makes it."""
+        """A client like the service's own."""
         return connect(self.url)
 
     def kill(self) -> None:
-        """`kill -9`, when nothing that was answered is still in its memory alone: a server that writes once a
-        second to the disk holds back what comes while the disk is busy."""
+        """`kill -9` once no confirmed write is only in memory. A server that writes to the disk once a second
+        holds back new data while the disk is busy."""
         written(self.client())
         self.kill_at_once()
 
     def kill_at_once(self) -> None:
-        """`kill -9`, whatever it still holds."""
+        """`kill -9`, whatever is still only in memory."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """End it well."""
+        """Stop it cleanly."""
         self._end(signal.SIGTERM)
 
     def remove(self) -> None:
@@ -91,7 +92,7 @@ class StoreServer:
 
 
 def written(client: redis.Redis) -> None:
-    """Return when a server has handed its log to the system, which keeps it when the server is killed."""
+    """Wait until a server has passed its log to the system, which keeps it if the server is killed."""
     until = time.monotonic() + 60
     while int(client.info("persistence").get("aof_buffer_length", 0)):
         assert time.monotonic() < until, "the server does not write its log"

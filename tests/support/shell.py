@@ -1,7 +1,7 @@
-"""Runs commands as a document shows them: by bash, with real curl and jq, against the service of the test.
+"""Run commands exactly as a document shows them, by bash with real curl and jq, against the test's service.
 
-The documents say `localhost:8000` or `127.0.0.1:8000`. Curl is told by its own file of settings to connect to
-the service of the test when it is to connect there, so that not a letter of a command need be changed.
+The documents use `localhost:8000` or `127.0.0.1:8000`. Curl's own settings file redirects these addresses to
+the test's service, so the commands run unchanged.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ PROGRAMS = ("bash", "curl", "jq")
 
 
 class Shell:
-    """A folder in which commands are run. Each call is a shell of its own."""
+    """A folder in which commands run. Each call is a new shell."""
 
     def __init__(self, folder: Path, url: str) -> None:
-        """`url` is the service's."""
+        """`url` is the URL of the service."""
         missing = [program for program in PROGRAMS if shutil.which(program) is None]
         if missing:
             pytest.skip(f"not installed, and `.ci/run` could not: {', '.join(missing)}")
@@ -34,7 +34,7 @@ class Shell:
         (folder / ".curlrc").write_text("\n".join(lines) + "\n")
 
     def run(self, script: str, variables: Mapping[str, str] | None = None) -> str:
-        """What `script` prints. It must end well."""
+        """The output of `script`, which must succeed."""
         quiet = {"CURL_HOME": str(self.folder), "HOME": str(self.folder), **(variables or {})}
         done = subprocess.run(
             ["/bin/bash", "-euo", "pipefail", "-c", script],

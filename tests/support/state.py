@@ -1,4 +1,4 @@
-"""Fixtures of the tests of records and jobs: stores on a real server, and a clock that stands still."""
+"""Fixtures for tests of records and jobs: stores on a real server, and a fixed clock."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from sadtalker_service.state.sessions import SessionStore
 
 @pytest.fixture
 def clock() -> Clock:
-    """Time passes when the test says so."""
+    """A clock that the test advances."""
     return Clock()
 
 
 @pytest.fixture
 def queue(queue_server: StoreServer) -> Iterator[redis.Redis]:
-    """A client of an empty queue server. What a test leaves there has to be on the page of keys."""
+    """A client of an empty queue server. Remaining keys must be documented in docs/queue-keys.md."""
     client = queue_server.client()
     yield client
     with suppress(redis.ConnectionError):  # the test has stopped the server
@@ -32,6 +32,6 @@ def queue(queue_server: StoreServer) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def sessions(queue: redis.Redis, clock: Clock) -> SessionStore:
-    """Sessions of one portrait that is known; small lanes."""
+    """Sessions of one known avatar, with small lanes."""
     know_avatar(queue)
     return SessionStore(queue, Settings(max_waiting=3, lease_seconds=15, max_attempts=3), clock)

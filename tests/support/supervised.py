@@ -1,9 +1,9 @@
 """A supervisor over small programs: `python supervised.py FOLDER '[[{"name": ..., "code": ...}], ...]' NICE`.
 
-It runs at a priority NICE steps lower than it was started with.
+It runs at a priority NICE steps below the one it was started with.
 
-A child's `code` is Python. It is ready when it has made the file FOLDER/{name}.ready with its pid; when it
-ends well it is to write a line to FOLDER/order.
+A child's `code` is Python. It is ready once it has created the file FOLDER/{name}.ready with its pid. When it
+ends cleanly, it must append a line to FOLDER/order.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def spec(folder: Path, name: str, code: str, grace: float = 5.0, nice: int = 0) 
 
 
 def main(folder: Path, stages: list[list[dict[str, Any]]]) -> int:
-    """0 when it was stopped, else the exit code that the command would have."""
+    """0 if it was stopped, otherwise the exit code that the command would have."""
     try:
         Supervisor(
             [[spec(folder, **child) for child in stage] for stage in stages],

@@ -1,4 +1,4 @@
-"""16-bit arithmetic as a GPU does it, on a CPU that has none."""
+"""16-bit arithmetic like that of a GPU, on a CPU without it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _CONVOLUTIONS = (torch.conv2d, torch.conv3d, torch.conv_transpose3d)
 
 
 class WideConvolutions(TorchFunctionMode):
-    """Convolutions of 16-bit numbers are summed in float32 and rounded once.
+    """Sums convolutions of 16-bit numbers in float32 and rounds once.
 
-    torch can do them on any CPU, but without an instruction for it a frame takes many minutes.
+    torch can compute them on any CPU, but without a special instruction a frame takes many minutes.
     """
 
     def __torch_function__(

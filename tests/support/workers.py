@@ -1,4 +1,4 @@
-"""Real workers for tests: processes of their own, with the small engine, on real servers."""
+"""Real workers for tests, in their own processes, with the small engine and real servers."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ from sadtalker_service.store.connections import connect, store_urls
 SUPPORT = Path(__file__).parent
 EXAMPLES = SUPPORT.parents[1] / "examples"
 LEASE_SECONDS = 3.0
-"""Short, so that tests need not wait long for a lost worker."""
+"""Short, so that tests do not wait long for a lost worker."""
 
 
 class WorkerProcess:
-    """A worker, as a user starts it."""
+    """A worker, started like a user would."""
 
     def __init__(self, settings: Settings, queues: str, name: str, log: Path, engine: str) -> None:
         self.name = name
@@ -57,33 +57,33 @@ class WorkerProcess:
 
     @property
     def child(self) -> int:
-        """Process number of the child with the engine."""
+        """Process id of the child with the engine."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         (child,) = map(int, children)
         return child
 
     @property
     def log(self) -> str:
-        """What it has written."""
+        """Its output."""
         return self._log.read_text()
 
     def kill(self) -> None:
-        """`kill -9` of the parent: the child goes with it."""
+        """`kill -9` the parent. The child dies with it."""
         self.process.kill()
         self.process.wait(60)
 
     def kill_child(self) -> None:
-        """`kill -9` of the child alone."""
+        """`kill -9` only the child."""
         os.kill(self.child, signal.SIGKILL)
 
     def stop(self, seconds: float = 120.0) -> int:
-        """SIGTERM; the exit code."""
+        """Send SIGTERM and return the exit code."""
         self.process.terminate()
         return self.process.wait(seconds)
 
 
 class Workshop:
-    """Stores, workers and a janitor; what the video service does, with short words."""
+    """Stores, workers and a janitor, with short methods for the video service."""
 
     def __init__(self, queue: StoreServer, cache: StoreServer, folder: Path, **changes: object) -> None:
         self.folder = folder
@@ -110,7 +110,7 @@ class Workshop:
     def worker(
         self, queues: str = "vip,normal", name: str = "render", *, engine: str = "pattern", warm: bool = True
     ) -> WorkerProcess:
-        """Start one; with `warm`, return when it is ready for work."""
+        """Start a worker. If `warm`, wait until it is ready for work."""
         worker = WorkerProcess(self.settings, queues, name, self.folder / f"{name}.log", engine)
         self._workers.append(worker)
         if warm:
@@ -118,13 +118,13 @@ class Workshop:
         return worker
 
     def wait_until_warm(self, *names: str) -> None:
-        """Return when the workers last started under these names are ready for work."""
+        """Wait until the workers last started under these names are ready for work."""
         for name in names:
             worker = next(worker for worker in reversed(self._workers) if worker.name == name)
             wait_for(partial(self._is_warm, worker), f"{name} is warm", 180, self.logs)
 
     def ensure(self, queues: str, name: str, engine: str = "pattern") -> WorkerProcess:
-        """The worker of this name, started unless it is there."""
+        """The worker of this name, started if necessary."""
         for worker in self._workers:
             if worker.name == name and worker.process.poll() is None:
                 return worker
@@ -141,7 +141,7 @@ class Workshop:
 
     @contextmanager
     def janitor(self) -> Iterator[None]:
-        """One that works as long as the block runs, as in the API's process."""
+        """Context manager that runs a janitor, as in the API's process."""
         stop = threading.Event()
         thread = threading.Thread(target=run_janitor, args=(self.settings, stop), daemon=True)
         thread.start()
@@ -152,7 +152,7 @@ class Workshop:
             thread.join(30)
 
     def close(self) -> None:
-        """Kill what still runs."""
+        """Kill the processes that still run."""
         for worker in self._workers:
             if worker.process.poll() is None:
                 worker.kill()
@@ -164,18 +164,18 @@ class Workshop:
     def portrait(
         self, seed: int = 1, *, brightest: int = 250, corner: tuple[int, int, int] | None = None
     ) -> str:
-        """Upload a picture of noise; its image id. Nobody is told to prepare it."""
+        """Upload an image of noise and return its image id. No worker is told to prepare it."""
         pixels = np.random.default_rng(seed).integers(brightest // 2, brightest, (96, 128, 3), dtype=np.uint8)
         if corner:
             pixels[0, 0] = corner
         return self.picture(encode_png(pixels))
 
     def real_portrait(self) -> str:
-        """Upload the example portrait; its image id."""
+        """Upload the example source image and return its image id."""
         return self.picture((EXAMPLES / "portrait.jpg").read_bytes(), "crop")
 
     def picture(self, data: bytes, mode: PreprocessMode = "full") -> str:
-        """Upload a picture file; its image id."""
+        """Upload an image file and return its image id."""
         image_id, now = sha256(data).hexdigest(), time.time()
         self.artefacts.put_bytes(data, portrait_name(image_id))
         record = AvatarRecord(image_id, mode, "processing", now, now, 128, 96, len(data), "image/png")
@@ -183,7 +183,7 @@ class Workshop:
         return image_id
 
     def speech(self, seconds: float = 1.0, pitch: float = 440.0) -> str:
-        """Upload a tone; its audio id."""
+        """Upload a tone and return its audio id."""
         rate = 16_000
         time_axis = np.arange(round(seconds * rate)) / rate
         tone = (0.3 * np.sin(2 * np.pi * pitch * time_axis) * 32_767).astype("<i2")
@@ -200,7 +200,7 @@ class Workshop:
         return audio_id
 
     def real_speech(self) -> str:
-        """Upload the example recording; its audio id."""
+        """Upload the example audio and return its audio id."""
         data = (EXAMPLES / "speech.wav").read_bytes()
         audio_id = sha256(data).hexdigest()
         self.artefacts.put_bytes(data, speech_name(audio_id))
@@ -217,7 +217,7 @@ class Workshop:
         callback_url: str | None = None,
         send: bool = True,
     ) -> str:
-        """Ask for a video; its session id. Without `send` its message is lost on the way to the broker."""
+        """Request a video and return its session id. Without `send`, its message to the broker is lost."""
         card = self.engines.card()
         options = style or RenderOptions()
         spec = VideoSpec(
@@ -232,12 +232,12 @@ class Workshop:
         return accepted.session_id
 
     def wait(self, session_id: str, *states: SessionState, seconds: float = 120.0) -> Session:
-        """The session when it is in one of these states."""
+        """Wait until the session is in one of these states."""
         wait_for(lambda: self.session(session_id).state in states, f"session {states}", seconds, self.logs)
         return self.session(session_id)
 
     def wait_for_frame(self, session_id: str, frame: int = 1) -> Session:
-        """The session when that many frames of it are rendered."""
+        """Wait until this many frames of the session are rendered."""
         wait_for(
             lambda: (moment := self.session(session_id).moment) is not None and moment.frame >= frame,
             "frames",
@@ -247,22 +247,22 @@ class Workshop:
         return self.session(session_id)
 
     def wait_for_avatar(self, image_id: str, state: AvatarState) -> AvatarRecord:
-        """The avatar, in mode `full`, when it is in this state."""
+        """Wait until the avatar, in mode `full`, is in this state."""
         wait_for(lambda: self.avatar(image_id).state == state, f"avatar {state}", 120, self.logs)
         return self.avatar(image_id)
 
     def avatar(self, image_id: str) -> AvatarRecord:
-        """As it stands, in mode `full`."""
+        """The current avatar record, in mode `full`."""
         found = self.avatars.get(image_id, "full")
         assert found is not None
         return found
 
     def cached(self, pattern: str) -> list[str]:
-        """Keys on the cache's server."""
+        """Keys on the cache server."""
         return sorted(key.decode() for key in self.cache.scan_iter(match=pattern))
 
     def session(self, session_id: str) -> Session:
-        """As it stands."""
+        """The current session record."""
         found = self.sessions.get(session_id)
         assert found is not None
         return found
@@ -272,11 +272,11 @@ class Workshop:
         return sorted(entry.name for entry in self.artefacts.entries("videos/"))
 
     def files(self) -> list[Path]:
-        """Everything under the data folder."""
+        """All files in the data folder."""
         return sorted(path for path in self.settings.data_dir.rglob("*") if path.is_file())
 
     def logs(self) -> str:
-        """Of all workers."""
+        """The logs of all workers."""
         return "\n".join(worker.log for worker in self._workers)
 
 
@@ -284,7 +284,7 @@ class Workshop:
 def open_workshop(
     queue: StoreServer, cache: StoreServer, folder: Path, **changes: object
 ) -> Iterator[Workshop]:
-    """A workshop whose workers end with the block; `changes` are settings."""
+    """Context manager for a workshop whose workers end with it. `changes` are settings."""
     workshop = Workshop(queue, cache, folder, **changes)
     try:
         yield workshop
@@ -295,7 +295,7 @@ def open_workshop(
 def wait_for(
     condition: Callable[[], bool], what: str, seconds: float = 90.0, logs: Callable[[], str] = str
 ) -> float:
-    """Return the seconds that it took until `condition` held."""
+    """Wait until `condition` is true and return the seconds that it took."""
     start = time.monotonic()
     while not condition():
         assert time.monotonic() - start < seconds, f"{what}: not within {seconds} s\n{logs()[-6000:]}"

@@ -1,1 +1,1 @@
-"""Measures the house on the machine at hand."""
+"""Measure the speed of the service on this machine."""

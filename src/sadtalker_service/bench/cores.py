@@ -1,4 +1,4 @@
-"""The cores of this machine: which, how busy, and for whom. Needs nothing but Python."""
+"""The cores of this machine and their load. Needs only Python."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class CoreTime:
-    """What the cores of this (virtual) machine did since it started, in ticks."""
+    """Counters of the cores of this (virtual) machine since it started, in ticks."""
 
     wanted: int
     """Ticks in which a core had work to do."""
     stolen: int
-    """Those of them in which the host gave the core to another virtual machine."""
+    """The part of `wanted` in which the host gave the core to another virtual machine."""
 
 
 def core_time() -> CoreTime:
-    """The counters of now (`man 5 proc`, /proc/stat)."""
+    """The current counters (`man 5 proc`, /proc/stat)."""
     ticks = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
     user, nice, system, _idle, _io, irq, softirq, steal = ticks
     return CoreTime(user + nice + system + irq + softirq + steal, steal)
 
 
 def stolen_share(before: CoreTime, after: CoreTime) -> float:
-    """Part of the wanted time that the host took away, 0..1: wall times are longer by it."""
+    """Share of the wanted time that the host took away, 0..1. Wall times are longer by this share."""
     return (after.stolen - before.stolen) / max(1, after.wanted - before.wanted)
 
 
 @contextmanager
 def limited_to(cores: int) -> Iterator[None]:
-    """Keep this process, its threads to come and its children on `cores` cores."""
+    """Context manager that limits this process, its new threads and its children to `cores` cores."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(before)[:cores])
     try:
@@ -44,7 +44,7 @@ def limited_to(cores: int) -> Iterator[None]:
 
 
 def usable_cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 

@@ -1,4 +1,4 @@
-"""What machine the numbers are from."""
+"""The machine that the numbers come from."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from sadtalker_service.bench.cores import load, processor, usable_cores
 
 @dataclass(frozen=True)
 class Machine:
-    """Hardware and versions that decide the speed."""
+    """Hardware and versions that determine the speed."""
 
     processor: str
     cores: int
     """Cores that the measurement may use."""
     load: float
-    """Mean number of processes that wanted a core in the minute before."""
+    """Mean number of processes that wanted a core in the minute before the measurement."""
     python: str
     packages: str
 

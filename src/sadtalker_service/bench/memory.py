@@ -1,4 +1,4 @@
-"""Peak memory of the command for a short and a long video."""
+"""Measure the peak memory of the command for a short and a long video."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from sadtalker_service.settings import Settings
 
 @dataclass(frozen=True)
 class MemoryUse:
-    """Largest resident memory of one run of the command."""
+    """Peak resident memory of one run of the command."""
 
     video_seconds: int
     peak_bytes: int
 
 
 def measure_memory(source_image: Path, driven_audio: Path, seconds: tuple[int, ...]) -> list[MemoryUse]:
-    """Run `sadtalker generate` on the recording repeated to each of these lengths."""
+    """Run `sadtalker generate` with the driven audio repeated to each of these lengths."""
     with tempfile.TemporaryDirectory(prefix="sadtalker-bench-") as name:
         folder = Path(name)
         return [
@@ -44,7 +44,7 @@ def _peak(source_image: Path, speech: Path, folder: Path) -> int:
 
 
 def _repeated(driven_audio: Path, seconds: int, folder: Path) -> Path:
-    """A WAV file of the recording's sound over and over."""
+    """A WAV file with the driven audio repeated."""
     speech = read_speech(driven_audio, Settings())
     pcm = (speech.samples * 32_767).astype("<i2").tobytes()
     wanted = seconds * 16_000 * 2

@@ -1,4 +1,4 @@
-"""The speed of the mesh engine: stage by stage and whole, beside the encoder alone on the same frames."""
+"""Measure the mesh engine by stage and as a whole, compared with the encoder alone on the same frames."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from sadtalker_service.store.cache import MemoryCache, NoCache
 from sadtalker_service.store.codec import encode
 
 Tell = Callable[[str], None]
-"""Is told what is being measured."""
+"""Called with a description of each measurement."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Case:
 
     name: str
     picture: tuple[int, int] | None
-    """Width and height that the portrait is brought to, None to take it as it is."""
+    """Width and height that the source image is resized to, or None to keep its size."""
     options: RenderOptions
 
 
@@ -55,12 +55,12 @@ class Times:
 
     wall: float
     cpu: float
-    """Of all threads together; other work disturbs it less. On two cores the wall time is at least half."""
+    """Over all threads. Less affected by other work. On two cores the wall time is at least half of this."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One case."""
+    """Results of one case."""
 
     case: str
     video: str
@@ -68,25 +68,25 @@ class Measured:
     frames: int
     video_seconds: float
     cold: Times
-    """The command `sadtalker generate` from its start to its end, nothing cached."""
+    """The command `sadtalker generate` from start to end, with an empty cache."""
     warm: Times
-    """The same work in a process that has done it before, nothing cached."""
+    """The same work in a warm process, with an empty cache."""
     cached: Times
-    """The same again, avatar and recording known."""
+    """The same again, with avatar and driven audio cached."""
     writing: Times
-    """Writing the very same frames and sound without rendering them: no renderer can go below it."""
+    """Writing the same frames and audio without rendering them: the lower limit for any renderer."""
     preparation: float
-    """From the decoded picture to the avatar, median seconds."""
+    """From the decoded source image to the avatar, median seconds."""
     stages: Mapping[str, float]
     """Stage -> median seconds of the warm runs."""
     avatar_bytes: int
-    """What the cache keeps of an avatar, without previews."""
+    """Cached bytes of an avatar, without previews."""
     preview_bytes: int
-    """What the previews add."""
+    """Additional bytes of the previews."""
 
 
 def measure(case: Case, source_image: Path, driven_audio: Path, *, repeats: int, tell: Tell) -> Measured:
-    """Measure one case. The ways take turns, so that other work on the machine disturbs all of them alike."""
+    """Measure one case. The ways alternate, so that other work on the machine affects all alike."""
     with tempfile.TemporaryDirectory(prefix="sadtalker-bench-") as name:
         folder = Path(name)
         work = _Work(case.options, _resized(source_image, case.picture, folder), driven_audio, folder)
@@ -131,7 +131,7 @@ def _timed(run: Callable[[], object]) -> Times:
 
 
 def _cpu_seconds() -> float:
-    """Of this process and its ended children."""
+    """Processor time of this process and its ended children."""
     return sum(os.times()[:4])
 
 
@@ -140,7 +140,7 @@ def _medians(times: list[Times]) -> Times:
 
 
 class _Work:
-    """The work of one case, in the ways in which it is measured."""
+    """The work of one case, in all measured ways."""
 
     def __init__(self, options: RenderOptions, picture: Path, speech: Path, folder: Path) -> None:
         self._settings = Settings(data_dir=folder)
@@ -151,7 +151,7 @@ class _Work:
         self._output = folder / "video.mp4"
 
     def command(self) -> None:
-        """The command in a fresh process."""
+        """Run the command in a new process."""
         program = [sys.executable, "-m", "sadtalker_service", "generate", "--engine", "mesh", "--no_cache"]
         files = ["--source_image", self._picture, "--driven_audio", self._speech, "--output", self._output]
         options = ["--preprocess", self._options.preprocess, "--size", self._options.side]
@@ -159,7 +159,7 @@ class _Work:
         subprocess.run(command, check=True, capture_output=True)  # noqa: S603  this package's own command
 
     def video(self, cache: NoCache | MemoryCache) -> VideoResult:
-        """The whole work in this process."""
+        """Do the whole work in this process."""
         return make_video(self.engine, self._picture, self._speech, self._output, self._options, cache=cache)
 
     def keep_frames(self) -> None:
@@ -175,13 +175,13 @@ class _Work:
         self._frames = [batch.copy() for batch in self._rendering.batches]
 
     def write(self) -> None:
-        """Write the frames that were kept, and the sound."""
+        """Write the kept frames and the audio."""
         again = replace(self._rendering, batches=iter(self._frames))
         sound = stream_sound(self._speech, self._reading)
         write_video(again, self._output, sound=sound, quality=self._options.quality)
 
     def cache_bytes(self) -> tuple[int, int]:
-        """Bytes that a cache keeps of the avatar: what rendering needs, and the previews."""
+        """Cached bytes of the avatar: the data for rendering, and the previews."""
         portrait = read_portrait(self._picture, self._settings)
         made = Pipeline(self.engine, NoCache()).prepare(portrait, self._options, previews=True)
         sizes = {name: len(encode(artefact)) for name, artefact in made.avatar.artefacts.items()}
@@ -190,7 +190,8 @@ class _Work:
 
 
 def _resized(path: Path, size: tuple[int, int] | None, folder: Path) -> Path:
-    """The picture cut to the shape of `size` around its middle and brought to it; unchanged for None."""
+    """The image cropped around its middle to the shape of `size`, and resized to it. Unchanged if `size` is
+    None."""
     if size is None:
         return path
     settings = Settings()

@@ -1,4 +1,4 @@
-"""The measurements as a page."""
+"""Format the measurements as a page."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from sadtalker_service.files import output_errors, whole_file
 BEGIN, END = "<!-- sadtalker bench mesh: begin -->", "<!-- sadtalker bench mesh: end -->"
 
 _BESIDE = ("encode", "sound", "mux", "starve")
-"""Stages of the encoder's thread, which run beside the others."""
+"""Stages of the encoder's thread, which run in parallel to the others."""
 
 
 def page(machine: Machine, stolen: float, measured: Sequence[Measured], memory: Sequence[MemoryUse]) -> str:
-    """Tables in Markdown. `stolen` is the share of the cores' time that the host took, 0..1."""
+    """Tables in Markdown. `stolen` is the share of the cores' time that the host took away, 0..1."""
     return "\n".join(_lines(machine, stolen, measured, memory))
 
 
 def update(path: Path, text: str) -> None:
-    """Put `text` between the marks in the file. Raises `InvalidOption` where it has no marks."""
+    """Put `text` between the markers in the file. Raises `InvalidOption` if it has no markers."""
     with output_errors(path):
         old = path.read_text()
     head, begin, rest = old.partition(BEGIN)

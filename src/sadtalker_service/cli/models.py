@@ -35,7 +35,7 @@ from sadtalker_service.engines.sadtalker.checkpoints.download import (
     DownloadResult,
     Sources,
     check_room,
-    obtain,
+    download_checkpoint,
     open_client,
 )
 from sadtalker_service.engines.sadtalker.checkpoints.table import (
@@ -105,7 +105,7 @@ def download(names: Sequence[str], yes: bool) -> None:
     with open_client() as client:
         for checkpoint in wanted:
             with _bar(checkpoint) as on_progress:
-                came = obtain(checkpoint, folder, sources, client, pace, on_progress)
+                came = download_checkpoint(checkpoint, folder, sources, client, pace, on_progress)
             click.echo(f"{checkpoint.file}: {came}{_how_sure(checkpoint, came)}")
 
 
@@ -207,7 +207,7 @@ def _bar(checkpoint: Checkpoint) -> Iterator[OnProgress]:
 
 
 def _how_sure(checkpoint: Checkpoint, came: DownloadResult) -> str:
-    if came is DownloadResult.THERE:
+    if came is DownloadResult.ALREADY_PRESENT:
         return ""
     if checkpoint.sha256:
         return ", SHA-256 compared"

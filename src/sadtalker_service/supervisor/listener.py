@@ -1,5 +1,5 @@
-"""The address on which the service listens: taken before anything is started, and kept while the API is being
-started again, so that a request of that moment waits instead of being refused."""
+"""The listening socket of the service. It is opened before anything starts and kept while the API restarts,
+so a request at that moment waits instead of being refused."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _REASONS = {
 
 
 _WAITING = 2_048
-"""Connections that may wait to be accepted; the system has a limit of its own (4096)."""
+"""Connections that may wait to be accepted. The system has its own limit (4096)."""
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket, to be closed by the caller; on a free port for 0.
+    """A listening socket, on a free port if `port` is 0. The caller closes it.
 
-    Raises `StartFailed` where nobody can listen there.
+    Raises `StartFailed` if the address cannot be used.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -32,7 +32,7 @@ def listen(host: str, port: int) -> socket.socket:
         )[0]
         listener = socket.socket(family, kind, protocol)
         try:
-            # connections of an earlier run that have not faded away yet are no obstacle
+            # do not fail because of connections from an earlier run that are still closing
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
             listener.listen(_WAITING)
@@ -46,13 +46,13 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address_for_clients(host: str, port: int) -> str:
-    """The base of URLs for clients of this machine: `http://127.0.0.1:8000`."""
+    """Base URL for clients on this machine: `http://127.0.0.1:8000`."""
     host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - taken apart
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def is_public(host: str) -> bool:
-    """Whether other machines may reach it."""
+    """Whether other machines may reach this address."""
     try:
         return not ipaddress.ip_address(host).is_loopback
     except ValueError:

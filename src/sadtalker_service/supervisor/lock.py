@@ -1,4 +1,4 @@
-"""One service per data folder: two would write to one queue's file."""
+"""Allow one service per data folder, because two would write to the same queue file."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from sadtalker_service.errors import StartFailed
 
 @contextmanager
 def only_service(folder: Path) -> Iterator[None]:
-    """A block in which no other process is in such a block on `folder`.
+    """Context manager that locks `folder` against other services.
 
-    The system ends the lock with the process, however that ends. Raises `StartFailed`, which names the other.
+    The system releases the lock when the process ends, for whatever reason. Raises `StartFailed`, naming the
+    other process.
     """
     with (folder / "serve.pid").open("a+") as file:
         try:
@@ -23,8 +24,8 @@ def only_service(folder: Path) -> Iterator[None]:
         except BlockingIOError as error:
             file.seek(0)
             raise StartFailed(
-                f"The service runs already on this DATA_DIR (process {file.read().strip()})."
-                " Stop that one, or choose another folder."
+                f"The service is already running on this DATA_DIR (process {file.read().strip()})."
+                " Stop it, or choose another folder."
             ) from error
         except OSError as error:
             raise StartFailed(f"Cannot lock {file.name}: {error.strerror}.") from error

@@ -1,4 +1,4 @@
-"""The whole service on one machine: which processes there are, in which order, and what each is given."""
+"""The whole service on one machine: its processes, their order, and their environment."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ log = structlog.get_logger(__name__)
 
 API = "api"
 _API_GRACE = 30.0
-"""Seconds for downloads that are under way when the service stops."""
+"""Seconds for downloads in progress when the service stops."""
 _WORKER_GRACE = 15.0
-"""Seconds more than a worker gives its job, to hand it back."""
+"""Seconds in addition to a worker's own grace period, to hand its job back."""
 _WORKER_NICE = 10
-"""Rendering takes every processor it can get; whoever asks the API or a store is answered first."""
+"""Rendering takes all processor time it can get. Requests to the API or a store go first."""
 _HELPER_GRACE = 10.0
-"""Seconds. It has nothing to finish: the workers that use it have stopped before."""
+"""Seconds. A helper has nothing to finish, because the workers that use it have already stopped."""
 _LIVEZ_SECONDS = 0.3
-"""Until it runs, the API is asked in vain: its socket is there, nobody accepts."""
+"""Timeout in seconds. Before the API runs, its socket exists but nothing accepts connections."""
 
 
 def run_service(settings: Settings, announce: Callable[[str], None], *, at_terminal: bool = False) -> None:
     """Run everything until SIGTERM or SIGINT.
 
-    `announce` is given a line when the API answers, and one when videos can be made. `at_terminal`, where
-    only warnings are logged, it also hears where to look, how to stop, what has come back and that it stops.
-    Raises `StartFailed` and `StoreMisconfigured`, before anything is started where that is possible.
+    `announce` receives a line when the API answers, and one when videos can be rendered. If `at_terminal`,
+    where only warnings are logged, it also receives the URLs, how to stop, restarts and the shutdown. Raises
+    `StartFailed` and `StoreMisconfigured`, before anything starts if possible.
     """
     _check_engine(settings)
     folder = run_dir(settings)
@@ -57,19 +57,19 @@ def run_service(settings: Settings, announce: Callable[[str], None], *, at_termi
         stages = service_stages(settings, folder, listener.fileno())
         workers = [spec.name for spec in stages[-1] if spec.name != API]
         url = address_for_clients(settings.host, settings.port)
-        told = _Announcements(url, workers, announce, at_terminal=at_terminal)
+        announcements = _Announcements(url, workers, announce, at_terminal=at_terminal)
 
         def on_stop() -> None:
-            listener.close()  # what the API does not accept any more shall be refused, not wait for nobody
-            told.stopping()
+            listener.close()  # refuse new connections now, because the API no longer accepts them
+            announcements.stopping()
 
-        Supervisor(stages, told, on_stop=on_stop).run()
+        Supervisor(stages, announcements, on_stop=on_stop).run()
 
 
 def service_stages(settings: Settings, folder: Path, listener: int) -> tuple[tuple[ChildSpec, ...], ...]:
-    """The embedded servers; what engines want beside workers; then API and workers.
+    """Stages of children: the embedded servers, then the engines' helpers, then API and workers.
 
-    `folder` is that of sockets and metrics, `listener` the number of the socket on which the API accepts.
+    `folder` holds sockets and metrics. `listener` is the file descriptor of the API's listening socket.
     """
     environment = child_environment(
         {
@@ -90,7 +90,7 @@ def service_stages(settings: Settings, folder: Path, listener: int) -> tuple[tup
 
 
 def render_workers(settings: Settings) -> int:
-    """How many processes make videos."""
+    """Number of processes that render videos."""
     if settings.workers is not None:
         return settings.workers
     return max(1, len(os.sched_getaffinity(0)) // 2)
@@ -120,60 +120,61 @@ def _helper(helper: Helper, environment: dict[str, str]) -> ChildSpec:
 
 
 def _workers(settings: Settings, environment: dict[str, str]) -> list[ChildSpec]:
-    """Those that make videos and, where there are such, one that prepares avatars: nobody who has uploaded a
-    portrait waits for a video to be finished."""
+    """The render workers and, if there are any, one worker that prepares avatars. So an avatar never waits
+    for a video to finish."""
     count = render_workers(settings)
-    # another service on this machine may work for the same queue: names tell them apart, run after run
+    # another service on this machine may use the same queue, so worker names include the data folder and stay
+    # the same after a restart
     place = hashlib.sha256(os.fsencode(settings.data_dir.expanduser().absolute())).hexdigest()[:6]
     queues = {f"render-{number + 1}": f"{VIP},{NORMAL}" for number in range(count)}
     if count:
         queues["prepare"] = PREPARE
-    board = WorkerRegistry(connect(store_urls(settings).queue, retries=False))
-    return [_worker(settings, environment, board, f"{name}-{place}", queues[name]) for name in queues]
+    registry = WorkerRegistry(connect(store_urls(settings).queue, retries=False))
+    return [_worker(settings, environment, registry, f"{name}-{place}", queues[name]) for name in queues]
 
 
 def _worker(
-    settings: Settings, environment: dict[str, str], board: WorkerRegistry, name: str, queues: str
+    settings: Settings, environment: dict[str, str], registry: WorkerRegistry, name: str, queues: str
 ) -> ChildSpec:
-    signs = _SignsOfLife(board, f"{name}@{socket.gethostname()}")
+    heartbeat = _Heartbeat(registry, f"{name}@{socket.gethostname()}")
     return ChildSpec(
         name=name,
         argv=(sys.executable, "-m", "sadtalker_service", "worker", "--queues", queues, "--name", name),
         env=environment,
-        prepare=signs.forget_earlier,
-        ready=signs.ready,
+        prepare=heartbeat.ignore_earlier,
+        ready=heartbeat.ready,
         grace=settings.shutdown_grace_seconds + _WORKER_GRACE,
         nice=_WORKER_NICE,
     )
 
 
-class _SignsOfLife:
-    """Whether a worker has its engine warm, as it says with its heartbeat."""
+class _Heartbeat:
+    """Whether a worker has a warm engine, according to its heartbeat."""
 
-    def __init__(self, board: WorkerRegistry, worker: str) -> None:
-        self._board = board
+    def __init__(self, registry: WorkerRegistry, worker: str) -> None:
+        self._registry = registry
         self._worker = worker
         self._earlier = 0.0
 
-    def forget_earlier(self) -> None:
-        """What was said so far comes from a process that is dead."""
+    def ignore_earlier(self) -> None:
+        """Ignore earlier heartbeats, which came from a dead process."""
         self._earlier = max(self._earlier, self._seen_at(warm=False))
 
     def ready(self) -> bool:
-        """Whether it has said so since then."""
+        """Whether the new process has reported a warm engine."""
         return self._seen_at(warm=True) > self._earlier
 
     def _seen_at(self, *, warm: bool) -> float:
         try:
-            facts = self._board.live().get(self._worker)
+            facts = self._registry.live().get(self._worker)
         except StoreUnavailable:
             return 0.0
         return 0.0 if facts is None or (warm and facts.state == "starting") else facts.seen_at
 
 
 class _Announcements:
-    """Tells once that the API answers, and once that everything is warm; at a terminal also what is useful to
-    somebody who sits there."""
+    """Announces once that the API answers, and once that everything is warm. At a terminal, also prints hints
+    for the user."""
 
     def __init__(
         self, url: str, workers: list[str], announce: Callable[[str], None], *, at_terminal: bool
@@ -187,7 +188,7 @@ class _Announcements:
     def __call__(self, name: str) -> None:
         """A child has become ready."""
         if name in self._known:
-            if self._at_terminal:  # that it had ended was a warning
+            if self._at_terminal:  # its exit was logged as a warning
                 self._announce(f"{name} is ready again.")
             return
         self._known.add(name)
@@ -203,12 +204,14 @@ class _Announcements:
             if self._at_terminal:
                 self._announce(f"  Studio, in a browser: {self._url}/")
                 self._announce(f"  API documentation:    {self._url}/docs")
-                self._announce("  Stop with Ctrl-C. Only warnings are shown; with LOG_LEVEL=info everything.")
+                self._announce(
+                    "  Stop with Ctrl-C. Only warnings are shown. LOG_LEVEL=info shows everything."
+                )
 
     def stopping(self) -> None:
-        """The service is told to stop."""
+        """The service is stopping."""
         if self._at_terminal and API in self._known:
-            self._announce("Stopping; a video that is being made is finished first. Ctrl-C again: at once.")
+            self._announce("Stopping after the current video. Press Ctrl-C again to stop at once.")
 
 
 def _metrics_environment(folder: Path) -> dict[str, str]:
@@ -219,8 +222,8 @@ def _metrics_environment(folder: Path) -> dict[str, str]:
 
 
 def _check_engine(settings: Settings) -> None:
-    """Raises `StartFailed`, with what is to be done, where no worker could load its engine."""
-    if not render_workers(settings):  # they run elsewhere, where another engine may be set
+    """Raise `StartFailed`, with what to do, if no worker could load its engine."""
+    if not render_workers(settings):  # the workers run elsewhere, where another engine may be set
         return
     try:
         check_engine(settings.engine, settings)
@@ -229,7 +232,7 @@ def _check_engine(settings: Settings) -> None:
 
 
 def _warn(settings: Settings) -> None:
-    """Look at what is not ours: who may reach us, and other people's servers. Raises `StoreMisconfigured`."""
+    """Warn about external problems: public access and weak servers. Raises `StoreMisconfigured`."""
     if (
         is_public(settings.publish_address or settings.host)
         and not settings.api_keys
@@ -238,7 +241,7 @@ def _warn(settings: Settings) -> None:
         log.warning(
             "service_unprotected",
             host=settings.host,
-            advice="Whoever reaches this address may use the service: set API_KEYS, or HOST to 127.0.0.1.",
+            advice="Anyone who reaches this address can use the service. Set API_KEYS, or HOST to 127.0.0.1.",
         )
     urls = store_urls(settings)
     if not urls.embedded_queue:
@@ -248,8 +251,8 @@ def _warn(settings: Settings) -> None:
     if urls.embedded_cache and not urls.embedded_queue:
         log.warning(
             "cache_not_shared",
-            advice="Workers on other machines have a cache of their own, and nobody can watch their videos"
-            " while they are made; set REDIS_URL too.",
+            advice="Workers on other machines have their own cache, so their videos cannot be streamed"
+            " during rendering. Set REDIS_URL too.",
         )
 
 

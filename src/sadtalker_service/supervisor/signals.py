@@ -1,4 +1,4 @@
-"""Signals as something to wait for: a child that ended, somebody who wants the service to stop."""
+"""Wait for signals: a child that ended, or a request to stop the service."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Wakeups:
-    """A block in which signals end a pause instead of the process. For the main thread."""
+    """Context manager in which signals end a pause instead of the process. For the main thread."""
 
     def __init__(self) -> None:
         self.stops = 0
-        """How often the process was asked to stop."""
+        """Number of stop signals received."""
         self._reader, self._writer = socket.socketpair()
         self._previous: dict[signal.Signals, Any] = {}
         self._previous_fd = -1
 
     def __enter__(self) -> Self:
-        """Take the signals over."""
+        """Install the signal handlers."""
         for end in (self._reader, self._writer):
             end.setblocking(False)
         self._previous_fd = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         for number in STOP_SIGNALS:
-            # nohup starts its program with SIGHUP ignored: that is a wish
+            # nohup starts its program with SIGHUP ignored, and that must stay so
             if signal.getsignal(number) is not signal.SIG_IGN or number is not signal.SIGHUP:
                 self._previous[number] = signal.signal(number, self._stop)
         self._previous[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, self._wake)
@@ -36,7 +36,7 @@ class Wakeups:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give the signals back."""
+        """Restore the previous handlers."""
         signal.set_wakeup_fd(self._previous_fd)
         for number, handler in self._previous.items():
             signal.signal(number, handler)
@@ -44,7 +44,7 @@ class Wakeups:
         self._writer.close()
 
     def wait(self, seconds: float | None) -> None:
-        """Return after `seconds`, or as soon as a signal has come; None waits for that alone."""
+        """Return after `seconds` or at the next signal. None waits only for a signal."""
         if select.select([self._reader], [], [], seconds)[0]:
             self._reader.recv(4096)
 
@@ -52,4 +52,4 @@ class Wakeups:
         self.stops += 1
 
     def _wake(self, _number: int, _frame: FrameType | None) -> None:
-        """The file of `set_wakeup_fd` has been written to: that is all."""
+        """Do nothing. The write to the file of `set_wakeup_fd` is enough."""

@@ -1,4 +1,5 @@
-"""The supervisor: starts the parts of the service in order, starts again what dies, stops what it started."""
+"""The supervisor: starts the processes of the service in order, restarts those that die, and stops them
+all."""
 
 from __future__ import annotations
 
@@ -14,15 +15,16 @@ from sadtalker_service.supervisor.signals import Wakeups
 log = structlog.get_logger(__name__)
 
 MOST_FAILED_STARTS = 5
-"""A part that ends so often before it was ever ready will not get ready: the service does not start."""
-_HOPELESS = frozenset({2, 3})
-"""Exit codes of our own programs (`errors.py`) that another try would not change."""
+"""A process that exits this often before it was ever ready will not become ready, so the service does not
+start."""
+_PERMANENT_ERRORS = frozenset({2, 3})
+"""Exit codes of our own programs (`errors.py`) for errors that a retry would not fix."""
 _POLL_SECONDS = 0.1
-_LONGEST_WORDS = 500
+_LONGEST_MESSAGE = 500
 
 
 class Supervisor:
-    """Runs the children until it is told to stop. Uses no threads; for the main thread of its process."""
+    """Runs the children until a stop signal. Uses no threads. Must run in the main thread of its process."""
 
     def __init__(
         self,
@@ -31,13 +33,14 @@ class Supervisor:
         on_stop: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """
+        """Create the children of all stages without starting them.
+
         Args:
-            stages: the children of a stage are started together when all of the stage before are ready, and
-                stopped together, in their order, before any of the stage before.
-            on_ready: called with a child's name each time that it has become ready.
+            stages: children by stage. The children of a stage start together once all of the previous stage
+                are ready. They stop together, in reverse order of the stages.
+            on_ready: called with a child's name each time it becomes ready.
             on_stop: called once, before the first child is told to stop.
-            clock: seconds.
+            clock: returns seconds.
         """
         self._stages = [[Child(spec, clock) for spec in stage] for stage in stages]
         self._on_ready = on_ready
@@ -45,17 +48,17 @@ class Supervisor:
         self._clock = clock
 
     def run(self) -> None:
-        """Return after SIGTERM, SIGINT or SIGHUP, when everything has been stopped.
+        """Return after SIGTERM, SIGINT or SIGHUP, when everything has stopped.
 
-        A second signal ends the waiting: what has not stopped is killed, but for the first stage, which holds
-        what the others leave behind.
-        Raises `StartFailed`, with nothing left running, if a part does not start.
+        A second signal ends the waiting: all remaining processes are killed, except for the first stage,
+        which holds the data of the others. Raises `StartFailed`, with nothing left running, if a process does
+        not start.
         """
         with Wakeups() as wakeups:
             try:
                 self._start(wakeups)
                 while not wakeups.stops:
-                    self._look_after(self._children())
+                    self._check_children(self._children())
                     wakeups.wait(self._pause())
             finally:
                 self._on_stop()
@@ -64,12 +67,12 @@ class Supervisor:
     def _start(self, wakeups: Wakeups) -> None:
         for number in range(len(self._stages)):
             while not wakeups.stops:
-                self._look_after(self._children(number + 1))
+                self._check_children(self._children(number + 1))
                 if all(child.was_ready for child in self._stages[number]):
                     break
                 wakeups.wait(self._pause())
 
-    def _look_after(self, children: Iterable[Child]) -> None:
+    def _check_children(self, children: Iterable[Child]) -> None:
         now = self._clock()
         for child in children:
             if (code := child.ended()) is not None:
@@ -97,16 +100,17 @@ class Supervisor:
         log.warning("child_ended", child=child.spec.name, code=code, again_in_seconds=pause)
         if child.was_ready:
             return
-        if code in _HOPELESS or child.failed_starts >= MOST_FAILED_STARTS:
+        if code in _PERMANENT_ERRORS or child.failed_starts >= MOST_FAILED_STARTS:
             raise StartFailed(
                 f"The service does not start: {child.spec.name} ended with code {code}."
-                f" {_last_words(child.spec)}"
+                f" {_last_output(child.spec)}"
             )
 
     def _stop(self, wakeups: Wakeups) -> None:
-        asked = wakeups.stops
+        stops_before = wakeups.stops
         for number in reversed(range(len(self._stages))):
-            # who is finishing a job still needs what is below; what was never ready nobody uses
+            # a worker that finishes a job still needs the stages below; a child that was never ready is not
+            # needed
             needed = [child for child in self._children(number) if child.was_ready]
             stage = self._stages[number]
             deadline = {child.spec.name: self._clock() + child.spec.grace for child in stage}
@@ -114,30 +118,30 @@ class Supervisor:
                 child.ask_to_stop()
             while running := [child for child in stage if child.pid is not None]:
                 for child in running:
-                    hurried = wakeups.stops > asked and number > 0
+                    hurried = wakeups.stops > stops_before and number > 0
                     if hurried or self._clock() >= deadline[child.spec.name]:
                         log.warning("child_killed", child=child.spec.name, pid=child.pid)
                         child.kill()
                     if (code := child.ended()) is not None:
                         log.info("child_stopped", child=child.spec.name, code=code)
-                self._look_after(needed)
+                self._check_children(needed)
                 if any(child.pid is not None for child in running):
                     wakeups.wait(_POLL_SECONDS)
 
     def _children(self, stages: int | None = None) -> Iterator[Child]:
-        """Those of the first `stages` stages."""
+        """The children of the first `stages` stages."""
         return (child for stage in self._stages[:stages] for child in stage)
 
     def _pause(self) -> float | None:
-        """Seconds until somebody must be looked at; None if only a signal changes anything."""
+        """Seconds until the next check, or None if only a signal can change anything."""
         return None if all(child.ready for child in self._children()) else _POLL_SECONDS
 
 
-def _last_words(spec: ChildSpec) -> str:
+def _last_output(spec: ChildSpec) -> str:
     if spec.log_file is None:
-        return "What it said stands above."
+        return "See its output above."
     try:
         lines = spec.log_file.read_text(errors="replace").strip().splitlines() or ["nothing"]
     except OSError:
         lines = ["nothing"]
-    return f"{spec.log_file} says: {lines[-1][-_LONGEST_WORDS:]}"
+    return f"{spec.log_file} says: {lines[-1][-_LONGEST_MESSAGE:]}"

@@ -1,4 +1,4 @@
-"""Synthetic checkpoints in the official layout, written once and read by the real loader."""
+"""Synthetic checkpoints in the official layout, written once and loaded by the real loader."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ if TYPE_CHECKING:
     from sadtalker_service.engines.sadtalker.renderer.renderer import FaceRenderer
 
 THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
-"""Of each process: threads that wait for each other on cores that are taken cost more than they save."""
-# for threads that torch's own setting does not reach
+"""Threads per process. Threads that wait for each other on busy cores cost more than they save."""
+# for threads that torch's own setting does not affect
 os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
 log = logging.getLogger(__name__)
 
 
 @pytest.fixture(scope="session")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with the three files. 0.8 GB: processes that test at the same time share it, and nothing of it
-    is left to pytest, which keeps such folders for a while. Who asks for them is skipped without torch."""
+    """A folder with the three files. They take 0.8 GB, so parallel test processes share them, and they are
+    removed at the end instead of being left to pytest, which keeps such folders for a while. Tests that use
+    it are skipped without torch."""
     pytest.importorskip("torch")
     base = tmp_path_factory.getbasetemp()
     with shared_folder(
@@ -41,7 +42,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @contextmanager
 def shared_folder(folder: Path) -> Iterator[Path]:
-    """The first process writes the files, the last one removes them."""
+    """Context manager: the first process writes the files, the last one removes them."""
     lock, users = folder.with_suffix(".lock"), folder.with_suffix(".users")
     with locked(lock):
         count = int(users.read_text()) if users.exists() else 0
@@ -64,7 +65,7 @@ def shared_folder(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """A block that only one process is in."""
+    """Context manager that only one process can hold at a time."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -72,7 +73,7 @@ def locked(path: Path) -> Iterator[None]:
 
 @pytest.fixture
 def networks(checkpoints: Path) -> Networks:
-    """The networks in the form in which they were trained, read anew: tests may use them up."""
+    """The networks in the trained form, newly loaded, so tests may use them up."""
     from sadtalker_service.engines.sadtalker.checkpoints.layout import CheckpointFolder
     from sadtalker_service.engines.sadtalker.checkpoints.loading import load_networks
 
@@ -81,7 +82,7 @@ def networks(checkpoints: Path) -> Networks:
 
 @pytest.fixture(scope="session")
 def renderer(checkpoints: Path) -> FaceRenderer:
-    """The renderer as it is run on a CPU. Tests must not change it."""
+    """The renderer in its form for a CPU. Tests must not change it."""
     from sadtalker_service.engines.sadtalker.checkpoints.layout import CheckpointFolder
     from sadtalker_service.engines.sadtalker.checkpoints.loading import load_networks
     from sadtalker_service.engines.sadtalker.renderer.host_memory import keep_freed_memory
@@ -94,7 +95,7 @@ def renderer(checkpoints: Path) -> FaceRenderer:
 
 @pytest.fixture(autouse=True)
 def evaluation() -> Iterator[None]:
-    """No gradients, two threads at most; nothing where torch is not installed."""
+    """No gradients, at most two threads. Does nothing if torch is not installed."""
     if find_spec("torch") is None:
         yield
         return
@@ -108,7 +109,7 @@ def evaluation() -> Iterator[None]:
 
 
 class Golden:
-    """Outputs of the original networks. Some are stored thinned out, with the stride beside them."""
+    """Outputs of the original networks. Some are stored as a sample, together with its stride."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -118,11 +119,11 @@ class Golden:
         return self._values[key]
 
     def error(self, key: str, found: Any, frames: slice = slice(None)) -> float:
-        """Largest difference of `found`, the whole array, from what is stored of `frames`."""
+        """Largest difference between `found`, the whole array, and the stored values of `frames`."""
         return float(self.errors(key, found, frames).max())
 
     def errors(self, key: str, found: Any, frames: slice = slice(None)) -> np.ndarray[Any, Any]:
-        """All differences that are known."""
+        """All known differences."""
         stride = self._values.get(f"{key}.stride")
         values = np.asarray(found)
         if stride is not None:
@@ -130,11 +131,11 @@ class Golden:
         wanted = self._values[key][frames]
         assert values.shape == wanted.shape
         found_errors = np.asarray(np.abs(values.astype(np.float64) - wanted))
-        log.info("%s %s: %.2g at most", self._name, key, found_errors.max())  # shown by --log-cli-level=INFO
+        log.info("%s %s: maximum %.2g", self._name, key, found_errors.max())  # shown by --log-cli-level=INFO
         return found_errors
 
 
 @pytest.fixture(scope="session")
 def golden() -> Callable[[str], Golden]:
-    """Opens a file of them."""
+    """Opens a file of golden values."""
     return Golden

@@ -1,4 +1,4 @@
-"""Which device, which numbers, how many frames at once: by what torch says of a GPU; none is needed here."""
+"""The choice of device, dtype and batch size for simulated GPUs. Needs no real GPU."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ GB = 1_000_000_000
 
 
 class Gpus:
-    """What torch would say of GPUs."""
+    """Simulated answers of torch about GPUs."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._patch = monkeypatch
         self.are(0)
 
     def are(self, count: int, capability: tuple[int, int] = (8, 0), free: int = 0) -> None:
-        """So many of this kind, with so many free bytes."""
+        """Simulate `count` GPUs of this kind, with `free` free bytes."""
         said: dict[str, Any] = {
             "is_available": count > 0,
             "device_count": count,
@@ -58,7 +58,7 @@ def place(dtype: Any, device: str = "cuda:0") -> DeviceConfig:
         (1, (9, 0), "cpu", "auto", ("cpu", "float32")),
     ],
 )
-def test_the_best_numbers_of_the_device_are_chosen(
+def test_the_best_dtype_of_the_device_is_chosen(
     gpus: Gpus, count: int, capability: tuple[int, int], device: str, precision: str, wanted: tuple[str, str]
 ) -> None:
     gpus.are(count, capability)
@@ -66,7 +66,7 @@ def test_the_best_numbers_of_the_device_are_chosen(
 
 
 @pytest.mark.parametrize(("count", "device"), [(0, "cuda"), (1, "cuda:1")])
-def test_a_gpu_that_is_not_there_is_told(gpus: Gpus, count: int, device: str) -> None:
+def test_a_missing_gpu_is_an_error(gpus: Gpus, count: int, device: str) -> None:
     gpus.are(count)
     with pytest.raises(EngineUnavailable, match=rf"SADTALKER_DEVICE is {device}, .* sees {count} GPUs"):
         choose_device(device, "auto")
@@ -75,21 +75,21 @@ def test_a_gpu_that_is_not_there_is_told(gpus: Gpus, count: int, device: str) ->
 @pytest.mark.parametrize(
     ("free", "precision", "size", "frames"),
     [
-        (6 * GB, "bfloat16", 256, 10),  # half of it, 0.3 GB each
+        (6 * GB, "bfloat16", 256, 10),  # half of the memory, 0.3 GB each
         (6 * GB, "float32", 256, 5),
         (6 * GB, "bfloat16", 512, 2),
-        (80 * GB, "bfloat16", 256, 32),  # a GPU is full with that
+        (80 * GB, "bfloat16", 256, 32),  # this many fill a GPU
         (GB // 10, "float32", 512, 1),
     ],
 )
-def test_batches_fit_into_free_memory(gpus: Gpus, free: int, precision: str, size: int, frames: int) -> None:
+def test_batches_fit_free_memory(gpus: Gpus, free: int, precision: str, size: int, frames: int) -> None:
     gpus.are(1, free=free)
     assert suggested_batch(place(getattr(torch, precision)), size) == frames
     assert suggested_batch(place(torch.float32, "cpu"), size) == 2
 
 
 def test_a_gpu_computes_float32_in_float32(tmp_path: Path) -> None:
-    """Else keypoints would have ten bits."""
+    """Otherwise keypoints would have ten bits."""
     before = torch.backends.cudnn.allow_tf32
     try:
         torch.backends.cudnn.allow_tf32 = True

@@ -1,4 +1,4 @@
-"""The engine as the pipeline sees it, with synthetic checkpoints."""
+"""The engine through the pipeline's interface, with synthetic checkpoints."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def portrait() -> Any:
 
 @pytest.fixture(scope="module")
 def avatars(engine: SadTalkerEngine, portrait: Any) -> Any:
-    """Mode -> avatar, made once."""
+    """Mode -> avatar, prepared once."""
     known: dict[str, Avatar] = {}
 
     def avatar(mode: Any) -> Avatar:
@@ -54,13 +54,13 @@ def avatars(engine: SadTalkerEngine, portrait: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def speech_features(engine: SadTalkerEngine) -> Artefact:
-    """A quarter of a second of something like a voice."""
+    """A quarter of a second of voice-like audio."""
     times = np.arange(4000) / 16000
     samples = (0.3 * np.sin(2 * np.pi * 140 * times) * np.sin(2 * np.pi * 4 * times)).astype(np.float32)
     return engine.extract_speech_features(Speech("0" * 64, samples, Path()))
 
 
-def test_avatar_is_small_and_whole(engine: SadTalkerEngine, avatars: Any) -> None:
+def test_avatar_is_small_and_complete(engine: SadTalkerEngine, avatars: Any) -> None:
     artefacts = avatars("full").artefacts
     assert list(artefacts) == ["face_detection", "face_crop", "3dmm_coeffs", "face_mesh", "background"]
     assert artefacts["face_crop"].arrays["square"].shape == (256, 256, 3)
@@ -80,7 +80,7 @@ def test_stages_of_another_size_have_other_names(engine: SadTalkerEngine) -> Non
 
 
 def test_keypoints_are_those_of_the_original(engine: SadTalkerEngine, golden: Any) -> None:
-    """A whole clip in one pass, against windows one by one."""
+    """A whole video in one pass, compared with separate windows."""
     wanted, rows = golden("e2e_frames"), golden("e2e_audio")["A.coeff"][20:24]
     networks = engine._inference.motion(256)
     photo = np.round(picture(256) * 255).astype(np.uint8).transpose(1, 2, 0)
@@ -91,7 +91,7 @@ def test_keypoints_are_those_of_the_original(engine: SadTalkerEngine, golden: An
 
 
 def test_free_view_is_that_of_the_original(engine: SadTalkerEngine, golden: Any) -> None:
-    """Mode `full`; of four frames the first and the third are stored."""
+    """Mode `full`. Of four frames, the first and the third are stored."""
     wanted = golden("e2e_frames")
     networks = engine._inference.motion(256)
     photo = np.round(picture(256) * 255).astype(np.uint8).transpose(1, 2, 0)
@@ -108,10 +108,13 @@ def test_free_view_is_that_of_the_original(engine: SadTalkerEngine, golden: Any)
         assert np.abs(found - wanted["full4_angles.kp_driving"][lane, 0]).max() < KEYPOINTS
 
 
-def test_sixteen_bits_in_the_cache_do_not_show(
+def test_sixteen_bits_in_the_cache_are_not_visible(
     engine: SadTalkerEngine, avatars: Any, speech_features: Artefact
 ) -> None:
-    """A frame of the kept features against one of the features before they were rounded, of their middle."""
+    """Compares a frame of the cached features with one of the features before rounding.
+
+    Uses only the middle of the features.
+    """
     avatar = avatars("crop")
     mesh = avatar.artefacts["face_mesh"].arrays
     motion = engine.drive(avatar, speech_features, RenderOptions(preprocess="crop", size=256), 0.08)
@@ -133,7 +136,7 @@ def test_sixteen_bits_in_the_cache_do_not_show(
 
 
 @pytest.mark.parametrize(("fps", "frames"), [(25, 6), (24, 6), (50, 12)])
-def test_motion_has_as_many_frames_as_the_sound(
+def test_motion_has_as_many_frames_as_the_audio(
     engine: SadTalkerEngine, avatars: Any, speech_features: Artefact, fps: int, frames: int
 ) -> None:
     motion = engine.drive(
@@ -174,17 +177,17 @@ def test_equal_seeds_give_equal_motion(
     assert np.abs(first - turned).max() > 1e-2
 
 
-def test_idle_video_moves_without_sound(engine: SadTalkerEngine, avatars: Any) -> None:
+def test_idle_video_moves_without_audio(engine: SadTalkerEngine, avatars: Any) -> None:
     motion = engine.drive(avatars("crop"), None, RenderOptions(preprocess="crop", size=256), 0.6)
     keypoints = motion.coefficients["keypoints"]
     assert len(keypoints) == 15
     assert np.abs(keypoints - keypoints[0]).max() > 1e-4
 
 
-def test_reference_video_is_followed(
+def test_reference_video_drives_the_motion(
     engine: SadTalkerEngine, avatars: Any, portrait: Any, speech_features: Artefact, tmp_path: Path
 ) -> None:
-    """A video in which the portrait moves from left to right."""
+    """A video in which the example face moves from left to right."""
     video = moving(portrait.pixels, tmp_path / "reference.mp4", frames=8)
     reference_motion = engine.extract_reference_motion(video, "full")
     assert reference_motion.arrays["rows"].shape == (8, 73)
@@ -199,7 +202,7 @@ def test_reference_video_is_followed(
     assert np.abs(plain - keypoints(References(eyeblink=reference_motion))).max() > 1e-4
     still = keypoints(References(), still=True)
     assert np.array_equal(still, keypoints(References(pose=reference_motion), still=True)), (
-        "the head alone is moved"
+        "only the head moves"
     )
 
 
@@ -214,7 +217,7 @@ def test_frames_are_pasted_and_can_be_written(
     assert [len(batch) for batch in batches] == [1]
     assert all(batch.shape[1:] == (y1 - y0, x1 - x0, 3) for batch in batches)
     assert all(batch.dtype == np.uint8 for batch in batches)
-    assert rendering.background.shape == (512, 512, 3), "the picture's own size"
+    assert rendering.background.shape == (512, 512, 3), "the size of the source image"
     assert np.abs(batches[0][0, 0].astype(int) - rendering.background[y0, x0:x1]).max() <= 1, "joined to it"
     video = write_video(replace(rendering, batches=iter(batches)), tmp_path / "video.mp4")
     assert (video.width, video.height, video.frames, video.fps) == (512, 512, 1, 25)
@@ -223,7 +226,7 @@ def test_frames_are_pasted_and_can_be_written(
 @pytest.mark.parametrize(
     ("mode", "shape"), [("crop", (256, 256)), ("resize", (256, 256)), ("extfull", (512, 512))]
 )
-def test_every_mode_has_its_place_for_the_frames(
+def test_every_mode_places_its_frames(
     engine: SadTalkerEngine, avatars: Any, speech_features: Artefact, mode: Any, shape: tuple[int, int]
 ) -> None:
     style = RenderOptions(preprocess=mode, size=256)
@@ -240,7 +243,7 @@ def test_every_mode_has_its_place_for_the_frames(
 
 
 def moving(pixels: Any, path: Path, *, frames: int) -> Path:
-    """The picture, shifted by a few pixels more in each frame."""
+    """The image, shifted by a few more pixels in each frame."""
     import av
 
     with av.open(str(path), "w") as container:

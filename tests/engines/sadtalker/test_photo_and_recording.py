@@ -1,7 +1,7 @@
-"""A photo and a recording become a video by the SadTalker engine: by the command line and by the service.
+"""The SadTalker engine renders a video from a source image and driven audio, by command line and by service.
 
-The checkpoints are synthetic, so that what is drawn is no face; what is around it, how long it is and how it
-sounds is the same as with real ones.
+The checkpoints are synthetic, so the drawn area is not a face. The background, the length and the audio are
+the same as with real ones.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def environment(checkpoints: Path, folder: Path) -> Mapping[str, str]:
 
 
 def spoken(path: Path, seconds: float, start: float = 1.0) -> Path:
-    """A piece of the example recording."""
+    """A piece of the example audio."""
     with wave.open(str(EXAMPLES / "speech.wav")) as whole, wave.open(str(path), "wb") as piece:
         rate = whole.getframerate()
         piece.setparams(whole.getparams())
@@ -91,7 +91,7 @@ def service(environment: Mapping[str, str], folder: Path) -> Iterator[RunningSer
 def test_command_line(
     environment: Mapping[str, str], service: RunningService, recording: Path, folder: Path
 ) -> None:
-    """With the networks of the service: they need not be loaded twice."""
+    """Uses the networks of the service, so they do not load twice."""
     output = folder / "talking.mp4"
     portrait = EXAMPLES / "portrait.jpg"
     arguments = ("--source_image", portrait, "--driven_audio", recording, "--preprocess", "full", "--still")
@@ -103,7 +103,7 @@ def test_command_line(
 
 
 def test_service(service: RunningService, recording: Path) -> None:
-    """Two workers, with one set of networks."""
+    """Two workers share one set of networks."""
     with httpx.Client(base_url=service.url, timeout=60) as client:
         portrait = {"image_file": ("me.jpg", (EXAMPLES / "portrait.jpg").read_bytes())}
         image_id = client.post("/api/avatar/upload", files=portrait).raise_for_status().json()["image_id"]
@@ -126,7 +126,7 @@ def test_service(service: RunningService, recording: Path) -> None:
 
 
 def frames_drawn(client: httpx.Client) -> float:
-    """By the inference server, so far."""
+    """Number of frames drawn by the inference server so far."""
     found = re.search(r"^sadtalker_inference_frames_total (\S+)$", client.get("/metrics").text, re.MULTILINE)
     return float(found[1]) if found else 0.0
 
@@ -146,7 +146,7 @@ def ended(client: httpx.Client, session_id: str) -> dict[str, Any]:
 
 
 def check(video: bytes, *, frames: int, seconds: float) -> None:
-    """The picture around the face is the photo, the face is not; sound as long as the recording."""
+    """The background is the source image, the face differs from it, and the audio has its full length."""
     with av.open(io.BytesIO(video)) as container:
         pictures = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
     with av.open(io.BytesIO(video)) as container:
@@ -158,7 +158,7 @@ def check(video: bytes, *, frames: int, seconds: float) -> None:
     assert [picture.shape for picture in pictures] == [photo.shape] * frames
     assert all(np.abs(one - other).max() > 20 for one, other in pairwise(pictures)), "it moves"
     for picture in pictures:
-        assert np.abs(picture[300:] - photo[300:]).mean() < 4, "below the face nothing changes"
+        assert np.abs(picture[300:] - photo[300:]).mean() < 4, "nothing changes below the face"
         assert np.abs(picture[60:180, 180:280] - photo[60:180, 180:280]).mean() > 20, "the face is drawn"
     assert len(sound) / rate == pytest.approx(seconds, abs=0.06)
     assert np.abs(sound).max() > 0.02
@@ -166,9 +166,9 @@ def check(video: bytes, *, frames: int, seconds: float) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_memory_does_not_grow_with_the_length(environment: Mapping[str, str], folder: Path) -> None:
-    """A quarter of the way through, when all parts are at work, and at the end; within one run, because how
-    they overlap makes a difference of hundreds of megabytes from run to run."""
+def test_memory_does_not_grow_with_the_video_length(environment: Mapping[str, str], folder: Path) -> None:
+    """Compares memory at a quarter of the run, when all parts are working, with memory at the end. Both come
+    from one run, because the overlap of the parts changes memory by hundreds of megabytes between runs."""
     speech = spoken(folder / "long.wav", 1.6)
     files = ("--source_image", EXAMPLES / "portrait.jpg", "--driven_audio", speech)
     command = [sys.executable, "-m", "sadtalker_service", "generate", *map(str, files)]
@@ -187,6 +187,6 @@ def test_memory_does_not_grow_with_the_length(environment: Mapping[str, str], fo
 
 
 def peak_memory(pid: int) -> float:
-    """MB that a process has had at most."""
+    """Peak memory of a process in MB."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1000

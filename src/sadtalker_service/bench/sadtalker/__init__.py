@@ -1,7 +1,7 @@
-"""How fast the SadTalker networks are on a device, beside the structure of the original.
+"""Measure the speed of the SadTalker networks on a device, compared with the original's structure.
 
-Speed does not depend on the weights' values, so that no checkpoint is needed: drawn weights do. Nothing but
-torch is needed either, so that it runs on a bare GPU machine from a source tree:
+Speed does not depend on the values of the weights, so random weights replace the checkpoints. The measurement
+needs only torch, so it runs on a bare GPU machine from a source tree:
 
     PYTHONPATH=src python -m sadtalker_service.bench.sadtalker --json
 """

@@ -1,4 +1,4 @@
-"""The measurement from the command line of a machine that has nothing but torch."""
+"""Command line of the measurement for a machine that has only torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sadtalker_service.errors import SadTalkerError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run. The result goes to the standard output, what is being measured to the other."""
+    """Run the measurement. Prints the result to standard output and the progress to standard error."""
     chosen = _parser().parse_args(arguments)
     if chosen.threads:
         torch.set_num_threads(chosen.threads)
@@ -51,15 +51,17 @@ def _parser() -> argparse.ArgumentParser:
         description="Measure the SadTalker networks on one device.",
     )
     parser.add_argument(
-        "--device", default="auto", help="cpu, cuda, cuda:1 ...; auto: the first GPU, else the CPU"
+        "--device", default="auto", help="cpu, cuda, cuda:1 ...; auto is the first GPU, or else the CPU"
     )
-    parser.add_argument("--sizes", type=int, nargs="+", help="of the pictures, multiples of 128")
+    parser.add_argument("--sizes", type=int, nargs="+", help="frame sizes, multiples of 128")
     parser.add_argument("--precisions", nargs="+", choices=TYPES)
     parser.add_argument("--batches", type=int, nargs="+", help="frames at once")
     parser.add_argument("--repeats", type=int, help="runs per median")
-    parser.add_argument("--clip-seconds", type=float, help="length of the whole video; 0: none")
-    parser.add_argument("--threads", type=int, help="of torch on the CPU")
-    parser.add_argument("--compile", action="store_true", help="let torch compile what runs for every frame")
+    parser.add_argument("--clip-seconds", type=float, help="length of the whole video, or 0 for none")
+    parser.add_argument("--threads", type=int, help="CPU threads of torch")
+    parser.add_argument(
+        "--compile", action="store_true", help="let torch compile everything that runs for every frame"
+    )
     parser.add_argument("--no-original", action="store_true", help="do not time the original's structure")
     parser.add_argument("--json", action="store_true", help="print for machines")
     return parser

@@ -1,4 +1,4 @@
-"""What somebody wants to have measured, completed by what is usual on the device."""
+"""Turn the user's choices into a plan, with defaults for the device."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from sadtalker_service.errors import InvalidOption
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 _MULTIPLE = 128
-"""The networks halve a picture so often that its sides must be multiples of it."""
+"""The networks halve an image several times, so its sides must be multiples of this."""
 
 
 def device_named(name: str) -> torch.device:
-    """`cpu`, `cuda`, `cuda:1` ...; `auto`: the first GPU, else the CPU.
+    """`cpu`, `cuda`, `cuda:1` ...; `auto` is the first GPU, or else the CPU.
 
-    Raises `InvalidOption` for other names, `EngineUnavailable` for a GPU that is not there.
+    Raises `InvalidOption` for other names, and `EngineUnavailable` if the GPU does not exist.
     """
     if not _DEVICE.fullmatch(name):
         raise InvalidOption(f"The device is {name}; it must be auto, cpu, cuda or cuda:N.", param="device")
@@ -38,7 +38,7 @@ def planned(
     compiled: bool = False,
     original: bool = True,
 ) -> Plan:
-    """What is not given is chosen so that the measurement takes minutes. Raises `InvalidOption`."""
+    """Plan a measurement. Defaults are chosen so that it takes minutes. Raises `InvalidOption`."""
     on_gpu = device.type == "cuda"
     odd = [size for size in sizes or () if size < _MULTIPLE or size % _MULTIPLE]
     if odd:

@@ -1,4 +1,4 @@
-"""A whole video of a known avatar: from its cached features to bytes, and to H.264."""
+"""Measure a whole video of a known avatar, from its cached features to bytes and to H.264."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from sadtalker_service.engines.sadtalker.networks.mapping import CLOSE_UP, Mappi
 
 FRAME_RATE = 25
 _MEL = (1, 80, 16)
-"""What a frame hears."""
+"""Shape of the mel window of a frame."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Avatar:
-    """What a cache holds of an avatar, in the host's memory."""
+    """The cached part of an avatar, in host memory."""
 
     volume: Tensor
     """(32, 16, S/4, S/4) in 16 bits."""
@@ -41,7 +41,7 @@ class _Avatar:
 
 
 class Clips:
-    """Makes clips with one form of the networks."""
+    """Renders videos with one form of the networks."""
 
     def __init__(self, frames: Frames) -> None:
         self._frames = frames
@@ -51,13 +51,13 @@ class Clips:
         self._mapping = prepare(drawn(Mapping(CLOSE_UP))).to(self._device)
 
     def measure(self, case: Case, frames: int, *, repeats: int) -> Clip:
-        """One clip, in all ways that are possible here."""
+        """Measure one video in all ways that are possible here."""
         avatar = self._avatar(case.size)
         speech_features = torch.randn(frames, *_MEL, generator=torch.Generator().manual_seed(2))
         _, _, driving = inputs(self._device, case.size, frames)
 
         def new() -> Iterator[Tensor]:
-            return self._drawn(avatar, self._spoken(avatar, speech_features), case.batch)
+            return self._drawn(avatar, self._keypoints_of(avatar, speech_features), case.batch)
 
         runs: dict[str, Run] = {
             "known": lambda: list(self._drawn(avatar, driving, case.batch)),
@@ -84,7 +84,7 @@ class Clips:
         encoded = self._frames.renderer.encode_source(pictures)
         return _Avatar(encoded.volume[0].half().cpu(), encoded.canonical.cpu(), source.cpu())
 
-    def _spoken(self, avatar: _Avatar, speech_features: Tensor) -> Tensor:
+    def _keypoints_of(self, avatar: _Avatar, speech_features: Tensor) -> Tensor:
         """(F, 1, 80, 16) mel windows -> (F, 15, 3) keypoints."""
         frames, windows = len(speech_features), speech_features.to(self._device)
         still = windows.new_zeros(frames, EXPRESSIONS)
@@ -96,7 +96,7 @@ class Clips:
         return motion.place(avatar.canonical.to(self._device))
 
     def _drawn(self, avatar: _Avatar, driving: Tensor, batch: int) -> Iterator[Tensor]:
-        """Batches of frames, uint8 (n, S, S, 3); the last one is drawn full, as a compiled form wants it."""
+        """Batches of frames, uint8 (n, S, S, 3). The last batch is drawn at full size for a compiled form."""
         volume, keypoints = avatar.volume[None].to(self._device), avatar.keypoints.to(self._device)
         scene = self._frames.renderer.scene(volume, keypoints)
         for part in driving.split(batch):

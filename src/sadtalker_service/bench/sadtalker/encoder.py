@@ -1,4 +1,4 @@
-"""H.264 of frames, where PyAV and numpy are installed: a GPU machine may have neither."""
+"""Encode frames as H.264 if PyAV and numpy are installed. A GPU machine may have neither."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from queue import Queue
 from torch import Tensor
 
 _OPTIONS = {"preset": "veryfast", "crf": "21", "x264-params": "subme=1:partitions=i8x8,i4x4:weightp=0"}
-"""Those of medium quality (`media.encoder`)."""
+"""The options of medium quality (`media.encoder`)."""
 _AHEAD = 2
-"""Batches that wait for the encoder, at most."""
+"""Maximum number of batches that wait for the encoder."""
 
 
 def is_possible() -> bool:
@@ -22,8 +22,8 @@ def is_possible() -> bool:
 
 
 def encode(batches: Iterable[Tensor], fps: int) -> int:
-    """Encode uint8 (n, H, W, 3) RGB batches in memory; bytes of the video."""
-    import av  # noqa: PLC0415 - only where it is there
+    """Encode uint8 (n, H, W, 3) RGB batches in memory. Returns the bytes of the video."""
+    import av  # noqa: PLC0415 - an optional dependency
 
     written = io.BytesIO()
     with av.open(written, "w", format="mp4") as container:
@@ -40,7 +40,7 @@ def encode(batches: Iterable[Tensor], fps: int) -> int:
 
 
 def encode_beside(batches: Iterator[Tensor], fps: int) -> int:
-    """Encode in a thread of its own while `batches` are drawn in this one; bytes of the video."""
+    """Encode in a separate thread while this one draws `batches`. Returns the bytes of the video."""
     waiting: Queue[Tensor | None] = Queue(_AHEAD)
     with ThreadPoolExecutor(1) as pool:
         written = pool.submit(encode, iter(waiting.get, None), fps)

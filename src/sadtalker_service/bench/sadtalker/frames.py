@@ -1,4 +1,4 @@
-"""Frames per second, and how long each stage of a frame takes."""
+"""Measure frames per second and the time of each stage of a frame."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sadtalker_service.engines.sadtalker.networks.generator import Generator
 from sadtalker_service.engines.sadtalker.renderer.renderer import FaceRenderer, Scene, as_pixels, joined
 
 ORIGINAL_BATCH = 2
-"""Frames at once, as the original is run by default."""
+"""Default number of frames per batch in the original."""
 
 
 class Frames:
-    """Draws frames in one form of the networks, beside the trained form."""
+    """Draws frames with one form of the networks, and with the trained form for comparison."""
 
     def __init__(self, device: torch.device, renderer: FaceRenderer, original: Generator) -> None:
         self.device = device
@@ -27,7 +27,8 @@ class Frames:
         self._original = original
 
     def measure(self, case: Case, work: float, *, repeats: int, beside_original: bool) -> Rendered:
-        """One case; a frame of it takes `work` 1e9 multiply-adds. Raises `torch.OutOfMemoryError`."""
+        """Measure one case, whose frames take `work` 1e9 multiply-adds each. Raises
+        `torch.OutOfMemoryError`."""
         clock = Clock(self.device, repeats)
         scene, driving = self._scene(case.size, case.batch)
         first = clock.times(lambda: self.pixels(scene, driving)).wall
@@ -42,9 +43,9 @@ class Frames:
             "product": lambda: product(matrix),
         }
         if case.batch > 1:
-            runs["shared"] = lambda: self.pixels(_of_several(scene, case.batch), driving)
+            runs["shared"] = lambda: self.pixels(_scene_of_videos(scene, case.batch), driving)
         if beside_original:
-            runs["original"] = lambda: self._as_is(case.size)
+            runs["original"] = lambda: self._with_default_precision(case.size)
         times = clock.medians(runs)
         per_frame, original = times["ours"].wall / case.batch, times.get("original")
         shared = times.get("shared")
@@ -66,25 +67,25 @@ class Frames:
         )
 
     def pixels(self, scene: Scene, driving: Tensor) -> Tensor:
-        """uint8 (B, S, S, 3), in the host's memory."""
+        """uint8 (B, S, S, 3) in host memory."""
         return as_pixels(self.renderer.render(scene, driving)).cpu()
 
     def _scene(self, size: int, frames: int) -> tuple[Scene, Tensor]:
         pictures, source, driving = inputs(self.device, size, frames)
         return self.renderer.scene(self.renderer.encode_source(pictures).volume, source), driving
 
-    def _as_is(self, size: int) -> Tensor:
-        """The original's frames, in the way in which torch computes if nobody tells it otherwise."""
+    def _with_default_precision(self, size: int) -> Tensor:
+        """The original's frames, with torch's default precision."""
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=True):
             return self._originals(size, ORIGINAL_BATCH).cpu()
 
     def _originals(self, size: int, frames: int) -> Tensor:
-        """(frames, 3, size, size): as the original draws them, with the source encoded for every frame."""
+        """(frames, 3, size, size) drawn like the original, with the source encoded for every frame."""
         pictures, source, driving = inputs(self.device, size, frames)
         return self._original(pictures.expand(frames, -1, -1, -1), source.expand(frames, -1, -1), driving)
 
     def _errors(self, size: int, scene: Scene, driving: Tensor) -> tuple[float, float]:
-        """Largest and mean difference of the first frame from the trained form's in float32."""
+        """Largest and mean difference of the first frame from the trained form in float32."""
         wanted = self._originals(size, 1)
         off = (self.renderer.render(scene, driving)[:1] - wanted).abs()
         return off.max().item(), off.mean().item()
@@ -95,7 +96,7 @@ class Frames:
         return {name: median(seconds[name] for seconds in found) for name in found[0]}
 
     def _staged(self, scene: Scene, driving: Tensor, clock: Clock) -> dict[str, float]:
-        """Stage -> seconds of one batch, with a wait after each."""
+        """Stage -> seconds of one batch, with a synchronisation after each stage."""
         times = [clock.now().wall]
         motion = self.renderer.motion(scene.compressed, scene.keypoints, driving)
         times.append(clock.now().wall)
@@ -109,6 +110,6 @@ class Frames:
         return {name: after - before for name, (before, after) in zip(names, pairwise(times), strict=True)}
 
 
-def _of_several(scene: Scene, videos: int) -> Scene:
-    """As for a batch to which each of so many videos gives a frame."""
+def _scene_of_videos(scene: Scene, videos: int) -> Scene:
+    """A scene for a batch with one frame from each of `videos` videos."""
     return joined([scene] * videos).take(range(videos))

@@ -1,4 +1,4 @@
-"""A whole measurement."""
+"""Run a whole measurement."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from sadtalker_service.engines.sadtalker.renderer.arithmetic import use_full_flo
 from sadtalker_service.engines.sadtalker.renderer.host_memory import keep_freed_memory
 
 Tell = Callable[[str], None]
-"""Is told what is being measured."""
+"""Called with a description of each measurement."""
 
 _CLIP_REPEATS = 3
 
 
 def measure(device: torch.device, plan: Plan, tell: Tell) -> Report:
-    """Measure what is planned."""
+    """Measure everything in the plan."""
     if device.type == "cpu":
         keep_freed_memory()
     else:
@@ -38,7 +38,7 @@ def measure(device: torch.device, plan: Plan, tell: Tell) -> Report:
             measuring.measure(precision)
         clips = measuring.clips() if plan.clip_seconds else []
     return Report(
-        device=_described(device, load),
+        device=_device_info(device, load),
         stolen=cores.stolen_share(before, cores.core_time()),
         compiled=plan.compiled,
         work=measuring.work,
@@ -63,17 +63,17 @@ class _Measuring:
         self._forms: dict[str, Frames] = {}
 
     def measure(self, precision: str) -> None:
-        """All sizes and batches."""
+        """Measure all sizes and batches."""
         self.tell(f"{precision}: preparing")
         frames = self._forms[precision] = self._form(precision)
         for size, batch in product(self.plan.sizes, self.plan.batches):
             case = Case(size, precision, batch)
             self.tell(f"{precision}: {size}, {batch} at once")
-            with self._forgiving(case):
+            with self._tolerate_out_of_memory(case):
                 self.rendered.append(self._measured(frames, case))
 
     def clips(self) -> list[Clip]:
-        """A clip of each size, in the way that was fastest."""
+        """A video of each size, with the fastest case."""
         found: list[Clip] = []
         for size in self.plan.sizes:
             known = [one for one in self.rendered if one.case.size == size]
@@ -82,7 +82,7 @@ class _Measuring:
                 continue
             self.tell(f"{case.precision}: {size}, a clip of {self.plan.clip_seconds:g} s")
             count = max(1, round(self.plan.clip_seconds * FRAME_RATE))
-            with self._forgiving(case):
+            with self._tolerate_out_of_memory(case):
                 clips = Clips(self._forms[case.precision])
                 found.append(clips.measure(case, count, repeats=min(_CLIP_REPEATS, self.plan.repeats)))
         return found
@@ -100,8 +100,8 @@ class _Measuring:
         return Frames(self.device, found, self._original)
 
     @contextmanager
-    def _forgiving(self, case: Case) -> Iterator[None]:
-        """A case for which there is not enough memory does not end the measurement."""
+    def _tolerate_out_of_memory(self, case: Case) -> Iterator[None]:
+        """Context manager that lets the measurement continue if a case runs out of memory."""
         try:
             yield
         except torch.OutOfMemoryError:
@@ -109,7 +109,7 @@ class _Measuring:
             torch.cuda.empty_cache()
 
 
-def _described(device: torch.device, load: float) -> Device:
+def _device_info(device: torch.device, load: float) -> Device:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     return Device(
         name=name,

@@ -1,4 +1,4 @@
-"""The measurements as Markdown. Needs no torch."""
+"""Format the measurements as Markdown. Needs no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is measured, and what was found. Needs no torch."""
+"""The measurement plan and its results. Needs no torch."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ class Plan:
     """What to measure."""
 
     sizes: Sequence[int]
-    """Of the pictures; multiples of 128."""
+    """Frame sizes, multiples of 128."""
     precisions: Sequence[str]
     """`float32`, `bfloat16`, `float16`"""
     batches: Sequence[int]
-    """Frames at once."""
+    """Frames per batch."""
     repeats: int
     """Runs per median."""
     clip_seconds: float
-    """Length of the whole video that is timed; 0: none."""
+    """Length of the whole video to time, or 0 for none."""
     compiled: bool
-    """Let torch compile what runs for every frame."""
+    """Let torch compile everything that runs for every frame."""
     original: bool
-    """Time the original's structure too, in turns with each case."""
+    """Also time the original's structure, alternating with each case."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One way to draw frames."""
+    """One way of drawing frames."""
 
     size: int
     precision: str
@@ -40,107 +40,108 @@ class Work:
     """Multiply-adds of one frame, in 1e9."""
 
     original: float
-    """The trained form, the source encoded for every frame."""
+    """The trained form, with the source encoded for every frame."""
     reduced: float
-    """The form that is run: nothing is done twice."""
+    """The inference form, which computes nothing twice."""
     tiles: float
-    """That form with its large convolutions on tiles, as it is run in float32 on a CPU."""
+    """The inference form with its large convolutions on tiles, as used in float32 on a CPU."""
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """One case. Times are medians of whole batches, until the frames are bytes in the host's memory."""
+    """Results of one case. Times are medians of whole batches, until the frames are bytes in host memory."""
 
     case: Case
     frames_per_second: float
     milliseconds: float
     """Per frame."""
     shared: float | None
-    """The same where every frame of the batch is one of another video; None for a single frame."""
+    """The same if every frame of the batch belongs to another video. None for a single frame."""
     stages: Mapping[str, float]
-    """Milliseconds per frame, one after the other: `motion`; `warp` and the layers behind it; `decoder`;
-    `bytes`, until they are in the host's memory."""
+    """Milliseconds per frame, in order: `motion`; `warp` and the layers after it; `decoder`; `bytes`, the
+    transfer to host memory."""
     first: float
-    """Seconds of the first batch: compiling and choosing of kernels is in it."""
+    """Seconds of the first batch, including compilation and kernel selection."""
     cpu: float
-    """Milliseconds of the processor per frame, all threads together; other work disturbs them less."""
+    """Milliseconds of processor time per frame, over all threads. Less affected by other work."""
     original: float | None
-    """Frames per second of the original's structure in float32, two at a time, in turns with this case; on a
-    GPU with its convolutions in TF32, which is torch's default."""
+    """Frames per second of the original's structure in float32, two at a time, alternating with this case. On
+    a GPU its convolutions use TF32, which is torch's default."""
     original_cpu: float | None
-    """Its milliseconds of the processor per frame."""
+    """Its milliseconds of processor time per frame."""
     product: float
-    """Multiply-adds per second, in 1e12, of a large matrix product of the same type, in turns with this."""
+    """Multiply-adds per second, in 1e12, of a large matrix product of the same dtype, alternating with this
+    case."""
     share: float
-    """Multiply-adds per second, of those of that product."""
+    """Multiply-adds per second, as a share of those of that product."""
     largest_error: float
-    """Of a picture, 0..1, beside the trained form in float32 on the same device."""
+    """Largest error of a pixel, 0..1, relative to the trained form in float32 on the same device."""
     mean_error: float
     memory: float
-    """Peak on the GPU, in 1e9 bytes; 0 on a CPU."""
+    """Peak memory of the GPU in 1e9 bytes, or 0 on a CPU."""
 
     @property
     def times_faster(self) -> float | None:
-        """Than the original's structure."""
+        """Speed relative to the original's structure."""
         return self.frames_per_second / self.original if self.original else None
 
     @property
     def times_less_cpu(self) -> float | None:
-        """Than the original's structure."""
+        """Processor time relative to the original's structure."""
         return self.original_cpu / self.cpu if self.original_cpu else None
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """The same clip with an encoder behind it, from the mel features on. Seconds."""
+    """The same video including the encoder, starting from the mel features. Seconds."""
 
     alone: float
-    """Encoding frames that are there."""
+    """Encoding existing frames."""
     after: float
-    """Encoding when the last frame is drawn."""
+    """Encoding after the last frame is drawn."""
     beside: float
-    """Encoding in a thread of its own while frames are drawn."""
+    """Encoding in a separate thread while frames are drawn."""
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A video of a known avatar: its features come from a cache, in 16 bits. Seconds."""
+    """A video of a known avatar, whose features come from a cache in 16 bits. Seconds."""
 
     case: Case
     frames: int
     known: float
-    """All frames as bytes in the host's memory, for a recording whose keypoints are known."""
+    """All frames as bytes in host memory, for driven audio with known keypoints."""
     new: float
-    """The same from mel features on, through the audio networks."""
+    """The same from mel features, including the audio networks."""
     encoded: Encoded | None
-    """None where PyAV and numpy are not installed."""
+    """None if PyAV and numpy are not installed."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """Where it was measured."""
+    """The machine of the measurement."""
 
     name: str
     processor: str
     cores: int
     threads: int
-    """Of torch, on the CPU."""
+    """CPU threads of torch."""
     torch: str
     load: float
-    """Mean number of processes that wanted a core in the minute before."""
+    """Mean number of processes that wanted a core in the minute before the measurement."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """A run."""
+    """The result of a whole measurement."""
 
     device: Device
     stolen: float
-    """Part of the cores' time that the host took away meanwhile, 0..1."""
+    """Share of the cores' time that the host took away during the measurement, 0..1."""
     compiled: bool
     work: Mapping[int, Work]
-    """By size."""
+    """Work by frame size."""
     rendered: Sequence[Rendered]
     clips: Sequence[Clip]
     out_of_memory: Sequence[Case]
-    """Cases that the device had too little memory for."""
+    """Cases for which the device had too little memory."""

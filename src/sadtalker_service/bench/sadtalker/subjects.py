@@ -1,4 +1,4 @@
-"""Networks with drawn weights, and something for them to see."""
+"""Networks with random weights, and inputs for them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MATRIX = {"cuda": 8192, "cpu": 2048}
 
 
 def renderer(device: torch.device, precision: str) -> FaceRenderer:
-    """A renderer as the engine runs it on this device."""
+    """A renderer in the form that the engine uses on this device."""
     found = FaceRenderer(drawn(Generator()).to(device), drawn(KeypointDetector()).to(device))
     on_gpu = device.type == "cuda"
     found.run_frames_in(TYPES[precision], channels_last=on_gpu)
@@ -31,7 +31,7 @@ def renderer(device: torch.device, precision: str) -> FaceRenderer:
 
 
 def drawn(network: Network) -> Network:
-    """`network` with weights that keep its maps within a few units; always the same."""
+    """`network` with random weights that keep its maps within a few units. Always the same weights."""
     generator = torch.Generator().manual_seed(0)
     for name, values in network.state_dict().items():
         if not values.is_floating_point() or "running" in name:
@@ -46,7 +46,7 @@ def drawn(network: Network) -> Network:
 
 
 def _settle(conv: SpectralConv2d) -> None:
-    """Bring its two vectors near to those of the largest singular value, as training does."""
+    """Move its two vectors close to those of the largest singular value, as training does."""
     matrix = conv.weight_orig.flatten(1)
     for _ in range(_POWER_ROUNDS):
         conv.weight_v.copy_(torch.nn.functional.normalize(matrix.T @ conv.weight_u, dim=0))
@@ -54,7 +54,7 @@ def _settle(conv: SpectralConv2d) -> None:
 
 
 def inputs(device: torch.device, size: int, frames: int) -> tuple[Tensor, Tensor, Tensor]:
-    """A picture (1, 3, size, size), keypoints of it (1, 15, 3) and of frames (frames, 15, 3)."""
+    """An image (1, 3, size, size), its keypoints (1, 15, 3) and those of the frames (frames, 15, 3)."""
     generator = torch.Generator().manual_seed(1)
     pictures = torch.rand(1, 3, size, size, generator=generator)
     source = torch.randn(1, KEYPOINTS, 3, generator=generator) * 0.35
@@ -63,7 +63,7 @@ def inputs(device: torch.device, size: int, frames: int) -> tuple[Tensor, Tensor
 
 
 def square_matrix(device: torch.device, precision: str) -> Tensor:
-    """So large that its product with itself shows how fast the device can multiply."""
+    """A matrix so large that its product with itself shows how fast the device can multiply."""
     side = _MATRIX[device.type]
     return torch.randn(side, side, device=device).to(TYPES[precision])
 
@@ -74,7 +74,7 @@ def product(matrix: Tensor) -> Tensor:
 
 
 def work(size: int) -> Work:
-    """Multiply-adds of a frame, counted without doing them."""
+    """Multiply-adds of a frame, counted without computing them."""
     with torch.device("meta"):
         generator, empty = Generator(), FaceRenderer(Generator(), KeypointDetector())
         pictures, points = torch.empty(1, 3, size, size), torch.empty(1, KEYPOINTS, 3)

@@ -1,4 +1,4 @@
-"""Timing of work that a GPU does in its own time."""
+"""Timing of work that a GPU does asynchronously."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Run = Callable[[], object]
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds."""
+    """Wall time and processor time in seconds."""
 
     wall: float
     cpu: float
-    """Of all threads together; other work disturbs it less."""
+    """Over all threads. Less affected by other work."""
 
 
 class Clock:
-    """Times work on one device."""
+    """Measures the time of work on one device."""
 
     def __init__(self, device: torch.device, repeats: int) -> None:
         """`repeats`: runs per median."""
@@ -31,20 +31,21 @@ class Clock:
         self._warm_ups = 2 if device.type == "cuda" else 1
 
     def now(self) -> Times:
-        """When all that the device was given is done."""
+        """The time once the device has finished all its work."""
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         return Times(time.perf_counter(), time.process_time())
 
     def times(self, run: Run) -> Times:
-        """Of one run."""
+        """The times of one run."""
         before = self.now()
         run()
         after = self.now()
         return Times(after.wall - before.wall, after.cpu - before.cpu)
 
     def medians(self, runs: Mapping[str, Run]) -> dict[str, Times]:
-        """Of each, in turns, so that other work on the machine disturbs all of them alike."""
+        """The median times of each run. Runs alternate, so that other work on the machine affects all
+        alike."""
         for run in (run for run in runs.values() for _ in range(self._warm_ups)):
             run()
         rounds = [{name: self.times(run) for name, run in runs.items()} for _ in range(self._repeats)]

@@ -1,1 +1,1 @@
-"""The neural engine: the SadTalker networks, written anew, with the official V0.0.2 checkpoints."""
+"""The neural engine: a new implementation of the SadTalker networks, for the V0.0.2 checkpoints."""

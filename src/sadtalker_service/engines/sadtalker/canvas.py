@@ -1,4 +1,4 @@
-"""What a video shows around the drawn face, and how large it is."""
+"""The background and the frame size of a video."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from sadtalker_service.options import RenderOptions
 
 
 class Canvas:
-    """Of avatars; keeps the last picture that was sharpened: videos of one avatar often come in a row."""
+    """The background of a video. Caches the last enhanced background, because one avatar often has several
+    videos in a row."""
 
     def __init__(self, enhancers: Callable[[], LoadedEnhancers]) -> None:
-        """`enhancers` are asked for when one is needed."""
+        """`enhancers` is called when an enhancer is first needed."""
         self._enhancers = enhancers
         self._last_enlarged: tuple[tuple[str, str, str, int] | None, Uint8Image] = (
             None,
@@ -26,7 +27,7 @@ class Canvas:
         )
 
     def frame_size(self, avatar: Avatar, options: RenderOptions, side: int) -> tuple[int, int]:
-        """(width, height) of the background of `paste`; `side` as there."""
+        """(width, height) of the background of `paste`. For `side`, see `paste`."""
         cap = HEIGHT_CAP[options.quality]
         if not stages.is_full_frame(avatar.mode):
             return video_size(stages.crop_of(_crop(avatar, options)), avatar.mode, min(side, cap))
@@ -35,7 +36,7 @@ class Canvas:
         return width // 2 * 2, height // 2 * 2
 
     def paste(self, avatar: Avatar, options: RenderOptions, side: int) -> Paste:
-        """How frames are put into their picture. `side`: of the drawn pictures, in pixels."""
+        """How frames are pasted into their background. `side`: side of the drawn frames, in pixels."""
         if not stages.is_full_frame(avatar.mode):
             return fill(_crop(avatar, options).arrays["square"], self.frame_size(avatar, options, side))
         background, picture = avatar.artefacts["background"], self._picture(avatar, options)
@@ -45,7 +46,7 @@ class Canvas:
         return paste_into(picture, (x0, y0, x1, y1), (int(width_cap(options.quality)), cap))
 
     def _picture(self, avatar: Avatar, options: RenderOptions) -> Uint8Image:
-        """The whole picture, sharpened where the options say so."""
+        """The full background, enhanced if the options say so."""
         plain: Uint8Image = avatar.artefacts["background"].arrays["picture"]
         enhancer = options.background_enhancer
         if enhancer is None:

@@ -1,4 +1,4 @@
-"""Where the networks run, and in which numbers."""
+"""The device that the networks run on, and their number format."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 @dataclass(frozen=True)
 class DeviceConfig:
-    """A device, and the type of the convolutions of every frame."""
+    """A device, and the dtype of the convolutions that run for every frame."""
 
     device: torch.device
     dtype: torch.dtype
@@ -25,9 +25,9 @@ class DeviceConfig:
 
 
 def choose_device(device: str, precision: str) -> DeviceConfig:
-    """The place that the settings `SADTALKER_DEVICE` and `SADTALKER_PRECISION` mean here.
+    """Resolve the settings `SADTALKER_DEVICE` and `SADTALKER_PRECISION` on this machine.
 
-    Raises `EngineUnavailable` for a GPU that is not there.
+    Raises `EngineUnavailable` if the GPU does not exist.
     """
     chosen = _device(device)
     if precision != "auto":
@@ -37,7 +37,7 @@ def choose_device(device: str, precision: str) -> DeviceConfig:
 
 
 def has_gpu() -> bool:
-    """Whether there is a GPU that torch can use."""
+    """Whether torch can use a GPU."""
     return torch.cuda.is_available()
 
 

@@ -1,7 +1,7 @@
-"""The SadTalker engine: its networks, written anew, with the published checkpoints.
+"""The SadTalker engine: our own implementation of its networks, with the published checkpoints.
 
-torch is imported when the first network is needed: the engine's card and what it lacks can be asked for
-without it.
+torch is imported when the first network is needed. The engine's capabilities and its missing files can be
+read without it.
 """
 
 from __future__ import annotations
@@ -71,51 +71,51 @@ if TYPE_CHECKING:
     from sadtalker_service.engines.sadtalker.inference_port import Inference, Networks
 
 _DEVICE = "sadtalker_service.engines.sadtalker.device"
-"""A module that needs torch."""
+"""Name of a module that imports torch."""
 
-_PATIENCE_ON_CPU = 120.0
-"""A second of video of 256 takes more than two minutes on two cores, one of 512 four times as long, and twice
-that beside other work."""
+_CPU_TIMEOUT_FACTOR = 120.0
+"""One second of video at 256 takes more than two minutes on two cores. At 512 it takes four times as long,
+and beside other work twice as long again."""
 _NVIDIA_DRIVER = Path("/dev/nvidiactl")
 _REFERENCE_SECONDS = 60.0
-"""So much of a reference video is looked at; it goes back and forth after that."""
+"""Length of a reference video that is read. A longer video than this repeats it back and forth."""
 
 
 class SadTalkerEngine(Engine):
-    """Landmarks -> coefficients of a face model -> sound-driven coefficients -> keypoints -> drawn frames.
+    """Landmarks -> coefficients of a face model -> audio-driven coefficients -> keypoints -> drawn frames.
 
-    The only state are the networks, loaded at the first use, here or in an inference server. Safe to share
-    between threads; videos that are rendered at the same time share batches.
+    The only state is the networks. They load on first use, in this process or in an inference server. The
+    engine can be shared between threads. Videos rendered at the same time share batches.
     """
 
     name = "sadtalker"
 
     def __init__(self, settings: Settings | None = None) -> None:
-        """`settings`: those of the process by default."""
+        """`settings` defaults to the settings of the process."""
         super().__init__(settings)
         self._ready: Readiness = readiness(self.settings.checkpoints_folder)
         self._canvas = Canvas(lambda: self._inference.enhancers)
 
     @classmethod
     def obstacle(cls, settings: Settings) -> str | None:
-        """What keeps the engine from running here, None: nothing."""
+        """Why the engine cannot run here, or None if it can."""
         return readiness(settings.checkpoints_folder).obstacle()
 
     @classmethod
     def recommended(cls, settings: Settings) -> bool:
-        """With a GPU: on a CPU it is far from real time."""
+        """Only with a GPU. On a CPU the engine is far slower than real time."""
         if settings.sadtalker_device == "cpu":
             return False
         return bool(import_module(_DEVICE).has_gpu())
 
     @cached_property
     def version(self) -> str:
-        """Changes with the checkpoints too."""
+        """Also changes with the checkpoints."""
         return f"1-{self._ready.version()}"
 
     @cached_property
     def capabilities(self) -> Capabilities:
-        """By the checkpoints that are there."""
+        """Capabilities according to the checkpoints in the folder."""
         sizes = self._ready.sizes or (stages.FIRST_SIZE,)
         return Capabilities(
             preprocess_modes=self._ready.modes,
@@ -125,15 +125,15 @@ class SadTalkerEngine(Engine):
             enhancers=available_enhancers(self._ready.folder),
             reference_video=True,
             honours=("batch_size", "checkpoint_dir"),
-            timeout_factor=1.0 if self._expects_gpu else _PATIENCE_ON_CPU,
+            timeout_factor=1.0 if self._expects_gpu else _CPU_TIMEOUT_FACTOR,
         )
 
     def is_lost(self, error: Exception) -> bool:
-        """Whether the GPU is of no use to this process any more."""
+        """Whether this process can no longer use the GPU."""
         return device_is_lost(error)
 
     def stages_for(self, options: RenderOptions) -> tuple[Stage, ...]:
-        """For videos of 256 or 512."""
+        """The stages for videos of 256 or 512."""
         size = options.side
         crop, coefficients, mesh = (
             stages.named(name, size) for name in ("face_crop", "3dmm_coeffs", "face_mesh")
@@ -162,13 +162,13 @@ class SadTalkerEngine(Engine):
         self._inference.warm_up(self._ready.default_size, full_frame=self._ready.full_frame)
 
     def extract_speech_features(self, speech: Speech) -> Artefact:
-        """Mel features of a recording, (M, 80)."""
+        """Mel features of driven audio, (M, 80)."""
         return Artefact({"mel": mel_spectrogram(speech.samples)})
 
     def extract_reference_motion(self, video: Path, mode: PreprocessMode) -> Artefact:
         """Rows of coefficients of a reference video, (N, 73) at 25 fps.
 
-        Raises `UnreadableVideo`, `ImageTooLarge`, `NoFaceFound`.
+        Raises `UnreadableVideo`, `ImageTooLarge` or `NoFaceFound`.
         """
         footage = read_footage(
             video, max_seconds=_REFERENCE_SECONDS, max_pixels=self.settings.max_image_pixels
@@ -221,11 +221,11 @@ class SadTalkerEngine(Engine):
         return Motion(options.fps, {"keypoints": keypoints})
 
     def frame_size(self, avatar: Avatar, options: RenderOptions) -> tuple[int, int]:
-        """By the picture, or what of it moves; a background enhancer is run for it."""
+        """Size of the source image or of its moving part. Runs the background enhancer if there is one."""
         return self._canvas.frame_size(avatar, options, self._side(options))
 
     def render(self, avatar: Avatar, motion: Motion, options: RenderOptions) -> Rendering:
-        """Frames of a motion: drawn, enhanced, pasted."""
+        """Draw, enhance and paste the frames of a motion."""
         keypoints = motion.coefficients["keypoints"]
         paste = self._canvas.paste(avatar, options, self._side(options))
         return Rendering(
@@ -240,13 +240,13 @@ class SadTalkerEngine(Engine):
         return self._inference.enhancers.of_faces(options.enhancer) if options.enhancer else None
 
     def _side(self, options: RenderOptions) -> int:
-        """Of the drawn pictures, in pixels."""
+        """Side of the drawn frames, in pixels."""
         enhance = self._face_enhancer(options)
         return enhance.side(options.side) if enhance else options.side
 
     @property
     def _expects_gpu(self) -> bool:
-        """As far as it can be told without torch."""
+        """Whether a GPU will be used, as far as this is known without torch."""
         return self.settings.sadtalker_device != "cpu" and _NVIDIA_DRIVER.exists()
 
     def _detect(
@@ -256,7 +256,7 @@ class SadTalkerEngine(Engine):
         return detect_face(self._landmarker, portrait)
 
     def _landmarks(self, pixels: Uint8Image) -> NDArray[np.float32] | None:
-        """(478, 3) of the largest face of a frame, None without an upright one."""
+        """(478, 3) landmarks of the largest face in a frame, or None if there is no upright face."""
         try:
             found = self._landmarker.detect(pixels)
         except (NoFaceFound, FaceTooSmall):
@@ -276,7 +276,7 @@ class SadTalkerEngine(Engine):
         window = face_window(
             stages.crop_of(avatar.artefacts[stages.named("face_crop", options.side)]), avatar.mode
         )
-        with closing(frames):  # who stops early leaves no frames in the queue
+        with closing(frames):  # a consumer that stops early leaves no frames in the queue
             for pictures in frames:
                 yield paste.frames(enhance(pictures, window) if enhance else pictures)
 
@@ -293,5 +293,5 @@ class SadTalkerEngine(Engine):
 
 
 def _frames(duration: float, fps: int) -> int:
-    """Whole frames in so many seconds, at least one."""
+    """Number of whole frames in `duration` seconds, at least one."""
     return max(1, int(duration * fps + 1e-6))

@@ -1,6 +1,6 @@
-"""Counts the multiply-adds of convolutions and matrix products: the work that a faster form does without.
+"""Count the multiply-adds of convolutions and matrix products, to show what a faster form saves.
 
-Works on tensors without values too (`torch.device("meta")`), where it takes no time.
+Also works on tensors without values (`torch.device("meta")`), where it takes no time.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def multiply_adds(run: Callable[[], object]) -> dict[str, int]:
-    """Multiply-adds of `run` by the name of the module's class that it calls, and all of them as `Global`."""
+    """Multiply-adds of `run` by the class name of each module that it calls, with the total as `Global`."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         run()
     # torch counts a multiply-add as two operations

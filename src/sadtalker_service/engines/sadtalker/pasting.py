@@ -1,8 +1,8 @@
-"""Puts the moving face back into the whole picture, without a seam.
+"""Paste the moving face back into the full source image without a seam.
 
-What the networks draw differs a little from the photo around it, most of all at the very edge of the square,
-which they cannot see beyond. Towards the edge a frame fades into the photo. The mask depends on the avatar
-alone, so that a frame costs one scaling and a weighted sum over a narrow band.
+The drawn face differs slightly from the source image around it. The difference is largest at the edge of the
+square, because the networks cannot see beyond it. So a frame fades into the source image towards its edge.
+The mask depends only on the avatar, so a frame costs one scaling and a weighted sum over a narrow band.
 """
 
 from __future__ import annotations
@@ -17,32 +17,33 @@ from sadtalker_service.domain import Uint8Image
 from sadtalker_service.engines.sadtalker.alignment.cropping import Rect
 
 _EDGE = 0.016
-"""Share of the square's side in which nothing of a frame is seen: one cell of the coarsest features."""
+"""Share of the square's side, at the edge, that shows only the source image: one cell of the coarsest
+features."""
 _FADE = 0.12
-"""Share of the side at which the photo has faded out."""
+"""Share of the side at which the source image has faded out."""
 _AT_BORDER = 2
-"""A side of the square that is this near to the border of the picture, in pixels, has a band twice as wide as
-`_EDGE` and no more: there is nothing beyond it to be joined to, and hair that is cut off there moves."""
+"""Distance in pixels. A side of the square this near to the border of the source image gets a band of only
+twice `_EDGE`. There is nothing beyond the border to join with, and hair that is cut off there moves."""
 
 _FULL = 256
-"""Weight of a frame where nothing of the photo is seen."""
+"""Weight of a frame where the source image is fully hidden."""
 
 
 @dataclass(frozen=True, eq=False)
 class Paste:
-    """Where frames go in a picture, and how they are blended; computed once per avatar and size."""
+    """Where frames go in the background, and how they are blended. Computed once per avatar and size."""
 
     background: Uint8Image
-    """uint8 (H, W, 3), even: the picture around."""
+    """uint8 (H, W, 3), H and W even: the background."""
     box: Rect
-    """Even, inside of the background: the part that frames are drawn into."""
+    """Even coordinates inside the background: the region that frames are drawn into."""
     view: tuple[float, float, float, float]
-    """What of a frame the box shows: x0, y0, x1, y1 in shares of the frame's side."""
+    """The part of a frame that the box shows: x0, y0, x1, y1 as shares of the frame's side."""
     bands: tuple[Band, ...]
-    """Where the photo shines through."""
+    """Regions where the source image shows through."""
 
     def frames(self, pictures: Uint8Image) -> Uint8Image:
-        """(n, S, S, 3) of the networks -> (n, h, w, 3), what the box shows."""
+        """(n, S, S, 3) drawn frames -> (n, h, w, 3), the part that the box shows."""
         x0, y0, x1, y1 = self.box
         out = np.empty((len(pictures), y1 - y0, x1 - x0, 3), np.uint8)
         side = pictures.shape[1]
@@ -58,27 +59,27 @@ class Paste:
 
 @dataclass(frozen=True, eq=False)
 class Band:
-    """A rectangle in which photo and frame are mixed."""
+    """A rectangle in which the source image and the frame are blended."""
 
     place: tuple[slice, slice]
     """Rows and columns of the box."""
     weight: NDArray[np.uint16]
-    """(h, w, 3) of the frame, 0..256."""
-    photo: NDArray[np.uint16]
-    """(h, w, 3): the photo times its own weight, and a half for rounding."""
+    """(h, w, 3) weight of the frame, 0..256."""
+    original: NDArray[np.uint16]
+    """(h, w, 3): the source image times its own weight, plus a half for rounding."""
 
     def blend(self, frame: Uint8Image) -> None:
-        """Mix the photo into the frame (of the box), in place."""
+        """Blend the source image into the frame (of the box), in place."""
         mixed = frame[self.place] * self.weight
-        mixed += self.photo
+        mixed += self.original
         mixed >>= 8
         frame[self.place] = mixed
 
 
 def fill(picture: Uint8Image, size: tuple[int, int]) -> Paste:
-    """Frames that are the whole video of `size` (width, height), even: the modes without a picture around.
+    """Frames fill the whole video of `size` (width, height), both even. For the modes without a background.
 
-    The background, uint8 `picture` scaled, is what is seen before the first frame.
+    The background, uint8 `picture` scaled, is shown before the first frame.
     """
     width, height = size
     background = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
@@ -88,13 +89,13 @@ def fill(picture: Uint8Image, size: tuple[int, int]) -> Paste:
 def paste_into(
     picture: Uint8Image, rectangle: tuple[float, float, float, float], limit: tuple[int, int]
 ) -> Paste:
-    """How frames are put into a picture, of which the video shows all.
+    """Paste frames into a source image that the video shows completely.
 
     Args:
         picture: uint8 (H, W, 3).
-        rectangle: the part of it that frames show, x0, y0, x1, y1.
-        limit: largest width and height of the video; larger pictures are scaled down. An odd last row or
-            column is left out.
+        rectangle: the part that frames replace, x0, y0, x1, y1.
+        limit: maximum width and height of the video. A larger image is scaled down. An odd last row or column
+            is dropped.
     """
     picture, factors = scaled_down(picture, limit)
     background = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]
@@ -103,7 +104,7 @@ def paste_into(
 
 
 def scaled_down(picture: Uint8Image, limit: tuple[int, int]) -> tuple[Uint8Image, tuple[float, float]]:
-    """uint8 (H, W, 3) no larger than `limit` (width, height), and by how much it was scaled in x and in y."""
+    """uint8 (H, W, 3) within `limit` (width, height), with the scale factors in x and y."""
     height, width = picture.shape[:2]
     size = size_within((width, height), limit)
     if size == (width, height):
@@ -113,19 +114,19 @@ def scaled_down(picture: Uint8Image, limit: tuple[int, int]) -> tuple[Uint8Image
 
 
 def size_within(size: tuple[int, int], limit: tuple[int, int]) -> tuple[int, int]:
-    """(width, height) of a picture of `size` that was scaled down into `limit`, if it is larger."""
+    """(width, height) of an image of `size`, scaled down to `limit` if it is larger."""
     width, height = size
     factor = min(limit[0] / width, limit[1] / height)
     return size if factor >= 1 else (max(2, round(width * factor)), max(2, round(height * factor)))
 
 
 def plan_paste(background: Uint8Image, rectangle: tuple[float, float, float, float]) -> Paste:
-    """How frames that show `rectangle` are put into a picture.
+    """Paste frames that show `rectangle` into a background.
 
     Args:
         background: uint8 (H, W, 3), H and W even.
-        rectangle: x0, y0, x1, y1 in pixels of the background; it may reach a pixel beyond, where an odd one
-            was left out.
+        rectangle: x0, y0, x1, y1 in pixels of the background. It may reach one pixel beyond, where an odd row
+            or column was dropped.
     """
     height, width = background.shape[:2]
     x0, y0, x1, y1 = rectangle
@@ -134,18 +135,18 @@ def plan_paste(background: Uint8Image, rectangle: tuple[float, float, float, flo
     down = _weights(box[1], box[3], y0, y1, height)
     weight = np.rint(down[:, None] * across[None, :] * _FULL).astype(np.uint16)
     weight = np.repeat(weight[:, :, None], 3, axis=2)  # numpy is slow at stretching a last axis of 1
-    photo = background[box[1] : box[3], box[0] : box[2]]
+    original = background[box[1] : box[3], box[0] : box[2]]
     shares = np.array([box[0] - x0, box[1] - y0, box[2] - x0, box[3] - y0]) / ([x1 - x0, y1 - y0] * 2)
     left, top, right, bottom = np.clip(shares, 0.0, 1.0).tolist()
     bands = tuple(
-        Band(place, weight[place], photo[place] * (_FULL - weight[place]) + np.uint16(_FULL // 2))
+        Band(place, weight[place], original[place] * (_FULL - weight[place]) + np.uint16(_FULL // 2))
         for place in _places(down, across)
     )
     return Paste(background, box, (left, top, right, bottom), bands)
 
 
 def _weights(start: int, stop: int, low: float, high: float, limit: int) -> NDArray[np.float64]:
-    """Of the pixels start..stop along one axis, in a square low..high: 0 at its edges, 1 inside."""
+    """Weights of the pixels start..stop along one axis, in a square low..high: 0 at its edges, 1 inside."""
     place = np.arange(start, stop) + 0.5
     side = high - low
     before = (0.0, 2 * _EDGE) if low <= _AT_BORDER else (_EDGE, _FADE)
@@ -154,13 +155,13 @@ def _weights(start: int, stop: int, low: float, high: float, limit: int) -> NDAr
 
 
 def _rising(share: NDArray[np.floating], start: float, stop: float) -> NDArray[np.float64]:
-    """0 up to `start`, 1 from `stop` on; neither the weight nor its slope jumps."""
+    """0 up to `start`, 1 from `stop` on. Neither the weight nor its slope jumps."""
     t = np.clip((share - start) / (stop - start), 0.0, 1.0)
     return t * t * (3.0 - 2.0 * t)
 
 
 def _places(down: NDArray[np.float64], across: NDArray[np.float64]) -> list[tuple[slice, slice]]:
-    """Top, bottom, left, right: the rectangles around the one in which a frame alone is seen."""
+    """Top, bottom, left and right rectangles, around the one that shows only the frame."""
     rows, columns = _inside(down), _inside(across)
     everywhere = slice(0, len(across))
     places = [

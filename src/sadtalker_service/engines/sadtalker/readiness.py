@@ -1,4 +1,4 @@
-"""What of the engine can be run here: looked up without torch and without reading a checkpoint."""
+"""Which parts of the engine can run here. Checked without torch and without reading a checkpoint."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ _NEEDED_FILES = tuple(c.file for c in CHECKPOINTS if c.name.startswith(("network
 
 @dataclass(frozen=True)
 class Readiness:
-    """A folder of checkpoints, and what it is enough for."""
+    """A folder of checkpoints, and what it is sufficient for."""
 
     folder: Path
     sizes: tuple[int, ...]
-    """Of pictures, for which every mode of `modes` can be run."""
+    """Frame sizes at which every mode of `modes` can run."""
     modes: tuple[PreprocessMode, ...]
 
     @property
     def default_size(self) -> int:
-        """The one that is used where nobody asks for another."""
+        """The size used if a request names none."""
         return self.sizes[0] if self.sizes else PICTURE_SIZES[0]
 
     @property
     def full_frame(self) -> bool:
-        """Whether there is the network for the modes that show the whole picture."""
+        """Whether the network for the full-frame modes is present."""
         return "full" in self.modes
 
     def version(self) -> str:
-        """Tells artefacts and videos of one set of checkpoints from those of another."""
+        """Distinguishes artefacts and videos of different sets of checkpoints."""
         return fingerprint(self.folder / name for name in _NEEDED_FILES) + f"-{self.default_size}"
 
     def obstacle(self) -> str | None:
-        """What is missing and what to do, None where the engine can be run."""
+        """What is missing and what to do, or None if the engine can run."""
         reasons = []
         if not self.sizes:
             usual = ", ".join(
                 c.file for c in CHECKPOINTS if c.name in USUAL if not (self.folder / c.file).is_file()
             )
             old = old_files(self.folder)
-            first = f" {', '.join(old)} there is of the first release, which is not read." if old else ""
+            first = f" Found {', '.join(old)} from the first release, which is not read." if old else ""
             reasons.append(f"{self.folder} lacks {usual}.{first} Get them with: sadtalker models download.")
         if find_spec("torch") is None:
             reasons.append(f"torch is not installed. {how_to_get('sadtalker')}")
@@ -54,7 +54,7 @@ class Readiness:
 
 
 def readiness(folder: Path) -> Readiness:
-    """What the files in `folder` are enough for; their contents are not looked at."""
+    """What the files in `folder` are sufficient for. Does not read their contents."""
     runnable = {
         size: tuple(mode for mode in PREPROCESS_MODES if not lacking(folder, mode, size))
         for size in PICTURE_SIZES

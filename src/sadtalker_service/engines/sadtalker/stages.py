@@ -1,12 +1,12 @@
-"""From a portrait to an avatar, one artefact after the other.
+"""The stages that turn a source image into an avatar, one artefact after the other.
 
 | stage | depends on | holds |
 |---|---|---|
-| `face_detection` | picture | landmarks, box |
-| `face_crop` | and mode, size | the square that the networks see, and where it is in the picture |
+| `face_detection` | source image | landmarks, box |
+| `face_crop` | and mode, size | the square that the networks see, and its place in the source image |
 | `3dmm_coeffs` | and mode, size | a row of coefficients |
 | `face_mesh` | and mode, size | features and keypoints of the source |
-| `background` | and mode | the picture around, in the modes that show it |
+| `background` | and mode | the background, in the modes that show it |
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from sadtalker_service.errors import NoFaceFound
 Artefacts = Mapping[str, Artefact]
 
 LARGEST = (int(width_cap("high")), HEIGHT_CAP["high"])
-"""Width and height of the largest video; no larger picture is kept."""
+"""Width and height of the largest video. No larger background is kept."""
 
 
 FIRST_SIZE = 256
-"""Names of stages stand for this size; those for another have it in their name."""
+"""Stage names without a size mean this size. For any other size the name includes it."""
 
 
 def named(stage: str, size: int) -> str:
@@ -49,23 +49,24 @@ def named(stage: str, size: int) -> str:
 
 
 def is_full_frame(mode: PreprocessMode) -> bool:
-    """Whether the mode shows the whole picture: the mapping network is then told where the face was."""
+    """Whether the mode shows the whole source image. The mapping network then also gets the position of the
+    face."""
     return mode in {"full", "extfull"}
 
 
 def crop_face(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts, size: int) -> Artefact:
-    """`face_crop`. Raises `NoFaceFound` for a face that is outside of the picture."""
+    """`face_crop`. Raises `NoFaceFound` if the face is outside the source image."""
     pixels = upright(portrait, artefacts)
     try:
         crop = plan_crop(to_68(landmarks_of(artefacts)), (pixels.shape[1], pixels.shape[0]))
     except ValueError as error:
-        raise NoFaceFound(f"{error} Use a photo that shows the whole face.", param="source_image") from error
+        raise NoFaceFound(f"{error} Use an image that shows the whole face.", param="source_image") from error
     square = to_square(cut(shrunk(pixels, crop), crop.rectangle(mode)), size)
     return Artefact({"square": square}, record_of(crop))
 
 
 def align_face(artefacts: Artefacts, face_crop: Artefact, mode: PreprocessMode) -> AlignedFace:
-    """The face in the square, where the 3DMM regression wants it."""
+    """The face in the square, aligned for the 3DMM regression."""
     square, crop = face_crop.arrays["square"], crop_of(face_crop)
     points = into_square(to_68(landmarks_of(artefacts)), crop, crop.rectangle(mode), len(square))
     return align(square, five_points(points))
@@ -74,7 +75,7 @@ def align_face(artefacts: Artefacts, face_crop: Artefact, mode: PreprocessMode) 
 def regress_coefficients(
     artefacts: Artefacts, face_crop: Artefact, mode: PreprocessMode, networks: Networks
 ) -> Artefact:
-    """`3dmm_coeffs`: the row of 73."""
+    """`3dmm_coeffs`: the row of 73 coefficients."""
     aligned = align_face(artefacts, face_crop, mode)
     rows = rows_of(networks.regress(aligned.pixels[None]), aligned.placement[None])
     return Artefact({"row": rows[0]})
@@ -91,9 +92,9 @@ def encode_face(
 
 
 def cut_background(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) -> Artefact:
-    """`background`: the picture and the rectangle of it that moves, no larger than any video shows it.
+    """`background`: the source image and its moving rectangle, no larger than any video shows it.
 
-    Nothing in the modes that show the moving part alone.
+    Empty in the modes that show only the moving part.
     """
     if not is_full_frame(mode):
         return Artefact({})
@@ -115,7 +116,7 @@ def record_of(crop: FaceCrop) -> dict[str, Any]:
 
 
 def crop_of(artefact: Artefact) -> FaceCrop:
-    """What `record_of` wrote."""
+    """The crop that `record_of` wrote."""
     record = artefact.record
     width, height = record["size"]
     x0, y0, x1, y1 = record["wide"]

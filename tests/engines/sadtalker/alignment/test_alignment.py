@@ -1,4 +1,4 @@
-"""Crop and alignment are the original's, but for its faults."""
+"""Crop and alignment match the original, except for its faults."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MODES = (("crop", 0), ("extcrop", 1))
 
 @pytest.fixture(scope="module")
 def face() -> tuple[Any, Any]:
-    """Pixels and (478, 3) landmarks of the example portrait."""
+    """Pixels and (478, 3) landmarks of the example source image."""
     pixels = np.asarray(Image.open(PORTRAIT).convert("RGB"))
     return pixels, FaceLandmarker().detect(pixels).landmarks
 
@@ -43,7 +43,7 @@ def planned(geometry: Any, case: str) -> tuple[Any, Any]:
 
 
 def prepared(face: tuple[Any, Any], mode: Any, size: int) -> tuple[Any, AlignedFace]:
-    """The square that the stages cut, and the face that they align in it."""
+    """The square that the stages crop, and the face that they align in it."""
     portrait = Portrait("0" * 64, face[0])
     artefacts = {DETECTION: Artefact({"landmarks": face[1]}, {"quarter_turns": 0})}
     crop = crop_face(portrait, mode, artefacts, size)
@@ -60,7 +60,7 @@ def test_window_is_the_originals(case: str, golden: Any) -> None:
 
 @pytest.mark.parametrize(("case", "mode", "number"), [(c, *m) for c in "abc" for m in MODES])
 def test_square_is_the_originals(case: str, mode: Any, number: int, golden: Any) -> None:
-    """Case c, where the original's box is larger than what it cuts, too: the cut is the same."""
+    """Also in case c, where the original's box is larger than its crop: the crop is the same."""
     geometry = golden("geometry")
     picture, crop = planned(geometry, case)
     region = cut(picture, crop.rectangle(mode))
@@ -71,8 +71,8 @@ def test_square_is_the_originals(case: str, mode: Any, number: int, golden: Any)
     assert difference.mean() < 0.01
 
 
-def test_box_ends_where_the_picture_ends(golden: Any) -> None:
-    """The original's reaches 22 pixels below the picture here, and pasting into it fails."""
+def test_box_ends_at_the_image_border(golden: Any) -> None:
+    """The original's box reaches 22 pixels below the image here, and pasting into it fails."""
     geometry = golden("geometry")
     _, crop = planned(geometry, "c")
     assert geometry["c.quad"][3] > geometry["c.crop"][3]
@@ -80,8 +80,8 @@ def test_box_ends_where_the_picture_ends(golden: Any) -> None:
     assert crop.rectangle("full") == (1, 0, 299, 200)
 
 
-def test_tall_picture_keeps_the_chin(golden: Any) -> None:
-    """The original limits the lower side by the width of the picture."""
+def test_tall_image_keeps_the_chin(golden: Any) -> None:
+    """The original limits the lower side by the width of the image."""
     geometry = golden("geometry")
     _, crop = planned(geometry, "d")
     assert geometry["d.quad"][3] == geometry["d.size_wh"][0]
@@ -90,7 +90,7 @@ def test_tall_picture_keeps_the_chin(golden: Any) -> None:
     assert crop.rectangle("full")[3] == 320
 
 
-def test_very_large_face_is_made_smaller_and_its_landmarks_with_it(golden: Any) -> None:
+def test_very_large_face_is_scaled_down_with_its_landmarks(golden: Any) -> None:
     points = golden("geometry")["a.lm68"].astype(np.float64)
     small, large = plan_crop(points, (640, 480)), plan_crop(points * 10, (6400, 4800))
     assert large.shrink == 2
@@ -101,13 +101,14 @@ def test_very_large_face_is_made_smaller_and_its_landmarks_with_it(golden: Any) 
     assert shrunk(np.zeros((4800, 6400, 3), np.uint8), large).shape == (2400, 3200, 3)
 
 
-def test_face_outside_of_the_picture_is_refused(golden: Any) -> None:
+def test_face_outside_the_image_is_rejected(golden: Any) -> None:
     with pytest.raises(ValueError, match="outside"):
         plan_crop(golden("geometry")["a.lm68"] - (1000, 0), (640, 480))
 
 
 def test_large_region_is_averaged_not_sampled() -> None:
-    """Every other column white: a mean grey at any size, where sampling would give stripes."""
+    """Every second column is white: the result is a mean grey at any size, while sampling would give
+    stripes."""
     stripes = np.zeros((1024, 1024, 3), np.uint8)
     stripes[:, ::2] = 255
     assert np.ptp(to_square(stripes, 256)) <= 1
@@ -129,7 +130,7 @@ def test_aligned_face_is_the_originals(case: str, golden: Any) -> None:
     assert np.array_equal(face.pixels[::7, ::7], geometry[f"{case}.image224_s7"])
 
 
-def test_sixty_eight_landmarks_are_where_their_names_say(face: tuple[Any, Any]) -> None:
+def test_sixty_eight_landmarks_match_their_names(face: tuple[Any, Any]) -> None:
     points, mesh = to_68(face[1]), face[1][:, :2]
     for number, eye in zip((slice(36, 42), slice(42, 48)), EYES, strict=True):
         opening = mesh[list(eye.contour)]
@@ -146,8 +147,8 @@ def test_sixty_eight_landmarks_are_where_their_names_say(face: tuple[Any, Any]) 
 
 
 @pytest.mark.parametrize("mode", PREPROCESS_MODES)
-def test_portrait_is_brought_to_the_place_of_the_mean_face(mode: Any, face: tuple[Any, Any]) -> None:
-    """In every mode: the face in the middle of the aligned picture, 102 pixels a unit."""
+def test_face_is_aligned_with_the_mean_face(mode: Any, face: tuple[Any, Any]) -> None:
+    """In every mode the face is in the middle of the aligned image, at 102 pixels per unit."""
     square, aligned = prepared(face, mode, 256)
     assert square.shape == (256, 256, 3)
     found = FaceLandmarker().detect(aligned.pixels)
@@ -161,10 +162,11 @@ def test_placement_is_in_pixels_of_the_square(face: tuple[Any, Any]) -> None:
     """Twice the square: half the scale, twice the distance from its corner."""
     small, large = (prepared(face, "full", size)[1].placement for size in (256, 512))
     assert abs(large[0] / small[0] - 0.5) < 1e-3
-    assert np.abs(large[1:] - 2 * small[1:]).max() < 1.1  # y counts from the last row, not the lower edge
+    # y counts from the last row, not from the lower edge
+    assert np.abs(large[1:] - 2 * small[1:]).max() < 1.1
 
 
-def test_cropped_video_has_the_proportions_of_what_was_cut(golden: Any) -> None:
+def test_cropped_video_keeps_the_proportions_of_the_crop(golden: Any) -> None:
     geometry = golden("geometry")
     tall, wide = (planned(geometry, case)[1] for case in "dc")
     assert tall.rectangle("crop") == (0, 131, 200, 320)

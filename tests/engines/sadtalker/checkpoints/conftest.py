@@ -1,4 +1,4 @@
-"""Checkpoints are listed, downloaded and verified where torch is not installed."""
+"""Checkpoints can be listed, downloaded and verified without torch."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from sadtalker_service.engines.sadtalker.checkpoints.transfer import OnProgress
 
 @pytest.fixture(autouse=True)
 def evaluation() -> None:
-    """In the place of the fixture for networks: nothing here needs torch."""
+    """Overrides the fixture for networks, because nothing here needs torch."""
 
 
 @pytest.fixture
 def server() -> Iterator[FileServer]:
-    """A file server of this test's own."""
+    """A new file server for each test."""
     with file_server() as running:
         yield running
 
 
 @pytest.fixture
 def client() -> Iterator[httpx.Client]:
-    """A client that waits a second at most."""
+    """A client with a timeout of one second."""
     with httpx.Client(follow_redirects=True, timeout=1.0, trust_env=False) as opened:
         yield opened
 
 
 @pytest.fixture
 def waits() -> Waits:
-    """A clock that stands still."""
+    """A clock that does not advance."""
     return Waits()
 
 
@@ -47,5 +47,5 @@ def part(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def quiet() -> OnProgress:
-    """Nobody listens."""
+    """A progress callback that does nothing."""
     return lambda _done, _total: None

@@ -1,4 +1,4 @@
-"""Checkpoints come into their folder whole and right, or not at all."""
+"""Checkpoints arrive in their folder complete and correct, or not at all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sadtalker_service.engines.sadtalker.checkpoints.download import (
     DownloadResult,
     Sources,
     check_room,
-    obtain,
+    download_checkpoint,
     open_client,
 )
 from sadtalker_service.engines.sadtalker.checkpoints.table import Checkpoint, by_name
@@ -33,14 +33,14 @@ HUB_PATH = "/someone/weights/resolve/main/weights.pth.tar"
 
 @dataclass
 class Place:
-    """A folder, a server with the published file, and the way from one to the other."""
+    """A folder, a server with the published file, and a download from one to the other."""
 
     checkpoint: Checkpoint
     data: bytes
     folder: Path
     sources: Sources
     server: FileServer
-    obtain: Callable[..., DownloadResult]
+    download: Callable[..., DownloadResult]
 
     @property
     def target(self) -> Path:
@@ -67,7 +67,7 @@ def place(tmp_path: Path, server: FileServer, client: httpx.Client, waits: Waits
     folder = tmp_path / "checkpoints"
 
     def run(checkpoint: Checkpoint = checkpoint, sources: Sources = sources) -> DownloadResult:
-        return obtain(checkpoint, folder, sources, client, waits.pace(), quiet)
+        return download_checkpoint(checkpoint, folder, sources, client, waits.policy(), quiet)
 
     server.files["/weights.pth.tar"] = path.read_bytes()
     return Place(checkpoint, path.read_bytes(), folder, sources, server, run)
@@ -81,21 +81,21 @@ def in_hub_cache(place: Place, data: bytes) -> Path:
 
 
 def test_file_is_downloaded_once(place: Place) -> None:
-    assert place.obtain() is DownloadResult.DOWNLOADED
+    assert place.download() is DownloadResult.DOWNLOADED
     assert place.target.read_bytes() == place.data
     assert place.names() == ["weights.pth.tar"]
-    assert place.obtain() is DownloadResult.THERE
+    assert place.download() is DownloadResult.ALREADY_PRESENT
     assert len(place.server.requests) == 1
 
 
-def test_interrupted_download_leaves_no_file_under_the_name_and_goes_on_later(
+def test_interrupted_download_leaves_no_final_file_and_resumes_later(
     place: Place,
 ) -> None:
     place.server.answers["/weights.pth.tar"] = [Answer(cut_after=300), Answer(status=404)]
-    with pytest.raises(EngineUnavailable, match=r"weights\.pth\.tar cannot be had.* 404 .* 404 "):
-        place.obtain()
+    with pytest.raises(EngineUnavailable, match=r"weights\.pth\.tar cannot be downloaded.* 404 .* 404 "):
+        place.download()
     assert place.names() == [".weights.pth.tar.part", ".weights.pth.tar.part.json"]
-    assert place.obtain() is DownloadResult.DOWNLOADED
+    assert place.download() is DownloadResult.DOWNLOADED
     assert place.target.read_bytes() == place.data
     assert place.names() == ["weights.pth.tar"]
     assert place.server.ranges()[-1] == "bytes=300-"
@@ -104,102 +104,102 @@ def test_interrupted_download_leaves_no_file_under_the_name_and_goes_on_later(
 def test_damaged_file_is_replaced(place: Place) -> None:
     place.folder.mkdir()
     place.target.write_bytes(place.data[:200])
-    assert place.obtain() is DownloadResult.DOWNLOADED
+    assert place.download() is DownloadResult.DOWNLOADED
     assert place.target.read_bytes() == place.data
 
 
-def test_damaged_file_stays_where_no_better_one_can_be_had(place: Place) -> None:
+def test_damaged_file_stays_if_no_better_one_is_available(place: Place) -> None:
     place.folder.mkdir()
     place.target.write_bytes(place.data[:200])
     place.server.files.clear()
     with pytest.raises(EngineUnavailable):
-        place.obtain()
+        place.download()
     assert place.target.read_bytes() == place.data[:200]
 
 
-def test_weights_of_ones_own_are_left_alone(place: Place) -> None:
+def test_custom_weights_are_not_replaced(place: Place) -> None:
     place.folder.mkdir()
     own = replace(place.checkpoint, sha256="0" * 64)
     place.target.write_bytes(place.data)
     with pytest.raises(EngineUnavailable, match=r"not the published file: its SHA-256 is .* left alone"):
-        place.obtain(own)
+        place.download(own)
     assert place.target.read_bytes() == place.data
     assert place.server.requests == []
 
 
-def test_wrong_content_is_refused_by_name_and_reason(place: Place) -> None:
+def test_wrong_content_is_rejected_with_name_and_reason(place: Place) -> None:
     changed = bytearray(place.data)
-    changed[-1] ^= 1  # in the archive's end: the tensors' names and shapes are still right
+    changed[-1] ^= 1  # in the end of the archive, so names and shapes of the tensors stay right
     changed[place.data.index(b"first.weight")] ^= 1
     place.server.files["/weights.pth.tar"] = bytes(changed)
-    with pytest.raises(EngineUnavailable, match=r"what is there is not weights\.pth\.tar"):
-        place.obtain()
+    with pytest.raises(EngineUnavailable, match=r"the content is not weights\.pth\.tar"):
+        place.download()
     assert place.names() == []
 
 
-def test_other_weights_of_the_right_shape_are_refused_by_their_sum(place: Place) -> None:
+def test_other_weights_of_the_right_shape_are_rejected_by_checksum(place: Place) -> None:
     with pytest.raises(EngineUnavailable, match=r"its SHA-256 is [0-9a-f]{64}; that of the published"):
-        place.obtain(replace(place.checkpoint, sha256="0" * 64))
+        place.download(replace(place.checkpoint, sha256="0" * 64))
     assert place.names() == []
 
 
-def test_page_in_the_place_of_a_file_of_unknown_size_is_refused(place: Place) -> None:
+def test_html_page_instead_of_a_file_of_unknown_size_is_rejected(place: Place) -> None:
     place.server.files["/weights.pth.tar"] = b"<html>Log in first</html>"
-    with pytest.raises(EngineUnavailable, match="no checkpoint of PyTorch"):
-        place.obtain(replace(place.checkpoint, size=None, sha256=None))
+    with pytest.raises(EngineUnavailable, match="not a PyTorch checkpoint"):
+        place.download(replace(place.checkpoint, size=None, sha256=None))
     assert place.names() == []
 
 
-def test_file_without_a_known_sum_is_taken_by_its_structure(place: Place) -> None:
-    assert place.obtain(replace(place.checkpoint, size=None, sha256=None)) is DownloadResult.DOWNLOADED
+def test_file_without_a_known_checksum_is_accepted_by_its_structure(place: Place) -> None:
+    assert place.download(replace(place.checkpoint, size=None, sha256=None)) is DownloadResult.DOWNLOADED
 
 
-def test_parts_that_do_not_fit_are_got_anew(place: Place) -> None:
+def test_parts_that_do_not_fit_are_downloaded_again(place: Place) -> None:
     place.server.answers["/weights.pth.tar"] = [Answer(cut_after=300), Answer(status=404)]
     with pytest.raises(EngineUnavailable):
-        place.obtain()
+        place.download()
     part = place.folder / ".weights.pth.tar.part"
     part.write_bytes(bytes(300))
-    assert place.obtain() is DownloadResult.DOWNLOADED
+    assert place.download() is DownloadResult.DOWNLOADED
     assert place.target.read_bytes() == place.data
 
 
-def test_hub_is_asked_where_the_publisher_fails(place: Place) -> None:
+def test_hub_is_used_if_the_publisher_fails(place: Place) -> None:
     place.server.files[HUB_PATH] = place.server.files.pop("/weights.pth.tar")
-    assert place.obtain() is DownloadResult.DOWNLOADED
+    assert place.download() is DownloadResult.DOWNLOADED
     assert [path for path, _ in place.server.requests] == ["/weights.pth.tar", HUB_PATH]
 
 
-def test_mirror_alone_is_asked_where_there_is_one(place: Place) -> None:
+def test_mirror_is_the_only_source_if_set(place: Place) -> None:
     mirrored = replace(place.sources, mirror=f"{place.server.url}/mirror/")
     with pytest.raises(EngineUnavailable, match="/mirror/weights"):
-        place.obtain(sources=mirrored)
+        place.download(sources=mirrored)
     assert [path for path, _ in place.server.requests] == ["/mirror/weights.pth.tar"]
 
 
 def test_cache_of_the_hub_is_used_first(place: Place) -> None:
     cached = in_hub_cache(place, place.data)
-    assert place.obtain() is DownloadResult.CACHED
+    assert place.download() is DownloadResult.CACHED
     assert place.target.read_bytes() == cached.read_bytes() == place.data
     assert place.server.requests == []
 
 
-def test_damaged_copy_in_the_cache_is_passed_over(place: Place) -> None:
+def test_damaged_copy_in_the_cache_is_skipped(place: Place) -> None:
     in_hub_cache(place, place.data[:100])
-    assert place.obtain() is DownloadResult.DOWNLOADED
+    assert place.download() is DownloadResult.DOWNLOADED
     assert place.target.read_bytes() == place.data
 
 
-def test_offline_nothing_is_asked(place: Place) -> None:
+def test_offline_sends_no_request(place: Place) -> None:
     offline = replace(place.sources, offline=True)
     with pytest.raises(EngineUnavailable, match=r"is not in .*hub, and HF_HUB_OFFLINE forbids"):
-        place.obtain(sources=offline)
+        place.download(sources=offline)
     in_hub_cache(place, place.data)
-    assert place.obtain(sources=offline) is DownloadResult.CACHED
+    assert place.download(sources=offline) is DownloadResult.CACHED
     assert place.server.requests == []
 
 
-def test_second_download_at_the_same_time_is_refused(place: Place) -> None:
+def test_concurrent_second_download_is_rejected(place: Place) -> None:
     place.folder.mkdir()
     part = place.folder / ".weights.pth.tar.part"
     hold = "import fcntl, sys; f = open(sys.argv[1], 'ab'); fcntl.flock(f, 2); print(1, flush=True); input()"
@@ -210,19 +210,19 @@ def test_second_download_at_the_same_time_is_refused(place: Place) -> None:
     other.stdout.readline()
     try:
         with pytest.raises(EngineUnavailable, match=r"Another process is downloading weights\.pth\.tar"):
-            place.obtain()
+            place.download()
     finally:
         other.communicate(b"\n", timeout=20)
-    assert place.obtain() is DownloadResult.DOWNLOADED
+    assert place.download() is DownloadResult.DOWNLOADED
 
 
-def test_folder_that_cannot_be_made_is_named(place: Place) -> None:
+def test_folder_that_cannot_be_created_is_named(place: Place) -> None:
     place.folder.write_text("a file")
     with pytest.raises(OutputError, match=r"Cannot make the folder .*checkpoints: .* exists"):
-        place.obtain()
+        place.download()
 
 
-def test_full_disk_is_seen_before_anything_is_asked(place: Place) -> None:
+def test_full_disk_is_detected_before_any_request(place: Place) -> None:
     checkpoints = [by_name("networks-256"), by_name("mapping-crop")]
     check_room(place.folder, checkpoints, lambda _: 1_000_000_000)
     with pytest.raises(OutputError, match=r"no room in .*0\.98 GB are needed and 0\.90 GB are free"):
@@ -242,20 +242,20 @@ def test_proxy_is_taken_from_the_environment(
     quiet: OnProgress,
 ) -> None:
     url = "http://publisher.invalid/weights.pth.tar"
-    server.files[url] = place.data  # a proxy is asked for whole addresses
+    server.files[url] = place.data  # a proxy receives requests with full URLs
     monkeypatch.setenv("HTTP_PROXY", server.url)
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
     with open_client() as client:
         behind = replace(place.checkpoint, url=url, hub=None)
         assert (
-            obtain(behind, place.folder, place.sources, client, waits.pace(), quiet)
+            download_checkpoint(behind, place.folder, place.sources, client, waits.policy(), quiet)
             is DownloadResult.DOWNLOADED
         )
     assert [path for path, _ in server.requests] == [url]
 
 
-def test_proxy_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_proxy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "gopher://127.0.0.1:70")
     with pytest.raises(EngineUnavailable, match="proxy"):
         open_client()

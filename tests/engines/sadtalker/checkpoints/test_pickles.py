@@ -1,4 +1,4 @@
-"""Files of torch.save, read without running what is in them."""
+"""Reading torch.save files without running their contents."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ def test_shapes_are_read_from_both_formats(write: Write, tmp_path: Path) -> None
 
 
 @both
-def test_file_cut_anywhere_is_refused(write: Write, tmp_path: Path) -> None:
+def test_file_cut_anywhere_is_rejected(write: Write, tmp_path: Path) -> None:
     write(tmp_path / "a.pth", CONTENT, STORED)
     whole = (tmp_path / "a.pth").read_bytes()
     for length in (*range(0, len(whole), 9), len(whole) - 1):
         (tmp_path / "cut.pth").write_bytes(whole[:length])
-        assert str(fault(tmp_path / "cut.pth")).startswith("it is cut short or no checkpoint of PyTorch")
+        assert str(fault(tmp_path / "cut.pth")).startswith("it is cut short or not a PyTorch checkpoint")
 
 
 @both
-def test_tensor_larger_than_what_is_stored_is_refused(write: Write, tmp_path: Path) -> None:
+def test_tensor_larger_than_its_storage_is_rejected(write: Write, tmp_path: Path) -> None:
     class Larger(Saved):
         def __reduce__(self) -> tuple[Any, ...]:
             name, (storage, offset, shape, _, *rest) = super().__reduce__()
             return name, (storage, offset, shape, (3, 1), *rest)
 
     write(tmp_path / "a.pth", {"mapping": {"weight": Larger((4, 3), "0", 11)}}, {"0": 11})
-    assert str(fault(tmp_path / "a.pth")).startswith("it is cut short or no checkpoint of PyTorch")
+    assert str(fault(tmp_path / "a.pth")).startswith("it is cut short or not a PyTorch checkpoint")
 
 
 @both
@@ -63,16 +63,16 @@ def test_code_in_a_file_is_named_and_not_run(write: Write, tmp_path: Path) -> No
             return Name("os", "mkdir"), (str(tmp_path / "harmed"),)
 
     write(tmp_path / "a.pth", {"mapping": Harmful()}, {})
-    assert "it names os.mkdir, which is no plain tensor" in str(fault(tmp_path / "a.pth"))
+    assert "it names os.mkdir, which is not a plain tensor" in str(fault(tmp_path / "a.pth"))
     assert not (tmp_path / "harmed").exists()
 
 
 @pytest.mark.parametrize(
     "data", [b"", b"<html>not found</html>", pickle.dumps({"a": 1}), b"PK\x03\x04" + bytes(50)]
 )
-def test_other_files_are_refused(data: bytes, tmp_path: Path) -> None:
+def test_other_files_are_rejected(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.pth").write_bytes(data)
-    assert fault(tmp_path / "a.pth") == "it is cut short or no checkpoint of PyTorch"
+    assert fault(tmp_path / "a.pth") == "it is cut short or not a PyTorch checkpoint"
 
 
 def test_real_files_of_torch_are_read(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Checkpoint files: read whole, or refused by name and reason."""
+"""Checkpoint files are read completely, or rejected with their name and the reason."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_synthetic_weights_are_those_the_original_was_measured_with(network: str
     assert sum((value**2).sum() for value in values) == pytest.approx(squares, rel=1e-9)
 
 
-def test_official_file_is_read_whole(networks: Any) -> None:
+def test_official_file_is_read_completely(networks: Any) -> None:
     read = {
         "face_3drecon": networks.face_regression,
         "audio2exp": networks.audio_to_expression,
@@ -49,7 +49,7 @@ def test_official_file_is_read_whole(networks: Any) -> None:
         assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
-def test_file_of_something_else_is_refused_with_what_is_wrong(tmp_path: Path) -> None:
+def test_file_with_other_content_is_rejected_with_the_fault(tmp_path: Path) -> None:
     path = tmp_path / "SadTalker_V0.0.2_256.safetensors"
     shape = (64, 3, 3, 3)
     save_file(
@@ -68,7 +68,7 @@ def test_file_of_something_else_is_refused_with_what_is_wrong(tmp_path: Path) ->
     assert "backbone.conv1.weight is (64, 3, 3, 3), not (64, 3, 7, 7)" in message
 
 
-def test_truncated_files_are_refused(checkpoints: Path, tmp_path: Path) -> None:
+def test_truncated_files_are_rejected(checkpoints: Path, tmp_path: Path) -> None:
     whole = CheckpointFolder(checkpoints)
     flat, pickled = tmp_path / "flat.safetensors", tmp_path / "mapping.pth.tar"
     with whole.networks(256).open("rb") as file:
@@ -80,7 +80,7 @@ def test_truncated_files_are_refused(checkpoints: Path, tmp_path: Path) -> None:
         load_mapping(pickled, 70)
 
 
-def test_mapping_of_the_other_mode_is_refused(checkpoints: Path) -> None:
+def test_mapping_of_the_other_mode_is_rejected(checkpoints: Path) -> None:
     with pytest.raises(EngineUnavailable, match=r"first\.0\.weight is \(1024, 73, 7\), not \(1024, 70, 7\)"):
         load_mapping(CheckpointFolder(checkpoints).mapping(73), 70)
 
@@ -90,7 +90,7 @@ class _Harmful:
         return os.mkdir, ("harmed",)
 
 
-def test_pickle_that_runs_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pickle_that_runs_code_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"mapping": _Harmful()}, "new.pth.tar")
     Path("old.pth.tar").write_bytes(pickle.dumps({"mapping": _Harmful()}))
@@ -100,13 +100,13 @@ def test_pickle_that_runs_code_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
     assert not Path("harmed").exists()
 
 
-def test_pickle_without_a_mapping_is_refused(tmp_path: Path) -> None:
+def test_pickle_without_a_mapping_is_rejected(tmp_path: Path) -> None:
     torch.save({"model": {}}, tmp_path / "other.pth")
     with pytest.raises(EngineUnavailable, match="no entry 'mapping'"):
         load_mapping(tmp_path / "other.pth", 70)
 
 
-def test_checkpoint_of_the_first_release_is_refused_with_the_way_out(tmp_path: Path) -> None:
+def test_checkpoint_of_the_first_release_is_rejected_with_advice(tmp_path: Path) -> None:
     for name in ("epoch_20.pth", "facevid2vid_00189-model.pth.tar"):
         (tmp_path / name).touch()
         with pytest.raises(EngineUnavailable, match=r"first release.*sadtalker models download"):

@@ -1,4 +1,4 @@
-"""One file over real HTTP, from a server that misbehaves."""
+"""Downloads over real HTTP from a misbehaving server."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def get(
     server.files["/weights"] = DATA
 
     def run(size: int | None = None, on_progress: OnProgress | None = None, attempts: int = 3) -> bool:
-        pace = waits.pace(attempts)
+        policy = waits.policy(attempts)
         return transfer(
-            client, f"{server.url}/weights", part, size=size, pace=pace, on_progress=on_progress or quiet
+            client, f"{server.url}/weights", part, size=size, policy=policy, on_progress=on_progress or quiet
         )
 
     return run
 
 
-def test_file_arrives_and_its_progress_is_told(get: Callable[..., bool], part: Path) -> None:
+def test_file_arrives_with_progress(get: Callable[..., bool], part: Path) -> None:
     on_progress: list[tuple[int, int | None]] = []
     assert get(size=len(DATA), on_progress=lambda done, total: on_progress.append((done, total))) is False
     assert part.read_bytes() == DATA
@@ -40,7 +40,7 @@ def test_file_arrives_and_its_progress_is_told(get: Callable[..., bool], part: P
     assert len(on_progress) > 5
 
 
-def test_cut_connection_goes_on_where_it_ended(
+def test_lost_connection_resumes_where_it_ended(
     get: Callable[..., bool], part: Path, server: FileServer
 ) -> None:
     server.answers["/weights"] = [Answer(cut_after=700_000), Answer(cut_after=700_000)]
@@ -50,7 +50,7 @@ def test_cut_connection_goes_on_where_it_ended(
     assert all(headers["if-range"] for _, headers in server.requests[1:])
 
 
-def test_next_run_goes_on_where_the_last_one_gave_up(
+def test_next_run_resumes_where_the_last_one_gave_up(
     get: Callable[..., bool], part: Path, server: FileServer
 ) -> None:
     server.answers["/weights"] = [Answer(cut_after=500_000), Answer(status=503), Answer(status=503)]
@@ -62,7 +62,7 @@ def test_next_run_goes_on_where_the_last_one_gave_up(
     assert server.ranges()[-1] == "bytes=500000-"
 
 
-def test_file_that_changed_meanwhile_is_begun_anew(
+def test_file_that_changed_meanwhile_is_downloaded_again(
     get: Callable[..., bool], part: Path, server: FileServer
 ) -> None:
     server.answers["/weights"] = [Answer(cut_after=500_000), Answer(status=404)]
@@ -73,7 +73,7 @@ def test_file_that_changed_meanwhile_is_begun_anew(
     assert part.read_bytes() == OTHER
 
 
-def test_part_from_another_address_is_not_continued(
+def test_part_from_another_address_is_not_resumed(
     get: Callable[..., bool],
     part: Path,
     server: FileServer,
@@ -83,15 +83,15 @@ def test_part_from_another_address_is_not_continued(
 ) -> None:
     server.files["/mirror"] = OTHER
     server.answers["/mirror"] = [Answer(cut_after=500_000), Answer(status=404)]
-    pace = waits.pace()
+    policy = waits.policy()
     with pytest.raises(TransferFailed):
-        transfer(client, f"{server.url}/mirror", part, size=None, pace=pace, on_progress=quiet)
+        transfer(client, f"{server.url}/mirror", part, size=None, policy=policy, on_progress=quiet)
     get()
     assert part.read_bytes() == DATA
 
 
 @pytest.mark.parametrize("answer", [Answer(whole=True), Answer(shifted=7), Answer(status=416)])
-def test_server_without_the_right_part_gives_the_whole(
+def test_server_with_a_wrong_part_sends_the_whole_file(
     answer: Answer, get: Callable[..., bool], part: Path, server: FileServer
 ) -> None:
     server.answers["/weights"] = [Answer(cut_after=500_000), answer]
@@ -109,13 +109,13 @@ def test_without_a_validator_nothing_is_joined(
     assert server.ranges() == [None, None]
 
 
-def test_whole_part_is_not_asked_for_again(get: Callable[..., bool], server: FileServer) -> None:
+def test_complete_part_is_not_requested_again(get: Callable[..., bool], server: FileServer) -> None:
     get()
     assert get() is True
     assert len(server.requests) == 1
 
 
-def test_busy_server_is_asked_again_after_longer_and_longer(
+def test_busy_server_is_retried_after_growing_waits(
     get: Callable[..., bool], part: Path, server: FileServer, waits: Waits
 ) -> None:
     server.answers["/weights"] = [Answer(status=429, headers=(("Retry-After", "20"),)), Answer(status=502)]
@@ -123,7 +123,7 @@ def test_busy_server_is_asked_again_after_longer_and_longer(
     assert part.read_bytes() == DATA
     first, second = waits.seconds
     assert first == 20.0
-    assert waits.told[0] == "the server answered 429; again in 20 s"
+    assert waits.told[0] == "the server answered 429; retrying in 20 s"
     assert 1.5 <= second <= 2.5
 
 
@@ -149,10 +149,8 @@ def test_final_refusal_is_not_repeated(status: int, get: Callable[..., bool], se
     assert len(server.requests) == 1
 
 
-def test_silent_server_is_left_after_a_while(
-    get: Callable[..., bool], part: Path, server: FileServer
-) -> None:
-    server.answers["/weights"] = [Answer(pause=3.0)]  # the client waits a second
+def test_silent_server_times_out(get: Callable[..., bool], part: Path, server: FileServer) -> None:
+    server.answers["/weights"] = [Answer(pause=3.0)]  # the client's timeout is one second
     assert get() is True
     assert part.read_bytes() == DATA
 
@@ -163,7 +161,7 @@ def test_slow_server_is_waited_for(get: Callable[..., bool], part: Path, server:
     assert len(server.requests) == 1
 
 
-def test_file_of_another_length_is_refused_before_it_is_transferred(
+def test_file_of_another_length_is_rejected_before_transfer(
     get: Callable[..., bool], part: Path, server: FileServer
 ) -> None:
     with pytest.raises(TransferFailed, match=r"it has 2,000,000 bytes there, not 3,000,000"):
@@ -171,7 +169,7 @@ def test_file_of_another_length_is_refused_before_it_is_transferred(
     assert part.stat().st_size == 0
 
 
-def test_file_of_untold_length_arrives(get: Callable[..., bool], part: Path, server: FileServer) -> None:
+def test_file_of_unknown_length_arrives(get: Callable[..., bool], part: Path, server: FileServer) -> None:
     server.answers["/weights"] = [Answer(unsized=True)]
     get()
     assert part.read_bytes() == DATA
@@ -190,17 +188,15 @@ def test_redirect_is_followed_with_the_range(
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/weights", "http://", "weights"])
-def test_address_that_is_none_is_refused_at_once(
+def test_invalid_address_is_rejected_at_once(
     url: str, client: httpx.Client, part: Path, waits: Waits, quiet: OnProgress
 ) -> None:
     with pytest.raises(TransferFailed):
-        transfer(client, url, part, size=None, pace=waits.pace(), on_progress=quiet)
+        transfer(client, url, part, size=None, policy=waits.policy(), on_progress=quiet)
     assert waits.seconds == []
 
 
-def test_port_where_nobody_listens_is_tried_again(
-    client: httpx.Client, part: Path, waits: Waits, quiet: OnProgress
-) -> None:
-    pace = waits.pace()
+def test_closed_port_is_retried(client: httpx.Client, part: Path, waits: Waits, quiet: OnProgress) -> None:
+    policy = waits.policy()
     with pytest.raises(TransferFailed, match=r"refused \(3 attempts\)"):
-        transfer(client, "http://127.0.0.1:9/weights", part, size=None, pace=pace, on_progress=quiet)
+        transfer(client, "http://127.0.0.1:9/weights", part, size=None, policy=policy, on_progress=quiet)

@@ -1,4 +1,4 @@
-"""What is in the folder: published, fitting, other, damaged or missing, and what can be run with it."""
+"""The state of each file in the folder, and the modes that can run with it."""
 
 from __future__ import annotations
 
@@ -35,12 +35,14 @@ LOADING = "sadtalker_service.engines.sadtalker.checkpoints.loading"
 TRAINING_ONLY = ("audio2pose.netG.encoder.", "audio2pose.netD_motion.")
 
 
-needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="torch tells which tensors belong there")
+needs_torch = pytest.mark.skipif(
+    find_spec("torch") is None, reason="torch defines which tensors are expected"
+)
 
 
 @pytest.fixture
 def without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """torch cannot be imported, and nothing that needs it has been."""
+    """Make torch impossible to import, and unload every module that needs it."""
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delitem(sys.modules, LOADING, raising=False)
     monkeypatch.delattr(sys.modules[LOADING.rpartition(".")[0]], "loading", raising=False)
@@ -55,7 +57,7 @@ def test_shapes_are_those_of_the_official_files() -> None:
         assert mapping_shapes(coefficients) == official_shapes(network)
 
 
-def test_without_torch_a_file_is_told_by_its_kind_its_end_and_its_sum(
+def test_without_torch_a_file_is_checked_by_type_end_and_checksum(
     tmp_path: Path, without_torch: None
 ) -> None:
     flat, archive = tmp_path / "a.safetensors", tmp_path / "a.pth.tar"
@@ -69,7 +71,7 @@ def test_without_torch_a_file_is_told_by_its_kind_its_end_and_its_sum(
         assert examine(checkpoint, path).state is State.OTHER
         assert examine(replace(checkpoint, sha256=sha256(path)), path).state is State.PUBLISHED
         path.write_bytes(path.read_bytes()[:-3])
-        assert examine(checkpoint, path, summed=False).reason.startswith("it is cut short or no ")
+        assert examine(checkpoint, path, summed=False).reason.startswith("it is cut short or not a ")
     write_sequence(archive, {"mapping": {}}, {})
     assert examine(replace(by_name("mapping-crop"), size=None), archive, summed=False).runs
 
@@ -82,7 +84,7 @@ def test_file_in_the_official_layout_fits(name: str, tmp_path: Path) -> None:
     assert examine(checkpoint, path, summed=False).state is State.FITTING
 
 
-def test_quick_look_at_a_file_of_the_published_size_needs_no_torch(
+def test_quick_check_of_a_file_of_the_published_size_needs_no_torch(
     tmp_path: Path, without_torch: None
 ) -> None:
     path = tmp_path / "a.pth.tar"
@@ -95,7 +97,7 @@ def test_quick_look_at_a_file_of_the_published_size_needs_no_torch(
 
 
 @needs_torch
-def test_tensors_of_a_file_of_the_published_size_are_compared_with_its_sum(tmp_path: Path) -> None:
+def test_full_check_of_a_file_of_the_published_size_compares_its_tensors(tmp_path: Path) -> None:
     path = tmp_path / "a.pth.tar"
     write_pickled(path, "mapping", {"weight": (4, 3)})
     checkpoint = replace(by_name("mapping-crop"), size=path.stat().st_size)
@@ -115,7 +117,7 @@ def test_truncated_networks_are_named_with_their_size(tmp_path: Path) -> None:
 
 
 @needs_torch
-def test_networks_of_another_kind_are_refused_with_what_differs(tmp_path: Path) -> None:
+def test_networks_of_another_kind_are_rejected_with_the_difference(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     shapes = official_shapes(*NETWORKS)
     del shapes["generator.first.conv.bias"]
@@ -128,7 +130,7 @@ def test_networks_of_another_kind_are_refused_with_what_differs(tmp_path: Path) 
 
 
 @needs_torch
-def test_mapping_of_the_other_mode_is_refused(tmp_path: Path) -> None:
+def test_mapping_of_the_other_mode_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "a.pth.tar"
     write_pickled(path, "mapping", official_shapes(MAPPING[73]))
     assert examine(replace(by_name("mapping-full"), size=None), path, summed=False).state is State.FITTING
@@ -138,14 +140,14 @@ def test_mapping_of_the_other_mode_is_refused(tmp_path: Path) -> None:
 
 
 @needs_torch
-def test_pickle_without_the_entry_is_refused(tmp_path: Path) -> None:
+def test_pickle_without_the_entry_is_rejected(tmp_path: Path) -> None:
     write_pickled(tmp_path / "a.pth.tar", "discriminator", official_shapes(MAPPING[70]))
     found = examine(by_name("mapping-crop"), tmp_path / "a.pth.tar")
     assert found.state is State.DAMAGED
     assert "no tensors under 'mapping'" in found.reason
 
 
-def test_fitting_weights_of_ones_own_are_told_apart_from_the_published(tmp_path: Path) -> None:
+def test_custom_weights_are_distinguished_from_the_published_ones(tmp_path: Path) -> None:
     path = tmp_path / "a.pth.tar"
     write_pickled(path, "mapping", official_shapes(MAPPING[70]))
     size = path.stat().st_size
@@ -165,7 +167,7 @@ def test_fitting_weights_of_ones_own_are_told_apart_from_the_published(tmp_path:
 
 
 @pytest.mark.parametrize("name", ["gfpgan", "restoreformer", "realesrgan"])
-def test_page_of_html_is_no_enhancer(name: str, tmp_path: Path) -> None:
+def test_html_page_is_not_an_enhancer(name: str, tmp_path: Path) -> None:
     checkpoint = by_name(name)
     (tmp_path / checkpoint.file).write_text("<html>Not Found</html>")
     assert examine(checkpoint, tmp_path / checkpoint.file).state is State.DAMAGED
@@ -175,7 +177,7 @@ def test_page_of_html_is_no_enhancer(name: str, tmp_path: Path) -> None:
     assert examine(replace(checkpoint, size=None), tmp_path / checkpoint.file, summed=False).runs
 
 
-def test_modes_lack_what_is_not_there(tmp_path: Path) -> None:
+def test_modes_list_their_missing_files(tmp_path: Path) -> None:
     write_flat(tmp_path / "SadTalker_V0.0.2_512.safetensors", official_shapes(*NETWORKS))
     write_pickled(tmp_path / "mapping_00109-model.pth.tar", "mapping", official_shapes(MAPPING[73]))
     (tmp_path / "mapping_00229-model.pth.tar").write_bytes(b"PK")
@@ -192,7 +194,7 @@ def test_modes_lack_what_is_not_there(tmp_path: Path) -> None:
     assert lacking(tmp_path, "extfull", 512) == ()
 
 
-def test_usual_checkpoints_are_enough_for_every_mode_at_256() -> None:
+def test_usual_checkpoints_suffice_for_every_mode_at_256() -> None:
     assert {c.name for mode in PREPROCESS_MODES for c in needed(mode, 256)} == set(USUAL)
     with pytest.raises(InvalidOption, match="crop at 300"):
         needed("crop", 300)
@@ -202,17 +204,17 @@ def test_checkpoints_are_found_by_short_and_by_file_name() -> None:
     assert [c.name for c in named(())] == ["networks-256", "mapping-crop", "mapping-full"]
     assert [c.name for c in named(["GFPGANv1.4.pth", "networks-512", "gfpgan"])] == ["networks-512", "gfpgan"]
     assert named(["all", "gfpgan"]) == CHECKPOINTS
-    with pytest.raises(InvalidOption, match="no checkpoint wav2lip; there are networks-256"):
+    with pytest.raises(InvalidOption, match=r"no checkpoint wav2lip\. Choose from networks-256"):
         named(["wav2lip"])
 
 
-def test_files_of_the_first_release_are_seen(tmp_path: Path) -> None:
+def test_files_of_the_first_release_are_detected(tmp_path: Path) -> None:
     assert old_files(tmp_path) == ()
     (tmp_path / OLD_FILES[0]).touch()
     assert old_files(tmp_path) == ("epoch_20.pth",)
 
 
-def test_every_checkpoint_says_what_is_known_of_it() -> None:
+def test_every_checkpoint_has_its_known_facts() -> None:
     for checkpoint in CHECKPOINTS:
         assert checkpoint.url.endswith(f"/{checkpoint.file}")
         assert checkpoint.sha256 is None or len(bytes.fromhex(checkpoint.sha256)) == 32
@@ -221,7 +223,7 @@ def test_every_checkpoint_says_what_is_known_of_it() -> None:
     assert len({c.file for c in CHECKPOINTS} | {c.name for c in CHECKPOINTS}) == 2 * len(CHECKPOINTS)
 
 
-def test_page_on_models_says_the_same() -> None:
+def test_models_page_matches_the_table() -> None:
     page = (Path(__file__).parents[4] / "docs" / "models.md").read_text()
     rows = [
         [cell.strip(" `") for cell in line.split("|")] for line in page.splitlines() if line.startswith("| `")

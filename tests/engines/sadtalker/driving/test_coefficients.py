@@ -1,4 +1,4 @@
-"""From sound to coefficients with the networks: what the original's own run gave."""
+"""From audio to coefficients with the networks: the results of the original's own run."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def driven(networks: Any, windows: Any, source: Any, style: int, blink: Any, **r
 
 
 @pytest.mark.parametrize("clip", CLIPS)
-def test_coefficients_of_a_recording(clip: str, audio_networks: Any, golden: Any) -> None:
+def test_coefficients_of_driven_audio(clip: str, audio_networks: Any, golden: Any) -> None:
     wanted = golden("e2e_audio")
     milliseconds, style = CLIPS[clip]
     samples = speech_like(milliseconds)
@@ -67,7 +67,7 @@ def test_coefficients_of_a_recording(clip: str, audio_networks: Any, golden: Any
 
 
 def test_coefficients_with_a_reference_video(audio_networks: Any, golden: Any) -> None:
-    """Its blinks and its head motion, begun again at its end as the original does."""
+    """Its blinks and its head motion, repeated from the beginning as in the original."""
     wanted = golden("e2e_audio")
     samples = speech_like(CLIPS["A"][0])
     frames = frame_count(len(samples))
@@ -85,8 +85,8 @@ def test_coefficients_with_a_reference_video(audio_networks: Any, golden: Any) -
     assert wanted.error("A.refblink_refpose.coeff", rows) < COEFFICIENT
 
 
-def test_coefficients_without_sound(audio_networks: Any, golden: Any) -> None:
-    """Two seconds, no blink."""
+def test_coefficients_without_audio(audio_networks: Any, golden: Any) -> None:
+    """Two seconds without a blink."""
     wanted = golden("e2e_audio")
     still = np.zeros(50, np.float32)
     rows = driven(audio_networks, idle_windows(50), wanted["source_coeff"][0], 2, still)

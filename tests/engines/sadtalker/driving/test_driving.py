@@ -1,4 +1,4 @@
-"""Features, blinks, paths and rows are the original's, but for its faults."""
+"""Features, blinks, paths and rows match the original, except for its faults."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from sadtalker_service.engines.sadtalker.driving.tracks import (
 
 COEFFICIENT = 1e-5
 CLIPS = {"A": 3377, "B": 450, "C": 930}
-"""Milliseconds of the recordings."""
+"""Milliseconds of driven audio."""
 
 
 @pytest.mark.parametrize("clip", CLIPS)
@@ -49,8 +49,8 @@ def test_features_are_the_originals(clip: str, golden: Any) -> None:
     assert wanted.error(f"{clip}.indiv_all", mel_windows(mel, np.arange(frames))) < COEFFICIENT
 
 
-def test_features_of_a_long_recording_are_those_of_its_parts() -> None:
-    """It is transformed in blocks; the columns around their borders must not show it."""
+def test_features_of_long_audio_equal_those_of_its_parts() -> None:
+    """Long audio is transformed in blocks. The columns around block borders must be the same as elsewhere."""
     samples = np.tile(speech_like(4000), 10)
     whole, part = mel_spectrogram(samples), mel_spectrogram(samples[RATE * 20 : RATE * 30])
     assert np.abs(whole[1610:2390] - part[10:790]).max() < COEFFICIENT
@@ -70,8 +70,8 @@ def test_blinks_follow_the_seed(frames: int, seed: int, golden: Any) -> None:
 
 
 @pytest.mark.parametrize("frames", range(22))
-def test_short_clips_have_no_blink_and_no_crash(frames: int) -> None:
-    """The original ends with an error at 21 frames."""
+def test_short_clips_have_no_blink_and_do_not_fail(frames: int) -> None:
+    """The original fails at 21 frames."""
     assert not blinks(frames, 0).any()
 
 
@@ -92,8 +92,8 @@ def test_smoothing_is_the_originals(clip: str, golden: Any) -> None:
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 4])
-def test_tiny_clips_are_left_as_they_are(frames: int) -> None:
-    """A parabola through three points is those points; the original ends with an error at fewer."""
+def test_tiny_clips_are_unchanged(frames: int) -> None:
+    """A parabola through three points equals those points. The original fails with fewer."""
     track = np.random.default_rng(0).normal(size=(frames, 6)).astype(np.float32)
     assert smoothed(track).shape == track.shape
     if frames <= 3:
@@ -119,7 +119,7 @@ def test_paths_are_the_originals(golden: Any) -> None:
     st.integers(1, 300),
 )
 def test_any_path_stays_between_its_stops(stops: list[float], frames: int) -> None:
-    """Where the original divides by zero too: stops that do not move, and a single frame."""
+    """Also where the original divides by zero: stops that do not move, and a single frame."""
     walked = path(stops, frames)
     assert walked.shape == (frames,)
     assert walked[0] == np.float32(stops[0])
@@ -127,7 +127,7 @@ def test_any_path_stays_between_its_stops(stops: list[float], frames: int) -> No
     assert walked.max() <= max(stops) + 1e-4
 
 
-def test_path_without_a_stop_is_refused() -> None:
+def test_path_without_a_stop_is_rejected() -> None:
     with pytest.raises(ValueError, match="at least one"):
         path((), 10)
 
@@ -143,8 +143,8 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_mapping_network_reads_what_the_original_gave_it(variant: str, golden: Any) -> None:
-    """In batches of two lanes there, the last window repeated."""
+def test_mapping_network_inputs_equal_the_originals(variant: str, golden: Any) -> None:
+    """The original uses batches of two lanes there, with the last window repeated."""
     frames, full_frame, still, scale = VARIANTS[variant]
     wanted, source = golden("e2e_semantics"), golden("e2e_audio")["source_coeff"][0]
     rows = driving_semantics(
@@ -158,13 +158,13 @@ def test_mapping_network_reads_what_the_original_gave_it(variant: str, golden: A
     assert np.abs(portrait - wanted[f"{variant}.source"]).max() < COEFFICIENT
 
 
-def test_row_is_cut_out_of_the_regression() -> None:
+def test_row_is_selected_from_the_regression() -> None:
     (row,) = rows_of(np.arange(257, dtype=np.float32)[None], np.array([[1, 128, 120]], np.float32))
     assert row.tolist() == [*range(80, 144), *range(224, 227), *range(254, 257), 1, 128, 120]
 
 
-def test_still_head_goes_on_blinking() -> None:
-    """With networks that pass on what they are told of the eyes and move the head."""
+def test_still_head_keeps_blinking() -> None:
+    """With networks that pass on the eye closure and move the head."""
     source = np.linspace(-1, 1, 73, dtype=np.float32)
     blink = blinks(100, 1)
     rows = drive(
@@ -190,7 +190,7 @@ def test_loops() -> None:
 
 
 def test_track_at_another_rate() -> None:
-    """A straight line stays one, its ends go on for ever."""
+    """A straight line stays straight, and its end values continue indefinitely."""
     line = np.arange(50, dtype=np.float32)[:, None] / 25
     at_30 = at_rate(line, 25, 30, 70)
     assert np.abs(at_30.ravel() - np.minimum(np.arange(70) / 30, 49 / 25)).max() < 1e-5

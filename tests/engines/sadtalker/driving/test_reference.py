@@ -1,4 +1,4 @@
-"""Reference videos: their blinks and head motion, whatever their frame rate."""
+"""Reference videos provide blinks and head motion at any frame rate."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ def wave(times: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 @pytest.mark.parametrize("rate", [12.0, 24.0, 25.0, 29.97, 60.0])
-def test_motion_keeps_its_speed_at_any_rate(rate: float) -> None:
+def test_motion_keeps_its_speed_at_any_frame_rate(rate: float) -> None:
     times = 3.0 + np.arange(int(4 * rate)) / rate
     track = ReferenceTrack(times, wave(times)).at_video_rate()
     assert abs(len(track) / 25 - 4) < 0.1
     wanted = wave(3.0 + np.arange(len(track)) / 25)
-    assert np.abs(track - wanted).max() < 0.004  # of chords instead of the curve, at 12 fps
+    assert np.abs(track - wanted).max() < 0.004  # linear interpolation error of the curve at 12 fps
 
 
-def test_frames_without_a_face_are_bridged() -> None:
+def test_frames_without_a_face_are_interpolated() -> None:
     times = np.arange(100) / 25
     seen = np.r_[0:30, 36:100]
     track = ReferenceTrack(times[seen], wave(times)[seen]).at_video_rate()
     assert np.abs(track - wave(times)).max() < 0.03
 
 
-def test_short_reference_goes_on_as_the_original_or_without_its_jump(golden: Any) -> None:
-    """Thirty frames for 84: the original begins again, ours turns round."""
+def test_short_reference_repeats_like_the_original_or_without_its_jump(golden: Any) -> None:
+    """Thirty frames for 84. The original restarts, ours reverses."""
     wanted = golden("e2e_audio")
     reference = wanted["ref_video_coeff"]
     assert np.array_equal(repeated(reference[:, :64], 84), wanted["A.refblink.ref"][:, :64])
@@ -58,7 +58,7 @@ def test_short_reference_goes_on_as_the_original_or_without_its_jump(golden: Any
 
 
 def test_video_of_a_moving_head_is_read_in_batches() -> None:
-    """The portrait, moving sideways; its regression answers with the brightness of what it was shown."""
+    """The example source image, moving sideways. The regression returns the brightness of its input."""
     picture = np.asarray(Image.open(PORTRAIT).convert("RGB"))
     landmarks = FaceLandmarker().detect(picture).landmarks
     pending: list[int] = []
@@ -86,11 +86,11 @@ def test_video_of_a_moving_head_is_read_in_batches() -> None:
     assert len(track.rows) == 39
     assert 5 / 25 not in track.times
     across = track.rows[:, 71]
-    assert np.all(np.diff(across) > 0)  # the crop stays where it was, so the face moves in it
+    assert np.all(np.diff(across) > 0)  # the crop stays in place, so the face moves in it
     assert np.abs(track.rows[:, 70] - track.rows[0, 70]).max() < 1e-4
 
 
-def test_sixty_frames_a_second_are_not_all_looked_at() -> None:
+def test_only_some_of_sixty_frames_per_second_are_read() -> None:
     looked: list[float] = []
 
     def footage() -> Iterator[tuple[float, Any]]:

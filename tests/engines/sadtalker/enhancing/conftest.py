@@ -1,4 +1,4 @@
-"""A small stand-in for the package spandrel, for machines that do not have it or cannot load it."""
+"""A small stand-in for spandrel, for machines that do not have it or cannot load it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class UnsupportedModelError(Exception):
 
 
 class Shift(nn.Module):
-    """Adds its only number. Tells how it was called."""
+    """Adds its only number. Records its calls."""
 
     def __init__(self, tensor):
         super().__init__()
@@ -59,16 +59,16 @@ class ModelLoader:
 
 @pytest.fixture
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`spandrel` and `torchvision` that can be imported."""
+    """Make `spandrel` and `torchvision` importable."""
     put_package(tmp_path / "packages", monkeypatch, "spandrel", STAND_IN)
     put_package(tmp_path / "packages", monkeypatch, "torchvision", "")
 
 
 def put_package(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
-    """A package of this name, before any that is installed, until the test ends."""
+    """Install a package of this name, ahead of any other, until the test ends."""
     (folder / name).mkdir(parents=True)
     (folder / name / "__init__.py").write_text(text)
-    # first set, so that what the test imports is taken away again even where nothing was there before
+    # set a value first, so that monkeypatch also removes what the test imports if nothing was there before
     monkeypatch.setitem(sys.modules, name, sys)
     monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(folder)

@@ -1,4 +1,4 @@
-"""Enhancers are offered where their file and the packages are."""
+"""Enhancers are available if their file and their packages exist."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ HERE = ("json", "pathlib")
 """Packages that are installed everywhere."""
 
 
-def test_enhancers_are_those_whose_file_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_enhancers_are_available_if_their_file_exists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(available, "PACKAGES", HERE)
     assert available_enhancers(tmp_path) == ()
     (tmp_path / "RealESRGAN_x2plus.pth").touch()
-    (tmp_path / "GFPGANv1.3.pth").touch()  # another release of it
+    (tmp_path / "GFPGANv1.3.pth").touch()  # another release of the file
     assert available_enhancers(tmp_path) == ("realesrgan",)
     (tmp_path / "GFPGANv1.4.pth").touch()
     (tmp_path / "RestoreFormer.pth").mkdir()
@@ -30,5 +32,5 @@ def test_without_a_package_no_enhancer_is_available(tmp_path: Path, monkeypatch:
     assert available_enhancers(tmp_path) == ()
 
 
-def test_spandrel_and_what_it_imports_are_asked_for() -> None:
+def test_spandrel_and_its_imports_are_required() -> None:
     assert set(available.PACKAGES) == {"torch", "torchvision", "spandrel"}

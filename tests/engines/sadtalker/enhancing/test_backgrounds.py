@@ -1,4 +1,4 @@
-"""Pictures are made larger tile by tile, and nothing is seen of the tiles."""
+"""Images are enlarged tile by tile without visible tile borders."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 
 
 class Doubles(torch.nn.Module):
-    """Twice as large, after a blur that reaches as far as the margin of a tile."""
+    """Doubles the size after a blur that reaches as far as the margin of a tile."""
 
     def __init__(self, most: int = 10**9) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ def picture(height: int = 203, width: int = 310) -> np.ndarray:
 
 
 def whole(network: Doubles, pixels: np.ndarray) -> np.ndarray:
-    """The picture in one piece."""
+    """The image processed in one piece."""
     values = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
     return (network(values)[0] * 255).round().permute(1, 2, 0).numpy()
 
@@ -51,10 +51,10 @@ def test_tiles_join_without_a_seam() -> None:
     assert found.dtype == np.uint8
     assert network.largest <= 96 * 96
     assert found.shape == (406, 620, 3)
-    assert np.abs(found - expected).max() <= 1  # sums in another order
+    assert np.abs(found - expected).max() <= 1  # summed in another order
 
 
-def test_picture_of_one_colour_keeps_it() -> None:
+def test_picture_of_one_colour_keeps_its_colour() -> None:
     def enlarged(pictures):
         return F.interpolate(pictures, scale_factor=3.0)
 
@@ -67,13 +67,13 @@ def test_tiles_are_halved_when_memory_runs_out_and_stay_so() -> None:
     network, pixels = Doubles(most=100 * 100), picture()
     upscale = TiledUpscaler(network, 2, CPU, tile=256)
     first = upscale(pixels)
-    assert network.largest == 96 * 96  # 64 and the margin
+    assert network.largest == 96 * 96  # 64 plus the margin
     network.most = 10**9
     assert np.array_equal(upscale(pixels), first)
     assert network.largest == 96 * 96
     assert np.abs(first - whole(network, pixels)).max() <= 1
 
 
-def test_no_memory_for_the_smallest_tile_is_said() -> None:
+def test_too_little_memory_for_the_smallest_tile_is_an_error() -> None:
     with pytest.raises(EngineUnavailable, match="not enough memory to enhance a picture in tiles of 64"):
         TiledUpscaler(Doubles(most=50), 2, CPU, tile=256)(picture())

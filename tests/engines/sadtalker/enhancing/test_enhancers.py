@@ -1,4 +1,4 @@
-"""Files of enhancers become enhancers, once, and what is missing is said."""
+"""Enhancers load once from their files, and missing parts are reported."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GREY = np.full((2, 32, 32, 3), 100, np.uint8)
 
 
 def write(folder: Path, file: str, **tensors: float) -> Path:
-    """A file of numbers, as `torch.save` writes it."""
+    """Write a file of numbers in the format of `torch.save`."""
     torch.save({name: torch.tensor(value) for name, value in tensors.items()}, folder / file)
     return folder
 
@@ -34,7 +34,7 @@ def network_of(enhancer: Any) -> Any:
 
 @pytest.mark.usefixtures("stand_in")
 class TestWithSpandrel:
-    """With a package that loads as spandrel does."""
+    """With a stand-in package that loads files like spandrel."""
 
     def test_faces_are_restored_with_the_networks_of_the_folder(self, tmp_path: Path) -> None:
         write(tmp_path, "GFPGANv1.4.pth", GFPGAN=0.4)
@@ -50,13 +50,13 @@ class TestWithSpandrel:
         calls = network_of(gfpgan).calls
         assert calls == [("torch.float32", {"return_rgb": False, "randomize_noise": False})]
 
-    def test_background_becomes_as_large_as_the_network_makes_it(self, tmp_path: Path) -> None:
+    def test_background_has_the_size_of_the_networks_output(self, tmp_path: Path) -> None:
         enhancers = Enhancers(write(tmp_path, "RealESRGAN_x2plus.pth", ESRGAN=0.2), PLACE)
         found = enhancers.of_backgrounds("realesrgan")(np.full((30, 50, 3), 100, np.uint8))
         assert found.shape == (60, 100, 3)
         assert (found == 151).all()
 
-    def test_threads_that_ask_together_load_once(self, tmp_path: Path) -> None:
+    def test_concurrent_threads_load_once(self, tmp_path: Path) -> None:
         import spandrel
 
         enhancers = Enhancers(write(tmp_path, "GFPGANv1.4.pth", GFPGAN=0.4), PLACE)
@@ -73,7 +73,7 @@ class TestWithSpandrel:
             (torch.float16, (torch.float32, torch.float32, torch.float16)),
         ],
     )
-    def test_half_precision_on_a_gpu_is_for_those_that_bear_it(
+    def test_half_precision_on_a_gpu_only_for_networks_that_support_it(
         self, tmp_path: Path, wanted: Any, expected: tuple[Any, ...]
     ) -> None:
         enhancers = Enhancers(tmp_path, DeviceConfig(torch.device("cuda"), wanted))
@@ -83,11 +83,11 @@ class TestWithSpandrel:
         found = [load_descriptor(tmp_path / f"{name}.pth", name, "x") for name in names]
         assert tuple(enhancers._dtype(one) for one in found) == expected
 
-    def test_missing_file_is_named_with_what_to_do(self, tmp_path: Path) -> None:
+    def test_missing_file_is_named_with_advice(self, tmp_path: Path) -> None:
         with pytest.raises(EngineUnavailable, match=r"GFPGANv1\.4\.pth is missing\. Get it with: .* gfpgan"):
             Enhancers(tmp_path, PLACE).of_faces("gfpgan")
 
-    def test_file_that_is_no_checkpoint_is_refused(self, tmp_path: Path) -> None:
+    def test_file_that_is_not_a_checkpoint_is_rejected(self, tmp_path: Path) -> None:
         (tmp_path / "RealESRGAN_x2plus.pth").write_bytes(b"<!DOCTYPE html>")
         with pytest.raises(EngineUnavailable, match=r"x2plus\.pth cannot be read: .* download realesrgan"):
             Enhancers(tmp_path, PLACE).of_backgrounds("realesrgan")
@@ -97,7 +97,7 @@ class TestWithSpandrel:
         with pytest.raises(EngineUnavailable, match="cannot be read"):
             Enhancers(tmp_path, PLACE).of_faces("gfpgan")
 
-    def test_file_of_another_network_is_refused(self, tmp_path: Path) -> None:
+    def test_file_of_another_network_is_rejected(self, tmp_path: Path) -> None:
         write(tmp_path, "GFPGANv1.4.pth", ESRGAN=0.2)
         with pytest.raises(EngineUnavailable, match="is for ESRGAN, not for GFPGAN"):
             Enhancers(tmp_path, PLACE).of_faces("gfpgan")
@@ -105,7 +105,7 @@ class TestWithSpandrel:
         with pytest.raises(EngineUnavailable, match="knows no network with such tensors"):
             Enhancers(tmp_path, PLACE).of_faces("RestoreFormer")
 
-    def test_failed_load_is_tried_again_when_the_file_is_there(self, tmp_path: Path) -> None:
+    def test_failed_load_is_retried_once_the_file_exists(self, tmp_path: Path) -> None:
         enhancers = Enhancers(tmp_path, PLACE)
         with pytest.raises(EngineUnavailable, match="missing"):
             enhancers.of_faces("gfpgan")
@@ -113,11 +113,13 @@ class TestWithSpandrel:
         assert enhancers.of_faces("gfpgan").side(256) == 512
 
 
-def test_enhancers_of_backgrounds_are_none_of_faces(tmp_path: Path) -> None:
+def test_background_enhancers_are_not_face_enhancers(tmp_path: Path) -> None:
     enhancers = Enhancers(tmp_path, PLACE)
-    with pytest.raises(EngineUnavailable, match="no enhancer realesrgan for this; there is gfpgan, Rest"):
+    with pytest.raises(
+        EngineUnavailable, match=r"no enhancer realesrgan for this\. Choose from gfpgan, Rest"
+    ):
         enhancers.of_faces("realesrgan")
-    with pytest.raises(EngineUnavailable, match="no enhancer gfpgan for this; there is realesrgan"):
+    with pytest.raises(EngineUnavailable, match=r"no enhancer gfpgan for this\. Choose from realesrgan"):
         enhancers.of_backgrounds("gfpgan")
 
 
@@ -140,7 +142,7 @@ def test_spandrel_that_cannot_be_loaded_is_explained(
 def test_spandrel_itself_loads_a_file_of_real_esrgan(tmp_path: Path) -> None:
     try:
         from spandrel.architectures.ESRGAN import ESRGAN
-    except (ImportError, OSError, RuntimeError) as error:  # RuntimeError: torchvision of another build
+    except (ImportError, OSError, RuntimeError) as error:  # RuntimeError: torchvision for another build
         pytest.skip(f"spandrel cannot be loaded here: {error}")
     torch.manual_seed(0)
     network = ESRGAN(in_nc=12, out_nc=3, num_filters=16, num_blocks=2, scale=4, shuffle_factor=2).eval()

@@ -1,4 +1,4 @@
-"""Faces are restored in their window, in batches that fit, at the side that the network draws."""
+"""Faces are restored in their window, in batches that fit in memory, at the network's output size."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GREY = np.full((1, 64, 64, 3), 100, np.uint8)
 
 
 class Brightens(torch.nn.Module):
-    """Adds 51 of 255 to every value; remembers what it was given, and has no memory for too many."""
+    """Adds 51 of 255 to every value. Records its inputs, and runs out of memory for too many."""
 
     def __init__(self, most: int = 1000) -> None:
         super().__init__()
@@ -33,12 +33,12 @@ class Brightens(torch.nn.Module):
 
 
 def pictures(count: int, side: int = 64) -> np.ndarray:
-    """Each of another shade."""
+    """Images in different shades."""
     return np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None] * 10, (count, side, side, 3))
 
 
 @pytest.mark.parametrize(("size", "side"), [(256, 512), (512, 512), (600, 600)])
-def test_side_is_that_of_the_network_unless_the_square_is_larger(size: int, side: int) -> None:
+def test_side_is_the_networks_unless_the_square_is_larger(size: int, side: int) -> None:
     restorer = FaceRestorer(Brightens(), CPU)
     assert restorer.side(size) == side
     found = restorer(np.full((1, size, size, 3), 100, np.uint8))
@@ -46,7 +46,7 @@ def test_side_is_that_of_the_network_unless_the_square_is_larger(size: int, side
     assert (found == 151).all()
 
 
-def test_network_is_given_pictures_of_512_from_minus_one_to_one() -> None:
+def test_network_input_is_512_and_minus_one_to_one() -> None:
     picture = np.zeros((1, 64, 64, 3), np.uint8)
     picture[:, :, 32:] = (255, 51, 0)
     network = Brightens()
@@ -58,11 +58,11 @@ def test_network_is_given_pictures_of_512_from_minus_one_to_one() -> None:
     torch.testing.assert_close(given[0, :, 0, -1], torch.tensor([1.0, -0.6, -1.0]))
 
 
-def test_colours_that_the_network_overdoes_are_limited() -> None:
+def test_colours_outside_the_range_are_clipped() -> None:
     assert (FaceRestorer(Brightens(), CPU)(np.full((1, 64, 64, 3), 240, np.uint8)) == 255).all()
 
 
-def test_large_numbers_of_pictures_are_restored_in_batches() -> None:
+def test_many_pictures_are_restored_in_batches() -> None:
     network = Brightens()
     found = FaceRestorer(network, CPU, at_once=2)(pictures(5))
     assert [len(given) for given in network.given] == [2, 2, 1]
@@ -83,12 +83,12 @@ def test_batch_is_halved_when_memory_runs_out_and_stays_so() -> None:
     assert len(network.given) == 7
 
 
-def test_no_memory_for_a_single_face_is_said() -> None:
+def test_too_little_memory_for_one_face_is_an_error() -> None:
     with pytest.raises(EngineUnavailable, match="not enough memory to enhance a single face"):
         FaceRestorer(Brightens(most=0), CPU, at_once=4)(pictures(3))
 
 
-def test_defect_of_the_network_is_not_taken_for_lack_of_memory() -> None:
+def test_network_defect_is_not_treated_as_lack_of_memory() -> None:
     def broken(_: object) -> None:
         raise RuntimeError("a defect")
 
@@ -96,7 +96,7 @@ def test_defect_of_the_network_is_not_taken_for_lack_of_memory() -> None:
         FaceRestorer(broken, CPU)(GREY)
 
 
-def test_outside_of_the_window_a_picture_is_as_it_was() -> None:
+def test_picture_is_unchanged_outside_the_window() -> None:
     found = FaceRestorer(Brightens(), CPU)(GREY, (0.25, 0.25, 0.75, 0.75))[0, :, :, 0]
     assert (found[:128] == 100).all()
     assert (found[384:] == 100).all()
@@ -110,7 +110,7 @@ def test_restored_window_fades_in_without_a_jump() -> None:
     steps = np.diff(found)
     assert (steps[:255] >= 0).all()
     assert (steps[256:] <= 0).all()
-    assert np.abs(steps).max() <= 4  # 51 within 26 pixels, at most half as steep again
+    assert np.abs(steps).max() <= 4  # 51 within 26 pixels, with at most one and a half times that slope
 
 
 def test_window_at_the_border_of_the_square_does_not_fade_there() -> None:
@@ -119,7 +119,7 @@ def test_window_at_the_border_of_the_square_does_not_fade_there() -> None:
     assert found[256, 0] < 103
 
 
-def test_network_sees_the_window_alone_and_its_picture_lands_where_it_was() -> None:
+def test_network_sees_only_the_window_and_its_output_returns_there() -> None:
     picture = np.zeros((1, 512, 512, 3), np.uint8)
     picture[:, 256:384, 128:256] = 200
     network = Brightens()
@@ -135,7 +135,7 @@ def test_window_beyond_the_square_is_mirrored_and_keeps_the_proportions() -> Non
     network = Brightens()
     found = FaceRestorer(network, CPU)(picture, (0.0, -0.25, 1.0, 1.0))
     rows = ((network.given[0][0, 0, :, 0] + 1) * 127.5).round()
-    # 128 rows are added above: the light ones lie from 64 to 192 of 640, which become 512
+    # 128 rows are added above: the light ones are at 64 to 192 of 640, which become 512
     assert rows[:50].max() == 0
     assert (rows[54:151] == 80).all()
     assert rows[156:].max() == 0
@@ -143,8 +143,8 @@ def test_window_beyond_the_square_is_mirrored_and_keeps_the_proportions() -> Non
     assert (found[0, 68:] == 51).all()
 
 
-def test_small_window_is_averaged_when_it_goes_back() -> None:
-    """Of what the network draws no rows are skipped."""
+def test_small_window_is_averaged_when_pasted_back() -> None:
+    """No rows of the network's output are skipped."""
 
     def stripes(faces):
         drawn = torch.ones_like(faces)

@@ -1,4 +1,4 @@
-"""The window of FFHQ is found again in the square of every mode."""
+"""The FFHQ window is found in the square of every mode."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sadtalker_service.engines.sadtalker.enhancing.window import face_window
 INSIDE = FaceCrop(1, (1000, 800), (280, 180, 520, 420), (20.4, 20.0, 220.4, 220.0))
 """A window of 200 at (300, 200), with 20 pixels around it."""
 AT_THE_TOP = FaceCrop(1, (1000, 800), (280, 0, 520, 180), (20.0, 0.0, 220.0, 160.0))
-"""One of 200 of which the picture's upper border cuts off 40."""
+"""A window of 200 with 40 pixels cut off by the upper image border."""
 
 
 @pytest.mark.parametrize("mode", ["crop", "full"])
-def test_square_of_the_window_is_the_window(mode) -> None:
+def test_square_of_the_window_equals_the_window(mode) -> None:
     assert face_window(INSIDE, mode) == (0.0, 0.0, 1.0, 1.0)
 
 
@@ -23,11 +23,11 @@ def test_wider_square_has_the_window_in_its_middle(mode) -> None:
     assert face_window(INSIDE, mode) == pytest.approx((20 / 240, 20 / 240, 220 / 240, 220 / 240))
 
 
-def test_square_of_the_whole_picture_has_the_window_where_the_face_is() -> None:
+def test_square_of_the_whole_image_has_the_window_at_the_face() -> None:
     assert face_window(INSIDE, "resize") == pytest.approx((0.3, 0.25, 0.5, 0.5))
 
 
-def test_window_that_was_cut_off_is_taken_whole_again() -> None:
+def test_window_that_was_cut_off_is_restored() -> None:
     assert face_window(AT_THE_TOP, "full") == pytest.approx((0.0, -40 / 160, 1.0, 1.0))
     x0, y0, x1, y1 = face_window(AT_THE_TOP, "resize")
     assert ((x1 - x0) * 1000, (y1 - y0) * 800) == pytest.approx((200, 200))

@@ -1,4 +1,4 @@
-"""The engine gives its enhancers what it draws, and shows what they make of it."""
+"""The engine passes drawn frames to its enhancers and shows their results."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STYLE = RenderOptions(size=256, quality="medium")
 
 @pytest.fixture
 def engine(checkpoints: Path, tmp_path: Path, stand_in: None) -> SadTalkerEngine:
-    """With a face enhancer and a background enhancer that make everything brighter by 51 of 255."""
+    """An engine with a face enhancer and a background enhancer that brighten everything by 51 of 255."""
     for file in checkpoints.iterdir():
         (tmp_path / file.name).symlink_to(file)
     torch.save({"GFPGAN": torch.tensor(0.4)}, tmp_path / "GFPGANv1.4.pth")
@@ -34,7 +34,7 @@ def engine(checkpoints: Path, tmp_path: Path, stand_in: None) -> SadTalkerEngine
 
 
 def drawn(rendering: Rendering) -> np.ndarray[Any, Any]:
-    """The first frame within its box, as numbers that can be subtracted."""
+    """The first frame inside its box, as signed numbers."""
     (frames,) = rendering.batches
     return frames[0].astype(int)
 
@@ -56,9 +56,9 @@ def test_face_is_restored_in_its_window_and_the_background_enlarged(engine: SadT
     before, after = drawn(plain), drawn(restored)
     height, width = before.shape[:2]
     middle = np.s_[height * 4 // 10 : height * 6 // 10, width * 4 // 10 : width * 6 // 10]
-    # in the mean: the larger square is scaled to the same box in another way
+    # on average, because the larger square is scaled to the same box in a different way
     assert abs((after - np.minimum(before + 51, 255))[middle].mean()) < 2
-    border = int(0.06 * min(height, width))  # of the square the window leaves 0.08 on every side
+    border = int(0.06 * min(height, width))  # the window leaves 0.08 of the square on every side
     rim = np.ones((height, width), bool)
     rim[border:-border, border:-border] = False
     assert abs((after - before)[rim].mean()) < 2

@@ -1,4 +1,5 @@
-"""The inference server: workers get what networks of their own would give, share batches, and outlive it."""
+"""Workers get the same results from the inference server as from local networks, share batches, and survive
+its death."""
 
 from __future__ import annotations
 
@@ -41,7 +42,7 @@ BATCH = 2
 
 numbers = np.random.default_rng(3)
 VOLUME = numbers.standard_normal((32, 16, 32, 32)).astype(np.float16)
-"""Features of a picture of 128 x 128: the smallest that the networks draw."""
+"""Features of an image of 128 x 128, the smallest size that the networks draw."""
 SOURCE = numbers.uniform(-0.5, 0.5, (15, 3)).astype(np.float32)
 
 
@@ -53,7 +54,7 @@ def folder() -> Iterator[Path]:
 
 
 def until(true: Callable[[], bool]) -> None:
-    """Waits for something to happen."""
+    """Wait until `true()` is true."""
     end = time.monotonic() + PATIENCE
     while not true():
         assert time.monotonic() < end
@@ -90,7 +91,7 @@ def test_arrays_arrive_as_they_were_sent(channels: tuple[Channel, Channel], arra
         assert found.arrays[name].dtype == array.dtype
 
 
-def test_a_closed_connection_is_told_from_a_message(channels: tuple[Channel, Channel]) -> None:
+def test_a_closed_connection_is_distinguished_from_a_message(channels: tuple[Channel, Channel]) -> None:
     left, right = channels
     left.close()
     with pytest.raises(ChannelClosed):
@@ -109,7 +110,7 @@ def test_a_closed_connection_is_told_from_a_message(channels: tuple[Channel, Cha
         b'{"values": {}, "arrays": [["a", "<f4", [-1]]]}',
     ],
 )
-def test_what_is_no_message_is_refused(line: bytes) -> None:
+def test_an_invalid_message_is_rejected(line: bytes) -> None:
     one, other = Pipe()
     with one, Channel(other) as channel:
         one.send_bytes(line)
@@ -117,7 +118,7 @@ def test_what_is_no_message_is_refused(line: bytes) -> None:
             channel.receive()
 
 
-def test_an_array_that_is_too_short_is_refused() -> None:
+def test_an_array_that_is_too_short_is_rejected() -> None:
     one, other = Pipe()
     with one, Channel(other) as channel:
         one.send_bytes(json.dumps({"values": {}, "arrays": [["a", "<f4", [4]]]}).encode())
@@ -126,23 +127,23 @@ def test_an_array_that_is_too_short_is_refused() -> None:
             channel.receive()
 
 
-# -- a server that is not there, or dies
+# -- a server that is missing or dies
 
 
 def remote(address: Path, version: str = "1") -> RemoteInference:
-    """Whose clock runs as fast as it is asked."""
+    """A client whose clock advances at each call."""
     ticks = itertools.count()
     return RemoteInference(address, version, sleep=lambda _: None, clock=lambda: float(next(ticks)))
 
 
-def test_a_server_that_does_not_come_back_is_told(folder: Path) -> None:
+def test_a_server_that_does_not_come_back_is_an_error(folder: Path) -> None:
     with pytest.raises(EngineUnavailable, match=r"does not answer on .*none\.sock.*sadtalker inference"):
         remote(folder / "none.sock").warm_up(256, full_frame=True)
 
 
 @contextmanager
 def listening(address: Path, handle: Callable[[Any], None]) -> Iterator[None]:
-    """A block in which `handle` is called with each connection to a socket."""
+    """Context manager that calls `handle` with each connection to a socket."""
     ended = threading.Event()
 
     def accept() -> None:
@@ -158,12 +159,13 @@ def listening(address: Path, handle: Callable[[Any], None]) -> Iterator[None]:
         thread.start()
         yield
         ended.set()
-        is_listening(address)  # what waits in accept() is not woken by closing what it listens on
+        # closing the listening socket does not wake a thread in accept(), but a connection does
+        is_listening(address)
         thread.join(PATIENCE)
 
 
 @pytest.mark.parametrize("streams", [False, True])
-def test_a_server_that_dies_of_a_question_is_not_asked_for_ever(folder: Path, streams: bool) -> None:
+def test_a_request_that_kills_the_server_is_not_repeated_forever(folder: Path, streams: bool) -> None:
     asked = 0
 
     def die(connection: Any) -> None:
@@ -191,7 +193,7 @@ class Broken:
 
 
 class Echo:
-    """Networks and enhancers that give back what they were given, all of it."""
+    """Networks and enhancers that return all their inputs."""
 
     drawing_seconds = 0.0
 
@@ -258,7 +260,7 @@ def echo(folder: Path) -> Iterator[RemoteInference]:
         yield RemoteInference(folder / "echo.sock", ready.version())
 
 
-def test_every_question_and_every_answer_is_passed_on_whole(echo: RemoteInference) -> None:
+def test_every_request_and_response_is_passed_on_completely(echo: RemoteInference) -> None:
     a, b, c = (np.arange(n, n + 4, dtype=np.float32) for n in (1, 10, 100))
     pictures = np.arange(12, dtype=np.uint8).reshape(1, 2, 2, 3)
 
@@ -288,7 +290,7 @@ def test_every_question_and_every_answer_is_passed_on_whole(echo: RemoteInferenc
 
 
 def ask(server: InferenceServer, version: str) -> Message:
-    """The server's answer to a question of a worker with these checkpoints."""
+    """The server's response to a request from a worker with these checkpoints."""
     one, other = Pipe()
     with Channel(one) as channel:
         about = {"call": "regress", "version": 1, "checkpoints": version, "size": 256}
@@ -308,7 +310,7 @@ def ask(server: InferenceServer, version: str) -> Message:
     ],
 )
 def test_a_process_whose_device_failed_ends(folder: Path, message: str, codes: list[int]) -> None:
-    """A new one can use the device again; after any other defect this one goes on."""
+    """A new process can use the device again. After any other defect, this process continues."""
     ended: list[int] = []
     ready: Readiness = readiness(folder)
     networks: Any = Broken(RuntimeError(message))
@@ -322,11 +324,11 @@ def test_a_server_with_other_checkpoints_is_not_used(folder: Path) -> None:
     server = InferenceServer(readiness(folder).version, lambda: pytest.fail("loaded"), lambda _: False)
     error = ask(server, "other").values["error"]
     assert error["code"] == "engine_unavailable"
-    assert "has other checkpoints. Start both again" in error["message"]
+    assert "differ in version or checkpoints. Restart both" in error["message"]
 
 
 def test_a_server_whose_checkpoints_were_changed_ends(folder: Path) -> None:
-    """The next one reads the new ones; it asks no worker to start again."""
+    """The next server reads the new checkpoints. No worker needs a restart."""
     versions: Iterator[str] = iter(["old", "new", "new"])
     ended: list[int] = []
     server = InferenceServer(lambda: next(versions), Echo, lambda _: False, ended.append)
@@ -335,7 +337,7 @@ def test_a_server_whose_checkpoints_were_changed_ends(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "codes"), [(0.0, []), (600.0, []), (1000.0, [1])])
-def test_a_server_whose_device_does_not_answer_ends(seconds: float, codes: list[int]) -> None:
+def test_a_server_whose_device_does_not_respond_ends(seconds: float, codes: list[int]) -> None:
     stuck, ended = Echo(), list[int]()
     stuck.drawing_seconds = seconds
     server = InferenceServer(lambda: "1", lambda: stuck, lambda _: False, ended.append)
@@ -346,7 +348,7 @@ def test_a_server_whose_device_does_not_answer_ends(seconds: float, codes: list[
     assert ended == codes
 
 
-def test_without_checkpoints_it_says_what_is_missing(folder: Path) -> None:
+def test_without_checkpoints_the_missing_files_are_named(folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "sadtalker_service", "inference", "--socket", str(folder / "s")],
         env={**os.environ, "SADTALKER_CHECKPOINTS_PATH": str(folder)},
@@ -359,11 +361,11 @@ def test_without_checkpoints_it_says_what_is_missing(folder: Path) -> None:
     assert "sadtalker models download" in done.stderr.splitlines()[-1]
 
 
-# -- the real one
+# -- the real server
 
 
 class Server:
-    """`sadtalker inference`, which can be killed and started again on the same socket."""
+    """`sadtalker inference`, which can be killed and restarted on the same socket."""
 
     def __init__(self, checkpoints: Path, folder: Path) -> None:
         self.address = folder / "inference.sock"
@@ -383,24 +385,24 @@ class Server:
         self.process = self.start()
 
     def start(self) -> subprocess.Popen[bytes]:
-        """One more time."""
+        """Start the server, or start it again."""
         arguments = ["-m", "sadtalker_service", "inference", "--socket", str(self.address)]
         self.process = subprocess.Popen([sys.executable, *arguments], env={**os.environ, **self._env})
         return self.process
 
     def kill(self) -> None:
-        """As `kill -9`."""
+        """Kill it like `kill -9`."""
         self.process.kill()
         self.process.wait(PATIENCE)
 
     def connections(self) -> int:
-        """How many questions are being answered."""
+        """Number of requests in progress."""
         links = [link for link in Path(f"/proc/{self.process.pid}/fd").iterdir() if link.is_symlink()]
         sockets = [link for link in links if str(link.readlink()).startswith("socket:")]
-        return len(sockets) - 1  # one is that on which it listens
+        return len(sockets) - 1  # one socket is the listening one
 
     def count(self, name: str, **labels: str) -> float:
-        """A counter of all its lives."""
+        """A counter, summed over all its processes."""
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry, str(self.counts))  # type: ignore[no-untyped-call]
         return registry.get_sample_value(f"sadtalker_inference_{name}_total", labels) or 0.0
@@ -419,13 +421,13 @@ def server(checkpoints: Path) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def there(server: Server) -> Any:
+def remote_networks(server: Server) -> Any:
     """The networks of the server."""
     return choose_inference(server.settings, readiness(server.settings.checkpoints_folder))
 
 
 def driving(count: int, seed: int) -> Any:
-    """(count, 15, 3): the source's keypoints, shaken."""
+    """(count, 15, 3): the source's keypoints with random displacements."""
     shaken = np.random.default_rng(seed).normal(0, 0.02, (count, 15, 3))
     return (SOURCE + shaken).astype(np.float32)
 
@@ -435,28 +437,30 @@ def drawn(inference: Any, keypoints: Any, limit: int | None = None) -> Any:
 
 
 @pytest.fixture(scope="module")
-def shared(there: Any) -> list[tuple[Any, Any]]:
-    """Keypoints of two videos, and their frames, drawn at the same time and one frame of each at a time."""
+def shared(remote_networks: Any) -> list[tuple[Any, Any]]:
+    """Keypoints of two videos, and their frames, drawn at the same time with one frame of each per batch."""
     keypoints = [driving(2, 1), driving(2, 2)]
     with ThreadPoolExecutor(2) as workers:
-        return list(zip(keypoints, workers.map(partial(drawn, there, limit=1), keypoints), strict=True))
+        return list(
+            zip(keypoints, workers.map(partial(drawn, remote_networks, limit=1), keypoints), strict=True)
+        )
 
 
 def test_videos_of_two_workers_share_batches(server: Server, shared: Any) -> None:
     frames = [frames.astype(int) for _, frames in shared]
     assert [video.shape for video in frames] == [(2, 128, 128, 3)] * 2
-    assert np.abs(frames[0] - frames[1]).max() > 20, "they are different videos"
+    assert np.abs(frames[0] - frames[1]).max() > 20, "the videos differ"
     until(lambda: server.count("frames") == 4)
     assert server.count("batches", videos="2") >= 1
 
 
-def test_a_killed_server_is_waited_for_and_draws_what_is_missing(
-    server: Server, there: Any, shared: Any
+def test_clients_wait_for_a_killed_server_and_get_the_missing_frames(
+    server: Server, remote_networks: Any, shared: Any
 ) -> None:
-    """What comes of it is what came of the shared batches: the same face, whoever else was drawn."""
+    """The result equals that of the shared batches: the same face, whatever else is drawn."""
     keypoints, frames = shared[0]
     found = []
-    for pictures in there.frames(256, VOLUME, SOURCE, keypoints, 1):
+    for pictures in remote_networks.frames(256, VOLUME, SOURCE, keypoints, 1):
         found.append(pictures)
         if len(found) == 1:
             server.kill()
@@ -464,41 +468,45 @@ def test_a_killed_server_is_waited_for_and_draws_what_is_missing(
     assert np.abs(np.concatenate(found).astype(int) - frames.astype(int)).max() <= 1
 
 
-def test_who_hangs_up_leaves_no_work_behind(server: Server, there: Any) -> None:
-    with closing(there.frames(256, VOLUME, SOURCE, driving(400, 5), 1)) as frames:
+def test_a_client_that_disconnects_leaves_no_work_behind(server: Server, remote_networks: Any) -> None:
+    with closing(remote_networks.frames(256, VOLUME, SOURCE, driving(400, 5), 1)) as frames:
         next(frames)
         assert server.connections() == 1
     until(lambda: server.connections() == 0)
     before = server.count("frames")
-    drawn(there, driving(2, 6), limit=1)
+    drawn(remote_networks, driving(2, 6), limit=1)
     until(lambda: server.count("frames") >= before + 2)
-    assert server.count("frames") <= before + 3, "beside the two no more than the one that was begun"
+    assert server.count("frames") <= before + 3, "besides the two frames, only the one in progress"
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_memory_of_the_server_does_not_grow_with_what_it_draws(server: Server, there: Any) -> None:
+def test_server_memory_does_not_grow_with_its_work(server: Server, remote_networks: Any) -> None:
     def resident() -> float:
-        """MB."""
+        """Resident memory in MB."""
         status = Path(f"/proc/{server.process.pid}/status").read_text()
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1000
 
     sizes = []
     for count, seed in ((40, 22), (40, 23)):
         with ThreadPoolExecutor(2) as workers:
-            list(workers.map(partial(drawn, there), (driving(count, seed), driving(count // 2, seed))))
+            list(
+                workers.map(
+                    partial(drawn, remote_networks), (driving(count, seed), driving(count // 2, seed))
+                )
+            )
         sizes.append(resident())
     assert sizes[1] < sizes[0] + 100, f"MB: {sizes}"
 
 
-def test_defects_of_a_question_are_told_and_the_server_goes_on(server: Server, there: Any) -> None:
+def test_a_failed_request_is_reported_and_the_server_continues(server: Server, remote_networks: Any) -> None:
     with pytest.raises(RuntimeError, match="The inference server: "):
-        drawn(there, driving(2, 9)[:, :7])
-    there.motion(256).regress(np.zeros((1, 224, 224, 3), np.uint8))
+        drawn(remote_networks, driving(2, 9)[:, :7])
+    remote_networks.motion(256).regress(np.zeros((1, 224, 224, 3), np.uint8))
     assert server.process.poll() is None
 
 
-def test_a_second_server_on_the_socket_is_refused(server: Server) -> None:
+def test_a_second_server_on_the_socket_is_rejected(server: Server) -> None:
     until(lambda: is_listening(server.address))
     with pytest.raises(subprocess.CalledProcessError) as refused:
         subprocess.run(
@@ -511,7 +519,7 @@ def test_a_second_server_on_the_socket_is_refused(server: Server) -> None:
     assert "Another inference server listens" in refused.value.stderr.decode()
 
 
-def test_a_service_starts_one_where_it_can_run_and_none_is_named(checkpoints: Path, folder: Path) -> None:
+def test_a_service_starts_a_server_if_it_can_run_and_none_is_set(checkpoints: Path, folder: Path) -> None:
     pytest.importorskip("torch")
     settings = Settings(sadtalker_checkpoints_path=checkpoints)
     (found,) = helpers(settings, folder)

@@ -1,4 +1,4 @@
-"""The networks give what the original networks gave for the same weights and inputs."""
+"""The networks give the same results as the original networks for the same weights and inputs."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_expressions_from_audio(form: Any, networks: Any, golden: Any, windows: 
 def test_head_motion_from_audio(
     form: Any, frames: int, style: int, networks: Any, golden: Any, windows: Any, reference: Any
 ) -> None:
-    """A full chunk and a rest, one chunk alone, less than one chunk; several styles."""
+    """A full chunk and a remainder, one chunk, and less than one chunk, in several styles."""
     drawn = draw_noise(chunk_count(frames), torch.Generator().manual_seed(1234))
     pose = reference[0, 64:]
     found = form(networks.audio_to_pose)(windows[:frames], pose, style, drawn)
@@ -91,13 +91,13 @@ def test_canonical_keypoints(form: Any, networks: Any, golden: Any) -> None:
 
 
 def test_canonical_keypoints_of_a_large_picture(networks: Any, golden: Any) -> None:
-    """The original's float32 softmax over 262144 voxels misses its own float64 result by 2.54e-5."""
+    """The original's float32 softmax over 262144 voxels differs from its own float64 result by 2.54e-5."""
     found = prepare(networks.keypoint_detector)(tensor(picture(512)[None]))
     assert golden("kp_extractor").error("kp512", found) < 2.54e-5 + KEYPOINTS / 4
 
 
 def motion_inputs() -> dict[str, Any]:
-    """Windows of 27 frames of coefficients, the last columns as a crop's scale and shift."""
+    """Windows of 27 frames of coefficients. The last columns are a crop's scale and shift."""
     full = noise("sem73", (3, 73, 27), 0.4)
     full[:, 70:] = np.array([0.9, 1.2, 1.3])[:, None]
     pixels = full.copy()
@@ -107,7 +107,7 @@ def motion_inputs() -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("case", "tolerance"),
-    [("m229", COEFFICIENTS), ("m109", COEFFICIENTS), ("m109_pixels", 4e-4)],  # logits are up to 100 there
+    [("m229", COEFFICIENTS), ("m109", COEFFICIENTS), ("m109_pixels", 4e-4)],  # its logits are up to 100
 )
 def test_motion_from_coefficients(case: str, tolerance: float, checkpoints: Path, golden: Any) -> None:
     values = motion_inputs()[case]
@@ -133,7 +133,7 @@ def test_motion_from_coefficients(case: str, tolerance: float, checkpoints: Path
     assert wanted.error(f"{case}.kp_override", turned.place(canonical)) < KEYPOINTS
 
 
-def test_whole_clip_gives_what_its_windows_give(checkpoints: Path) -> None:
+def test_whole_clip_equals_its_separate_windows(checkpoints: Path) -> None:
     network = load_mapping(CheckpointFolder(checkpoints).mapping(70), 70)
     clip = tensor(noise("clip", (8, 70), 0.4))
     padded = with_ends_repeated(clip)

@@ -17,7 +17,7 @@ from sadtalker_service.engines.sadtalker.networks.upsampled import (  # noqa: E4
 )
 
 SHAPE = (2, 3, 5, 4)
-"""Batch, channels, an odd height and another width."""
+"""Batch, channels, an odd height and a different width."""
 
 
 def draw(*shape: int) -> Any:

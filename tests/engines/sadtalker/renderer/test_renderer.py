@@ -1,4 +1,4 @@
-"""The renderer as it is run gives the original's pictures, with less work."""
+"""The inference form of the renderer draws the original's frames with less work."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def tensor(values: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def keypoints() -> tuple[Any, Any]:
-    """(2, 15, 3) of two sources and of a frame of each."""
+    """(2, 15, 3) of two sources and of one frame each."""
     source = noise("kp_source", (2, 15, 3), 0.35)
     return tensor(source), tensor(source + noise("kp_driving", (2, 15, 3), 0.06))
 
 
-def test_picture_and_what_leads_to_it(renderer: Any, keypoints: Any, golden: Any) -> None:
-    """The second of the two that the original rendered."""
+def test_frame_and_intermediate_results(renderer: Any, keypoints: Any, golden: Any) -> None:
+    """The second of the two frames that the original rendered."""
     wanted, second = golden("generator_256"), slice(1, 2)
     source, driving = (points[second] for points in keypoints)
     encoded = renderer.encode_source(tensor(picture(256, 0.9)[None]))
@@ -50,10 +50,10 @@ def test_picture_and_what_leads_to_it(renderer: Any, keypoints: Any, golden: Any
     assert wanted.error("prediction", renderer.render(scene, driving), second) < PICTURE
 
 
-def test_large_picture(renderer: Any, keypoints: Any, golden: Any) -> None:
-    """A slot with a share under 1e-3 does not move a voxel. Among four million shares some lie so close to
-    that bound (3e-10) that rounding decides: round those voxels pictures of the trained form differ by 2e-3,
-    on another machine or here. So all but a few pixels have to be equal."""
+def test_large_frame(renderer: Any, keypoints: Any, golden: Any) -> None:
+    """A slot with a share under 1e-3 does not move a voxel. Among four million shares, some are so close to
+    that threshold (3e-10) that rounding decides. Around those voxels, frames of the trained form differ by
+    2e-3 between machines. So all but a few pixels must be equal."""
     wanted = golden("generator_512")
     source, driving = (points[:1] for points in keypoints)
     scene = renderer.scene(renderer.encode_source(tensor(picture(512)[None])).volume, source)
@@ -63,8 +63,8 @@ def test_large_picture(renderer: Any, keypoints: Any, golden: Any) -> None:
     assert errors.max() < 5e-3
 
 
-def test_frame_of_a_whole_run_of_the_original(checkpoints: Path, renderer: Any, golden: Any) -> None:
-    """From coefficients to bytes, as the original's own loop ran it: mode `crop`, frame 3 of 4."""
+def test_frame_of_a_complete_original_run(checkpoints: Path, renderer: Any, golden: Any) -> None:
+    """From coefficients to bytes, as in the original's own loop: mode `crop`, frame 3 of 4."""
     wanted = golden("e2e_frames")
     network = load_mapping(CheckpointFolder(checkpoints).mapping(70), 70)
     photo = np.round(picture(256) * 255).astype(np.float32) / 255
@@ -74,7 +74,8 @@ def test_frame_of_a_whole_run_of_the_original(checkpoints: Path, renderer: Any, 
     assert wanted.error("crop4.kp_source", source, slice(0, 1)) < KEYPOINTS
     last = network(tensor(wanted["crop4.target"][1, 1])).motion().place(encoded.canonical)
     assert np.abs(last[0].numpy() - wanted["crop4.kp_driving"][1, 1]).max() < KEYPOINTS
-    # the picture from the original's keypoints: it answers to a millionth of a keypoint with ten of its own
+    # the frame from the original's keypoints, because a change of a millionth in a keypoint changes it by ten
+    # millionths
     scene = renderer.scene(encoded.volume, tensor(wanted["crop4.kp_source"][:1]))
     frame = renderer.render(scene, tensor(wanted["crop4.kp_driving"][1, 1:]))
     assert wanted.error("crop4.frames", frame) < PICTURE
@@ -103,7 +104,7 @@ def test_keypoints_of_mode_full_with_angles(checkpoints: Path, renderer: Any, go
 
 
 def test_inference_forms_equal_the_trained_form(renderer: Any, networks: Any, keypoints: Any) -> None:
-    """On a small picture, in the layouts for CPU and GPU."""
+    """On a small image, in the layouts for CPU and GPU."""
     source, driving = (points[:1] for points in keypoints)
     small = tensor(picture(128)[None])
     wanted = networks.generator(small, source, driving)
@@ -117,7 +118,7 @@ def test_inference_forms_equal_the_trained_form(renderer: Any, networks: Any, ke
 @pytest.mark.slow
 @pytest.mark.parametrize("tiles", [False, True], ids=["whole", "tiles"])
 def test_compiled_networks_draw_the_same(networks: Any, keypoints: Any, tiles: bool) -> None:
-    """On a small picture: as on a GPU, and the motion's alone, as on a CPU."""
+    """On a small image: everything compiled as on a GPU, and only the motion compiled as on a CPU."""
     source, driving = (points[:1] for points in keypoints)
     small = tensor(picture(128)[None])
     plain = FaceRenderer(networks.generator, networks.keypoint_detector)
@@ -129,7 +130,7 @@ def test_compiled_networks_draw_the_same(networks: Any, keypoints: Any, tiles: b
 
 
 def test_frames_of_several_sources_share_a_batch(renderer: Any, keypoints: Any) -> None:
-    """Within the rounding of a picture: another number of frames may be another routine for a convolution."""
+    """Within rounding, because another batch size may select another convolution routine."""
     source, driving = keypoints
     encoded = renderer.encode_source(tensor(np.stack([picture(128), picture(128, 0.9)])))
     both = renderer.scene(encoded.volume, source)
@@ -140,7 +141,7 @@ def test_frames_of_several_sources_share_a_batch(renderer: Any, keypoints: Any) 
 
 
 def test_frame_takes_a_quarter_less_work() -> None:
-    """Multiply-adds at 256, in units of 1e9; the original's number was counted on the original too."""
+    """Multiply-adds at 256 in units of 1e9. The original's number was also counted on the original."""
     with torch.device("meta"):
         generator, pictures, points = Generator(), torch.empty(1, 3, 256, 256), torch.empty(1, 15, 3)
         renderer_of_nothing = FaceRenderer(Generator(), KeypointDetector())

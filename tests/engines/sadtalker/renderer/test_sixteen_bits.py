@@ -1,4 +1,4 @@
-"""How far pictures drawn in 16 bits are from the original's in float32."""
+"""How much frames drawn in 16 bits differ from the original's in float32."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def tensor(values: Any) -> Any:
 
 
 BOUNDS = [("bfloat16", 1e-2, 0.15), ("float16", 1.5e-3, 0.03)]
-"""Type, mean and largest difference of a picture."""
+"""Dtype, mean and largest difference of a frame."""
 
 
-def test_bfloat16_keeps_a_small_picture(networks: Any) -> None:
-    """Against the same form in float32."""
+def test_bfloat16_preserves_a_small_frame(networks: Any) -> None:
+    """Compared with the same form in float32."""
     precision, mean, largest = BOUNDS[0]
     source = tensor(noise("kp_source", (1, 15, 3), 0.35))
     driving = source + tensor(noise("kp_driving", (1, 15, 3), 0.06))
@@ -39,7 +39,7 @@ def test_bfloat16_keeps_a_small_picture(networks: Any) -> None:
     with WideConvolutions():
         found = form.render(scene, driving)
     errors = (found - wanted).abs()
-    log.info("%s: %.2g in the mean, %.2g at most", precision, errors.mean(), errors.max())
+    log.info("%s: mean %.2g, maximum %.2g", precision, errors.mean(), errors.max())
     assert found.dtype == torch.float32
     assert 1e-4 < errors.mean() < mean
     assert errors.max() < largest
@@ -47,10 +47,10 @@ def test_bfloat16_keeps_a_small_picture(networks: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("precision", "mean", "largest"), BOUNDS)
-def test_sixteen_bits_keep_the_picture(
+def test_sixteen_bits_preserve_the_frame(
     precision: str, mean: float, largest: float, networks: Any, golden: Any
 ) -> None:
-    """Against the original's. As on a GPU: channels last, convolutions summed in float32."""
+    """Compared with the original's frames. As on a GPU: channels last, convolutions summed in float32."""
     source = noise("kp_source", (2, 15, 3), 0.35)
     driving = source + noise("kp_driving", (2, 15, 3), 0.06)
     renderer = FaceRenderer(networks.generator, networks.keypoint_detector)
@@ -59,7 +59,7 @@ def test_sixteen_bits_keep_the_picture(
     with WideConvolutions():
         found = renderer.render(renderer.scene(encoded.volume, tensor(source[1:])), tensor(driving[1:]))
     errors = golden("generator_256").errors("prediction", found, slice(1, 2))
-    log.info("%s: %.2g in the mean, %.2g at most", precision, errors.mean(), errors.max())
+    log.info("%s: mean %.2g, maximum %.2g", precision, errors.mean(), errors.max())
     assert found.dtype == torch.float32
     assert errors.mean() < mean
     assert errors.max() < largest

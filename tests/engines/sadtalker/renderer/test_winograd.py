@@ -23,8 +23,8 @@ def test_equals_the_plain_convolution() -> None:
 def test_rounding_is_that_of_the_plain_convolution() -> None:
     """At most three times that of the plain sum in float32, one product after the other.
 
-    How a library's own convolution adds up differs between processors, and its rounding with it by a factor
-    of four; the plain sum is the same on all of them.
+    The summation order of a library's convolution differs between processors, and its rounding error by a
+    factor of four. The plain sum is the same on all of them.
     """
     torch.manual_seed(0)
     conv = torch.nn.Conv2d(256, 128, 3, padding=1)
@@ -35,11 +35,11 @@ def test_rounding_is_that_of_the_plain_convolution() -> None:
 
 
 def summed_in_order(conv: Any, x: Any, features: int) -> Any:
-    """(1, C, H, W) -> float64 (features, H W): the first ones of `conv`, every sum from the first product to
-    the last in float32."""
+    """(1, C, H, W) -> float64 (features, H W): the first features of `conv`, summed in order in float32."""
     taps = F.unfold(x, 3, padding=1)[0].numpy()
     weights = conv.weight.detach()[:features].flatten(1).numpy()
-    # numpy's running sum has one order; its other sums, torch's too, are split in a way that differs
+    # numpy's cumulative sum has a fixed order; other sums, also torch's, are split differently on each
+    # machine
     sums = [np.cumsum(weight[:, None] * taps, axis=0, dtype=np.float32)[-1] for weight in weights]
     return torch.from_numpy(np.stack(sums) + conv.bias.detach()[:features, None].numpy()).double()
 
@@ -48,7 +48,7 @@ def root_mean_square(errors: Any) -> float:
     return float(errors.square().mean().sqrt().item())
 
 
-def test_only_wide_convolutions_of_that_shape_are_replaced() -> None:
+def test_only_wide_3x3_convolutions_are_replaced() -> None:
     wide, narrow = torch.nn.Conv2d(128, 128, 3, padding=1), torch.nn.Conv2d(128, 64, 3, padding=1)
     other, halving = torch.nn.Conv2d(128, 128, 1), torch.nn.Conv2d(128, 128, 3, stride=2, padding=1)
     network = torch.nn.Sequential(torch.nn.Sequential(wide, narrow), other, halving)

@@ -1,4 +1,4 @@
-"""Frames come in batches, in order, to whoever asked for them; videos share batches; memory is bounded."""
+"""Frames arrive in batches and in order, videos share batches, and memory is bounded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ PATIENCE = 20
 
 
 class Shades:
-    """Draws each frame in the shade of its source (red) and of its keypoints (green), like any renderer."""
+    """Draws each frame in the shade of its source (red) and of its keypoints (green), with the renderer's
+    interface."""
 
     def __init__(self, *, most: int = 1000) -> None:
         self.batches: list[int] = []
@@ -52,7 +53,7 @@ def frames(count: int, first: int = 0) -> Any:
 
 
 def shades(pictures: Any) -> list[tuple[int, int]]:
-    """(red, green) of each picture."""
+    """(red, green) of each frame."""
     return [tuple(picture[0, 0, :2].tolist()) for picture in pictures]
 
 
@@ -60,7 +61,7 @@ def painted(painter: FramePainter, scene: Any, keypoints: Any, limit: int | None
     return np.concatenate(list(painter.paint(scene, keypoints, limit)))
 
 
-def test_frames_come_in_order_and_all_of_them() -> None:
+def test_all_frames_arrive_in_order() -> None:
     renderer = Shades()
     pictures = painted(FramePainter(renderer, 4), source(7), frames(11))
     assert pictures.dtype == np.uint8
@@ -69,13 +70,13 @@ def test_frames_come_in_order_and_all_of_them() -> None:
     assert renderer.batches == [4, 4, 3]
 
 
-def test_a_video_may_ask_for_smaller_batches() -> None:
+def test_a_video_can_limit_its_batches() -> None:
     renderer = Shades()
     painted(FramePainter(renderer, 8), source(7), frames(5), 2)
     assert renderer.batches == [2, 2, 1]
 
 
-def test_videos_at_the_same_time_share_batches_and_keep_their_faces() -> None:
+def test_concurrent_videos_share_batches_and_keep_their_faces() -> None:
     renderer = Shades()
     painter = FramePainter(renderer, 6)
     renderer.gate.clear()
@@ -85,17 +86,17 @@ def test_videos_at_the_same_time_share_batches_and_keep_their_faces() -> None:
             shade: threads.submit(painted, painter, source(shade), frames(count, shade))
             for shade, count in counts.items()
         }
-        time.sleep(0.2)  # until all have asked
+        time.sleep(0.2)  # until all have requested frames
         renderer.gate.set()
         for shade, count in counts.items():
             pictures = found[shade].result(PATIENCE)
             assert shades(pictures) == [(shade, shade + k) for k in range(count)]
     assert max(renderer.batches) == 6
     assert sum(renderer.batches) == 22
-    assert len(renderer.batches) <= 6, "one after the other they would be seven or more"
+    assert len(renderer.batches) <= 6, "without sharing there would be seven or more"
 
 
-def test_nobody_is_starved_by_a_long_video() -> None:
+def test_a_long_video_does_not_starve_others() -> None:
     renderer = Shades()
     painter = FramePainter(renderer, 4)
     with closing(painter.paint(source(1), frames(200))) as long, ThreadPoolExecutor(1) as threads:
@@ -109,7 +110,7 @@ def test_nobody_is_starved_by_a_long_video() -> None:
         assert taken < 20
 
 
-def test_out_of_memory_halves_the_batch_and_goes_on() -> None:
+def test_out_of_memory_halves_the_batch_and_continues() -> None:
     renderer = Shades(most=3)
     painter = FramePainter(renderer, 16)
     assert shades(painted(painter, source(7), frames(20))) == [(7, k) for k in range(20)]
@@ -117,33 +118,33 @@ def test_out_of_memory_halves_the_batch_and_goes_on() -> None:
     assert painter.batch_size == 2
 
 
-def test_memory_for_no_frame_at_all_is_told() -> None:
+def test_too_little_memory_for_one_frame_is_an_error() -> None:
     with pytest.raises(EngineUnavailable, match="not enough memory for a single frame"):
         painted(FramePainter(Shades(most=0), 4), source(7), frames(4))
 
 
-def test_a_defect_ends_the_videos_of_the_batch_and_no_other() -> None:
+def test_a_defect_fails_only_the_videos_of_its_batch() -> None:
     painter = FramePainter(Shades(), 4)
     with pytest.raises(RuntimeError, match="a defect"):
         painted(painter, source(7), frames(4, -10))
     assert shades(painted(painter, source(7), frames(2))) == [(7, 0), (7, 1)]
 
 
-def test_a_defect_of_one_video_ends_no_other_of_its_batch() -> None:
+def test_a_defect_of_one_video_does_not_fail_others_in_its_batch() -> None:
     renderer = Shades()
     painter = FramePainter(renderer, 4)
     renderer.gate.clear()
     with ThreadPoolExecutor(2) as threads:
         good = threads.submit(painted, painter, source(7), frames(6))
         bad = threads.submit(painted, painter, source(8), frames(6, -10))
-        time.sleep(0.2)  # until both have asked
+        time.sleep(0.2)  # until both have requested frames
         renderer.gate.set()
         assert shades(good.result(PATIENCE)) == [(7, k) for k in range(6)]
         with pytest.raises(RuntimeError, match="a defect"):
             bad.result(PATIENCE)
 
 
-def test_a_thread_that_fails_keeps_nobody_waiting() -> None:
+def test_a_failed_thread_leaves_no_video_waiting() -> None:
     def fail(videos: int, frames: int) -> None:
         raise OSError("no space left")
 
@@ -153,24 +154,24 @@ def test_a_thread_that_fails_keeps_nobody_waiting() -> None:
             painted(painter, source(7), frames(4))
 
 
-def test_memory_that_ran_out_of_a_full_batch_halves_that_batch() -> None:
+def test_out_of_memory_halves_a_padded_batch() -> None:
     renderer = Shades(most=3)
     painter = FramePainter(renderer, 16, padded=True)
     assert shades(painted(painter, source(7), frames(1))) == [(7, 0)]
     assert renderer.batches == [16, 8, 4, 2]
 
 
-def test_no_more_is_drawn_than_is_fetched() -> None:
+def test_drawing_does_not_run_far_ahead_of_fetching() -> None:
     renderer = Shades()
     painter = FramePainter(renderer, 2)
     with closing(painter.paint(source(7), frames(100))) as slow:
-        assert renderer.batches == [], "nothing is drawn before somebody asks"
+        assert renderer.batches == [], "nothing is drawn before the first request"
         next(slow)
         time.sleep(0.3)
         assert len(renderer.batches) <= 3
     drawn = len(renderer.batches)
     time.sleep(0.1)
-    assert len(renderer.batches) <= drawn + 1, "who stops early leaves nothing behind"
+    assert len(renderer.batches) <= drawn + 1, "a consumer that stops early leaves nothing behind"
     assert shades(painted(painter, source(9), frames(1))) == [(9, 0)]
 
 
@@ -196,5 +197,5 @@ def nothing_is_left() -> Iterator[None]:
     yield
     until = time.monotonic() + PATIENCE
     while any(thread.name == "frames" for thread in threading.enumerate()):
-        assert time.monotonic() < until, "a thread goes on"
+        assert time.monotonic() < until, "a thread is still running"
         time.sleep(0.01)

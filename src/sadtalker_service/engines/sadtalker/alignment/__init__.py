@@ -1,1 +1,1 @@
-"""From landmarks and pixels to what the networks look at: the cropped square and the aligned face."""
+"""From landmarks and pixels to the networks' inputs: the cropped square and the aligned face."""

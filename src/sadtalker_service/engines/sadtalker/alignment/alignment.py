@@ -1,4 +1,4 @@
-"""Brings a face to the place and size at which the 3DMM regression was trained to see it.
+"""Align a face to the position and size that the 3DMM regression was trained with.
 
 Least squares of a scaled orthographic camera on five points (Deng et al. 2019, "Accurate 3D Face
 Reconstruction with Weakly-Supervised Learning").
@@ -15,10 +15,10 @@ from PIL import Image
 from sadtalker_service.domain import Uint8Image
 
 SIZE = 224
-"""Height and width of the aligned picture."""
+"""Height and width of the aligned face image."""
 
 _FACE_SCALE = 102.0
-"""Pixels per unit of the mean face in the aligned picture."""
+"""Pixels per unit of the mean face in the aligned image."""
 
 MEAN_FACE = np.array(
     [
@@ -29,27 +29,27 @@ MEAN_FACE = np.array(
         [0.2484662, -0.38128236, 0.22235769],
     ]
 )
-"""(5, 3) the five points on the mean face of the model, y up, z towards the camera."""
+"""(5, 3) the five points on the model's mean face, y up, z towards the camera."""
 MEAN_FACE.setflags(write=False)
 
 
 @dataclass(frozen=True, eq=False)
 class AlignedFace:
-    """What the 3DMM regression sees."""
+    """The input of the 3DMM regression."""
 
     pixels: Uint8Image
-    """uint8 (224, 224, 3) RGB, black outside of the picture."""
+    """uint8 (224, 224, 3) RGB, black outside the source image."""
     placement: NDArray[np.float32]
-    """(3,): the scale that was applied (about 1), and where the face was, x and y up in pixels (about 128).
-    Rows of 73 coefficients end with them."""
+    """(3,): the applied scale (about 1), and the original position of the face, x and y up in pixels (about
+    128). Rows of 73 coefficients end with these three."""
 
 
 def align(picture: Uint8Image, five: NDArray[np.floating]) -> AlignedFace:
-    """The aligned face of a picture.
+    """The aligned face of an image.
 
     Args:
         picture: uint8 (H, W, 3), the square that the networks see.
-        five: (5, 2) points of `landmarks68.five_points`, pixels of `picture`.
+        five: (5, 2) points of `landmarks68.five_points`, in pixels of `picture`.
     """
     height, width = picture.shape[:2]
     points = np.stack([five[:, 0], height - 1 - five[:, 1]], axis=1)
@@ -64,9 +64,9 @@ def align(picture: Uint8Image, five: NDArray[np.floating]) -> AlignedFace:
 
 
 def camera(points: NDArray[np.floating]) -> tuple[NDArray[np.float64], float]:
-    """Shift (2,) and scale that take the mean face to (5, 2) points with y up.
+    """Shift (2,) and scale that map the mean face to (5, 2) points with y up.
 
-    The two rows of the projection are free: their mean length is the scale.
+    The two rows of the projection are independent. Their mean length is the scale.
     """
     homogeneous = np.column_stack([MEAN_FACE, np.ones(len(MEAN_FACE))])
     rows = np.linalg.lstsq(homogeneous, np.asarray(points, np.float64), rcond=None)[0].T

@@ -1,8 +1,8 @@
-"""Which part of a picture the networks see, and that part as a square.
+"""The part of a source image that the networks see, and that part as a square.
 
-The window around the face is that of FFHQ (Karras et al. 2019, dataset appendix): turned with the face, sized
-by the eyes and the mouth. The networks were trained with its upright bounding box, cut off where the picture
-ends and squeezed into a square.
+The window around the face is that of FFHQ (Karras et al. 2019, dataset appendix): rotated with the face and
+sized by the eyes and the mouth. The networks were trained with its upright bounding box, cut off at the image
+border and squeezed into a square.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from sadtalker_service.engines.sadtalker.alignment.landmarks68 import (
 )
 
 Rect = tuple[int, int, int, int]
-"""x0, y0, x1, y1 in whole pixels; the last two are outside."""
+"""x0, y0, x1, y1 in whole pixels. x1 and y1 are exclusive."""
 
 _STEPS = 2048
 _FFHQ_SIDE = 512
-"""A window of more than four times this side is scaled down before anything is cut."""
+"""If the window is more than four times this side, the image is scaled down before cropping."""
 
 
 @dataclass(frozen=True)
 class FaceCrop:
-    """Where the face is in a picture that was scaled down by `shrink`."""
+    """Position of the face in an image scaled down by `shrink`."""
 
     shrink: int
-    """1, or more for a very large face: the picture is to be made this many times smaller (`shrunk`)."""
+    """1, or more for a very large face: the factor by which the image is made smaller (`shrunk`)."""
     size: tuple[int, int]
-    """(width, height) of the picture after that; everything else is in its pixels."""
+    """(width, height) of the image after that. Everything else is in its pixels."""
     wide: Rect
-    """The window and a tenth around it, inside the picture: what `extcrop` and `extfull` move."""
+    """The window and a tenth around it, inside the image. `extcrop` and `extfull` move this part."""
     quad: tuple[float, float, float, float]
-    """x0, y0, x1, y1 of the window, relative to the corner of `wide` and inside of it."""
+    """x0, y0, x1, y1 of the window, relative to the corner of `wide` and inside it."""
 
     def rectangle(self, mode: PreprocessMode) -> Rect:
-        """The part that moves in a mode."""
+        """The part that moves in a preprocess mode."""
         if mode == "resize":
             return 0, 0, *self.size
         if mode in ("extcrop", "extfull"):
@@ -57,11 +57,11 @@ def plan_crop(landmarks: NDArray[np.floating], size: tuple[int, int]) -> FaceCro
     """The crop of a face.
 
     Args:
-        landmarks: (68, 2) in pixels of the picture.
-        size: (width, height) of the picture.
+        landmarks: (68, 2) in pixels of the source image.
+        size: (width, height) of the source image.
 
     Raises:
-        ValueError: the face is outside of the picture.
+        ValueError: the face is outside the source image.
     """
     quad = _window(np.asarray(landmarks, np.float64))
     side = float(np.hypot(*(quad[3] - quad[0])))
@@ -77,12 +77,12 @@ def plan_crop(landmarks: NDArray[np.floating], size: tuple[int, int]) -> FaceCro
     x0, y0 = max(int(low[0]) - border, 0), max(int(low[1]) - border, 0)
     x1, y1 = min(int(high[0]) + border, width), min(int(high[1]) + border, height)
     if x1 - x0 < 2 or y1 - y0 < 2:
-        raise ValueError(f"The face is outside of the picture: {(x0, y0, x1, y1)} in {width} x {height}.")
+        raise ValueError(f"The face is outside the image: {(x0, y0, x1, y1)} in {width} x {height}.")
     return FaceCrop(shrink, size, (x0, y0, x1, y1), _upright(quad + 0.5 - (x0, y0), (x1 - x0, y1 - y0)))
 
 
 def _window(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(4, 2) corners: upper left, lower left, lower right, upper right as the face is turned."""
+    """(4, 2) corners: upper left, lower left, lower right, upper right, rotated with the face."""
     left, right = p[LEFT_EYE].mean(axis=0), p[RIGHT_EYE].mean(axis=0)
     eyes, between = (left + right) / 2, right - left
     mouth = (p[LEFT_MOUTH_CORNER] + p[RIGHT_MOUTH_CORNER]) / 2 - eyes
@@ -96,31 +96,31 @@ def _window(p: NDArray[np.float64]) -> NDArray[np.float64]:
 def _upright(quad: NDArray[np.float64], size: tuple[int, int]) -> tuple[float, float, float, float]:
     """The bounding box of the corners, two by two, within the wide crop of `size`.
 
-    The original limits both right and bottom side by the width of the whole picture: tall pictures lose the
-    chin, and near the lower border the box is larger than what is cut.
+    The original limits both the right and the bottom side by the width of the whole image. Tall images lose
+    the chin there, and near the lower border the box is larger than the cut region.
     """
     (ax, ay), (bx, by), (cx, cy), (dx, dy) = quad.tolist()
     return max(min(ax, bx), 0.0), max(min(ay, dy), 0.0), min(max(cx, dx), size[0]), min(max(by, cy), size[1])
 
 
 def shrunk(pixels: Uint8Image, crop: FaceCrop) -> Uint8Image:
-    """The picture in which the crop's rectangles are."""
+    """The image that the crop's rectangles refer to."""
     if crop.shrink == 1:
         return pixels
     return np.asarray(Image.fromarray(pixels).resize(crop.size, Image.Resampling.LANCZOS, reducing_gap=3.0))
 
 
 def cut(picture: Uint8Image, rect: Rect) -> Uint8Image:
-    """A rectangle of a picture (H, W, 3), not copied."""
+    """A rectangle of an image (H, W, 3), as a view."""
     x0, y0, x1, y1 = rect
     return picture[y0:y1, x0:x1]
 
 
 def to_square(region: Uint8Image, size: int) -> Uint8Image:
-    """(h, w, 3) squeezed to (size, size, 3), bilinear, as the networks were trained to see it.
+    """(h, w, 3) squeezed to (size, size, 3), bilinear, as in the training of the networks.
 
-    Bilinear alone skips pixels where it makes a picture less than half as large; such regions are averaged
-    down in whole steps first.
+    Bilinear interpolation alone skips pixels when it shrinks an image by more than half. Such regions are
+    first averaged down by whole factors.
     """
     height, width = region.shape[:2]
     steps = (max(1, width // size), max(1, height // size))
@@ -135,7 +135,7 @@ def to_square(region: Uint8Image, size: int) -> Uint8Image:
 
 
 def into_square(points: NDArray[np.floating], crop: FaceCrop, rect: Rect, size: int) -> NDArray[np.float64]:
-    """Landmarks (..., 2) of the picture as it was given, in pixels of the square made from `rect`."""
+    """Landmarks (..., 2) in the original source image -> pixels of the square made from `rect`."""
     x0, y0, x1, y1 = rect
     scale = np.array([size / (x1 - x0), size / (y1 - y0)])
     placed: NDArray[np.float64] = (np.asarray(points, np.float64)[..., :2] / crop.shrink - (x0, y0)) * scale
@@ -143,8 +143,8 @@ def into_square(points: NDArray[np.floating], crop: FaceCrop, rect: Rect, size: 
 
 
 def video_size(crop: FaceCrop, mode: PreprocessMode, size: int) -> tuple[int, int]:
-    """(width, height), even, of the video in the modes without a picture around: the part of the picture that
-    moves, in its own proportions again, `size` wide."""
+    """(width, height), even, of the video in the modes without a background: the moving part of the source
+    image in its own proportions, `size` wide."""
     x0, y0, x1, y1 = crop.rectangle(mode)
     return size - size % 2, max(2, 2 * round(size * (y1 - y0) / (x1 - x0) / 2))
 
@@ -152,7 +152,7 @@ def video_size(crop: FaceCrop, mode: PreprocessMode, size: int) -> tuple[int, in
 def _taps(length: int, size: int) -> tuple[tuple[NDArray[np.intp], NDArray[np.int32]], ...]:
     """The two of `length` pixels that each of `size` lies between, with their shares.
 
-    In steps of 1/2048, as OpenCV's resize of 8-bit pictures has them, which made the training pictures.
+    In steps of 1/2048, like OpenCV's resize of 8-bit images, which made the training images.
     """
     place = np.clip((np.arange(size) + 0.5) * (length / size) - 0.5, 0.0, length - 1.0)
     before = place.astype(np.intp)

@@ -1,1 +1,1 @@
-"""The official checkpoint files: which there are, and how they are read."""
+"""The official checkpoint files: a table of them, and how to download, verify and load them."""

@@ -1,8 +1,8 @@
-"""What a checkpoint file has to hold, by the names and shapes of its tensors.
+"""The required contents of a checkpoint file, by the names and shapes of its tensors.
 
-Where torch is installed the networks say which tensors they want, and torch reads a pickle without running
-anything in it. Where it is not, a file that is no such file, or whose end is missing, is still found out; the
-rest is left to its size and SHA-256.
+If torch is installed, the networks define the tensors they need, and torch reads a pickle without running
+anything in it. Without torch, a wrong file type or a truncated file is still detected. The rest is left to
+its size and SHA-256.
 """
 
 from __future__ import annotations
@@ -20,37 +20,39 @@ Shapes = Mapping[str, tuple[int, ...]]
 """Name of a tensor -> its shape."""
 
 _NAMED = 3
-"""How many tensors a sentence names."""
+"""How many tensor names a message lists."""
 _TRAINING_ONLY = ("audio2pose.netG.encoder.", "audio2pose.netD_motion.")
-"""Tensors of the published file that are of use in training alone; they may be there or not."""
+"""Tensors of the published file that are only used in training. They may be missing."""
 _OLD_FORMAT = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""How a file of `torch.save` begins that is no zip archive."""
+"""First bytes of a `torch.save` file that is not a zip archive."""
 
 
 class Content(Protocol):
-    """What a file has to hold."""
+    """The required contents of a file."""
 
     def fault(self, path: Path, *, deep: bool = True) -> str | None:
-        """What is wrong with the structure of a file that exists, in a few words; None: nothing.
+        """What is wrong with the structure of an existing file, in a few words, or None.
 
-        Not `deep`: of its kind and its end alone, which needs no torch and takes no time."""
+        Unless `deep`, checks only the file type and the end of the file. This needs no torch and takes no
+        time.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class Flat:
-    """A safetensors file with several networks, told apart by the first part of each name."""
+    """A safetensors file with several networks, distinguished by the first part of each tensor name."""
 
     shapes: Callable[[], Shapes | None]
-    """None: not known, for want of torch."""
+    """None if unknown because torch is missing."""
 
     def fault(self, path: Path, *, deep: bool = True) -> str | None:
-        """Compare the file's header; unknown names count only within a network that is known."""
+        """Compare the file's header. Unknown tensor names count only within a known network."""
         try:
             with safe_open(path, framework="numpy") as file:
                 found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError) as error:
-            return f"it is cut short or no safetensors file ({error})"
+            return f"it is cut short or not a safetensors file ({error})"
         wanted = self.shapes() if deep else None
         if wanted is None:
             return None
@@ -65,25 +67,25 @@ class Flat:
 
 @dataclass(frozen=True)
 class Pickled:
-    """A file of `torch.save`: a dictionary with the network's tensors under one of the entries named.
+    """A `torch.save` file: a dictionary with the network's tensors under one of the named entries.
 
-    No entries: they may stand at the top. `shapes` None: any tensors will do.
+    Without entries, the tensors may also be at the top level. If `shapes` is None, any tensors are accepted.
     """
 
     entries: tuple[str, ...] = ()
     shapes: Callable[[], Shapes | None] | None = None
 
     def fault(self, path: Path, *, deep: bool = True) -> str | None:
-        """Compare what torch reads of its tensors."""
+        """Compare the tensors that torch reads."""
         if not _is_torch_file(path):
-            return "it is cut short or no checkpoint of PyTorch"
+            return "it is cut short or not a PyTorch checkpoint"
         loading = _loading() if deep else None
         if loading is None:
             return None
         try:
             content = loading.read_pickle(path, mapped=zipfile.is_zipfile(path))
         except loading.Unreadable as error:
-            return f"it is cut short or no checkpoint of PyTorch ({error})"
+            return f"it is cut short or not a PyTorch checkpoint ({error})"
         tensors = self._tensors(content)
         if not tensors:
             wanted = " or ".join(repr(entry) for entry in self.entries)
@@ -103,7 +105,7 @@ class Pickled:
 
 
 def difference(found: Shapes, wanted: Shapes) -> str | None:
-    """What is missing, unknown or of another shape, in a few words; None: nothing."""
+    """Which tensors are missing, unknown or of another shape, in a few words. None if they agree."""
     told = {
         "missing": [name for name in wanted if name not in found],
         "unknown": [name for name in found if name not in wanted],
@@ -122,13 +124,13 @@ def _told(what: str, names: Sequence[str]) -> str:
 
 
 def networks_shapes() -> Shapes | None:
-    """Tensors that both safetensors files of V0.0.2 hold, less those for training; None without torch."""
+    """Tensors of both V0.0.2 safetensors files, without those for training only. None without torch."""
     loading = _loading()
     return loading.networks_shapes() if loading else None
 
 
 def mapping_shapes(coefficients: int) -> Shapes | None:
-    """Tensors of the mapping network for 70 coefficients per frame, or 73; None without torch."""
+    """Tensors of the mapping network for 70 or 73 coefficients per frame. None without torch."""
     loading = _loading()
     return loading.mapping_shapes(coefficients) if loading else None
 
@@ -145,7 +147,7 @@ def _is_torch_file(path: Path) -> bool:
 
 
 def _loading() -> ModuleType | None:
-    """What reads networks with torch; None where torch is not installed."""
+    """The module that reads networks with torch, or None if torch is not installed."""
     try:
         from sadtalker_service.engines.sadtalker.checkpoints import loading  # noqa: PLC0415
     except (ImportError, OSError):

@@ -1,7 +1,7 @@
-"""Brings checkpoints into their folder: from the cache of Hugging Face's library, a mirror or the publisher.
+"""Download checkpoints into their folder, from the Hugging Face cache, a mirror or the publisher.
 
-A file appears under its name when it is whole and right; until then it is `.NAME.part`, from which the next
-attempt goes on.
+A file gets its final name only when it is complete and correct. Until then it is `.NAME.part`, and the next
+attempt resumes from there.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from sadtalker_service.files import output_errors
 from sadtalker_service.settings import Settings
 
 _SPARE_BYTES = 100_000_000
-"""Space that is left on the disk."""
+"""Free space that must remain on the disk."""
 _TIMEOUT = httpx.Timeout(30.0, connect=15.0)
-"""Seconds without a byte, and until there is a connection."""
+"""Seconds without a byte, and seconds to connect."""
 
 Free = Callable[[Path], int]
-"""Bytes that are free on the disk of a folder."""
+"""Returns the free bytes on the disk of a folder."""
 
 
 class DownloadResult(StrEnum):
-    """How a file came to its place."""
+    """Where a file came from."""
 
-    THERE = "was there"
+    ALREADY_PRESENT = "was there"
     CACHED = "taken from the cache of Hugging Face's library"
     DOWNLOADED = "downloaded"
 
@@ -55,15 +55,15 @@ class Sources:
 
     hub_cache: Path
     offline: bool = False
-    """Nothing is downloaded."""
+    """If set, nothing is downloaded."""
     mirror: str | None = None
-    """Address of a folder with the files; the only one that is asked, where it is given."""
+    """Base URL of a folder with the files. If set, it is the only source."""
     hub: str = "https://huggingface.co"
-    """Asked where the publisher's own address fails."""
+    """Used if the publisher's own address fails."""
 
     @classmethod
     def of(cls, settings: Settings) -> Sources:
-        """As set in the environment."""
+        """Sources from the settings."""
         return cls(
             hub_cache=settings.hub_cache_folder,
             offline=settings.offline,
@@ -72,7 +72,7 @@ class Sources:
         )
 
     def urls(self, checkpoint: Checkpoint) -> tuple[str, ...]:
-        """Addresses of a file."""
+        """URLs of a file."""
         if self.mirror:
             return (f"{self.mirror.rstrip('/')}/{checkpoint.file}",)
         if checkpoint.hub is None:
@@ -83,7 +83,7 @@ class Sources:
         )
 
     def cached(self, checkpoint: Checkpoint) -> Path | None:
-        """The file in the cache of Hugging Face's library, the newest where there are several."""
+        """The file in the cache of the Hugging Face library, the newest if there are several."""
         if checkpoint.hub is None:
             return None
         folder = self.hub_cache / f"models--{checkpoint.hub.replace('/', '--')}" / "snapshots"
@@ -92,9 +92,9 @@ class Sources:
 
 
 def open_client() -> httpx.Client:
-    """A client that follows redirects and takes proxies and certificates as the environment says.
+    """A client that follows redirects and takes proxies and certificates from the environment.
 
-    Raises `EngineUnavailable` where a proxy's address cannot be used.
+    Raises `EngineUnavailable` if a proxy's address is invalid.
     """
     try:
         return httpx.Client(follow_redirects=True, timeout=_TIMEOUT)
@@ -103,50 +103,51 @@ def open_client() -> httpx.Client:
 
 
 def disk_free(folder: Path) -> int:
-    """Bytes that are free on the disk of `folder`, which may not exist yet."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    return shutil.disk_usage(there).free
+    """Free bytes on the disk of `folder`, which may not exist yet."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(existing).free
 
 
 def check_room(folder: Path, checkpoints: Sequence[Checkpoint], free: Free = disk_free) -> None:
-    """Raise `OutputError` unless what is still to come of these files finds room on the disk.
+    """Raise `OutputError` if the disk has no room for the files that are still missing.
 
-    Files whose size is not known count as nothing here.
+    Files of unknown size count as zero.
     """
     wanted = sum(max((c.size or 0) - _size(_part(folder, c)), 0) for c in checkpoints)
-    there = free(folder)
-    if wanted and wanted + _SPARE_BYTES > there:
+    free_bytes = free(folder)
+    if wanted and wanted + _SPARE_BYTES > free_bytes:
         raise OutputError(
             f"There is no room in {folder}: {(wanted + _SPARE_BYTES) / 1e9:.2f} GB are needed and "
-            f"{there / 1e9:.2f} GB are free. Free some, or set SADTALKER_CHECKPOINTS_PATH to another disk.",
+            f"{free_bytes / 1e9:.2f} GB are free. Free some space or set"
+            " SADTALKER_CHECKPOINTS_PATH to another disk.",
         )
 
 
-def obtain(
+def download_checkpoint(
     checkpoint: Checkpoint,
     folder: Path,
     sources: Sources,
     client: httpx.Client,
-    pace: RetryPolicy,
+    policy: RetryPolicy,
     on_progress: OnProgress,
 ) -> DownloadResult:
-    """Have the right file at its place in `folder`.
+    """Make sure that the correct file is in `folder`.
 
-    A damaged file there is replaced once the new one is whole. Raises `EngineUnavailable` where another file
-    than the published one lies there, or where none can be had, and `OutputError` where it cannot be written.
+    A damaged file is replaced once the new one is complete. Raises `EngineUnavailable` if a different file
+    has that name, or if no source has the file. Raises `OutputError` if the file cannot be written.
     """
     target = folder / checkpoint.file
-    there = examine(checkpoint, target)
-    if there.sound:
-        return DownloadResult.THERE
-    if there.state is State.OTHER:
+    finding = examine(checkpoint, target)
+    if finding.sound:
+        return DownloadResult.ALREADY_PRESENT
+    if finding.state is State.OTHER:
         raise EngineUnavailable(
-            f"{target} is not the published file: {there.reason}. It is left alone; move it away to get the "
-            "published one."
+            f"{target} is not the published file: {finding.reason}. It is left alone. Move it away to get"
+            " the published one."
         )
     _make(folder)
     with output_errors(target), _locked(_part(folder, checkpoint)) as part:
-        came = _fill(checkpoint, part, sources, client, pace, on_progress)
+        came = _fill(checkpoint, part, sources, client, policy, on_progress)
         _put_into_place(part, target)
     return came
 
@@ -165,7 +166,7 @@ def _fill(
     part: Path,
     sources: Sources,
     client: httpx.Client,
-    pace: RetryPolicy,
+    policy: RetryPolicy,
     on_progress: OnProgress,
 ) -> DownloadResult:
     cached = sources.cached(checkpoint)
@@ -178,19 +179,19 @@ def _fill(
             return DownloadResult.CACHED
         refused.append(f"{cached}: {found.reason}")
     if sources.offline:
-        told_cached = f" ({refused[0]})" if refused else ""
+        cache_error = f" ({refused[0]})" if refused else ""
         raise EngineUnavailable(
-            f"{checkpoint.file} is not in {sources.hub_cache}{told_cached}, and HF_HUB_OFFLINE forbids to "
-            f"download it. Unset that, or copy the file to {part.parent}."
+            f"{checkpoint.file} is not in {sources.hub_cache}{cache_error}, and HF_HUB_OFFLINE forbids the "
+            f"download. Unset it, or copy the file to {part.parent}."
         )
     for url in sources.urls(checkpoint):
         try:
-            _download(checkpoint, url, part, client, pace, on_progress)
+            _download(checkpoint, url, part, client, policy, on_progress)
         except TransferFailed as error:
             refused.append(f"{url}: {error}")
         else:
             return DownloadResult.DOWNLOADED
-    raise EngineUnavailable(f"{checkpoint.file} cannot be had. {'; '.join(refused)}.")
+    raise EngineUnavailable(f"{checkpoint.file} cannot be downloaded. {'; '.join(refused)}.")
 
 
 def _download(
@@ -198,32 +199,33 @@ def _download(
     url: str,
     part: Path,
     client: httpx.Client,
-    pace: RetryPolicy,
+    policy: RetryPolicy,
     on_progress: OnProgress,
 ) -> None:
-    """Fill `part` with the right file; what was joined of several answers and is wrong is got anew, once."""
-    resumed = transfer(client, url, part, size=checkpoint.size, pace=pace, on_progress=on_progress)
+    """Fill `part` with the correct file. If a resumed download is wrong, download it again, once."""
+    resumed = transfer(client, url, part, size=checkpoint.size, policy=policy, on_progress=on_progress)
     found = examine(checkpoint, part)
     if not found.sound and resumed:
         forget(part)
-        transfer(client, url, part, size=checkpoint.size, pace=pace, on_progress=on_progress)
+        transfer(client, url, part, size=checkpoint.size, policy=policy, on_progress=on_progress)
         found = examine(checkpoint, part)
     if not found.sound:
         forget(part)
-        raise TransferFailed(f"what is there is not {checkpoint.file}: {found.reason}")
+        raise TransferFailed(f"the content is not {checkpoint.file}: {found.reason}")
 
 
 def _put_into_place(part: Path, target: Path) -> None:
     with part.open("rb") as file:
-        os.fsync(file.fileno())  # the name must not outlive a power cut without the bytes
+        os.fsync(file.fileno())  # the final name must not survive a power cut without the bytes
     part.replace(target)
     clear_note(part)
 
 
 @contextmanager
 def _locked(part: Path) -> Iterator[Path]:
-    """Hold the part file, created where there is none, against other processes that download it."""
-    with _own(part):
+    """Context manager that locks the part file, creating it if needed, against other processes that download
+    it."""
+    with _open_locked(part):
         try:
             yield part
         except BaseException:
@@ -233,19 +235,19 @@ def _locked(part: Path) -> Iterator[Path]:
             raise
 
 
-def _own(part: Path) -> IO[bytes]:
+def _open_locked(part: Path) -> IO[bytes]:
     """The part file, opened and locked until it is closed."""
     while True:
         file = part.open("ab")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # before the lock was had, its last owner may have given the file its final name
+            # the previous owner of the lock may have given the file its final name in the meantime
             if part.exists() and os.path.samestat(os.fstat(file.fileno()), part.stat()):
                 return file
         except BlockingIOError:
             file.close()
             name = part.name[1:].removesuffix(".part")
-            raise EngineUnavailable(f"Another process is downloading {name} just now.") from None
+            raise EngineUnavailable(f"Another process is downloading {name}.") from None
         file.close()
 
 

@@ -1,4 +1,4 @@
-"""Tells one set of checkpoints from another without reading them whole."""
+"""Identify a set of checkpoints without reading the whole files."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 _SAMPLES, _SAMPLE_BYTES = 16, 65_536
-"""Evenly spread over a file: other weights differ everywhere."""
+"""Number and size of the samples, spread evenly over a file. Different weights differ everywhere."""
 _DIGITS = 10
 
 
 def fingerprint(paths: Iterable[Path]) -> str:
-    """Ten hexadecimal digits, the same for the same files on every machine; files that are missing count as
-    that. Raises `OSError` for one that cannot be read."""
+    """Ten hexadecimal digits, equal for equal files on every machine. A missing file is part of the
+    fingerprint. Raises `OSError` if a file cannot be read."""
     digest = hashlib.sha256()
     for path in sorted(paths):
         digest.update(path.name.encode() + b"\0")

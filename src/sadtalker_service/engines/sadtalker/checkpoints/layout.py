@@ -1,4 +1,4 @@
-"""A folder with checkpoints under their official names, and what is said when one is not there."""
+"""A folder of checkpoints under their official names, with an error message for each missing file."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _MAPPING = {70: "mapping-crop", 73: "mapping-full"}
 
 @dataclass(frozen=True)
 class CheckpointFolder:
-    """Paths of the files that the engine reads. Raises `EngineUnavailable` for one that is missing."""
+    """Paths of the files that the engine reads. Raises `EngineUnavailable` if a file is missing."""
 
     path: Path
 
     def networks(self, size: int) -> Path:
-        """The file with every network but the mapping, for pictures of 256 or 512."""
+        """The file with every network except the mapping, for frames of 256 or 512."""
         if size not in PICTURE_SIZES:
             raise EngineUnavailable(f"There is no checkpoint for pictures of {size}, only for 256 and 512.")
         return self._existing(f"networks-{size}")
 
     def mapping(self, coefficients: int) -> Path:
-        """The file with the mapping network for 70 coefficients a frame, or 73 (`full`, `extfull`)."""
+        """The file with the mapping network for 70 coefficients per frame, or 73 (`full`, `extfull`)."""
         return self._existing(_MAPPING[coefficients])
 
     def _existing(self, name: str) -> Path:
@@ -33,12 +33,12 @@ class CheckpointFolder:
         if path.is_file():
             return path
         old = old_files(self.path)
-        why = f" {', '.join(old)} there is of the first release, which is not read." if old else ""
+        why = f" Found {', '.join(old)} from the first release, which is not read." if old else ""
         raise EngineUnavailable(
             f"The checkpoint {path} is missing.{why} Get it with: sadtalker models download"
         )
 
 
 def is_old(path: Path) -> bool:
-    """Whether a file has a name of the first release."""
+    """Whether a file has a name from the first release."""
     return path.name in OLD_FILES

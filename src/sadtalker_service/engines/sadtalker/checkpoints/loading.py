@@ -1,7 +1,7 @@
-"""Reads networks from checkpoint files: every tensor has to be there, with its shape, and none besides.
+"""Load networks from checkpoint files. Every tensor must be present with the right shape, and no other.
 
-The files of the second release are safetensors, which hold nothing but tensors, and two pickles with the
-mapping networks, of which only tensors are accepted.
+The second release has safetensors files, which hold only tensors, and two pickles with the mapping networks.
+From the pickles, only tensors are accepted.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _PREFIXES: Mapping[type[nn.Module], str] = {
     KeypointDetector: "kp_extractor.",
     Generator: "generator.",
 }
-"""Network -> what the names of its tensors begin with in the flat file."""
+"""Network -> prefix of its tensor names in the flat file."""
 _NAMED = re.compile(r"GLOBAL (\S+) ")
 _UNREADABLE = (
     pickle.UnpicklingError,
@@ -54,16 +54,16 @@ _UNREADABLE = (
     ValueError,
     struct.error,
 )
-"""What damaged or foreign bytes make `torch.load` raise."""
+"""Exceptions that `torch.load` raises for damaged or foreign bytes."""
 
 
 class Unreadable(Exception):
-    """A pickle that is damaged, cut short, or names something besides plain containers and tensors."""
+    """A pickle that is damaged, truncated, or contains more than plain containers and tensors."""
 
 
 @dataclass(frozen=True)
 class Networks:
-    """What one safetensors file holds, in the trained form (see `networks.inference.prepare`)."""
+    """The networks of one safetensors file, in the trained form (see `networks.fusing.prepare`)."""
 
     face_regression: FaceRegression
     audio_to_expression: AudioToExpression
@@ -75,7 +75,7 @@ class Networks:
 def load_networks(path: Path) -> Networks:
     """The networks of `SadTalker_V0.0.2_{256,512}.safetensors`.
 
-    Raises `EngineUnavailable` with the file and what is wrong with it.
+    Raises `EngineUnavailable`, naming the file and the fault.
     """
     refuse_old(path)
     try:
@@ -88,7 +88,7 @@ def load_networks(path: Path) -> Networks:
 def load_mapping(path: Path, coefficients: int) -> MappingNetwork:
     """The mapping network of `mapping_00229-model.pth.tar` (70 coefficients) or `mapping_00109` (73).
 
-    Raises `EngineUnavailable` with the file and what is wrong with it.
+    Raises `EngineUnavailable`, naming the file and the fault.
     """
     refuse_old(path)
     try:
@@ -102,9 +102,9 @@ def load_mapping(path: Path, coefficients: int) -> MappingNetwork:
 
 
 def read_pickle(path: Path, *, mapped: bool = False) -> Any:
-    """What `torch.save` wrote; nothing in it is run.
+    """Read a `torch.save` file without running any code in it.
 
-    `mapped`: leave the numbers of a zip archive in the file. Raises `Unreadable` with the reason.
+    `mapped`: memory-map the values of a zip archive. Raises `Unreadable` with the reason.
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
@@ -113,17 +113,18 @@ def read_pickle(path: Path, *, mapped: bool = False) -> Any:
 
 
 def _reason(message: str) -> str:
-    """The reason in a message of torch, which in some tells how to run the file's code all the same."""
+    """The reason from a torch message. Some of these messages explain how to run the file's code anyway, so
+    they are not passed on."""
     named = _NAMED.search(message)
     if named:
-        return f"it names {named[1]}, which is no plain tensor"
+        return f"it names {named[1]}, which is not a plain tensor"
     if message.startswith("Weights only"):
         return "it holds something besides plain containers and tensors"
     return message.partition("\n")[0]
 
 
 def networks_shapes() -> Shapes:
-    """Tensors that `load_networks` wants, by their names in the file."""
+    """Tensors that `load_networks` needs, by their names in the file."""
     return {
         prefix + name: shape
         for make, prefix in _PREFIXES.items()
@@ -132,22 +133,22 @@ def networks_shapes() -> Shapes:
 
 
 def mapping_shapes(coefficients: int) -> Shapes:
-    """Tensors that `load_mapping` wants."""
+    """Tensors that `load_mapping` needs."""
     return _wanted(_empty(lambda: MappingNetwork(coefficients)))
 
 
 def refuse_old(path: Path) -> None:
-    """Raise `EngineUnavailable` for a file of the first release, by its name."""
+    """Raise `EngineUnavailable` if the file name is from the first release."""
     if is_old(path):
         raise EngineUnavailable(
             f"{path} is a checkpoint of SadTalker's first release: a pickle, which can run code when it is "
             "opened, with other names inside. Only those of V0.0.2 are read "
-            "(SadTalker_V0.0.2_256.safetensors); get them with: sadtalker models download"
+            "(SadTalker_V0.0.2_256.safetensors). Get them with: sadtalker models download"
         )
 
 
 class _Prefixed:
-    """Tensors of a flat file, network by network."""
+    """Tensors of a flat file, by network."""
 
     def __init__(self, path: Path, keys: Sequence[str], read: Callable[[str], Tensor]) -> None:
         self.path = path
@@ -155,7 +156,7 @@ class _Prefixed:
         self._read = read
 
     def network(self, make: type[Network], skipped: tuple[str, ...] = ()) -> Network:
-        """A network of the file; keys that go on with one of `skipped` after its prefix are left there."""
+        """One network of the file. Keys that start with one of `skipped` after the prefix are ignored."""
         prefix = _PREFIXES[make]
         names = [key.removeprefix(prefix) for key in self._keys if key.startswith(prefix)]
         tensors = {name: self._read(prefix + name) for name in names if not name.startswith(skipped)}
@@ -183,7 +184,7 @@ def _wanted(network: nn.Module) -> dict[str, tuple[int, ...]]:
 
 
 def _filled(path: Path, name: str, make: Callable[[], Network], tensors: Mapping[str, Tensor]) -> Network:
-    """A network whose parameters are `tensors` themselves, none of them copied."""
+    """A network whose parameters are `tensors` themselves, without copies."""
     network = _empty(make)
     found = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
     faults = difference(found, _wanted(network))

@@ -1,6 +1,7 @@
-"""The checkpoints: where they were published, what they weigh, and what their licences allow.
+"""The checkpoints: their URLs, sizes and licences.
 
-Sizes and sums are those that several public projects state for the published files; None: not publicly known.
+Sizes and checksums are those that several public projects state for the published files. None means not
+publicly known.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from sadtalker_service.engines.sadtalker.checkpoints.content import (
 from sadtalker_service.errors import InvalidOption
 
 PictureSize: TypeAlias = int
-"""256 or 512 pixels: what the renderer was trained for."""
+"""256 or 512 pixels, the sizes that the renderer was trained for."""
 
 PICTURE_SIZES: tuple[PictureSize, ...] = (256, 512)
 
 
 class Commercial(StrEnum):
-    """Whether a file may be used to earn money."""
+    """Whether a file may be used commercially."""
 
     YES = "yes"
     NO = "no"
@@ -37,13 +38,13 @@ class Commercial(StrEnum):
 
 @dataclass(frozen=True)
 class Licence:
-    """Under what terms a file was published."""
+    """The terms under which a file was published."""
 
     name: str
     url: str
     commercial: Commercial
     reason: str
-    """Why `commercial` says what it says, one sentence."""
+    """The reason for the value of `commercial`, in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -51,17 +52,17 @@ class Checkpoint:
     """A file with trained weights."""
 
     name: str
-    """How it is asked for."""
+    """Short name, for the command line."""
     file: str
-    """Its name in the folder, and where it was published."""
+    """File name, in the folder and where it was published."""
     purpose: str
     url: str
     hub: str | None
-    """Repository on the Hugging Face Hub that has the same file; None: none that is known."""
+    """Repository on the Hugging Face Hub with the same file, or None if none is known."""
     size: int | None
-    """Bytes; None: not publicly known."""
+    """Bytes, or None if not publicly known."""
     sha256: str | None
-    """Hexadecimal; None: not publicly known."""
+    """Hexadecimal, or None if not publicly known."""
     licence: Licence
     content: Content
 
@@ -179,7 +180,7 @@ CHECKPOINTS: tuple[Checkpoint, ...] = (
 )
 
 USUAL = ("networks-256", "mapping-crop", "mapping-full")
-"""Enough for every preprocess mode at 256."""
+"""Sufficient for every preprocess mode at 256."""
 
 OLD_FILES = (
     "epoch_20.pth",
@@ -187,20 +188,21 @@ OLD_FILES = (
     "auido2pose_00140-model.pth",
     "facevid2vid_00189-model.pth.tar",
 )
-"""Files of the first release (V0.0.1): pickles with other names inside, which are not read."""
+"""Files of the first release (V0.0.1). They are pickles with other tensor names and are not read."""
 
 
 def by_name(name: str) -> Checkpoint:
-    """The checkpoint of a short name or a file name. Raises `InvalidOption` with the names there are."""
+    """The checkpoint with this short name or file name. Raises `InvalidOption`, listing the known names."""
     for checkpoint in CHECKPOINTS:
         if name in (checkpoint.name, checkpoint.file):
             return checkpoint
     names = ", ".join(checkpoint.name for checkpoint in CHECKPOINTS)
-    raise InvalidOption(f"There is no checkpoint {name}; there are {names}, and all.", param="names")
+    raise InvalidOption(f"There is no checkpoint {name}. Choose from {names}, or all.", param="names")
 
 
 def named(names: Iterable[str]) -> tuple[Checkpoint, ...]:
-    """The checkpoints of these names, each once, in the table's order; `all`: every one; none: the usual."""
+    """The checkpoints with these names, without duplicates, in table order. `all` means every one, no name
+    means the usual ones."""
     asked = tuple(names) or USUAL
     if "all" in asked:
         return CHECKPOINTS
@@ -209,7 +211,7 @@ def named(names: Iterable[str]) -> tuple[Checkpoint, ...]:
 
 
 def needed(preprocess: PreprocessMode, size: PictureSize) -> tuple[Checkpoint, Checkpoint]:
-    """The two files without which a preprocess mode cannot be run at a size of 256 or 512."""
+    """The two files that a preprocess mode needs at a size of 256 or 512."""
     if preprocess not in PREPROCESS_MODES or size not in PICTURE_SIZES:
         raise InvalidOption(f"There are no checkpoints for {preprocess} at {size}.", param="size")
     return by_name(f"networks-{size}"), by_name("mapping-full" if "full" in preprocess else "mapping-crop")

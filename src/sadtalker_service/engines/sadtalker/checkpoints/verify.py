@@ -1,4 +1,4 @@
-"""Whether the files in a folder are what they should be, and what can be run with them."""
+"""Check the files in a folder, and which modes can run with them."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from sadtalker_service.engines.sadtalker.checkpoints.table import (
 
 
 class State(StrEnum):
-    """What was found under a checkpoint's name."""
+    """The state of a checkpoint file."""
 
     PUBLISHED = "published"
-    """The very file that was published, by its SHA-256."""
+    """The published file, verified by its SHA-256."""
     FITTING = "fitting"
-    """The right tensors; no SHA-256 to compare with is known, or it was not asked for."""
+    """The right tensors. Its SHA-256 is unknown or was not checked."""
     OTHER = "other"
-    """The right tensors, but not the file that was published."""
+    """The right tensors, but not the published file."""
     DAMAGED = "damaged"
-    """Cut short, or something else."""
+    """Truncated, or another kind of file."""
     MISSING = "missing"
     """No file."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found under a checkpoint's name."""
+    """The result of checking a checkpoint file."""
 
     checkpoint: Checkpoint
     path: Path
     state: State
     reason: str = ""
-    """What is wrong, in a few words; empty where nothing is."""
+    """The fault in a few words, or empty."""
 
     @property
     def runs(self) -> bool:
@@ -50,15 +50,15 @@ class Finding:
 
     @property
     def sound(self) -> bool:
-        """Whether it is the published file as far as that can be told."""
+        """Whether it is the published file, as far as this can be checked."""
         return self.state in (State.PUBLISHED, State.FITTING)
 
 
 def examine(checkpoint: Checkpoint, path: Path, *, summed: bool = True) -> Finding:
     """Check the file at `path`, which may be missing.
 
-    `summed`: compare its SHA-256 too, which reads it whole. Otherwise a file of the published size is looked
-    at for its kind and its end alone, and any other for its tensors' names and shapes.
+    `summed`: also compare its SHA-256, which reads the whole file. Otherwise, a file of the published size is
+    checked only for its type and its end. Any other file is checked for the names and shapes of its tensors.
     """
     if not path.is_file():
         return Finding(checkpoint, path, State.MISSING)
@@ -90,29 +90,30 @@ def sha256(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Ability:
-    """A preprocess mode at a size, and what keeps it from being run."""
+    """A preprocess mode at a size, and the files that it lacks."""
 
     preprocess: PreprocessMode
     size: PictureSize
     lacking: tuple[str, ...]
-    """File names that are missing or damaged; none: it can be run."""
+    """Names of missing or damaged files. Empty if the mode can run."""
 
 
 def abilities(findings: Iterable[Finding]) -> tuple[Ability, ...]:
     """Every preprocess mode at every size."""
-    there = {finding.checkpoint.name for finding in findings if finding.runs}
+    present = {finding.checkpoint.name for finding in findings if finding.runs}
     return tuple(
-        Ability(mode, size, tuple(c.file for c in needed(mode, size) if c.name not in there))
+        Ability(mode, size, tuple(c.file for c in needed(mode, size) if c.name not in present))
         for size in PICTURE_SIZES
         for mode in PREPROCESS_MODES
     )
 
 
 def lacking(folder: Path, preprocess: PreprocessMode, size: PictureSize) -> tuple[Checkpoint, ...]:
-    """What a preprocess mode at a size needs and the folder has not; contents are not looked at."""
+    """The checkpoints that a preprocess mode needs at a size and that are not in the folder. Does not read
+    contents."""
     return tuple(c for c in needed(preprocess, size) if not (folder / c.file).is_file())
 
 
 def old_files(folder: Path) -> tuple[str, ...]:
-    """Names of files in the folder that are of the first release and are not read."""
+    """Names of files in the folder that are from the first release and are not read."""
     return tuple(name for name in OLD_FILES if (folder / name).is_file())

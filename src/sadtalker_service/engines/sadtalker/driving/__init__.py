@@ -1,1 +1,1 @@
-"""From a recording and a style to rows of coefficients: everything about motion that needs no network."""
+"""From driven audio and a style to rows of coefficients: everything about motion that needs no network."""

@@ -1,4 +1,4 @@
-"""Free view: head angles along a path in place of those that the networks found."""
+"""Free view: head angles along a path, in place of the predicted ones."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from sadtalker_service.options import RenderOptions
 
 
 def path(degrees: Sequence[float], frames: int) -> NDArray[np.float32]:
-    """(frames,) degrees: from stop to stop at one speed, which takes the whole video.
+    """(frames,) degrees: from stop to stop at constant speed, over the whole video.
 
-    A stop is passed, its own angle being the first of the next leg, and the last stop is never quite reached.
-    Stops that do not move count once; where none moves, the angle is constant.
+    At a stop, the angle is already that of the next leg, and the last stop is never quite reached. Stops that
+    do not move count once. If no stop moves, the angle is constant.
 
     Raises:
-        ValueError: no stop at all.
+        ValueError: there is no stop.
     """
     if not degrees:
         raise ValueError("A path of angles needs at least one.")

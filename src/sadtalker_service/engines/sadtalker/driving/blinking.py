@@ -1,4 +1,4 @@
-"""When the eyes close: blinks at random times, the same for the same seed."""
+"""Random blink times, reproducible by seed."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BLINK = (0.5, 0.9, 1.0, 0.9, 0.5)
-"""How far the eyes are closed in the frames of a blink."""
+"""Eye closure in the frames of a blink, 0..1."""
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 10, 70
-"""Frames from the end of a blink to the next; the longest is outside, and at most half of the video."""
+"""Frames from the end of a blink to the next. The longest is excluded, and at most half of the video."""
 
 
 def blinks(frames: int, seed: int) -> NDArray[np.float32]:
-    """(frames,) 0..1: how far the eyes are closed at 25 fps, as the original has it for the same seed.
+    """(frames,) 0..1: eye closure at 25 fps, the same as in the original for the same seed.
 
-    Clips of up to 21 frames have no blink: there is no pause to choose from.
+    Videos of up to 21 frames have no blink, because there is no pause to choose from.
     """
     closed = np.zeros(frames, np.float32)
     pauses = range(_SHORTEST_PAUSE, min(frames // 2, _LONGEST_PAUSE))

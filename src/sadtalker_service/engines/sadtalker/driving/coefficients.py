@@ -1,7 +1,7 @@
-"""Rows of coefficients: from what the networks say to what the mapping network wants.
+"""Rows of coefficients: from the networks' outputs to the mapping network's input.
 
-A row is 64 expression coefficients, 6 of pose (three angles in radians, three shifts) and, with 73, the 3 of
-the face's placement (`alignment.AlignedFace`). T frames at 25 fps.
+A row has 64 expression coefficients and 6 of pose (three angles in radians, three shifts). Rows of 73 also
+have the 3 of the face's placement (`alignment.AlignedFace`). T frames at 25 fps.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ Float32 = NDArray[np.float32]
 
 EXPRESSION, POSE, PLACEMENT = slice(0, 64), slice(64, 70), slice(70, 73)
 MOVING = 70
-"""Coefficients that move; the rest of a row is the same in every frame."""
+"""Number of coefficients that move. The rest of a row is the same in every frame."""
 
 _REGRESSED_EXPRESSION, _REGRESSED_ANGLE, _REGRESSED_SHIFT = slice(80, 144), slice(224, 227), slice(254, 257)
-"""Where they stand in the 257 of the 3DMM regression."""
+"""Their positions in the 257 coefficients of the 3DMM regression."""
 
 
 class ExpressionNetwork(Protocol):
-    """`networks.AudioToExpression`, in batches of its caller's choice."""
+    """`networks.AudioToExpression`, in batches chosen by its caller."""
 
     def __call__(self, windows: Float32, reference: Float32, blink: Float32) -> Float32:
-        """Mel windows (T, 80, 16), reference expression (T, 64), closing of the eyes (T,) -> (T, 64)."""
+        """Mel windows (T, 80, 16), reference expression (T, 64), eye closure (T,) -> (T, 64)."""
 
 
 class PoseNetwork(Protocol):
@@ -53,15 +53,15 @@ def drive(
     reference_expression: Float32 | None = None,
     reference_motion: Float32 | None = None,
 ) -> Float32:
-    """Rows (T, 70) for a recording.
+    """Rows (T, 70) for driven audio.
 
     Args:
-        windows: (T, 80, 16) of `mel.mel_windows`, or of `mel.idle_windows`.
-        source: (73,) row of the portrait.
-        blink: (T,) of `blinking.blinks`; without effect where there is a reference expression, which blinks
-            by itself.
-        expression: what the mouth does. It replaces the source's expression.
-        pose: how the head moves.
+        windows: (T, 80, 16) of `mel.mel_windows` or `mel.idle_windows`.
+        source: (73,) row of the source image.
+        blink: (T,) of `blinking.blinks`. Ignored if there is a reference expression, which has its own
+            blinks.
+        expression: gives the mouth movement. It replaces the source's expression.
+        pose: gives the head movement.
         reference_expression: (T, 64) of `reference.expressions`.
         reference_motion: (T, 6) of `reference.motion`, added after the smoothing.
     """
@@ -79,13 +79,13 @@ def drive(
 def driving_semantics(
     rows: Float32, source: Float32, *, full_frame: bool, still: bool, expression_scale: float
 ) -> Float32:
-    """What the mapping network reads of the frames: (T, 73), or (T, 70) if not `placed`.
+    """The mapping network's input for the frames: (T, 73), or (T, 70) unless `full_frame`.
 
     Args:
         rows: (T, 70) of `drive`.
-        source: (73,) row of the portrait.
-        full_frame: with the placement, as `mapping_00109` for the modes `full` and `extfull` has it.
-        still: the head stays as it is in the portrait. The expression goes on, and with it the blinks.
+        source: (73,) row of the source image.
+        full_frame: add the placement, as `mapping_00109` needs it for the modes `full` and `extfull`.
+        still: the head keeps its pose from the source image. Expression and blinks continue.
         expression_scale: amplitude of the expression.
     """
     out = np.repeat(source_semantics(source, full_frame=full_frame)[None], len(rows), axis=0)
@@ -96,5 +96,5 @@ def driving_semantics(
 
 
 def source_semantics(source: Float32, *, full_frame: bool) -> Float32:
-    """What the mapping network reads of the portrait: (73,), or (70,) if not `placed`."""
+    """The mapping network's input for the source image: (73,), or (70,) unless `full_frame`."""
     return source if full_frame else source[:MOVING]

@@ -1,4 +1,4 @@
-"""Mel features of speech, as the audio networks were trained with (those of Wav2Lip, Prajwal et al. 2020).
+"""Mel features of speech, as used to train the audio networks (those of Wav2Lip, Prajwal et al. 2020).
 
 T frames of video at 25 fps, M columns of the spectrogram at 80 Hz.
 """
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from sadtalker_service.domain import SPEECH_RATE
 
 VIDEO_RATE = 25
-"""Frames per second that the networks were trained with; other rates are made from it."""
+"""Frame rate that the networks were trained with. Other rates are resampled from it."""
 SAMPLES_PER_FRAME = SPEECH_RATE // VIDEO_RATE
 """640"""
 
 BANDS = 80
 WINDOW = 16
-"""Columns of the spectrogram that a frame of video hears: 0.2 s."""
+"""Spectrogram columns that a frame of video depends on: 0.2 s."""
 
 _FFT, _HOP = 800, 200
 """50 ms and 12.5 ms."""
@@ -26,21 +26,21 @@ _LOWEST, _HIGHEST = 55.0, 7600.0
 """Hz"""
 _PREEMPHASIS = 0.97
 _FLOOR, _REFERENCE, _RANGE, _LARGEST = 1e-5, 20.0, 100.0, 4.0
-"""Least magnitude; dB of full scale; dB that are told apart; the features are -4..4."""
+"""Minimum magnitude, dB of full scale, range in dB. The features are -4..4."""
 
 _BLOCK = 2048
-"""Columns that are transformed together: a long recording does not need more memory than a short one."""
+"""Columns that are transformed together, so that long driven audio needs no more memory than short."""
 
 
 def frame_count(samples: int) -> int:
-    """Whole frames of video in a number of samples at 16 kHz."""
+    """Number of whole video frames in `samples` samples at 16 kHz."""
     return samples // SAMPLES_PER_FRAME
 
 
 def mel_spectrogram(samples: NDArray[np.floating]) -> NDArray[np.float32]:
     """(N,) samples at 16 kHz, nominally -1..1 -> (M, 80), -4..4.
 
-    Only whole frames of video are heard: M = 1 + 3.2 T, rounded down. Column k is centred at sample 200 k.
+    Only whole frames of video are used: M = 1 + 3.2 T, rounded down. Column k is centred at sample 200 k.
     """
     sound = np.asarray(samples[: frame_count(len(samples)) * SAMPLES_PER_FRAME], np.float64)
     emphasised = sound.copy()
@@ -58,10 +58,11 @@ def mel_spectrogram(samples: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 def mel_windows(mel: NDArray[np.float32], frames: NDArray[np.integer]) -> NDArray[np.float32]:
-    """(M, 80) features, (n,) numbers of frames -> (n, 80, 16): what each frame of video hears.
+    """(M, 80) features, (n,) frame numbers -> (n, 80, 16): the features that each frame of video depends on.
 
-    A window begins two frames of video before its own. The first two frames' begin 6 and 3 columns before the
-    sound, not 7 and 4, because the place is rounded towards zero; columns outside repeat the outermost.
+    A window begins two frames of video before its own. The first two windows begin 6 and 3 columns before the
+    audio, not 7 and 4, because the position is rounded towards zero. Columns outside repeat the outermost
+    one.
     """
     first = np.trunc(_COLUMNS_PER_SECOND * (np.asarray(frames) - 2) / VIDEO_RATE).astype(np.intp)
     columns = np.clip(first[:, None] + np.arange(WINDOW), 0, len(mel) - 1)
@@ -69,15 +70,15 @@ def mel_windows(mel: NDArray[np.float32], frames: NDArray[np.integer]) -> NDArra
 
 
 def idle_windows(frames: int) -> NDArray[np.float32]:
-    """(frames, 80, 16) for a video without sound: zeros, which is not silence (-4) but what idle motion was
-    made with from the beginning."""
+    """(frames, 80, 16) for a video without audio: zeros. This is not silence (-4), but idle motion has always
+    been made from zeros."""
     return np.zeros((frames, BANDS, WINDOW), np.float32)
 
 
 def mel_filters() -> NDArray[np.float64]:
     """(80, 401) triangles over the FFT's frequencies, evenly spaced on Slaney's mel scale, each of unit area.
 
-    Rounded to float32, as the features of the training were.
+    Rounded to float32, like the features used in training.
     """
     centres = _from_mel(np.linspace(_to_mel(_LOWEST), _to_mel(_HIGHEST), BANDS + 2))
     frequencies = np.linspace(0.0, SPEECH_RATE / 2, _FFT // 2 + 1)

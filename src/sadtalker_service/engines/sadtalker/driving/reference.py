@@ -1,4 +1,4 @@
-"""Blinks and head motion of another video, in place of the generated ones."""
+"""Blinks and head motion of a reference video, in place of the generated ones."""
 
 from __future__ import annotations
 
@@ -26,21 +26,22 @@ from sadtalker_service.engines.sadtalker.driving.tracks import Float32, resample
 from sadtalker_service.errors import NoFaceFound
 
 SIZE = 256
-"""Side of the square that faces of a reference are read from, whatever the size of the video to be made."""
+"""Side of the square that reference faces are read from, whatever the size of the rendered video."""
 _BATCH = 16
 """Faces that are regressed together."""
 _LEAST_STEP = 1 / 40
-"""Seconds between two frames that are looked at: of 50 or 60 frames per second every other one is enough."""
+"""Minimum seconds between two frames that are read. At 50 or 60 frames per second, every second one is
+enough."""
 
 FindLandmarks = Callable[[Uint8Image], NDArray[np.floating] | None]
-"""(H, W, 3) -> (478, 2 or 3) landmarks, or None without a face."""
+"""(H, W, 3) -> (478, 2 or 3) landmarks, or None if there is no face."""
 Regress = Callable[[Uint8Image], Float32]
 """(n, 224, 224, 3) aligned faces -> (n, 257)."""
 
 
 @dataclass(frozen=True, eq=False)
 class ReferenceTrack:
-    """What a reference video does, at the times at which a face was found."""
+    """The motion in a reference video, at the times when a face was found."""
 
     times: NDArray[np.float64]
     """(N,) seconds, ascending, N >= 1."""
@@ -48,22 +49,22 @@ class ReferenceTrack:
     """(N, 73)"""
 
     def at_video_rate(self) -> Float32:
-        """(M, 73) at 25 fps, whatever its own rate was; where no face was seen it goes on evenly."""
+        """(M, 73) at 25 fps, whatever the frame rate of the video. Interpolated where no face was found."""
         seconds = float(self.times[-1] - self.times[0])
         count = int(seconds * VIDEO_RATE + 1e-3) + 1
         return resampled(self.rows, self.times - self.times[0], np.arange(count) / VIDEO_RATE)
 
 
 def expressions(track: Float32, frames: int) -> Float32:
-    """(M, 73) at 25 fps -> (frames, 64) reference expression, with the blinks of the person in it.
+    """(M, 73) at 25 fps -> (frames, 64) reference expression, including the person's blinks.
 
-    A track that is too short goes back and forth: from its beginning again, it would jump.
+    A track that is too short is played back and forth, because a restart would jump.
     """
     return there_and_back(track[:, EXPRESSION], frames)
 
 
 def motion(track: Float32, frames: int) -> Float32:
-    """(M, 73) at 25 fps -> (frames, 6) motion of the head since the first frame."""
+    """(M, 73) at 25 fps -> (frames, 6) head motion relative to the first frame."""
     poses = track[:, POSE]
     return there_and_back(poses - poses[0], frames)
 
@@ -74,16 +75,17 @@ def read_reference(
     find_landmarks: FindLandmarks,
     regress: Regress,
 ) -> ReferenceTrack:
-    """Coefficients of a video, one batch of frames in memory at a time.
+    """Coefficients of a video, with one batch of frames in memory at a time.
 
     Args:
         footage: (seconds, uint8 (H, W, 3)) of each frame, ascending, upright.
-        mode: the crop's; the face is cropped in every frame where it was in the first.
-        find_landmarks: of one frame.
+        mode: preprocess mode of the crop. Every frame is cropped at the position of the face in the first
+            frame.
+        find_landmarks: finds the landmarks of one frame.
         regress: the 3DMM regression.
 
     Raises:
-        NoFaceFound: in none of the frames.
+        NoFaceFound: no frame has a face.
     """
     faces = _aligned_faces(footage, mode, find_landmarks)
     times: list[float] = []

@@ -1,1 +1,1 @@
-"""Restores drawn faces, and the picture around them, with networks of other projects."""
+"""Enhance drawn faces and backgrounds with networks of other projects."""

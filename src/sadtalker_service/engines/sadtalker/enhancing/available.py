@@ -1,4 +1,4 @@
-"""Which enhancers can be run here. Nothing is loaded to find that out."""
+"""Which enhancers can run here. Determined without loading anything."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from sadtalker_service.engines.sadtalker.checkpoints.table import by_name
 FILES: Mapping[str, str] = MappingProxyType(
     {"gfpgan": "gfpgan", "RestoreFormer": "restoreformer", "realesrgan": "realesrgan"}
 )
-"""Enhancer as requests spell it -> checkpoint."""
+"""Enhancer name in requests -> checkpoint name."""
 
 PACKAGES = ("torch", "torchvision", "spandrel")
-"""spandrel reads the files; it is imported together with the two others."""
+"""spandrel reads the files. It is imported together with the two others."""
 
 
 def available_enhancers(folder: Path) -> tuple[str, ...]:
-    """Enhancers of faces and backgrounds whose file is in `folder`; none without the packages."""
+    """Face and background enhancers whose file is in `folder`. Empty without the packages."""
     if any(find_spec(package) is None for package in PACKAGES):
         return ()
     return tuple(name for name in FILES if enhancer_file(folder, name).is_file())
 
 
 def enhancer_file(folder: Path, name: str) -> Path:
-    """Where the file of an enhancer is, or belongs."""
+    """Path of an enhancer's file, whether it exists or not."""
     return folder / by_name(FILES[name]).file

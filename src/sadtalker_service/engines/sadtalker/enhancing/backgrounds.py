@@ -1,4 +1,4 @@
-"""Makes pictures larger and sharper, tile by tile: the memory does not grow with the picture."""
+"""Enlarge and sharpen images tile by tile, so that memory does not grow with the image."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Upscaling = Callable[[Tensor], Tensor]
 """(1, 3, h, w) -> (1, 3, f h, f w), RGB in 0..1."""
 
 _MARGIN = 16
-"""Pixels around a tile that the network sees as well: nothing is to be seen of the tiles. A multiple of four,
-as the tiles are: Real-ESRGAN puts 2 x 2 pixels into one, always the same ones that way."""
+"""Pixels around a tile that the network also sees, so that no tile borders are visible. A multiple of four,
+like the tiles. Real-ESRGAN merges 2 x 2 pixels into one, and this way always the same ones."""
 _SMALLEST = 64
 """Smaller tiles cost more for their margin than for themselves."""
 
@@ -31,7 +31,7 @@ Span = tuple[int, int]
 
 
 class TiledUpscaler:
-    """A network that makes pictures larger. For several threads, which take turns."""
+    """A network that enlarges images. Thread-safe: threads take turns."""
 
     def __init__(
         self,
@@ -42,7 +42,8 @@ class TiledUpscaler:
         *,
         tile: int = 256,
     ) -> None:
-        """`factor`: of the network, a whole number. `tile`: side in pixels, a multiple of four."""
+        """`factor`: scale factor of the network, a whole number. `tile`: side in pixels, a multiple of
+        four."""
         self._network = network
         self._factor = factor
         self._device = device
@@ -54,7 +55,7 @@ class TiledUpscaler:
     def __call__(self, picture: Uint8Image) -> Uint8Image:
         """uint8 (H, W, 3) RGB -> (f H, f W, 3).
 
-        Raises `EngineUnavailable` where memory does not suffice for small tiles.
+        Raises `EngineUnavailable` if memory is insufficient even for small tiles.
         """
         with self._lock:
             while (larger := unless_full(partial(self._enlarged, picture))) is None:
@@ -85,8 +86,8 @@ class TiledUpscaler:
     def _halve(self) -> None:
         if self._tile // 2 < _SMALLEST:
             raise EngineUnavailable(
-                f"The device has not enough memory to enhance a picture in tiles of {self._tile} pixels."
-                " Leave the background enhancer out, or use another device."
+                f"There is not enough memory to enhance a picture in tiles of {self._tile} pixels."
+                " Use another device, or no background enhancer."
             )
         self._tile = self._tile // 2 // 4 * 4
         log.warning("enhancer_tile_halved", pixels=self._tile)

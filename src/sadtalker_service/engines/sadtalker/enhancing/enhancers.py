@@ -1,4 +1,4 @@
-"""Enhancers, each loaded when it is first needed."""
+"""Enhancers, each loaded on first use."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ log = structlog.get_logger(__name__)
 Enhancer = TypeVar("Enhancer", FaceRestorer, TiledUpscaler)
 
 _FACES_ON_GPU = 4
-"""Faces at once: a GPU is full with so many of 512 x 512."""
+"""Faces per batch. This many of 512 x 512 fill a GPU."""
 _TILE_ON_CPU = 256
 _TILE_ON_GPU = 512
-"""Side of a tile of the background: about a quarter of a gigabyte in float32, and one."""
+"""Side of a background tile. In float32 a tile takes about 0.25 GB on a CPU and 1 GB on a GPU."""
 
 
 def gfpgan(model: nn.Module, faces: Tensor) -> Tensor:
-    """GFPGAN in -1..1, for which it was trained.
+    """GFPGAN in -1..1, the range it was trained for.
 
-    spandrel's own call of it gives it 0..1 and cuts off what it draws below 0. Both that and the published
-    program let it mix fresh noise into each picture; with the noise that comes with the weights equal
-    requests give equal videos.
+    spandrel's own call passes 0..1 and clips the output below 0. Both spandrel and the published program let
+    the network add fresh noise to each image. With the noise stored in the weights, equal requests give equal
+    videos.
     """
     drawn: Tensor = model(faces, return_rgb=False, randomize_noise=False)[0]
     return drawn
@@ -52,19 +52,20 @@ def restoreformer(model: nn.Module, faces: Tensor) -> Tensor:
 _FACE_NETWORKS: Mapping[str, tuple[str, Callable[[nn.Module, Tensor], Tensor]]] = MappingProxyType(
     {"gfpgan": ("GFPGAN", gfpgan), "RestoreFormer": ("RestoreFormer", restoreformer)}
 )
-"""Enhancer -> spandrel's name of its network, and how that is called."""
+"""Enhancer -> spandrel's name of its network, and the function that calls it."""
 _BACKGROUND_NETWORKS: Mapping[str, str] = MappingProxyType({"realesrgan": "ESRGAN"})
 _FULL_PRECISION = frozenset({"RestoreFormer"})
-"""It looks for the nearest entry of a code book: other digits find another one."""
+"""Enhancers that need float32. RestoreFormer looks up the nearest entry of a code book, and rounding finds
+another entry."""
 
 
 class Enhancers:
-    """Those of a folder of checkpoints, on a device. For several threads."""
+    """The enhancers of a checkpoint folder, on a device. Thread-safe."""
 
     def __init__(self, folder: Path, device_config: DeviceConfig) -> None:
-        """`device_config`: its dtype is used on a GPU, by the networks that work with it."""
+        """`device_config`: its dtype is used on a GPU, for the networks that support it."""
         self._folder = folder
-        self._place = device_config
+        self._device_config = device_config
         self._lock = threading.Lock()
         self._faces: dict[str, FaceRestorer] = {}
         self._backgrounds: dict[str, TiledUpscaler] = {}
@@ -85,7 +86,7 @@ class Enhancers:
         load: Callable[[str], Enhancer],
     ) -> Enhancer:
         if name not in names:
-            raise EngineUnavailable(f"There is no enhancer {name} for this; there is {', '.join(names)}.")
+            raise EngineUnavailable(f"There is no enhancer {name} for this. Choose from {', '.join(names)}.")
         with self._lock:
             if name not in loaded:
                 loaded[name] = load(name)
@@ -94,25 +95,25 @@ class Enhancers:
     def _load_face(self, name: str) -> FaceRestorer:
         architecture, call = _FACE_NETWORKS[name]
         found, dtype = self._load(name, architecture)
-        at_once = _FACES_ON_GPU if self._place.on_gpu else 1
-        return FaceRestorer(partial(call, found.model), self._place.device, dtype, at_once=at_once)
+        at_once = _FACES_ON_GPU if self._device_config.on_gpu else 1
+        return FaceRestorer(partial(call, found.model), self._device_config.device, dtype, at_once=at_once)
 
     def _load_background(self, name: str) -> TiledUpscaler:
         found, dtype = self._load(name, _BACKGROUND_NETWORKS[name])
-        tile = _TILE_ON_GPU if self._place.on_gpu else _TILE_ON_CPU
-        return TiledUpscaler(found, found.scale, self._place.device, dtype, tile=tile)
+        tile = _TILE_ON_GPU if self._device_config.on_gpu else _TILE_ON_CPU
+        return TiledUpscaler(found, found.scale, self._device_config.device, dtype, tile=tile)
 
     def _load(self, name: str, architecture: str) -> tuple[Descriptor, torch.dtype]:
         found = load_descriptor(enhancer_file(self._folder, name), architecture, FILES[name])
         dtype = self._dtype(found)
-        found.model.to(self._place.device, dtype)
-        log.info("enhancer_loaded", enhancer=name, device=str(self._place.device), dtype=str(dtype))
+        found.model.to(self._device_config.device, dtype)
+        log.info("enhancer_loaded", enhancer=name, device=str(self._device_config.device), dtype=str(dtype))
         return found, dtype
 
     def _dtype(self, found: Descriptor) -> torch.dtype:
-        """Half precision on a GPU alone, where the network is known to bear it."""
-        wanted = self._place.dtype
+        """Half precision only on a GPU, and only if the network supports it."""
+        wanted = self._device_config.dtype
         bears = {torch.float16: found.supports_half, torch.bfloat16: found.supports_bfloat16}
-        if not self._place.on_gpu or found.architecture.id in _FULL_PRECISION:
+        if not self._device_config.on_gpu or found.architecture.id in _FULL_PRECISION:
             return torch.float32
         return wanted if bears.get(wanted, False) else torch.float32

@@ -1,4 +1,4 @@
-"""Restores faces with a network that was trained on the pictures of FFHQ."""
+"""Restore faces with a network that was trained on FFHQ images."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ FaceNetwork = Callable[[Tensor], Tensor]
 """(n, 3, 512, 512) -> the same, RGB in -1..1."""
 
 SIDE = 512
-"""Of the pictures that the networks were trained on."""
+"""Side of the training images."""
 _FADE = 0.1
-"""Share of the window within which the restored picture fades in from the window's border."""
+"""Share of the window over which the restored image fades in from the window's border."""
 
 
 class FaceRestorer:
-    """A network for faces of 512 x 512, given faces in squares of any side. For several threads, which take
-    turns: memory is that of one batch."""
+    """A network for faces of 512 x 512, applied to faces in squares of any side. Thread-safe: threads take
+    turns, so memory is that of one batch."""
 
     def __init__(
         self,
@@ -41,7 +41,8 @@ class FaceRestorer:
         *,
         at_once: int = 1,
     ) -> None:
-        """`dtype`: of the network on its `device`. `at_once`: most pictures in a batch, at least one."""
+        """`dtype`: of the network on its `device`. `at_once`: maximum number of faces per batch, at least
+        one."""
         self._network = network
         self._device = device
         self._dtype = dtype
@@ -49,14 +50,14 @@ class FaceRestorer:
         self._lock = threading.Lock()
 
     def side(self, size: int) -> int:
-        """Side of what comes out of a square of `size`: that of the network, or `size` if it is larger."""
+        """Side of the output for a square of `size`: that of the network, or `size` if it is larger."""
         return max(size, SIDE)
 
     @torch.inference_mode()
     def __call__(self, pictures: Uint8Image, window: Window = WHOLE) -> Uint8Image:
         """uint8 (n, S, S, 3) RGB -> (n, side(S), side(S), 3), see `FaceEnhancer`.
 
-        Raises `EngineUnavailable` where memory does not even suffice for one picture.
+        Raises `EngineUnavailable` if memory is insufficient even for one face.
         """
         side = self.side(pictures.shape[1])
         out = np.empty((len(pictures), side, side, 3), np.uint8)
@@ -78,7 +79,7 @@ class FaceRestorer:
         x0, y0, x1, y1 = (round(share * side) for share in window)
         faces = squares[:, :, _mirrored(y0, y1, side)][:, :, :, _mirrored(x0, x1, side)]
         given = (_scaled(faces, SIDE, SIDE) * 2 - 1).to(self._dtype)
-        given = given.contiguous()  # GFPGAN flattens a map as it lies in memory, and refuses other orders
+        given = given.contiguous()  # GFPGAN flattens a map in memory order and rejects other layouts
         drawn = (self._network(given).float() + 1).div_(2).clamp_(0, 1)
         drawn = _scaled(drawn, y1 - y0, x1 - x0)
         rows, columns = slice(max(y0, 0), min(y1, side)), slice(max(x0, 0), min(x1, side))
@@ -89,8 +90,9 @@ class FaceRestorer:
         return found
 
     def _weight(self, start: int, stop: int, side: int) -> Tensor:
-        """Of the restored picture, for the pixels of start..stop that are in the square: 0 at the ends, 1
-        inside. An end at the border of the square, or beyond it, has nothing to be joined to."""
+        """Weight of the restored image, for the pixels of start..stop inside the square: 0 at the ends, 1
+        inside. An end at or beyond the border of the square keeps its weight, because there is nothing to
+        join."""
         place = torch.arange(max(start, 0), min(stop, side), device=self._device) + 0.5
         band = max(1.0, _FADE * (stop - start))
         before = (place - start) / band if start > 0 else torch.ones_like(place)
@@ -101,21 +103,20 @@ class FaceRestorer:
     def _halve(self, pictures: int) -> None:
         if pictures == 1:
             raise EngineUnavailable(
-                "The device has not enough memory to enhance a single face. Leave the enhancer out, or use"
-                " another device."
+                "There is not enough memory to enhance a single face. Use no enhancer, or another device."
             )
         self._at_once = pictures // 2
         log.warning("enhancer_batch_halved", pictures=self._at_once)
 
 
 def _scaled(pictures: Tensor, height: int, width: int) -> Tensor:
-    """(n, 3, h, w) -> (n, 3, height, width), bilinear, averaged where that is smaller."""
+    """(n, 3, h, w) -> (n, 3, height, width), bilinear, averaged when shrinking."""
     if pictures.shape[2:] == (height, width):
         return pictures
     return F.interpolate(pictures, (height, width), mode="bilinear", align_corners=False, antialias=True)
 
 
 def _mirrored(start: int, stop: int, length: int) -> Tensor:
-    """Places start..stop along an axis of `length`, those outside mirrored at its ends."""
+    """Indices start..stop along an axis of `length`, mirrored at its ends."""
     place = torch.arange(start, stop) % (2 * length)
     return torch.where(place < length, place, 2 * length - 1 - place)

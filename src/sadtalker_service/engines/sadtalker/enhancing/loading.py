@@ -1,4 +1,4 @@
-"""Reads the files of enhancers with `spandrel`, which has the networks that belong to them."""
+"""Load the files of enhancers with `spandrel`, which contains their networks."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from sadtalker_service.extras import how_to_get
 
 
 class Descriptor(Protocol):
-    """The part of `spandrel.ImageModelDescriptor` that is used here."""
+    """The part of `spandrel.ImageModelDescriptor` used here."""
 
     model: nn.Module
     scale: int
     supports_half: bool
     supports_bfloat16: bool
     architecture: Any
-    """With an `id`."""
+    """Has an `id`."""
 
     def __call__(self, image: Tensor) -> Tensor:
         """(1, 3, h, w) in 0..1 -> (1, 3, scale h, scale w) in 0..1."""
@@ -33,11 +33,11 @@ def load_descriptor(path: Path, architecture: str, download: str) -> Descriptor:
     """A network with its weights, for evaluation, in float32 on the CPU.
 
     Args:
-        path: a file that `torch.save` wrote. Only tensors are accepted in it.
-        architecture: what has to be in it, by the name that spandrel has for it.
-        download: the name by which `sadtalker models download` knows the file.
+        path: a `torch.save` file. Only tensors are accepted in it.
+        architecture: the required network, by spandrel's name.
+        download: the name of the file for `sadtalker models download`.
 
-    Raises `EngineUnavailable` with what is missing or wrong, and what to do.
+    Raises `EngineUnavailable`, naming what is missing or wrong and what to do.
     """
     spandrel = _spandrel()
     again = f"Get it with: sadtalker models download {download}"
@@ -69,9 +69,10 @@ def _spandrel() -> ModuleType:
         raise EngineUnavailable(
             f"Enhancers need the package {error.name}. {how_to_get('enhance')}"
         ) from error
-    except (ImportError, OSError, RuntimeError) as error:  # so do compiled parts of another build of torch
+    # compiled parts for another build of torch raise these too
+    except (ImportError, OSError, RuntimeError) as error:
         raise EngineUnavailable(
-            f"The package spandrel cannot be loaded: {_first_line(error)}. torch and torchvision have to be"
+            f"The package spandrel cannot be loaded: {_first_line(error)}. torch and torchvision must be"
             " builds that belong together: install both from the same index."
         ) from error
 

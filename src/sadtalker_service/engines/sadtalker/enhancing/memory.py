@@ -1,4 +1,4 @@
-"""What is done when the memory of the device does not suffice."""
+"""Handle a lack of memory on the device."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ Result = TypeVar("Result")
 
 
 def unless_full(compute: Callable[[], Result]) -> Result | None:
-    """What `compute` gives; None where memory ran out. What it took is free again then."""
+    """The result of `compute`, or None if memory ran out. Its memory is free again after that."""
     try:
         return compute()
     except torch.OutOfMemoryError:
-        pass  # the error holds on to what was computed so far: let go of it before the memory is tidied up
+        pass  # the error keeps intermediate results alive, so leave its scope before freeing memory
     torch.cuda.empty_cache()
     return None

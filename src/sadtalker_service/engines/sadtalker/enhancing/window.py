@@ -1,4 +1,4 @@
-"""Which part of a drawn square the networks for faces know: the window of FFHQ, they were trained on it."""
+"""The part of a drawn square that matches FFHQ, which the face networks were trained on."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from sadtalker_service.engines.sadtalker.enhancing.port import Window
 
 
 def face_window(crop: FaceCrop, mode: PreprocessMode) -> Window:
-    """The window within the square of a preprocess mode.
+    """The FFHQ window within the square of a preprocess mode.
 
-    The window is as wide as high. Where the border of the picture cut it off it is taken whole again, so that
-    the face gets its proportions back: it then reaches beyond the square.
+    The window is as wide as it is high. If the image border cut it off, the full window is restored, so that
+    the face regains its proportions. It then reaches beyond the square.
     """
     x0, y0, x1, y1 = crop.rectangle("crop")
     side = max(x1 - x0, y1 - y0)

@@ -1,1 +1,1 @@
-"""The networks behind a port: in this process, or in one that all workers of a machine share."""
+"""The networks behind an interface: in this process, or in one process shared by all workers of a machine."""

@@ -1,4 +1,4 @@
-"""Which networks a process uses: its own, or those of an inference server. torch is imported for its own."""
+"""Choose the networks of a process: its own, or an inference server. Only its own need torch."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _RUNTIME = "sadtalker_service.engines.sadtalker.runtime.runtime"
 
 
 def choose_inference(settings: Settings, ready: Readiness) -> Inference:
-    """That which the settings mean; nothing is loaded yet. Raises `EngineUnavailable`."""
+    """The networks that the settings select. Loads nothing yet. Raises `EngineUnavailable`."""
     if settings.sadtalker_inference is not None:
         return RemoteInference(settings.sadtalker_inference.expanduser(), ready.version())
     return local_inference(settings)
 
 
 def local_inference(settings: Settings, on_batch: Callable[[int, int], None] | None = None) -> LocalInference:
-    """Networks in this process. Raises `EngineUnavailable` for a device that is not there.
+    """Networks in this process. Raises `EngineUnavailable` if the device does not exist.
 
-    `on_batch` is told of each batch of frames: how many videos share it, and how many frames it has.
+    `on_batch` is called after each batch with the number of videos that share it and its number of frames.
     """
     module = import_module(_RUNTIME)
     options = module.RuntimeOptions(

@@ -1,4 +1,4 @@
-"""The networks of an inference server, as if they were here. Needs no torch."""
+"""Client of an inference server, with the same interface as local networks. Needs no torch."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ from sadtalker_service.errors import EngineUnavailable
 log = structlog.get_logger(__name__)
 
 ABSENCE_SECONDS = 60.0
-"""A server that dies is started again within seconds; one that is away for longer does not come back."""
+"""A server that dies restarts within seconds. One that is away for longer does not come back."""
 _FIRST_DELAY = 0.05
 _LONGEST_DELAY = 1.0
 _MOST_LOSSES = 3
-"""A server that dies so often over the same question, without any progress, dies of it."""
+"""If a server dies this often over the same request without progress, the request is the cause."""
 
 
 @dataclass(frozen=True)
 class RemoteInference:
-    """Fulfils `port.Inference`. A server that dies is waited for, and asked again for what is missing."""
+    """Implements `inference_port.Inference`. If the server dies, waits for it and requests the missing
+    results again."""
 
     address: Path
     """Socket of the server."""
@@ -41,7 +42,7 @@ class RemoteInference:
     clock: Callable[[], float] = time.monotonic
 
     def motion(self, size: int) -> RemoteNetworks:
-        """See `port.Inference`."""
+        """See `inference_port.Inference`."""
         return RemoteNetworks(self, size)
 
     def frames(
@@ -52,49 +53,50 @@ class RemoteInference:
         driving: Float32,
         limit: int | None = None,
     ) -> Generator[Uint8Image]:
-        """See `port.Inference`. Frames that were given already are not drawn again after a loss."""
-        given = losses = 0
-        while given < len(driving):
-            question = self._question(
+        """See `inference_port.Inference`. After a loss, frames that were already returned are not drawn
+        again."""
+        received = losses = 0
+        while received < len(driving):
+            request = self._request(
                 "frames",
                 {"size": size, "limit": limit},
-                {"volume": volume, "source": source, "driving": driving[given:]},
+                {"volume": volume, "source": source, "driving": driving[received:]},
             )
             try:
                 with self._connected() as channel:
-                    channel.send(question)
-                    while given < len(driving):
+                    channel.send(request)
+                    while received < len(driving):
                         pictures = _answer(channel.receive()).arrays["pictures"]
-                        given, losses = given + len(pictures), 0
+                        received, losses = received + len(pictures), 0
                         yield pictures
             except ChannelClosed as error:
                 losses += 1
-                self._survive(losses, error)
+                self._count_loss(losses, error)
 
     def warm_up(self, size: int, *, full_frame: bool) -> None:
-        """See `port.Inference`."""
+        """See `inference_port.Inference`."""
         self.ask("warm_up", {"size": size, "full_frame": full_frame})
 
     @property
     def enhancers(self) -> RemoteEnhancers:
-        """See `port.Inference`."""
+        """See `inference_port.Inference`."""
         return RemoteEnhancers(self)
 
     def ask(
         self, call: str, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]] | None = None
     ) -> Message:
-        """The answer to a question that can be repeated. Raises `EngineUnavailable`."""
-        question, losses = self._question(call, values, arrays or {}), 0
+        """The response to a request that can be repeated. Raises `EngineUnavailable`."""
+        request, losses = self._request(call, values, arrays or {}), 0
         while True:
             try:
                 with self._connected() as channel:
-                    channel.send(question)
+                    channel.send(request)
                     return _answer(channel.receive())
             except ChannelClosed as error:
                 losses += 1
-                self._survive(losses, error)
+                self._count_loss(losses, error)
 
-    def _question(self, call: str, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Message:
+    def _request(self, call: str, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Message:
         about = {"call": call, "version": VERSION, "checkpoints": self.checkpoints}
         return Message({**values, **about}, arrays)
 
@@ -106,8 +108,8 @@ class RemoteInference:
             except OSError as error:
                 if self.clock() > until:
                     raise EngineUnavailable(
-                        f"The inference server does not answer on {self.address}: {error.strerror}. See what"
-                        " it has logged; `sadtalker serve` starts one, `sadtalker inference` is one."
+                        f"The inference server does not answer on {self.address}: {error.strerror}. Check"
+                        " its log. `sadtalker serve` starts a server, `sadtalker inference` runs one."
                     ) from error
             else:
                 assert isinstance(connection, Connection)  # noqa: S101 - of a unix socket
@@ -116,43 +118,43 @@ class RemoteInference:
             delay = min(2 * delay, _LONGEST_DELAY)
 
     @staticmethod
-    def _survive(losses: int, error: ChannelClosed) -> None:
+    def _count_loss(losses: int, error: ChannelClosed) -> None:
         log.warning("inference_server_lost", losses=losses, reason=str(error))
         if losses >= _MOST_LOSSES:
             raise EngineUnavailable(
-                f"The inference server died {losses} times over this video; its log says why."
+                f"The inference server died {losses} times during this request. See its log for the reason."
             ) from error
 
 
 @dataclass(frozen=True)
 class RemoteNetworks:
-    """Fulfils `port.Networks`."""
+    """Implements `inference_port.Networks`."""
 
     server: RemoteInference
     size: int
 
     def regress(self, pictures: Uint8Image) -> Float32:
-        """See `port.Networks`."""
+        """See `inference_port.Networks`."""
         return self._found("regress", {"pictures": pictures})
 
     def encode(self, square: Uint8Image, row: Float32, *, full_frame: bool) -> EncodedFace:
-        """See `port.Networks`."""
+        """See `inference_port.Networks`."""
         values = {"size": self.size, "full_frame": full_frame}
         arrays = self.server.ask("encode", values, {"square": square, "row": _float32(row)}).arrays
         return EncodedFace(arrays["volume"], arrays["canonical"], arrays["keypoints"])
 
     def expression(self, windows: Float32, reference: Float32, blink: Float32) -> Float32:
-        """See `port.Networks`."""
+        """See `inference_port.Networks`."""
         return self._found("expression", {"windows": windows, "reference": reference, "blink": blink})
 
     def pose(self, windows: Float32, source: Float32, *, style: int, seed: int) -> Float32:
-        """See `port.Networks`."""
+        """See `inference_port.Networks`."""
         return self._found("pose", {"windows": windows, "source": source}, style=style, seed=seed)
 
     def keypoints(
         self, semantics: Float32, canonical: Float32, view: Mapping[str, Float32], *, full_frame: bool
     ) -> Float32:
-        """See `port.Networks`."""
+        """See `inference_port.Networks`."""
         arrays = {"semantics": semantics, "canonical": canonical, **view}
         return self._found("keypoints", arrays, full_frame=full_frame)
 
@@ -164,28 +166,28 @@ class RemoteNetworks:
 
 @dataclass(frozen=True)
 class RemoteEnhancers:
-    """Fulfils `port.LoadedEnhancers`."""
+    """Implements `inference_port.LoadedEnhancers`."""
 
     server: RemoteInference
 
     def of_faces(self, name: str) -> RemoteFaceEnhancer:
-        """See `port.LoadedEnhancers`."""
+        """See `inference_port.LoadedEnhancers`."""
         return RemoteFaceEnhancer(self.server, name)
 
     def of_backgrounds(self, name: str) -> RemoteBackgroundEnhancer:
-        """See `port.LoadedEnhancers`."""
+        """See `inference_port.LoadedEnhancers`."""
         return RemoteBackgroundEnhancer(self.server, name)
 
 
 @dataclass(frozen=True)
 class RemoteFaceEnhancer:
-    """Fulfils `enhancing.port.FaceEnhancer`."""
+    """Implements `enhancing.port.FaceEnhancer`."""
 
     server: RemoteInference
     name: str
 
     def side(self, size: int) -> int:
-        """Side of what comes out of a square of `size`."""
+        """Side of the output for a square of `size`."""
         return int(self.server.ask("restored_side", {"name": self.name, "size": size}).values["side"])
 
     def __call__(self, pictures: Uint8Image, window: Window = WHOLE) -> Uint8Image:
@@ -197,7 +199,7 @@ class RemoteFaceEnhancer:
 
 @dataclass(frozen=True)
 class RemoteBackgroundEnhancer:
-    """Fulfils `enhancing.port.BackgroundEnhancer`."""
+    """Implements `enhancing.port.BackgroundEnhancer`."""
 
     server: RemoteInference
     name: str
@@ -211,7 +213,7 @@ class RemoteBackgroundEnhancer:
 
 
 def _answer(message: Message) -> Message:
-    """Raises what the server has to say instead."""
+    """The response, or raise the error that the server sent instead."""
     error = message.values.get("error")
     if error is None:
         return message

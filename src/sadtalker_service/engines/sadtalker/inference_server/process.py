@@ -1,4 +1,4 @@
-"""The inference server as a process: how it is run, and how a service starts it."""
+"""The inference server as a process: how to run it, and how a service starts it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from sadtalker_service.telemetry import metrics
 SOCKET = "inference.sock"
 _FAULT = re.compile(r"CUDA error|cuDNN error: CUDNN_STATUS_(EXECUTION|INTERNAL)|Triton Error \[CUDA\]")
 _SHORTAGE = re.compile(r"out of memory|ALLOC_FAILED")
-"""What torch and its libraries say."""
+"""Error messages of torch and its libraries."""
 
 
 def run_server(settings: Settings, address: Path, is_default: Callable[[], bool]) -> None:
-    """Answer on a socket until the main thread is told to end, which ends the process.
+    """Serve on a socket until the main thread is told to stop, which ends the process.
 
-    Where `is_default` says so, when somebody can ask already, the networks for the default size are loaded
-    before they are asked for. Raises `EngineUnavailable`.
+    If `is_default` returns true, the networks for the default size load before the first request. This starts
+    once clients can connect. Raises `EngineUnavailable`.
     """
     folder = settings.checkpoints_folder
     ready = readiness(folder)
@@ -43,7 +43,8 @@ def run_server(settings: Settings, address: Path, is_default: Callable[[], bool]
 
 
 def helper(settings: Settings, folder: Path) -> Helper | None:
-    """The process, with its socket in `folder`. None where it cannot run, or the settings name another."""
+    """The process, with its socket in `folder`. None if it cannot run, or if the settings name another
+    server."""
     if settings.sadtalker_inference is not None or readiness(settings.checkpoints_folder).obstacle():
         return None
     address = folder / SOCKET
@@ -56,8 +57,8 @@ def helper(settings: Settings, folder: Path) -> Helper | None:
 
 
 def device_is_lost(error: Exception) -> bool:
-    """Whether the device is of no use to this process any more: after a fault in one of a GPU's programs all
-    further calls fail, until a new process takes it. Memory that is short is no such fault."""
+    """Whether this process can no longer use the device. After a fault in a GPU program, all further calls
+    fail until a new process takes the device. A lack of memory is not such a fault."""
     return isinstance(error, RuntimeError) and bool(
         _FAULT.match(str(error)) and not _SHORTAGE.search(str(error))
     )

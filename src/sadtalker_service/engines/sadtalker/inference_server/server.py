@@ -1,7 +1,7 @@
 """A process that runs the networks for all workers of a machine.
 
-The networks are loaded once, however many workers there are, and videos that are made at the same time share
-batches. Workers keep all else to themselves: what decodes, pastes and encodes, and what goes wrong with it.
+The networks load once, whatever the number of workers, and videos rendered at the same time share batches.
+Everything else stays in the workers: decoding, pasting and encoding, and the failures of those.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _ANSWER_SECONDS = 1.0
 _PAUSE_SECONDS = 0.1
 _WATCH_SECONDS = 10.0
 _STUCK_SECONDS = 900.0
-"""A batch of the largest pictures takes minutes on a busy CPU; nothing takes a quarter of an hour."""
+"""A batch of the largest frames takes minutes on a busy CPU. Nothing takes a quarter of an hour."""
 _INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 
 
 class InferenceServer:
-    """Answers questions about one folder of checkpoints, each in a thread of its own."""
+    """Answers requests for one folder of checkpoints, each in its own thread."""
 
     def __init__(
         self,
@@ -48,12 +48,13 @@ class InferenceServer:
         is_lost: Callable[[Exception], bool],
         end: Callable[[int], None] = os._exit,
     ) -> None:
-        """
+        """Create a server that loads its networks at the first request.
+
         Args:
-            version: of the checkpoints that lie in the folder now.
-            load: makes the networks, once, at the first question. Raises `EngineUnavailable`.
-            is_lost: whether the device is of no use to this process after such an error.
-            end: ends the process with an exit code: only a new one can use the device again.
+            version: version of the checkpoints that are in the folder now.
+            load: loads the networks, once, at the first request. Raises `EngineUnavailable`.
+            is_lost: whether this process can no longer use the device after such an error.
+            end: ends the process with an exit code, because only a new process can use the device again.
         """
         self._current_version = version
         self._version = version()
@@ -62,41 +63,42 @@ class InferenceServer:
         self._end = end
         self._lock = threading.Lock()
         self._inference: LocalInference | None = None
-        self._may_ask = threading.Event()
-        self._may_ask.set()
+        self._ready_for_requests = threading.Event()
+        self._ready_for_requests.set()
 
     def serve(self, address: Path, on_listening: Callable[[], None] = lambda: None) -> None:
-        """Answer on a socket, which only this user may open, until the main thread is told to end. That ends
-        the process. `on_listening` is called in a thread when it listens; questions wait until it has ended.
+        """Serve on a socket, which only this user may open, until the main thread is told to stop. That ends
+        the process. `on_listening` is called in a thread once the socket listens. Requests wait until it
+        returns.
 
-        Raises `EngineUnavailable` where another server listens there.
+        Raises `EngineUnavailable` if another server listens there.
         """
         try:
             with self._listen(address) as listener:
                 log.info("inference_server_ready", socket=str(address))
-                self._may_ask.clear()
+                self._ready_for_requests.clear()
                 self._start(partial(self._prepare, on_listening))
                 self._start(self._watch)
                 while True:
                     self._accept(listener)
-        except (SystemExit, KeyboardInterrupt) as told:
-            # at once: threads are deep inside of torch, which dies of an interpreter that takes itself apart
-            code = told.code if isinstance(told, SystemExit) else _INTERRUPTED
+        except (SystemExit, KeyboardInterrupt) as stop:
+            # exit at once: threads are deep inside torch, which crashes when the interpreter shuts down
+            code = stop.code if isinstance(stop, SystemExit) else _INTERRUPTED
             self._end(code if isinstance(code, int) else 1)
-        except FileNotFoundError:  # told, too, after somebody had removed the socket
+        except FileNotFoundError:  # stopped after the socket had been removed
             self._end(1)
 
     def warm_up(self, size: int, *, full_frame: bool) -> None:
-        """Load the networks before anybody asks. What goes wrong is told to those who ask."""
+        """Load the networks before the first request. Clients receive any error."""
         try:
             self.inference.warm_up(size, full_frame=full_frame)
-        except Exception as error:  # seen again by the first who asks
+        except Exception as error:  # the first request raises it again
             log.exception("networks_not_warm")
             self._give_up_if_lost(error)
 
     def leave_if_stuck(self) -> None:
-        """End the process where a batch takes longer than any batch can: the device does not answer."""
-        if self._inference is None or not self._may_ask.is_set():  # compiling may take its time
+        """End the process if a batch takes longer than any batch can, because the device does not respond."""
+        if self._inference is None or not self._ready_for_requests.is_set():  # compilation may take long
             return
         seconds = self._inference.drawing_seconds
         if seconds > _STUCK_SECONDS:
@@ -112,38 +114,37 @@ class InferenceServer:
             return self._inference
 
     def answer(self, channel: Channel) -> None:
-        """One question."""
-        with channel, suppress(ChannelClosed):  # who asked is gone, or stopped listening
-            question = channel.receive()
+        """Answer one request."""
+        with channel, suppress(ChannelClosed):  # the client is gone or stopped reading
+            request = channel.receive()
             try:
-                with closing(self._answers(question)) as answers:
+                with closing(self._answers(request)) as answers:
                     for message in answers:
                         channel.send(message)
             except ChannelClosed:
                 raise
             except SadTalkerError as error:
-                log.warning("question_refused", call=question.values.get("call"), reason=error.message)
+                log.warning("question_refused", call=request.values.get("call"), reason=error.message)
                 channel.send(_failure(error.code, error.message))
-            except Exception as error:  # whatever it is: who asked must hear of it
-                log.exception("question_failed", call=question.values.get("call"))
+            except Exception as error:  # any error: the client must receive it
+                log.exception("question_failed", call=request.values.get("call"))
                 self._give_up_if_lost(error)
                 channel.send(_failure("internal_error", f"{type(error).__name__}: {error}"))
 
-    def _answers(self, question: Message) -> Generator[Message]:
-        values = question.values
+    def _answers(self, request: Message) -> Generator[Message]:
+        values = request.values
         if (values.get("version"), values.get("checkpoints")) != (VERSION, self._version):
             if self._current_version() != self._version:
                 log.warning("checkpoints_changed", consequence="this process ends, the next one reads them")
                 self._end(1)
             raise EngineUnavailable(
-                "The inference server runs another version than this worker, or has other checkpoints. Start"
-                " both again."
+                "The inference server and this worker differ in version or checkpoints. Restart both."
             )
-        self._may_ask.wait()
+        self._ready_for_requests.wait()
         if values["call"] == "frames":
-            yield from _frames(self.inference, question)
+            yield from _frames(self.inference, request)
         else:
-            yield _CALLS[values["call"]](self.inference, question)
+            yield _CALLS[values["call"]](self.inference, request)
 
     def _give_up_if_lost(self, error: Exception) -> None:
         if self._is_lost(error):
@@ -153,7 +154,7 @@ class InferenceServer:
     def _accept(self, listener: Listener) -> None:
         try:
             connection = listener.accept()
-        except OSError as error:  # who called gave up, or there are too many open files
+        except OSError as error:  # the client gave up, or too many files are open
             log.warning("connection_missed", reason=str(error))
             time.sleep(_PAUSE_SECONDS)
             return
@@ -164,7 +165,7 @@ class InferenceServer:
         try:
             on_listening()
         finally:
-            self._may_ask.set()
+            self._ready_for_requests.set()
 
     def _watch(self) -> None:
         while True:
@@ -173,13 +174,13 @@ class InferenceServer:
 
     @staticmethod
     def _start(target: Callable[[], None]) -> None:
-        threading.Thread(target=target, name="question", daemon=True).start()
+        threading.Thread(target=target, name="request", daemon=True).start()
 
     @staticmethod
     def _listen(address: Path) -> Listener:
         if is_listening(address):
             raise EngineUnavailable(f"Another inference server listens on {address}.")
-        address.unlink(missing_ok=True)  # of one that was killed
+        address.unlink(missing_ok=True)  # left by a server that was killed
         before = os.umask(_PRIVATE)
         try:
             return Listener(str(address), family="AF_UNIX", backlog=_BACKLOG)
@@ -190,61 +191,61 @@ class InferenceServer:
 
 
 def is_listening(address: Path) -> bool:
-    """Whether a server answers on a socket."""
+    """Whether a server accepts connections on a socket."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(_ANSWER_SECONDS)
         try:
             probe.connect(str(address))
-        except BlockingIOError:  # it has very much to do
+        except BlockingIOError:  # the server is very busy
             return True
         except OSError:
             return False
     return True
 
 
-def _frames(inference: Inference, question: Message) -> Generator[Message]:
-    values, arrays = question.values, question.arrays
+def _frames(inference: Inference, request: Message) -> Generator[Message]:
+    values, arrays = request.values, request.arrays
     frames = inference.frames(
         values["size"], arrays["volume"], arrays["source"], arrays["driving"], values["limit"]
     )
-    with closing(frames):  # who hangs up leaves no frames behind
+    with closing(frames):  # a client that disconnects leaves no frames behind
         for pictures in frames:
             yield Message(arrays={"pictures": pictures})
 
 
-def _warm_up(inference: Inference, question: Message) -> Message:
-    inference.warm_up(question.values["size"], full_frame=question.values["full_frame"])
+def _warm_up(inference: Inference, request: Message) -> Message:
+    inference.warm_up(request.values["size"], full_frame=request.values["full_frame"])
     return Message()
 
 
-def _regress(inference: Inference, question: Message) -> Message:
-    found = inference.motion(question.values["size"]).regress(question.arrays["pictures"])
+def _regress(inference: Inference, request: Message) -> Message:
+    found = inference.motion(request.values["size"]).regress(request.arrays["pictures"])
     return Message(arrays={"found": found})
 
 
-def _encode(inference: Inference, question: Message) -> Message:
-    values, arrays = question.values, question.arrays
+def _encode(inference: Inference, request: Message) -> Message:
+    values, arrays = request.values, request.arrays
     networks = inference.motion(values["size"])
     face = networks.encode(arrays["square"], arrays["row"], full_frame=values["full_frame"])
     return Message(arrays={"volume": face.volume, "canonical": face.canonical, "keypoints": face.keypoints})
 
 
-def _expression(inference: Inference, question: Message) -> Message:
-    arrays = question.arrays
-    networks = inference.motion(question.values["size"])
+def _expression(inference: Inference, request: Message) -> Message:
+    arrays = request.arrays
+    networks = inference.motion(request.values["size"])
     found = networks.expression(arrays["windows"], arrays["reference"], arrays["blink"])
     return Message(arrays={"found": found})
 
 
-def _pose(inference: Inference, question: Message) -> Message:
-    values, arrays = question.values, question.arrays
+def _pose(inference: Inference, request: Message) -> Message:
+    values, arrays = request.values, request.arrays
     networks = inference.motion(values["size"])
     found = networks.pose(arrays["windows"], arrays["source"], style=values["style"], seed=values["seed"])
     return Message(arrays={"found": found})
 
 
-def _keypoints(inference: Inference, question: Message) -> Message:
-    values, arrays = question.values, question.arrays
+def _keypoints(inference: Inference, request: Message) -> Message:
+    values, arrays = request.values, request.arrays
     view = {name: arrays[name] for name in ("yaw", "pitch", "roll") if name in arrays}
     networks = inference.motion(values["size"])
     found = networks.keypoints(
@@ -253,20 +254,20 @@ def _keypoints(inference: Inference, question: Message) -> Message:
     return Message(arrays={"found": found})
 
 
-def _restored_side(inference: Inference, question: Message) -> Message:
-    enhancer = inference.enhancers.of_faces(question.values["name"])
-    return Message({"side": enhancer.side(question.values["size"])})
+def _restored_side(inference: Inference, request: Message) -> Message:
+    enhancer = inference.enhancers.of_faces(request.values["name"])
+    return Message({"side": enhancer.side(request.values["size"])})
 
 
-def _restore(inference: Inference, question: Message) -> Message:
-    x0, y0, x1, y1 = question.values["window"]
-    enhancer = inference.enhancers.of_faces(question.values["name"])
-    return Message(arrays={"found": enhancer(question.arrays["pictures"], (x0, y0, x1, y1))})
+def _restore(inference: Inference, request: Message) -> Message:
+    x0, y0, x1, y1 = request.values["window"]
+    enhancer = inference.enhancers.of_faces(request.values["name"])
+    return Message(arrays={"found": enhancer(request.arrays["pictures"], (x0, y0, x1, y1))})
 
 
-def _enlarge(inference: Inference, question: Message) -> Message:
-    enhancer = inference.enhancers.of_backgrounds(question.values["name"])
-    return Message(arrays={"found": enhancer(question.arrays["picture"])})
+def _enlarge(inference: Inference, request: Message) -> Message:
+    enhancer = inference.enhancers.of_backgrounds(request.values["name"])
+    return Message(arrays={"found": enhancer(request.arrays["picture"])})
 
 
 _CALLS: Mapping[str, Callable[[Inference, Message], Message]] = {

@@ -1,7 +1,7 @@
-"""How workers and the inference server speak: one connection per question, over a unix socket.
+"""Protocol between workers and the inference server: one connection per request, over a Unix socket.
 
-A message is a line of JSON and the bytes of its arrays. Nothing is ever unpickled, so that a peer can send
-wrong numbers at worst; who may connect at all is decided by the folder in which the socket lies.
+A message is a line of JSON and the bytes of its arrays. Nothing is unpickled, so a peer can at worst send
+wrong numbers. The permissions of the socket's folder control who may connect.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 VERSION = 1
-"""Of what is said; changes with it."""
+"""Version of the protocol. Changes with it."""
 
 _LONGEST_LINE = 100_000
 _TYPES = frozenset({"|u1", "<f2", "<f4"})
 
 
 class ChannelClosed(Exception):
-    """The other side is gone, or says what nobody understands."""
+    """The peer is gone, or sent an invalid message."""
 
 
 @dataclass(frozen=True, eq=False)
 class Message:
-    """A question or an answer."""
+    """A request or a response."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
     """JSON values."""
@@ -38,13 +38,13 @@ class Message:
 
 
 class Channel:
-    """One side of a connection; as a block it is closed at the end."""
+    """One side of a connection. As a context manager, it closes at the end."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def send(self, message: Message) -> None:
-        """Returns when the system has taken all of it: who does not read keeps the sender waiting.
+        """Send a message. Returns when the system has accepted all of it, so a slow reader blocks the sender.
 
         Raises `ChannelClosed`.
         """
@@ -60,7 +60,7 @@ class Channel:
             raise ChannelClosed(str(error)) from error
 
     def receive(self) -> Message:
-        """Waits for one. Raises `ChannelClosed`."""
+        """Wait for a message. Raises `ChannelClosed`."""
         try:
             line = json.loads(self._connection.recv_bytes(_LONGEST_LINE))
             arrays = {name: self._array(kind, shape) for name, kind, shape in line["arrays"]}
@@ -68,10 +68,10 @@ class Channel:
         except (OSError, EOFError) as error:
             raise ChannelClosed("The connection has ended.") from error
         except (ValueError, TypeError, KeyError) as error:
-            raise ChannelClosed(f"A message that cannot be read: {error}") from error
+            raise ChannelClosed(f"The message cannot be read: {error}") from error
 
     def close(self) -> None:
-        """The other side notices when it sends or waits."""
+        """Close the connection. The peer notices when it sends or waits."""
         self._connection.close()
 
     def __enter__(self) -> Self:
@@ -84,10 +84,10 @@ class Channel:
 
     def _array(self, kind: str, shape: list[int]) -> NDArray[Any]:
         if kind not in _TYPES:
-            raise ValueError(f"no numbers of type {kind} are sent")
+            raise ValueError(f"arrays of type {kind} are not supported")
         array = np.empty(shape, np.dtype(kind))
         if array.size:
             count = self._connection.recv_bytes_into(array.reshape(-1).view(np.uint8).data)
             if count != array.nbytes:
-                raise ValueError("an array is shorter than was said")
+                raise ValueError("an array is shorter than announced")
         return array

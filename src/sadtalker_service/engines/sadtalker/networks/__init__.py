@@ -1,5 +1,5 @@
-"""The networks in the form in which they were trained: parameters are named as in the checkpoints.
+"""The networks in their trained form. Parameters are named as in the checkpoints.
 
-Nothing here knows files, and nothing needs more than torch. Every network is made for evaluation only.
-`inference.prepare` turns one into the form that is run.
+This package does not read files and needs only torch. Every network is for evaluation only. `fusing.prepare`
+converts a network into its inference form.
 """

@@ -1,4 +1,4 @@
-"""The audio encoder that both audio networks carry: 0.2 s of mel spectrogram -> 512 numbers."""
+"""The audio encoder inside both audio networks: 0.2 s of mel spectrogram -> 512 numbers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LAYERS = (
     (512, 512, 1, (1, 1), 0, False),
 )
 _WINDOWS_AT_ONCE = 128
-"""The first maps take 164 kB per window: 20 MB at a time, whatever the length of the recording."""
+"""The first maps take 164 kB per window, so 20 MB at a time for driven audio of any length."""
 
 
 class AudioEncoder(nn.Sequential):
@@ -47,7 +47,7 @@ class AudioEncoder(nn.Sequential):
 
 
 class _Layer(nn.Module):
-    """Convolution, batch norm, optionally plus the input, ReLU."""
+    """Convolution, batch norm, optional residual, ReLU."""
 
     def __init__(
         self, channels: int, features: int, kernel: int, stride: tuple[int, int], padding: int, residual: bool

@@ -1,4 +1,4 @@
-"""Audio to expression: what the mouth does, frame by frame."""
+"""Audio to expression: mouth movement, frame by frame."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ EXPRESSIONS = 64
 
 
 class AudioToExpression(nn.Module):
-    """Checkpoint prefix `audio2exp.` Frames do not depend on one another."""
+    """Checkpoint prefix `audio2exp.` Frames are independent of each other."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -19,9 +19,9 @@ class AudioToExpression(nn.Module):
         self.mapping1 = nn.Linear(FEATURES + EXPRESSIONS + 1, EXPRESSIONS)
 
     def forward(self, windows: Tensor, reference: Tensor, blink: Tensor) -> Tensor:
-        """Expression coefficients (T, 64); they replace the reference, they are not added to it.
+        """Expression coefficients (T, 64). They replace the reference and are not added to it.
 
-        windows: (T, 1, 80, 16) mel windows. reference: (T, 64), the source's expression in every frame, or a
-        reference video's. blink: (T, 1), how far the eyes are closed, 0..1.
+        windows: (T, 1, 80, 16) mel windows. reference: (T, 64), the source's expression in every frame, or
+        that of a reference video. blink: (T, 1), eye closure, 0..1.
         """
         return self.mapping1(torch.cat([self.audio_encoder(windows), reference, blink], 1))

@@ -1,6 +1,6 @@
-"""Audio to pose: how the head moves. The decoder of a conditional variational auto-encoder with 46 styles.
+"""Audio to pose: head movement. The decoder of a conditional variational auto-encoder with 46 styles.
 
-The encoder of the auto-encoder and the discriminator stand in the checkpoint too and are never run.
+The checkpoint also holds the encoder of the auto-encoder and the discriminator, which are never run.
 """
 
 from __future__ import annotations
@@ -13,24 +13,25 @@ from sadtalker_service.engines.sadtalker.networks.audio_encoder import FEATURES,
 from sadtalker_service.engines.sadtalker.networks.pose_unet import PoseUNet
 
 CHUNK = 32
-"""Frames that are decoded together, with one draw of noise."""
+"""Frames that are decoded together, with one noise sample."""
 _EMBEDDED_AT_ONCE = 256
-"""Frames whose sound is embedded together: bounds the memory of a long recording."""
+"""Frames whose audio is embedded together. Limits the memory for long driven audio."""
 STYLES = 46
 NOISE = 64
 POSE = 6
 """Three angles (radians) and three shifts."""
 TRAINING_ONLY = ("netG.encoder.", "netD_motion.")
-"""Keys of the checkpoint, below `audio2pose.`, that nothing here needs."""
+"""Checkpoint keys below `audio2pose.` that are not needed here."""
 
 
 def chunk_count(frames: int) -> int:
-    """How many chunks, and so draws of noise, `frames` frames take; the first frame is the source's own."""
+    """Number of chunks, and of noise samples, for `frames` frames. The first frame is the source's own."""
     return -(-(frames - 1) // CHUNK)
 
 
 def draw_noise(chunks: int, generator: torch.Generator) -> Tensor:
-    """(chunks, 64), drawn one after the other from a generator on the CPU: the same seed, the same motion."""
+    """(chunks, 64), drawn in order from a generator on the CPU, so that the same seed gives the same
+    motion."""
     draws = [torch.randn(1, NOISE, generator=generator) for _ in range(chunks)]
     return torch.cat(draws) if draws else torch.zeros(0, NOISE)
 
@@ -44,13 +45,13 @@ class AudioToPose(nn.Module):
         self.netG = nn.ModuleDict({"decoder": PoseDecoder()})
 
     def forward(self, windows: Tensor, source: Tensor, style: int, noise: Tensor) -> Tensor:
-        """Motion (T, 6), to be added to the source's pose; the first frame is zero.
+        """Motion (T, 6), to be added to the source's pose. The first frame is zero.
 
-        windows: (T, 1, 80, 16) mel windows. source: (6,) pose of the source. style: 0..45.
-        noise: (chunk_count(T), 64), standard normal.
+        windows: (T, 1, 80, 16) mel windows. source: (6,) pose of the source. style: 0..45. noise:
+        (chunk_count(T), 64), standard normal.
 
-        A last chunk that is not full is made of the last 32 windows and gives its last frames; where there
-        are fewer than 32, the first one is repeated in front.
+        An incomplete last chunk is decoded from the last 32 windows, and only its last frames are used. If
+        there are fewer than 32 windows, the first one is repeated in front.
         """
         if not 0 <= style < STYLES:
             raise ValueError(f"The pose style is {style}; it must be 0..{STYLES - 1}.")

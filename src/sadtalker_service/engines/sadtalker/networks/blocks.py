@@ -1,4 +1,4 @@
-"""Blocks that several networks are built of.
+"""Building blocks shared by several networks.
 
 B batch, C channels, D depth, H height, W width. Attribute names are those of the checkpoints.
 """
@@ -15,11 +15,11 @@ from sadtalker_service.engines.sadtalker.networks.fusing import fold
 from sadtalker_service.engines.sadtalker.networks.upsampled import DoubledConv3d
 
 PLANE_HALF = (1, 2, 2)
-"""Pooling that halves height and width and leaves depth."""
+"""Pooling that halves height and width but not depth."""
 
 
 class ConvNorm2d(nn.Module):
-    """3x3 convolution, batch norm, (leaky) ReLU, optionally halved: (B, C, H, W) in, 4-d out."""
+    """3x3 convolution, batch norm, (leaky) ReLU, optionally halved. (B, C, H, W) in, 4-d out."""
 
     def __init__(self, channels: int, features: int, *, slope: float = 0.0, halve: bool = False) -> None:
         super().__init__()
@@ -33,13 +33,13 @@ class ConvNorm2d(nn.Module):
         return F.avg_pool2d(x, 2) if self.halve else x
 
     def inference_form(self) -> Self:
-        """The norm goes into the convolution."""
+        """Fold the norm into the convolution."""
         self.conv, self.norm = fold(self.conv, self.norm), nn.Identity()
         return self
 
 
 class ConvNorm3d(nn.Module):
-    """3x3x3 convolution, batch norm, ReLU, optionally halved in height and width: 5-d in and out."""
+    """3x3x3 convolution, batch norm, ReLU, optionally halved in height and width. 5-d in and out."""
 
     def __init__(self, channels: int, features: int, *, halve: bool = False) -> None:
         super().__init__()
@@ -49,11 +49,11 @@ class ConvNorm3d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu_(self.norm(self.conv(x)))
-        # plane by plane: pooling of volumes exists on a CPU in float32 only
+        # plane by plane, because on a CPU torch pools volumes only in float32
         return F.avg_pool2d(x.flatten(1, 2), 2).unflatten(1, x.shape[1:3]) if self.halve else x
 
     def inference_form(self) -> Self:
-        """The norm goes into the convolution."""
+        """Fold the norm into the convolution."""
         self.conv, self.norm = fold(self.conv, self.norm), nn.Identity()
         return self
 
@@ -71,12 +71,12 @@ class UpBlock3d(nn.Module):
         return F.relu_(self.norm(self.conv(x)))
 
     def inference_form(self) -> nn.Module:
-        """The norm goes into the convolution, and the convolution into the doubling."""
+        """Fold the norm into the convolution, and the convolution into the doubling."""
         return DoubledConv3d(fold(self.conv, self.norm))
 
 
 class ResidualBlock3d(nn.Module):
-    """Two times batch norm, ReLU, 3x3x3 convolution; plus the input. (B, C, D, H, W) in and out."""
+    """Twice batch norm, ReLU, 3x3x3 convolution, plus the input. (B, C, D, H, W) in and out."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -90,11 +90,11 @@ class ResidualBlock3d(nn.Module):
         return self.conv2(F.relu_(self.norm2(inner))) + x
 
     def inference_form(self) -> Self:
-        """The second norm follows a convolution and goes into it; the first follows a sum and stays."""
+        """Fold the second norm into the convolution before it. The first norm follows a sum and stays."""
         self.conv1, self.norm2 = fold(self.conv1, self.norm2), nn.Identity()
         return self
 
 
 def coordinates(size: int, like: Tensor) -> Tensor:
-    """(size,) coordinates from -1 at the first cell to 1 at the last, on the device of `like`, float32."""
+    """(size,) float32 coordinates from -1 at the first cell to 1 at the last, on the device of `like`."""
     return torch.linspace(-1.0, 1.0, size, dtype=torch.float32, device=like.device)

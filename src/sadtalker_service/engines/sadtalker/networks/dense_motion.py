@@ -1,6 +1,6 @@
-"""Dense motion: from the movement of fifteen keypoints to the movement of every voxel, and what is hidden.
+"""Dense motion: from the motion of fifteen keypoints to the motion of every voxel, and an occlusion map.
 
-K keypoints; slot 0 is "nothing moves", slots 1..K "moves as keypoint k does".
+K keypoints. Slot 0 means "nothing moves", slots 1..K mean "moves like keypoint k".
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ SLOTS = KEYPOINTS + 1
 DEPTH = 16
 COMPRESSED = 4
 SPREAD = 0.01
-"""Variance of the blob that stands for a keypoint, in coordinates -1..1."""
+"""Variance of a keypoint's blob, in coordinates -1..1."""
 NEGLIGIBLE = 1e-3
-"""Slots with a smaller share do not move a voxel."""
+"""A slot with a smaller share does not move a voxel."""
 
 _IN = SLOTS * (COMPRESSED + 1)
 _WIDTHS = (_IN, 64, 128, 256, 512, 1024)
@@ -33,12 +33,12 @@ _OUT = 32 + _IN
 
 @dataclass(frozen=True)
 class Deformation:
-    """B frames at a quarter of the picture's size."""
+    """B frames at a quarter of the frame's size."""
 
     grid: Tensor
-    """(B, D, h, w, 3): where each voxel comes from, x y z, -1..1."""
+    """(B, D, h, w, 3): source position of each voxel, x y z, -1..1."""
     occlusion: Tensor
-    """(B, 1, h, w): how much of what arrives is visible, 0..1."""
+    """(B, 1, h, w): visible share of the moved features, 0..1."""
 
 
 class DenseMotion(nn.Module):
@@ -53,7 +53,7 @@ class DenseMotion(nn.Module):
         self.occlusion = nn.Conv2d(_OUT * DEPTH, 1, 7, padding=3)
 
     def forward(self, volume: Tensor, source: Tensor, driving: Tensor) -> Deformation:
-        """volume: (B, 32, D, h, w) features; source, driving: (B, K, 3) keypoints."""
+        """volume: (B, 32, D, h, w) features. source, driving: (B, K, 3) keypoints."""
         compressed = F.relu_(self.norm(self.compress(volume)))
         grid = _grid(compressed)
         moves = F.pad(source - driving, (0, 0, 1, 0))
@@ -82,7 +82,7 @@ class Hourglass(nn.Module):
 
 
 class _Encoder(nn.Module):
-    """The map in six sizes, each half of the one before."""
+    """The map in six sizes, each half of the previous one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class _Encoder(nn.Module):
 
 
 class _Decoder(nn.Module):
-    """Back to the first size; what was there is put beside what comes from below."""
+    """Back to the first size. Each encoder map is concatenated with the decoder map of its size."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,16 +117,16 @@ class _Decoder(nn.Module):
 
 
 def sample(volume: Tensor, grid: Tensor) -> Tensor:
-    """Values of (B, C, D, H, W) at (B, D', H', W', 3) places, trilinear, zero outside.
+    """Values of (B, C, D, H, W) at (B, D', H', W', 3) positions, trilinear, zero outside.
 
-    The grid has -1 and 1 at the middle of the outermost cells; here they are taken for the edges of those
-    cells. So the pictures were when the networks were trained, and so they have to stay.
+    The grid has -1 and 1 at the middle of the outermost cells, but here they mean the edges of those cells.
+    The networks were trained this way, so it must stay.
     """
     return F.grid_sample(volume, grid, align_corners=False)
 
 
 def _grid(like: Tensor) -> Tensor:
-    """(D, h, w, 3): the place of every voxel, x y z."""
+    """(D, h, w, 3): the position of every voxel, x y z."""
     z, y, x = (coordinates(size, like) for size in like.shape[-3:])
     z, y, x = torch.meshgrid(z, y, x, indexing="ij")
     return torch.stack([x, y, z], -1)

@@ -1,4 +1,4 @@
-"""3DMM regression: a ResNet-50 that reads 257 coefficients of a face model from a picture."""
+"""3DMM regression: a ResNet-50 that predicts 257 coefficients of a face model from an image."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch import Tensor, nn
 from sadtalker_service.engines.sadtalker.networks.fusing import fold
 
 SIZE = 224
-"""Height and width of the aligned picture."""
+"""Height and width of the aligned face image."""
 HEADS = (80, 64, 80, 3, 27, 2, 1)
 """Identity, expression, texture, angles (radians), spherical harmonics of light, x and y shift, depth."""
 IDENTITY, EXPRESSION, TEXTURE = slice(0, 80), slice(80, 144), slice(144, 224)
 ANGLE, LIGHT, SHIFT = slice(224, 227), slice(227, 254), slice(254, 257)
-"""Where each lies in the 257 coefficients; the shift is x, y and depth."""
+"""Their positions in the 257 coefficients. The shift is x, y and depth."""
 
 _STAGES = ((3, 64), (4, 128), (6, 256), (3, 512))
-"""Blocks and inner width of the four stages (He et al. 2015, table 1); the outer width is four times that."""
+"""Blocks and inner width of the four stages (He et al. 2015, table 1). The outer width is four times that."""
 
 
 class FaceRegression(nn.Module):
@@ -66,7 +66,7 @@ class _Backbone(nn.Module):
 
 
 class _Bottleneck(nn.Module):
-    """1x1, 3x3 (with the stride), 1x1 convolutions, each with a batch norm; plus the input."""
+    """1x1, 3x3 (with the stride) and 1x1 convolutions, each with a batch norm, plus the input."""
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()

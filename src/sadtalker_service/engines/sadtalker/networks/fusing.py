@@ -1,8 +1,8 @@
-"""From the trained form to the form that is run: the same function, less work.
+"""From the trained form to the inference form: the same function with less work.
 
-A block that can do with less knows how (`inference_form`): batch norms go into the convolutions before them,
-spectral norms into their weights, convolutions of enlarged maps are split by phase. Sums are made in float64
-and rounded once, so that the results stay within rounding of the trained form.
+A block with a cheaper form implements `inference_form`. Batch norms are folded into the convolutions before
+them, and spectral norms into their weights. Convolutions of enlarged maps are split by phase. Sums are
+computed in float64 and rounded once, so the results stay within rounding of the trained form.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ class Reducible(Protocol):
     """A block that has a cheaper form for evaluation."""
 
     def inference_form(self) -> nn.Module:
-        """A module that gives the same result. The block itself is not to be used afterwards."""
+        """A module that gives the same result. Do not use the block itself afterwards."""
 
 
 def prepare(network: Network) -> Network:
-    """Put `network` into its inference form, in place where it can be; its parameters change their names."""
+    """Convert `network` to its inference form, in place where possible. Its parameter names change."""
     if isinstance(network, Reducible):
         return frozen(cast("Network", network.inference_form()))
     for name, child in network.named_children():
@@ -33,12 +33,12 @@ def prepare(network: Network) -> Network:
 
 
 def frozen(network: Network) -> Network:
-    """`network` for evaluation only, its parameters without gradients."""
+    """`network` for evaluation only, with parameters without gradients."""
     return network.eval().requires_grad_(requires_grad=False)
 
 
 def fold(conv: Network, norm: nn.Module) -> Network:
-    """`conv` with the batch norm that follows it multiplied in; changes `conv` and gives it back.
+    """`conv` with the batch norm after it multiplied in. Modifies and returns `conv`.
 
     y = (W x + b - m) s + n with s = w / sqrt(v + eps), so W' = W s and b' = (b - m) s + n.
     """
@@ -53,7 +53,7 @@ def fold(conv: Network, norm: nn.Module) -> Network:
 
 
 def parameter(values: Tensor, like: Tensor) -> nn.Parameter:
-    """A frozen parameter with the values, rounded to the type of `like`."""
+    """A frozen parameter with these values, rounded to the dtype of `like`."""
     return nn.Parameter(values.to(like.dtype).contiguous(), requires_grad=False)
 
 

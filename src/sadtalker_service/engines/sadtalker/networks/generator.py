@@ -1,4 +1,4 @@
-"""The face renderer as it was trained: picture and keypoints of source and frame -> picture of the frame."""
+"""The trained form of the face renderer: source image, source and driving keypoints -> frame."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BLOCKS_3D = 6
 
 
 class Generator(nn.Module):
-    """Checkpoint prefix `generator.` Pictures are (B, 3, H, W), H and W multiples of 128."""
+    """Checkpoint prefix `generator.` Images are (B, 3, H, W), H and W multiples of 128."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Generator(nn.Module):
         return self.resblocks_3d(self.second(x).unflatten(1, (VOLUME_CHANNELS, DEPTH)))
 
     def forward(self, pictures: Tensor, source: Tensor, driving: Tensor) -> Tensor:
-        """Pictures of the source, (B, 15, 3) keypoints of the source and of the frames -> pictures, 0..1."""
+        """Source images, (B, 15, 3) keypoints of the source and of the frames -> frames, 0..1."""
         volume = self.features(pictures)
         motion = self.dense_motion_network(volume, source, driving)
         warped = sample(volume, motion.grid).flatten(1, 2)

@@ -1,4 +1,4 @@
-"""From the mapping network's output to keypoints in the picture."""
+"""From the mapping network's output to keypoints in the image."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from torch import Tensor
 BINS = 66
 _DEGREES_PER_BIN, _FIRST_BIN = 3.0, -99.0
 _PI = 3.14
-"""The networks were trained with angles that were turned into radians with this number."""
+"""Value of pi used in training to convert angles to radians."""
 
 
 @dataclass(frozen=True)
 class HeadMotion:
-    """What moves the canonical keypoints. T frames, float32."""
+    """The motion of the canonical keypoints. T frames, float32."""
 
     yaw: Tensor
     """(T,) degrees; so are pitch and roll."""
     pitch: Tensor
     roll: Tensor
     shift: Tensor
-    """(T, 3). Only the second, up and down, is used."""
+    """(T, 3). Only the second value, up and down, is used."""
     expression: Tensor
-    """(T, 15, 3) shift of every keypoint."""
+    """(T, 15, 3) shift of each keypoint."""
 
     def place(self, canonical: Tensor) -> Tensor:
-        """(1 or T, 15, 3) canonical keypoints -> (T, 15, 3): turned, lifted, changed; x y z, -1..1."""
+        """(1 or T, 15, 3) canonical keypoints -> (T, 15, 3), rotated, shifted and deformed; x y z, -1..1."""
         turned = canonical @ rotation(self.yaw, self.pitch, self.roll).mT
         up = torch.stack([torch.zeros_like(self.yaw), self.shift[:, 1], torch.zeros_like(self.yaw)], 1)
         return turned + up[:, None] + self.expression

@@ -11,7 +11,7 @@ from sadtalker_service.engines.sadtalker.networks.blocks import ConvNorm2d, UpBl
 
 _DEPTH = 16
 _SMOOTHING = 13
-"""Width of the gaussian before the picture is made four times smaller; the checkpoint holds its values."""
+"""Width of the Gaussian filter before the image is shrunk by four. The checkpoint holds its values."""
 _TEMPERATURE = 0.1
 _WIDTHS = (3, 64, 128, 256, 512, 1024)
 _UP_WIDTHS = (1024, 512, 256, 128, 64, 32)
@@ -32,9 +32,9 @@ class KeypointDetector(nn.Module):
 
 
 def expectation(logits: Tensor) -> Tensor:
-    """(B, K, D, H, W) logits of where each point is -> (B, K, 3) mean place, x y z, -1..1.
+    """(B, K, D, H, W) logits of each point's position -> (B, K, 3) mean position, x y z, -1..1.
 
-    Divided by the sum that the shares really have: a softmax over 262144 voxels in float32 misses 1 by 3e-5.
+    Divided by the actual sum of the shares, because a float32 softmax over 262144 voxels misses 1 by 3e-5.
     """
     heat = (logits.float() / _TEMPERATURE).flatten(2).softmax(2).view_as(logits)
     along = (heat.sum((2, 3)), heat.sum((2, 4)), heat.sum((3, 4)))

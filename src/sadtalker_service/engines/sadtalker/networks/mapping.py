@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from sadtalker_service.engines.sadtalker.networks.head_pose import BINS, HeadMotion, degrees
 
 WINDOW = 27
-"""Frames that one frame's motion is read from: thirteen before, thirteen after."""
+"""Frames that determine one frame's motion: thirteen before it, itself, and thirteen after it."""
 CLOSE_UP, FULL = 70, 73
-"""Coefficients per frame: 64 expression, 6 pose; in `full` mode also the crop's scale and shift (pixels)."""
+"""Coefficients per frame: 64 expression, 6 pose. In `full` mode also the crop's scale and shift (pixels)."""
 KEYPOINTS = 15
 
 _WIDTH = 1024
@@ -33,7 +33,7 @@ class MappingOutput:
     """(T, 45)"""
 
     def motion(self) -> HeadMotion:
-        """With angles in degrees."""
+        """The motion with angles in degrees."""
         return HeadMotion(
             yaw=degrees(self.yaw),
             pitch=degrees(self.pitch),
@@ -44,7 +44,7 @@ class MappingOutput:
 
 
 class Mapping(nn.Module):
-    """The file `mapping_00229` has 70 coefficients, `mapping_00109` (for `full`) 73."""
+    """The file `mapping_00229` has 70 coefficients, `mapping_00109` (for `full`) has 73."""
 
     def __init__(self, coefficients: int) -> None:
         super().__init__()
@@ -59,10 +59,10 @@ class Mapping(nn.Module):
         self.fc_exp = nn.Linear(_WIDTH, 3 * KEYPOINTS)
 
     def forward(self, coefficients: Tensor) -> MappingOutput:
-        """(C, T + 26) coefficients of a clip, its ends repeated 13 times -> T frames.
+        """(C, T + 26) coefficients of a video, its ends repeated 13 times -> T frames.
 
-        Every layer slides along time without padding, so that a clip in one pass gives what each window of 27
-        frames gives by itself, with a ninth of the work.
+        Every layer slides along time without padding. So one pass over a whole video gives the same results
+        as each window of 27 frames separately, with a ninth of the work.
         """
         x = self.first(coefficients[None])
         for number in range(_LAYERS):
@@ -72,5 +72,5 @@ class Mapping(nn.Module):
 
 
 def with_ends_repeated(coefficients: Tensor) -> Tensor:
-    """(T, C) coefficients of a clip -> (C, T + 26), as `Mapping` wants them."""
+    """(T, C) coefficients of a video -> (C, T + 26), the input of `Mapping`."""
     return F.pad(coefficients.T[None], (WINDOW // 2, WINDOW // 2), mode="replicate")[0]

@@ -1,4 +1,4 @@
-"""The U-Net that smooths a chunk of poses: a picture of 32 frames by 6 values, halved in time only."""
+"""The U-Net that smooths a chunk of poses: a map of 32 frames by 6 values, halved only in time."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class PoseUNet(nn.Module):
 
 
 class _Residual(nn.Module):
-    """Two times batch norm, ReLU, convolution; plus a convolution and batch norm of the input."""
+    """Twice batch norm, ReLU, convolution, plus a convolution and batch norm of the input."""
 
     def __init__(self, channels: int, features: int, stride: int | tuple[int, int] = 1) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class _Residual(nn.Module):
         return self.conv_block(x) + self.conv_skip(x)
 
     def fold_norms(self) -> None:
-        """The norms after convolutions go into them; the one before them all stays."""
+        """Fold the norms that follow convolutions. The first norm stays."""
         first, relu, conv, second, relu_again, last = self.conv_block
         self.conv_block = nn.Sequential(first, relu, fold(conv, second), relu_again, last)
         skip, norm = self.conv_skip
@@ -81,7 +81,7 @@ class _Residual(nn.Module):
 
 
 class _Doubled(nn.Module):
-    """Twice as many frames."""
+    """Doubles the number of frames."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

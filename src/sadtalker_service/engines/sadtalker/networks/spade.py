@@ -1,4 +1,4 @@
-"""The SPADE decoder: a map of features becomes a picture four times as large (Park et al. 2019)."""
+"""The SPADE decoder: a map of features becomes an image four times as large (Park et al. 2019)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 CONDITION = 256
-"""Channels of the map that the picture is made from; it also conditions every norm."""
+"""Channels of the map that the image is decoded from. The map also conditions every norm."""
 SHARED = 128
 SLOPE = 0.2
 MIDDLE_BLOCKS = 6
@@ -42,7 +42,7 @@ class SpadeDecoder(nn.Module):
 
 
 class SpadeBlock(nn.Module):
-    """Two times norm, leaky ReLU, convolution; plus the input, or a norm and a convolution of it."""
+    """Twice norm, leaky ReLU, convolution, plus the input, or plus a norm and a convolution of it."""
 
     def __init__(self, channels: int, features: int) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class SpadeBlock(nn.Module):
 
 
 class SpadeNorm(nn.Module):
-    """Instance norm whose scale and shift are read place by place from the condition."""
+    """Instance norm whose scale and shift are computed from the condition at each position."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -73,13 +73,13 @@ class SpadeNorm(nn.Module):
         self.mlp_beta = nn.Conv2d(SHARED, channels, 3, padding=1)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """(B, C, H, W) -> the same; the condition is enlarged to its size by repeating cells."""
+        """(B, C, H, W) -> the same. The condition is enlarged to this size by repeating cells."""
         shared = self.mlp_shared(F.interpolate(condition, size=x.shape[2:]))
         return F.instance_norm(x) * (1 + self.mlp_gamma(shared)) + self.mlp_beta(shared)
 
 
 class SpectralConv2d(nn.Module):
-    """Convolution whose weight is divided by its largest singular value, as the checkpoint estimates it."""
+    """Convolution whose weight is divided by its largest singular value, as estimated in the checkpoint."""
 
     weight_u: Tensor
     weight_v: Tensor

@@ -1,14 +1,14 @@
 """Convolutions of enlarged maps, without enlarging them.
 
-A map enlarged by repeating cells (nearest) holds every value several times, so that a 3-tap convolution of it
-sees one cell of the small map two or three times over: its taps are summed beforehand. Along one axis
+A map enlarged by repeating cells (nearest) holds every value several times. A 3-tap convolution of it reads
+one cell of the small map two or three times, so these taps can be summed beforehand. Along one axis:
 
-- of a map twice as large, an output cell sees two cells of the small map: 4 taps instead of 6;
-- of a map four times as large, the two inner cells of the four see one and the same cell, so that only three
-  values differ (`a b b c`): 5 taps instead of 12. They are kept as a map of three times the size, from which
-  a further 3-tap convolution is taken with 10 taps instead of 12 (`QuarterConv2d`).
+- In a map twice as large, an output cell depends on two cells of the small map: 4 taps instead of 6.
+- In a map four times as large, the two inner cells of the four depend on the same cell. Only three values
+  differ (`a b b c`): 5 taps instead of 12. They are kept as a map of three times the size. A further 3-tap
+  convolution of that map takes 10 taps instead of 12 (`QuarterConv2d`).
 
-Zero padding carries over: outside of the small map is zero, as is outside of the large one.
+Zero padding carries over, because both the small map and the large map are zero outside.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from torch import Tensor, nn
 from sadtalker_service.engines.sadtalker.networks.fusing import parameter
 
 Taps = tuple[tuple[int, int, int], ...]
-"""A row per cell that is seen: how often it takes each of the three taps."""
+"""One row per cell that is read: how often it takes each of the three taps."""
 
 
 @dataclass(frozen=True)
 class _Place:
-    """One of the cells that a cell becomes, along one axis."""
+    """One of the output cells of a cell, along one axis."""
 
     number: int
     taps: Taps
     ahead: int = 0
-    """1 where the first cell that is seen is the cell itself, not the one before."""
+    """1 if the first cell that is read is the cell itself, 0 if it is the one before."""
 
 
 _FIRST: Taps = ((1, 0, 0), (0, 1, 1))
 _LAST: Taps = ((1, 1, 0), (0, 0, 1))
 _DOUBLE = ((_Place(0, _FIRST), _Place(1, _LAST, ahead=1)),)
 _TREBLE = ((_Place(0, _FIRST), _Place(2, _LAST, ahead=1)), (_Place(1, ((1, 1, 1),)),))
-"""Grouped by the number of cells that are seen: each pair of groups is one convolution."""
+"""Grouped by the number of cells that are read. Each pair of groups is one convolution."""
 
 _ALL: Taps = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
 _QUARTERS: tuple[tuple[int, Taps], ...] = (
@@ -50,14 +50,14 @@ _QUARTERS: tuple[tuple[int, Taps], ...] = (
     (2, _LAST),  # b twice, c
     (2, _ALL),  # b, c, a after
 )
-"""Where each of four cells begins to read the padded map `.abcabc.`, and how."""
+"""For each of four cells, where its read of the padded map `.abcabc.` begins, and with which taps."""
 
 
 class EnlargedConv2d(nn.Module):
     """3x3 convolution and ReLU of an enlarged map: (B, C, H, W) -> (B, C', n H + 2 p, n W + 2 p).
 
-    n is 2 for the map doubled, and 3 for the map enlarged four times, each value once. p is the width of the
-    border of zeros that is put round the result.
+    n is 2 for the doubled map, and 3 for the map enlarged four times, with each value once. p is the width of
+    the border of zeros around the result.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, *, times: int, border: int = 0) -> None:
@@ -89,7 +89,7 @@ class EnlargedConv2d(nn.Module):
 
 
 class QuarterConv2d(nn.Module):
-    """3x3 convolution of the map enlarged four times, from what `EnlargedConv2d` makes of it (border 1)."""
+    """3x3 convolution of the map enlarged four times, from the output of `EnlargedConv2d` (border 1)."""
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class QuarterConv2d(nn.Module):
         height, width = padded.shape[2] - 2, padded.shape[3] - 2
         windows: dict[tuple[int, int], Tensor] = {}
         for number, ((top, _), (left, _)) in enumerate(product(_QUARTERS, repeat=2)):
-            if (top, left) not in windows:  # cut once, not for every convolution that reads it
+            if (top, left) not in windows:  # cut once, and shared by every convolution that reads it
                 window = padded[:, :, top : top + height, left : left + width]
                 windows[top, left] = blank(padded, (*padded.shape[:2], height, width)).copy_(window)
             found = F.conv2d(windows[top, left], self.kernels[number], self.bias, stride=3)
@@ -112,7 +112,7 @@ class QuarterConv2d(nn.Module):
 class DoubledConv3d(nn.Module):
     """3x3x3 convolution and ReLU of the map doubled in height and width: (B, C, D, H, W) -> 2H, 2W.
 
-    As one transposed convolution of stride 2, whose four taps per axis are those sums.
+    Computed as one transposed convolution of stride 2, whose four taps per axis are the sums.
     """
 
     def __init__(self, conv: nn.Conv3d) -> None:
@@ -121,7 +121,7 @@ class DoubledConv3d(nn.Module):
         kernel = _combined(conv.weight, taps, taps).transpose(0, 1)
         self.weight = parameter(
             kernel.flip(2), like=conv.weight
-        )  # a transposed one runs the other way in depth
+        )  # a transposed convolution has the opposite direction in depth
         self.bias = conv.bias
 
     def forward(self, x: Tensor) -> Tensor:
@@ -129,7 +129,7 @@ class DoubledConv3d(nn.Module):
 
 
 def blank(like: Tensor, shape: tuple[int, int, int, int]) -> Tensor:
-    """Memory for a map that lies as `like` does (channels last or not)."""
+    """Memory for a map with the layout of `like` (channels last or not)."""
     last = like.is_contiguous(memory_format=torch.channels_last) and not like.is_contiguous()
     memory_format = torch.channels_last if last else torch.contiguous_format
     return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=memory_format)

@@ -1,1 +1,1 @@
-"""The face renderer in the form in which it is run: the same pictures, less work."""
+"""The inference form of the face renderer: the same images with less work."""

@@ -1,13 +1,13 @@
-"""The SPADE decoder in the form in which it is run.
+"""The inference form of the SPADE decoder.
 
-- Scale and shift of a norm come from one convolution; the convolutions before them, which all read the
+- One convolution gives the scale and the shift of a norm. The convolutions before them, which all read the
   condition, are one convolution for all blocks of a size.
-- Where the condition is enlarged, they are split by phase (`networks.upsampled`).
-- Nothing lies between the norm and the 1x1 convolution of a learned shortcut: the convolution of the shift is
-  one convolution with it. With W the 1x1 convolution: W (x (1 + g) + B s) = W (x (1 + g)) + (W B) s.
-- A norm of an enlarged map is the enlarged norm of the map.
+- Where the condition is enlarged, these convolutions are split by phase (`networks.upsampled`).
+- Nothing lies between the norm and the 1x1 convolution of a learned shortcut, so the convolution of the shift
+  is merged with it. With W the 1x1 convolution: W (x (1 + g) + B s) = W (x (1 + g)) + (W B) s.
+- The norm of an enlarged map is the enlarged norm of the map.
 
-B frames, h and w the size of the condition.
+B frames. h and w are the size of the condition.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _EPSILON = 1e-5
 
 
 class FastDecoder(nn.Module):
-    """What `SpadeDecoder` computes; takes its parameters over."""
+    """Computes the same as `SpadeDecoder`. Takes over its parameters."""
 
     def __init__(self, trained: SpadeDecoder) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class _MiddleBlock(nn.Module):
 
 
 class _DoubledBlock(nn.Module):
-    """(B, 512, h, w) -> (B, 256, 2h, 2w): the block that is given the doubled map."""
+    """(B, 512, h, w) -> (B, 256, 2h, 2w): the block whose input is the doubled map."""
 
     def __init__(self, block: SpadeBlock) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class _DoubledBlock(nn.Module):
 class _QuarterBlock(nn.Module):
     """(B, 256, 2h, 2w) -> (B, 64, 4h, 4w): the block whose condition is enlarged four times.
 
-    Worked phase by phase: `[:, :, row::4, column::4]` is a map of the condition's size.
+    Computed phase by phase: `[:, :, row::4, column::4]` is a map of the condition's size.
     """
 
     def __init__(self, block: SpadeBlock) -> None:
@@ -140,7 +140,7 @@ def _normalised(x: Tensor) -> Tensor:
 
 
 def _modulated(x: Tensor, modulation: Tensor) -> Tensor:
-    """Leaky ReLU of x scale + shift; `modulation` holds both, one after the other."""
+    """Leaky ReLU of x scale + shift. `modulation` holds the scale, then the shift."""
     scale, shift = modulation.chunk(2, 1)
     return F.leaky_relu_(torch.addcmul(shift, x, scale), SLOPE)
 
@@ -152,13 +152,13 @@ def _shared(norms: list[SpadeNorm]) -> tuple[Tensor, Tensor]:
 
 
 def _modulation(norm: SpadeNorm) -> tuple[Tensor, Tensor]:
-    """Weight and bias that give scale, one included, and shift."""
+    """Weight and bias that give the scale (with one added) and the shift."""
     gamma, beta = norm.mlp_gamma, norm.mlp_beta
     return torch.cat([gamma.weight, beta.weight]), torch.cat([bias_of(gamma) + 1, bias_of(beta)])
 
 
 def _shortcut_modulation(block: SpadeBlock) -> tuple[Tensor, Tensor]:
-    """Weight and bias that give the scale, one included, and what the shortcut makes of the shift."""
+    """Weight and bias that give the scale (with one added) and the shift after the shortcut."""
     gamma, beta = block.norm_s.mlp_gamma, block.norm_s.mlp_beta
     mix = block.conv_s.weight().double().flatten(1)
     weight = torch.einsum("oc,ciyx->oiyx", mix, beta.weight.double()).to(gamma.weight.dtype)
@@ -167,5 +167,5 @@ def _shortcut_modulation(block: SpadeBlock) -> tuple[Tensor, Tensor]:
 
 
 def _baked(conv: SpectralConv2d) -> nn.Conv2d:
-    """With the weight as it is used."""
+    """A plain convolution with the final weight."""
     return convolution(conv.weight(), conv.bias, conv.padding)

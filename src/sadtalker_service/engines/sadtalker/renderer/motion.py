@@ -1,9 +1,9 @@
-"""Dense motion in the form in which it is run.
+"""The inference form of dense motion.
 
-Every keypoint only shifts the volume, so that the shifted volumes and the blobs factor into one table per
-axis: small matrix products instead of sampling each voxel of sixteen volumes.
+Every keypoint only shifts the volume. So the shifted volumes and the blobs factor into one table per axis,
+and small matrix products replace the sampling of each voxel of sixteen volumes.
 
-B frames, S slots (0: nothing moves), K keypoints, D depth, h and w a quarter of the picture's size.
+B frames, S slots (0: nothing moves), K keypoints, D depth. h and w are a quarter of the frame's size.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sadtalker_service.engines.sadtalker.networks.fusing import bias_of, convolu
 
 
 class FastMotion(nn.Module):
-    """What `DenseMotion` computes; takes its parameters over."""
+    """Computes the same as `DenseMotion`. Takes over its parameters."""
 
     def __init__(self, trained: DenseMotion) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class FastMotion(nn.Module):
         self.occlusion = _SumOfTaps(trained.occlusion)
 
     def compressed(self, volume: Tensor) -> Tensor:
-        """(N, 32, D, h, w) features of N sources -> (N, 4, D, h, w); the same for every frame."""
+        """(N, 32, D, h, w) features of N sources -> (N, 4, D, h, w), the same for every frame."""
         return F.relu_(self.compress(volume.to(self.compress.weight.dtype))).float()
 
     def forward(self, compressed: Tensor, source: Tensor, driving: Tensor) -> Deformation:
@@ -49,15 +49,15 @@ class FastMotion(nn.Module):
 
 
 class _SumOfTaps(nn.Module):
-    """A convolution to one channel: every tap as a matrix product, then the products, moved, summed.
+    """A convolution to one channel: one matrix product per tap, then the sum of the shifted products.
 
-    Convolutions are laid out for many channels out and waste all but one of them here.
+    Convolution routines are built for many output channels and would waste all but one of them here.
     """
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
         self.size = conv.kernel_size[0]
-        taps = conv.weight[0].flip(1, 2)  # what a tap takes from ahead, its product gives back
+        taps = conv.weight[0].flip(1, 2)  # a tap that reads ahead shifts its product back
         self.taps = convolution(taps.flatten(1).T[:, :, None, None], None)
         self.bias = nn.Parameter(bias_of(conv), requires_grad=False)
 
@@ -70,7 +70,7 @@ class _SumOfTaps(nn.Module):
 def shifted(volume: Tensor, moves: Tensor) -> Tensor:
     """(1 or B, C, D, h, w) sampled at grid + move: (B, S, 3) moves x y z -> (B, S, C, D, h, w).
 
-    As in `networks.dense_motion.sample`, the grid reaches the middle of the outermost cells and is read as if
+    As in `networks.dense_motion.sample`, the grid reaches the middle of the outermost cells but is read as if
     it reached their edges.
     """
     channels, depth, height, width = volume.shape[1:]
@@ -82,7 +82,7 @@ def shifted(volume: Tensor, moves: Tensor) -> Tensor:
 
 
 def tents(moves: Tensor, size: int) -> Tensor:
-    """(B, S) moves along one axis -> (B, S, size, size): how much of cell j (last axis) reaches cell i."""
+    """(B, S) moves along one axis -> (B, S, size, size): the share of cell j (last axis) in cell i."""
     cells = torch.arange(size, dtype=torch.float32, device=moves.device)
     place = ((coordinates(size, moves) + moves[..., None] + 1) * size - 1) / 2
     return (1 - (place[..., None] - cells).abs()).clamp_(min=0)
@@ -98,9 +98,9 @@ def blobs(points: Tensor, size: torch.Size) -> Tensor:
 
 
 def deformed(share: Tensor, moves: Tensor) -> Tensor:
-    """Mean place that each voxel comes from: sum over slots of share (grid + move), (B, D, h, w, 3).
+    """Mean source position of each voxel: sum over slots of share (grid + move), (B, D, h, w, 3).
 
-    share: (B, S, D, h, w), need not sum to one. moves: (B, S, 3).
+    share: (B, S, D, h, w), not necessarily summing to one. moves: (B, S, 3).
     """
     depth, height, width = share.shape[2:]
     total = share.sum(1)

@@ -1,6 +1,6 @@
-"""The face renderer: what depends on the source alone is computed once, frames in batches.
+"""The face renderer: computes everything that depends only on the source once, and frames in batches.
 
-Frames of several sources may share a batch: a scene can hold one source for all frames or one per frame.
+Frames of several sources may share a batch. A scene holds one source for all frames, or one per frame.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sadtalker_service.engines.sadtalker.renderer.winograd import use_tiles
 
 @dataclass(frozen=True)
 class EncodedSource:
-    """What the networks see in N pictures; worth keeping with the avatar (4 MB in 16 bits, at 256)."""
+    """Features of N source images. Worth keeping with the avatar (4 MB in 16 bits at 256)."""
 
     volume: Tensor
     """(N, 32, 16, H/4, W/4)"""
@@ -43,13 +43,13 @@ class Scene:
     """(N, 15, 3) float32"""
 
     def take(self, numbers: Tensor | Sequence[int]) -> Scene:
-        """The scene with a source for each frame, by its number."""
+        """The scene with one source per frame, selected by number."""
         index = torch.as_tensor(numbers, device=self.volume.device)
         return Scene(self.volume[index], self.compressed[index], self.keypoints[index])
 
 
 def joined(scenes: Sequence[Scene]) -> Scene:
-    """One scene with the sources of several."""
+    """One scene with the sources of several scenes."""
     return Scene(
         torch.cat([scene.volume for scene in scenes]),
         torch.cat([scene.compressed for scene in scenes]),
@@ -71,9 +71,10 @@ class FaceRenderer(nn.Module):
         frozen(self)
 
     def run_frames_in(self, dtype: torch.dtype, *, channels_last: bool = False) -> Self:
-        """Set the type of the convolutions of every frame, and how their maps lie in memory.
+        """Set the dtype and the memory layout of the convolutions that run for every frame.
 
-        Keypoints, shares, the deformation and the warp stay in float32, and so does all that is done once.
+        Keypoints, shares, the deformation and the warp stay in float32. So does everything that is computed
+        once.
         """
         motion, trunk = self.motion, self.generator
         every_frame: tuple[nn.Module, ...] = (
@@ -86,15 +87,15 @@ class FaceRenderer(nn.Module):
         return self
 
     def run_frames_on_tiles(self) -> Self:
-        """For float32 on a CPU: the same pictures within rounding, with half of the multiply-adds."""
+        """For float32 on a CPU: the same images within rounding, with half of the multiply-adds."""
         for part in (self.generator.third, self.decoder):
             use_tiles(part)
         self._on_tiles = True
         return self
 
     def compile_frames(self) -> None:
-        """Have torch compile what runs for every frame, when the next one is drawn. Convolutions on tiles are
-        left as they are: its compiler does not take them."""
+        """Have torch compile everything that runs for every frame, when the next frame is drawn. Convolutions
+        on tiles are left as they are, because the compiler does not support them."""
         self.motion.hourglass.compile()
         if not self._on_tiles:
             self.decoder.compile()
@@ -104,8 +105,8 @@ class FaceRenderer(nn.Module):
         return EncodedSource(self.generator.features(pictures), self.detector(pictures))
 
     def scene(self, volume: Tensor, keypoints: Tensor) -> Scene:
-        """Once per clip. volume: of `EncodedSource`, also in 16 bits. keypoints: (N, 15, 3) of the sources in
-        their own pose."""
+        """Once per video. volume: of an `EncodedSource`, also in 16 bits. keypoints: (N, 15, 3) of the
+        sources in their own pose."""
         volume = volume.float()
         return Scene(volume, self.motion.compressed(volume), keypoints)
 
@@ -114,7 +115,7 @@ class FaceRenderer(nn.Module):
         return self.decoder(self.warped(scene, self.motion(scene.compressed, scene.keypoints, driving)))
 
     def warped(self, scene: Scene, motion: Deformation) -> Tensor:
-        """What the decoder draws from, (B, 256, h, w): the source, moved, as far as it is seen."""
+        """The decoder's input, (B, 256, h, w): the moved source, masked by its visibility."""
         volume = scene.volume.expand(len(motion.grid), -1, -1, -1, -1)
         moved = sample(volume, motion.grid).flatten(1, 2).to(self.generator.fourth.weight.dtype)
         return self.generator.fourth(self.generator.third(moved)).mul_(motion.occlusion)

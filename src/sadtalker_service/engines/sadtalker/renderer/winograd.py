@@ -1,10 +1,10 @@
 """3x3 convolutions on tiles of 4 x 4 outputs: 36 products per tile and channel instead of 144.
 
-After Winograd (Lavin and Gray 2016): a tile of 6 x 6 inputs and the kernel are evaluated at points,
-multiplied point by point, and interpolated. With the points 0, 1, -1, 1/2, -2 and infinity the rounding is
-that of the plain convolution in float32; in 16 bits it would not hold, and a GPU has no use for it.
+After Winograd (Lavin and Gray 2016). A tile of 6 x 6 inputs and the kernel are evaluated at points,
+multiplied point by point, and interpolated. With the points 0, 1, -1, 1/2, -2 and infinity, the rounding
+error equals that of the plain float32 convolution. In 16 bits this does not hold, and a GPU does not benefit.
 
-The transforms are matrix products too: everything is left to the fastest routine that a CPU has.
+The transforms are matrix products too, so everything uses the fastest routine of the CPU.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ TILE = 4
 _WINDOW = TILE + 2
 _POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)
 _TILES_AT_ONCE = 512
-"""Bounds the arrays in between: 36 values per tile and channel."""
+"""Limits the intermediate arrays: 36 values per tile and channel."""
 _WORTHWHILE = 128
-"""Channels in and out; with fewer the plain convolution is as fast."""
+"""Minimum number of channels in and out. With fewer, the plain convolution is as fast."""
 
 
 class WinogradConv2d(nn.Module):
@@ -58,7 +58,7 @@ class WinogradConv2d(nn.Module):
 
 
 def use_tiles(network: nn.Module) -> None:
-    """Let the 3x3 convolutions of many channels in `network` be done on tiles."""
+    """Compute the 3x3 convolutions with many channels in `network` on tiles."""
     for name, child in network.named_children():
         if isinstance(child, nn.Conv2d) and _is_worthwhile(child):
             setattr(network, name, WinogradConv2d(child))
@@ -74,8 +74,8 @@ def _is_worthwhile(conv: nn.Conv2d) -> bool:
 def _transforms(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Matrices, float64: products -> 4 outputs, 3 taps -> points, 6 inputs -> points.
 
-    Rows of powers of the points evaluate a polynomial; the inverse for six of them interpolates. Every row is
-    scaled so that the smallest weight of an input is one; the taps take the counterpart.
+    Rows of powers of the points evaluate a polynomial. The inverse for six of them interpolates. Every row is
+    scaled so that the smallest weight of an input is one, and the taps compensate for it.
     """
     spread = torch.linalg.inv(_powers(_WINDOW)).T
     size = torch.where(spread.abs() > 1e-9, spread.abs(), torch.inf).amin(1, keepdim=True)
@@ -84,6 +84,6 @@ def _transforms(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _powers(count: int) -> Tensor:
-    """(6, count): powers of each point; of infinity, the highest alone."""
+    """(6, count): powers of each point. For infinity, only the highest."""
     finite = torch.tensor(_POINTS, dtype=torch.float64)[:, None] ** torch.arange(count)
     return torch.cat([finite, F.one_hot(torch.tensor([count - 1]), count).double()])

@@ -1,1 +1,1 @@
-"""The networks at work: loaded onto a device, given arrays, giving arrays."""
+"""Run the networks on a device: arrays in, arrays out."""

@@ -1,4 +1,4 @@
-"""How many frames are drawn at once."""
+"""The number of frames drawn at once."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ import torch
 from sadtalker_service.engines.sadtalker.device import DeviceConfig
 
 _ON_CPU = 2
-"""A CPU is busy with one; two share what is read of the weights."""
+"""One frame keeps a CPU busy. Two share each read of the weights."""
 _MOST = 32
-"""A GPU is full with fewer; more only delays the first frames and a cancelled job's end."""
+"""A smaller batch already fills a GPU. A larger one only delays the first frames and the end of a cancelled
+job."""
 _BYTES_PER_VALUE = 1.5e8
-"""Of one frame of 256 x 256, per byte of a value: maps that are alive at the same time, generously."""
+"""Memory of one frame of 256 x 256 per byte of the dtype: a generous estimate of the maps alive at the same
+time."""
 _SHARE = 0.5
-"""Of the memory that is free when the networks are loaded."""
+"""Share of the memory that is free when the networks are loaded."""
 
 
 def suggested_batch(device_config: DeviceConfig, size: int) -> int:
-    """For pictures of 256 or 512 on this device, by its free memory; at least one."""
+    """Batch size for frames of 256 or 512 on this device, by its free memory. At least one."""
     if not device_config.on_gpu:
         return _ON_CPU
     free, _ = torch.cuda.mem_get_info(device_config.device)

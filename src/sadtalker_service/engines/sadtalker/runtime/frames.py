@@ -1,7 +1,7 @@
-"""Frames of one or several videos, drawn in batches by a thread of its own while others paste and encode.
+"""Draw frames of one or several videos in batches, in a separate thread, while others paste and encode.
 
-Videos that are being made at the same time share batches: each of their frames brings its own source. So many
-short videos fill a GPU as well as one long video does. Results leave the device as bytes.
+Videos rendered at the same time share batches, because each frame carries its own source. Many short videos
+therefore fill a GPU as well as one long video. Results leave the device as bytes.
 """
 
 from __future__ import annotations
@@ -23,37 +23,37 @@ from sadtalker_service.errors import EngineUnavailable
 log = structlog.get_logger(__name__)
 
 _AHEAD = 2
-"""Batches that are kept for a video whose frames are not fetched fast enough."""
+"""Batches that are buffered for a video if its frames are not fetched fast enough."""
 _GROW_SECONDS = 600.0
-"""After a batch was halved, until a larger one is tried again."""
+"""Seconds after a batch was halved until a larger one is tried again."""
 
 
 @dataclass(eq=False)
 class _Video:
-    """A video whose frames are asked for. Guarded by the painter's lock."""
+    """A video with frames to draw. Guarded by the painter's lock."""
 
     scene: Scene
-    """With one source."""
+    """A scene with one source."""
     keypoints: Tensor
     """(F, 15, 3)"""
     limit: int
-    """Most frames of it in one batch."""
+    """Maximum number of its frames in one batch."""
     begun: int = 0
-    """Frames that were given to a batch."""
+    """Number of frames already assigned to a batch."""
     done: deque[Uint8Image] = field(default_factory=deque)
     error: Exception | None = None
     closed: bool = False
 
     @property
     def wants(self) -> int:
-        """Frames that may go into the next batch."""
+        """Number of frames that may go into the next batch."""
         if self.closed or self.error or len(self.done) >= _AHEAD:
             return 0
         return min(self.limit, len(self.keypoints) - self.begun)
 
 
 class FramePainter:
-    """Draws frames with one renderer. For several threads."""
+    """Draws frames with one renderer. Thread-safe."""
 
     def __init__(
         self,
@@ -63,9 +63,9 @@ class FramePainter:
         padded: bool = False,
         on_batch: Callable[[int, int], None] | None = None,
     ) -> None:
-        """`batch_size`: most frames at once, over all videos. `padded`: always exactly that many, for a
-        renderer that was compiled for it. `on_batch` is told of each batch: how many videos share it, and
-        how many frames it has."""
+        """`batch_size`: maximum number of frames at once, over all videos. `padded`: always draw exactly
+        `batch_size` frames, for a renderer compiled for that size. `on_batch` is called after each batch with
+        the number of videos that share it and its number of frames."""
         self._renderer = renderer
         self._batch_size = batch_size
         self._padded = padded
@@ -79,32 +79,33 @@ class FramePainter:
 
     @property
     def batch_size(self) -> int:
-        """Most frames at once; smaller than in the beginning after memory ran out."""
+        """Maximum number of frames at once. Smaller than at the start if memory ran out."""
         return self._batch_size
 
     @property
     def drawing_seconds(self) -> float:
-        """How long the batch has taken so far that is being drawn; 0 while none is."""
+        """Seconds since the current batch started, or 0 if no batch is being drawn."""
         since = self._drawing_since
         return 0.0 if since is None else time.monotonic() - since
 
     def paint(self, scene: Scene, keypoints: Tensor, limit: int | None = None) -> Generator[Uint8Image]:
-        """uint8 (n, S, S, 3) RGB, until all frames were given. Nothing is drawn before they are asked for.
+        """Yield uint8 (n, S, S, 3) RGB until all frames are drawn. Starts when the first frames are
+        requested.
 
         Args:
-            scene: of one source.
+            scene: a scene with one source.
             keypoints: (F, 15, 3) of the frames, on the device.
-            limit: most frames of this video in one batch; None: no limit of its own.
+            limit: maximum number of frames of this video per batch, or None for no separate limit.
 
-        Raises what drawing raises; `EngineUnavailable` where memory does not even suffice for one frame.
+        Raises any drawing error, and `EngineUnavailable` if memory is insufficient even for one frame.
         """
         video = _Video(scene, keypoints, max(1, limit or self._batch_size))
-        given = 0
+        yielded = 0
         try:
             self._add(video)
-            while given < len(keypoints):
+            while yielded < len(keypoints):
                 pictures = self._next(video)
-                given += len(pictures)
+                yielded += len(pictures)
                 yield pictures
         finally:
             self._remove(video)
@@ -134,7 +135,8 @@ class FramePainter:
             self._changed.notify_all()
 
     def _run(self) -> None:
-        """What the thread does until there is nothing more to draw; the next video starts another."""
+        """Main loop of the thread, until there is nothing left to draw. The next video starts a new
+        thread."""
         try:
             with torch.inference_mode():
                 while parts := self._take():
@@ -145,7 +147,8 @@ class FramePainter:
             self._give_up(error)
 
     def _take(self) -> list[tuple[_Video, int]]:
-        """The next batch: videos with the number of their frames in it, in turns. Empty: no video is left."""
+        """The next batch: videos with their numbers of frames in it, in rotation. Empty if no video is
+        left."""
         with self._changed:
             self._changed.wait_for(lambda: not self._videos or any(video.wants for video in self._videos))
             if not self._videos:
@@ -154,7 +157,7 @@ class FramePainter:
             self._grow_again()
             waiting = [video for video in self._videos if video.wants]
             shares = _shares([video.wants for video in waiting], self._batch_size)
-            self._videos.append(self._videos.pop(0))  # who comes first has the odd frame
+            self._videos.append(self._videos.pop(0))  # rotate, because the first video gets the odd frame
             return [(video, count) for video, count in zip(waiting, shares, strict=True) if count]
 
     def _draw(self, parts: list[tuple[_Video, int]]) -> None:
@@ -164,7 +167,7 @@ class FramePainter:
             self._halve(parts, error)
             return
         except Exception as error:  # noqa: BLE001 - raised again where the frames are waited for
-            if len(parts) > 1:  # whose fault it is shows when each is drawn by itself
+            if len(parts) > 1:  # draw each video separately to find the one that fails
                 log.warning("batch_divided", videos=len(parts), reason=str(error))
                 for part in parts:
                     self._draw([part])
@@ -199,7 +202,7 @@ class FramePainter:
         return pictures
 
     def _give_up(self, error: Exception) -> None:
-        """This thread ends: nobody may wait for it, and the next video starts another."""
+        """End this thread with an error for all waiting videos. The next video starts a new thread."""
         with self._changed:
             for video in self._videos:
                 video.error = error
@@ -207,7 +210,7 @@ class FramePainter:
             self._changed.notify_all()
 
     def _grow_again(self) -> None:
-        """Memory may have run out for something that is over."""
+        """Try a larger batch again, because the cause of the memory shortage may be gone."""
         if self._batch_size < self._most and time.monotonic() - self._halved_at > _GROW_SECONDS:
             self._batch_size = min(self._most, 2 * self._batch_size)
             self._halved_at = time.monotonic()
@@ -221,7 +224,7 @@ class FramePainter:
                 log.warning("batch_halved", frames=self._batch_size)
                 return
             lacking = EngineUnavailable(
-                "The device has not enough memory for a single frame. Use a smaller size, or another device."
+                "There is not enough memory for a single frame. Use a smaller size or another device."
             )
             lacking.__cause__ = error
             parts[0][0].error = lacking
@@ -229,7 +232,7 @@ class FramePainter:
 
 
 def _shares(wants: list[int], room: int) -> list[int]:
-    """How many of `room` places each gets, as evenly as their wishes allow."""
+    """Divide `room` places among the videos, as evenly as their `wants` allow."""
     shares = [0] * len(wants)
     left = room
     while left and any(share < want for share, want in zip(shares, wants, strict=True)):

@@ -1,4 +1,4 @@
-"""Checkpoints become networks that are ready to run, each when it is first needed."""
+"""Load checkpoints as networks that are ready to run, each on first use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Loaded = TypeVar("Loaded")
 
 @dataclass(frozen=True)
 class SizedNetworks:
-    """The networks of one file, in the form in which they are run, on their device."""
+    """The networks of one file in the inference form, on their device."""
 
     face_regression: FaceRegression
     audio_to_expression: AudioToExpression
@@ -36,7 +36,7 @@ class SizedNetworks:
 
 
 class Models:
-    """The networks of a folder of checkpoints. For several threads."""
+    """The networks of a checkpoint folder. Thread-safe."""
 
     def __init__(self, folder: Path, device_config: DeviceConfig) -> None:
         self.device_config = device_config
@@ -48,18 +48,19 @@ class Models:
             use_full_float32()
 
     def of_size(self, size: int) -> SizedNetworks:
-        """Those for pictures of 256 or 512. Raises `EngineUnavailable`."""
-        return self._once(self._sized, size, self._load_sized)
+        """The networks for frames of 256 or 512. Raises `EngineUnavailable`."""
+        return self._load_once(self._sized, size, self._load_sized)
 
     def mapping(self, *, full_frame: bool) -> MappingNetwork:
-        """That for 73 coefficients a frame, or for 70 if not `placed`. Raises `EngineUnavailable`."""
-        return self._once(self._mappings, full_frame, self._load_mapping)
+        """The network for 73 coefficients per frame, or for 70 unless `full_frame`. Raises
+        `EngineUnavailable`."""
+        return self._load_once(self._mappings, full_frame, self._load_mapping)
 
-    def _once(self, known: dict[Key, Loaded], key: Key, load: Callable[[Key], Loaded]) -> Loaded:
+    def _load_once(self, loaded: dict[Key, Loaded], key: Key, load: Callable[[Key], Loaded]) -> Loaded:
         with self._lock:
-            if key not in known:
-                known[key] = load(key)
-            return known[key]
+            if key not in loaded:
+                loaded[key] = load(key)
+            return loaded[key]
 
     def _load_sized(self, size: int) -> SizedNetworks:
         found = load_networks(self._folder.networks(size))

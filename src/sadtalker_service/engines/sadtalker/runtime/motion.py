@@ -1,6 +1,6 @@
-"""From pictures and sound to keypoints: the networks that run once per avatar or once per video.
+"""From images and audio to keypoints: the networks that run once per avatar or once per video.
 
-Arrays in, arrays out. F frames; S is 256 or 512.
+Arrays in, arrays out. F frames. S is 256 or 512.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from sadtalker_service.engines.sadtalker.networks.mapping import with_ends_repea
 from sadtalker_service.engines.sadtalker.runtime.models import Models
 
 _FRAMES_AT_ONCE = 256
-"""Frames of sound that are heard together: bounds the memory of a long recording."""
+"""Frames of audio that are processed together. Limits the memory for long driven audio."""
 
 
 class MotionNetworks:
-    """Fulfils `inference.port.Networks` in this process. For several threads."""
+    """Implements `inference_port.Networks` in this process. Thread-safe."""
 
     def __init__(self, models: Models, size: int) -> None:
         self._models = models
@@ -34,13 +34,13 @@ class MotionNetworks:
 
     @torch.inference_mode()
     def regress(self, pictures: Uint8Image) -> Float32:
-        """See `port.Networks`."""
+        """See `inference_port.Networks`."""
         found = self._models.of_size(self._size).face_regression(self._pictures(pictures))
         return _array(found)
 
     @torch.inference_mode()
     def encode(self, square: Uint8Image, row: Float32, *, full_frame: bool) -> EncodedFace:
-        """See `port.Networks`."""
+        """See `inference_port.Networks`."""
         encoded = self._models.of_size(self._size).renderer.encode_source(self._pictures(square[None]))
         motion = self._mapped(row[None], full_frame=full_frame)
         return EncodedFace(
@@ -51,7 +51,7 @@ class MotionNetworks:
 
     @torch.inference_mode()
     def expression(self, windows: Float32, reference: Float32, blink: Float32) -> Float32:
-        """See `port.Networks`."""
+        """See `inference_port.Networks`."""
         network = self._models.of_size(self._size).audio_to_expression
         parts = [
             network(self._tensor(speech_features)[:, None], self._tensor(face), self._tensor(closed)[:, None])
@@ -63,7 +63,7 @@ class MotionNetworks:
 
     @torch.inference_mode()
     def pose(self, windows: Float32, source: Float32, *, style: int, seed: int) -> Float32:
-        """See `port.Networks`."""
+        """See `inference_port.Networks`."""
         noise = draw_noise(chunk_count(len(windows)), torch.Generator().manual_seed(seed))
         network = self._models.of_size(self._size).audio_to_pose
         speech_features = self._tensor(windows)[:, None]
@@ -73,7 +73,7 @@ class MotionNetworks:
     def keypoints(
         self, semantics: Float32, canonical: Float32, view: Mapping[str, Float32], *, full_frame: bool
     ) -> Float32:
-        """See `port.Networks`."""
+        """See `inference_port.Networks`."""
         motion = self._mapped(semantics, full_frame=full_frame)
         angles = {name: self._tensor(track) for name, track in view.items()}
         return _array(replace(motion, **angles).place(self._tensor(canonical)[None]))

@@ -1,4 +1,5 @@
-"""All of the engine that needs torch, behind `inference.port`: made when the first network is needed."""
+"""Everything in the engine that needs torch, behind `inference_port`. Created when the first network is
+needed."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ from sadtalker_service.engines.sadtalker.runtime.motion import MotionNetworks
 
 @dataclass(frozen=True)
 class RuntimeOptions:
-    """The settings of the same names, `SADTALKER_...`."""
+    """The settings `SADTALKER_...` of the same names."""
 
     checkpoints: Path
     device: str = "auto"
@@ -34,10 +35,10 @@ class RuntimeOptions:
 
 
 class Runtime:
-    """Fulfils `inference.port.Inference` in this process. For several threads."""
+    """Implements `inference_port.Inference` in this process. Thread-safe."""
 
     def __init__(self, options: RuntimeOptions, on_batch: Callable[[int, int], None] | None = None) -> None:
-        """`on_batch`: see `FramePainter`. Raises `EngineUnavailable` for a device that is not there."""
+        """`on_batch`: see `FramePainter`. Raises `EngineUnavailable` if the device does not exist."""
         self.device_config = choose_device(options.device, options.precision)
         self._options = options
         self._models = Models(options.checkpoints, self.device_config)
@@ -49,7 +50,7 @@ class Runtime:
         self._warm: set[tuple[int, bool]] = set()
 
     def motion(self, size: int) -> MotionNetworks:
-        """See `port.Inference`."""
+        """See `inference_port.Inference`."""
         return MotionNetworks(self._models, size)
 
     def frames(
@@ -60,27 +61,28 @@ class Runtime:
         driving: NDArray[np.float32],
         limit: int | None = None,
     ) -> Generator[Uint8Image]:
-        """See `port.Inference` and `FramePainter.paint`."""
+        """See `inference_port.Inference` and `FramePainter.paint`."""
         painter, scene = self._painter(size), self._scene(size, volume, source)
         yield from painter.paint(scene, self._tensor(driving), limit)
 
     @property
     def drawing_seconds(self) -> float:
-        """See `port.LocalInference`."""
+        """See `inference_port.LocalInference`."""
         return max((painter.drawing_seconds for painter in self._painters.copy().values()), default=0.0)
 
     def warm_up(self, size: int, *, full_frame: bool) -> None:
-        """See `port.Inference`. A GPU draws a batch in the size that will be used. The networks are compiled
-        before, if that is wanted; what is not warmed up never is, so that no request waits for it.
+        """See `inference_port.Inference`. A GPU draws a batch of the size that will be used. If compilation
+        is enabled, the networks are compiled first. A network that is not warmed up is never compiled, so no
+        request waits for it.
         """
-        with self._warming:  # several workers may ask for it
+        with self._warming:  # several workers may request it
             if (size, full_frame) not in self._warm:
                 self._warm_up(size, full_frame=full_frame)
                 self._warm.add((size, full_frame))
 
     @property
     def enhancers(self) -> Enhancers:
-        """See `port.Inference`."""
+        """See `inference_port.Inference`."""
         return self._enhancers
 
     def _warm_up(self, size: int, *, full_frame: bool) -> None:
@@ -91,7 +93,7 @@ class Runtime:
         count = self._painter(size, padded=compiled).batch_size
         if (
             not compiled and not self.device_config.on_gpu
-        ):  # a first frame there takes no longer than a second one
+        ):  # on a CPU, a first frame takes no longer than a second one
             return
         volume = np.zeros((32, 16, size // 4, size // 4), np.float16)
         source, driving = np.zeros((15, 3), np.float32), np.zeros((count, 15, 3), np.float32)
