@@ -36,13 +36,13 @@ def run(*args: str) -> int | str | None:
 def test_a_command_of_an_engine_is_listed_and_run(install, capsys: pytest.CaptureFixture[str]) -> None:
     install("import click\n@click.command()\ndef command():\n    click.echo('painted')\n")
     assert run("--help") == 0
-    assert "paint      Of paint-engine." in capsys.readouterr().out
+    assert "paint      Added by paint-engine." in capsys.readouterr().out
     assert "paint_command" not in sys.modules
     assert run("paint") == 0
     assert capsys.readouterr().out == "painted\n"
 
 
-def test_what_is_no_command_is_refused(install, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_entry_point_that_is_not_a_command_is_refused(install, capsys: pytest.CaptureFixture[str]) -> None:
     install("command = 'paint'\n")
     assert run("paint") == 1
-    assert "paint_command:command is no command" in capsys.readouterr().err
+    assert "paint_command:command is not a command" in capsys.readouterr().err

@@ -69,7 +69,7 @@ def test_page_has_the_defaults_of_the_command(name: str, defaults: dict[str, obj
 
 
 def test_page_names_every_option_that_sadtalker_has_not() -> None:
-    page = (REPOSITORY / "docs/from-sadtalker.md").read_text().partition("## What there is besides")[2]
+    page = (REPOSITORY / "docs/from-sadtalker.md").read_text().partition("## Additional options")[2]
     ours = {option.opts[0].removeprefix("--") for option in options().values()} - SADTALKER
     assert {name for name in ours if f"`--{name}`" not in page} == set()
 

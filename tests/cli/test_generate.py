@@ -266,7 +266,7 @@ def test_idle_needs_no_recording(sadtalker: Run) -> None:
         ((*BASIC, "--preprocess", "face"), r"'face' is not one of"),
         ((*BASIC, "--nonsense"), r"No such option"),
         ((*BASIC, "--output", "talking.avi"), r"talking.avi must end in .mp4"),
-        ((*BASIC[:-1], "speech.mp4", "--output", "./speech.mp4"), r"speech.mp4 is the recording itself"),
+        ((*BASIC[:-1], "speech.mp4", "--output", "./speech.mp4"), r"speech.mp4 is the driven audio itself"),
         (("generate", "--source_image", "hello.wav", "--driven_audio", "hello.wav"), r"picture|image"),
         (("generate", "--source_image", "me.png", "--driven_audio", "me.png"), r"sound|recording|audio"),
         (("generate", "--source_image", "black.png", "--driven_audio", "hello.wav"), r"No face was found"),

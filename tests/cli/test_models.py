@@ -119,9 +119,9 @@ def test_list_tells_of_every_checkpoint_and_of_what_is_missing(sadtalker: Run, f
     assert "SHA-256 unknown" in ended.stdout
     assert "commercial use: disputed: " in ended.stdout
     assert f"full, extfull at 256: lacks {NETWORKS} and mapping_00109-model.pth.tar" in ended.stdout
-    assert "epoch_20.pth: of SadTalker's first release" in ended.stdout
+    assert "epoch_20.pth: from SadTalker's first release" in ended.stdout
     last = ended.stdout.splitlines()[-1]
-    assert last.startswith(f"The sadtalker engine cannot be run here: {folder} lacks {NETWORKS}, ")
+    assert last.startswith(f"The sadtalker engine cannot run here: {folder} lacks {NETWORKS}, ")
 
 
 def test_list_says_whether_the_engine_can_be_run_and_whether_auto_takes_it(
@@ -132,7 +132,7 @@ def test_list_says_whether_the_engine_can_be_run_and_whether_auto_takes_it(
     write_flat(folder / NETWORKS, official_shapes(*OFFICIAL))
     write_pickled(folder / "mapping_00109-model.pth.tar", "mapping", official_shapes(MAPPING[73]))
     monkeypatch.setenv("SADTALKER_DEVICE", "cpu")
-    assert "engine can be run here. ENGINE=auto takes mesh" in sadtalker("list").stdout.splitlines()[-1]
+    assert "engine can run here. ENGINE=auto uses mesh" in sadtalker("list").stdout.splitlines()[-1]
     assert json.loads(sadtalker("list", "--json").stdout)["engine"] == {"obstacle": None, "auto": False}
     (folder / NETWORKS).unlink()
     engine = json.loads(sadtalker("list", "--json").stdout)["engine"]

@@ -1,4 +1,4 @@
-"""The command `sadtalker`."""
+"""The `sadtalker` command."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from sadtalker_service.cli.lazy import LazyGroup
 from sadtalker_service.errors import SadTalkerError
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, as of every program that a SIGINT ends."""
+"""Exit code after Ctrl-C: 128 plus the number of SIGINT, as in other programs."""
 
 
 @click.group(
     cls=LazyGroup,
     commands_at={
-        "generate": ("sadtalker_service.cli.generate", "Make a portrait speak a recording: writes a video."),
+        "generate": ("sadtalker_service.cli.generate", "Make a talking-head video from an image and audio."),
         "sheet": (
             "sadtalker_service.cli.sheet",
-            "Write a picture of a portrait's mouth shapes, blinks and poses.",
+            "Draw the mouth shapes, blinks and poses of a source image.",
         ),
         "serve": ("sadtalker_service.cli.serve", "Run the service: stores, API and workers."),
-        "worker": ("sadtalker_service.cli.worker", "Make videos for a service that runs elsewhere."),
+        "worker": ("sadtalker_service.cli.worker", "Run a worker for a service that runs elsewhere."),
         "inference": (
             "sadtalker_service.cli.inference",
-            "Run the networks of the sadtalker engine for all workers of this machine.",
+            "Run the networks of the sadtalker engine for all workers on this machine.",
         ),
         "models": (
             "sadtalker_service.cli.models",
@@ -39,39 +39,39 @@ INTERRUPTED = 130
         "bench": ("sadtalker_service.cli.bench", "Measure the speed of an engine on this machine."),
         "warmup": (
             "sadtalker_service.cli.warmup",
-            "Compile and load everything, so that no video has to wait.",
+            "Compile and load everything in advance, so that no video waits for it.",
         ),
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 @click.version_option(__version__, prog_name="sadtalker")
 def sadtalker() -> None:
-    """A portrait and a recording become a talking-head video."""
+    """Make talking-head videos from a source image and driven audio."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command and end the process: 0 well, 2 bad input, 130 Ctrl-C, others as in `errors.py`."""
+    """Run the command and exit: 0 success, 2 bad input, 130 Ctrl-C, others as in `errors.py`."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
         code = sadtalker.main(arguments, prog_name="sadtalker", standalone_mode=False)
     except SadTalkerError as error:
-        code = _complain(error.message, error.exit_code)
+        code = _print_error(error.message, error.exit_code)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "sadtalker"
-        code = _complain(f"{error.format_message()} See `{command} --help`.", error.exit_code)
+        code = _print_error(f"{error.format_message()} See `{command} --help`.", error.exit_code)
     except click.ClickException as error:
-        code = _complain(error.format_message(), error.exit_code)
+        code = _print_error(error.format_message(), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        code = _complain("interrupted.", INTERRUPTED)
+        code = _print_error("interrupted.", INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _complain(message: str, code: int) -> int:
+def _print_error(message: str, code: int) -> int:
     line = " ".join(message.split())
     click.echo(f"sadtalker: {line}", err=True)
     return code
 
 
 def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
-    """End as after Ctrl-C: what was begun is cleared away."""
+    """Exit through the same cleanup as after Ctrl-C, so that no partial file stays."""
     raise SystemExit(128 + number)

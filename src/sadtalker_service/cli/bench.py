@@ -1,4 +1,4 @@
-"""`sadtalker bench`: how fast it is on this machine."""
+"""`sadtalker bench`: measure the speed of an engine on this machine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sadtalker_service.extras import how_to_get
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _MEMORY_SECONDS = (10, 600)
 _NETWORKS = "sadtalker_service.bench.sadtalker"
-"""Its modules need torch, which is imported when they are asked for."""
+"""Its modules need torch, so they are imported only by the command that uses them."""
 
 
 @click.group("bench")
@@ -39,9 +39,9 @@ def command() -> None:
 @click.option("--driven_audio", type=_FILE, default="examples/speech.wav", show_default=True)
 @click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Runs per median.")
 @click.option("--cores", type=click.IntRange(min=1), default=2, show_default=True, help="Cores to use.")
-@click.option("--memory", is_flag=True, help="Also the peak memory of 10 s and 10 minutes of video (slow).")
-@click.option("--update", "page_path", type=_FILE, help="Write the table into this page too.")
-@click.option("--json", "as_json", is_flag=True, help="Print the measurements for machines.")
+@click.option("--memory", is_flag=True, help="Also measure peak memory for 10 s and 10 min of video (slow).")
+@click.option("--update", "page_path", type=_FILE, help="Also write the table into this page.")
+@click.option("--json", "as_json", is_flag=True, help="Print the measurements as JSON.")
 def mesh(
     source_image: Path,
     driven_audio: Path,
@@ -51,7 +51,7 @@ def mesh(
     page_path: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure the mesh engine: per stage and whole; cold, warm and cached; beside the encoder alone."""
+    """Measure each stage and the whole mesh engine, cold, warm and cached, and the encoder alone."""
     with limited_to(cores), _status(wanted=not as_json) as tell:
         machine, before = this_machine(), core_time()
         measured = [measure(c, source_image, driven_audio, repeats=repeats, tell=tell) for c in CASES]
@@ -70,26 +70,26 @@ def mesh(
 
 @command.command("sadtalker", cls=SadTalkerCommand)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ...")
-@click.option("--size", "sizes", type=int, multiple=True, help="Of the pictures; may be given several times.")
+@click.option("--size", "sizes", type=int, multiple=True, help="Frame size in pixels. Can be repeated.")
 @click.option(
     "--precision",
     "precisions",
     type=click.Choice(["float32", "bfloat16", "float16"]),
     multiple=True,
-    help="May be given several times.",
+    help="Number format of the networks. Can be repeated.",
 )
 @click.option(
     "--batch_size",
     "batches",
     type=click.IntRange(min=1),
     multiple=True,
-    help="Frames at once; several times.",
+    help="Frames per batch. Can be repeated.",
 )
 @click.option("--repeats", type=click.IntRange(min=1), help="Runs per median.")
-@click.option("--clip_seconds", type=click.FloatRange(min=0), help="Length of the whole video; 0: none.")
-@click.option("--compile", "compiled", is_flag=True, help="Let torch compile what runs for every frame.")
-@click.option("--no_original", is_flag=True, help="Do not time the original's structure beside it.")
-@click.option("--json", "as_json", is_flag=True, help="Print the measurements for machines.")
+@click.option("--clip_seconds", type=click.FloatRange(min=0), help="Length of the whole video. 0 skips it.")
+@click.option("--compile", "compiled", is_flag=True, help="Compile the per-frame networks with torch.")
+@click.option("--no_original", is_flag=True, help="Do not time the original's structure for comparison.")
+@click.option("--json", "as_json", is_flag=True, help="Print the measurements as JSON.")
 def sadtalker(
     device: str,
     sizes: tuple[int, ...],
@@ -101,10 +101,10 @@ def sadtalker(
     no_original: bool,
     as_json: bool,
 ) -> None:
-    """Measure the SadTalker networks: per stage and whole, beside the original's structure.
+    """Measure each stage and the whole of the SadTalker networks, compared with the original's structure.
 
-    No checkpoints are needed. What is not given is chosen by the device; a GPU is measured in minutes. On a
-    CPU every frame takes seconds.
+    No checkpoints are needed. The defaults depend on the device. A GPU run takes minutes. On a CPU every
+    frame takes seconds.
     """
     if find_spec("torch") is None:
         raise EngineUnavailable(f"torch is not installed. {how_to_get('sadtalker')}")

@@ -1,4 +1,4 @@
-"""What `sadtalker models` prints of checkpoints: for people, and as JSON."""
+"""The checkpoint reports of `sadtalker models`, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sadtalker_service.engines.sadtalker.checkpoints.table import PICTURE_SIZES,
 from sadtalker_service.engines.sadtalker.checkpoints.verify import Ability, Finding, State, old_files
 
 _WORDS = {
-    State.PUBLISHED: "right, by its SHA-256",
-    State.FITTING: "there",
+    State.PUBLISHED: "verified by SHA-256",
+    State.FITTING: "present",
     State.OTHER: "not the published file",
     State.DAMAGED: "damaged",
     State.MISSING: "missing",
@@ -21,7 +21,7 @@ _WORDS = {
 
 
 def echo_table(folder: Path, findings: Sequence[Finding], able: Sequence[Ability]) -> None:
-    """Every checkpoint, then the licences, then what can be run."""
+    """Print every checkpoint, then the licences, then the modes that can run."""
     click.echo(f"Checkpoints in {folder}\n")
     for finding in findings:
         checkpoint = finding.checkpoint
@@ -31,18 +31,18 @@ def echo_table(folder: Path, findings: Sequence[Finding], able: Sequence[Ability
         click.echo(f"    {checkpoint.url}")
         click.echo(f"    SHA-256 {checkpoint.sha256 or 'unknown'}\n")
     echo_licences([finding.checkpoint for finding in findings])
-    _echo_what_runs(folder, able)
+    _echo_modes(folder, able)
 
 
 def echo_findings(folder: Path, findings: Sequence[Finding], able: Sequence[Ability]) -> None:
-    """A line per checkpoint, then what can be run."""
+    """Print a line per checkpoint, then the modes that can run."""
     for finding in findings:
         click.echo(f"{finding.checkpoint.file}: {_state(finding)}")
-    _echo_what_runs(folder, able)
+    _echo_modes(folder, able)
 
 
 def echo_licences(checkpoints: Sequence[Checkpoint]) -> None:
-    """Each licence once, with the files under it."""
+    """Print each licence once, with the files that it covers."""
     under: dict[Licence, list[str]] = {}
     for checkpoint in checkpoints:
         under.setdefault(checkpoint.licence, []).append(checkpoint.file)
@@ -52,7 +52,7 @@ def echo_licences(checkpoints: Sequence[Checkpoint]) -> None:
 
 
 def as_object(folder: Path, findings: Sequence[Finding], able: Sequence[Ability]) -> dict[str, Any]:
-    """All of it for machines."""
+    """The complete report as a JSON-compatible object."""
     return {
         "folder": str(folder),
         "checkpoints": [
@@ -81,7 +81,7 @@ def as_object(folder: Path, findings: Sequence[Finding], able: Sequence[Ability]
 
 
 def gigabytes(size: int) -> str:
-    """A number of bytes for people."""
+    """A number of bytes as readable text, in GB or MB."""
     return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
@@ -89,11 +89,11 @@ def _state(finding: Finding) -> str:
     return _WORDS[finding.state] + (f": {finding.reason}" if finding.reason else "")
 
 
-def _echo_what_runs(folder: Path, able: Sequence[Ability]) -> None:
+def _echo_modes(folder: Path, able: Sequence[Ability]) -> None:
     if old := old_files(folder):
-        click.echo(f"{', '.join(old)}: of SadTalker's first release, which is not read.")
+        click.echo(f"{', '.join(old)}: from SadTalker's first release, which is not supported.")
     for size in PICTURE_SIZES:
         here = [ability for ability in able if ability.size == size]
         for lacking in dict.fromkeys(ability.lacking for ability in here):
             modes = ", ".join(ability.preprocess for ability in here if ability.lacking == lacking)
-            click.echo(f"{modes} at {size}: {'lacks ' + ' and '.join(lacking) if lacking else 'can be run'}")
+            click.echo(f"{modes} at {size}: {'lacks ' + ' and '.join(lacking) if lacking else 'can run'}")

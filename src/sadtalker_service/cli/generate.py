@@ -1,4 +1,4 @@
-"""`sadtalker generate`: from files to a file, with SadTalker's option names."""
+"""`sadtalker generate`: make a video file from local files, with SadTalker's option names."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Examples:
   sadtalker generate --source_image me.jpg --idle 10 --quality high --output idle.mp4
   sadtalker generate --source_image me.jpg --driven_audio hello.wav --json
 
-Options may be spelled with hyphens too: --source-image.
+Option names also work with hyphens: --source-image.
 """
 
 
@@ -44,9 +44,9 @@ Options may be spelled with hyphens too: --source-image.
 @generate_options
 @leftover_options
 def command(**given: Any) -> None:
-    """Make the person of a portrait speak a recording.
+    """Make a talking-head video from a source image and driven audio.
 
-    Needs --source_image and one of --driven_audio and --idle.
+    Needs --source_image and either --driven_audio or --idle.
     """
     as_json, context = bool(given["as_json"]), click.get_current_context()
     with _errors_as_json(wanted=as_json), progress_bar(wanted=not as_json) as listener:
@@ -100,7 +100,7 @@ def _engine(options: GenerateOptions, settings: Settings) -> Engine:
 
 
 def _changed(settings: Settings, options: GenerateOptions) -> Settings:
-    """The settings with what the options say of the neural engines."""
+    """The settings, with the command-line options for the neural engines applied."""
     changes: dict[str, object] = {}
     if options.checkpoint_dir is not None:
         changes["sadtalker_checkpoints_path"] = options.checkpoint_dir
@@ -110,14 +110,16 @@ def _changed(settings: Settings, options: GenerateOptions) -> Settings:
 
 
 def _output(options: GenerateOptions) -> Path:
-    """`--output`, or as SadTalker does a name made of the time in `--result_dir`, which is created."""
+    """`--output`, or a file named after the time in `--result_dir`, as in SadTalker. Creates the folder."""
     if options.output:
         if options.output.suffix.lower() != ".mp4":
             raise InvalidOption(
-                f"{options.output} must end in .mp4: no other format is written.", param="output"
+                f"{options.output} must end in .mp4. No other format is supported.", param="output"
             )
         if options.driven_audio and options.output.resolve() == options.driven_audio.resolve():
-            raise InvalidOption(f"{options.output} is the recording itself.", param="output")
+            raise InvalidOption(
+                f"{options.output} is the driven audio itself. Choose another file.", param="output"
+            )
         return options.output
     path = options.result_dir / time.strftime("%Y_%m_%d_%H.%M.%S.mp4")
     with output_errors(path):
@@ -127,7 +129,7 @@ def _output(options: GenerateOptions) -> Path:
 
 @contextmanager
 def _errors_as_json(*, wanted: bool) -> Iterator[None]:
-    """On standard output the error as JSON, besides the line on standard error."""
+    """Context manager that also prints an error as JSON on standard output, and raises it again."""
     try:
         yield
     except SadTalkerError as error:
@@ -138,7 +140,7 @@ def _errors_as_json(*, wanted: bool) -> Iterator[None]:
 
 
 def _plain(output: Path, result: VideoResult) -> dict[str, Any]:
-    """The result as JSON, with floating-point numbers to six digits after the point: microseconds."""
+    """The result as a JSON-compatible dict. Floats have six decimals, which is microseconds for times."""
     values = result.to_json()
     values["seconds"] = {stage: round(seconds, 6) for stage, seconds in values["seconds"].items()}
     values |= {"output": str(output), "real_time_factor": result.real_time_factor}
@@ -162,10 +164,10 @@ def _details(report: VideoResult) -> str:
     lines += [
         f"picture   {report.width}x{report.height} at {report.fps} fps, {report.size_bytes / 1e6:.2f} MB"
     ]
-    lines += [f"cache     had {_list(report.cache_hits)}; computed {_list(report.cache_misses)}"]
+    lines += [f"cache     hits: {_list(report.cache_hits)}; computed: {_list(report.cache_misses)}"]
     lines += [f"{seconds:8.3f} s {stage}" for stage, seconds in report.seconds.items()]
     return "\n".join(lines)
 
 
 def _list(names: tuple[str, ...]) -> str:
-    return ", ".join(names) or "nothing"
+    return ", ".join(names) or "none"

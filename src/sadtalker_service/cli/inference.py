@@ -1,4 +1,4 @@
-"""`sadtalker inference`: one set of networks for all workers of a machine."""
+"""`sadtalker inference`: one copy of the networks for all workers on a machine."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ _ENGINE = "sadtalker"
     "--socket",
     type=click.Path(dir_okay=False, path_type=Path),
     required=True,
-    help="Where it listens; workers find it by SADTALKER_INFERENCE.",
+    help="Socket to listen on. Set SADTALKER_INFERENCE to this path for the workers.",
 )
 def command(socket: Path) -> None:
-    """Run the networks of the sadtalker engine for all workers of this machine, until SIGTERM or Ctrl-C.
+    """Run the networks of the sadtalker engine for all workers on this machine, until SIGTERM or Ctrl-C.
 
-    `sadtalker serve` starts one by itself. Where `sadtalker worker` is run several times beside a GPU, start
-    one and set SADTALKER_INFERENCE to its socket: the networks are in the GPU's memory once, and videos that
-    are made at the same time share batches. Where ENGINE means sadtalker it is warm from the start.
+    `sadtalker serve` starts an inference server automatically. If you run several `sadtalker worker` on a
+    machine with a GPU, start one server and set SADTALKER_INFERENCE to its socket. The GPU then holds the
+    networks once, and videos rendered at the same time share batches. If ENGINE selects sadtalker, the
+    server warms up at the start.
     """
     keep_files_private()
     settings = settings_with()

@@ -1,6 +1,6 @@
-"""Options of SadTalker's `inference.py` that mean nothing here.
+"""Options of SadTalker's `inference.py` that have no effect here.
 
-They are taken, so that a script goes on working, with a warning that says why they have no effect.
+They are accepted, so that existing scripts keep working. A warning says why they have no effect.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import click
 
 _KEY = "sadtalker_service.cli.leftovers"
 
-_RECONSTRUCTION = "the checkpoints hold one network that measures faces, and no other is read"
-_FACE_MODEL = "no file of the 3D face model is read; what aligning a face needs of it is built in"
-_DRAWING = "it belongs to drawing the 3D face model, which is not done here"
+_RECONSTRUCTION = "the checkpoints contain one face reconstruction network, and no other can be loaded"
+_FACE_MODEL = "no file of the 3D face model is needed, because the part used for face alignment is built in"
+_DRAWING = "it is an option for rendering the 3D face model, which is not supported here"
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """An option without effect."""
+    """An option that has no effect."""
 
     name: str
     why: str
@@ -30,7 +30,7 @@ class Leftover:
 LEFTOVERS = (
     Leftover(
         "old_version",
-        "the checkpoints of SadTalker's first release are not read; those of V0.0.2 are"
+        "the checkpoints of SadTalker's first release are not supported, only those of V0.0.2"
         " (sadtalker models download)",
         is_flag=True,
     ),
@@ -44,7 +44,7 @@ LEFTOVERS = (
 
 
 def leftover_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a command with them. They are in no help, and the command is not given their values."""
+    """Decorate a command with these options. They are hidden and their values are dropped."""
     for leftover in LEFTOVERS:
         function = click.option(
             f"--{leftover.name}",
@@ -58,7 +58,7 @@ def leftover_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def leftover_warnings(ctx: click.Context) -> tuple[str, ...]:
-    """A warning for each of them that was given."""
+    """A warning for each of these options on the command line."""
     given = ctx.meta.get(_KEY, set())
     return tuple(f"{one.name} has no effect: {one.why}." for one in LEFTOVERS if one.name in given)
 

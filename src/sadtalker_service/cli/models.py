@@ -1,4 +1,4 @@
-"""`sadtalker models`: the checkpoints of the sadtalker engine, listed, downloaded and verified."""
+"""`sadtalker models`: list, download and verify the checkpoints of the sadtalker engine."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ def command() -> None:
 
 
 @command.command("list", cls=SadTalkerCommand)
-@click.option("--json", "as_json", is_flag=True, help="Print the list for machines.")
+@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 def list_(as_json: bool) -> None:
-    """Show every checkpoint, its licence, whether it is there, and whether the engine can be run."""
+    """Show every checkpoint, its licence and state, and whether the engine can run."""
     folder = get_settings().checkpoints_folder
     findings = [examine(c, folder / c.file, summed=False) for c in CHECKPOINTS]
     able = abilities(findings)
@@ -86,12 +86,12 @@ def list_(as_json: bool) -> None:
 
 @command.command("download", cls=SadTalkerCommand)
 @click.argument("names", nargs=-1)
-@click.option("--yes", "-y", is_flag=True, help="Take the licences as accepted; do not ask.")
+@click.option("--yes", "-y", is_flag=True, help="Accept the licences without asking.")
 def download(names: Sequence[str], yes: bool) -> None:
-    """Get checkpoints, by default those for every mode at 256: NAMES as in the list, or all.
+    """Download checkpoints. NAMES are as in the list, or all. Default: those for every mode at 256.
 
-    What is there already stays; what was cut off goes on. A file appears under its name when it is whole
-    and right.
+    Existing files stay, and interrupted downloads resume. A file gets its final name once it is complete
+    and verified.
     """
     settings = get_settings()
     folder, sources = settings.checkpoints_folder, Sources.of(settings)
@@ -101,7 +101,7 @@ def download(names: Sequence[str], yes: bool) -> None:
         check_room(folder, missing)
         echo_licences(missing)
         _agree(missing, folder, yes=yes)
-    pace = RetryPolicy(time.sleep, random.Random(), partial(click.echo, err=True))  # noqa: S311 - spreads waits, hides nothing
+    pace = RetryPolicy(time.sleep, random.Random(), partial(click.echo, err=True))  # noqa: S311 - spreads waits, not a secret
     with open_client() as client:
         for checkpoint in wanted:
             with _bar(checkpoint) as on_progress:
@@ -111,17 +111,22 @@ def download(names: Sequence[str], yes: bool) -> None:
 
 @command.command("verify", cls=SadTalkerCommand)
 @click.argument("names", nargs=-1)
-@click.option("--preprocess", type=click.Choice(PREPROCESS_MODES), help="Ask for what this mode needs.")
-@click.option("--size", type=click.Choice([str(size) for size in PICTURE_SIZES]), help="At this size only.")
-@click.option("--quick", is_flag=True, help="Do not compute SHA-256; weights of your own pass.")
-@click.option("--json", "as_json", is_flag=True, help="Print what was found for machines.")
+@click.option("--preprocess", type=click.Choice(PREPROCESS_MODES), help="Check the files for this mode.")
+@click.option(
+    "--size",
+    type=click.Choice([str(size) for size in PICTURE_SIZES]),
+    help="Check the files for this size only.",
+)
+@click.option("--quick", is_flag=True, help="Skip SHA-256, so that your own weights pass.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def verify(
     names: Sequence[str], preprocess: PreprocessMode | None, size: str | None, quick: bool, as_json: bool
 ) -> None:
-    """Check the checkpoints that are there, and say what is missing for which mode.
+    """Verify the checkpoint files and show which mode lacks which file.
 
-    Ends with 0 when what was asked for is there and right: NAMES, or what --preprocess and --size need.
-    Without any of these, when no file is wrong and at least one mode can be run. Otherwise with 3.
+    Exits with 0 if all selected files are present and valid: NAMES, or the files for --preprocess and --size.
+    Without a selection, exits with 0 if no file is invalid and at least one mode can run. Otherwise exits
+    with 3.
     """
     folder = get_settings().checkpoints_folder
     asked = _asked(names, preprocess, size)
@@ -137,23 +142,23 @@ def verify(
 
 
 def _verdict(obstacle: str | None, automatic: str | None) -> str:
-    """`automatic`: the engine that `auto` means here, where there is no obstacle."""
+    """`automatic`: the engine that `auto` selects here, if there is no obstacle."""
     if obstacle:
-        return f"\nThe {_ENGINE} engine cannot be run here: {obstacle}"
+        return f"\nThe {_ENGINE} engine cannot run here: {obstacle}"
     if automatic == _ENGINE:
-        return f"\nThe {_ENGINE} engine can be run here. ENGINE=auto takes it."
+        return f"\nThe {_ENGINE} engine can run here. ENGINE=auto uses it."
     return (
-        f"\nThe {_ENGINE} engine can be run here. ENGINE=auto takes {automatic}, for want of a GPU;"
-        f" ENGINE={_ENGINE} and --engine {_ENGINE} ask for it by name."
+        f"\nThe {_ENGINE} engine can run here. ENGINE=auto uses {automatic}, because there is no GPU."
+        f" ENGINE={_ENGINE} or --engine {_ENGINE} selects it by name."
     )
 
 
 def _asked(
     names: Sequence[str], preprocess: PreprocessMode | None, size: str | None
 ) -> tuple[Checkpoint, ...]:
-    """The checkpoints asked for; none where nothing in particular is."""
+    """The selected checkpoints; empty without a selection."""
     if names and (preprocess or size):
-        raise InvalidOption("Ask either for names or for what a mode needs.", param="names")
+        raise InvalidOption("Give either names or --preprocess and --size, not both.", param="names")
     if names:
         return named(names)
     if not (preprocess or size):
@@ -177,14 +182,14 @@ def _agree(checkpoints: Sequence[Checkpoint], folder: Path, *, yes: bool) -> Non
     sizes = [checkpoint.size for checkpoint in checkpoints]
     more = " and files of unknown size" if None in sizes else ""
     files = ", ".join(checkpoint.file for checkpoint in checkpoints)
-    click.echo(f"To get: {files} ({gigabytes(sum(size or 0 for size in sizes))}{more}) into {folder}")
+    click.echo(f"To download: {files} ({gigabytes(sum(size or 0 for size in sizes))}{more}) into {folder}")
     if yes:
         return
     try:
         agreed = click.confirm("Do you accept these licences?")
     except click.Abort:
         raise InvalidOption(
-            "The licences have to be accepted: answer the question, or add --yes.", param="yes"
+            "The licences must be accepted. Answer the question, or add --yes.", param="yes"
         ) from None
     if not agreed:
         raise InvalidOption("Nothing was downloaded.", param="yes")
@@ -192,7 +197,7 @@ def _agree(checkpoints: Sequence[Checkpoint], folder: Path, *, yes: bool) -> Non
 
 @contextmanager
 def _bar(checkpoint: Checkpoint) -> Iterator[OnProgress]:
-    """A bar on standard error, where that is a terminal."""
+    """Context manager that shows a progress bar on standard error, if that is a terminal."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),

@@ -1,4 +1,4 @@
-"""The options of `sadtalker generate`: those of a video under SadTalker's names, and the command's own."""
+"""The options of `sadtalker generate`: video options under SadTalker's names, and command options."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _METAVARS = {"integer": "INTEGER", "number": "FLOAT", "angles": "DEGREES...", "g
 
 @dataclass(frozen=True)
 class GenerateOptions:
-    """The command line, typed. What the engine can do is checked by `pipeline.validation`."""
+    """The typed command line. `pipeline.validation` checks it against the engine."""
 
     render: RenderOptions
     source_image: Path
@@ -40,14 +40,14 @@ class GenerateOptions:
 
     @classmethod
     def of_command_line(cls, given: Mapping[str, Any]) -> GenerateOptions:
-        """From click's values. Raises `InvalidOption`."""
+        """Build the options from click's values. Raises `InvalidOption`."""
         render = {name: value for name, value in given.items() if name in OPTION_SCHEMA and value is not None}
         rest = {name: value for name, value in given.items() if name not in OPTION_SCHEMA}
         return cls(RenderOptions(**render), **rest)
 
 
 def _of_video() -> Iterator[Callable[..., Any]]:
-    """The options of a video, as `RenderOptions` declares them. It reads their values too."""
+    """The video options as `RenderOptions` declares them. It also parses their values."""
     for name, schema in OPTION_SCHEMA.items():
         kind = schema.get("format", schema["type"])
         choice, unset = kind == "string", schema["default"] in (None, [])
@@ -65,36 +65,36 @@ def _of_video() -> Iterator[Callable[..., Any]]:
 
 _OWN = (
     click.option("--engine", metavar="NAME", help="auto, mesh or another [default: ENGINE]."),
-    click.option("--ref_eyeblink", type=_FILE, help="Video whose blinks are taken over (neural engines)."),
-    click.option("--ref_pose", type=_FILE, help="Video whose head motion is taken over (neural engines)."),
-    click.option("--checkpoint_dir", type=_FOLDER, help="Folder of the networks (neural engines)."),
-    click.option("--cpu", is_flag=True, help="Use no GPU."),
-    click.option("--no_cache", is_flag=True, help="Compute everything anew, keep nothing."),
+    click.option("--ref_eyeblink", type=_FILE, help="Video to copy the blinks from (neural engines)."),
+    click.option("--ref_pose", type=_FILE, help="Video to copy the head motion from (neural engines)."),
+    click.option("--checkpoint_dir", type=_FOLDER, help="Folder of the checkpoints (neural engines)."),
+    click.option("--cpu", is_flag=True, help="Do not use a GPU."),
+    click.option("--no_cache", is_flag=True, help="Recompute everything and store nothing."),
     click.option("--cache_dir", type=_FOLDER, help="Folder of the cache [default: cache in DATA_DIR]."),
-    click.option("--json", "as_json", is_flag=True, help="Print a report for machines."),
-    click.option("--verbose", is_flag=True, help="Tell what every stage took."),
+    click.option("--json", "as_json", is_flag=True, help="Print a JSON report."),
+    click.option("--verbose", is_flag=True, help="Show the time of every stage."),
 )
 _FILES = (
     click.option(
         "--source_image",
         type=_FILE,
         required=True,
-        help="Portrait: JPEG, PNG, WebP, HEIC ...; or a video, of which the best frame is taken.",
+        help="Image of a face: JPEG, PNG, WebP, HEIC ... A video also works: its best frame is used.",
     ),
-    click.option("--driven_audio", type=_FILE, help="Recording of speech: any audio or video file."),
+    click.option("--driven_audio", type=_FILE, help="Speech to lip-sync: any audio or video file."),
     click.option(
         "--idle",
         type=click.FloatRange(min=0, min_open=True),
         metavar="SECONDS",
-        help="Instead of a recording: so many seconds of the person being silent.",
+        help="Length of a silent idle video, instead of --driven_audio.",
     ),
-    click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="The video to write."),
+    click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="The mp4 file to write."),
     click.option(
         "--result_dir",
         type=_FOLDER,
         default="results",
         show_default=True,
-        help="Without --output: folder for a video named after the time.",
+        help="Folder for the video if --output is not given. The file is named after the time.",
     ),
 )
 

@@ -1,4 +1,4 @@
-"""A bar with frames per second and time left, where there is a terminal to show it on."""
+"""A progress bar with frames per second and time left, shown only at a terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sadtalker_service.pipeline.progress import Listener
 
 @contextmanager
 def progress_bar(*, wanted: bool) -> Iterator[Listener | None]:
-    """Yield a listener that draws on standard error, or None where nobody would see it."""
+    """Context manager that yields a listener drawing on standard error, or None if that is no terminal."""
     console = Console(stderr=True)
     if not (wanted and console.is_terminal):
         yield None

@@ -1,4 +1,4 @@
-"""`sadtalker serve`: stores, API and workers, until Ctrl-C."""
+"""`sadtalker serve`: run the stores, the API and the workers until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -18,24 +18,26 @@ from sadtalker_service.telemetry.logs import configure_logging
 
 
 @click.command("serve")
-@click.option("--host", metavar="ADDRESS", help="Where to listen; 0.0.0.0 for everybody [default: HOST].")
 @click.option(
-    "--port", type=click.IntRange(0, 65_535), help="TCP port; 0 takes a free one [default: PORT, 8000]."
+    "--host", metavar="ADDRESS", help="Address to listen on. 0.0.0.0 for all machines [default: HOST]."
+)
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), help="TCP port. 0 picks a free one [default: PORT, 8000]."
 )
 @click.option(
     "--workers",
     type=click.IntRange(min=0),
-    help="Processes that make videos; 0 if they run elsewhere [default: WORKERS, one per two cores].",
+    help="Worker processes. 0 if they run elsewhere [default: WORKERS, one per two cores].",
 )
 @click.option(
     "--data_dir",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for everything that is kept [default: DATA_DIR].",
+    help="Folder for all stored data [default: DATA_DIR].",
 )
 def command(host: str | None, port: int | None, workers: int | None, data_dir: Path | None) -> None:
     """Run the service: embedded stores, API and workers, until Ctrl-C or SIGTERM.
 
-    With REDIS_URL and QUEUE_URL set, no store is started. What dies is started again.
+    With REDIS_URL and QUEUE_URL set, no store is started. A process that dies is restarted.
     """
     keep_files_private()
     settings = settings_with(host=host, port=port, workers=workers, data_dir=data_dir)
@@ -45,23 +47,23 @@ def command(host: str | None, port: int | None, workers: int | None, data_dir: P
 
 
 def _check_publishing(settings: Settings) -> None:
-    """Raises `StartFailed` where a container's port is open to other machines and there are no keys, and
-    `StoreMisconfigured` where the keys cannot be read. A container cannot see how its port is published: it
-    is told by `PUBLISH_ADDRESS`.
+    """Raises `StartFailed` if a container's port is open to other machines and there are no keys, and
+    `StoreMisconfigured` if the keys cannot be read. A container cannot see how its port is published, so
+    `PUBLISH_ADDRESS` passes the address.
     """
     if not settings.publish_address or _is_loopback(settings.publish_address):
         return
-    # imported only here: the supervisor needs nothing else of the API
+    # imported only here, because the supervisor needs nothing else from the API
     if not import_module("sadtalker_service.api.access.security").load_keys(settings):
         raise StartFailed(
-            f"The service does not start. Its port is published on {settings.publish_address}, and without"
-            " keys everybody who reaches that address may use it. Set API_KEYS or API_KEYS_FILE, or publish"
-            " the port on 127.0.0.1 and set PUBLISH_ADDRESS=127.0.0.1."
+            f"The service does not start. Its port is published on {settings.publish_address}, and there are"
+            " no API keys, so anyone who reaches that address can use it. Set API_KEYS or API_KEYS_FILE, or"
+            " publish the port on 127.0.0.1 and set PUBLISH_ADDRESS=127.0.0.1."
         )
 
 
 def _is_loopback(address: str) -> bool:
-    """Names are not, `localhost` among them: container engines may publish on all addresses for a name."""
+    """False for names, even `localhost`: container engines may publish a name on all addresses."""
     try:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""The settings of a command: the environment's, with what was given as an option in their place."""
+"""The settings of a command: the environment, overridden by command-line options."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sadtalker_service.settings import Settings
 
 
 def settings_with(**options: object) -> Settings:
-    """The settings; options that are None were not given. Raises `InvalidOption`, naming each wrong one."""
+    """The settings. An option that is None is not given. Raises `InvalidOption`, naming each invalid one."""
     try:
         return Settings(**{name: value for name, value in options.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:

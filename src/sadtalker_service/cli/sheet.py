@@ -1,4 +1,4 @@
-"""`sadtalker sheet`: what a portrait can do, on one picture."""
+"""`sadtalker sheet`: a contact sheet of the mouth shapes, blinks and poses of a source image."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from sadtalker_service.store.cache import NoCache
 
 
 @click.command("sheet", cls=SadTalkerCommand)
-@click.argument("photo", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("photo", metavar="SOURCE_IMAGE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--output", type=click.Path(path_type=Path), default="sheet.png", show_default=True)
 @click.option("--preprocess", type=click.Choice(PREPROCESS_MODES), default="crop", show_default=True)
-@click.option("--no_cache", is_flag=True, help="Compute everything anew, keep nothing.")
+@click.option("--no_cache", is_flag=True, help="Recompute everything and store nothing.")
 def command(photo: Path, output: Path, preprocess: PreprocessMode, no_cache: bool) -> None:
-    """Write a picture of PHOTO's mouth shapes, blinks and poses."""
+    """Draw the mouth shapes, blinks and poses of SOURCE_IMAGE in one PNG."""
     settings, engine = get_settings(), MeshEngine()
     pipeline = Pipeline(engine, NoCache() if no_cache else open_cache(settings))
     image = lazy_source_image(photo, settings)

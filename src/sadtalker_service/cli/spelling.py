@@ -1,4 +1,4 @@
-"""SadTalker's ways of writing options: several numbers after a name, underscores for hyphens."""
+"""SadTalker's option syntax: several numbers after a name, underscores instead of hyphens."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 
 class SeveralNumbers(click.Option):
-    """An option that may have several numbers after its name."""
+    """An option that accepts several numbers after its name."""
 
 
 class SadTalkerCommand(click.Command):
-    """A command whose options may be spelled with hyphens, and may be `SeveralNumbers`."""
+    """A command that accepts hyphens in option names and supports `SeveralNumbers` options."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Bring the arguments into click's form first."""
+        """Convert the arguments to click's syntax, then parse them."""
         several = {name for p in self.params if isinstance(p, SeveralNumbers) for name in p.opts}
         return super().parse_args(ctx, list(join_numbers(with_underscores(args), several)))
 
 
 def with_underscores(args: Sequence[str]) -> list[str]:
-    """`--source-image=a-b` becomes `--source_image=a-b`; what is no option stays."""
+    """`--source-image=a-b` becomes `--source_image=a-b`; other arguments stay."""
     spelled = []
     for arg in args:
         name, equals, value = arg.partition("=")

@@ -1,4 +1,4 @@
-"""`sadtalker warmup`: what would make the first video wait is done now. `make install` runs it."""
+"""`sadtalker warmup`: do the slow work of the first video in advance. `make install` runs it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sadtalker_service.settings import get_settings
 @click.command("warmup")
 @click.option("--engine", metavar="NAME", help="auto, mesh or another [default: ENGINE].")
 def command(engine: str | None) -> None:
-    """Compile and load everything, so that no video has to wait."""
+    """Compile and load everything in advance, so that no video waits for it."""
     watch = Stopwatch()
     with watch("warm up"):
         settings = get_settings()

@@ -1,4 +1,4 @@
-"""`sadtalker worker`: one more process that makes videos, on this machine or another."""
+"""`sadtalker worker`: run an additional worker, on this machine or another."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from sadtalker_service.telemetry.metrics_folder import fresh_metrics_folder
     default=f"{VIP},{NORMAL},{PREPARE}",
     show_default=True,
     metavar="LIST",
-    help="What it does, the first before the others, separated by commas.",
+    help="Queues to work on, separated by commas. The first has priority.",
 )
-@click.option("--name", metavar="NAME", help="Name that no other worker on this machine has.")
+@click.option("--name", metavar="NAME", help="Name of the worker, unique on this machine.")
 def command(queues: str, name: str | None) -> int:
-    """Work for a service that runs elsewhere: REDIS_URL, QUEUE_URL and ARTEFACT_URL say where."""
+    """Run a worker for a service at another place. REDIS_URL, QUEUE_URL and ARTEFACT_URL locate it."""
     chosen = [queue.strip() for queue in queues.split(",") if queue.strip()]
     keep_files_private()
     settings = settings_with()
     with _metrics_of_its_own(settings):
-        # imported now: what counts decides when it is imported where it does so
+        # imported after the environment is set, because the metrics choose their folder on import
         code: int = import_module("sadtalker_service.worker.worker").run_worker(settings, chosen, name)
     return code
 
 
 @contextmanager
 def _metrics_of_its_own(settings: Settings) -> Iterator[None]:
-    """As a block: answer `/metrics` for the processes of this worker, if `METRICS_PORT` asks for it.
+    """Context manager that serves `/metrics` for the processes of this worker, if `METRICS_PORT` is set.
 
-    Without it they count where the one that started them says: for the API of `sadtalker serve`.
+    Otherwise they use the metrics folder of the parent process, which the API of `sadtalker serve` reads.
     """
     if not settings.metrics_port:
         yield
@@ -54,7 +54,7 @@ def _metrics_of_its_own(settings: Settings) -> Iterator[None]:
             server = metrics.serve(settings.host, settings.metrics_port)
         except OSError as error:
             where = f"{settings.host}, port {settings.metrics_port}"
-            raise StartFailed(f"Cannot answer /metrics on {where}: {error.strerror}.") from error
+            raise StartFailed(f"Cannot serve /metrics on {where}: {error.strerror}.") from error
         try:
             yield
         finally:
