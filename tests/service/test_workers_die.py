@@ -161,7 +161,7 @@ def test_without_the_cache_server_videos_are_made_all_the_same(
     assert {"face_mesh", "motion"} <= set(without.outcome.cache_misses)
     assert any("cache" in warning for warning in without.outcome.warnings)
     cache.start()
-    seeds = itertools.count(1_000)
+    seeds = itertools.count(100)
 
     def is_used_again() -> bool:
         """Which is tried after a second; then the first video fills it."""

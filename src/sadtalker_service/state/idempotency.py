@@ -65,7 +65,7 @@ class IdempotencyKeys:
                 raise Conflict(
                     "A request with this Idempotency-Key is being answered.",
                     param="Idempotency-Key",
-                    retry_after=int(answer[1]) / 1000,
+                    retry_after=min(int(answer[1]), self._lease) / 1000,  # a server may round up
                 )
             case _:
                 raise IdempotencyKeyReused(
