@@ -1,4 +1,4 @@
-"""Makes what there is to look at of an avatar, once, after the avatar itself; `exhibits.py` shows it."""
+"""Makes an avatar's previews, once, after the avatar itself. `preview_assets.py` turns them into files."""
 
 from __future__ import annotations
 

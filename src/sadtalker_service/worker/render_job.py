@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import structlog
 
-from sadtalker_service.domain import LazySpeech, VideoResult
+from sadtalker_service.domain import VideoResult
 from sadtalker_service.media.boxes import Writable
 from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.pipeline.progress import Reporter
-from sadtalker_service.state.records import Session, VideoSpec
+from sadtalker_service.state.records import Session
 from sadtalker_service.state.retry import best_effort, retry_while_unavailable
 from sadtalker_service.state.statistics import RequestKind
 from sadtalker_service.store.artefact_store import video_name
@@ -78,7 +77,8 @@ class RenderJob:
         )
         media = MediaStream(context.cache_client, session.session_id, session.attempt, session.spec.image_id)
         references = original_references(context.artefacts, spec)
-        with self._speech(spec) as speech, references as videos, media:
+        driven_audio = original_speech(context.artefacts, context.cache, spec, context.settings)
+        with driven_audio as speech, references as videos, media:
             return pipeline.render(
                 prepared,
                 speech,
@@ -89,13 +89,6 @@ class RenderJob:
                 idle_seconds=spec.audio_seconds,
                 warnings=session.warnings,
             )
-
-    def _speech(self, spec: VideoSpec) -> AbstractContextManager[LazySpeech | None]:
-        """A block with the recording, None for an idle video."""
-        if spec.audio_id is None:
-            return nullcontext()
-        context = self._context
-        return original_speech(context.artefacts, context.cache, spec, context.settings)
 
     def _publish(
         self, session: Session, attempt: Attempt, made: VideoResult, file: Path, start: float
