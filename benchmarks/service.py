@@ -41,7 +41,7 @@ from sadtalker_service.bench.cores import core_time, stolen_share
 from sadtalker_service.bench.machine import this_machine
 
 REPOSITORY = Path(__file__).parents[1]
-PORTRAIT = (REPOSITORY / "examples" / "portrait.jpg").read_bytes()
+SOURCE_IMAGE = (REPOSITORY / "examples" / "portrait.jpg").read_bytes()
 SPEECH = REPOSITORY / "examples" / "speech.wav"
 PARTS = ("requests", "load", "memory")
 
@@ -131,12 +131,12 @@ def measure_requests(service: Service, rounds: int) -> dict[str, Any]:
         for number in range(rounds):
             once(client, number, seconds, said)
         for _ in range(20):
-            seconds.setdefault("upload again", []).append(timed(lambda: upload(client, portrait(0))))
+            seconds.setdefault("upload again", []).append(timed(lambda: upload(client, source_image(0))))
             seconds.setdefault("same request again", []).append(
                 timed(lambda: generate(client, portrait_id(0), speech(0)))
             )
         stats = client.get("/api/cache/stats").json()["performance_summary"]
-    first = statistics.median(seconds["new portrait, new recording"])
+    first = statistics.median(seconds["new source image, new recording"])
     table = {kind: summary(values, first) for kind, values in seconds.items()}
     return {"seconds": table, "said_by_the_service": said, "performance_summary": stats}
 
@@ -154,13 +154,13 @@ def once(client: httpx.Client, number: int, seconds: dict[str, list[float]], sai
             said[kind] = answer["performance"]["speedup"] if "performance" in answer else ""
 
     def with_upload() -> dict[str, Any]:
-        return generate(client, upload(client, portrait(number))["image_id"], speech(number))
+        return generate(client, upload(client, source_image(number))["image_id"], speech(number))
 
     image_id = portrait_id(number)
-    note("new portrait, new recording", with_upload)
-    note("known portrait, new recording", lambda: generate(client, image_id, speech(1000 + number)))
+    note("new source image, new recording", with_upload)
+    note("known source image, new recording", lambda: generate(client, image_id, speech(1000 + number)))
     note(
-        "known portrait, known recording, other style",
+        "known source image, known recording, other style",
         lambda: generate(client, image_id, speech(number), seed="7"),
     )
     seconds.setdefault("stream, new recording: first bytes", []).append(0.0)
@@ -224,7 +224,7 @@ def measure_memory(service: Service, jobs: int) -> dict[str, Any]:
     """Memory of each process in MB, after the fifth job and after each sixth of the jobs."""
     readings: dict[int, dict[str, float]] = {}
     with httpx.Client(base_url=service.url, timeout=60) as client:
-        image_id = upload(client, portrait(0))["image_id"]
+        image_id = upload(client, source_image(0))["image_id"]
         for number in range(1, jobs + 1):
             answer = generate(
                 client, image_id, speech(0, 1.0), preprocess_mode="crop", size="256", seed=str(number)
@@ -269,13 +269,13 @@ def descendants(root: int) -> list[int]:
 # ---- a user's requests
 
 
-def portrait(number: int) -> bytes:
+def source_image(number: int) -> bytes:
     """The example source image with different trailing bytes: another upload of the same image."""
-    return PORTRAIT + number.to_bytes(4, "big")
+    return SOURCE_IMAGE + number.to_bytes(4, "big")
 
 
 def portrait_id(number: int) -> str:
-    return hashlib.sha256(portrait(number)).hexdigest()
+    return hashlib.sha256(source_image(number)).hexdigest()
 
 
 def speech(number: int, seconds: float = 5.0) -> bytes:

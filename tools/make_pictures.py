@@ -3,7 +3,7 @@
     .venv/bin/python tools/make_pictures.py
 
 writes `docs/images/talking.jpg` (frames of the example video) and `docs/images/contact_sheet.jpg`
-(every mouth shape, blinks and poses of the example portrait).
+(every mouth shape, blinks and poses of the example source image).
 """
 
 from __future__ import annotations
@@ -32,10 +32,12 @@ def main() -> None:
     """Write both pictures."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     engine, cache = MeshEngine(), MemoryCache(10**9)
-    portrait = decode_image((ROOT / "examples/portrait.jpg").read_bytes(), max_bytes=10**8, max_pixels=10**8)
+    source_image = decode_image(
+        (ROOT / "examples/portrait.jpg").read_bytes(), max_bytes=10**8, max_pixels=10**8
+    )
     speech = decode_speech(ROOT / "examples/speech.wav", max_bytes=10**8, max_seconds=60.0)
     pipeline, options = Pipeline(engine, cache), RenderOptions(preprocess="crop")
-    prepared = pipeline.prepare(portrait, options)
+    prepared = pipeline.prepare(source_image, options)
     sheet = Image.fromarray(contact_sheet(prepared.avatar, cell=240))
     sheet.save(IMAGES / "contact_sheet.jpg", quality=88, optimize=True)
     with tempfile.TemporaryDirectory() as folder:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from sadtalker_service.domain import Artefact, Avatar, Motion, Portrait, PreprocessMode, Rendering, Speech
+from sadtalker_service.domain import Artefact, Avatar, Motion, PreprocessMode, Rendering, SourceImage, Speech
 from sadtalker_service.engines.detection import DETECTION, detect_face, landmarks_of, upright
 from sadtalker_service.engines.port import NO_REFERENCES, Capabilities, Engine, References, Stage
 from sadtalker_service.faces.landmarker import FaceLandmarker
@@ -77,14 +77,14 @@ class DrawnMouthEngine(Engine):
         return Rendering(picture, box, motion.fps, motion.frames, _batches(picture, box, motion))
 
     def _detect(
-        self, portrait: Portrait, mode: PreprocessMode, artefacts: Mapping[str, Artefact]
+        self, source_image: SourceImage, mode: PreprocessMode, artefacts: Mapping[str, Artefact]
     ) -> Artefact:
-        return detect_face(FaceLandmarker(self.settings.min_face_pixels), portrait)
+        return detect_face(FaceLandmarker(self.settings.min_face_pixels), source_image)
 
 
-def _drawing(portrait: Portrait, mode: PreprocessMode, artefacts: Mapping[str, Artefact]) -> Artefact:
+def _drawing(source_image: SourceImage, mode: PreprocessMode, artefacts: Mapping[str, Artefact]) -> Artefact:
     """The upright picture at no more than 720 lines, and the box of its mouth, both with even sides."""
-    pixels = upright(portrait, artefacts)
+    pixels = upright(source_image, artefacts)
     scale = min(1.0, 720 / len(pixels))
     width, height = (max(2, int(side * scale) // 2 * 2) for side in pixels.shape[1::-1])
     picture = np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))

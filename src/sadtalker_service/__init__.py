@@ -1,4 +1,4 @@
-"""A portrait and a speech recording become a talking-head video.
+"""A source image and a speech recording become a talking-head video.
 
     from sadtalker_service import RenderOptions, load_engine, make_video
 

@@ -83,7 +83,7 @@ def _adapter(record: Any) -> TypeAdapter[Any]:
 
 
 @dataclass(frozen=True, eq=False)
-class Portrait:
+class SourceImage:
     """A decoded source image, upright as its EXIF orientation says."""
 
     image_hash: str
@@ -101,7 +101,7 @@ class Portrait:
         return int(self.pixels.shape[1]), int(self.pixels.shape[0])
 
     @property
-    def opened(self) -> Portrait:
+    def opened(self) -> SourceImage:
         """Itself."""
         return self
 
@@ -112,10 +112,10 @@ class LazySourceImage:
 
     image_hash: str
     """sha256 of the uploaded bytes."""
-    load: Callable[[], Portrait]
+    load: Callable[[], SourceImage]
 
     @cached_property
-    def opened(self) -> Portrait:
+    def opened(self) -> SourceImage:
         """The decoded picture. Raises what `load` raises."""
         return self.load()
 
@@ -214,7 +214,7 @@ class Artefact:
 
 @dataclass(frozen=True, eq=False)
 class Avatar:
-    """A portrait after every stage of an engine: all that driving and rendering need."""
+    """A source image after every stage of an engine: all that driving and rendering need."""
 
     image_hash: str
     engine: str
@@ -222,7 +222,7 @@ class Avatar:
     artefacts: Mapping[str, Artefact]
     """Stage name -> artefact."""
     face_index: int = 0
-    """Which of the portrait's faces it is."""
+    """Which of the source image's faces it is."""
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -160,7 +160,7 @@ class Settings(BaseSettings):
     """How long a recording is kept after its last use, seconds."""
 
     portrait_retention_seconds: float = Field(90 * 86_400.0, gt=0)
-    """How long a portrait, and with it the avatar, is kept after its last use, seconds."""
+    """How long a source image, and with it the avatar, is kept after its last use, seconds."""
 
     cache_month_seconds: float = Field(30 * 86_400.0, gt=0)
     """Lifetime of cached artefacts of tier 1 (face detection, crop, mesh), seconds."""

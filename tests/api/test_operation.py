@@ -106,7 +106,7 @@ def test_estimate_comes_from_what_was_measured(api: RunningApi, client: httpx.Cl
     assert behind["estimated_time"] == "about 8.0 seconds"
 
 
-def test_summary_of_a_portrait(api: RunningApi, client: httpx.Client) -> None:
+def test_summary_of_a_source_image(api: RunningApi, client: httpx.Client) -> None:
     image_id = api.upload(client)["image_id"]
     body = client.get(f"/api/image/{image_id}/summary").json()
     assert body["image_id"] == body["cache_summary"]["image_hash"] == image_id

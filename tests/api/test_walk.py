@@ -34,7 +34,7 @@ def test_upload_says_how_long_preparing_took_before(api: RunningApi, client: htt
     assert api.upload(client, picture(2))["estimated_time"] == "about 0.12 seconds (first time only)"
 
 
-def test_portrait_that_is_ready_is_said_to_be(api: RunningApi, client: httpx.Client) -> None:
+def test_source_image_that_is_ready_is_said_to_be(api: RunningApi, client: httpx.Client) -> None:
     image_id = api.upload(client)["image_id"]
     api.prepare(image_id)
     answer = client.post("/api/avatar/upload", files={"image_file": ("again.png", picture())})
@@ -204,11 +204,11 @@ def test_known_result_is_ready_at_once(api: RunningApi, client: httpx.Client) ->
     assert len(api.tickets.generated) == 1
 
 
-def test_video_of_a_portrait_in_preparation_is_accepted(api: RunningApi, client: httpx.Client) -> None:
+def test_video_of_a_source_image_in_preparation_is_accepted(api: RunningApi, client: httpx.Client) -> None:
     assert api.generate(client, api.upload(client)["image_id"]).status_code == 202
 
 
-def test_video_of_a_portrait_without_face_gets_that_error(api: RunningApi, client: httpx.Client) -> None:
+def test_video_of_a_source_image_without_face_gets_that_error(api: RunningApi, client: httpx.Client) -> None:
     image_id = api.upload(client)["image_id"]
     api.refuse(image_id)
     answer = api.generate(client, image_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
 import pytest
 
 import sadtalker_service
@@ -170,9 +173,19 @@ def test_encoding_beside_gives_the_same_video() -> None:
     torch = pytest.importorskip("torch")
     from sadtalker_service.bench.sadtalker.encoder import encode, encode_beside, is_possible
 
-    batches = [torch.randint(256, (3, 64, 64, 3), dtype=torch.uint8) for _ in range(5)]
+    ramp = torch.linspace(0, 255, 64)
+    frames = torch.stack([ramp.roll(4 * i).expand(64, 3, 64).mT for i in range(15)]).byte()
+    batches = list(frames.split(3))
     assert is_possible()
-    assert 15 * 64 < encode(batches, 25) == encode_beside(iter(batches), 25)
+    for written in (encode(batches, 25), encode_beside(iter(batches), 25)):
+        shown = decoded(written)
+        assert len(shown) == len(frames)
+        assert abs(torch.from_numpy(np.stack(shown)).float() - frames.float()).mean() < 8
+
+
+def decoded(video: bytes) -> list[Any]:
+    with av.open(io.BytesIO(video)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 
 def test_encoder_ends_when_drawing_fails() -> None:

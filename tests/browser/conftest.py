@@ -91,7 +91,7 @@ def studio(context: BrowserContext, paced: RunningService) -> Iterator[Studio]:
 
 
 @pytest.fixture(scope="session")
-def portrait() -> Path:
+def source_image() -> Path:
     """A picture with a face."""
     return EXAMPLES / "portrait.jpg"
 

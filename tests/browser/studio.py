@@ -38,15 +38,15 @@ class Studio:
         if message.type in {"error", "warning"} and not message.text.startswith("Failed to load resource"):
             self.faults.append(message.text)
 
-    def choose(self, portrait: Path | None = None, speech: Path | None = None) -> None:
+    def choose(self, source_image: Path | None = None, speech: Path | None = None) -> None:
         """Choose files, and wait until the face is found."""
         if speech:
             self.page.get_by_label("Speech", exact=True).and_(self.page.locator("input")).set_input_files(
                 speech
             )
-        if portrait:
+        if source_image:
             self.page.get_by_label("Portrait", exact=True).and_(self.page.locator("input")).set_input_files(
-                portrait
+                source_image
             )
             self.page.get_by_text("face found").wait_for()
 

@@ -30,11 +30,11 @@ def options_of_the_page(studio: Studio) -> dict[str, str]:
 
 
 def test_on_a_phone_the_film_with_progress_and_cancel_comes_into_view(
-    studio: Studio, portrait: Path, speech: Path
+    studio: Studio, source_image: Path, speech: Path
 ) -> None:
     page = studio.page
     page.set_viewport_size(PHONE)
-    studio.choose(portrait, speech)
+    studio.choose(source_image, speech)
     studio.set_seed(A_WHILE)
     page.get_by_role("button", name="Generate").scroll_into_view_if_needed()
     assert not page.locator("#film").evaluate(IN_VIEW)
@@ -47,9 +47,9 @@ def test_on_a_phone_the_film_with_progress_and_cancel_comes_into_view(
     expect(page.locator("#state")).to_have_text("Cancelled. Nothing was kept.")
 
 
-def test_focus_never_falls_out_of_the_page(studio: Studio, portrait: Path, speech: Path) -> None:
+def test_focus_never_falls_out_of_the_page(studio: Studio, source_image: Path, speech: Path) -> None:
     page = studio.page
-    studio.choose(portrait, speech)
+    studio.choose(source_image, speech)
     studio.set_seed(A_WHILE + 1)
     page.get_by_role("button", name="Generate").focus()
     page.keyboard.press("Enter")
@@ -62,11 +62,11 @@ def test_focus_never_falls_out_of_the_page(studio: Studio, portrait: Path, speec
 
 
 def test_picture_as_a_recording_is_refused_at_once_and_the_other_way_round(
-    studio: Studio, portrait: Path, speech: Path
+    studio: Studio, source_image: Path, speech: Path
 ) -> None:
     page = studio.page
-    studio.choose(portrait)
-    page.set_input_files("#audio_file", portrait)
+    studio.choose(source_image)
+    page.set_input_files("#audio_file", source_image)
     expect(page.locator("#speech-problem")).to_contain_text("portrait.jpg has no sound")
     expect(page.locator("#state")).to_have_text("Now the recording.")
     page.set_input_files("#image_file", speech)
@@ -78,10 +78,10 @@ def test_picture_as_a_recording_is_refused_at_once_and_the_other_way_round(
 
 
 def test_video_can_be_downloaded_after_the_next_request_was_refused(
-    studio: Studio, portrait: Path, speech: Path, short_speech: Path
+    studio: Studio, source_image: Path, speech: Path, short_speech: Path
 ) -> None:
     page = studio.page
-    studio.choose(portrait, speech)
+    studio.choose(source_image, speech)
     studio.set_seed(11)
     studio.generate()
     studio.wait_ready()
@@ -97,10 +97,10 @@ def test_video_can_be_downloaded_after_the_next_request_was_refused(
 
 
 def test_after_a_reload_one_option_is_changed_and_another_video_is_made(
-    studio: Studio, portrait: Path, speech: Path
+    studio: Studio, source_image: Path, speech: Path
 ) -> None:
     page = studio.page
-    studio.choose(portrait, speech)
+    studio.choose(source_image, speech)
     studio.set_seed(12)
     page.get_by_label("Still").check(force=True)
     page.get_by_label("480").check(force=True)
@@ -122,9 +122,9 @@ def test_after_a_reload_one_option_is_changed_and_another_video_is_made(
 
 
 def test_other_tab_does_not_get_what_was_chosen_in_this_one(
-    context: BrowserContext, studio: Studio, paced: RunningService, portrait: Path, speech: Path
+    context: BrowserContext, studio: Studio, paced: RunningService, source_image: Path, speech: Path
 ) -> None:
-    studio.choose(portrait, speech)
+    studio.choose(source_image, speech)
     other = opened(context.new_page(), paced.url)
     expect(other.page.locator("#health-text")).to_have_text("Ready")
     expect(other.page.locator("#speech-what")).to_have_text("Audio or video, up to 10 minutes")
@@ -163,10 +163,10 @@ def test_page_sends_what_the_api_takes_by_default(studio: Studio, paced: Running
 
 
 def test_height_that_cannot_be_had_is_explained_in_full(
-    context: BrowserContext, service: RunningService, portrait: Path, short_speech: Path, tmp_path: Path
+    context: BrowserContext, service: RunningService, source_image: Path, short_speech: Path, tmp_path: Path
 ) -> None:
     small = tmp_path / "small.png"
-    Image.open(portrait).resize((400, 400)).save(small)
+    Image.open(source_image).resize((400, 400)).save(small)
     studio = opened(context.new_page(), service.url)
     studio.choose(small, short_speech)
     studio.generate()

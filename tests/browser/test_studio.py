@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from playwright.sync_api import Browser, BrowserContext, expect
 from tests.browser.conftest import opened
 from tests.browser.studio import GRID, Studio
-from tests.support import portraits as make
+from tests.support import source_images as make
 from tests.support.pattern_engine import SLOW
 from tests.support.running_service import RunningService
 
@@ -26,11 +26,11 @@ SLOWER_THAN_TIME = SLOW + 450
 WITHOUT_MEDIA_SOURCE = "delete window.MediaSource; delete window.ManagedMediaSource;"
 
 
-def test_portrait_speaks_and_its_video_can_be_downloaded(
-    context: BrowserContext, service: RunningService, portrait: Path, speech: Path, tmp_path: Path
+def test_source_image_speaks_and_its_video_can_be_downloaded(
+    context: BrowserContext, service: RunningService, source_image: Path, speech: Path, tmp_path: Path
 ) -> None:
     studio = opened(context.new_page(), service.url)
-    studio.choose(portrait, speech)
+    studio.choose(source_image, speech)
     studio.generate()
     live = studio.watch_until("video.currentTime > 0.3")
     assert (live["videoWidth"], live["videoHeight"]) == (512, 512)
@@ -49,9 +49,9 @@ def test_portrait_speaks_and_its_video_can_be_downloaded(
 
 
 def test_video_plays_while_it_is_made_and_then_as_a_file(
-    studio: Studio, portrait: Path, speech: Path
+    studio: Studio, source_image: Path, speech: Path
 ) -> None:
-    studio.choose(portrait, speech)
+    studio.choose(source_image, speech)
     studio.set_seed(WATCHABLE)
     studio.generate()
     live = studio.watch_until("video.currentTime > 0.3")
@@ -72,11 +72,11 @@ def test_video_plays_while_it_is_made_and_then_as_a_file(
 
 
 def test_video_plays_while_it_is_made_where_there_are_no_media_sources(
-    context: BrowserContext, paced: RunningService, portrait: Path, speech: Path
+    context: BrowserContext, paced: RunningService, source_image: Path, speech: Path
 ) -> None:
     context.add_init_script(WITHOUT_MEDIA_SOURCE)
     studio = opened(context.new_page(), paced.url)
-    studio.choose(portrait, speech)
+    studio.choose(source_image, speech)
     studio.set_seed(WATCHABLE + 1)
     studio.generate()
     live = studio.watch_until("video.currentTime > 0.1")
@@ -89,9 +89,9 @@ def test_video_plays_while_it_is_made_where_there_are_no_media_sources(
 
 
 def test_video_made_slower_than_it_plays_begins_late_and_does_not_halt(
-    studio: Studio, portrait: Path, short_speech: Path
+    studio: Studio, source_image: Path, short_speech: Path
 ) -> None:
-    studio.choose(portrait, short_speech)
+    studio.choose(source_image, short_speech)
     studio.set_seed(SLOWER_THAN_TIME)
     studio.page.evaluate("video.addEventListener('waiting', () => (window.halts = (window.halts ?? 0) + 1))")
     studio.generate()
@@ -102,21 +102,21 @@ def test_video_made_slower_than_it_plays_begins_late_and_does_not_halt(
 
 
 def test_same_request_again_shows_the_finished_video_at_once(
-    studio: Studio, portrait: Path, speech: Path
+    studio: Studio, source_image: Path, speech: Path
 ) -> None:
-    studio.choose(portrait, speech)
+    studio.choose(source_image, speech)
     studio.generate()
     studio.wait_ready()
     studio.page.reload()
     studio.watch_until("video.currentSrc.includes('/download/') && video.videoWidth === 512")
-    studio.choose(portrait, speech)
+    studio.choose(source_image, speech)
     studio.generate()
     state = studio.watch_until("video.currentSrc.includes('/download/') && video.currentTime > 0.2")
     assert state["error"] is None
     expect(studio.page.locator("#figure-time")).to_contain_text("ms")
 
 
-def test_picture_without_a_face_is_refused_in_words_beside_the_portrait(
+def test_picture_without_a_face_is_refused_in_words_beside_the_source_image(
     context: BrowserContext, service: RunningService, speech: Path, tmp_path: Path
 ) -> None:
     studio = opened(context.new_page(), service.url)
@@ -134,9 +134,9 @@ def test_picture_without_a_face_is_refused_in_words_beside_the_portrait(
 
 
 def test_wrong_option_is_marked_where_it_is_and_can_be_put_right(
-    studio: Studio, portrait: Path, speech: Path
+    studio: Studio, source_image: Path, speech: Path
 ) -> None:
-    studio.choose(portrait, speech)
+    studio.choose(source_image, speech)
     studio.page.get_by_text("More", exact=True).click()
     studio.page.get_by_label("Pose style").fill("99")
     studio.page.get_by_text("More", exact=True).click()
@@ -150,8 +150,8 @@ def test_wrong_option_is_marked_where_it_is_and_can_be_put_right(
     studio.wait_ready()
 
 
-def test_whole_way_goes_by_keyboard(studio: Studio, portrait: Path, speech: Path) -> None:
-    page, files = studio.page, [portrait, speech]
+def test_whole_way_goes_by_keyboard(studio: Studio, source_image: Path, speech: Path) -> None:
+    page, files = studio.page, [source_image, speech]
     page.on("filechooser", lambda chooser: chooser.set_files(files.pop(0)))
     for name, key, chosen in (("Portrait", "Enter", "portrait.jpg"), ("Speech", "Space", "speech.wav")):
         _tab_to(studio, "input", name)
@@ -169,9 +169,9 @@ def test_whole_way_goes_by_keyboard(studio: Studio, portrait: Path, speech: Path
 
 
 def test_cancelled_request_ends_and_the_next_one_is_made(
-    studio: Studio, portrait: Path, speech: Path
+    studio: Studio, source_image: Path, speech: Path
 ) -> None:
-    studio.choose(portrait, speech)
+    studio.choose(source_image, speech)
     studio.set_seed(WATCHABLE + 2)
     studio.generate()
     studio.page.get_by_text("frame ").wait_for()
@@ -184,19 +184,19 @@ def test_cancelled_request_ends_and_the_next_one_is_made(
 
 
 def test_two_pages_at_once_never_show_each_others_video(
-    chromium: Browser, service: RunningService, portrait: Path, speech: Path, tmp_path: Path
+    chromium: Browser, service: RunningService, source_image: Path, speech: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "other.png"
-    red, green, blue = ImageOps.mirror(Image.open(portrait).convert("RGB")).split()
+    red, green, blue = ImageOps.mirror(Image.open(source_image).convert("RGB")).split()
     Image.merge("RGB", (blue, red, green)).save(other)
     people = [chromium.new_context() for _ in range(2)]
     studios = [opened(person.new_page(), service.url) for person in people]
-    for studio, picture in zip(studios, (portrait, other), strict=True):
+    for studio, picture in zip(studios, (source_image, other), strict=True):
         studio.choose(picture, speech)
         studio.set_seed(4)
     for studio in studios:
         studio.generate()
-    expected = [_pixels(portrait), _pixels(other)]
+    expected = [_pixels(source_image), _pixels(other)]
     for studio, mine, theirs in zip(studios, expected, reversed(expected), strict=True):
         studio.watch_until("video.currentTime > 0.2")
         _compare(studio, mine, theirs)
@@ -211,27 +211,27 @@ def test_two_pages_at_once_never_show_each_others_video(
         person.close()
 
 
-def test_portrait_uploaded_before_is_chosen_again_and_can_be_removed(
-    context: BrowserContext, studio: Studio, paced: RunningService, portrait: Path, speech: Path
+def test_source_image_uploaded_before_is_chosen_again_and_can_be_removed(
+    context: BrowserContext, studio: Studio, paced: RunningService, source_image: Path, speech: Path
 ) -> None:
-    studio.choose(portrait)
+    studio.choose(source_image)
     again = opened(context.new_page(), paced.url)
-    again.page.get_by_role("button", name="Choose: Portrait of").first.click()
+    again.page.get_by_role("button", name="Choose: Source image of").first.click()
     expect(again.page.locator("#portrait-what")).to_contain_text("uploaded before")
     again.choose(speech=speech)
     again.generate()
     again.wait_ready()
     again.page.on("dialog", lambda dialog: dialog.accept())
     before = again.page.locator("#shelf-list li").count()
-    remove = again.page.get_by_role("button", name="Remove: Portrait of").first
+    remove = again.page.get_by_role("button", name="Remove: Source image of").first
     remove.focus()
     again.page.keyboard.press("Enter")
     expect(again.page.locator("#shelf-list li")).to_have_count(before - 1)
     assert again.faults == []
 
 
-def test_recording_by_microphone_becomes_the_speech(studio: Studio, portrait: Path) -> None:
-    studio.choose(portrait)
+def test_recording_by_microphone_becomes_the_speech(studio: Studio, source_image: Path) -> None:
+    studio.choose(source_image)
     studio.page.get_by_role("button", name="Record").click()
     expect(studio.page.locator("#speech-what")).to_have_text("Recording")
     studio.page.wait_for_timeout(1500)
@@ -243,10 +243,10 @@ def test_recording_by_microphone_becomes_the_speech(studio: Studio, portrait: Pa
 
 @pytest.mark.skipif(not (shutil.which("curl") and shutil.which("jq")), reason="curl or jq is not installed")
 def test_copied_commands_make_the_same_video(
-    studio: Studio, portrait: Path, speech: Path, tmp_path: Path
+    studio: Studio, source_image: Path, speech: Path, tmp_path: Path
 ) -> None:
     picture, sound = tmp_path / "her portrait.jpg", tmp_path / "speech.wav"
-    shutil.copy(portrait, picture)
+    shutil.copy(source_image, picture)
     shutil.copy(speech, sound)
     studio.choose(picture, sound)
     studio.page.get_by_label("Still").check(force=True)
@@ -305,7 +305,7 @@ def test_of_several_faces_one_is_chosen_by_a_click_or_from_the_list(
     studio.choose(group)
     who = page.get_by_label("Who speaks")
     expect(who.locator("option")).to_have_text(["Face 0, the largest", "Face 1"])
-    expect(page.get_by_label("About the portrait")).to_contain_text("shows 2 faces of similar size")
+    expect(page.get_by_label("About the source image")).to_contain_text("shows 2 faces of similar size")
     assert "face_index" not in (page.locator("#command").text_content() or "")
     stage = page.locator("#portrait")
     size = stage.bounding_box()
@@ -314,10 +314,10 @@ def test_of_several_faces_one_is_chosen_by_a_click_or_from_the_list(
     left, top = (size["width"] - 1024 * fit) / 2, (size["height"] - 512 * fit) / 2
     stage.click(position={"x": left + fit * (512 + 0.8 * 223), "y": top + fit * (102 + 0.8 * 124)})
     expect(who).to_have_value("1")
-    expect(page.get_by_label("About the portrait")).to_be_hidden()
+    expect(page.get_by_label("About the source image")).to_be_hidden()
     assert (page.locator("#command").text_content() or "").count("face_index=1") == 2
     who.select_option("0")
-    expect(page.get_by_label("About the portrait")).to_be_visible()
+    expect(page.get_by_label("About the source image")).to_be_visible()
     who.select_option("1")
     page.reload()
     expect(who).to_have_value("1")
@@ -330,7 +330,7 @@ def test_of_several_faces_one_is_chosen_by_a_click_or_from_the_list(
     assert studio.faults == []
 
 
-def test_a_video_is_taken_as_a_portrait(
+def test_a_video_is_taken_as_a_source_image(
     context: BrowserContext, service: RunningService, tmp_path: Path
 ) -> None:
     states: tuple[make.State, ...] = ("open", "good", "blink")
@@ -339,6 +339,6 @@ def test_a_video_is_taken_as_a_portrait(
     )
     studio = opened(context.new_page(), service.url)
     studio.choose(clip)
-    expect(studio.page.get_by_label("About the portrait")).to_contain_text("The source is a video")
+    expect(studio.page.get_by_label("About the source image")).to_contain_text("The source is a video")
     expect(studio.page.locator("#shade")).to_contain_text("best frame of clip.webm")
     assert studio.faults == []

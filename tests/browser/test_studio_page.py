@@ -50,7 +50,7 @@ def guarded() -> Iterator[RunningService]:
 
 
 def test_key_is_asked_for_and_then_everything_works(
-    context: BrowserContext, guarded: RunningService, portrait: Path, speech: Path
+    context: BrowserContext, guarded: RunningService, source_image: Path, speech: Path
 ) -> None:
     studio = opened(context.new_page(), guarded.url)
     field = studio.page.get_by_label("API key")
@@ -61,7 +61,7 @@ def test_key_is_asked_for_and_then_everything_works(
     field.fill(KEY)
     studio.page.keyboard.press("Enter")
     expect(field).to_be_hidden()
-    studio.page.set_input_files("#image_file", portrait)
+    studio.page.set_input_files("#image_file", source_image)
     studio.page.set_input_files("#audio_file", speech)
     studio.generate()
     studio.wait_ready()
@@ -95,9 +95,9 @@ def test_every_control_has_a_name(studio: Studio) -> None:
             expect(control).to_have_accessible_name(A_WORD)
 
 
-def test_service_that_is_away_is_said_in_words(studio: Studio, portrait: Path) -> None:
+def test_service_that_is_away_is_said_in_words(studio: Studio, source_image: Path) -> None:
     studio.page.route("**/api/**", lambda route: route.abort())
-    studio.page.set_input_files("#image_file", portrait)
+    studio.page.set_input_files("#image_file", source_image)
     expect(studio.page.locator("#portrait-problem")).to_have_text(
         "The service does not answer. Is it running?"
     )

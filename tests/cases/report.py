@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 from tests.cases.case import Case
 
-_MODULES = ("tests.cases.sound", "tests.cases.portraits")
+_MODULES = ("tests.cases.sound", "tests.cases.source_images")
 Cases = Callable[[Path], Iterator[Case]]
 
 

@@ -43,9 +43,9 @@ def options() -> dict[str, click.Option]:
 
 @pytest.fixture(scope="module")
 def defaults() -> dict[str, object]:
-    """What the command is given where only a portrait is."""
-    portrait = str(REPOSITORY / "examples/portrait.jpg")
-    params = command.make_context("generate", ["--source_image", portrait]).params
+    """What the command is given where only a source image is."""
+    source_image = str(REPOSITORY / "examples/portrait.jpg")
+    params = command.make_context("generate", ["--source_image", source_image]).params
     return {**params, "source_image": "required", "size": params["size"] or "the engine's"}
 
 

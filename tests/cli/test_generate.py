@@ -378,8 +378,8 @@ def test_warmup_says_how_long_it_took(sadtalker: Run) -> None:
 
 
 def test_sheet_shows_many_different_looks(folder: Path, sadtalker: Run) -> None:
-    portrait = Path(__file__).parents[2] / "examples/portrait.jpg"
-    ended = sadtalker("sheet", str(portrait), "--output", "sheet.png")
+    source_image = Path(__file__).parents[2] / "examples/portrait.jpg"
+    ended = sadtalker("sheet", str(source_image), "--output", "sheet.png")
     assert ended.returncode == 0, ended.stderr
     pixels = np.asarray(Image.open(folder / "sheet.png")).astype(float)
     assert ended.stdout == f"sheet.png: {pixels.shape[1]}x{pixels.shape[0]}\n"

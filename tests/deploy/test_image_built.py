@@ -248,7 +248,7 @@ def healthy(image: RootFileSystem, url: str) -> bool:
 
 
 def make_video(url: str, seconds: float | None = None, engine: str | None = None) -> bytes:
-    """The example portrait speaks the example recording, or its first `seconds`."""
+    """The example source image speaks the example recording, or its first `seconds`."""
     examples = REPOSITORY / "examples"
     recording = (examples / "speech.wav").read_bytes()
     if seconds is not None:

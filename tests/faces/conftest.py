@@ -1,4 +1,4 @@
-"""The example portrait, and one landmarker for all tests of this folder."""
+"""The example source image, and one landmarker for all tests of this folder."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from PIL import Image
 
 from sadtalker_service.faces.landmarker import FaceLandmarker
 
-PORTRAIT = Path(__file__).parents[2] / "examples" / "portrait.jpg"
+SOURCE_IMAGE = Path(__file__).parents[2] / "examples" / "portrait.jpg"
 
 
 @pytest.fixture(scope="session")
-def portrait() -> NDArray[np.uint8]:
+def source_image() -> NDArray[np.uint8]:
     """uint8 (512, 512, 3): one face, about 106 pixels high, a little left of the middle."""
-    return np.array(Image.open(PORTRAIT))
+    return np.array(Image.open(SOURCE_IMAGE))
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 from PIL import Image
-from tests.support import portraits as make
+from tests.support import source_images as make
 
 from sadtalker_service.errors import FaceTooSmall, NoFaceFound
 from sadtalker_service.faces.best_frame import best_of_animation, best_of_video, view_of

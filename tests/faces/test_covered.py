@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter, ImageOps
-from tests.support import portraits as make
+from tests.support import source_images as make
 
 from sadtalker_service.errors import NoFaceFound
 from sadtalker_service.faces.covered import Covered, find_covered, to_lab
@@ -114,9 +114,9 @@ def test_the_size_of_the_picture_does_not_matter(scale: float, landmarker: FaceL
         assert seen(resized, landmarker) == Covered(mouth=mouth, eyes=(eye, eye))
 
 
-def test_landmarks_outside_of_the_picture_do_no_harm(portrait: NDArray[np.uint8]) -> None:
+def test_landmarks_outside_of_the_picture_do_no_harm(source_image: NDArray[np.uint8]) -> None:
     points = np.random.default_rng(0).uniform(-300, 800, (478, 3))
-    for pixels in (portrait, portrait[:1, :1], portrait[:, :2]):
+    for pixels in (source_image, source_image[:1, :1], source_image[:, :2]):
         find_covered(pixels, points)
         find_covered(pixels, np.zeros((478, 3)))
 

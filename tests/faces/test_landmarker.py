@@ -24,8 +24,8 @@ EYE_DISTANCE = 90.0
 
 
 @pytest.fixture(scope="module")
-def found(portrait: Pixels, landmarker: FaceLandmarker) -> FaceDetection:
-    return landmarker.detect(portrait)
+def found(source_image: Pixels, landmarker: FaceLandmarker) -> FaceDetection:
+    return landmarker.detect(source_image)
 
 
 def millimetres(
@@ -46,7 +46,7 @@ def on_canvas(picture: Pixels, scale: float, at: tuple[int, int], size: tuple[in
     return np.array(canvas)
 
 
-def test_example_portrait_has_one_sure_face(found: FaceDetection) -> None:
+def test_example_source_image_has_one_sure_face(found: FaceDetection) -> None:
     assert found.faces == 1
     assert found.quarter_turns == 0
     assert found.score > 0.8
@@ -75,20 +75,20 @@ def test_landmarks_lie_where_their_names_say(found: FaceDetection) -> None:
 
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_turned_picture_is_turned_upright(
-    turns: int, portrait: Pixels, landmarker: FaceLandmarker, found: FaceDetection
+    turns: int, source_image: Pixels, landmarker: FaceLandmarker, found: FaceDetection
 ) -> None:
     """The result is the same as for the upright picture, number for number: it is the same picture again."""
-    turned = landmarker.detect(np.rot90(portrait, -turns))
+    turned = landmarker.detect(np.rot90(source_image, -turns))
     assert turned.quarter_turns == turns
     assert np.array_equal(turned.landmarks, found.landmarks)
 
 
 @pytest.mark.parametrize("degrees", [-40, -20, 20, 40])
 def test_tilted_head_is_followed(
-    degrees: int, portrait: Pixels, landmarker: FaceLandmarker, found: FaceDetection
+    degrees: int, source_image: Pixels, landmarker: FaceLandmarker, found: FaceDetection
 ) -> None:
     centre = found.landmarks[1, :2].astype(float)
-    tilted = Image.fromarray(portrait).rotate(degrees, Image.Resampling.BICUBIC, center=tuple(centre))
+    tilted = Image.fromarray(source_image).rotate(degrees, Image.Resampling.BICUBIC, center=tuple(centre))
     cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     expected = (found.landmarks[:, :2] - centre) @ np.array([[cos, -sin], [sin, cos]]) + centre
     result = landmarker.detect(np.array(tilted))
@@ -99,19 +99,19 @@ def test_tilted_head_is_followed(
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
 @pytest.mark.parametrize("at", [(30, 900), (900, 100)])
 def test_small_face_in_a_large_picture_is_found(
-    turns: int, at: tuple[int, int], portrait: Pixels, landmarker: FaceLandmarker, found: FaceDetection
+    turns: int, at: tuple[int, int], source_image: Pixels, landmarker: FaceLandmarker, found: FaceDetection
 ) -> None:
     """The face is a seventeenth of the picture: out of sight of the short-range detector."""
-    canvas = on_canvas(portrait, 0.8, at, (1400, 1400))
+    canvas = on_canvas(source_image, 0.8, at, (1400, 1400))
     result = landmarker.detect(np.rot90(canvas, -turns))
     assert result.quarter_turns == turns
     assert millimetres(result.landmarks, found.landmarks * 0.8 + np.array([*at, 0])) < 2.0
 
 
 def test_landmarks_scale_with_the_picture(
-    portrait: Pixels, landmarker: FaceLandmarker, found: FaceDetection
+    source_image: Pixels, landmarker: FaceLandmarker, found: FaceDetection
 ) -> None:
-    twice = Image.fromarray(portrait).resize((1024, 1024), Image.Resampling.BICUBIC)
+    twice = Image.fromarray(source_image).resize((1024, 1024), Image.Resampling.BICUBIC)
     result = landmarker.detect(np.array(twice))
     assert millimetres(result.landmarks / 2, found.landmarks) < 1.0
     assert millimetres(result.landmarks / 2, found.landmarks, LIPS) < 1.0
@@ -119,17 +119,20 @@ def test_landmarks_scale_with_the_picture(
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_largest_of_two_faces_is_taken(
-    order: int, portrait: Pixels, landmarker: FaceLandmarker, found: FaceDetection
+    order: int, source_image: Pixels, landmarker: FaceLandmarker, found: FaceDetection
 ) -> None:
-    large, small = on_canvas(portrait, 1.0, (0, 0), (512, 512)), on_canvas(portrait, 0.7, (0, 0), (512, 512))
+    large, small = (
+        on_canvas(source_image, 1.0, (0, 0), (512, 512)),
+        on_canvas(source_image, 0.7, (0, 0), (512, 512)),
+    )
     result = landmarker.detect(np.concatenate([large, small][::order], axis=1))
     offset = 0 if order == 1 else 512
     assert result.faces == 2
     assert millimetres(result.landmarks, found.landmarks + np.array([offset, 0, 0])) < 1.5
 
 
-def test_face_below_the_least_height_is_refused(portrait: Pixels, landmarker: FaceLandmarker) -> None:
-    small = on_canvas(portrait, 0.45, (50, 50), (400, 400))
+def test_face_below_the_least_height_is_refused(source_image: Pixels, landmarker: FaceLandmarker) -> None:
+    small = on_canvas(source_image, 0.45, (50, 50), (400, 400))
     with pytest.raises(FaceTooSmall, match=r"4\d pixels high, but at least 64"):
         landmarker.detect(small)
     assert FaceLandmarker(min_face_pixels=40).detect(small).height == pytest.approx(48, abs=3)
@@ -153,9 +156,11 @@ def test_picture_without_a_face_is_refused(name: str, landmarker: FaceLandmarker
         landmarker.detect(no_faces()[name])
 
 
-def test_background_of_the_portrait_holds_no_face(portrait: Pixels, landmarker: FaceLandmarker) -> None:
+def test_background_of_the_source_image_holds_no_face(
+    source_image: Pixels, landmarker: FaceLandmarker
+) -> None:
     with pytest.raises(NoFaceFound):
-        landmarker.detect(np.ascontiguousarray(portrait[230:]))
+        landmarker.detect(np.ascontiguousarray(source_image[230:]))
 
 
 @pytest.mark.parametrize(
@@ -172,12 +177,12 @@ def test_arrays_that_are_no_pictures_are_refused(pixels: Pixels, landmarker: Fac
         landmarker.detect(pixels)
 
 
-def test_threads_may_share_a_landmarker(portrait: Pixels, found: FaceDetection) -> None:
+def test_threads_may_share_a_landmarker(source_image: Pixels, found: FaceDetection) -> None:
     landmarker = FaceLandmarker()
-    far = on_canvas(portrait, 0.8, (30, 900), (1400, 1400))
+    far = on_canvas(source_image, 0.8, (30, 900), (1400, 1400))
     alone = FaceLandmarker().detect(far)
     with ThreadPoolExecutor(4) as pool:
-        results = list(pool.map(landmarker.detect, [portrait, far] * 6))
+        results = list(pool.map(landmarker.detect, [source_image, far] * 6))
     for near_result, far_result in zip(results[::2], results[1::2], strict=True):
         assert np.array_equal(near_result.landmarks, found.landmarks)
         assert np.array_equal(far_result.landmarks, alone.landmarks)

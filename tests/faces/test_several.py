@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support import portraits as make
+from tests.support import source_images as make
 
 from sadtalker_service.errors import FaceTooSmall, InvalidOption
 from sadtalker_service.faces.landmarker import FaceDetection, FaceLandmarker

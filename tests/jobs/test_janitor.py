@@ -74,7 +74,7 @@ def wait_for_uptime(shop: Workshop) -> None:
 
 def begun(shop: Workshop, seed: int = 0) -> Session:
     """A session that a worker has begun."""
-    session_id = shop.request(shop.portrait(), shop.speech(), RenderOptions(seed=seed), send=False)
+    session_id = shop.request(shop.source_image(), shop.speech(), RenderOptions(seed=seed), send=False)
     session = shop.sessions.begin(session_id, "worker")
     assert session is not None
     return session
@@ -111,7 +111,7 @@ def test_after_an_outage_workers_get_the_time_to_renew_their_leases(
 
 
 def test_a_session_without_a_message_gets_one(shop: Workshop, janitor: Janitor, clock: list[float]) -> None:
-    session_id = shop.request(shop.portrait(), shop.speech(), send=False)
+    session_id = shop.request(shop.source_image(), shop.speech(), send=False)
     assert janitor.tick()
     assert shop.queue.llen("normal") == 0  # its message may be on its way
     clock[0] += LEASE + 5
@@ -126,7 +126,7 @@ def test_a_session_without_a_message_gets_one(shop: Workshop, janitor: Janitor, 
 def test_an_avatar_that_nobody_prepares_gets_a_message(
     shop: Workshop, janitor: Janitor, clock: list[float]
 ) -> None:
-    shop.portrait()
+    shop.source_image()
     assert janitor.tick()
     assert shop.queue.llen("prepare") == 0
     other = janitor_of(shop, clock)
@@ -140,7 +140,9 @@ def test_an_avatar_that_nobody_prepares_gets_a_message(
 
 
 def test_ended_session_with_a_callback_is_announced_once(shop: Workshop, janitor: Janitor) -> None:
-    session_id = shop.request(shop.portrait(), shop.speech(), callback_url="https://x.example/", send=False)
+    session_id = shop.request(
+        shop.source_image(), shop.speech(), callback_url="https://x.example/", send=False
+    )
     shop.sessions.cancel(session_id)
     assert janitor.tick()
     callbacks = WebhookQueue(shop.queue)
@@ -198,7 +200,7 @@ def test_all_duties_are_set_up_from_the_settings(shop: Workshop) -> None:
     settings: Settings = shop.settings
     janitor = make_janitor(settings)
     audio_id = shop.speech()
-    old = replace(shop.session(shop.request(shop.portrait(), audio_id, send=False)))
+    old = replace(shop.session(shop.request(shop.source_image(), audio_id, send=False)))
     shop.sessions.cancel(old.session_id)
     path = shop.artefacts.path(f"speech/{audio_id}")
     assert path is not None

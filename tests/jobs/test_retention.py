@@ -20,7 +20,7 @@ from sadtalker_service.options import RenderOptions
 from sadtalker_service.state.records import Session, VideoSpec
 from sadtalker_service.state.result_key import result_key
 from sadtalker_service.state.statistics import Statistics
-from sadtalker_service.store.artefact_store import portrait_name, speech_name, video_name
+from sadtalker_service.store.artefact_store import source_image_name, speech_name, video_name
 from sadtalker_service.store.redis_cache import RedisCache
 
 DAY = 86_400.0
@@ -73,7 +73,7 @@ def used(shop: Workshop, name: str, days_ago: float) -> None:
 
 
 def test_old_videos_and_recordings_go_and_used_ones_stay(shop: Workshop, retention: Retention) -> None:
-    image_id = shop.portrait()
+    image_id = shop.source_image()
     old, used_lately = video(shop, image_id, 1), video(shop, image_id, 2)
     old_speech, speech = shop.speech(pitch=100), shop.speech(pitch=200)
     used(shop, video_name(old), 8)
@@ -90,19 +90,19 @@ def test_old_videos_and_recordings_go_and_used_ones_stay(shop: Workshop, retenti
 
 
 def test_what_a_waiting_or_running_session_needs_stays(shop: Workshop, retention: Retention) -> None:
-    image_id, waiting, running = shop.portrait(), shop.speech(pitch=100), shop.speech(pitch=200)
+    image_id, waiting, running = shop.source_image(), shop.speech(pitch=100), shop.speech(pitch=200)
     shop.request(image_id, waiting, send=False)
     assert shop.sessions.begin(shop.request(image_id, running, send=False), "worker") is not None
-    for name in (portrait_name(image_id), speech_name(waiting), speech_name(running)):
+    for name in (source_image_name(image_id), speech_name(waiting), speech_name(running)):
         used(shop, name, 1_000)
     assert retention.sweep() == 0
-    assert shop.artefacts.exists(portrait_name(image_id))
+    assert shop.artefacts.exists(source_image_name(image_id))
 
 
 def test_reference_video_stays_while_it_is_needed_and_goes_by_age_like_a_recording(
     shop: Workshop, retention: Retention
 ) -> None:
-    image_id, speech, reference = shop.portrait(), shop.speech(), shop.speech(pitch=300)
+    image_id, speech, reference = shop.source_image(), shop.speech(), shop.speech(pitch=300)
     spec = VideoSpec(image_id, speech, RenderOptions(), "pattern", "1", 1.0, ref_pose_id=reference)
     session = shop.sessions.accept(Session("with-reference", "vip", spec, result_key(spec), time.time()))
     used(shop, speech_name(reference), 1_000)
@@ -112,12 +112,12 @@ def test_reference_video_stays_while_it_is_needed_and_goes_by_age_like_a_recordi
     assert not shop.artefacts.exists(speech_name(reference))
 
 
-def test_old_portrait_goes_with_all_that_was_made_of_it(shop: Workshop, retention: Retention) -> None:
-    image_id, other = shop.portrait(), shop.portrait(seed=2)
+def test_old_source_image_goes_with_all_that_was_made_of_it(shop: Workshop, retention: Retention) -> None:
+    image_id, other = shop.source_image(), shop.source_image(seed=2)
     key = video(shop, image_id, 1)
-    used(shop, portrait_name(image_id), 91)
+    used(shop, source_image_name(image_id), 91)
     retention.sweep()
-    assert not shop.artefacts.exists(portrait_name(image_id))
+    assert not shop.artefacts.exists(source_image_name(image_id))
     assert not shop.artefacts.exists(video_name(key))
     assert shop.avatars.modes(image_id) == ()
     with pytest.raises(NotFound):
@@ -126,7 +126,7 @@ def test_old_portrait_goes_with_all_that_was_made_of_it(shop: Workshop, retentio
 
 
 def test_above_the_limit_the_videos_used_longest_ago_go_first(shop: Workshop, retention: Retention) -> None:
-    image_id = shop.portrait()
+    image_id = shop.source_image()
     keys = [video(shop, image_id, seed, 60_000) for seed in range(4)]
     for days, key in zip((1, 4, 2, 3), keys, strict=True):
         used(shop, video_name(key), days)
@@ -139,7 +139,7 @@ def test_above_the_limit_the_videos_used_longest_ago_go_first(shop: Workshop, re
 def test_recordings_go_when_videos_are_not_enough(shop: Workshop, retention: Retention) -> None:
     speech = [shop.speech(3.0, pitch=pitch) for pitch in (100, 200)]  # of 96 kB each
     used(shop, speech_name(speech[1]), 1)
-    key = video(shop, shop.portrait(), 1, 30_000)
+    key = video(shop, shop.source_image(), 1, 30_000)
     assert retention.sweep() == 2
     assert not shop.artefacts.exists(video_name(key))
     assert [shop.artefacts.exists(speech_name(audio_id)) for audio_id in speech] == [True, False]

@@ -34,7 +34,7 @@ from sadtalker_service.state.registry import EngineRegistry
 from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.state.statistics import Statistics
 from sadtalker_service.state.viewer import LOCAL_OWNER
-from sadtalker_service.store.artefact_store import ArtefactStore, portrait_name, speech_name, video_name
+from sadtalker_service.store.artefact_store import ArtefactStore, source_image_name, speech_name, video_name
 from sadtalker_service.store.connections import connect
 from sadtalker_service.store.keys import avatar_keys, stage_key
 from sadtalker_service.store.redis_cache import RedisCache
@@ -132,7 +132,7 @@ def test_uploaded_picture_is_kept_and_prepared_once(office: Office, clock: Clock
         6,
         clock(),
     )
-    assert office.artefacts.open(portrait_name(image_id)).read() == b"a face"
+    assert office.artefacts.open(source_image_name(image_id)).read() == b"a face"
     assert office.video_service.upload(path, image_id, "full", FACTS) == (record, True)
     assert office.tickets.prepared == [(image_id, "full")]
     office.video_service.upload(path, image_id, "crop", FACTS)
@@ -150,9 +150,9 @@ def test_picture_whose_preparation_failed_is_prepared_again_when_it_is_uploaded_
 
 def test_lost_original_is_kept_again_when_it_is_uploaded_again(office: Office) -> None:
     image_id = office.upload()
-    office.artefacts.delete(portrait_name(image_id))
+    office.artefacts.delete(source_image_name(image_id))
     office.upload()
-    assert office.artefacts.exists(portrait_name(image_id))
+    assert office.artefacts.exists(source_image_name(image_id))
 
 
 def test_ready_picture_of_which_the_cache_has_lost_something_is_prepared_again(office: Office) -> None:
@@ -432,7 +432,7 @@ def test_deleted_avatar_leaves_nothing_of_the_picture(office: Office, cache_serv
     assert not office.avatars.link_video(image_id, running.result_key)
     assert office.sessions.known_result(made.result_key) is None
     names = [entry.name for entry in office.artefacts.entries()]
-    assert portrait_name(image_id) not in names
+    assert source_image_name(image_id) not in names
     assert [name for name in names if name.startswith("videos/")] == []
     assert all(other.encode() in key for key in cache_server.client().keys("*"))
     assert office.avatars.modes(image_id) == ()
@@ -442,7 +442,7 @@ def test_deleted_avatar_leaves_nothing_of_the_picture(office: Office, cache_serv
         office.video_service.delete_avatar(image_id)
 
     assert office.read_status(others).state == "queued"
-    assert portrait_name(other) in names
+    assert source_image_name(other) in names
     assert len(cache_server.client().keys("*")) == 6
 
 
@@ -461,7 +461,7 @@ def test_cache_that_is_away_forgets_a_deleted_picture_later(
     image_id = office.upload()
     cache_server.kill()
     office.video_service.delete_avatar(image_id)
-    assert not office.artefacts.exists(portrait_name(image_id))
+    assert not office.artefacts.exists(source_image_name(image_id))
     cache_server.start()
     cache = RedisCache(connect(cache_server.url))
     cache.put(stage_key("face_mesh", image_id, "full", "pattern", "1"), Artefact({"x": np.zeros(3)}), None)
@@ -543,6 +543,6 @@ def test_nothing_is_taken_on_while_the_queue_is_away(office: Office, queue_serve
         office.video_service.generate(request)
     with pytest.raises(StoreUnavailable):
         office.upload("another face")
-    assert [entry.name for entry in office.artefacts.entries()] == [portrait_name(image_id)]
+    assert [entry.name for entry in office.artefacts.entries()] == [source_image_name(image_id)]
     queue_server.start()
     assert office.video_service.generate(request).state == "queued"

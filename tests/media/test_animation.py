@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.support.portraits import save_animation
+from tests.support.source_images import save_animation
 
 from sadtalker_service.errors import ImageTooLarge, UnreadableImage
 from sadtalker_service.media.animation import MOST_FRAMES, animation_frames, frames_within, is_animation

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.support.portraits import save_animation, save_video
+from tests.support.source_images import save_animation, save_video
 
 from sadtalker_service.errors import ImageTooLarge, UnreadableImage
 from sadtalker_service.media.animation import MOST_DECODED, MOST_FRAMES, spread

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from sadtalker_service.domain import Portrait
+from sadtalker_service.domain import SourceImage
 from sadtalker_service.errors import ImageTooLarge, UnreadableImage
 from sadtalker_service.media.image import decode_image, encode_png
 
@@ -40,7 +40,7 @@ def saved(picture: Image.Image, kind: str, **options: object) -> bytes:
     return file.getvalue()
 
 
-def decode(data: bytes, max_bytes: int = 10_000_000, max_pixels: int = 1_000_000) -> Portrait:
+def decode(data: bytes, max_bytes: int = 10_000_000, max_pixels: int = 1_000_000) -> SourceImage:
     return decode_image(data, max_bytes=max_bytes, max_pixels=max_pixels)
 
 

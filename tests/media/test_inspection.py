@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.support.portraits import save_video
+from tests.support.source_images import save_video
 
 from sadtalker_service.domain import SoundReading
 from sadtalker_service.errors import (

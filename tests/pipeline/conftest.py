@@ -1,4 +1,4 @@
-"""A portrait, a recording, and an engine that is quick and honest."""
+"""A source image, a recording, and an engine that is quick and honest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sadtalker_service.domain import Portrait, Speech
+from sadtalker_service.domain import SourceImage, Speech
 from sadtalker_service.engines.port import Engine
 from sadtalker_service.engines.registry import load_engine
 from sadtalker_service.media.audio import decode_speech
@@ -34,9 +34,9 @@ def sketch(monkeypatch: pytest.MonkeyPatch) -> Engine:
 
 
 @pytest.fixture
-def portrait() -> Portrait:
+def source_image() -> SourceImage:
     pixels = np.random.default_rng(1).integers(20, 250, (96, 128, 3), dtype=np.uint8)
-    return Portrait(hashlib.sha256(pixels).hexdigest(), pixels)
+    return SourceImage(hashlib.sha256(pixels).hexdigest(), pixels)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tests.support.servers import StoreServer
 
-from sadtalker_service.domain import Artefact, Portrait, Speech
+from sadtalker_service.domain import Artefact, SourceImage, Speech
 from sadtalker_service.errors import Cancelled
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.cached import CachedComputation, CacheTerms
@@ -138,12 +138,12 @@ def test_waiting_ends_when_the_work_is_cancelled(cache_server: StoreServer) -> N
 
 
 def test_work_goes_on_without_the_server_and_says_why(
-    engine, portrait: Portrait, speech: Speech, tmp_path: Path, cache_server: StoreServer
+    engine, source_image: SourceImage, speech: Speech, tmp_path: Path, cache_server: StoreServer
 ) -> None:
     client = connect(cache_server.url, retries=False)
     cache, terms = RedisCache(client), CacheTerms(single_flight=RedisSingleFlight(client))
     cache_server.kill()
-    prepared = Pipeline(engine, cache, terms=terms).prepare(portrait, RenderOptions())
+    prepared = Pipeline(engine, cache, terms=terms).prepare(source_image, RenderOptions())
     report = Pipeline(engine, cache, terms=terms).render(
         prepared, speech, RenderOptions(), tmp_path / "v.mp4"
     )

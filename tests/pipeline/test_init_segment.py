@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.support.stream_type import stream_type
 
-from sadtalker_service.domain import Portrait, Speech
+from sadtalker_service.domain import SourceImage, Speech
 from sadtalker_service.media.audio import decode_speech
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.init_segment import LiveStream, announcement
@@ -31,9 +31,9 @@ class Viewer:
     [RenderOptions(), RenderOptions(preprocess="crop", quality="high", fps=30), RenderOptions(quality="low")],
 )
 def test_what_is_announced_is_how_the_stream_begins(
-    engine, portrait: Portrait, speech: Speech, tmp_path: Path, style: RenderOptions
+    engine, source_image: SourceImage, speech: Speech, tmp_path: Path, style: RenderOptions
 ) -> None:
-    prepared = Pipeline(engine, NoCache()).prepare(portrait, RenderOptions(preprocess=style.preprocess))
+    prepared = Pipeline(engine, NoCache()).prepare(source_image, RenderOptions(preprocess=style.preprocess))
     told = announcement(engine, prepared.avatar, speech, style)
     cache, viewer = MemoryCache(10**8), Viewer()
     for pieces in (Viewer(), viewer):  # the second time the recording is known, and nothing is announced
@@ -68,10 +68,10 @@ def test_another_video_than_the_announced_one_is_not_sent() -> None:
 
 
 def test_real_recordings_of_other_rates_are_announced_rightly(
-    engine, portrait: Portrait, tmp_path: Path
+    engine, source_image: SourceImage, tmp_path: Path
 ) -> None:
     speech = decode_speech(EXAMPLES / "speech.wav", max_bytes=10**7, max_seconds=60)
-    prepared = Pipeline(engine, NoCache()).prepare(portrait, RenderOptions())
+    prepared = Pipeline(engine, NoCache()).prepare(source_image, RenderOptions())
     viewer = Viewer()
     Pipeline(engine, NoCache()).render(prepared, speech, RenderOptions(), tmp_path / "v.mp4", stream=viewer)
     assert len(viewer.pieces) > 40, "it was not dropped for being another one"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sadtalker_service.domain import LazySourceImage, LazySpeech, Portrait, Speech
+from sadtalker_service.domain import LazySourceImage, LazySpeech, SourceImage, Speech
 from sadtalker_service.errors import NotFound
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.pipeline import Pipeline
@@ -23,12 +23,12 @@ def opened() -> Counter[str]:
 
 
 @pytest.fixture
-def inputs(portrait: Portrait, speech: Speech, opened: Counter[str]) -> Make:
+def inputs(source_image: SourceImage, speech: Speech, opened: Counter[str]) -> Make:
     """A lazy picture and a lazy recording, as for a new job; `opened` counts."""
 
-    def open_picture() -> Portrait:
+    def open_picture() -> SourceImage:
         opened["picture"] += 1
-        return portrait
+        return source_image
 
     def open_recording() -> Speech:
         opened["recording"] += 1
@@ -36,7 +36,7 @@ def inputs(portrait: Portrait, speech: Speech, opened: Counter[str]) -> Make:
 
     def make() -> tuple[LazySourceImage, LazySpeech]:
         return (
-            LazySourceImage(portrait.image_hash, open_picture),
+            LazySourceImage(source_image.image_hash, open_picture),
             LazySpeech(speech.audio_hash, speech.duration, speech.path, open_recording),
         )
 
@@ -67,27 +67,27 @@ def test_without_a_cache_both_are_opened_once_for_each_video(
 
 
 def test_lazy_and_opened_inputs_make_the_same_video(
-    engine, portrait: Portrait, speech: Speech, inputs: Make, tmp_path: Path
+    engine, source_image: SourceImage, speech: Speech, inputs: Make, tmp_path: Path
 ) -> None:
     pipeline, options = Pipeline(engine, NoCache()), RenderOptions()
-    pipeline.render(pipeline.prepare(portrait, options), speech, options, tmp_path / "opened.mp4")
+    pipeline.render(pipeline.prepare(source_image, options), speech, options, tmp_path / "opened.mp4")
     assert video(pipeline, inputs, tmp_path / "lazy.mp4") == (tmp_path / "opened.mp4").read_bytes()
 
 
-def test_a_picture_that_cannot_be_opened_says_so_when_it_is_needed(engine, portrait: Portrait) -> None:
-    def gone() -> Portrait:
+def test_a_picture_that_cannot_be_opened_says_so_when_it_is_needed(engine, source_image: SourceImage) -> None:
+    def gone() -> SourceImage:
         raise NotFound("The picture is not kept any more. Upload it again.")
 
     cache = MemoryCache(10**8)
     with pytest.raises(NotFound):
-        Pipeline(engine, cache).prepare(LazySourceImage(portrait.image_hash, gone), RenderOptions())
-    Pipeline(engine, cache).prepare(portrait, RenderOptions())
-    Pipeline(engine, cache).prepare(LazySourceImage(portrait.image_hash, gone), RenderOptions())
+        Pipeline(engine, cache).prepare(LazySourceImage(source_image.image_hash, gone), RenderOptions())
+    Pipeline(engine, cache).prepare(source_image, RenderOptions())
+    Pipeline(engine, cache).prepare(LazySourceImage(source_image.image_hash, gone), RenderOptions())
 
 
-def test_the_engines_size_holds_where_none_was_chosen(sketch, portrait: Portrait) -> None:
+def test_the_engines_size_holds_where_none_was_chosen(sketch, source_image: SourceImage) -> None:
     pipeline = Pipeline(sketch, NoCache())
-    small = pipeline.prepare(portrait, RenderOptions()).avatar
+    small = pipeline.prepare(source_image, RenderOptions()).avatar
     assert list(small.artefacts) == ["face_detection", "face_mesh"]
-    large = pipeline.prepare(portrait, RenderOptions(size=512)).avatar
+    large = pipeline.prepare(source_image, RenderOptions(size=512)).avatar
     assert list(large.artefacts) == ["face_detection", "face_mesh_512"]

@@ -1,4 +1,4 @@
-"""A portrait becomes an avatar; what is known already is not computed again."""
+"""A source image becomes an avatar; what is known already is not computed again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sadtalker_service.domain import Artefact, LazySourceImage, Portrait
+from sadtalker_service.domain import Artefact, LazySourceImage, SourceImage
 from sadtalker_service.engines.port import Stage
 from sadtalker_service.errors import Cancelled, NoFaceFound
 from sadtalker_service.options import RenderOptions
@@ -25,9 +25,11 @@ def replace_stages(engine, *stages: Stage) -> None:
     engine.stages_for = lambda options: stages
 
 
-def test_the_second_time_everything_comes_from_the_cache(engine, portrait: Portrait, tmp_path: Path) -> None:
-    first = Pipeline(engine, DirectoryCache(tmp_path, 10**8)).prepare(portrait, RenderOptions())
-    again = Pipeline(engine, DirectoryCache(tmp_path, 10**8)).prepare(portrait, RenderOptions())
+def test_the_second_time_everything_comes_from_the_cache(
+    engine, source_image: SourceImage, tmp_path: Path
+) -> None:
+    first = Pipeline(engine, DirectoryCache(tmp_path, 10**8)).prepare(source_image, RenderOptions())
+    again = Pipeline(engine, DirectoryCache(tmp_path, 10**8)).prepare(source_image, RenderOptions())
     assert (first.cache.hits, first.cache.misses) == ([], ESSENTIAL)
     assert (again.cache.hits, again.cache.misses) == (ESSENTIAL, [])
     assert engine.calls == {"face_detection": 1, "face_mesh": 1}
@@ -39,89 +41,95 @@ def test_the_second_time_everything_comes_from_the_cache(engine, portrait: Portr
             np.testing.assert_array_equal(array, theirs.arrays[key])
 
 
-def test_stages_that_do_not_depend_on_the_mode_are_shared_by_the_modes(engine, portrait: Portrait) -> None:
+def test_stages_that_do_not_depend_on_the_mode_are_shared_by_the_modes(
+    engine, source_image: SourceImage
+) -> None:
     cache = MemoryCache(10**8)
-    Pipeline(engine, cache).prepare(portrait, RenderOptions())
-    other = Pipeline(engine, cache).prepare(portrait, RenderOptions(preprocess="crop"))
+    Pipeline(engine, cache).prepare(source_image, RenderOptions())
+    other = Pipeline(engine, cache).prepare(source_image, RenderOptions(preprocess="crop"))
     assert (other.cache.hits, other.cache.misses) == (["face_detection"], ["face_mesh"])
 
 
-def test_another_version_of_the_engine_computes_anew(engine, portrait: Portrait) -> None:
+def test_another_version_of_the_engine_computes_anew(engine, source_image: SourceImage) -> None:
     cache = MemoryCache(10**8)
-    Pipeline(engine, cache).prepare(portrait, RenderOptions())
+    Pipeline(engine, cache).prepare(source_image, RenderOptions())
     engine.version = "2"
-    assert Pipeline(engine, cache).prepare(portrait, RenderOptions()).cache.misses == ESSENTIAL
+    assert Pipeline(engine, cache).prepare(source_image, RenderOptions()).cache.misses == ESSENTIAL
 
 
-def test_another_picture_computes_anew(engine, portrait: Portrait) -> None:
+def test_another_picture_computes_anew(engine, source_image: SourceImage) -> None:
     cache = MemoryCache(10**8)
-    Pipeline(engine, cache).prepare(portrait, RenderOptions())
-    other = replace(portrait, image_hash="f" * 64)
+    Pipeline(engine, cache).prepare(source_image, RenderOptions())
+    other = replace(source_image, image_hash="f" * 64)
     assert Pipeline(engine, cache).prepare(other, RenderOptions()).cache.misses == ESSENTIAL
 
 
-def test_previews_are_made_when_asked_for(engine, portrait: Portrait) -> None:
-    assert "visemes" not in Pipeline(engine, NoCache()).prepare(portrait, RenderOptions()).avatar.artefacts
+def test_previews_are_made_when_asked_for(engine, source_image: SourceImage) -> None:
+    assert (
+        "visemes" not in Pipeline(engine, NoCache()).prepare(source_image, RenderOptions()).avatar.artefacts
+    )
     assert (
         "visemes"
-        in Pipeline(engine, NoCache()).prepare(portrait, RenderOptions(), previews=True).avatar.artefacts
+        in Pipeline(engine, NoCache()).prepare(source_image, RenderOptions(), previews=True).avatar.artefacts
     )
 
 
-def test_a_cache_that_fails_costs_time_only(engine, portrait: Portrait, tmp_path: Path) -> None:
+def test_a_cache_that_fails_costs_time_only(engine, source_image: SourceImage, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file stands in the way")
-    made = Pipeline(engine, DirectoryCache(tmp_path / "cache", 10**8)).prepare(portrait, RenderOptions())
+    made = Pipeline(engine, DirectoryCache(tmp_path / "cache", 10**8)).prepare(source_image, RenderOptions())
     assert made.cache.misses == ESSENTIAL
     assert len(made.cache.problems) >= 1
     assert "cannot write the cache" in made.cache.problems[0]
 
 
-def test_a_damaged_cache_is_mended(engine, portrait: Portrait, tmp_path: Path) -> None:
-    Pipeline(engine, DirectoryCache(tmp_path, 10**8)).prepare(portrait, RenderOptions())
+def test_a_damaged_cache_is_mended(engine, source_image: SourceImage, tmp_path: Path) -> None:
+    Pipeline(engine, DirectoryCache(tmp_path, 10**8)).prepare(source_image, RenderOptions())
     for file in tmp_path.rglob("*.safetensors"):
         file.write_bytes(file.read_bytes()[:-10])
     assert (
-        Pipeline(engine, DirectoryCache(tmp_path, 10**8)).prepare(portrait, RenderOptions()).cache.misses
+        Pipeline(engine, DirectoryCache(tmp_path, 10**8)).prepare(source_image, RenderOptions()).cache.misses
         == ESSENTIAL
     )
     assert (
-        Pipeline(engine, DirectoryCache(tmp_path, 10**8)).prepare(portrait, RenderOptions()).cache.hits
+        Pipeline(engine, DirectoryCache(tmp_path, 10**8)).prepare(source_image, RenderOptions()).cache.hits
         == ESSENTIAL
     )
 
 
-def test_what_a_stage_raises_arrives_and_nothing_is_kept(engine, portrait: Portrait) -> None:
+def test_what_a_stage_raises_arrives_and_nothing_is_kept(engine, source_image: SourceImage) -> None:
     cache = MemoryCache(10**8)
-    black = replace(portrait, pixels=np.zeros_like(portrait.pixels))
+    black = replace(source_image, pixels=np.zeros_like(source_image.pixels))
     for _ in range(2):
         with pytest.raises(NoFaceFound):
             Pipeline(engine, cache).prepare(black, RenderOptions())
     assert engine.calls["face_detection"] == 2
 
 
-def test_cancelling_ends_between_stages(engine, portrait: Portrait) -> None:
+def test_cancelling_ends_between_stages(engine, source_image: SourceImage) -> None:
     reporter = Reporter(cancelled=lambda: engine.calls["face_detection"] > 0)
     with pytest.raises(Cancelled):
-        Pipeline(engine, NoCache(), reporter=reporter).prepare(portrait, RenderOptions())
+        Pipeline(engine, NoCache(), reporter=reporter).prepare(source_image, RenderOptions())
     assert engine.calls == {"face_detection": 1}
 
 
-def test_artefacts_that_were_kept_are_enough_to_go_on(engine, portrait: Portrait, tmp_path: Path) -> None:
-    made = Pipeline(engine, DirectoryCache(tmp_path, 10**8)).prepare(portrait, RenderOptions())
+def test_artefacts_that_were_kept_are_enough_to_go_on(
+    engine, source_image: SourceImage, tmp_path: Path
+) -> None:
+    made = Pipeline(engine, DirectoryCache(tmp_path, 10**8)).prepare(source_image, RenderOptions())
     kept = Pipeline(engine, DirectoryCache(tmp_path, 10**8)).prepare(
-        replace(portrait, pixels=portrait.pixels * 0), RenderOptions()
+        replace(source_image, pixels=source_image.pixels * 0), RenderOptions()
     )
     plates = [p.avatar.artefacts["face_mesh"].arrays["background"] for p in (made, kept)]
     np.testing.assert_array_equal(*plates)
     assert isinstance(kept.avatar.artefacts["face_mesh"], Artefact)
 
 
-def test_another_face_of_the_picture_is_another_avatar(engine, portrait: Portrait) -> None:
+def test_another_face_of_the_picture_is_another_avatar(engine, source_image: SourceImage) -> None:
     cache = MemoryCache(10**8)
     seen: list[int] = []
 
     def watched(stage: Stage) -> Stage:
-        def compute(image: Portrait, *given: Any) -> Artefact:
+        def compute(image: SourceImage, *given: Any) -> Artefact:
             seen.append(image.face_index)
             return stage.compute(image, *given)
 
@@ -129,39 +137,39 @@ def test_another_face_of_the_picture_is_another_avatar(engine, portrait: Portrai
 
     replace_stages(engine, *map(watched, engine.stages))
     pipeline = Pipeline(engine, cache)
-    first = pipeline.prepare(portrait, RenderOptions())
-    other = pipeline.prepare(portrait, RenderOptions(face_index=1))
+    first = pipeline.prepare(source_image, RenderOptions())
+    other = pipeline.prepare(source_image, RenderOptions(face_index=1))
     assert other.cache.misses == ESSENTIAL
     assert seen == [0, 0, 1, 1]
     assert (first.avatar.face_index, other.avatar.face_index) == (0, 1)
-    assert pipeline.prepare(portrait, RenderOptions()).cache.hits == ESSENTIAL
-    assert pipeline.prepare(portrait, RenderOptions(face_index=1)).cache.hits == ESSENTIAL
+    assert pipeline.prepare(source_image, RenderOptions()).cache.hits == ESSENTIAL
+    assert pipeline.prepare(source_image, RenderOptions(face_index=1)).cache.hits == ESSENTIAL
 
 
-def test_a_known_avatar_is_not_decoded_and_still_says_its_warnings(engine, portrait: Portrait) -> None:
+def test_a_known_avatar_is_not_decoded_and_still_says_its_warnings(engine, source_image: SourceImage) -> None:
     opened: list[int] = []
 
-    def load() -> Portrait:
+    def load() -> SourceImage:
         opened.append(1)
-        return replace(portrait, warnings=("Its frame 3 was taken.",))
+        return replace(source_image, warnings=("Its frame 3 was taken.",))
 
     detect, *rest = engine.stages
 
-    def compute(image: Portrait, *given: Any) -> Artefact:
+    def compute(image: SourceImage, *given: Any) -> Artefact:
         made = detect.compute(image, *given)
         return replace(made, record={**made.record, "warnings": list(image.warnings)})
 
     replace_stages(engine, replace(detect, compute=compute), *rest)
     pipeline = Pipeline(engine, MemoryCache(10**8))
     for _ in range(2):
-        image = LazySourceImage(portrait.image_hash, load)
+        image = LazySourceImage(source_image.image_hash, load)
         for face in range(2):
             avatar = pipeline.prepare(image, RenderOptions(face_index=face)).avatar
             assert avatar.warnings == ("Its frame 3 was taken.",)
     assert opened == [1]
 
 
-def test_an_avatar_says_what_its_stages_say_also_out_of_the_cache(engine, portrait: Portrait) -> None:
+def test_an_avatar_says_what_its_stages_say_also_out_of_the_cache(engine, source_image: SourceImage) -> None:
     detect, mesh, *rest = engine.stages
 
     def telling(stage: Stage, *words: str) -> Stage:
@@ -174,7 +182,7 @@ def test_an_avatar_says_what_its_stages_say_also_out_of_the_cache(engine, portra
     replace_stages(engine, telling(detect, "One.", "Two."), telling(mesh, "Two.", "Three."), *rest)
     cache = MemoryCache(10**8)
     for _ in range(2):
-        assert Pipeline(engine, cache).prepare(portrait, RenderOptions()).avatar.warnings == (
+        assert Pipeline(engine, cache).prepare(source_image, RenderOptions()).avatar.warnings == (
             "One.",
             "Two.",
             "Three.",

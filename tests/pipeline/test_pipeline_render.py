@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sadtalker_service.domain import GestureCue, Portrait, Progress, Speech, Track
+from sadtalker_service.domain import GestureCue, Progress, SourceImage, Speech, Track
 from sadtalker_service.errors import Cancelled, EmptyAudio, InvalidOption, OutputError
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.pipeline import Pipeline, Prepared
@@ -19,8 +19,8 @@ from sadtalker_service.store.cache import MemoryCache, NoCache
 
 
 @pytest.fixture
-def prepared(engine, portrait: Portrait) -> Prepared:
-    return Pipeline(engine, NoCache()).prepare(portrait, RenderOptions())
+def prepared(engine, source_image: SourceImage) -> Prepared:
+    return Pipeline(engine, NoCache()).prepare(source_image, RenderOptions())
 
 
 def brightness(path: Path) -> NDArray[np.float64]:
@@ -42,10 +42,12 @@ def test_the_video_shows_what_was_heard(engine, prepared: Prepared, speech: Spee
     assert loud.max() == pytest.approx(1.0, abs=0.01)
 
 
-def test_the_report_is_what_happened(engine, portrait: Portrait, speech: Speech, tmp_path: Path) -> None:
+def test_the_report_is_what_happened(
+    engine, source_image: SourceImage, speech: Speech, tmp_path: Path
+) -> None:
     cache = MemoryCache(10**8)
     first = Pipeline(engine, cache).render(
-        Pipeline(engine, cache).prepare(portrait, RenderOptions()),
+        Pipeline(engine, cache).prepare(source_image, RenderOptions()),
         speech,
         RenderOptions(fps=30),
         tmp_path / "v.mp4",
@@ -63,7 +65,7 @@ def test_the_report_is_what_happened(engine, portrait: Portrait, speech: Speech,
     assert first.warnings == ("enhancer gfpgan was not applied.",)
 
     again = Pipeline(engine, cache).render(
-        Pipeline(engine, cache).prepare(portrait, RenderOptions()),
+        Pipeline(engine, cache).prepare(source_image, RenderOptions()),
         speech,
         RenderOptions(),
         tmp_path / "w.mp4",
@@ -72,7 +74,7 @@ def test_the_report_is_what_happened(engine, portrait: Portrait, speech: Speech,
     assert engine.calls["speech_features"] == 1
     kept = [
         a.seconds
-        for a in Pipeline(engine, cache).prepare(portrait, RenderOptions()).avatar.artefacts.values()
+        for a in Pipeline(engine, cache).prepare(source_image, RenderOptions()).avatar.artefacts.values()
     ]
     assert 0 < again.saved_seconds <= sum(kept) + first.seconds["speech_features"]
     assert first.saved_seconds == 0

@@ -11,19 +11,19 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from sadtalker_service.domain import Portrait
+from sadtalker_service.domain import SourceImage
 from sadtalker_service.engines.mesh import MeshEngine
 from sadtalker_service.engines.port import card_of
 from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.pipeline.preview_assets import gesture_clip, preview_picture, viseme_sheet
 from sadtalker_service.pipeline.previews import make_previews
-from sadtalker_service.pipeline.sources import read_portrait
+from sadtalker_service.pipeline.sources import read_source_image
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.cache import ArtefactCache, MemoryCache
 from sadtalker_service.store.directory import DirectoryCache
 from sadtalker_service.store.keys import avatar_keys
 
-PORTRAIT = Path(__file__).parents[2] / "examples" / "portrait.jpg"
+SOURCE_IMAGE = Path(__file__).parents[2] / "examples" / "portrait.jpg"
 LETTERS = set("AEIOUMBPFVSTLR")
 
 
@@ -37,10 +37,10 @@ def frames(mp4: bytes) -> NDArray[np.float64]:
         return np.stack([f.to_ndarray(format="gray").astype(float) for f in container.decode(video=0)])
 
 
-def test_mouth_shapes_are_cells_of_one_picture(engine, portrait: Portrait) -> None:
+def test_mouth_shapes_are_cells_of_one_picture(engine, source_image: SourceImage) -> None:
     cache = MemoryCache(10**8)
-    make_previews(Pipeline(engine, cache), portrait, "full")
-    sheet = viseme_sheet(cache, card_of(engine), portrait.image_hash)
+    make_previews(Pipeline(engine, cache), source_image, "full")
+    sheet = viseme_sheet(cache, card_of(engine), source_image.image_hash)
     assert sheet is not None
     picture = pixels(sheet.png)
     assert (sheet.cells["width"], sheet.cells["height"]) == (40, 16) == picture.shape[1::-1]
@@ -50,48 +50,48 @@ def test_mouth_shapes_are_cells_of_one_picture(engine, portrait: Portrait) -> No
     assert sheet.cells["letters"] == {"A": "v0", "B": "v6"}
 
 
-def test_previews_are_drawn_at_a_size_that_the_engine_has(sketch, portrait: Portrait) -> None:
+def test_previews_are_drawn_at_a_size_that_the_engine_has(sketch, source_image: SourceImage) -> None:
     cache = MemoryCache(10**8)
-    make_previews(Pipeline(sketch, cache), portrait, "full")
-    png = preview_picture(cache, sketch, portrait.image_hash)
+    make_previews(Pipeline(sketch, cache), source_image, "full")
+    png = preview_picture(cache, sketch, source_image.image_hash)
     assert png is not None
-    assert Image.open(io.BytesIO(png)).size == portrait.size
+    assert Image.open(io.BytesIO(png)).size == source_image.size
 
 
-def test_previews_are_made_once(engine, portrait: Portrait, tmp_path: Path) -> None:
-    first = make_previews(Pipeline(engine, DirectoryCache(tmp_path, 10**8)), portrait, "full")
-    again = make_previews(Pipeline(engine, DirectoryCache(tmp_path, 10**8)), portrait, "full")
+def test_previews_are_made_once(engine, source_image: SourceImage, tmp_path: Path) -> None:
+    first = make_previews(Pipeline(engine, DirectoryCache(tmp_path, 10**8)), source_image, "full")
+    again = make_previews(Pipeline(engine, DirectoryCache(tmp_path, 10**8)), source_image, "full")
     assert (first.misses, first.hits) == (["preview", "gesture_clips"], [])
     assert (again.misses, again.hits) == ([], ["preview", "gesture_clips"])
     assert engine.calls["visemes"] == 1
 
 
-def test_nothing_is_shown_that_was_not_made(engine, portrait: Portrait) -> None:
+def test_nothing_is_shown_that_was_not_made(engine, source_image: SourceImage) -> None:
     cache, card = MemoryCache(10**8), card_of(engine)
-    assert viseme_sheet(cache, card, portrait.image_hash) is None
-    assert gesture_clip(cache, card, portrait.image_hash, "smile") is None
-    assert preview_picture(cache, card, portrait.image_hash) is None
-    make_previews(Pipeline(engine, cache), portrait, "full")
-    assert gesture_clip(cache, card, portrait.image_hash, "jump") is None
-    assert gesture_clip(cache, card, portrait.image_hash, "smile") is not None
+    assert viseme_sheet(cache, card, source_image.image_hash) is None
+    assert gesture_clip(cache, card, source_image.image_hash, "smile") is None
+    assert preview_picture(cache, card, source_image.image_hash) is None
+    make_previews(Pipeline(engine, cache), source_image, "full")
+    assert gesture_clip(cache, card, source_image.image_hash, "jump") is None
+    assert gesture_clip(cache, card, source_image.image_hash, "smile") is not None
 
 
-def test_keys_of_an_avatar_are_those_under_which_it_is_kept(engine, portrait: Portrait) -> None:
+def test_keys_of_an_avatar_are_those_under_which_it_is_kept(engine, source_image: SourceImage) -> None:
     cache = MemoryCache(10**8)
-    make_previews(Pipeline(engine, cache), portrait, "crop")
+    make_previews(Pipeline(engine, cache), source_image, "crop")
     card = card_of(engine)
-    keys = avatar_keys(card.stages, portrait.image_hash, "crop", card.name, card.version)
+    keys = avatar_keys(card.stages, source_image.image_hash, "crop", card.name, card.version)
     assert list(keys) == ["face_detection", "face_mesh", "visemes"]
     assert all(cache.get(key) is not None for key in keys.values())
 
 
 @pytest.fixture(scope="module")
 def shown() -> tuple[ArtefactCache, MeshEngine, str]:
-    """The example portrait's previews by the mesh engine."""
+    """The example source image's previews by the mesh engine."""
     cache, engine = MemoryCache(10**8), MeshEngine()
-    portrait = read_portrait(PORTRAIT, Settings())
-    make_previews(Pipeline(engine, cache), portrait, "full")
-    return cache, engine, portrait.image_hash
+    source_image = read_source_image(SOURCE_IMAGE, Settings())
+    make_previews(Pipeline(engine, cache), source_image, "full")
+    return cache, engine, source_image.image_hash
 
 
 def test_every_letter_has_its_mouth(shown: tuple[ArtefactCache, MeshEngine, str]) -> None:

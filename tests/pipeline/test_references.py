@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tests.support.reference_videos import grey_video
 
-from sadtalker_service.domain import Portrait, Progress, Speech
+from sadtalker_service.domain import Progress, SourceImage, Speech
 from sadtalker_service.errors import UnreadableVideo
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.cached import CachedComputation
@@ -51,9 +51,9 @@ def test_video_is_followed_once_for_both_uses_and_kept(sketch, grey: ReferenceVi
 
 
 def test_what_is_followed_and_how_it_is_finished_reach_the_engine(
-    sketch, portrait: Portrait, speech: Speech, grey: ReferenceVideo, tmp_path: Path
+    sketch, source_image: SourceImage, speech: Speech, grey: ReferenceVideo, tmp_path: Path
 ) -> None:
-    prepared = Pipeline(sketch, NoCache()).prepare(portrait, RenderOptions(size=512))
+    prepared = Pipeline(sketch, NoCache()).prepare(source_image, RenderOptions(size=512))
     assert list(prepared.avatar.artefacts) == ["face_detection", "face_mesh_512"]
     seen: list[Progress] = []
     report = Pipeline(sketch, NoCache(), reporter=Reporter(seen.append)).render(

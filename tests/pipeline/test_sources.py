@@ -1,4 +1,4 @@
-"""A source image is a picture, an animation or a video: what portrait each becomes, and what is said."""
+"""A source image is a picture, an animation or a video: what source image each becomes, and what is said."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.support import portraits as make
+from tests.support import source_images as make
 
-from sadtalker_service.domain import Portrait
+from sadtalker_service.domain import SourceImage
 from sadtalker_service.errors import ImageTooLarge, NoFaceFound, UnreadableImage
-from sadtalker_service.pipeline.sources import FRAME, lazy_source_image, read_portrait
+from sadtalker_service.pipeline.sources import FRAME, lazy_source_image, read_source_image
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.cache import MemoryCache
 
@@ -35,35 +35,35 @@ def video(path: Path) -> Path:
     return make.save_video(path, [make.talking()[state] for state in STATES for _ in range(2)])
 
 
-def distance(portrait: Portrait, picture: Image.Image) -> float:
-    return float(np.abs(portrait.pixels.astype(float) - make.array(picture)).mean())
+def distance(source_image: SourceImage, picture: Image.Image) -> float:
+    return float(np.abs(source_image.pixels.astype(float) - make.array(picture)).mean())
 
 
 def test_an_ordinary_picture_is_taken_as_it_is() -> None:
     cache = CountingCache()
-    portrait = read_portrait(make.EXAMPLE, Settings(), cache=cache)
-    assert portrait.image_hash == hashlib.sha256(make.EXAMPLE.read_bytes()).hexdigest()
-    assert distance(portrait, make.example()) == 0
-    assert (portrait.warnings, cache.kinds) == ((), [])
+    source_image = read_source_image(make.EXAMPLE, Settings(), cache=cache)
+    assert source_image.image_hash == hashlib.sha256(make.EXAMPLE.read_bytes()).hexdigest()
+    assert distance(source_image, make.example()) == 0
+    assert (source_image.warnings, cache.kinds) == ((), [])
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "webm", "mov"])
 def test_of_a_video_the_best_frame_is_taken_and_said(suffix: str, tmp_path: Path) -> None:
     path = video(tmp_path / f"a.{suffix}")
-    portrait = read_portrait(path, Settings())
-    assert portrait.image_hash == hashlib.sha256(path.read_bytes()).hexdigest()
-    away = {state: distance(portrait, picture) for state, picture in make.talking().items()}
+    source_image = read_source_image(path, Settings())
+    assert source_image.image_hash == hashlib.sha256(path.read_bytes()).hexdigest()
+    away = {state: distance(source_image, picture) for state, picture in make.talking().items()}
     assert min(away, key=lambda state: away[state]) == "good"
-    (words,) = portrait.warnings
+    (words,) = source_image.warnings
     assert words.startswith("The source is a video: its frame at 0.2 s was taken, the best of 8")
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp", "png"])
 def test_of_an_animation_that_fades_in_a_later_frame_is_taken_and_said(suffix: str, tmp_path: Path) -> None:
     path = make.save_animation(tmp_path / f"a.{suffix}", make.fading_in((0.0, 0.4, 1.0)))
-    portrait = read_portrait(path, Settings())
-    assert distance(portrait, make.fading_in((1.0,))[0]) < 6
-    assert portrait.warnings == (
+    source_image = read_source_image(path, Settings())
+    assert distance(source_image, make.fading_in((1.0,))[0]) < 6
+    assert source_image.warnings == (
         "The picture is an animation that begins without a clear face: its frame 3 was taken.",
     )
 
@@ -72,9 +72,9 @@ def test_of_an_animation_that_fades_in_a_later_frame_is_taken_and_said(suffix: s
 def test_an_animation_that_begins_well_is_taken_from_its_beginning(suffix: str, tmp_path: Path) -> None:
     states = [make.talking()[state] for state in ("open", "good", "blink")]
     path = make.save_animation(tmp_path / f"a.{suffix}", states)
-    portrait = read_portrait(path, Settings())
-    assert distance(portrait, make.talking()["open"]) < 6
-    assert portrait.warnings == ()
+    source_image = read_source_image(path, Settings())
+    assert distance(source_image, make.talking()["open"]) < 6
+    assert source_image.warnings == ()
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "gif"])
@@ -82,7 +82,7 @@ def test_the_choice_is_made_once(suffix: str, tmp_path: Path) -> None:
     frames = make.fading_in((0.0, 1.0, 1.0))
     path = (make.save_video if suffix == "mp4" else make.save_animation)(tmp_path / f"a.{suffix}", frames)
     cache = CountingCache()
-    first = read_portrait(path, Settings(), cache=cache)
+    first = read_source_image(path, Settings(), cache=cache)
     lazy = lazy_source_image(path, Settings(), cache)
     assert lazy.image_hash == first.image_hash
     again = lazy.opened
@@ -94,19 +94,19 @@ def test_the_choice_is_made_once(suffix: str, tmp_path: Path) -> None:
 def test_without_a_face_a_video_is_refused_and_an_animation_left_to_the_engine(tmp_path: Path) -> None:
     blank = [Image.new("RGB", (256, 256), (90, 90, level)) for level in (90, 120, 150)]
     with pytest.raises(NoFaceFound, match="in the video"):
-        read_portrait(make.save_video(tmp_path / "a.mp4", blank), Settings())
-    portrait = read_portrait(make.save_animation(tmp_path / "a.webp", blank), Settings())
-    assert distance(portrait, blank[0]) < 2
+        read_source_image(make.save_video(tmp_path / "a.mp4", blank), Settings())
+    source_image = read_source_image(make.save_animation(tmp_path / "a.webp", blank), Settings())
+    assert distance(source_image, blank[0]) < 2
 
 
 def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnreadableImage, match="Cannot read"):
-        read_portrait(tmp_path / "none.png", Settings())
+        read_source_image(tmp_path / "none.png", Settings())
     path = video(tmp_path / "a.mp4")
     with pytest.raises(ImageTooLarge, match="Cut the video shorter"):
-        read_portrait(path, Settings(max_image_bytes=1000))
+        read_source_image(path, Settings(max_image_bytes=1000))
     with pytest.raises(ImageTooLarge, match="256 x 256"):
-        read_portrait(path, Settings(max_image_pixels=1000))
+        read_source_image(path, Settings(max_image_pixels=1000))
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(UnreadableImage, match="no frame"):
-        read_portrait(path, Settings())
+        read_source_image(path, Settings())

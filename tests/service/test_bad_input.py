@@ -37,7 +37,7 @@ class Left:
 
 @dataclass(frozen=True)
 class Target:
-    """The running service, with a portrait that is ready and a video."""
+    """The running service, with a source image that is ready and a video."""
 
     client: httpx.Client
     image_id: str
@@ -60,7 +60,7 @@ def target(service: RunningService) -> Iterator[Target]:
         return Left(files, frozenset(keys), frozenset(path.name for path in uploads.iterdir()))
 
     with httpx.Client(base_url=service.url, timeout=60) as client:
-        answer = client.post("/api/avatar/upload", files={"image_file": ("me.jpg", bad.PORTRAIT)})
+        answer = client.post("/api/avatar/upload", files={"image_file": ("me.jpg", bad.SOURCE_IMAGE)})
         image_id = answer.raise_for_status().json()["image_id"]
         fields = {"image_id": image_id, "enhancer": "none", "preprocess_mode": "crop", "size": "256"}
         files = {"audio_file": ("a.wav", bad.wav(0.4))}
@@ -110,7 +110,7 @@ def expect(answer: httpx.Response, status: int, code: str, param: str | None) ->
 
 @dataclass(frozen=True)
 class Upload:
-    """A form with a portrait."""
+    """A form with a source image."""
 
     name: str
     status: int
@@ -125,7 +125,7 @@ class Upload:
 def mode(name: str, value: str, status: int = 422, code: str = "invalid_option") -> Upload:
     """A good picture in a mode that is none."""
     fields = {"preprocess_mode": value}
-    return Upload(name, status, code, "preprocess_mode", bad.PORTRAIT, fields=fields)
+    return Upload(name, status, code, "preprocess_mode", bad.SOURCE_IMAGE, fields=fields)
 
 
 UNREADABLE = (400, "unreadable_image")
@@ -138,8 +138,8 @@ UPLOADS = [
     Upload("noise", *UNREADABLE, image=bad.NOISE),
     Upload("zeros", *UNREADABLE, image=bytes(100_000)),
     Upload("one byte", *UNREADABLE, image=b"\xff"),
-    Upload("picture that is cut off", *UNREADABLE, image=bad.cut(bad.PORTRAIT, 0.3), kind="image/jpeg"),
-    Upload("header of a picture", *UNREADABLE, image=bad.PORTRAIT[:40], kind="image/jpeg"),
+    Upload("picture that is cut off", *UNREADABLE, image=bad.cut(bad.SOURCE_IMAGE, 0.3), kind="image/jpeg"),
+    Upload("header of a picture", *UNREADABLE, image=bad.SOURCE_IMAGE[:40], kind="image/jpeg"),
     Upload("PNG without its rows", *UNREADABLE, image=lambda: bad.png(300, 300, b"")),
     Upload("PNG that is cut off", *UNREADABLE, image=lambda: bad.cut(bad.png(300, 300, bad.NOISE), 0.5)),
     Upload("HEIC of noise", *UNREADABLE, image=bad.HEIC, kind="image/heic"),
@@ -235,7 +235,7 @@ WISHES = [
     sound("noise", bad.NOISE, 400, "unreadable_audio"),
     sound("zeros", bytes(100_000), 400, "unreadable_audio"),
     sound("web page", bad.HTML, 400, "unreadable_audio"),
-    sound("picture", bad.PORTRAIT, 400, "unreadable_audio", BLOB),
+    sound("picture", bad.SOURCE_IMAGE, 400, "unreadable_audio", BLOB),
     sound("playlist that names a file", bad.PLAYLIST, 400, "unreadable_audio", "audio/x-mpegurl"),
     sound("list that names a file", bad.CONCAT, 400, "unreadable_audio", BLOB),
     sound("header of a recording", bad.SPEECH[:30], 400, "unreadable_audio"),
@@ -404,7 +404,7 @@ def test_upload_that_is_broken_off(service: RunningService, target: Target) -> N
     )
     for _ in range(5):
         with socket.create_connection((parts.hostname or "", parts.port or 80), timeout=10) as connection:
-            connection.sendall(head + bad.PORTRAIT * 5)
+            connection.sendall(head + bad.SOURCE_IMAGE * 5)
             until(lambda: bool(target.left().uploads), "the upload", 10)
     assert target.client.get("/livez").status_code == 200
 

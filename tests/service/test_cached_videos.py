@@ -13,7 +13,7 @@ from tests.support.workers import Workshop, open_workshop
 
 from sadtalker_service.domain import Artefact
 from sadtalker_service.options import RenderOptions
-from sadtalker_service.store.artefact_store import portrait_name, video_name
+from sadtalker_service.store.artefact_store import source_image_name, video_name
 from sadtalker_service.store.keys import decoded_speech_key
 from sadtalker_service.store.redis_cache import RedisCache
 
@@ -26,9 +26,9 @@ def shop(queue_server: StoreServer, cache_server: StoreServer, tmp_path: Path) -
 
 def test_a_known_avatar_needs_its_picture_no_more(shop: Workshop) -> None:
     shop.worker()
-    image_id, audio_id = shop.portrait(), shop.speech()
+    image_id, audio_id = shop.source_image(), shop.speech()
     shop.wait(shop.request(image_id, audio_id, RenderOptions(seed=1)), "ready")
-    shop.artefacts.delete(portrait_name(image_id))
+    shop.artefacts.delete(source_image_name(image_id))
     again = shop.wait(shop.request(image_id, audio_id, RenderOptions(seed=2)), "ready")
     assert again.outcome is not None
     assert set(again.outcome.cache_hits) == {"face_detection", "face_mesh", "motion"}
@@ -37,7 +37,7 @@ def test_a_known_avatar_needs_its_picture_no_more(shop: Workshop) -> None:
 def test_a_recording_that_the_api_has_decoded_is_not_decoded_again(shop: Workshop) -> None:
     """The samples in the cache are silent, those in the file are not: the mouth stays shut."""
     shop.worker()
-    image_id, audio_id = shop.portrait(), shop.speech()
+    image_id, audio_id = shop.source_image(), shop.speech()
     silence = Artefact({"samples": np.zeros(16_000, np.float32)})
     RedisCache(shop.cache).put(decoded_speech_key(audio_id, 0), silence, 60.0)
     ready = shop.wait(shop.request(image_id, audio_id), "ready")

@@ -39,7 +39,7 @@ def test_running_session_ends_within_a_batch_and_the_next_begins_on_the_same_war
     shop: Workshop, worker: WorkerProcess
 ) -> None:
     child = worker.child
-    image_id, audio_id = shop.portrait(), shop.speech(20)
+    image_id, audio_id = shop.source_image(), shop.speech(20)
     running = shop.request(image_id, audio_id, RenderOptions(seed=SLOW + 300), seconds=20)  # of 20 s at least
     waiting = shop.request(image_id, shop.speech())
     shop.wait_for_frame(running)
@@ -56,7 +56,7 @@ def test_running_session_ends_within_a_batch_and_the_next_begins_on_the_same_war
 
 
 def test_waiting_session_is_never_begun(shop: Workshop, worker: WorkerProcess) -> None:
-    image_id, audio_id = shop.portrait(), shop.speech()
+    image_id, audio_id = shop.source_image(), shop.speech()
     running = shop.request(image_id, audio_id, RenderOptions(seed=SLOW + 101))
     waiting = shop.request(image_id, audio_id, RenderOptions(seed=1))
     last = shop.request(image_id, audio_id, RenderOptions(seed=2))
@@ -71,7 +71,7 @@ def test_waiting_session_is_never_begun(shop: Workshop, worker: WorkerProcess) -
 def test_work_goes_on_for_an_equal_request_that_was_not_cancelled(
     shop: Workshop, worker: WorkerProcess
 ) -> None:
-    image_id, audio_id = shop.portrait(), shop.speech()
+    image_id, audio_id = shop.source_image(), shop.speech()
     first = shop.request(image_id, audio_id, RenderOptions(seed=SLOW + 102))
     shop.wait_for_frame(first)
     second = shop.request(image_id, audio_id, RenderOptions(seed=SLOW + 102))
@@ -86,7 +86,7 @@ def test_deleted_avatar_ends_its_sessions_and_nothing_of_it_is_left(
     shop: Workshop, worker: WorkerProcess
 ) -> None:
     before = shop.files()
-    image_id, audio_id = shop.portrait(seed=7), shop.speech(20, pitch=300)
+    image_id, audio_id = shop.source_image(seed=7), shop.speech(20, pitch=300)
     session_id = shop.request(image_id, audio_id, RenderOptions(seed=SLOW + 50), seconds=20)
     shop.wait_for_frame(session_id)
     assert shop.cached(f"*{image_id}*")
@@ -110,7 +110,7 @@ def test_running_mesh_session_ends_and_the_next_begins_on_the_same_warm_process(
     assert worker.stop() == 0
     mesh = shop.ensure("vip,normal", "mesh", engine="mesh")
     child = mesh.child
-    image_id, audio_id = shop.real_portrait(), shop.real_speech()
+    image_id, audio_id = shop.real_source_image(), shop.real_speech()
     style = RenderOptions(preprocess="crop", size=256)
     running = shop.request(image_id, audio_id, style, seconds=10.4)
     waiting = shop.request(image_id, shop.speech(), style)

@@ -26,13 +26,13 @@ AROUND, PATCH = np.s_[0:30, 0:20], np.s_[60:120, 80:160]
 
 
 class Client:
-    """Asks for videos of one portrait."""
+    """Asks for videos of one source image."""
 
     def __init__(self, service: RunningService) -> None:
         self.service = service
         self.http = httpx.Client(base_url=service.url, timeout=30)
-        portrait = {"image_file": ("me.png", picture(5, (256, 192)), "image/png")}
-        self.image_id = self.http.post("/api/avatar/upload", files=portrait).json()["image_id"]
+        source_image = {"image_file": ("me.png", picture(5, (256, 192)), "image/png")}
+        self.image_id = self.http.post("/api/avatar/upload", files=source_image).json()["image_id"]
 
     def ask(self, files: dict[str, Path] | None = None, seed: int = 0, **fields: str) -> httpx.Response:
         """For a video, with these reference videos."""

@@ -31,7 +31,7 @@ def test_vip_overtakes_twenty_waiting_requests_and_standard_ones_still_have_thei
     shop: Workshop,
 ) -> None:
     shop.worker()
-    image_id, audio_id = shop.portrait(), shop.speech()
+    image_id, audio_id = shop.source_image(), shop.speech()
     running = shop.request(image_id, audio_id, RenderOptions(seed=SLOW + 250))
     shop.wait_for_frame(running)
     standard = [shop.request(image_id, audio_id, RenderOptions(seed=n)) for n in range(20)]
@@ -48,7 +48,7 @@ def test_vip_overtakes_twenty_waiting_requests_and_standard_ones_still_have_thei
 
 def test_standard_requests_are_served_under_constant_vip_load(shop: Workshop) -> None:
     shop.worker()
-    image_id, audio_id = shop.portrait(), shop.speech(0.2)
+    image_id, audio_id = shop.source_image(), shop.speech(0.2)
     vip = [
         shop.request(image_id, audio_id, RenderOptions(seed=n), lane="vip", seconds=0.2) for n in range(30)
     ]
@@ -66,7 +66,7 @@ def test_standard_requests_are_served_under_constant_vip_load(shop: Workshop) ->
 def test_two_workers_share_the_jobs_and_make_each_video_once(shop: Workshop) -> None:
     workers = [shop.worker(name=name, warm=False) for name in ("one", "two")]
     shop.wait_until_warm("one", "two")
-    image_id, audio_id = shop.portrait(), shop.speech()
+    image_id, audio_id = shop.source_image(), shop.speech()
     sessions = [shop.request(image_id, audio_id, RenderOptions(seed=SLOW + n)) for n in range(50, 62)]
     again = [
         shop.request(image_id, audio_id, RenderOptions(seed=SLOW + n), lane="vip") for n in range(50, 53)

@@ -16,7 +16,7 @@ EXAMPLES = 12
 """Generated cases per operation and phase."""
 
 # A picture and a recording are described as bytes only: most generated ones are rightly refused with 400.
-# DELETE /api/avatar/upload means a portrait called "upload", which there is not: 404, not 405.
+# DELETE /api/avatar/upload means a source image called "upload", which there is not: 404, not 405.
 CONFIG = """
 [checks]
 positive_data_acceptance.enabled = false
@@ -32,9 +32,9 @@ parameters = {{ image_id = "{image_id}", session_id = "{session_id}", lane = "vi
 
 
 def a_video(url: str) -> dict[str, str]:
-    """Ids of a portrait and of a session that is ready: operations that only read find something."""
+    """Ids of a source image and of a session that is ready: operations that only read find something."""
     with httpx.Client(base_url=url, timeout=60) as client:
-        upload = client.post("/api/avatar/upload", files={"image_file": ("me.jpg", bad.PORTRAIT)})
+        upload = client.post("/api/avatar/upload", files={"image_file": ("me.jpg", bad.SOURCE_IMAGE)})
         image_id = upload.raise_for_status().json()["image_id"]
         fields = {"image_id": image_id, "enhancer": "none", "preprocess_mode": "crop", "size": "256"}
         files = {"audio_file": ("a.wav", bad.wav(0.3))}

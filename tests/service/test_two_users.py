@@ -16,10 +16,10 @@ from PIL import Image, ImageOps
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 USERS = 6
-"""Half of them upload the portrait as it is, half in its mirror image and in other colours."""
+"""Half of them upload the source image as it is, half in its mirror image and in other colours."""
 
 
-def portraits() -> tuple[bytes, bytes]:
+def source_images() -> tuple[bytes, bytes]:
     picture = Image.open(EXAMPLES / "portrait.jpg").convert("RGB")
     red, green, blue = ImageOps.mirror(picture).split()
     other = io.BytesIO()
@@ -27,11 +27,11 @@ def portraits() -> tuple[bytes, bytes]:
     return (EXAMPLES / "portrait.jpg").read_bytes(), other.getvalue()
 
 
-def video_of(url: str, portrait: bytes, user: int) -> bytes:
+def video_of(url: str, source_image: bytes, user: int) -> bytes:
     """What one user does: upload, ask for a video, wait, download."""
     lane = ("vip", "standard")[user // 2 % 2]
     with httpx.Client(base_url=url, timeout=60) as client:
-        upload = client.post("/api/avatar/upload", files={"image_file": ("me", portrait)})
+        upload = client.post("/api/avatar/upload", files={"image_file": ("me", source_image)})
         upload.raise_for_status()
         answer = client.post(
             f"/api/{lane}/generate",
@@ -61,7 +61,7 @@ def some_frames(video: bytes) -> list[NDArray[np.float32]]:
 
 
 def test_sessions_at_once_never_share_a_face(service: Any) -> None:
-    both = portraits()
+    both = source_images()
     with ThreadPoolExecutor(USERS) as users:
         videos = list(users.map(lambda user: video_of(service.url, both[user % 2], user), range(USERS)))
     for user, video in enumerate(videos):

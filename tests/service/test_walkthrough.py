@@ -130,7 +130,7 @@ def test_finished_session_says_what_it_took(guide: Guide) -> None:
     assert said == pytest.approx(performance["speedup_factor"], abs=0.051 if said < 100 else 0.51)
 
 
-def test_download_is_a_video_of_the_portrait_speaking_the_recording(guide: Guide) -> None:
+def test_download_is_a_video_of_the_source_image_speaking_the_recording(guide: Guide) -> None:
     with av.open(str(guide.video)) as video:
         frames = [frame.to_ndarray(format="gray")[::4, ::4] for frame in video.decode(video=0)]
     with av.open(str(guide.video)) as video:

@@ -35,8 +35,8 @@ class Made:
 def made(service: RunningService) -> Made:
     with httpx.Client(base_url=service.url, timeout=60) as client:
         before = samples(client)
-        portrait = {"image_file": (EXAMPLES / "portrait.jpg").read_bytes()}
-        image_id = client.post("/api/avatar/upload", files=portrait).raise_for_status().json()["image_id"]
+        source_image = {"image_file": (EXAMPLES / "portrait.jpg").read_bytes()}
+        image_id = client.post("/api/avatar/upload", files=source_image).raise_for_status().json()["image_id"]
         form = {"image_id": image_id, "enhancer": "none", "seed": "4711", "preprocess_mode": "full"}
         sound = {"audio_file": (EXAMPLES / "speech.wav").read_bytes()}
         headers = {"X-Request-ID": REQUEST_ID}

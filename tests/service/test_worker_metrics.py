@@ -39,7 +39,7 @@ def test_worker_answers_metrics_of_the_process_that_makes_the_videos(workshop: W
     with subprocess.Popen(command, env={**os.environ, **settings}) as worker:
         try:
             wait_for(lambda: any(f.state == "idle" for f in workshop.board.live().values()), "warm", 60)
-            session = workshop.request(workshop.portrait(), workshop.speech())
+            session = workshop.request(workshop.source_image(), workshop.speech())
             workshop.wait(session, "ready")
             found = metrics(port)
             assert found["sadtalker_frames_total"] == 25

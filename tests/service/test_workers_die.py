@@ -62,8 +62,8 @@ def fresh(queue_server: StoreServer, cache_server: StoreServer, tmp_path: Path) 
 
 @pytest.fixture
 def wanted(shop: Workshop, worker: WorkerProcess) -> tuple[str, str]:
-    """A portrait and a recording."""
-    return shop.portrait(), shop.speech()
+    """A source image and a recording."""
+    return shop.source_image(), shop.speech()
 
 
 def slow(milliseconds: int = 200) -> RenderOptions:
@@ -215,7 +215,7 @@ def test_a_worker_that_could_not_acknowledge_a_message_goes_on_working(
 
 def test_messages_that_the_broker_has_lost_are_sent_again(shop: Workshop, wanted: tuple[str, str]) -> None:
     lost = [shop.request(*wanted, RenderOptions(seed=seed), send=False) for seed in range(20, 23)]
-    never_prepared = shop.portrait(seed=3)  # of which nobody was told
+    never_prepared = shop.source_image(seed=3)  # of which nobody was told
     with shop.janitor():
         for session_id in lost:
             shop.wait(session_id, "ready")
@@ -223,7 +223,7 @@ def test_messages_that_the_broker_has_lost_are_sent_again(shop: Workshop, wanted
 
 
 def test_avatar_is_prepared_and_its_previews_after_it(shop: Workshop, worker: WorkerProcess) -> None:
-    image_id = shop.portrait(seed=4)
+    image_id = shop.source_image(seed=4)
     shop.dispatch.prepare(image_id, "full")
     avatar = shop.wait_for_avatar(image_id, "ready")
     assert avatar.stages == ("face_detection", "face_mesh")
@@ -232,16 +232,16 @@ def test_avatar_is_prepared_and_its_previews_after_it(shop: Workshop, worker: Wo
     wait_for(lambda: bool(shop.cached(f"visemes:{image_id}:*")), "previews", ENOUGH, shop.logs)
 
 
-def test_portrait_without_a_face_fails_with_its_reason(shop: Workshop, worker: WorkerProcess) -> None:
-    image_id = shop.portrait(brightest=5)
+def test_source_image_without_a_face_fails_with_its_reason(shop: Workshop, worker: WorkerProcess) -> None:
+    image_id = shop.source_image(brightest=5)
     shop.dispatch.prepare(image_id, "full")
     avatar = shop.wait_for_avatar(image_id, "failed")
     assert avatar.failure is not None
     assert (avatar.failure.code, avatar.failure.retryable) == ("no_face_found", False)
 
 
-def test_a_portrait_that_kills_its_worker_is_given_up(shop: Workshop, worker: WorkerProcess) -> None:
-    poison, harmless = shop.portrait(corner=DEADLY_PIXEL), shop.portrait(seed=5)
+def test_a_source_image_that_kills_its_worker_is_given_up(shop: Workshop, worker: WorkerProcess) -> None:
+    poison, harmless = shop.source_image(corner=DEADLY_PIXEL), shop.source_image(seed=5)
     shop.dispatch.prepare(poison, "full")
 
     def is_given_up() -> bool:
@@ -249,7 +249,7 @@ def test_a_portrait_that_kills_its_worker_is_given_up(shop: Workshop, worker: Wo
             shop.cache.delete(flight)
         return shop.avatar(poison).state == "failed"
 
-    wait_for(is_given_up, "the portrait is given up", ENOUGH, shop.logs)
+    wait_for(is_given_up, "the source image is given up", ENOUGH, shop.logs)
     failure = shop.avatar(poison).failure
     assert failure is not None
     assert failure.code == "worker_lost"
@@ -336,7 +336,7 @@ def test_sigterm_hands_the_job_back_after_the_grace(
 ) -> None:
     with fresh(shutdown_grace_seconds=0.3) as shop:
         worker = shop.worker()
-        session_id = shop.request(shop.portrait(), shop.speech(), slow(700))
+        session_id = shop.request(shop.source_image(), shop.speech(), slow(700))
         shop.wait_for_frame(session_id)
         assert worker.stop() == 0
         assert shop.session(session_id).state == "queued"
@@ -359,7 +359,7 @@ def test_killed_mesh_worker_makes_the_video_again(
     with fresh() as shop:
         worker = shop.worker(engine="mesh")
         style = RenderOptions(preprocess="crop", size=256)
-        session_id = shop.request(shop.real_portrait(), shop.real_speech(), style, seconds=10.4)
+        session_id = shop.request(shop.real_source_image(), shop.real_speech(), style, seconds=10.4)
         shop.wait_for_frame(session_id)
         worker.kill_child()
         session = shop.wait(session_id, "ready", seconds=120)

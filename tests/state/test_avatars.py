@@ -157,7 +157,7 @@ def test_forgotten_preparations_are_found_and_given_to_one_caller(avatars: Avata
     assert avatars.unprepared(30) == ((OTHER, "crop", 0),)
 
 
-def test_modes_of_a_portrait_come_together(avatars: AvatarStore) -> None:
+def test_modes_of_a_source_image_come_together(avatars: AvatarStore) -> None:
     assert avatars.modes(IMAGE) == ()
     for mode in PREPROCESS_MODES:
         avatars.add(make_avatar(IMAGE, mode))
@@ -221,7 +221,7 @@ def test_deleting_names_the_videos_until_they_are_forgotten(avatars: AvatarStore
     assert avatars.to_forget() == ()
 
 
-def test_portrait_is_held_by_one_at_a_time(avatars: AvatarStore, queue_server: StoreServer) -> None:
+def test_source_image_is_held_by_one_at_a_time(avatars: AvatarStore, queue_server: StoreServer) -> None:
     other = AvatarStore(queue_server.client())
     inside: list[str] = []
 

@@ -32,7 +32,7 @@ from sadtalker_service.state.statistics import Statistics
 from sadtalker_service.state.viewer import Viewer
 
 KEYS = {"k1": "1" * 64, "k2": "2" * 64, "k3": "1" * 64}
-"""Result key -> portrait."""
+"""Result key -> source image."""
 
 OWNERS = ("shop", "bank")
 

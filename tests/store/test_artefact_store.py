@@ -19,12 +19,12 @@ from sadtalker_service.settings import Settings
 from sadtalker_service.store.artefact_store import (
     ArtefactStore,
     artefact_url,
-    portrait_name,
+    source_image_name,
     speech_name,
     video_name,
 )
 
-NAME = portrait_name("a" * 64)
+NAME = source_image_name("a" * 64)
 
 
 @pytest.fixture(params=["folder", "file-url", "memory"])

@@ -18,7 +18,7 @@ def test_lifetimes_are_those_of_the_settings() -> None:
     }
 
 
-def test_all_that_is_kept_of_a_portrait_can_be_listed() -> None:
+def test_all_that_is_kept_of_a_source_image_can_be_listed() -> None:
     stages = (("face_detection", False, True), ("face_mesh", True, True), ("visemes", False, False))
     assert avatar_keys(stages, IMAGE, "full", "mesh", "2") == {
         "face_detection": f"face_detection:{IMAGE}:mesh:2",

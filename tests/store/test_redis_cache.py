@@ -110,7 +110,7 @@ def test_value_of_another_type_is_not_a_crash(cache: RedisCache, cache_server: S
         cache.get(MESH)
 
 
-def test_forgetting_a_portrait_leaves_all_else(cache: RedisCache, cache_server: StoreServer) -> None:
+def test_forgetting_a_source_image_leaves_all_else(cache: RedisCache, cache_server: StoreServer) -> None:
     client = cache_server.client()
     kept = [stage_key("face_mesh", TWO, "full", "mesh", "3"), speech_features_key(TWO, "mesh", "3")]
     gone = [MESH, stage_key("face_detection", ONE, None, "mesh", "3")]
@@ -126,7 +126,7 @@ def test_forgetting_a_portrait_leaves_all_else(cache: RedisCache, cache_server: 
     assert cache.forget(ONE) == 0
 
 
-def test_forgetting_a_portrait_removes_the_streams_in_which_it_is_seen(
+def test_forgetting_a_source_image_removes_the_streams_in_which_it_is_seen(
     cache: RedisCache, cache_server: StoreServer
 ) -> None:
     client = cache_server.client()

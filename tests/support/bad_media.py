@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-PORTRAIT = (EXAMPLES / "portrait.jpg").read_bytes()
+SOURCE_IMAGE = (EXAMPLES / "portrait.jpg").read_bytes()
 SPEECH = (EXAMPLES / "speech.wav").read_bytes()
 
 HTML = b"<!doctype html><html><script>alert(1)</script></html>"

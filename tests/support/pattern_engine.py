@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sadtalker_service.domain import Artefact, Avatar, Motion, Portrait, PreprocessMode, Rendering, Speech
+from sadtalker_service.domain import Artefact, Avatar, Motion, PreprocessMode, Rendering, SourceImage, Speech
 from sadtalker_service.engines.port import (
     NO_REFERENCES,
     Capabilities,
@@ -68,26 +68,28 @@ class PatternEngine(Engine):
         return str(error) == "the device is lost"
 
     def _detect(
-        self, portrait: Portrait, mode: PreprocessMode, artefacts: Mapping[str, Artefact]
+        self, source_image: SourceImage, mode: PreprocessMode, artefacts: Mapping[str, Artefact]
     ) -> Artefact:
         self.calls["face_detection"] += 1
-        if portrait.pixels.max() < 10:
+        if source_image.pixels.max() < 10:
             raise NoFaceFound("No face was found in the picture.", param="source_image")
-        w, h = portrait.size
+        w, h = source_image.size
         return Artefact({}, {"box": [w // 4, h // 4, 3 * w // 4, 3 * h // 4]})
 
-    def _mesh(self, portrait: Portrait, mode: PreprocessMode, artefacts: Mapping[str, Artefact]) -> Artefact:
+    def _mesh(
+        self, source_image: SourceImage, mode: PreprocessMode, artefacts: Mapping[str, Artefact]
+    ) -> Artefact:
         self.calls["face_mesh"] += 1
-        if tuple(portrait.pixels[0, 0]) == DEADLY_PIXEL:
+        if tuple(source_image.pixels[0, 0]) == DEADLY_PIXEL:
             os.kill(os.getpid(), signal.SIGKILL)
         x0, y0, x1, y1 = (v // 2 * 2 for v in artefacts["face_detection"].record["box"])
-        h, w = portrait.pixels.shape[:2]
+        h, w = source_image.pixels.shape[:2]
         return Artefact(
-            {"background": portrait.pixels[: h // 2 * 2, : w // 2 * 2]}, {"box": [x0, y0, x1, y1]}
+            {"background": source_image.pixels[: h // 2 * 2, : w // 2 * 2]}, {"box": [x0, y0, x1, y1]}
         )
 
     def _visemes(
-        self, portrait: Portrait, mode: PreprocessMode, artefacts: Mapping[str, Artefact]
+        self, source_image: SourceImage, mode: PreprocessMode, artefacts: Mapping[str, Artefact]
     ) -> Artefact:
         self.calls["visemes"] += 1
         pictures = np.stack([np.full((8, 8, 3), shade, np.uint8) for shade in range(0, 210, 30)])

@@ -31,7 +31,7 @@ from sadtalker_service.state.records import AvatarRecord, AvatarState, Lane, Ses
 from sadtalker_service.state.registry import EngineRegistry, WorkerRegistry
 from sadtalker_service.state.result_key import result_key
 from sadtalker_service.state.sessions import SessionStore
-from sadtalker_service.store.artefact_store import ArtefactStore, artefact_url, portrait_name, speech_name
+from sadtalker_service.store.artefact_store import ArtefactStore, artefact_url, source_image_name, speech_name
 from sadtalker_service.store.connections import connect, store_urls
 
 SUPPORT = Path(__file__).parent
@@ -161,7 +161,7 @@ class Workshop:
 
     # ---------------------------------------------------------------- requests
 
-    def portrait(
+    def source_image(
         self, seed: int = 1, *, brightest: int = 250, corner: tuple[int, int, int] | None = None
     ) -> str:
         """Upload an image of noise and return its image id. No worker is told to prepare it."""
@@ -170,14 +170,14 @@ class Workshop:
             pixels[0, 0] = corner
         return self.picture(encode_png(pixels))
 
-    def real_portrait(self) -> str:
+    def real_source_image(self) -> str:
         """Upload the example source image and return its image id."""
         return self.picture((EXAMPLES / "portrait.jpg").read_bytes(), "crop")
 
     def picture(self, data: bytes, mode: PreprocessMode = "full") -> str:
         """Upload an image file and return its image id."""
         image_id, now = sha256(data).hexdigest(), time.time()
-        self.artefacts.put_bytes(data, portrait_name(image_id))
+        self.artefacts.put_bytes(data, source_image_name(image_id))
         record = AvatarRecord(image_id, mode, "processing", now, now, 128, 96, len(data), "image/png")
         self.avatars.add(record)
         return image_id

@@ -67,7 +67,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,  # an address with a slash too many is unknown, not elsewhere
         openapi_tags=[
-            {"name": "avatars", "description": "Portraits and what is prepared of them."},
+            {"name": "avatars", "description": "Source images and what is prepared of them."},
             {"name": "videos", "description": "Requests for videos, in two lanes; `vip` is served first."},
             {"name": "operation", "description": "The service itself."},
         ],

@@ -28,7 +28,7 @@ ImagePath = Annotated[
 FaceQuery = Annotated[
     str,
     Query(
-        description="Face with which the portrait was uploaded.",
+        description="Face with which the source image was uploaded.",
         json_schema_extra={"type": "integer", "minimum": 0, "default": 0},
     ),
 ]
@@ -48,9 +48,9 @@ LanePath = Annotated[
 
 
 def image_id_of(text: str) -> str:
-    """The id of a portrait. Raises `NotFound` for what is none."""
+    """The id of a source image. Raises `NotFound` for what is none."""
     if not SHA256.fullmatch(text):
-        raise NotFound("There is no such portrait; its id has 64 hexadecimal digits.", param="image_id")
+        raise NotFound("There is no such source image; its id has 64 hexadecimal digits.", param="image_id")
     return text
 
 

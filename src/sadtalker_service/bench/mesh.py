@@ -23,7 +23,7 @@ from sadtalker_service.media.video import write_video
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.from_files import make_video, read_speech
 from sadtalker_service.pipeline.pipeline import Pipeline
-from sadtalker_service.pipeline.sources import read_portrait
+from sadtalker_service.pipeline.sources import read_source_image
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.cache import MemoryCache, NoCache
 from sadtalker_service.store.codec import encode
@@ -164,10 +164,10 @@ class _Work:
 
     def keep_frames(self) -> None:
         """Render all frames into memory, for `write`."""
-        portrait = read_portrait(self._picture, self._settings)
+        source_image = read_source_image(self._picture, self._settings)
         speech = read_speech(self._speech, self._settings)
         self._reading = speech.reading
-        avatar = Pipeline(self.engine, NoCache()).prepare(portrait, self._options).avatar
+        avatar = Pipeline(self.engine, NoCache()).prepare(source_image, self._options).avatar
         motion = self.engine.drive(
             avatar, self.engine.extract_speech_features(speech), self._options, speech.duration
         )
@@ -182,8 +182,8 @@ class _Work:
 
     def cache_bytes(self) -> tuple[int, int]:
         """Cached bytes of the avatar: the data for rendering, and the previews."""
-        portrait = read_portrait(self._picture, self._settings)
-        made = Pipeline(self.engine, NoCache()).prepare(portrait, self._options, previews=True)
+        source_image = read_source_image(self._picture, self._settings)
+        made = Pipeline(self.engine, NoCache()).prepare(source_image, self._options, previews=True)
         sizes = {name: len(encode(artefact)) for name, artefact in made.avatar.artefacts.items()}
         needed = sum(sizes[stage.name] for stage in self.engine.stages if stage.essential)
         return needed, sum(sizes.values()) - needed
@@ -195,7 +195,7 @@ def _resized(path: Path, size: tuple[int, int] | None, folder: Path) -> Path:
     if size is None:
         return path
     settings = Settings()
-    pixels = read_portrait(path, settings).pixels
+    pixels = read_source_image(path, settings).pixels
     height, width = pixels.shape[:2]
     scale = min(width / size[0], height / size[1])
     w, h = round(size[0] * scale), round(size[1] * scale)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from sadtalker_service.domain import Artefact, Portrait, Uint8Image
+from sadtalker_service.domain import Artefact, SourceImage, Uint8Image
 from sadtalker_service.errors import MouthOutsidePicture
 from sadtalker_service.faces.covered import EYE_DISTANCE_MM, find_covered
 from sadtalker_service.faces.landmarker import Box, FaceDetection, FaceLandmarker
@@ -30,14 +30,14 @@ SEVERAL = (
 MOUTH_COVERED = "The mouth seems to be covered. It is drawn over the cover. Use a photo that shows the lips."
 
 
-def detect_face(landmarker: FaceLandmarker, portrait: Portrait) -> Artefact:
+def detect_face(landmarker: FaceLandmarker, source_image: SourceImage) -> Artefact:
     """Detect the face: box, score, landmarks, the turns that make it upright, and the boxes of all faces.
 
     Raises `NoFaceFound`, `FaceTooSmall`, `MouthOutsidePicture`, and `InvalidOption` if the chosen face does
     not exist.
     """
-    found = landmarker.detect(portrait.pixels, portrait.face_index)
-    pixels = np.rot90(portrait.pixels, found.quarter_turns)
+    found = landmarker.detect(source_image.pixels, source_image.face_index)
+    pixels = np.rot90(source_image.pixels, found.quarter_turns)
     _check_mouth(found, (pixels.shape[1], pixels.shape[0]))
     covered = find_covered(pixels, found.landmarks)
     return Artefact(
@@ -50,16 +50,16 @@ def detect_face(landmarker: FaceLandmarker, portrait: Portrait) -> Artefact:
             "quarter_turns": found.quarter_turns,
             "covered_eyes": list(covered.eyes),
             "warnings": [
-                *portrait.warnings,
-                *_remarks(found, portrait.face_index, mouth_covered=covered.mouth),
+                *source_image.warnings,
+                *_remarks(found, source_image.face_index, mouth_covered=covered.mouth),
             ],
         },
     )
 
 
-def upright(portrait: Portrait, artefacts: Mapping[str, Artefact]) -> Uint8Image:
+def upright(source_image: SourceImage, artefacts: Mapping[str, Artefact]) -> Uint8Image:
     """Pixels of the source image, turned upright as the detection says."""
-    return np.rot90(portrait.pixels, artefacts[DETECTION].record["quarter_turns"])
+    return np.rot90(source_image.pixels, artefacts[DETECTION].record["quarter_turns"])
 
 
 def landmarks_of(artefacts: Mapping[str, Artefact]) -> NDArray[np.float32]:

@@ -1,8 +1,8 @@
 """The engine port: all that a talking-head engine offers to the pipeline, the workers and the service.
 
-An engine turns a portrait into artefacts (its stages), a recording into speech features, both into motion,
-and motion into frames. It knows no cache, no jobs and no HTTP. Third parties add one through the entry-point
-group `sadtalker_service.engines`.
+An engine turns a source image into artefacts (its stages), driven audio into speech features, both into
+motion, and motion into frames. It knows no cache, no jobs and no HTTP. Third parties add one through the
+entry-point group `sadtalker_service.engines`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from sadtalker_service.domain import (
     Avatar,
     Lifetime,
     Motion,
-    Portrait,
     PreprocessMode,
     Rendering,
+    SourceImage,
     Speech,
 )
 from sadtalker_service.errors import UnsupportedByEngine
@@ -67,14 +67,14 @@ class EngineCard:
 
 @dataclass(frozen=True)
 class Stage:
-    """One step from a portrait to an avatar: a pure function of the portrait, the mode and earlier stages."""
+    """One step from source image to avatar: a pure function of the image, the mode and earlier stages."""
 
     name: str
     """Also the prefix of the cache key, e.g. `face_mesh`."""
     per_mode: bool
     """Whether the result depends on the preprocess mode (it is then part of the key)."""
     lifetime: Lifetime
-    compute: Callable[[Portrait, PreprocessMode, Mapping[str, Artefact]], Artefact]
+    compute: Callable[[SourceImage, PreprocessMode, Mapping[str, Artefact]], Artefact]
     essential: bool = True
     """False for artefacts that rendering does not need (previews): they may be computed later."""
 

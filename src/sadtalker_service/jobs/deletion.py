@@ -11,7 +11,7 @@ from sadtalker_service.jobs.summaries import AvatarCache
 from sadtalker_service.state.avatars import AvatarStore
 from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.state.viewer import Viewer
-from sadtalker_service.store.artefact_store import ArtefactStore, portrait_name, video_name
+from sadtalker_service.store.artefact_store import ArtefactStore, source_image_name, video_name
 from sadtalker_service.store.cache import CacheUnavailable
 
 log = structlog.get_logger(__name__)
@@ -31,7 +31,7 @@ class AvatarDeletion:
         self._cache = cache
 
     def delete(self, image_id: str, viewer: Viewer) -> None:
-        """Remove the portrait, every artefact and every video made from it; its sessions are cancelled.
+        """Remove the source image, every artefact and every video made from it; its sessions are cancelled.
 
         Where other owners have uploaded the same picture, only what is the viewer's own goes. A viewer who
         sees all takes it from all of them. What a cache that is away still holds is removed later, by
@@ -52,7 +52,7 @@ class AvatarDeletion:
 
     def _delete_for_all(self, image_id: str, *, must_be_there: bool) -> None:
         videos = self._avatars.delete(image_id)
-        if must_be_there and videos is None and not self._artefacts.exists(portrait_name(image_id)):
+        if must_be_there and videos is None and not self._artefacts.exists(source_image_name(image_id)):
             raise no_avatar()
         for session_id in self._sessions.of_image(image_id):
             self._sessions.cancel(session_id)
@@ -60,7 +60,7 @@ class AvatarDeletion:
             self._artefacts.delete(video_name(key))
             self._sessions.delete_video(key)
         forget_deleted(self._avatars, self._cache)
-        self._artefacts.delete(portrait_name(image_id))  # the last: until then asking again goes on
+        self._artefacts.delete(source_image_name(image_id))  # the last: until then asking again goes on
         self._avatars.deleted(image_id)
 
 
@@ -77,8 +77,10 @@ def remove_unowned(avatars: AvatarStore, artefacts: ArtefactStore) -> int:
 
 
 def forget_deleted(avatars: AvatarStore, cache: AvatarCache) -> int:
-    """Remove what the cache holds of deleted portraits; of how many. To be called by the janitor too: a cache
-    that is away is asked again. Raises `StoreUnavailable`."""
+    """Remove what the cache holds of deleted source images. Returns their number.
+
+    The janitor calls it too, so an unavailable cache is tried again. Raises `StoreUnavailable`.
+    """
     done = 0
     for image_id in avatars.to_forget():
         try:

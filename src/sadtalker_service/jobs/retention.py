@@ -13,12 +13,12 @@ from sadtalker_service.settings import Settings
 from sadtalker_service.state.records import LANES
 from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.store.artefact_files import Entry
-from sadtalker_service.store.artefact_store import ArtefactStore, portrait_name, speech_name, video_name
+from sadtalker_service.store.artefact_store import ArtefactStore, source_image_name, speech_name, video_name
 from sadtalker_service.telemetry import metrics
 
 log = structlog.get_logger(__name__)
 
-VIDEOS, SPEECH, PORTRAITS = "videos/", "speech/", "portraits/"
+VIDEOS, SPEECH, SOURCE_IMAGES = "videos/", "speech/", "portraits/"
 
 
 class Retention:
@@ -41,7 +41,7 @@ class Retention:
         self._lifetimes = {
             VIDEOS: settings.video_retention_seconds,
             SPEECH: settings.speech_retention_seconds,
-            PORTRAITS: settings.portrait_retention_seconds,
+            SOURCE_IMAGES: settings.portrait_retention_seconds,
         }
 
     def sweep(self) -> int:
@@ -74,13 +74,13 @@ class Retention:
             if session is None:
                 continue
             spec = session.spec
-            yield portrait_name(spec.image_id)
+            yield source_image_name(spec.image_id)
             yield video_name(session.result_key)
             yield from map(speech_name, filter(None, (spec.audio_id, spec.ref_eyeblink_id, spec.ref_pose_id)))
 
     def _remove(self, entry: Entry, reason: str) -> int:
         kind, _, name = entry.name.partition("/")
-        if entry.name.startswith(PORTRAITS):
+        if entry.name.startswith(SOURCE_IMAGES):
             try:
                 self._desk.delete_avatar(name)
             except (NotFound, Conflict) as error:  # somebody else deletes it, or uploads it again

@@ -58,7 +58,7 @@ class Stores:
 
     @cached_property
     def avatars(self) -> AvatarStore:
-        """Uploaded portraits."""
+        """Uploaded source images."""
         return AvatarStore(self.queue)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What is kept of a portrait: its modes, and what the cache holds of each stage."""
+"""What is kept of a source image: its modes, and what the cache holds of each stage."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class AvatarCache(Protocol):
     """The part of `store.redis_cache.RedisCache` that concerns avatars as a whole."""
 
     def forget(self, image_id: str) -> int:
-        """Remove every artefact made from the portrait; how many there were. Raises `CacheUnavailable`."""
+        """Remove every artefact of the source image. Returns their number. Raises `CacheUnavailable`."""
 
     def size_and_ttl(self, key: str) -> tuple[int, int | None] | None:
         """(bytes, seconds left or None for no end) of an artefact, or None. Raises `CacheUnavailable`."""
@@ -38,7 +38,7 @@ class Component:
 
 @dataclass(frozen=True)
 class ImageSummary:
-    """What is kept of a portrait."""
+    """What is kept of a source image."""
 
     image_id: str
     records: tuple[AvatarRecord, ...]
@@ -55,7 +55,7 @@ class ImageSummary:
 def summary_of(
     records: Sequence[AvatarRecord], card: EngineCard | None, cache: AvatarCache, videos: int
 ) -> ImageSummary:
-    """The summary of the portrait of `records` (one per mode, at least one).
+    """The summary of the source image of `records` (one per mode, at least one).
 
     `card` is the engine whose stages are looked for; None leaves them out; a cache that is away holds none.
     """

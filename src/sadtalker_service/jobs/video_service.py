@@ -29,7 +29,7 @@ from sadtalker_service.state.result_key import result_key
 from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.state.statistics import Statistics
 from sadtalker_service.state.viewer import EVERYBODY, Viewer
-from sadtalker_service.store.artefact_store import ArtefactStore, portrait_name, speech_name, video_name
+from sadtalker_service.store.artefact_store import ArtefactStore, source_image_name, speech_name, video_name
 from sadtalker_service.store.cache import CacheUnavailable
 from sadtalker_service.store.keys import avatar_keys
 
@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 
 
 _RENEWAL_SECONDS = 10.0
-"""Lost previews of a portrait are asked for at most this often."""
+"""Lost previews of a source image are asked for at most this often."""
 
 
 def _random_id() -> str:
@@ -82,7 +82,7 @@ class VideoService:
         *,
         face_index: int = 0,
     ) -> tuple[AvatarRecord, bool]:
-        """Keep the portrait in `path`, whose sha256 is `image_id`, for its owner, and have it prepared.
+        """Keep the source image in `path`, whose sha256 is `image_id`, for its owner, and have it prepared.
 
         The avatar, and whether it was known already (`ready` or in preparation). One that was ready, but of
         which the cache has lost something, is prepared again. Raises `OutputError` where it cannot be stored,
@@ -103,7 +103,7 @@ class VideoService:
             face_index=face_index,
         )
         with self._avatars.alone(image_id):
-            self._artefacts.put_file(path, portrait_name(image_id))
+            self._artefacts.put_file(path, source_image_name(image_id))
             known, is_new = self._avatars.add(record, viewer.owner)
         if is_new:
             self._dispatch.prepare(image_id, mode, face_index)
@@ -121,16 +121,16 @@ class VideoService:
     def generate(
         self, request: VideoRequest, viewer: Viewer = EVERYBODY, session_id: str | None = None
     ) -> Session:
-        """Take a request on, for the owner of its portrait. Ready at once if its video is there.
+        """Take a request on, for the owner of its source image. Ready at once if its video is there.
 
         `session_id`: of the session, if one was chosen already (`IdempotencyKeys`); one of that id that was
         accepted before is given back as it stands.
 
-        Raises `NotFound` for an unknown portrait, the error with which its preparation failed (`NoFaceFound`,
-        ...), `InvalidOption`, `UnsupportedByEngine`, `EngineUnavailable`, `LaneFull`, `OutputError`.
+        Raises `NotFound` for an unknown source image, the error of its failed preparation,
+        `InvalidOption`, `UnsupportedByEngine`, `EngineUnavailable`, `LaneFull`, `OutputError`.
         """
         start = self._clock() if request.received_at is None else request.received_at
-        avatar, owner = self._portrait(request, viewer)
+        avatar, owner = self._source_image(request, viewer)
         options = request.options
         is_same = avatar.slot == slot_of(options.preprocess, options.face_index)
         spec, warnings = self._spec(request, (avatar.width, avatar.height))
@@ -153,7 +153,7 @@ class VideoService:
             self._keep_files(request)  # before it can be begun
         accepted = self._sessions.accept(session)
         if accepted.state == "ready":
-            self._artefacts.touch(portrait_name(request.image_id))
+            self._artefacts.touch(source_image_name(request.image_id))
             self._statistics.answered_again(request.lane, max(0.0, self._clock() - start), accepted.outcome)
             return accepted
         if known_video:  # and removed in this moment
@@ -173,12 +173,12 @@ class VideoService:
         return session
 
     def delete_avatar(self, image_id: str, viewer: Viewer = EVERYBODY) -> None:
-        """Remove the portrait and everything made from it; see `AvatarDeletion`. Raises `NotFound`."""
+        """Remove the source image and everything made from it; see `AvatarDeletion`. Raises `NotFound`."""
         self._deletion.delete(image_id, viewer)
         send_waiting(self._sessions, self._dispatch)  # sessions of others take the places of cancelled ones
 
     def summary(self, image_id: str, viewer: Viewer = EVERYBODY) -> ImageSummary:
-        """What is kept of a portrait. Raises `NotFound`."""
+        """What is kept of a source image. Raises `NotFound`."""
         records = self._avatars.modes(image_id, viewer)
         if not records:
             raise no_avatar()
@@ -212,7 +212,7 @@ class VideoService:
             self._dispatch.prepare(image_id, mode, face_index)
         return self._avatars.get(image_id, mode, viewer, face_index=face_index) or record
 
-    def _portrait(self, request: VideoRequest, viewer: Viewer) -> tuple[AvatarRecord, str]:
+    def _source_image(self, request: VideoRequest, viewer: Viewer) -> tuple[AvatarRecord, str]:
         """The avatar that is asked for, or else another of its picture, and the owner of what is made from
         it: the viewer, or one of its owners where the viewer only sees it.
 
@@ -232,7 +232,7 @@ class VideoService:
         return record, viewer.owner if viewer.owner in owners or not owners else owners[0]
 
     def _add_slot(self, other: AvatarRecord, options: RenderOptions, owner: str) -> None:
-        """A mode or a face for which the portrait was not uploaded: it is prepared for that now."""
+        """A mode or a face for which the source image was not uploaded: it is prepared for that now."""
         mode, face_index = options.preprocess, options.face_index
         now = self._clock()
         record = AvatarRecord(
@@ -283,7 +283,7 @@ class VideoService:
         return False
 
     def _keep_files(self, request: VideoRequest) -> None:
-        self._artefacts.touch(portrait_name(request.image_id))
+        self._artefacts.touch(source_image_name(request.image_id))
         if request.audio_id and request.audio_path:
             self._artefacts.put_file(request.audio_path, speech_name(request.audio_id))
         for reference in filter(None, (request.ref_eyeblink, request.ref_pose)):

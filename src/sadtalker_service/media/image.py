@@ -17,7 +17,7 @@ from io import BytesIO
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
-from sadtalker_service.domain import Portrait, Uint8Image
+from sadtalker_service.domain import SourceImage, Uint8Image
 from sadtalker_service.errors import ImageTooLarge, UnreadableImage
 from sadtalker_service.media.heic import decode_heic, is_heic
 from sadtalker_service.media.pixel_limit import advice, check_pixels
@@ -47,7 +47,9 @@ UPRIGHT = {
 """EXIF orientation (EXIF 2.32, tag 0x0112) -> operation that makes the image upright."""
 
 
-def decode_image(data: bytes, *, max_bytes: int, max_pixels: int, image_hash: str | None = None) -> Portrait:
+def decode_image(
+    data: bytes, *, max_bytes: int, max_pixels: int, image_hash: str | None = None
+) -> SourceImage:
     """Decode an image file to a source image.
 
     An animation gives its first frame. Transparency is placed on white, colours are converted to sRGB, more
@@ -60,7 +62,7 @@ def decode_image(data: bytes, *, max_bytes: int, max_pixels: int, image_hash: st
     check_bytes(data, max_bytes)
     with reading_errors(max_pixels):
         pixels = to_srgb(make_upright(load_picture(data, max_pixels)))
-    return Portrait(image_hash or hashlib.sha256(data).hexdigest(), pixels)
+    return SourceImage(image_hash or hashlib.sha256(data).hexdigest(), pixels)
 
 
 def check_bytes(data: bytes, max_bytes: int, advice: str = "Save it smaller, for example as JPEG.") -> None:

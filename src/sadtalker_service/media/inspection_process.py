@@ -68,10 +68,10 @@ def _image(question: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
         raise UnreadableImage(f"The source image cannot be read: {error.strerror}.") from error
     if is_video(data) and not is_picture(data):
         return _video(path, data, limits)
-    portrait = decode_image(
+    source_image = decode_image(
         data, max_bytes=limits.max_image_bytes, max_pixels=limits.max_image_pixels, image_hash=_UNUSED_HASH
     )
-    width, height = portrait.size
+    width, height = source_image.size
     return {"width": width, "height": height, "media_type": image_media_type(data)}
 
 

@@ -1,1 +1,1 @@
-"""From a portrait to a cached avatar, from an avatar and speech to a video. Knows no HTTP and no terminal."""
+"""From source image to cached avatar, from avatar and speech to video. Knows no HTTP and no terminal."""

@@ -14,7 +14,7 @@ from sadtalker_service.domain import (
     LazySourceImage,
     LazySpeech,
     Motion,
-    Portrait,
+    SourceImage,
     Speech,
     VideoResult,
 )
@@ -32,7 +32,7 @@ from sadtalker_service.pipeline.references import NO_VIDEOS, ReferenceVideos, ex
 from sadtalker_service.store.cache import ArtefactCache
 from sadtalker_service.store.keys import speech_features_key, stage_key
 
-SourceImage = Portrait | LazySourceImage
+AnySourceImage = SourceImage | LazySourceImage
 DrivenAudio = Speech | LazySpeech
 
 
@@ -57,7 +57,7 @@ class Pipeline:
     """Is told of every stage and batch of frames; ends the work with `Cancelled` when it is to end."""
     clock: Clock = time.perf_counter
 
-    def prepare(self, image: SourceImage, options: RenderOptions, *, previews: bool = False) -> Prepared:
+    def prepare(self, image: AnySourceImage, options: RenderOptions, *, previews: bool = False) -> Prepared:
         """Compute or load every stage that rendering needs, and with `previews` the others too.
 
         A lazy image is opened when something must be computed. Raises what the stages raise (`NoFaceFound`,
@@ -203,10 +203,10 @@ class Pipeline:
 
 
 def _compute(
-    stage: Stage, image: SourceImage, options: RenderOptions, artefacts: Mapping[str, Artefact]
+    stage: Stage, image: AnySourceImage, options: RenderOptions, artefacts: Mapping[str, Artefact]
 ) -> Artefact:
-    portrait = replace(image.opened, face_index=options.face_index)
-    return stage.compute(portrait, options.preprocess, artefacts)
+    source_image = replace(image.opened, face_index=options.face_index)
+    return stage.compute(source_image, options.preprocess, artefacts)
 
 
 def _remarks(options: RenderOptions, motion: Motion) -> Iterator[str]:

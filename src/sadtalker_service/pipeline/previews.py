@@ -16,7 +16,7 @@ from sadtalker_service.media.image import encode_png
 from sadtalker_service.media.video import write_video
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.cached import CachedComputation, CacheLog
-from sadtalker_service.pipeline.pipeline import Pipeline, SourceImage
+from sadtalker_service.pipeline.pipeline import AnySourceImage, Pipeline
 from sadtalker_service.pipeline.preview_assets import CLIPS, PICTURE, exhibit_key
 
 _PICTURE_SIDE, _CLIP_SIDE = 480, 256
@@ -26,7 +26,7 @@ _CLIP_SECONDS, _CUE_AT = 2.4, 0.2
 
 
 def make_previews(
-    pipeline: Pipeline, image: SourceImage, mode: PreprocessMode, face_index: int = 0
+    pipeline: Pipeline, image: AnySourceImage, mode: PreprocessMode, face_index: int = 0
 ) -> CacheLog:
     """Put everything that there is to look at into the cache, where it is not there yet.
 

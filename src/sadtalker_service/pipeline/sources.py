@@ -1,4 +1,4 @@
-"""From a source image's file to a portrait. Of an animation or a video one frame is chosen, once."""
+"""From a source image's file to a source image. Of an animation or a video one frame is chosen, once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 from functools import lru_cache
 from pathlib import Path
 
-from sadtalker_service.domain import Artefact, LazySourceImage, Portrait
+from sadtalker_service.domain import Artefact, LazySourceImage, SourceImage
 from sadtalker_service.errors import UnreadableImage
 from sadtalker_service.faces.best_frame import best_of_animation, best_of_video
 from sadtalker_service.faces.landmarker import FaceLandmarker
@@ -33,38 +33,38 @@ _ANIMATION = "The picture is an animation that begins without a clear face: its 
 def lazy_source_image(path: Path, settings: Settings, cache: ArtefactCache | None = None) -> LazySourceImage:
     """The picture in `path`, read and hashed now, decoded when it is needed.
 
-    Raises `UnreadableImage`; opening it raises what `read_portrait` raises.
+    Raises `UnreadableImage`; opening it raises what `read_source_image` raises.
     """
     data = _read(path, settings)
     image_hash = hashlib.sha256(data).hexdigest()
-    return LazySourceImage(image_hash, lambda: _portrait(path, data, image_hash, settings, cache, None))
+    return LazySourceImage(image_hash, lambda: _source_image(path, data, image_hash, settings, cache, None))
 
 
-def read_portrait(
+def read_source_image(
     path: Path,
     settings: Settings,
     image_hash: str | None = None,
     *,
     cache: ArtefactCache | None = None,
     terms: CacheTerms | None = None,
-) -> Portrait:
+) -> SourceImage:
     """The picture in `path`, whose sha256 may be known.
 
     Of an animation it is the first frame, or a later one where that is blank or faded; of a video the best.
     `cache` keeps which. Raises `UnreadableImage`, `ImageTooLarge`; for a video `NoFaceFound`, `FaceTooSmall`.
     """
     data = _read(path, settings)
-    return _portrait(path, data, image_hash or hashlib.sha256(data).hexdigest(), settings, cache, terms)
+    return _source_image(path, data, image_hash or hashlib.sha256(data).hexdigest(), settings, cache, terms)
 
 
-def _portrait(
+def _source_image(
     path: Path,
     data: bytes,
     image_hash: str,
     settings: Settings,
     cache: ArtefactCache | None,
     terms: CacheTerms | None,
-) -> Portrait:
+) -> SourceImage:
     is_clip = is_video(data) and not is_picture(data)
     if is_clip:
         check_bytes(data, settings.max_image_bytes, VIDEO_ADVICE)
@@ -81,7 +81,7 @@ def _portrait(
 
     key = stage_key(FRAME, image_hash, None, "faces", _CHOICE_VERSION)
     chosen = CachedComputation(cache or NoCache(), terms).artefact(FRAME, key, "week", choose)
-    return Portrait(image_hash, chosen.arrays["pixels"], warnings=tuple(chosen.record["warnings"]))
+    return SourceImage(image_hash, chosen.arrays["pixels"], warnings=tuple(chosen.record["warnings"]))
 
 
 def _read(path: Path, settings: Settings) -> bytes:

@@ -1,4 +1,4 @@
-"""Avatars: portraits that were uploaded, and how far their preparation is.
+"""Avatars: source images that were uploaded, and how far their preparation is.
 
 An avatar is a JSON text, replaced only while it is still the one that was read: whoever comes second looks
 again. What has been deleted stays deleted.
@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 _LOCK_SECONDS = 60.0
 _LOCK_PATIENCE = 10.0
 _LOCK_PAUSE = 0.02
-"""Storing a portrait takes some hundredths of a second, deleting one with many videos some seconds."""
+"""Storing a source image takes some hundredths of a second, deleting one with many videos some seconds."""
 
 
 class AvatarStore:
@@ -64,8 +64,10 @@ class AvatarStore:
         return read_avatar(json_text, uploaded_at), bool(is_new)
 
     def add_mode(self, record: AvatarRecord, owner: str = LOCAL_OWNER) -> bool:
-        """Another mode or face of a portrait that `owner` has: whether nobody has that yet. False also for
-        a portrait that was deleted meanwhile."""
+        """Add another mode or face of a source image that `owner` has.
+
+        Returns False if it exists already, or if the source image was deleted meanwhile.
+        """
         return bool(self._queue.script("add_avatar", *words(record), "", 1, owner)[1])
 
     def get(
@@ -80,11 +82,11 @@ class AvatarStore:
 
     def modes(self, image_id: str, viewer: Viewer = EVERYBODY) -> tuple[AvatarRecord, ...]:
         """The avatar in every mode and of every face in which `viewer` may see it, sorted; empty for an
-        unknown portrait, and for that of others."""
+        unknown source image, and for that of others."""
         return tuple(read_avatars(self._queue.script("avatar_modes", image_id, viewer.only)))
 
     def owners(self, image_id: str) -> tuple[str, ...]:
-        """Who has uploaded the portrait, sorted by name."""
+        """Who has uploaded the source image, sorted by name."""
         return tuple(owner.decode() for owner in self._queue.script("avatar_owners", image_id))
 
     def adopt(self, owner: str = LOCAL_OWNER) -> int:
@@ -150,7 +152,7 @@ class AvatarStore:
         return self._change(image_id, slot_of(mode, face_index), change) and opened
 
     def once_in(self, image_id: str, seconds: float) -> bool:
-        """True for the first caller in so many seconds, of all callers for this portrait."""
+        """True for the first caller in so many seconds, of all callers for this source image."""
         milliseconds = int(1000 * seconds)
         return bool(self._queue.command("SET", f"refreshed:{image_id}", 1, "NX", "PX", milliseconds))
 
@@ -187,12 +189,12 @@ class AvatarStore:
         return tuple(map(read_avatar, texts, times)), cursor_of(last_score, last) if last else None
 
     def count(self, viewer: Viewer = EVERYBODY) -> int:
-        """Number of avatars that `viewer` may see, every mode of a portrait counted."""
+        """Number of avatars that `viewer` may see, every mode of a source image counted."""
         name = "avatars" if viewer.sees_all else f"avatars:{viewer.owner}"
         return cast("int", self._queue.command("ZCARD", name))
 
     def videos(self, image_id: str, viewer: Viewer = EVERYBODY) -> int:
-        """Number of videos made of a portrait that are kept, and that `viewer` may see."""
+        """Number of videos made of a source image that are kept, and that `viewer` may see."""
         if viewer.sees_all:
             return cast("int", self._queue.command("SCARD", f"avatar_videos:{image_id}"))
         return cast("int", self._queue.script("count_videos", image_id, viewer.owner))
@@ -219,7 +221,7 @@ class AvatarStore:
         return None if is_last is None else bool(is_last)
 
     def deleted(self, image_id: str) -> None:
-        """Nothing is left of a portrait that was deleted."""
+        """Nothing is left of a source image that was deleted."""
         self._queue.command("DEL", f"deleting:{image_id}")
 
     def videos_to_remove(self) -> tuple[str, ...]:
@@ -235,16 +237,16 @@ class AvatarStore:
         self._queue.command("SREM", "videos_to_remove", result_key)
 
     def to_forget(self) -> tuple[str, ...]:
-        """Deleted portraits of which the cache may still hold something."""
+        """Deleted source images of which the cache may still hold something."""
         return tuple(item.decode() for item in self._queue.command("SMEMBERS", "to_forget"))
 
     def forgotten(self, image_id: str) -> None:
-        """The cache holds nothing of a deleted portrait any more."""
+        """The cache holds nothing of a deleted source image any more."""
         self._queue.command("SREM", "to_forget", image_id)
 
     @contextmanager
     def alone(self, image_id: str) -> Iterator[None]:
-        """A block in which nobody else stores or deletes this portrait: neither may see half of the other.
+        """Context manager that excludes every other upload or deletion of this source image.
 
         Raises `Conflict` where another one does not come to its end.
         """

@@ -42,7 +42,7 @@ class VideoSpec(JsonRecord):
     """What a session shall become: all that a worker needs, and all that makes two requests equal."""
 
     image_id: str
-    """sha256 of the portrait's bytes."""
+    """sha256 of the source image's bytes."""
     audio_id: str | None
     """sha256 of the recording's bytes; None for an idle video."""
     options: RenderOptions
@@ -115,7 +115,7 @@ class QueuePosition(JsonRecord):
 
 @dataclass(frozen=True)
 class AvatarRecord(JsonRecord):
-    """A face of a portrait that was uploaded, in one preprocess mode."""
+    """A face of a source image that was uploaded, in one preprocess mode."""
 
     image_id: str
     mode: PreprocessMode
@@ -133,7 +133,7 @@ class AvatarRecord(JsonRecord):
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Stage -> seconds that its preparation took."""
     face_box: tuple[float, float, float, float] | None = None
-    """x0, y0, x1, y1 in pixels of the portrait."""
+    """x0, y0, x1, y1 in pixels of the source image."""
     face_score: float | None = None
     """0..1."""
     failure: Failure | None = None

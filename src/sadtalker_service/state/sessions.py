@@ -279,7 +279,7 @@ class SessionStore:
         return read_running(self._queue.script("running"))
 
     def of_image(self, image_id: str, viewer: Viewer = EVERYBODY) -> tuple[str, ...]:
-        """Ids of the sessions with this portrait that have not ended, and that `viewer` may see."""
+        """Ids of the sessions with this source image that have not ended, and that `viewer` may see."""
         return read_ids(self._queue.script("image_sessions", image_id, viewer.only))
 
     # ------------------------------------------------------------------ inside

@@ -28,7 +28,7 @@ CONTENT_ADDRESSED = ("portraits/", "speech/")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*")
 
 
-def portrait_name(image_id: str) -> str:
+def source_image_name(image_id: str) -> str:
     """Name of an uploaded source image."""
     return f"portraits/{image_id}"
 

@@ -64,7 +64,7 @@ class WorkerContext(Stores):
         )
 
     def forget_if_deleted(self, image_id: str) -> None:
-        """Remove what a job has left in the cache of a portrait that was deleted while it ran."""
+        """Remove what a job has left in the cache of a source image that was deleted while it ran."""
         try:
             if not self.avatars.modes(image_id):
                 self.cache.forget(image_id)

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from sadtalker_service.domain import LazySourceImage, LazySpeech, Portrait, Speech
+from sadtalker_service.domain import LazySourceImage, LazySpeech, SourceImage, Speech
 from sadtalker_service.errors import NotFound
 from sadtalker_service.pipeline.cached import CacheTerms
 from sadtalker_service.pipeline.decoded_speech import find_decoded
 from sadtalker_service.pipeline.from_files import read_speech
 from sadtalker_service.pipeline.references import ReferenceVideo, ReferenceVideos
-from sadtalker_service.pipeline.sources import read_portrait
+from sadtalker_service.pipeline.sources import read_source_image
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.records import VideoSpec
-from sadtalker_service.store.artefact_store import ArtefactStore, portrait_name, speech_name
+from sadtalker_service.store.artefact_store import ArtefactStore, source_image_name, speech_name
 from sadtalker_service.store.cache import ArtefactCache
 
 
@@ -24,13 +24,13 @@ def original_image(
 ) -> LazySourceImage:
     """The source image, fetched and decoded when it is opened.
 
-    That raises `NotFound` where it was removed, and what `read_portrait` raises. `terms` are those under
+    That raises `NotFound` where it was removed, and what `read_source_image` raises. `terms` are those under
     which the chosen frame of an animation or a video is looked for in `cache`.
     """
 
-    def load() -> Portrait:
-        with _local(artefacts, portrait_name(image_id), "picture") as path:
-            return read_portrait(path, settings, image_id, cache=cache, terms=terms)
+    def load() -> SourceImage:
+        with _local(artefacts, source_image_name(image_id), "picture") as path:
+            return read_source_image(path, settings, image_id, cache=cache, terms=terms)
 
     return LazySourceImage(image_id, load)
 

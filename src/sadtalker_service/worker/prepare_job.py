@@ -1,4 +1,4 @@
-"""Prepares an uploaded portrait, so that the first video of it need not."""
+"""Prepares an uploaded source image, so that the first video of it need not."""
 
 from __future__ import annotations
 

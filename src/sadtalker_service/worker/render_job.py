@@ -1,4 +1,4 @@
-"""Makes the video of a session: portrait and recording out of the store, the video into it."""
+"""Makes the video of a session: source image and recording out of the store, the video into it."""
 
 from __future__ import annotations
 

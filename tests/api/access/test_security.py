@@ -168,7 +168,9 @@ def test_keys_that_cannot_be_read_are_refused_without_being_repeated(text: str) 
         *("%00", "*", "a" * 64 + "%0a", "\u0660" * 64, "%F0%9F%98%80", "a" * 5000, "'; drop", "{id}"),
     ],
 )
-def test_id_of_a_portrait_that_is_none_is_unknown(api: RunningApi, client: httpx.Client, name: str) -> None:
+def test_id_of_a_source_image_that_is_none_is_unknown(
+    api: RunningApi, client: httpx.Client, name: str
+) -> None:
     for method, path in (
         ("GET", f"/api/avatar/status/{name}"),
         ("GET", f"/api/image/{name}/summary"),

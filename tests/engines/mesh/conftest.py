@@ -1,4 +1,4 @@
-"""The example portrait with its landmarks, found once, and faces made from it."""
+"""The example source image with its landmarks, found once, and faces made from it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from sadtalker_service.domain import Artefact, Portrait
+from sadtalker_service.domain import Artefact, SourceImage
 from sadtalker_service.faces.landmarker import FaceLandmarker
 from sadtalker_service.faces.topology import OVAL
 
@@ -23,22 +23,22 @@ def landmarker() -> FaceLandmarker:
 
 
 @pytest.fixture(scope="session")
-def portrait() -> Portrait:
+def source_image() -> SourceImage:
     """512×512, one face about 106 pixels high, smiling with its teeth."""
-    return Portrait("", np.array(Image.open(EXAMPLE).convert("RGB")))
+    return SourceImage("", np.array(Image.open(EXAMPLE).convert("RGB")))
 
 
 @pytest.fixture(scope="session")
-def landmarks(portrait: Portrait, landmarker: FaceLandmarker) -> NDArray[np.float32]:
-    """float32 (478, 3), pixels of the portrait."""
-    return landmarker.detect(portrait.pixels).landmarks
+def landmarks(source_image: SourceImage, landmarker: FaceLandmarker) -> NDArray[np.float32]:
+    """float32 (478, 3), pixels of the source image."""
+    return landmarker.detect(source_image.pixels).landmarks
 
 
 @pytest.fixture(scope="session")
 def face_at(
     landmarks: NDArray[np.float32],
 ) -> Callable[[tuple[int, int], float, float, float], NDArray[np.float32]]:
-    """The landmarks of the portrait, moved and scaled into a picture of a (width, height).
+    """The landmarks of the source image, moved and scaled into a picture of a (width, height).
 
     The oval has 0.15 (`share` 0) to 0.99 (1) of the largest size that fits, and lies x and y of the way from
     one border to the other; beyond 0..1 it is cut off.

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from tests.support import portraits as make
+from tests.support import source_images as make
 
-from sadtalker_service.domain import Portrait
+from sadtalker_service.domain import SourceImage
 from sadtalker_service.engines.mesh import MeshEngine
 from sadtalker_service.engines.mesh.channels import INDEX
 from sadtalker_service.engines.mesh.kernels.scene import CONTROLS, GAZE_X
@@ -26,7 +26,7 @@ def engine() -> MeshEngine:
 
 
 def prepared(engine: MeshEngine, picture: Image.Image) -> Prepared:
-    return Pipeline(engine, NoCache()).prepare(Portrait("a" * 64, make.array(picture)), RenderOptions())
+    return Pipeline(engine, NoCache()).prepare(SourceImage("a" * 64, make.array(picture)), RenderOptions())
 
 
 def frames(found: Prepared) -> NDArray[np.float64]:
@@ -80,7 +80,7 @@ def test_eyes_that_are_seen_blink(picture: Image.Image, engine: MeshEngine) -> N
 
 
 def test_a_face_that_is_lost_in_its_picture_is_told(engine: MeshEngine) -> None:
-    wide = Portrait("a" * 64, make.array(make.panorama(8000, 3000)))
+    wide = SourceImage("a" * 64, make.array(make.panorama(8000, 3000)))
     pipeline = Pipeline(engine, NoCache())
     (words,) = pipeline.prepare(wide, RenderOptions()).avatar.warnings
     assert "only 26 pixels high" in words

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sadtalker_service.domain import Artefact, Portrait
+from sadtalker_service.domain import Artefact, SourceImage
 from sadtalker_service.engines.mesh import stages
 from sadtalker_service.engines.mesh.channels import CHANNELS, INDEX
 from sadtalker_service.engines.mesh.faceframe import FaceFrame, RestMouth, fit_face_frame, rest_mouth
@@ -26,9 +26,9 @@ See = Callable[[Controls], list[NDArray[np.float32]]]
 
 
 @pytest.fixture(scope="module")
-def close_up(portrait: Portrait, detection: Artefact) -> tuple[Layout, RestMouth]:
-    """The portrait cropped to 512×512, and the mouth that it has."""
-    artefacts = stages.build_all(portrait, "crop", detection)
+def close_up(source_image: SourceImage, detection: Artefact) -> tuple[Layout, RestMouth]:
+    """The source image cropped to 512×512, and the mouth that it has."""
+    artefacts = stages.build_all(source_image, "crop", detection)
     fit = artefacts["3dmm_coeffs"].record
     layout = lay_out(artefacts, RenderOptions(preprocess="crop", size=512, quality="high"))
     return layout, RestMouth(fit["rest_opening"], fit["rest_width"])

@@ -20,45 +20,45 @@ EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
 @pytest.fixture
-def portrait():
+def source_image():
     return decode_image((EXAMPLES / "portrait.jpg").read_bytes(), max_bytes=10**8, max_pixels=10**8)
 
 
-def test_the_smallest_face_is_a_setting(monkeypatch, portrait):
+def test_the_smallest_face_is_a_setting(monkeypatch, source_image):
     monkeypatch.setenv("MIN_FACE_PIXELS", "400")
     get_settings.cache_clear()
     try:
         with pytest.raises(FaceTooSmall, match="400"):
-            Pipeline(MeshEngine(), NoCache()).prepare(portrait, RenderOptions(preprocess="crop"))
+            Pipeline(MeshEngine(), NoCache()).prepare(source_image, RenderOptions(preprocess="crop"))
     finally:
         get_settings.cache_clear()
 
 
-def test_previews_show_every_mouth_shape(portrait):
+def test_previews_show_every_mouth_shape(source_image):
     engine = MeshEngine()
     artefacts = dict(
-        Pipeline(engine, NoCache()).prepare(portrait, RenderOptions(preprocess="crop")).avatar.artefacts
+        Pipeline(engine, NoCache()).prepare(source_image, RenderOptions(preprocess="crop")).avatar.artefacts
     )
     stages = {stage.name: stage for stage in engine.stages}
-    visemes = stages["visemes"].compute(portrait, "crop", artefacts)
+    visemes = stages["visemes"].compute(source_image, "crop", artefacts)
     pictures = visemes.arrays["pictures"].astype(float)
     letters = visemes.record["letters"]
     assert "".join(letters) == "AEIOUMBPFVSTLR"
     assert pictures.shape == (15, 96, 96, 3)
     apart = [abs(a - b).mean() for k, a in enumerate(pictures) for b in pictures[:k]]
     assert min(apart) > 0.05
-    clips = stages["gestures"].compute(portrait, "crop", artefacts)
+    clips = stages["gestures"].compute(source_image, "crop", artefacts)
     assert sorted(clips.arrays) == ["blink", "hello", "nod_no", "nod_yes", "smile"]
 
 
 @pytest.mark.parametrize("mode", ["full", "crop", "resize"])
 @pytest.mark.parametrize("cached", [False, True])
-def test_after_the_warm_up_no_request_compiles_a_kernel(portrait, mode, cached):
+def test_after_the_warm_up_no_request_compiles_a_kernel(source_image, mode, cached):
     warm_up_renderer()
     kernels = (frame.draw_frames, texels._upsample)
     compiled = [len(kernel.signatures) for kernel in kernels]
     engine = MeshEngine()
-    avatar = Pipeline(engine, NoCache()).prepare(portrait, RenderOptions(preprocess=mode)).avatar
+    avatar = Pipeline(engine, NoCache()).prepare(source_image, RenderOptions(preprocess=mode)).avatar
     if cached:
         read = {name: decode(encode(artefact)) for name, artefact in avatar.artefacts.items()}
         avatar = Avatar(avatar.image_hash, avatar.engine, avatar.mode, read)

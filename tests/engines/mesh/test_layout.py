@@ -17,9 +17,9 @@ from sadtalker_service.domain import (
     PREPROCESS_MODES,
     QUALITIES,
     Artefact,
-    Portrait,
     PreprocessMode,
     Quality,
+    SourceImage,
 )
 from sadtalker_service.engines.mesh import stages
 from sadtalker_service.engines.mesh.kernels.frame import draw_frames
@@ -39,8 +39,8 @@ Prepared = Callable[..., tuple[Picture, Mapping[str, Artefact]]]
 
 
 @pytest.fixture(scope="module")
-def prepared(portrait: Portrait, landmarks: NDArray[np.float32]) -> Prepared:
-    """Prepare a part of the portrait, resized to (width, height): its pixels and artefacts."""
+def prepared(source_image: SourceImage, landmarks: NDArray[np.float32]) -> Prepared:
+    """Prepare a part of the source image, resized to (width, height): its pixels and artefacts."""
 
     def prepare(
         mode: PreprocessMode,
@@ -49,14 +49,14 @@ def prepared(portrait: Portrait, landmarks: NDArray[np.float32]) -> Prepared:
     ) -> tuple[Picture, Mapping[str, Artefact]]:
         x0, y0, x1, y1 = part
         factor = np.array([size[0] / (x1 - x0), size[1] / (y1 - y0)])
-        pixels = portrait.pixels[y0:y1, x0:x1]
+        pixels = source_image.pixels[y0:y1, x0:x1]
         if (factor != 1.0).any():
             pixels = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
         points = landmarks.copy()
         points[:, :2] = (points[:, :2] - (x0, y0)) * factor
         points[:, 2] *= factor.mean()
         detection = Artefact({"landmarks": points}, {"quarter_turns": 0})
-        return pixels, stages.build_all(Portrait("", np.ascontiguousarray(pixels)), mode, detection)
+        return pixels, stages.build_all(SourceImage("", np.ascontiguousarray(pixels)), mode, detection)
 
     return prepare
 
@@ -141,14 +141,16 @@ def test_the_plate_is_the_picture_and_odd_sides_are_made_even_by_repeating_the_l
 
 @pytest.mark.parametrize("mode", PREPROCESS_MODES)
 def test_strips_and_region_are_put_together_again(
-    portrait: Portrait, landmarks: NDArray[np.float32], mode: PreprocessMode
+    source_image: SourceImage, landmarks: NDArray[np.float32], mode: PreprocessMode
 ) -> None:
-    pixels = np.pad(portrait.pixels, ((90, 0), (0, 0), (0, 0)), mode="reflect")  # something above the face
+    pixels = np.pad(
+        source_image.pixels, ((90, 0), (0, 0), (0, 0)), mode="reflect"
+    )  # something above the face
     detection = Artefact({"landmarks": landmarks + np.float32([0, 90, 0])}, {"quarter_turns": 0})
-    artefacts = stages.build_all(Portrait("", pixels), mode, detection)
+    artefacts = stages.build_all(SourceImage("", pixels), mode, detection)
     source_region = assemble_source_region(artefacts["face_crop"], artefacts["background"])
     x0, y0, x1, y1 = artefacts["face_crop"].record["stage"]
-    assert np.array_equal(source_region, pixels[y0:y1, x0:x1])  # the portrait is small: not scaled
+    assert np.array_equal(source_region, pixels[y0:y1, x0:x1])  # the source image is small: not scaled
     strips = {name for name, strip in artefacts["background"].arrays.items() if strip.size}
     assert mode in ("crop", "extcrop") or strips == {"top", "bottom", "left", "right"}
 
@@ -158,7 +160,7 @@ def test_strips_and_region_are_put_together_again(
 def test_a_whole_picture_is_scaled_down_to_the_quality_and_never_up(
     prepared: Prepared, quality: Quality, size: tuple[int, int]
 ) -> None:
-    side = min(512, round(512 * size[0] / size[1]))  # the part of the portrait that has this shape
+    side = min(512, round(512 * size[0] / size[1]))  # the part of the source image that has this shape
     part = (
         max(0, 222 - side // 2),
         0,

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from sadtalker_service.domain import Portrait
+from sadtalker_service.domain import SourceImage
 from sadtalker_service.engines.mesh.faceframe import FaceFrame, fit_face_frame
 from sadtalker_service.engines.mesh.lids import DENSITY, HALF_SIZE, draw_lids, lid_anchor
 from sadtalker_service.engines.mesh.surface import build_surface
@@ -27,12 +27,12 @@ def points(landmarks: NDArray[np.float32], frame: FaceFrame) -> NDArray[np.float
 
 
 @pytest.fixture(scope="module")
-def lids(portrait: Portrait, points: NDArray[np.float64], frame: FaceFrame) -> NDArray[np.uint8]:
-    return draw_lids(portrait.pixels, points, frame.scale)
+def lids(source_image: SourceImage, points: NDArray[np.float64], frame: FaceFrame) -> NDArray[np.uint8]:
+    return draw_lids(source_image.pixels, points, frame.scale)
 
 
 def grid(points: NDArray[np.float64], side: int, shape: tuple[int, ...], scale: float) -> NDArray[np.float64]:
-    """float64 (h, w, 2): where in the portrait the pixels of a lid's picture are."""
+    """float64 (h, w, 2): where in the source image the pixels of a lid's picture are."""
     height, width = shape[:2]
     y, x = np.mgrid[:height, :width] + 0.5
     step = scale / DENSITY
@@ -47,14 +47,18 @@ def test_pictures_have_the_size_they_say(lids: NDArray[np.uint8]) -> None:
 
 @pytest.mark.parametrize("side", [0, 1])
 def test_a_lid_is_skin_without_lashes_or_eyeball(
-    portrait: Portrait, points: NDArray[np.float64], frame: FaceFrame, lids: NDArray[np.uint8], side: int
+    source_image: SourceImage,
+    points: NDArray[np.float64],
+    frame: FaceFrame,
+    lids: NDArray[np.uint8],
+    side: int,
 ) -> None:
     lid = lids[side]
     shown = lid[..., 3] > 200
     luma = lid[..., :3] @ LUMA
     skin = np.median(luma[lid[..., 3] == 0])
     at = grid(points, side, lid.shape, frame.scale)[shown].astype(int)
-    photo = portrait.pixels[at[:, 1], at[:, 0]] @ LUMA
+    photo = source_image.pixels[at[:, 1], at[:, 0]] @ LUMA
     assert photo.min() < 0.3 * skin  # what had to go: pupil and lashes
     assert luma[shown].min() > 0.55 * skin
     assert abs(np.median(luma[shown]) - skin) < 0.12 * skin
@@ -63,11 +67,15 @@ def test_a_lid_is_skin_without_lashes_or_eyeball(
 
 @pytest.mark.parametrize("side", [0, 1])
 def test_dark_lines_around_an_eye_do_not_darken_its_lid(
-    portrait: Portrait, points: NDArray[np.float64], frame: FaceFrame, lids: NDArray[np.uint8], side: int
+    source_image: SourceImage,
+    points: NDArray[np.float64],
+    frame: FaceFrame,
+    lids: NDArray[np.uint8],
+    side: int,
 ) -> None:
     """Long lashes, make-up, the rim of spectacles: what is filled in from there is still skin."""
     eye = EYES[side]
-    made_up = Image.fromarray(portrait.pixels)
+    made_up = Image.fromarray(source_image.pixels)
     around = points[[*eye.rings_above[0], *eye.rings_below[0][::-1], eye.rings_above[0][0]], :2]
     ImageDraw.Draw(made_up).line([(float(x), float(y)) for x, y in around], fill=(25, 18, 15), width=2)
     lid = draw_lids(np.asarray(made_up), points, frame.scale)[side]
@@ -79,7 +87,11 @@ def test_dark_lines_around_an_eye_do_not_darken_its_lid(
 
 @pytest.mark.parametrize("side", [0, 1])
 def test_a_lid_covers_the_eye_and_leaves_what_is_around_as_it_is(
-    portrait: Portrait, points: NDArray[np.float64], frame: FaceFrame, lids: NDArray[np.uint8], side: int
+    source_image: SourceImage,
+    points: NDArray[np.float64],
+    frame: FaceFrame,
+    lids: NDArray[np.uint8],
+    side: int,
 ) -> None:
     lid = lids[side]
     at = grid(points, side, lid.shape, frame.scale)
@@ -91,15 +103,17 @@ def test_a_lid_covers_the_eye_and_leaves_what_is_around_as_it_is(
     hidden = lid[..., 3] == 0
     bright = (lid[..., :3] @ LUMA > 0.9 * np.median(lid[hidden][:, :3] @ LUMA)) & hidden
     pixel = at[bright].astype(int)
-    change = lid[bright][:, :3].astype(int) - portrait.pixels[pixel[:, 1], pixel[:, 0]]
+    change = lid[bright][:, :3].astype(int) - source_image.pixels[pixel[:, 1], pixel[:, 0]]
     assert np.median(np.abs(change)) <= 4
 
 
 def test_lids_of_a_face_at_the_border_are_still_drawn(
-    portrait: Portrait, points: NDArray[np.float64], frame: FaceFrame
+    source_image: SourceImage, points: NDArray[np.float64], frame: FaceFrame
 ) -> None:
     left, top = points[EYES[0].iris[0], :2].astype(int)
-    cut = np.ascontiguousarray(portrait.pixels[top:, left:])  # the right eye's middle is the picture's corner
+    cut = np.ascontiguousarray(
+        source_image.pixels[top:, left:]
+    )  # the right eye's middle is the picture's corner
     moved = points - [left, top, 0]
     drawn = draw_lids(cut, moved, frame.scale)
     assert drawn.shape[0] == 2

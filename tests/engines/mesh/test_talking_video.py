@@ -27,11 +27,11 @@ LIMITS = {"max_bytes": 10**8, "max_seconds": 60.0}
 def talk(tmp_path_factory):
     """The example as a close-up, and what was measured on the decoded file."""
     engine, cache = MeshEngine(), MemoryCache(10**9)
-    portrait = decode_image((EXAMPLES / "portrait.jpg").read_bytes(), max_bytes=10**8, max_pixels=10**8)
+    source_image = decode_image((EXAMPLES / "portrait.jpg").read_bytes(), max_bytes=10**8, max_pixels=10**8)
     speech = decode_speech(EXAMPLES / "speech.wav", **LIMITS)
     style = RenderOptions(preprocess="crop", size=512, quality="medium")
     path = tmp_path_factory.mktemp("talk") / "talk.mp4"
-    prepared = Pipeline(engine, cache).prepare(portrait, RenderOptions(preprocess="crop"))
+    prepared = Pipeline(engine, cache).prepare(source_image, RenderOptions(preprocess="crop"))
     Pipeline(engine, cache).render(prepared, speech, style, path)
     speech_features = engine.extract_speech_features(speech)
     motion = engine.drive(prepared.avatar, speech_features, style, speech.duration)

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import binary_dilation, binary_erosion
 from scipy.spatial.transform import Rotation
 
-from sadtalker_service.domain import Artefact, Portrait, PreprocessMode
+from sadtalker_service.domain import Artefact, PreprocessMode, SourceImage
 from sadtalker_service.engines.mesh import stages
 from sadtalker_service.engines.mesh.channels import INDEX
 from sadtalker_service.engines.mesh.kernels.frame import draw_frames
@@ -38,10 +38,10 @@ Controls = NDArray[np.float32]
 
 
 @pytest.fixture(scope="module")
-def placed(portrait: Portrait, detection: Artefact) -> Placed:
+def placed(source_image: SourceImage, detection: Artefact) -> Placed:
     def place(mode: PreprocessMode) -> Layout:
         return lay_out(
-            stages.build_all(portrait, mode, detection),
+            stages.build_all(source_image, mode, detection),
             RenderOptions(preprocess=mode, size=512, quality="high"),
         )
 
@@ -137,10 +137,12 @@ def test_hardly_any_of_the_face_turns_its_back(
         assert (areas(moved, bands) > 0).all()
 
 
-def test_the_picture_goes_on_without_a_step_where_the_mesh_ends(placed: Placed, portrait: Portrait) -> None:
+def test_the_picture_goes_on_without_a_step_where_the_mesh_ends(
+    placed: Placed, source_image: SourceImage
+) -> None:
     layout = placed("full")
     x0, y0, x1, y1 = layout.box
-    photo = portrait.pixels[y0:y1, x0:x1]
+    photo = source_image.pixels[y0:y1, x0:x1]
     frames = np.repeat(photo[None], 54, axis=0)
     draw_frames(layout.scene, poses(LIMITS), frames)
     region = outlined(layout)
@@ -157,7 +159,7 @@ def test_a_head_that_sinks_uncovers_more_picture_and_no_streaks(landmarks: NDArr
     pixels = np.ascontiguousarray(
         np.broadcast_to(rows[:, None, None], (above + 512, 512, 3)).astype(np.uint8)
     )
-    artefacts = stages.build_all(Portrait("", pixels), "crop", detection)
+    artefacts = stages.build_all(SourceImage("", pixels), "crop", detection)
     layout = lay_out(artefacts, RenderOptions(preprocess="crop", size=512, quality="high"))
     controls = np.zeros((2, CONTROLS), np.float32)
     controls[1, SHIFT_Y] = 20.0  # mm

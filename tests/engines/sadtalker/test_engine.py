@@ -31,13 +31,13 @@ def engine(checkpoints: Path) -> SadTalkerEngine:
 
 
 @pytest.fixture(scope="module")
-def portrait() -> Any:
+def source_image() -> Any:
     data = (EXAMPLES / "portrait.jpg").read_bytes()
     return decode_image(data, max_bytes=len(data), max_pixels=10_000_000)
 
 
 @pytest.fixture(scope="module")
-def avatars(engine: SadTalkerEngine, portrait: Any) -> Any:
+def avatars(engine: SadTalkerEngine, source_image: Any) -> Any:
     """Mode -> avatar, prepared once."""
     known: dict[str, Avatar] = {}
 
@@ -45,8 +45,8 @@ def avatars(engine: SadTalkerEngine, portrait: Any) -> Any:
         if mode not in known:
             artefacts: dict[str, Artefact] = {}
             for stage in engine.stages:
-                artefacts[stage.name] = stage.compute(portrait, mode, artefacts)
-            known[mode] = Avatar(portrait.image_hash, engine.name, mode, artefacts)
+                artefacts[stage.name] = stage.compute(source_image, mode, artefacts)
+            known[mode] = Avatar(source_image.image_hash, engine.name, mode, artefacts)
         return known[mode]
 
     return avatar
@@ -185,10 +185,10 @@ def test_idle_video_moves_without_audio(engine: SadTalkerEngine, avatars: Any) -
 
 
 def test_reference_video_drives_the_motion(
-    engine: SadTalkerEngine, avatars: Any, portrait: Any, speech_features: Artefact, tmp_path: Path
+    engine: SadTalkerEngine, avatars: Any, source_image: Any, speech_features: Artefact, tmp_path: Path
 ) -> None:
     """A video in which the example face moves from left to right."""
-    video = moving(portrait.pixels, tmp_path / "reference.mp4", frames=8)
+    video = moving(source_image.pixels, tmp_path / "reference.mp4", frames=8)
     reference_motion = engine.extract_reference_motion(video, "full")
     assert reference_motion.arrays["rows"].shape == (8, 73)
     avatar = avatars("full")

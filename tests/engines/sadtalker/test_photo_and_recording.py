@@ -93,8 +93,16 @@ def test_command_line(
 ) -> None:
     """Uses the networks of the service, so they do not load twice."""
     output = folder / "talking.mp4"
-    portrait = EXAMPLES / "portrait.jpg"
-    arguments = ("--source_image", portrait, "--driven_audio", recording, "--preprocess", "full", "--still")
+    source_image = EXAMPLES / "portrait.jpg"
+    arguments = (
+        "--source_image",
+        source_image,
+        "--driven_audio",
+        recording,
+        "--preprocess",
+        "full",
+        "--still",
+    )
     there = {**environment, "SADTALKER_INFERENCE": str(service.data_dir / "run" / "inference.sock")}
     report = generate(there, *arguments, "--output", output)
     assert report["engine"] == "sadtalker"
@@ -105,8 +113,8 @@ def test_command_line(
 def test_service(service: RunningService, recording: Path) -> None:
     """Two workers share one set of networks."""
     with httpx.Client(base_url=service.url, timeout=60) as client:
-        portrait = {"image_file": ("me.jpg", (EXAMPLES / "portrait.jpg").read_bytes())}
-        image_id = client.post("/api/avatar/upload", files=portrait).raise_for_status().json()["image_id"]
+        source_image = {"image_file": ("me.jpg", (EXAMPLES / "portrait.jpg").read_bytes())}
+        image_id = client.post("/api/avatar/upload", files=source_image).raise_for_status().json()["image_id"]
         spec = {"image_id": image_id, "preprocess_mode": "full", "enhancer": "none"}
         sound = {"audio_file": ("short.wav", recording.read_bytes())}
         drawn = frames_drawn(client)

@@ -1,7 +1,7 @@
 """API keys: who may ask, whose avatars and videos they see, who may use the VIP lane, and how often.
 
 Without keys in the settings nobody is asked for one, and everything belongs to one owner. With keys,
-everything that tells of portraits, videos or load needs one; what is the same for everybody (documents,
+everything that tells of source images, videos or load needs one; what is the same for everybody (documents,
 studio page, liveness, readiness) needs none.
 """
 

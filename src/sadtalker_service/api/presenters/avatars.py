@@ -98,7 +98,7 @@ def avatar_status(record: AvatarRecord, summary: ImageSummary, figures: Snapshot
 
 
 class CachedComponentNames:
-    """Names of what is cached of a portrait."""
+    """Names of what is cached of a source image."""
 
     def __init__(self, summary: ImageSummary) -> None:
         self.cached = [name for name, part in summary.components.items() if part.cached]
@@ -118,7 +118,7 @@ def performance_ready(figures: Snapshot) -> PerformanceReady:
 
 
 def cache_summary(summary: ImageSummary) -> CacheSummary:
-    """What the cache holds of a portrait."""
+    """What the cache holds of a source image."""
     return CacheSummary(
         image_hash=summary.image_id,
         cached_components={
@@ -135,7 +135,7 @@ def cache_summary(summary: ImageSummary) -> CacheSummary:
 
 
 def image_summary(summary: ImageSummary, figures: Snapshot) -> ImageSummaryAnswer:
-    """What is kept of a portrait, and what it is worth."""
+    """What is kept of a source image, and what it is worth."""
     return ImageSummaryAnswer(
         image_id=summary.image_id,
         cache_summary=cache_summary(summary),

@@ -47,7 +47,7 @@ ENDPOINTS: Mapping[str, str] = {
     "documentation": "/docs",
     "studio": "/studio/",
 }
-DESCRIPTION = "A portrait and a recording become a talking-head video."
+DESCRIPTION = "A source image and a recording become a talking-head video."
 
 
 def queue_status(queue_stats: QueueStats, viewer: Viewer, now: float) -> QueueStatus:
@@ -120,7 +120,7 @@ def stats(
     warm_workers: int,
     now: float,
 ) -> Stats:
-    """Everything that is counted. `cached`: kind of artefact -> number; `images`: portraits known."""
+    """Everything that is counted. `cached`: kind of artefact -> number; `images`: source images known."""
     hit_rate = per_cent(figures.hit_rate)
     average = figures.speedup("first", "cached_avatar", "repeated")
     generated = figures.kinds["first"].count + figures.kinds["cached_avatar"].count

@@ -1,4 +1,4 @@
-"""Portraits: upload, state, list, removal."""
+"""Source images: upload, state, list, removal."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ router = APIRouter(prefix="/api/avatar", tags=["avatars"])
 _ModeQuery = Annotated[
     str | None,
     Query(
-        description="Mode in which the portrait was uploaded.",
+        description="Mode in which the source image was uploaded.",
         json_schema_extra={"enum": list(PREPROCESS_MODES), "default": "full"},
     ),
 ]
@@ -47,10 +47,10 @@ _ModeQuery = Annotated[
         **problems(400, 408, 413, 415, 422, 507),
     },
     openapi_extra=form_body(UploadForm),
-    summary="Upload a portrait",
+    summary="Upload a source image",
 )
 async def upload(request: Request, response: Response) -> UploadAnswer:
-    """Take a portrait on and have it prepared in the background; `image_id` names it from then on."""
+    """Take a source image on and have it prepared in the background; `image_id` names it from then on."""
     services = services_of(request)
     services.drain.check()
     settings = services.settings
@@ -129,7 +129,7 @@ def _status(
     record = services.avatars.get(image_id, mode, viewer, face_index=face_index)
     if record is None:
         which = f" with face_index {face_index}" if face_index else ""
-        raise NotFound(f"There is no such portrait in mode {mode}{which}; upload it.", param="image_id")
+        raise NotFound(f"There is no such source image in mode {mode}{which}; upload it.", param="image_id")
     figures = services.statistics.snapshot() if record.state == "ready" else None
     return avatar_status(record, services.video_service.summary(image_id, viewer), figures)
 

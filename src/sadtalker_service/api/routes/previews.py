@@ -119,7 +119,7 @@ def _shown(
     records = [record for record in known if record.face_index == face_index]
     if not records:
         which = f" with face_index {face_index}" if known and face_index else ""
-        raise NotFound(f"There is no such portrait{which}; upload it.", param="image_id")
+        raise NotFound(f"There is no such source image{which}; upload it.", param="image_id")
     try:
         found = show(services.engines.card())
     except CacheUnavailable as error:

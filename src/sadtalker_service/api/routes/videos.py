@@ -70,7 +70,7 @@ _IdempotencyHeader = Annotated[
 async def generate(
     request: Request, response: Response, lane: LanePath, idempotency_key: _IdempotencyHeader = None
 ) -> GenerateAnswer:
-    """Let the portrait speak the recording. The portrait may still be in preparation."""
+    """Let the source image speak the recording. The source image may still be in preparation."""
     services, in_lane = services_of(request), lane_of(lane)
     require_lane(request, in_lane)
     services.drain.check()

@@ -31,7 +31,7 @@ _SUMMARY_EXAMPLE: JsonValue = {
 
 
 class UploadForm(BaseModel):
-    """The form with which a portrait is uploaded."""
+    """The form with which a source image is uploaded."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -55,7 +55,7 @@ class CachedComponent(BaseModel):
 
 
 class CacheSummary(BaseModel):
-    """What the cache holds of a portrait."""
+    """What the cache holds of a source image."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_SUMMARY_EXAMPLE]})
 
@@ -74,7 +74,7 @@ class AvatarLinks(BaseModel):
 
 
 class UploadAnswer(BaseModel):
-    """A portrait was taken on, or was there."""
+    """A source image was taken on, or was there."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -189,7 +189,7 @@ class AvatarList(BaseModel):
 
 
 class PerformanceImpact(BaseModel):
-    """What the cache is worth for a portrait."""
+    """What the cache is worth for a source image."""
 
     cache_coverage: str = Field(examples=["100.0%"])
     estimated_speedup: str = Field(examples=["3.1x faster", NOT_MEASURED])
@@ -197,7 +197,7 @@ class PerformanceImpact(BaseModel):
 
 
 class ImageSummaryAnswer(BaseModel):
-    """What is kept of a portrait."""
+    """What is kept of a source image."""
 
     image_id: str = ImageId
     cache_summary: CacheSummary

@@ -30,7 +30,7 @@ class GenerateForm(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     image_id: str = Field(
-        description="From the upload of the portrait.", examples=[IMAGE_ID], pattern=f"^{SHA256.pattern}$"
+        description="From the upload of the source image.", examples=[IMAGE_ID], pattern=f"^{SHA256.pattern}$"
     )
     audio_file: bytes = Field(
         description="Speech: any audio or video file.",

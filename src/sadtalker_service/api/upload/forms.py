@@ -140,7 +140,7 @@ def video_request(
 ) -> VideoRequest:
     """What `form` asks for; `facts` are those of its recording.
 
-    Raises `InvalidOption` for a field that cannot be read, `NotFound` for what is no portrait's id.
+    Raises `InvalidOption` for a field that cannot be read, `NotFound` for what is no source image's id.
     """
     texts, audio = form.texts, form.files["audio_file"]
     options = options_of(form)

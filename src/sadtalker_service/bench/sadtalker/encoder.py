@@ -21,8 +21,8 @@ def is_possible() -> bool:
     return all(find_spec(name) for name in ("av", "numpy"))
 
 
-def encode(batches: Iterable[Tensor], fps: int) -> int:
-    """Encode uint8 (n, H, W, 3) RGB batches in memory. Returns the bytes of the video."""
+def encode(batches: Iterable[Tensor], fps: int) -> bytes:
+    """Encode uint8 (n, H, W, 3) RGB batches in memory. Returns an mp4 file."""
     import av  # noqa: PLC0415 - an optional dependency
 
     written = io.BytesIO()
@@ -36,11 +36,11 @@ def encode(batches: Iterable[Tensor], fps: int) -> int:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         if stream is not None:
             container.mux(stream.encode(None))
-    return len(written.getvalue())
+    return written.getvalue()
 
 
-def encode_beside(batches: Iterator[Tensor], fps: int) -> int:
-    """Encode in a separate thread while this one draws `batches`. Returns the bytes of the video."""
+def encode_beside(batches: Iterator[Tensor], fps: int) -> bytes:
+    """Encode in a separate thread while this one draws `batches`. Returns an mp4 file."""
     waiting: Queue[Tensor | None] = Queue(_AHEAD)
     with ThreadPoolExecutor(1) as pool:
         written = pool.submit(encode, iter(waiting.get, None), fps)

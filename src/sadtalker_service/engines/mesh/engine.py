@@ -15,9 +15,9 @@ from sadtalker_service.domain import (
     Avatar,
     Lifetime,
     Motion,
-    Portrait,
     PreprocessMode,
     Rendering,
+    SourceImage,
     Speech,
 )
 from sadtalker_service.engines.detection import detect_face
@@ -81,11 +81,11 @@ class MeshEngine(Engine):
         )
 
     def _detect(
-        self, portrait: Portrait, mode: PreprocessMode, artefacts: Mapping[str, Artefact]
+        self, source_image: SourceImage, mode: PreprocessMode, artefacts: Mapping[str, Artefact]
     ) -> Artefact:
         """`face_detection`"""
         del mode, artefacts
-        return warn_of_covered_eyes(detect_face(self._landmarker, portrait))
+        return warn_of_covered_eyes(detect_face(self._landmarker, source_image))
 
     def warm_up(self) -> None:
         """Load the face and speech models and compile every kernel on a synthetic image."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from PIL import Image
 
-from sadtalker_service.domain import Artefact, Portrait, PreprocessMode, Uint8Image
+from sadtalker_service.domain import Artefact, PreprocessMode, SourceImage, Uint8Image
 from sadtalker_service.engines.mesh import stages
 from sadtalker_service.engines.mesh.faceframe import RestMouth
 from sadtalker_service.engines.mesh.kernels.scene import CONTROLS, TONGUE
@@ -23,14 +23,16 @@ SIDE = 96
 """Side of a viseme image, pixels."""
 
 
-def viseme_pictures(portrait: Portrait, mode: PreprocessMode, artefacts: Mapping[str, Artefact]) -> Artefact:
+def viseme_pictures(
+    source_image: SourceImage, mode: PreprocessMode, artefacts: Mapping[str, Artefact]
+) -> Artefact:
     """`visemes`: coefficients and images of the letters A E I O U M B P F V S T L R and of all visemes.
 
     `MouthShapes` with images of SIDE pixels, and `controls` float32 (15, CONTROLS), both in the order of
     `VISEMES`.
     """
     del mode
-    crop = stages.build_all(portrait, "crop", artefacts["face_detection"])
+    crop = stages.build_all(source_image, "crop", artefacts["face_detection"])
     fit = artefacts["3dmm_coeffs"].record
     mouth = RestMouth(float(fit["rest_opening"]), float(fit["rest_width"]))
     controls = np.zeros((len(VISEMES), CONTROLS), np.float32)
@@ -47,7 +49,9 @@ def _shrink(picture: Uint8Image) -> Uint8Image:
     return np.asarray(Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.LANCZOS))
 
 
-def gesture_clips(portrait: Portrait, mode: PreprocessMode, artefacts: Mapping[str, Artefact]) -> Artefact:
+def gesture_clips(
+    source_image: SourceImage, mode: PreprocessMode, artefacts: Mapping[str, Artefact]
+) -> Artefact:
     """`gestures`: controls float32 (T, CONTROLS) of each gesture, 100 ticks per second."""
-    del portrait, mode, artefacts
+    del source_image, mode, artefacts
     return Artefact({name: gesture_clip(name).astype(np.float32) for name in GESTURES})

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from sadtalker_service.domain import Artefact, Portrait, PreprocessMode
+from sadtalker_service.domain import Artefact, PreprocessMode, SourceImage
 from sadtalker_service.engines.detection import covered_eyes, landmarks_of, upright
 from sadtalker_service.engines.mesh.canvas import Canvas, Rect, plan_canvas, scale_picture
 from sadtalker_service.engines.mesh.faceframe import FaceFrame, fit_face_frame, rest_mouth
@@ -19,7 +19,7 @@ from sadtalker_service.faces.landmarker import CHIN, DEFAULT_MIN_FACE_PIXELS, FO
 from sadtalker_service.faces.topology import EYES, LANDMARKS
 
 Artefacts = Mapping[str, Artefact]
-StageFunction = Callable[[Portrait, PreprocessMode, Artefacts], Artefact]
+StageFunction = Callable[[SourceImage, PreprocessMode, Artefacts], Artefact]
 
 _REACH = {"extfull": 1.3}
 """Factor by which the moving region is wider than usual."""
@@ -34,9 +34,9 @@ SMALL_FACE = (
 )
 
 
-def fit_frame(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) -> Artefact:
+def fit_frame(source_image: SourceImage, mode: PreprocessMode, artefacts: Artefacts) -> Artefact:
     """`3dmm_coeffs`: axes, scale, origin and pose of the head, and the mouth at rest."""
-    del portrait, mode
+    del source_image, mode
     landmarks = landmarks_of(artefacts)
     frame = fit_face_frame(landmarks)
     mouth = rest_mouth(frame.to_local(landmarks))
@@ -65,10 +65,10 @@ def frame_of(artefacts: Artefacts) -> FaceFrame:
     )
 
 
-def cut_region(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) -> Artefact:
+def cut_region(source_image: SourceImage, mode: PreprocessMode, artefacts: Artefacts) -> Artefact:
     """`face_crop`: the part of the source image that moves, and the geometry of the canvas."""
-    canvas, source_region, moving_region = _rectangles(portrait, mode, artefacts)
-    picture = scale_picture(upright(portrait, artefacts), canvas.scale)
+    canvas, source_region, moving_region = _rectangles(source_image, mode, artefacts)
+    picture = scale_picture(upright(source_image, artefacts), canvas.scale)
     x0, y0, x1, y1 = moving_region
     return Artefact(
         {"pixels": np.ascontiguousarray(picture[y0:y1, x0:x1])},
@@ -90,9 +90,9 @@ def _small_face(landmarks: NDArray[np.float32], scale: float) -> Iterator[str]:
         yield SMALL_FACE.format(height=round(height))
 
 
-def build_rig(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) -> Artefact:
+def build_rig(source_image: SourceImage, mode: PreprocessMode, artefacts: Artefacts) -> Artefact:
     """`face_mesh`: the surface with its channels, and the images of the inside of the mouth."""
-    pixels = upright(portrait, artefacts)
+    pixels = upright(source_image, artefacts)
     landmarks = landmarks_of(artefacts)
     frame = frame_of(artefacts)
     size = (pixels.shape[1], pixels.shape[0])
@@ -126,10 +126,10 @@ def build_rig(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) ->
     )
 
 
-def cut_background(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) -> Artefact:
+def cut_background(source_image: SourceImage, mode: PreprocessMode, artefacts: Artefacts) -> Artefact:
     """`background`: the surroundings of the moving region, as four strips."""
-    canvas, source_region, moving_region = _rectangles(portrait, mode, artefacts)
-    picture = scale_picture(upright(portrait, artefacts), canvas.scale)
+    canvas, source_region, moving_region = _rectangles(source_image, mode, artefacts)
+    picture = scale_picture(upright(source_image, artefacts), canvas.scale)
     (sx0, sy0, sx1, sy1), (x0, y0, x1, y1) = source_region, moving_region
     strips = {
         "top": picture[sy0:y0, sx0:sx1],
@@ -140,9 +140,11 @@ def cut_background(portrait: Portrait, mode: PreprocessMode, artefacts: Artefact
     return Artefact({name: np.ascontiguousarray(strip) for name, strip in strips.items()})
 
 
-def _rectangles(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) -> tuple[Canvas, Rect, Rect]:
+def _rectangles(
+    source_image: SourceImage, mode: PreprocessMode, artefacts: Artefacts
+) -> tuple[Canvas, Rect, Rect]:
     """Canvas, source region and moving region, in working pixels."""
-    height, width = upright(portrait, artefacts).shape[:2]
+    height, width = upright(source_image, artefacts).shape[:2]
     landmarks = landmarks_of(artefacts)
     canvas = plan_canvas(landmarks, (width, height), mode)
     limits = (max(2, round(width * canvas.scale)), max(2, round(height * canvas.scale)))
@@ -183,9 +185,9 @@ RIG_STAGES: tuple[tuple[str, StageFunction], ...] = (
 """Stages after the face detection, in order."""
 
 
-def build_all(portrait: Portrait, mode: PreprocessMode, detection: Artefact) -> dict[str, Artefact]:
+def build_all(source_image: SourceImage, mode: PreprocessMode, detection: Artefact) -> dict[str, Artefact]:
     """Build everything that rendering needs from a face detection."""
     artefacts = {"face_detection": detection}
     for name, stage in RIG_STAGES:
-        artefacts[name] = stage(portrait, mode, artefacts)
+        artefacts[name] = stage(source_image, mode, artefacts)
     return artefacts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sadtalker_service.domain import Artefact, Avatar, Motion, Portrait
+from sadtalker_service.domain import Artefact, Avatar, Motion, SourceImage
 from sadtalker_service.engines.mesh import stages
 from sadtalker_service.engines.mesh.channels import CHANNELS
 from sadtalker_service.engines.mesh.kernels.scene import CONTROLS
@@ -19,9 +19,9 @@ def warm_up_renderer() -> None:
 
     This compiles the kernels or loads the cache.
     """
-    portrait = Portrait("", np.full((128, 128, 3), 127, np.uint8))
+    source_image = SourceImage("", np.full((128, 128, 3), 127, np.uint8))
     detection = Artefact({"landmarks": _scattered_landmarks(128)}, {"quarter_turns": 0})
-    artefacts = stages.build_all(portrait, "crop", detection)
+    artefacts = stages.build_all(source_image, "crop", detection)
     avatar = Avatar("", "mesh", "crop", artefacts)
     controls = np.full((1, CONTROLS), 0.1, np.float32)
     controls[0, len(CHANNELS) :] = 0.01

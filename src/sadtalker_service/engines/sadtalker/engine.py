@@ -20,9 +20,9 @@ from sadtalker_service.domain import (
     Artefact,
     Avatar,
     Motion,
-    Portrait,
     PreprocessMode,
     Rendering,
+    SourceImage,
     Speech,
     Uint8Image,
 )
@@ -139,13 +139,13 @@ class SadTalkerEngine(Engine):
             stages.named(name, size) for name in ("face_crop", "3dmm_coeffs", "face_mesh")
         )
 
-        def cut(portrait: Portrait, mode: PreprocessMode, known: Mapping[str, Artefact]) -> Artefact:
-            return stages.crop_face(portrait, mode, known, size)
+        def cut(source_image: SourceImage, mode: PreprocessMode, known: Mapping[str, Artefact]) -> Artefact:
+            return stages.crop_face(source_image, mode, known, size)
 
-        def regress(_: Portrait, mode: PreprocessMode, known: Mapping[str, Artefact]) -> Artefact:
+        def regress(_: SourceImage, mode: PreprocessMode, known: Mapping[str, Artefact]) -> Artefact:
             return stages.regress_coefficients(known, known[crop], mode, self._networks(size))
 
-        def encode(_: Portrait, mode: PreprocessMode, known: Mapping[str, Artefact]) -> Artefact:
+        def encode(_: SourceImage, mode: PreprocessMode, known: Mapping[str, Artefact]) -> Artefact:
             return stages.encode_face(known[crop], known[coefficients], mode, self._networks(size))
 
         return (
@@ -250,10 +250,10 @@ class SadTalkerEngine(Engine):
         return self.settings.sadtalker_device != "cpu" and _NVIDIA_DRIVER.exists()
 
     def _detect(
-        self, portrait: Portrait, mode: PreprocessMode, artefacts: Mapping[str, Artefact]
+        self, source_image: SourceImage, mode: PreprocessMode, artefacts: Mapping[str, Artefact]
     ) -> Artefact:
         del mode, artefacts
-        return detect_face(self._landmarker, portrait)
+        return detect_face(self._landmarker, source_image)
 
     def _landmarks(self, pixels: Uint8Image) -> NDArray[np.float32] | None:
         """(478, 3) landmarks of the largest face in a frame, or None if there is no upright face."""

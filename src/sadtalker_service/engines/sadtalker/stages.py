@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from sadtalker_service.domain import HEIGHT_CAP, Artefact, Portrait, PreprocessMode, width_cap
+from sadtalker_service.domain import HEIGHT_CAP, Artefact, PreprocessMode, SourceImage, width_cap
 from sadtalker_service.engines.detection import landmarks_of, upright
 from sadtalker_service.engines.sadtalker.alignment.alignment import AlignedFace, align
 from sadtalker_service.engines.sadtalker.alignment.cropping import (
@@ -54,9 +54,9 @@ def is_full_frame(mode: PreprocessMode) -> bool:
     return mode in {"full", "extfull"}
 
 
-def crop_face(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts, size: int) -> Artefact:
+def crop_face(source_image: SourceImage, mode: PreprocessMode, artefacts: Artefacts, size: int) -> Artefact:
     """`face_crop`. Raises `NoFaceFound` if the face is outside the source image."""
-    pixels = upright(portrait, artefacts)
+    pixels = upright(source_image, artefacts)
     try:
         crop = plan_crop(to_68(landmarks_of(artefacts)), (pixels.shape[1], pixels.shape[0]))
     except ValueError as error:
@@ -91,14 +91,14 @@ def encode_face(
     return Artefact({"volume": face.volume, "canonical": face.canonical, "keypoints": face.keypoints})
 
 
-def cut_background(portrait: Portrait, mode: PreprocessMode, artefacts: Artefacts) -> Artefact:
+def cut_background(source_image: SourceImage, mode: PreprocessMode, artefacts: Artefacts) -> Artefact:
     """`background`: the source image and its moving rectangle, no larger than any video shows it.
 
     Empty in the modes that show only the moving part.
     """
     if not is_full_frame(mode):
         return Artefact({})
-    pixels = upright(portrait, artefacts)
+    pixels = upright(source_image, artefacts)
     crop = plan_crop(to_68(landmarks_of(artefacts)), (pixels.shape[1], pixels.shape[0]))
     picture, factors = scaled_down(shrunk(pixels, crop), LARGEST)
     rectangle = [side * factor for side, factor in zip(crop.rectangle(mode), factors * 2, strict=True)]

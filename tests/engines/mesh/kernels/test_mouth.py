@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sadtalker_service.domain import Artefact, Portrait
+from sadtalker_service.domain import Artefact, SourceImage
 from sadtalker_service.engines.mesh import stages
 from sadtalker_service.engines.mesh.channels import CHANNELS, INDEX
 from sadtalker_service.engines.mesh.faceframe import RestMouth
@@ -24,9 +24,9 @@ PARTED = 1.2
 
 
 @pytest.fixture(scope="module")
-def scene(portrait: Portrait, detection: Artefact) -> tuple[Scene, NDArray[np.float32]]:
-    """The portrait as a grey close-up of 512 pixels, and the controls that close its mouth."""
-    artefacts = stages.build_all(portrait, "crop", detection)
+def scene(source_image: SourceImage, detection: Artefact) -> tuple[Scene, NDArray[np.float32]]:
+    """The source image as a grey close-up of 512 pixels, and the controls that close its mouth."""
+    artefacts = stages.build_all(source_image, "crop", detection)
     placed = lay_out(artefacts, RenderOptions(preprocess="crop", size=512, quality="high")).scene
     coloured = {}
     for name, channel in PARTS.items():

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from tests.support.sadtalker_inputs import photo
 
-from sadtalker_service.domain import PREPROCESS_MODES, Artefact, Portrait
+from sadtalker_service.domain import PREPROCESS_MODES, Artefact, SourceImage
 from sadtalker_service.engines.detection import DETECTION
 from sadtalker_service.engines.sadtalker.alignment.alignment import SIZE, AlignedFace, align, camera
 from sadtalker_service.engines.sadtalker.alignment.cropping import (
@@ -26,14 +26,14 @@ from sadtalker_service.engines.sadtalker.stages import align_face, crop_face
 from sadtalker_service.faces.landmarker import FaceLandmarker
 from sadtalker_service.faces.topology import EYES, LIPS
 
-PORTRAIT = Path(__file__).parents[4] / "examples" / "portrait.jpg"
+SOURCE_IMAGE = Path(__file__).parents[4] / "examples" / "portrait.jpg"
 MODES = (("crop", 0), ("extcrop", 1))
 
 
 @pytest.fixture(scope="module")
 def face() -> tuple[Any, Any]:
     """Pixels and (478, 3) landmarks of the example source image."""
-    pixels = np.asarray(Image.open(PORTRAIT).convert("RGB"))
+    pixels = np.asarray(Image.open(SOURCE_IMAGE).convert("RGB"))
     return pixels, FaceLandmarker().detect(pixels).landmarks
 
 
@@ -44,9 +44,9 @@ def planned(geometry: Any, case: str) -> tuple[Any, Any]:
 
 def prepared(face: tuple[Any, Any], mode: Any, size: int) -> tuple[Any, AlignedFace]:
     """The square that the stages crop, and the face that they align in it."""
-    portrait = Portrait("0" * 64, face[0])
+    source_image = SourceImage("0" * 64, face[0])
     artefacts = {DETECTION: Artefact({"landmarks": face[1]}, {"quarter_turns": 0})}
-    crop = crop_face(portrait, mode, artefacts, size)
+    crop = crop_face(source_image, mode, artefacts, size)
     return crop.arrays["square"], align_face(artefacts, crop, mode)
 
 

@@ -154,8 +154,8 @@ def test_mapping_network_inputs_equal_the_originals(variant: str, golden: Any) -
     windows = rows[around].transpose(0, 2, 1)
     lanes = wanted[f"{variant}.target"].reshape(-1, *windows.shape[1:])
     assert np.abs(lanes[:frames] - windows).max() < COEFFICIENT
-    portrait = source_semantics(source, full_frame=full_frame)
-    assert np.abs(portrait - wanted[f"{variant}.source"]).max() < COEFFICIENT
+    source_image = source_semantics(source, full_frame=full_frame)
+    assert np.abs(source_image - wanted[f"{variant}.source"]).max() < COEFFICIENT
 
 
 def test_row_is_selected_from_the_regression() -> None:

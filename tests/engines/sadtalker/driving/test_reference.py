@@ -20,7 +20,7 @@ from sadtalker_service.engines.sadtalker.driving.tracks import repeated
 from sadtalker_service.errors import NoFaceFound
 from sadtalker_service.faces.landmarker import FaceLandmarker
 
-PORTRAIT = Path(__file__).parents[4] / "examples" / "portrait.jpg"
+SOURCE_IMAGE = Path(__file__).parents[4] / "examples" / "portrait.jpg"
 
 
 def wave(times: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -59,7 +59,7 @@ def test_short_reference_repeats_like_the_original_or_without_its_jump(golden: A
 
 def test_video_of_a_moving_head_is_read_in_batches() -> None:
     """The example source image, moving sideways. The regression returns the brightness of its input."""
-    picture = np.asarray(Image.open(PORTRAIT).convert("RGB"))
+    picture = np.asarray(Image.open(SOURCE_IMAGE).convert("RGB"))
     landmarks = FaceLandmarker().detect(picture).landmarks
     pending: list[int] = []
 

@@ -19,7 +19,7 @@ from sadtalker_service.settings import Settings  # noqa: E402
 
 pytestmark = pytest.mark.slow  # two frames of the real renderer
 
-PORTRAIT = Path(__file__).parents[4] / "examples" / "portrait.jpg"
+SOURCE_IMAGE = Path(__file__).parents[4] / "examples" / "portrait.jpg"
 STYLE = RenderOptions(size=256, quality="medium")
 
 
@@ -41,12 +41,12 @@ def drawn(rendering: Rendering) -> np.ndarray[Any, Any]:
 
 def test_face_is_restored_in_its_window_and_the_background_enlarged(engine: SadTalkerEngine) -> None:
     assert engine.capabilities.enhancers == ("gfpgan", "realesrgan")
-    data = PORTRAIT.read_bytes()
-    portrait = decode_image(data, max_bytes=len(data), max_pixels=10_000_000)
+    data = SOURCE_IMAGE.read_bytes()
+    source_image = decode_image(data, max_bytes=len(data), max_pixels=10_000_000)
     artefacts: dict[str, Artefact] = {}
     for stage in engine.stages:
-        artefacts[stage.name] = stage.compute(portrait, "extfull", artefacts)
-    avatar = Avatar(portrait.image_hash, engine.name, "extfull", artefacts)
+        artefacts[stage.name] = stage.compute(source_image, "extfull", artefacts)
+    avatar = Avatar(source_image.image_hash, engine.name, "extfull", artefacts)
     motion = engine.drive(avatar, None, STYLE, 0.04)
 
     plain = engine.render(avatar, motion, STYLE)

@@ -1,10 +1,10 @@
-"""Every portrait that failed once is answered rightly."""
+"""Every source image that failed once is answered rightly."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from tests.cases.portraits import cases
+from tests.cases.source_images import cases
 
 
 def test_every_case_holds(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Portraits that failed once: what each is, what is right, and what is seen."""
+"""Source images that failed once: what each is, what is right, and what is seen."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from tests.cases.case import Case
-from tests.support import portraits as make
+from tests.support import source_images as make
 
-from sadtalker_service.domain import Portrait, PreprocessMode
+from sadtalker_service.domain import PreprocessMode, SourceImage
 from sadtalker_service.engines.detection import DETECTION, face_boxes
 from sadtalker_service.engines.mesh import MeshEngine
 from sadtalker_service.engines.mesh.channels import INDEX
@@ -21,7 +21,7 @@ from sadtalker_service.engines.mesh.renderer import draw_stills
 from sadtalker_service.errors import SadTalkerError
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.pipeline import Pipeline, Prepared
-from sadtalker_service.pipeline.sources import read_portrait
+from sadtalker_service.pipeline.sources import read_source_image
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.cache import MemoryCache, NoCache
 
@@ -90,11 +90,13 @@ def _wide_pictures(folder: Path) -> Iterator[Case]:
 def _animations(folder: Path) -> Iterator[Case]:
     for suffix in ("gif", "webp", "png"):
         frames = make.fading_in((0.0, 0.5, 1.0, 1.0))
-        portrait = _portrait(make.save_animation(folder / f"fade.{suffix}", frames))
-        off = float(np.abs(portrait.pixels.astype(float) - make.array(frames[-1])).mean())
+        source_image = _source_image(make.save_animation(folder / f"fade.{suffix}", frames))
+        off = float(np.abs(source_image.pixels.astype(float) - make.array(frames[-1])).mean())
         name = f"{suffix.upper().replace('PNG', 'APNG')} that fades in from white"
         yield Case(name, "distance from the clear frame, grey levels", "under 6", f"{off:.1f}", off < 6)
-        yield _yes_or_no(name, "a warning says so", True, any("animation" in w for w in portrait.warnings))
+        yield _yes_or_no(
+            name, "a warning says so", True, any("animation" in w for w in source_image.warnings)
+        )
 
 
 def _groups(folder: Path) -> Iterator[Case]:
@@ -112,9 +114,9 @@ def _groups(folder: Path) -> Iterator[Case]:
     yield Case(
         "fourth of three faces", "preparation", "refused: invalid_option", seen, "invalid_option" in seen
     )
-    pipeline, portrait = Pipeline(_engine(), MemoryCache(10**8)), _portrait(path)
+    pipeline, source_image = Pipeline(_engine(), MemoryCache(10**8)), _source_image(path)
     computed = [
-        len(pipeline.prepare(portrait, RenderOptions(preprocess="crop", face_index=face)).cache.misses)
+        len(pipeline.prepare(source_image, RenderOptions(preprocess="crop", face_index=face)).cache.misses)
         for face in (0, 1, 0)
     ]
     right = [computed[0], computed[0], 0]
@@ -127,10 +129,10 @@ def _videos(folder: Path) -> Iterator[Case]:
     states: list[make.State] = ["wide", "blurred", "blink", "good", "open", "blink"]
     frames = [make.talking()[state] for state in states for _ in range(TALK)]
     for suffix in ("mp4", "webm", "mov"):
-        portrait = _portrait(make.save_video(folder / f"talk.{suffix}", frames))
-        seen = nearest_state(portrait)
+        source_image = _source_image(make.save_video(folder / f"talk.{suffix}", frames))
+        seen = nearest_state(source_image)
         yield Case(f"{suffix} of a person talking", "frame that is taken", "good", seen, seen == "good")
-        told = any("video" in line for line in portrait.warnings)
+        told = any("video" in line for line in source_image.warnings)
         yield _yes_or_no(f"{suffix} of a person talking", "a warning says so", True, told)
 
 
@@ -152,9 +154,9 @@ def blink_change(path: Path) -> float:
     return float(np.mean(changes))
 
 
-def nearest_state(portrait: Portrait) -> str:
+def nearest_state(source_image: SourceImage) -> str:
     """The state of the talking video that a frame shows."""
-    pixels = portrait.pixels.astype(float)
+    pixels = source_image.pixels.astype(float)
     away = {state: np.abs(make.array(one) - pixels).mean() for state, one in make.talking().items()}
     return min(away, key=lambda state: away[state])
 
@@ -183,13 +185,13 @@ def _saved(picture: Image.Image, path: Path) -> Path:
     return path
 
 
-def _portrait(path: Path) -> Portrait:
-    return read_portrait(path, Settings())
+def _source_image(path: Path) -> SourceImage:
+    return read_source_image(path, Settings())
 
 
 def _prepared(path: Path, face_index: int = 0, mode: PreprocessMode = "crop") -> Prepared:
     options = RenderOptions(preprocess=mode, face_index=face_index)
-    return Pipeline(_engine(), NoCache()).prepare(_portrait(path), options)
+    return Pipeline(_engine(), NoCache()).prepare(_source_image(path), options)
 
 
 def _refusal(path: Path, face_index: int = 0) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from sadtalker_service.domain import Portrait
+from sadtalker_service.domain import SourceImage
 from sadtalker_service.engines.detection import detect_face
 from sadtalker_service.engines.mesh import stages
 from sadtalker_service.engines.mesh.channels import CHANNELS, INDEX
@@ -147,8 +147,8 @@ def save_video(path: Path, frames: Sequence[Image.Image], *, rate: int = 25, gop
 @lru_cache
 def talking() -> dict[State, Image.Image]:
     """A close-up of 256×256 of the example in each state, drawn by the mesh engine."""
-    portrait = Portrait("", array(example()))
-    artefacts = stages.build_all(portrait, "crop", detect_face(FaceLandmarker(), portrait))
+    source_image = SourceImage("", array(example()))
+    artefacts = stages.build_all(source_image, "crop", detect_face(FaceLandmarker(), source_image))
     layout = lay_out(artefacts, RenderOptions(preprocess="crop", size=256))
     fit = artefacts["3dmm_coeffs"].record
     mouth = RestMouth(fit["rest_opening"], fit["rest_width"])
