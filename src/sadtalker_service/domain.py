@@ -132,6 +132,40 @@ class SoundReading:
     """Whether left and right hold the same voice with opposite signs: right is turned round then."""
 
 
+@dataclass(frozen=True)
+class TimedLabel(JsonRecord):
+    """A phoneme or a word, and when it is spoken."""
+
+    label: str
+    """A phoneme as in `speech.phonemes`, or a word as it was written."""
+    start: float
+    """Seconds from the start of the sound."""
+    end: float
+    """Seconds, at least `start`."""
+
+
+@dataclass(frozen=True)
+class SpokenTimeline(JsonRecord):
+    """What a synthesised voice says when: exact, nothing has to be recognised."""
+
+    phonemes: tuple[TimedLabel, ...]
+    """In order of time, without overlap, pauses among them."""
+    words: tuple[TimedLabel, ...]
+    """In order of time, each with the punctuation that follows it. Empty where the voice cannot tell."""
+
+
+@dataclass(frozen=True)
+class SpokenText(JsonRecord):
+    """A text that a voice speaks, in place of a recording."""
+
+    text: str
+    """Plain, or with the SSML elements of `speech.voices.markup`."""
+    voice: str
+    """Id of a voice, resolved."""
+    rate: float = 1.0
+    """How fast: 1 is the voice's own rate, 2 twice as fast."""
+
+
 @dataclass(frozen=True, eq=False)
 class Speech:
     """A decoded driven audio."""
@@ -146,6 +180,8 @@ class Speech:
     """How its sound is read; None for one that was not decoded from a file."""
     warnings: tuple[str, ...] = ()
     """What of the file was left out or guessed."""
+    timeline: SpokenTimeline | None = None
+    """What is said when, for a synthesised voice; None for a recording."""
 
     @property
     def duration(self) -> float:

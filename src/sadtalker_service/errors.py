@@ -119,6 +119,12 @@ class EmptyAudio(InvalidInput):
     code = "empty_audio"
 
 
+class TextTooLong(InvalidInput):
+    """The text has more characters than are spoken at once."""
+
+    code = "text_too_long"
+
+
 class UnsupportedByEngine(InvalidInput):
     """The chosen engine cannot do what was asked."""
 
