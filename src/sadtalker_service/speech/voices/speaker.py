@@ -68,6 +68,17 @@ def installed_voices() -> tuple[VoiceCard, ...]:
     )
 
 
+def missing_languages() -> dict[str, str]:
+    """Language of a Kokoro voice that cannot be read on this machine -> why, and what to do."""
+    if not kokoro_model.is_installed():
+        return {}
+    found = dict.fromkeys(("ja", "zh"), "there is no reader for it here")
+    if not espeak.is_installed():
+        needed = {card.language for card in KOKORO_VOICES} - _OWN_READERS
+        found |= dict.fromkeys(sorted(needed), "needs the program espeak-ng; install it")
+    return found
+
+
 def choose_voice(voice: str, language: str, voices: Sequence[VoiceCard] | None = None) -> VoiceCard:
     """The voice of a request. Raises `InvalidOption`, `EngineUnavailable` if there is none at all."""
     known = installed_voices() if voices is None else voices
@@ -105,7 +116,10 @@ def read_text(spoken: SpokenText, param: str = "text") -> Script:
     silences = sum(part.seconds for part in parts if isinstance(part, Break))
     if silences > _LONGEST_SILENCE:
         raise InvalidOption(f"The breaks of a text may take {_LONGEST_SILENCE:g} s together.", param=param)
-    phrases = phrases_of(parts, reader_for(card), spoken.rate)
+    try:
+        phrases = phrases_of(parts, reader_for(card), spoken.rate)
+    except InvalidOption as error:
+        raise InvalidOption(error.message, param=param) from error
     if not phrases:
         raise InvalidOption("The text has no word that could be spoken.", param=param)
     lead = LEAD + (parts[0].seconds if isinstance(parts[0], Break) else 0.0)
