@@ -16,7 +16,7 @@ from sadtalker_service.cli.leftovers import leftover_options, leftover_warnings
 from sadtalker_service.cli.options import GenerateOptions, generate_options
 from sadtalker_service.cli.progress_bar import progress_bar
 from sadtalker_service.cli.spelling import SadTalkerCommand
-from sadtalker_service.domain import VideoResult
+from sadtalker_service.domain import SpokenText, VideoResult
 from sadtalker_service.engines.port import Engine
 from sadtalker_service.engines.registry import AUTO, FALLBACK, load_engine
 from sadtalker_service.errors import InvalidOption, SadTalkerError
@@ -25,6 +25,7 @@ from sadtalker_service.pipeline.from_files import make_video, open_cache
 from sadtalker_service.pipeline.progress import Listener
 from sadtalker_service.pipeline.validation import apply_to_engine
 from sadtalker_service.settings import Settings, get_settings
+from sadtalker_service.speech.voices.choice import resolve
 from sadtalker_service.store.cache import NoCache
 
 _EXAMPLES = """\b
@@ -33,6 +34,7 @@ Examples:
   sadtalker generate --source_image me.jpg --driven_audio hello.wav --preprocess crop --still
   sadtalker generate --source_image me.jpg --driven_audio hello.wav --input_yaw -10 20 0 --pose_style 12
   sadtalker generate --source_image me.jpg --driven_audio hello.wav --gestures nod_yes@1.5,smile@3
+  sadtalker generate --source_image me.jpg --text "Hello, this is me." --voice bf_emma
   sadtalker generate --source_image me.jpg --idle 10 --quality high --output idle.mp4
   sadtalker generate --source_image me.jpg --driven_audio hello.wav --json
 
@@ -46,7 +48,7 @@ Option names also work with hyphens: --source-image.
 def command(**given: Any) -> None:
     """Make a talking-head video from a source image and driven audio.
 
-    Needs --source_image and either --driven_audio or --idle.
+    Needs --source_image and one of --driven_audio, --text and --idle.
     """
     as_json, context = bool(given["as_json"]), click.get_current_context()
     with _errors_as_json(wanted=as_json), progress_bar(wanted=not as_json) as listener:
@@ -90,8 +92,15 @@ def _generate(
         on_progress=listener,
         warnings=(*ignored, *applied.warnings),
         explain_height=explain_height,
+        text=_text(options, settings),
     )
     return output, result
+
+
+def _text(options: GenerateOptions, settings: Settings) -> SpokenText | None:
+    if options.text is None:
+        return None
+    return resolve(SpokenText(options.text, options.voice, options.rate), options.language, settings.voice)
 
 
 def _engine(options: GenerateOptions, settings: Settings) -> Engine:

@@ -26,6 +26,10 @@ class GenerateOptions:
     source_image: Path
     driven_audio: Path | None
     idle: float | None
+    text: str | None
+    voice: str
+    language: str
+    rate: float
     output: Path | None
     result_dir: Path
     engine: str | None
@@ -82,6 +86,10 @@ _FILES = (
         help="Image of a face: JPEG, PNG, WebP, HEIC ... A video also works: its best frame is used.",
     ),
     click.option("--driven_audio", type=_FILE, help="Speech to lip-sync: any audio or video file."),
+    click.option("--text", help="Text to be spoken, instead of --driven_audio: plain, or with SSML."),
+    click.option("--voice", default="", metavar="ID", help="Voice of --text: `sadtalker say --list`."),
+    click.option("--language", default="", metavar="TAG", help="Language of --text, instead of a voice."),
+    click.option("--rate", type=float, default=1.0, show_default=True, help="How fast --text is spoken."),
     click.option(
         "--idle",
         type=click.FloatRange(min=0, min_open=True),

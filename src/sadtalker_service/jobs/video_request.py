@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sadtalker_service.domain import SoundReading
+from sadtalker_service.domain import SoundReading, SpokenText
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.state.records import Lane
 
@@ -22,11 +22,13 @@ class VideoRequest:
     audio_id: str | None
     """sha256 of the recording; None for an idle video."""
     audio_path: Path | None
-    """The recording's file; None for an idle video."""
+    """The recording's file; None for an idle video and for a text."""
     audio_seconds: float
     """Length of the recording, or of the idle video."""
     audio_reading: SoundReading | None = None
     """How its sound is read, as its inspection found."""
+    spoken: SpokenText | None = None
+    """A text in place of a recording; then `audio_id` names it, and `audio_seconds` is an estimate."""
     engine: str | None = None
     """Name of an engine; None for the default one."""
     ref_eyeblink: tuple[str, Path] | None = None

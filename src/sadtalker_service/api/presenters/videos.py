@@ -37,8 +37,8 @@ MESSAGES = {
     "failed": "The video could not be made; see error.",
     "cancelled": "The request was cancelled.",
 }
-_LISTENING = ("speech_features", "drive")
-"""Stages that turn sound into motion."""
+_LISTENING = ("voice", "speech_features", "drive")
+"""Stages that turn a text into sound, and sound into motion."""
 _RENDERING = ("set_up", "render", "wait", "convert", "finish")
 """Stages that turn motion into a video file, other than those that run beside them."""
 _KEPT_AS = {"motion": "speech_features"}

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from sadtalker_service.api.schemas.avatars import IMAGE_ID
 from sadtalker_service.api.schemas.problem import Problem
 from sadtalker_service.domain import SHA256
+from sadtalker_service.speech.voices.markup import FASTEST, SLOWEST
+from sadtalker_service.speech.voices.speaker import MOST_CHARACTERS
 from sadtalker_service.state.records import Lane, SessionState
 
 SESSION_ID = "0b8f8f6e-5f0e-4a53-9d0f-3f0f5f1f2f3f"
@@ -32,9 +34,18 @@ class GenerateForm(BaseModel):
     image_id: str = Field(
         description="From the upload of the source image.", examples=[IMAGE_ID], pattern=f"^{SHA256.pattern}$"
     )
-    audio_file: bytes = Field(
-        description="Speech: any audio or video file.",
-        json_schema_extra={"type": "string", "format": "binary"},
+    audio_file: bytes | None = Field(
+        None, description="Speech: any audio or video file.", json_schema_extra=_FILE
+    )
+    text: str = Field(
+        "",
+        description="A text to be spoken, in place of `audio_file`: plain, or with SSML.",
+        max_length=MOST_CHARACTERS,
+    )
+    voice: str = Field("", description="Id of a voice for `text`; empty: the default one.", max_length=64)
+    rate: float = Field(1.0, description="How fast `text` is spoken.", ge=SLOWEST, le=FASTEST)
+    language: str = Field(
+        "", description="Language of `text`, in place of a voice: `en-gb`, `es`.", max_length=35
     )
     ref_eyeblink: bytes | None = Field(
         None, description="Video whose blinks are taken over (neural engine).", json_schema_extra=_FILE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Set
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,16 +16,17 @@ from sadtalker_service.api.ids import image_id_of
 from sadtalker_service.api.schemas.avatars import UploadForm
 from sadtalker_service.api.schemas.videos import GenerateForm
 from sadtalker_service.api.upload.multipart import FileKind, Form, ReceivedFile
+from sadtalker_service.domain import SpokenText
 from sadtalker_service.errors import (
     AudioTooLarge,
     ImageTooLarge,
     InvalidOption,
     RequestTooLarge,
-    UnsupportedByEngine,
 )
 from sadtalker_service.jobs.video_request import VideoRequest
 from sadtalker_service.media.inspection import AudioFacts
 from sadtalker_service.options import RenderOptions
+from sadtalker_service.options.fields import parse_number
 from sadtalker_service.options.refusals import did_you_mean
 from sadtalker_service.options.render_options import (
     COMMAND_ONLY,
@@ -33,13 +35,14 @@ from sadtalker_service.options.render_options import (
     options_from_texts,
     plain,
 )
+from sadtalker_service.pipeline.spoken import spoken_id
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.records import Lane
 from sadtalker_service.state.registry import EngineRegistry, WorkerRegistry
 
 _FILES = frozenset({"image_file", "audio_file", "ref_eyeblink", "ref_pose"})
-_NOT_SPOKEN = ("text", "voice")
-"""Fields of services that speak a text."""
+_OF_TEXT = ("text", "voice", "rate", "language")
+"""Fields that have no effect beside a recording."""
 _CALLED = {"preprocess": "preprocess_mode"}
 """Option -> the form's name for it, where that is another."""
 _SHOWN_AS = {"preprocess": "preprocess_mode", "still": "still_mode"}
@@ -55,7 +58,6 @@ UPLOAD_TEXTS = tuple(name for name in UploadForm.model_fields if name not in _FI
 GENERATE_TEXTS = (
     *(name for name in GenerateForm.model_fields if name not in _FILES),
     *FORM_OPTIONS,
-    *_NOT_SPOKEN,
 )
 
 _PICTURE = ("image/", "video/", "application/mp4")
@@ -84,13 +86,35 @@ def required_file(form: Form, name: str) -> ReceivedFile:
     return form.files[name]
 
 
-def required_recording(form: Form) -> ReceivedFile:
-    """The file `audio_file`. Raises `InvalidOption`, or `UnsupportedByEngine` for a text in its place."""
-    if "audio_file" not in form.files and form.texts.get("text", "").strip():
-        raise UnsupportedByEngine(
-            "There is no voice here that could speak a text; send a recording as audio_file.", param="text"
+def recording_or_text(form: Form) -> ReceivedFile | SpokenText:
+    """The file `audio_file`, or the text in its place, its voice as it was asked for. Raises
+    `InvalidOption`."""
+    texts = form.texts
+    if "audio_file" in form.files:
+        return form.files["audio_file"]
+    if not texts.get("text", "").strip():
+        if "text" in texts:
+            raise InvalidOption(
+                "text is empty. Write what is to be spoken, or send a recording.", param="text"
+            )
+        raise InvalidOption(
+            "audio_file is missing: send a file (curl: -F audio_file=@path), or a text to be spoken"
+            " (curl: -F text=Hello).",
+            param="audio_file",
         )
-    return required_file(form, "audio_file")
+    rate = texts.get("rate", "").strip()
+    return SpokenText(texts["text"], texts.get("voice", ""), parse_number(rate, "rate") if rate else 1.0)
+
+
+@dataclass(frozen=True)
+class ReadText:
+    """A text that can be spoken."""
+
+    spoken: SpokenText
+    """Its voice chosen."""
+    seconds: float
+    """About how long it will take to speak."""
+    warnings: tuple[str, ...] = ()
 
 
 def required_image_id(form: Form) -> str:
@@ -120,7 +144,9 @@ def remarks(form: Form) -> tuple[str, ...]:
         for name in form.ignored
     ]
     spoken = [
-        f"{name} has no effect beside audio_file." for name in _NOT_SPOKEN if form.texts.get(name, "").strip()
+        f"{name} has no effect beside audio_file."
+        for name in _OF_TEXT
+        if "audio_file" in form.files and form.texts.get(name, "").strip()
     ]
     return (*unknown, *spoken)
 
@@ -136,27 +162,30 @@ def _given(form: Form) -> dict[str, str]:
 
 
 def video_request(
-    form: Form, lane: Lane, facts: AudioFacts, *, request_id: str | None, received_at: float
+    form: Form, lane: Lane, sound: AudioFacts | ReadText, *, request_id: str | None, received_at: float
 ) -> VideoRequest:
-    """What `form` asks for; `facts` are those of its recording.
+    """What `form` asks for; `sound` tells of its recording or its text.
 
     Raises `InvalidOption` for a field that cannot be read, `NotFound` for what is no source image's id.
     """
-    texts, audio = form.texts, form.files["audio_file"]
+    texts, audio = form.texts, form.files.get("audio_file")
+    spoken = sound.spoken if isinstance(sound, ReadText) else None
+    given = {name for name, text in _given(form).items() if text.strip()}
     options = options_of(form)
     return VideoRequest(
         lane=lane,
         image_id=required_image_id(form),
         options=options,
-        audio_id=audio.sha256,
-        audio_path=audio.path,
-        audio_seconds=facts.seconds,
-        audio_reading=facts.reading,
+        audio_id=spoken_id(spoken) if spoken else audio.sha256 if audio else None,
+        audio_path=audio.path if audio else None,
+        audio_seconds=sound.seconds,
+        audio_reading=None if isinstance(sound, ReadText) else sound.reading,
+        spoken=spoken,
         engine=texts.get("engine", "").strip() or None,
         ref_eyeblink=_reference(form, "ref_eyeblink"),
         ref_pose=_reference(form, "ref_pose"),
-        settings=_shown(options, {name for name, text in _given(form).items() if text.strip()}),
-        warnings=(*remarks(form), *facts.warnings),
+        settings=_shown(options, given) | ({"voice": spoken.voice, "rate": spoken.rate} if spoken else {}),
+        warnings=(*remarks(form), *sound.warnings),
         explain_height=bool(texts.get("quality", "").strip()),
         callback_url=_callback_url(texts.get("callback_url", "")),
         user_data=_user_data(texts.get("user_data", "")),

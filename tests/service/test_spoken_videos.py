@@ -1,0 +1,71 @@
+"""Videos of texts: by HTTP, with a real worker and a real voice."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import av
+import httpx
+import pytest
+from tests.support import bad_media as bad
+from tests.support.running_service import RunningService, until
+
+FIELDS = {"enhancer": "none", "preprocess_mode": "crop", "size": "256"}
+
+
+@pytest.fixture(scope="module")
+def client(service: RunningService) -> httpx.Client:
+    return httpx.Client(base_url=service.url, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def image_id(client: httpx.Client) -> str:
+    upload = client.post("/api/avatar/upload", files={"image_file": ("me.jpg", bad.SOURCE_IMAGE)})
+    return str(upload.raise_for_status().json()["image_id"])
+
+
+def asked(client: httpx.Client, image_id: str, **fields: str) -> httpx.Response:
+    # a form without a file is sent as multipart all the same
+    parts = {name: (None, value) for name, value in {"image_id": image_id, **FIELDS, **fields}.items()}
+    return client.post("/api/vip/generate", files=parts)
+
+
+def made(client: httpx.Client, answer: httpx.Response) -> dict[str, Any]:
+    status = answer.raise_for_status().json()["links"]["status"]
+    until(lambda: client.get(status).json()["status"] in {"ready", "failed"}, "the video", 120)
+    return dict(client.get(status).json())
+
+
+def test_text_becomes_a_video_once(client: httpx.Client, image_id: str) -> None:
+    first = asked(client, image_id, text="Hello Bob.", voice="bm_george", rate="1.2")
+    assert first.status_code == 202
+    assert first.json()["settings"]["voice"] == "bm_george"
+    status = made(client, first)
+    assert status["status"] == "ready", status
+    assert status["performance"]["seconds"]["voice"] > 0
+    video = client.get(status["download_url"]).content
+    with av.open(io.BytesIO(video)) as container:
+        assert len(container.streams.video) == len(container.streams.audio) == 1
+        length = float(container.duration or 0) / av.time_base
+    assert length == pytest.approx(status["video"]["seconds"], abs=0.1)
+    assert 0.7 < length < 3
+    again = asked(client, image_id, text="Hello Bob.", voice="bm_george", rate="1.2")
+    assert again.status_code == 200
+    assert again.json()["status"] == "ready"
+    other = asked(client, image_id, text="Hello Bob.", voice="bm_george", rate="1.3")
+    assert other.status_code == 202
+
+
+def test_another_language_is_spoken(client: httpx.Client, image_id: str) -> None:
+    status = made(client, asked(client, image_id, text="Hola.", language="es"))
+    assert status["status"] == "ready", status
+    assert status["settings"]["voice"] == "ef_dora"
+
+
+def test_text_beside_a_recording_has_no_effect_and_a_warning(client: httpx.Client, image_id: str) -> None:
+    data = {"image_id": image_id, **FIELDS, "text": "Hello", "voice": "x"}
+    answer = client.post("/api/vip/generate", data=data, files={"audio_file": ("a.wav", bad.wav(0.3))})
+    warnings = answer.raise_for_status().json()["warnings"]
+    assert "text has no effect beside audio_file." in warnings
+    assert "voice has no effect beside audio_file." in warnings
