@@ -351,6 +351,8 @@ class VideoResult(JsonRecord):
     """Kinds of artefacts that were computed."""
     warnings: tuple[str, ...] = ()
     """What was asked for and not applied, and other things worth knowing."""
+    words: tuple[TimedLabel, ...] = ()
+    """The words that are spoken, for captions; empty where their times are not known."""
 
     @property
     def real_time_factor(self) -> float:

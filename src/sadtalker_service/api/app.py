@@ -26,6 +26,7 @@ from sadtalker_service.api.requests import RequestAccount
 from sadtalker_service.api.routes import (
     avatars,
     cache,
+    captions,
     health,
     home,
     images,
@@ -96,7 +97,7 @@ def create_app(
 def _add_routes(app: FastAPI, *, protected: bool) -> None:
     needed = [Admitted] if protected else []
     # addresses with words come before those with a lane in the same place
-    for module in (avatars, previews, images, cache, voices, speech, videos, media, health):
+    for module in (avatars, previews, images, cache, voices, speech, videos, media, captions, health):
         app.include_router(module.router, dependencies=needed)
     app.include_router(health.open_router)
     app.include_router(home.open_router)

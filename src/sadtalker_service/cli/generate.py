@@ -21,10 +21,12 @@ from sadtalker_service.engines.port import Engine
 from sadtalker_service.engines.registry import AUTO, FALLBACK, load_engine
 from sadtalker_service.errors import InvalidOption, SadTalkerError
 from sadtalker_service.files import output_errors
+from sadtalker_service.media.cues import to_srt, to_vtt
 from sadtalker_service.pipeline.from_files import make_video, open_cache
 from sadtalker_service.pipeline.progress import Listener
 from sadtalker_service.pipeline.validation import apply_to_engine
 from sadtalker_service.settings import Settings, get_settings
+from sadtalker_service.speech.captions.lines import cues_of
 from sadtalker_service.speech.voices.choice import resolve
 from sadtalker_service.store.cache import NoCache
 
@@ -79,6 +81,9 @@ def _generate(
     given = {name for name in ("ref_eyeblink", "ref_pose", "checkpoint_dir") if getattr(options, name)}
     applied = apply_to_engine(engine, options.render, given)
     output = _output(options)
+    captions = options.captions_file
+    if captions and captions.suffix.lower() not in {".vtt", ".srt"}:
+        raise InvalidOption(f"{captions} must end in .vtt or .srt.", param="captions_file")
     result = make_video(
         engine,
         options.source_image,
@@ -93,8 +98,26 @@ def _generate(
         warnings=(*ignored, *applied.warnings),
         explain_height=explain_height,
         text=_text(options, settings),
+        transcript=_transcript(options.transcript),
     )
+    if captions:
+        _write_captions(captions, result)
     return output, result
+
+
+def _transcript(path: Path | None) -> str:
+    try:
+        return path.read_text() if path else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidOption(f"Cannot read {path} as text.", param="transcript") from error
+
+
+def _write_captions(path: Path, result: VideoResult) -> None:
+    cues = cues_of(result.words, result.video_seconds)
+    if not cues:
+        raise InvalidOption("There are no captions: give --text or --transcript.", param="captions_file")
+    with output_errors(path):
+        path.write_text(to_vtt(cues) if path.suffix.lower() == ".vtt" else to_srt(cues), encoding="utf-8")
 
 
 def _text(options: GenerateOptions, settings: Settings) -> SpokenText | None:

@@ -30,6 +30,8 @@ class GenerateOptions:
     voice: str
     language: str
     rate: float
+    transcript: Path | None
+    captions_file: Path | None
     output: Path | None
     result_dir: Path
     engine: str | None
@@ -90,6 +92,15 @@ _FILES = (
     click.option("--voice", default="", metavar="ID", help="Voice of --text: `sadtalker say --list`."),
     click.option("--language", default="", metavar="TAG", help="Language of --text, instead of a voice."),
     click.option("--rate", type=float, default=1.0, show_default=True, help="How fast --text is spoken."),
+    click.option(
+        "--transcript", type=_FILE, help="Text file with the words of --driven_audio, for captions."
+    ),
+    click.option(
+        "--captions_file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Write the captions too: .vtt or .srt.",
+    ),
     click.option(
         "--idle",
         type=click.FloatRange(min=0, min_open=True),

@@ -29,6 +29,8 @@ class VideoRequest:
     """How its sound is read, as its inspection found."""
     spoken: SpokenText | None = None
     """A text in place of a recording; then `audio_id` names it, and `audio_seconds` is an estimate."""
+    transcript: str = ""
+    """The words of the recording, for captions."""
     engine: str | None = None
     """Name of an engine; None for the default one."""
     ref_eyeblink: tuple[str, Path] | None = None

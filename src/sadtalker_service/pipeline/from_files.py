@@ -21,6 +21,7 @@ from sadtalker_service.pipeline.progress import Listener, Reporter
 from sadtalker_service.pipeline.references import ReferenceVideo, ReferenceVideos
 from sadtalker_service.pipeline.sources import lazy_source_image
 from sadtalker_service.pipeline.spoken import speak_text
+from sadtalker_service.pipeline.transcripts import with_transcript
 from sadtalker_service.pipeline.validation import apply_to_engine
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.cache import ArtefactCache
@@ -42,9 +43,11 @@ def make_video(
     warnings: tuple[str, ...] = (),
     explain_height: bool = False,
     text: SpokenText | None = None,
+    transcript: str = "",
 ) -> VideoResult:
     """Make the video of the person in `source_image` speaking `driven_audio` or `text`, or idle for
     `idle_seconds` where both are None. The voice of `text` is an id, see `speech.voices.choice.resolve`.
+    `transcript`: the words of the recording, for captions.
 
     `cache` keeps what is computed, by default in the folder of the settings. `on_progress` is told how far
     the work is. `warnings` come before those of the video. `explain_height`: warn where the video has fewer
@@ -77,6 +80,10 @@ def make_video(
         if text:
             with watch("voice"):
                 speech = _spoken(text, Path(folder, "speech.wav"), pipeline)
+        elif speech and transcript:
+            with watch("alignment"):
+                computation = CachedComputation(pipeline.cache, pipeline.terms)
+                speech = with_transcript(speech, transcript, computation)
         result = pipeline.render(
             pipeline.prepare(image, applied.options),
             speech,

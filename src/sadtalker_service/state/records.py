@@ -66,6 +66,8 @@ class VideoSpec(JsonRecord):
     """How the recording's sound is read, as its inspection found; None for an idle video."""
     spoken: SpokenText | None = None
     """The text that a voice speaks; then `audio_id` names it, and `audio_seconds` is an estimate."""
+    transcript: str = ""
+    """The words of the recording, for captions; empty where nobody gave them."""
     timeout_factor: float = 1.0
     """How many times the usual time it may take: the engine's."""
 

@@ -6,6 +6,7 @@
     motion:{audio_hash}:{engine}:{version}:2.0           speech features: features version, track
     decoded:{audio_hash}:0                               decoded samples of an audio track, for an hour
     voice:{phrase_hash}:{version}                        a spoken phrase and its times
+    captions:{hash}:{version}                            words of a recording with their times
     reference:{video_hash}:{mode}:{engine}:{version}     what an engine takes from a reference video
 
 A new engine version changes every key, so stale data is never read.
@@ -65,6 +66,11 @@ def decoded_speech_key(audio_hash: str, track: int) -> str:
 def voice_key(phrase_hash: str, version: str) -> str:
     """Key of a phrase that a voice has spoken."""
     return _join("voice", phrase_hash, version)
+
+
+def captions_key(words_hash: str, version: str) -> str:
+    """Key of the words of a recording."""
+    return _join("captions", words_hash, version)
 
 
 def reference_key(video_hash: str, mode: PreprocessMode, engine: str, version: str) -> str:

@@ -11,6 +11,7 @@ from sadtalker_service.domain import LazySpeech, Speech
 from sadtalker_service.pipeline.cached import CachedComputation, CacheTerms
 from sadtalker_service.pipeline.progress import Reporter
 from sadtalker_service.pipeline.spoken import speak_text
+from sadtalker_service.pipeline.transcripts import with_transcript
 from sadtalker_service.state.records import Session
 from sadtalker_service.worker.context import WorkerContext
 from sadtalker_service.worker.originals import original_speech
@@ -40,7 +41,7 @@ def driven_audio(
     spec = session.spec
     if spec.spoken is None:
         with original_speech(context.artefacts, context.cache, spec, context.settings) as recording:
-            yield DrivenAudio(recording)
+            yield _with_words(recording, spec.transcript, CachedComputation(context.cache, terms))
         return
     file = context.scratch / f"{session.session_id}.wav"
     start = time.perf_counter()
@@ -51,3 +52,12 @@ def driven_audio(
         yield DrivenAudio(speech, {STAGE: time.perf_counter() - start})
     finally:
         file.unlink(missing_ok=True)
+
+
+def _with_words(recording: LazySpeech | None, transcript: str, computation: CachedComputation) -> DrivenAudio:
+    """The recording, with the times of the words of its transcript if there is one."""
+    if recording is None or not transcript:
+        return DrivenAudio(recording)
+    start = time.perf_counter()
+    speech = with_transcript(recording.opened, transcript, computation)
+    return DrivenAudio(speech, {"alignment": time.perf_counter() - start})

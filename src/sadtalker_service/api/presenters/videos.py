@@ -122,6 +122,7 @@ def links_of(session: Session) -> SessionLinks:
         stream=f"{base}/stream/{name}",
         download=f"{base}/download/{name}",
         cancel=f"{base}/session/{name}",
+        captions=f"{base}/captions/{name}.vtt",
     )
 
 

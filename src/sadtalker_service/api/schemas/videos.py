@@ -21,6 +21,7 @@ _LINKS_EXAMPLE: JsonValue = {
     "stream": f"/api/vip/stream/{SESSION_ID}",
     "download": f"/api/vip/download/{SESSION_ID}",
     "cancel": f"/api/vip/session/{SESSION_ID}",
+    "captions": f"/api/vip/captions/{SESSION_ID}.vtt",
 }
 
 SessionId = Field(examples=[SESSION_ID], description="Names the session; whoever knows it has the video.")
@@ -53,6 +54,11 @@ class GenerateForm(BaseModel):
     ref_pose: bytes | None = Field(
         None, description="Video whose head motion is taken over (neural engine).", json_schema_extra=_FILE
     )
+    transcript: str = Field(
+        "",
+        description="The words of `audio_file`, English: they are found in the sound, for captions.",
+        max_length=20_000,
+    )
     engine: str = Field("", description="An engine that a worker has; empty: the default one.", max_length=64)
     callback_url: str = Field(
         "", description="https address that is told when the session ends.", max_length=2000
@@ -68,6 +74,7 @@ class SessionLinks(BaseModel):
     stream: str
     download: str
     cancel: str
+    captions: str = Field(description="WebVTT; `.srt` in place of `.vtt` for SubRip.")
 
 
 class Performance(BaseModel):

@@ -36,6 +36,7 @@ from sadtalker_service.options.render_options import (
     plain,
 )
 from sadtalker_service.pipeline.spoken import spoken_id
+from sadtalker_service.pipeline.transcripts import check_transcript
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.records import Lane
 from sadtalker_service.state.registry import EngineRegistry, WorkerRegistry
@@ -181,6 +182,7 @@ def video_request(
         audio_seconds=sound.seconds,
         audio_reading=None if isinstance(sound, ReadText) else sound.reading,
         spoken=spoken,
+        transcript="" if spoken else _transcript(texts.get("transcript", "")),
         engine=texts.get("engine", "").strip() or None,
         ref_eyeblink=_reference(form, "ref_eyeblink"),
         ref_pose=_reference(form, "ref_pose"),
@@ -243,6 +245,13 @@ def _shown(options: RenderOptions, given: Set[str]) -> dict[str, Any]:
         for name in (*_ALWAYS_SHOWN, *values)
         if name in _ALWAYS_SHOWN or (name in given and values[name] not in (None, []))
     }
+
+
+def _transcript(text: str) -> str:
+    """Raises `TextTooLong`, `InvalidOption`."""
+    if text.strip():
+        check_transcript(text)
+    return " ".join(text.split())
 
 
 def _callback_url(text: str) -> str | None:
