@@ -106,8 +106,9 @@ async def _body(request: Request) -> SpeechRequest:
         raise MalformedRequest(
             'The body is not JSON such as {"input": "Hello", "voice": "af_heart"}.'
         ) from error
-    if isinstance(values, dict) and isinstance(values.get("voice"), dict):  # newer clients: {"id": ...}
-        values["voice"] = values["voice"].get("id", "")
+    voice = values.get("voice") if isinstance(values, dict) else None
+    if isinstance(voice, dict) and isinstance(voice.get("id"), str):  # newer clients
+        values["voice"] = voice["id"]
     try:
         return SpeechRequest.model_validate(values)
     except ValidationError as error:

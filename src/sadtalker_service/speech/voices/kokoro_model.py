@@ -55,7 +55,6 @@ class KokoroModel:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        options.enable_cpu_mem_arena = False  # it would keep the memory of the longest phrase
         self._session = onnxruntime.InferenceSession(
             _joined() + _as_output(_DURATIONS), options, providers=["CPUExecutionProvider"]
         )
