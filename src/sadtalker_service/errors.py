@@ -253,6 +253,14 @@ class LaneFull(SadTalkerError):
     retryable = True
 
 
+class Busy(SadTalkerError):
+    """As much of this kind is being worked on as may be at a time."""
+
+    code = "busy"
+    status = 503
+    retryable = True
+
+
 class StoreUnavailable(SadTalkerError):
     """The queue's server does not answer: nothing can be taken on, nothing that was taken on is lost."""
 

@@ -1,4 +1,5 @@
-"""A TypeScript client is generated from the OpenAPI document, type-checked, built and used."""
+"""A TypeScript client is generated from the OpenAPI document, type-checked, built and used. So is a page with the
+browser avatar, as far as its types go."""
 
 from __future__ import annotations
 
@@ -11,7 +12,10 @@ import httpx
 import pytest
 from tests.support.running_api import VIDEO, RunningApi, picture, recording
 
+import sadtalker_service
+
 SOURCES = Path(__file__).with_name("typescript")
+AVATAR_TYPES = Path(sadtalker_service.__file__).parent / "api" / "studio" / "sadtalker-avatar.d.ts"
 REGISTRY_SECONDS = 5
 
 
@@ -30,6 +34,7 @@ def project(tmp_path: Path) -> Path:
     except httpx.HTTPError:
         pytest.skip("the npm registry cannot be reached from this machine")
     shutil.copytree(SOURCES, tmp_path / "client")
+    shutil.copy(AVATAR_TYPES, tmp_path / "client")
     done = run(tmp_path / "client", "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
     assert done.returncode == 0, done.stderr
     return tmp_path / "client"

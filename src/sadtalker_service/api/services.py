@@ -15,6 +15,7 @@ from sadtalker_service.jobs.dispatch import CeleryDispatch, Dispatch
 from sadtalker_service.jobs.stores import Stores
 from sadtalker_service.media.inspection import AudioFacts, Inspector, Limits
 from sadtalker_service.settings import Settings
+from sadtalker_service.speech.timelines import Timelines
 from sadtalker_service.state.async_sessions import AsyncSessions
 from sadtalker_service.state.endings import Endings
 from sadtalker_service.store.connections import connect_async, connect_async_shared, run_dir
@@ -41,6 +42,7 @@ class Services(Stores):
         self.polls = AsyncSessions(self.polls_client, settings)
         self.queue_stats_cache = QueueStatsCache(self.polls, time.monotonic)
         self.inspector = Inspector(inspection_limits(settings))
+        self.timelines = Timelines(settings.max_audio_bytes)
         self.uploads = run_dir(settings) / "uploads"
         """Folder of files that are being received."""
         sweep(self.uploads)
@@ -51,6 +53,7 @@ class Services(Stores):
     async def aclose(self) -> None:
         """Close every connection, end the inspector's processes."""
         self.inspector.close()
+        self.timelines.close()
         for client in (self.queue_async, self.endings_client, self.polls_client, self.cache_async):
             await client.aclose()
         self.close()

@@ -35,10 +35,9 @@ from sadtalker_service.api.upload.forms import (
 )
 from sadtalker_service.api.upload.multipart import Form, ReceivedFile
 from sadtalker_service.api.upload.receiving import receive_form
+from sadtalker_service.api.upload.recordings import inspect_recording
 from sadtalker_service.errors import AlreadyEnded, NotFound, StoreUnavailable
 from sadtalker_service.jobs.webhooks import check_receiver
-from sadtalker_service.media.inspection import AudioFacts
-from sadtalker_service.pipeline.decoded_speech import keep_decoded
 from sadtalker_service.state.idempotency import RENEWAL_SECONDS, Claim, IdempotencyKeys
 from sadtalker_service.state.records import ENDED, Lane, QueuePosition, Session
 
@@ -138,7 +137,7 @@ async def _accept(
     """Take the request on; the id of its session, which is `session_id` if one is given."""
     received_at = time.time()
     await in_thread(check_engine, form, services.engines, services.workers)
-    facts = await _facts(services, audio, options_of(form).audio_track)
+    facts = await inspect_recording(services, audio, options_of(form).audio_track)
     request_id = request.state.request_id
     spec = video_request(form, lane, facts, request_id=request_id, received_at=received_at)
     if spec.callback_url is not None:
@@ -160,23 +159,6 @@ async def _present(services: Services, session_id: str) -> tuple[Session, QueueP
     if found is None:
         raise NotFound("The session of this request has been forgotten; send it without its key.")
     return found
-
-
-async def _facts(services: Services, audio: ReceivedFile, audio_track: int | None) -> AudioFacts:
-    """Length and kind of a recording; one that was sent before is not decoded again.
-
-    Raises `UnreadableAudio`, `AudioTooLarge`, `EmptyAudio`, `InvalidOption`.
-    """
-    name = f"{audio.sha256}:{audio_track}"
-    facts = services.recordings.get(name)
-    if facts is None:
-        samples = audio.path.with_name(f"{audio.path.name}.samples")
-        facts = await asyncio.wrap_future(
-            services.inspector.inspect_audio(audio.path, audio_track, samples=samples)
-        )
-        await in_thread(keep_decoded, services.cache, audio.sha256, facts.reading, samples)
-        services.recordings[name] = facts
-    return facts
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
@@ -71,10 +71,15 @@ def generate_files(settings: Settings) -> tuple[FileKind, ...]:
     """The files of a request for a video."""
     most = settings.max_audio_bytes
     return (
-        FileKind("audio_file", most, AudioTooLarge, _SOUND, "recording"),
+        sound_file(settings),
         FileKind("ref_eyeblink", most, RequestTooLarge, ("video/", "application/mp4"), "video"),
         FileKind("ref_pose", most, RequestTooLarge, ("video/", "application/mp4"), "video"),
     )
+
+
+def sound_file(settings: Settings) -> FileKind:
+    """Driven audio."""
+    return FileKind("audio_file", settings.max_audio_bytes, AudioTooLarge, _SOUND, "recording")
 
 
 def required_file(form: Form, name: str) -> ReceivedFile:
@@ -115,14 +120,18 @@ def check_engine(form: Form, engines: EngineRegistry, workers: WorkerRegistry) -
 
 def remarks(form: Form) -> tuple[str, ...]:
     """Warnings about fields that have no effect."""
-    unknown = [
-        f"The field {name} is not known and was ignored.{did_you_mean(name, (*GENERATE_TEXTS, *_FILES))}"
-        for name in form.ignored
-    ]
+    unknown = remarks_on(form, (*GENERATE_TEXTS, *_FILES))
     spoken = [
         f"{name} has no effect beside audio_file." for name in _NOT_SPOKEN if form.texts.get(name, "").strip()
     ]
     return (*unknown, *spoken)
+
+
+def remarks_on(form: Form, known: Sequence[str]) -> tuple[str, ...]:
+    """Warnings about fields that are not among the `known` ones of a route."""
+    return tuple(
+        f"The field {name} is not known and was ignored.{did_you_mean(name, known)}" for name in form.ignored
+    )
 
 
 def options_of(form: Form) -> RenderOptions:
