@@ -1,6 +1,6 @@
-"""The queue as all clients of one moment see it: read from the store at most a few times a second.
+"""Load of the queue, read from the store at most a few times per second.
 
-A hundred clients that ask for their sessions would otherwise ask a hundred times for the same two numbers.
+Otherwise a hundred clients that poll their sessions would read the same two numbers a hundred times.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ FRESH_SECONDS = 0.25
 
 @dataclass(frozen=True)
 class QueueStats:
-    """How full the queue was."""
+    """Load of the queue at one moment."""
 
     lanes: Mapping[Lane, LaneLoad]
     running: tuple[tuple[str, str], ...]
     """(id, owner) of the sessions that were running."""
 
     def current(self, viewer: Viewer) -> str | None:
-        """Beginning of the id of a running session that `viewer` may see: the whole is for its owner."""
+        """First digits of the id of a running session that `viewer` may see. Only its owner gets the rest."""
         return next((name[:8] for name, owner in self.running if viewer.sees(owner)), None)
 
 
 def measure_queues(sessions: SessionStore) -> QueueStats:
-    """The queue as it is. Raises `StoreUnavailable`."""
+    """The current load of the queue. Raises `StoreUnavailable`."""
     return QueueStats(sessions.lanes(), sessions.running_owners())
 
 
 class QueueStatsCache:
-    """Looks when the last look is too old. For the event loop."""
+    """Reads the load again if the last reading is too old. For the event loop."""
 
     def __init__(self, polls: AsyncSessions, clock: Callable[[], float]) -> None:
-        """`clock` gives seconds from any start."""
+        """`clock` returns seconds since any fixed start."""
         self._polls = polls
         self._clock = clock
         self._looking = asyncio.Lock()
@@ -47,11 +47,11 @@ class QueueStatsCache:
         self._seen_at = 0.0
 
     def forget(self) -> None:
-        """Look again at the next question, however short ago the last look was."""
+        """Read again at the next call, even if the last reading is recent."""
         self._seen = None
 
     async def queue_stats(self) -> QueueStats:
-        """The queue, as it is or was a moment ago. Raises `StoreUnavailable`."""
+        """The load of the queue, at most a moment old. Raises `StoreUnavailable`."""
         async with self._looking:
             if self._seen is None or self._clock() - self._seen_at > FRESH_SECONDS:
                 self._seen = QueueStats(await self._polls.lanes(), await self._polls.running_owners())

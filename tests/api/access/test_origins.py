@@ -167,5 +167,5 @@ def test_address_of_the_connection_is_no_other_name() -> None:
         "server": ("172.18.0.4", 80),
     }
     callers._check({**scope, "headers": [(b"host", b"172.18.0.4:8000")]})
-    with pytest.raises(Exception, match="does not answer under the name"):
+    with pytest.raises(Exception, match="does not answer to the host name"):
         callers._check({**scope, "headers": [(b"host", b"172.18.0.5:8000")]})
