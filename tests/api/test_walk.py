@@ -253,10 +253,10 @@ def test_what_is_not_applied_is_said(api: RunningApi, client: httpx.Client) -> N
     answer = api.generate(client, image_id, enhancer="gfpgan", colour="blue", voice="anna")
     warnings = " ".join(answer.json()["warnings"])
     assert "enhancer gfpgan was not applied" in warnings
-    assert "colour is not known" in warnings
+    assert "colour is unknown" in warnings
     assert "voice has no effect" in warnings
     status = client.get(answer.json()["links"]["status"]).json()
-    assert "colour is not known" in " ".join(status["warnings"])
+    assert "colour is unknown" in " ".join(status["warnings"])
 
 
 def test_full_lane_says_when_to_come_again(api: RunningApi, client: httpx.Client) -> None:

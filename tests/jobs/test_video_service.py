@@ -23,8 +23,9 @@ from sadtalker_service.errors import (
     UnsupportedByEngine,
 )
 from sadtalker_service.jobs.deletion import forget_deleted, remove_unowned
+from sadtalker_service.jobs.dispatch import send_waiting
 from sadtalker_service.jobs.video_request import VideoRequest
-from sadtalker_service.jobs.video_service import VideoService, send_waiting
+from sadtalker_service.jobs.video_service import VideoService
 from sadtalker_service.media.inspection import ImageFacts
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.settings import Settings

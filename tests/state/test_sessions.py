@@ -15,7 +15,8 @@ from sadtalker_service.errors import LaneFull, NotFound
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.avatars import AvatarStore
 from sadtalker_service.state.records import Failure, Session
-from sadtalker_service.state.sessions import LaneLoad, SessionStore
+from sadtalker_service.state.session_replies import LaneLoad
+from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.state.statistics import Statistics
 
 

@@ -48,14 +48,14 @@ class DrainingServer(uvicorn.Server):
         """Context manager that handles SIGTERM and SIGINT in the event loop."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._told_to_stop)
+            loop.add_signal_handler(number, self._on_signal)
         try:
             yield
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
 
-    def _told_to_stop(self) -> None:
+    def _on_signal(self) -> None:
         if self._drain.begun:  # a second signal stops at once
             self.should_exit = self.force_exit = True
             return

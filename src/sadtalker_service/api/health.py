@@ -34,7 +34,7 @@ class Health:
         with self._lock:
             now = self._clock()
             if self._seen is None or now - self._seen[0] > FRESH_SECONDS:
-                self._seen = (self._clock(), self._look())
+                self._seen = (self._clock(), self._run_checks())
             checks = dict(self._seen[1])
         draining = self._services.drain.begun
         checks["draining"] = Check(
@@ -50,7 +50,7 @@ class Health:
         with self._lock:
             self._seen = self._written = None
 
-    def _look(self) -> dict[str, Check]:
+    def _run_checks(self) -> dict[str, Check]:
         services = self._services
         queue = _ping(services.queue, required=True)
         return {

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from sadtalker_service.state.async_sessions import AsyncSessions
 from sadtalker_service.state.records import Lane
-from sadtalker_service.state.sessions import LaneLoad, SessionStore
+from sadtalker_service.state.session_replies import LaneLoad
+from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.state.viewer import Viewer
 
 FRESH_SECONDS = 0.25
@@ -42,7 +43,7 @@ class QueueStatsCache:
         """`clock` returns seconds since any fixed start."""
         self._polls = polls
         self._clock = clock
-        self._looking = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._seen: QueueStats | None = None
         self._seen_at = 0.0
 
@@ -52,7 +53,7 @@ class QueueStatsCache:
 
     async def queue_stats(self) -> QueueStats:
         """The load of the queue, at most a moment old. Raises `StoreUnavailable`."""
-        async with self._looking:
+        async with self._lock:
             if self._seen is None or self._clock() - self._seen_at > FRESH_SECONDS:
                 self._seen = QueueStats(await self._polls.lanes(), await self._polls.running_owners())
                 self._seen_at = self._clock()

@@ -58,8 +58,8 @@ def _account(scope: Scope, status: int, seconds: float) -> None:
     route = getattr(scope.get("route"), "path", None) or "unmatched"
     metrics.observe_request(scope["method"], route, status, seconds)
     # status polls are frequent and uninteresting
-    tell = log.debug if scope["method"] in {"GET", "HEAD"} and status < 400 else log.info
-    tell(
+    write = log.debug if scope["method"] in {"GET", "HEAD"} and status < 400 else log.info
+    write(
         "request_answered",
         method=scope["method"],
         route=route,

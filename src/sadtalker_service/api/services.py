@@ -19,7 +19,7 @@ from sadtalker_service.state.async_sessions import AsyncSessions
 from sadtalker_service.state.endings import Endings
 from sadtalker_service.store.connections import connect_async, connect_async_shared, run_dir
 
-_RECORDINGS_KNOWN = 2_000
+_KNOWN_AUDIOS = 2_000
 """Number of audio files whose facts are kept."""
 
 
@@ -44,7 +44,7 @@ class Services(Stores):
         self.uploads = run_dir(settings) / "uploads"
         """Folder for files that are being received."""
         sweep(self.uploads)
-        self.recordings: LRUCache[str, AudioFacts] = LRUCache(_RECORDINGS_KNOWN)
+        self.audio_facts: LRUCache[str, AudioFacts] = LRUCache(_KNOWN_AUDIOS)
         """sha256:track -> facts about a driven audio, so that a known one is not decoded again. Used only in
         the event loop's thread."""
 

@@ -19,15 +19,17 @@ async def fetch_session(
     with the same message for a session of another owner.
     """
     require_lane(request, lane)
-    found = await _seen(request, lane, session_id)
+    found = await _find_session(request, lane, session_id)
     if wait <= 0 or found[0].state in ENDED:
         return found
     services = services_of(request)
     await services.endings.session(session_id, wait, services.drain.wait())
-    return await _seen(request, lane, session_id)
+    return await _find_session(request, lane, session_id)
 
 
-async def _seen(request: Request, lane: Lane, session_id: str) -> tuple[Session, QueuePosition | None]:
+async def _find_session(
+    request: Request, lane: Lane, session_id: str
+) -> tuple[Session, QueuePosition | None]:
     viewer = viewer_of(request)
     found = await services_of(request).polls.read_status(session_id)
     if found is None or not viewer.sees(found[0].owner):

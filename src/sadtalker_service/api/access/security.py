@@ -40,7 +40,7 @@ class _KeyEntry(BaseModel):
 
 
 _ENTRIES = TypeAdapter(list[_KeyEntry])
-_SHOW_A_KEY = "Send an API key: `Authorization: Bearer KEY` or `X-API-Key: KEY`."
+_SEND_A_KEY = "Send an API key: `Authorization: Bearer KEY` or `X-API-Key: KEY`."
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,9 @@ class KeyRing:
         """Whether there are any keys."""
         return bool(self._keys)
 
-    def find(self, shown: str) -> ApiKey | None:
+    def find(self, sent: str) -> ApiKey | None:
         """The key, or None. Compares the digests of all keys, so every wrong key takes the same time."""
-        digest, found = digest_of(shown), None
+        digest, found = digest_of(sent), None
         for key in self._keys:
             if hmac.compare_digest(key.digest, digest):
                 found = key
@@ -113,17 +113,17 @@ class Gate:
         self._limit = limit
         self._wrong_keys = wrong_keys
 
-    async def admit(self, shown: str | None, address: str) -> ApiKey | None:
+    async def admit(self, sent: str | None, address: str) -> ApiKey | None:
         """The key, or None if none is required. `address` is the client's address.
 
         Raises `Unauthorized`, `RateLimited`, `StoreUnavailable`.
         """
         if not self._keys:
             return None
-        if not shown:
+        if not sent:
             metrics.request_refused("no_key")
-            raise Unauthorized(_SHOW_A_KEY)
-        key = self._look(shown, address)
+            raise Unauthorized(_SEND_A_KEY)
+        key = self._find_key(sent, address)
         if key.per_minute is not None:
             wait = await self._limit.take(key.name, key.per_minute)
             if wait is not None:
@@ -134,15 +134,15 @@ class Gate:
                 )
         return key
 
-    def _look(self, shown: str, address: str) -> ApiKey:
-        digest = digest_of(shown)
+    def _find_key(self, sent: str, address: str) -> ApiKey:
+        digest = digest_of(sent)
         wait = self._wrong_keys.wait(address, digest)
         if wait is not None:
             metrics.request_refused("many_wrong_keys")
             raise RateLimited(
                 f"This address sent too many wrong API keys. Try again in {wait:.1f} s.", retry_after=wait
             )
-        key = self._keys.find(shown)
+        key = self._keys.find(sent)
         if key is None:
             self._wrong_keys.was_wrong(address)
             metrics.request_refused("wrong_key")
@@ -168,10 +168,10 @@ async def admit(request: Request) -> None:
     """Admit `request`, and store its key for the route. Raises what `Gate.admit` raises."""
     gate: Gate = request.app.state.gate
     address = request.client.host if request.client else ""
-    request.state.api_key = await gate.admit(_shown(request), address)
+    request.state.api_key = await gate.admit(_sent_key(request), address)
 
 
-def _shown(request: Request) -> str | None:
+def _sent_key(request: Request) -> str | None:
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and credentials.strip():
         return credentials.strip()
@@ -192,7 +192,7 @@ def viewer_of(request: Request) -> Viewer:
     if key is not None:
         return Viewer(key.owner, sees_all=key.admin)
     if request.app.state.keys:
-        raise Unauthorized(_SHOW_A_KEY)
+        raise Unauthorized(_SEND_A_KEY)
     return EVERYBODY
 
 

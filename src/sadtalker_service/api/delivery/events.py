@@ -44,11 +44,11 @@ async def session_events(
                     yield await _event(services, shown, queue_position)
                 continue
             name, change = event
-            shown = await _shown(services, session, change)
+            shown = await _session_at(services, session, change)
             yield await _event(services, shown, await _queue_position(services, shown), name)
 
 
-async def _shown(services: Services, session: Session, change: dict[str, Any]) -> Session:
+async def _session_at(services: Services, session: Session, change: dict[str, Any]) -> Session:
     """The session as it was at an event. An ended one is read again, because its video may be deleted."""
     if change["state"] in ENDED:
         found = await services.polls.read_status(session.session_id)

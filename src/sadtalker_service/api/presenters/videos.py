@@ -37,9 +37,9 @@ MESSAGES = {
     "failed": "The video could not be rendered. See error.",
     "cancelled": "The request was cancelled.",
 }
-_LISTENING = ("speech_features", "drive")
+_AUDIO_STAGES = ("speech_features", "drive")
 """Stages that turn driven audio into motion."""
-_RENDERING = ("set_up", "render", "wait", "convert", "finish")
+_VIDEO_STAGES = ("set_up", "render", "wait", "convert", "finish")
 """Stages that turn motion into a video file, without those that run in parallel."""
 _KEPT_AS = {"motion": "speech_features"}
 """Kind of artefact -> stage that includes loading it from the cache, if the names differ."""
@@ -88,7 +88,7 @@ def session_status(
         queue_info=queue_info(session, queue_stats),
         queue_position=queue_position.ahead + 1 if queue_position else 0,
         estimated_seconds=rounded(queue_position.eta_seconds) if queue_position else None,
-        progress=progress(_last_moment(session.moment) if ready else session.moment)
+        progress=progress(_final_progress(session.moment) if ready else session.moment)
         if session.moment
         else None,
         attempt=session.attempt,
@@ -146,7 +146,7 @@ def progress(moment: Progress) -> schemas.Progress:
     )
 
 
-def _last_moment(moment: Progress) -> Progress:
+def _final_progress(moment: Progress) -> Progress:
     """Progress at the end. Workers report frames only now and then, and rarely the last one."""
     return replace(moment, frame=moment.total, eta_seconds=0.0)
 
@@ -192,8 +192,8 @@ def _parts(session: Session, outcome: VideoResult) -> dict[str, float]:
     loaded = {_KEPT_AS.get(kind, kind) for kind in outcome.cache_hits}
     return {
         "cache_load_time": sum(seconds.get(stage, 0.0) for stage in loaded),
-        "audio_process_time": sum(seconds.get(stage, 0.0) for stage in _LISTENING if stage not in loaded),
-        "video_render_time": sum(seconds.get(stage, 0.0) for stage in _RENDERING),
+        "audio_process_time": sum(seconds.get(stage, 0.0) for stage in _AUDIO_STAGES if stage not in loaded),
+        "video_render_time": sum(seconds.get(stage, 0.0) for stage in _VIDEO_STAGES),
     }
 
 

@@ -29,8 +29,8 @@ from sadtalker_service.api.upload.forms import (
     generate_files,
     options_of,
     remarks,
+    required_audio,
     required_image_id,
-    required_recording,
     video_request,
 )
 from sadtalker_service.api.upload.multipart import Form, ReceivedFile
@@ -78,7 +78,7 @@ async def generate(
     async with receive_form(
         request, GENERATE_TEXTS, generate_files(settings), services.uploads, settings.upload_timeout_seconds
     ) as form:
-        audio = required_recording(form)
+        audio = required_audio(form)
         required_image_id(form)
         async with _once(services, f"{viewer_of(request).owner}:{in_lane}", key, fingerprint(form)) as claim:
             session_id = claim.session_id if claim else None
@@ -170,14 +170,14 @@ async def _facts(services: Services, audio: ReceivedFile, audio_track: int | Non
     Raises `UnreadableAudio`, `AudioTooLarge`, `EmptyAudio`, `InvalidOption`.
     """
     name = f"{audio.sha256}:{audio_track}"
-    facts = services.recordings.get(name)
+    facts = services.audio_facts.get(name)
     if facts is None:
         samples = audio.path.with_name(f"{audio.path.name}.samples")
         facts = await asyncio.wrap_future(
             services.inspector.inspect_audio(audio.path, audio_track, samples=samples)
         )
         await in_thread(keep_decoded, services.cache, audio.sha256, facts.reading, samples)
-        services.recordings[name] = facts
+        services.audio_facts[name] = facts
     return facts
 
 

@@ -38,7 +38,7 @@ from sadtalker_service.state.records import Lane
 from sadtalker_service.state.registry import EngineRegistry, WorkerRegistry
 
 _FILES = frozenset({"image_file", "audio_file", "ref_eyeblink", "ref_pose"})
-_NOT_SPOKEN = ("text", "voice")
+_SPEECH_FIELDS = ("text", "voice")
 """Fields of text-to-speech services."""
 _CALLED = {"preprocess": "preprocess_mode"}
 """Option -> its field name in the form, if that differs."""
@@ -55,23 +55,23 @@ UPLOAD_TEXTS = tuple(name for name in UploadForm.model_fields if name not in _FI
 GENERATE_TEXTS = (
     *(name for name in GenerateForm.model_fields if name not in _FILES),
     *FORM_OPTIONS,
-    *_NOT_SPOKEN,
+    *_SPEECH_FIELDS,
 )
 
-_PICTURE = ("image/", "video/", "application/mp4")
-_SOUND = ("audio/", "video/", "application/ogg", "application/mp4", "application/x-")
+_IMAGE_TYPES = ("image/", "video/", "application/mp4")
+_AUDIO_TYPES = ("audio/", "video/", "application/ogg", "application/mp4", "application/x-")
 
 
 def upload_files(settings: Settings) -> tuple[FileKind, ...]:
     """The file of an upload."""
-    return (FileKind("image_file", settings.max_image_bytes, ImageTooLarge, _PICTURE, "picture"),)
+    return (FileKind("image_file", settings.max_image_bytes, ImageTooLarge, _IMAGE_TYPES, "picture"),)
 
 
 def generate_files(settings: Settings) -> tuple[FileKind, ...]:
     """The files of a request for a video."""
     most = settings.max_audio_bytes
     return (
-        FileKind("audio_file", most, AudioTooLarge, _SOUND, "audio file"),
+        FileKind("audio_file", most, AudioTooLarge, _AUDIO_TYPES, "audio file"),
         FileKind("ref_eyeblink", most, RequestTooLarge, ("video/", "application/mp4"), "video"),
         FileKind("ref_pose", most, RequestTooLarge, ("video/", "application/mp4"), "video"),
     )
@@ -84,7 +84,7 @@ def required_file(form: Form, name: str) -> ReceivedFile:
     return form.files[name]
 
 
-def required_recording(form: Form) -> ReceivedFile:
+def required_audio(form: Form) -> ReceivedFile:
     """The file `audio_file`. Raises `InvalidOption`, or `UnsupportedByEngine` if a text was sent instead."""
     if "audio_file" not in form.files and form.texts.get("text", "").strip():
         raise UnsupportedByEngine(
@@ -122,12 +122,12 @@ def remarks(form: Form) -> tuple[str, ...]:
         f"The field {name} is unknown and was ignored.{did_you_mean(name, (*GENERATE_TEXTS, *_FILES))}"
         for name in form.ignored
     ]
-    spoken = [
+    no_effect = [
         f"{name} has no effect together with audio_file."
-        for name in _NOT_SPOKEN
+        for name in _SPEECH_FIELDS
         if form.texts.get(name, "").strip()
     ]
-    return (*unknown, *spoken)
+    return (*unknown, *no_effect)
 
 
 def options_of(form: Form) -> RenderOptions:
@@ -160,7 +160,7 @@ def video_request(
         engine=texts.get("engine", "").strip() or None,
         ref_eyeblink=_reference(form, "ref_eyeblink"),
         ref_pose=_reference(form, "ref_pose"),
-        settings=_shown(options, {name for name, text in _given(form).items() if text.strip()}),
+        settings=_settings(options, {name for name, text in _given(form).items() if text.strip()}),
         warnings=(*remarks(form), *facts.warnings),
         explain_height=bool(texts.get("quality", "").strip()),
         callback_url=_callback_url(texts.get("callback_url", "")),
@@ -211,7 +211,7 @@ def _reference(form: Form, name: str) -> tuple[str, Any] | None:
     return (file.sha256, file.path) if file else None
 
 
-def _shown(options: RenderOptions, given: Set[str]) -> dict[str, Any]:
+def _settings(options: RenderOptions, given: Set[str]) -> dict[str, Any]:
     """The fields as they were understood: the common ones always, others only if they were sent."""
     values = plain(options)
     return {
