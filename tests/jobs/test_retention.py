@@ -1,4 +1,4 @@
-"""What is old goes, what is too much goes, what is needed stays."""
+"""Old files and files above the limit are removed, needed ones stay."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CARD = EngineCard("pattern", "1", Capabilities(("full",), (64, 512)), ())
 
 @pytest.fixture
 def shop(queue_server: StoreServer, cache_server: StoreServer, tmp_path: Path) -> Iterator[Workshop]:
-    """Without any worker."""
+    """Stores without any worker."""
     with open_workshop(queue_server, cache_server, tmp_path, artefact_max_bytes=200_000) as opened:
         opened.engines.publish(CARD, default=True)
         yield opened
@@ -53,7 +53,7 @@ def video_service(shop: Workshop) -> VideoService:
 
 
 def video(shop: Workshop, image_id: str, seed: int, size: int = 1_000) -> str:
-    """A finished video; its result key."""
+    """A finished video. Returns its result key."""
     session_id = shop.request(image_id, shop.speech(), RenderOptions(seed=seed), send=False)
     session = shop.sessions.begin(session_id, "worker")
     assert session is not None
@@ -65,14 +65,16 @@ def video(shop: Workshop, image_id: str, seed: int, size: int = 1_000) -> str:
 
 
 def used(shop: Workshop, name: str, days_ago: float) -> None:
-    """Its last use was so long ago."""
+    """Set the time of its last use."""
     path = shop.artefacts.path(name)
     assert path is not None
     moment = time.time() - days_ago * DAY
     os.utime(path, (moment, moment))
 
 
-def test_old_videos_and_recordings_go_and_used_ones_stay(shop: Workshop, retention: Retention) -> None:
+def test_old_videos_and_audio_files_are_removed_and_used_ones_stay(
+    shop: Workshop, retention: Retention
+) -> None:
     image_id = shop.source_image()
     old, used_lately = video(shop, image_id, 1), video(shop, image_id, 2)
     old_speech, speech = shop.speech(pitch=100), shop.speech(pitch=200)
@@ -81,7 +83,7 @@ def test_old_videos_and_recordings_go_and_used_ones_stay(shop: Workshop, retenti
     used(shop, speech_name(old_speech), 8)
     assert retention.sweep() == 2
     assert not shop.artefacts.exists(video_name(old))
-    assert shop.sessions.known_result(old) is None  # an equal request makes it anew
+    assert shop.sessions.known_result(old) is None  # an equal request renders it again
     assert shop.sessions.known_result(used_lately) is not None
     assert shop.artefacts.exists(video_name(used_lately))
     assert not shop.artefacts.exists(speech_name(old_speech))
@@ -89,7 +91,7 @@ def test_old_videos_and_recordings_go_and_used_ones_stay(shop: Workshop, retenti
     assert retention.sweep() == 0
 
 
-def test_what_a_waiting_or_running_session_needs_stays(shop: Workshop, retention: Retention) -> None:
+def test_files_of_unfinished_sessions_stay(shop: Workshop, retention: Retention) -> None:
     image_id, waiting, running = shop.source_image(), shop.speech(pitch=100), shop.speech(pitch=200)
     shop.request(image_id, waiting, send=False)
     assert shop.sessions.begin(shop.request(image_id, running, send=False), "worker") is not None
@@ -99,9 +101,7 @@ def test_what_a_waiting_or_running_session_needs_stays(shop: Workshop, retention
     assert shop.artefacts.exists(source_image_name(image_id))
 
 
-def test_reference_video_stays_while_it_is_needed_and_goes_by_age_like_a_recording(
-    shop: Workshop, retention: Retention
-) -> None:
+def test_reference_video_stays_while_needed_and_ages_like_audio(shop: Workshop, retention: Retention) -> None:
     image_id, speech, reference = shop.source_image(), shop.speech(), shop.speech(pitch=300)
     spec = VideoSpec(image_id, speech, RenderOptions(), "pattern", "1", 1.0, ref_pose_id=reference)
     session = shop.sessions.accept(Session("with-reference", "vip", spec, result_key(spec), time.time()))
@@ -112,7 +112,9 @@ def test_reference_video_stays_while_it_is_needed_and_goes_by_age_like_a_recordi
     assert not shop.artefacts.exists(speech_name(reference))
 
 
-def test_old_source_image_goes_with_all_that_was_made_of_it(shop: Workshop, retention: Retention) -> None:
+def test_old_source_image_is_removed_with_everything_made_from_it(
+    shop: Workshop, retention: Retention
+) -> None:
     image_id, other = shop.source_image(), shop.source_image(seed=2)
     key = video(shop, image_id, 1)
     used(shop, source_image_name(image_id), 91)
@@ -125,7 +127,9 @@ def test_old_source_image_goes_with_all_that_was_made_of_it(shop: Workshop, rete
     assert shop.avatars.modes(other)
 
 
-def test_above_the_limit_the_videos_used_longest_ago_go_first(shop: Workshop, retention: Retention) -> None:
+def test_above_the_limit_least_recently_used_videos_are_removed_first(
+    shop: Workshop, retention: Retention
+) -> None:
     image_id = shop.source_image()
     keys = [video(shop, image_id, seed, 60_000) for seed in range(4)]
     for days, key in zip((1, 4, 2, 3), keys, strict=True):
@@ -136,8 +140,8 @@ def test_above_the_limit_the_videos_used_longest_ago_go_first(shop: Workshop, re
     assert total <= shop.settings.artefact_max_bytes
 
 
-def test_recordings_go_when_videos_are_not_enough(shop: Workshop, retention: Retention) -> None:
-    speech = [shop.speech(3.0, pitch=pitch) for pitch in (100, 200)]  # of 96 kB each
+def test_audio_files_are_removed_if_videos_are_not_enough(shop: Workshop, retention: Retention) -> None:
+    speech = [shop.speech(3.0, pitch=pitch) for pitch in (100, 200)]  # 96 kB each
     used(shop, speech_name(speech[1]), 1)
     key = video(shop, shop.source_image(), 1, 30_000)
     assert retention.sweep() == 2

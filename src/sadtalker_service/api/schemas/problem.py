@@ -9,12 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 NO_FACE: JsonValue = {
     "error": {
         "code": "no_face_found",
-        "message": "No face was found in the picture. Use a photo that shows one face from the front.",
+        "message": "No face was found in the source image. Use a photo that shows one face from the front.",
         "param": "image_file",
         "retryable": False,
         "doc_url": "/docs/errors#no_face_found",
     },
-    "detail": "No face was found in the picture. Use a photo that shows one face from the front.",
+    "detail": "No face was found in the source image. Use a photo that shows one face from the front.",
 }
 
 

@@ -64,16 +64,16 @@ _AUDIO_TYPES = ("audio/", "video/", "application/ogg", "application/mp4", "appli
 
 def upload_files(settings: Settings) -> tuple[FileKind, ...]:
     """The file of an upload."""
-    return (FileKind("image_file", settings.max_image_bytes, ImageTooLarge, _IMAGE_TYPES, "picture"),)
+    return (FileKind("image_file", settings.max_image_bytes, ImageTooLarge, _IMAGE_TYPES, "an image"),)
 
 
 def generate_files(settings: Settings) -> tuple[FileKind, ...]:
     """The files of a request for a video."""
     most = settings.max_audio_bytes
     return (
-        FileKind("audio_file", most, AudioTooLarge, _AUDIO_TYPES, "audio file"),
-        FileKind("ref_eyeblink", most, RequestTooLarge, ("video/", "application/mp4"), "video"),
-        FileKind("ref_pose", most, RequestTooLarge, ("video/", "application/mp4"), "video"),
+        FileKind("audio_file", most, AudioTooLarge, _AUDIO_TYPES, "an audio or video file"),
+        FileKind("ref_eyeblink", most, RequestTooLarge, ("video/", "application/mp4"), "a video"),
+        FileKind("ref_pose", most, RequestTooLarge, ("video/", "application/mp4"), "a video"),
     )
 
 

@@ -45,7 +45,7 @@ class FileKind:
     types: tuple[str, ...]
     """Accepted prefixes of the declared type. A file without a type is accepted too."""
     noun: str
-    """Name of the file in messages."""
+    """What to send, for messages: `a video`."""
 
     def may_be(self, declared: str) -> bool:
         """Whether a part with this declared type may hold such a file. Its bytes are checked later."""
@@ -185,7 +185,7 @@ class FormReader:
         media_type = declared.decode("latin-1").strip().lower()
         if not kind.may_be(media_type):
             raise UnsupportedMedia(
-                f"{kind.name} has the type {media_type[:80]!r}. Expected: {kind.noun}.",
+                f"{kind.name} has the type {media_type[:80]!r}. Send {kind.noun} instead.",
                 param=kind.name,
             )
         part.kind = kind
