@@ -22,7 +22,8 @@ _LINKS_EXAMPLE: JsonValue = {
 }
 
 SessionId = Field(
-    examples=[SESSION_ID], description="Id of the session. Anyone who knows it can get the video."
+    examples=[SESSION_ID],
+    description="Id of the session. Without API keys, anyone who knows it can get the video.",
 )
 
 
