@@ -146,11 +146,11 @@ def test_empty_line_after_a_request_is_harmless(strict_api: RunningApi) -> None:
 
 
 ENDLESS: dict[str, tuple[bytes, Callable[[int], bytes]]] = {
-    "a body that nobody asked for": (
+    "an unexpected body": (
         b"GET /livez HTTP/1.1\r\n" + HOST + b"Content-Length: 900000000\r\n\r\n",
         lambda size: b"x" * size,
     ),
-    "chunks that nobody asked for": (
+    "unexpected chunks": (
         b"POST /nothing HTTP/1.1\r\n" + CHUNKED + b"\r\n",
         lambda size: b"%x\r\n" % size + b"x" * size + b"\r\n",
     ),
@@ -169,11 +169,11 @@ ENDLESS: dict[str, tuple[bytes, Callable[[int], bytes]]] = {
         b" boundary=b\r\n\r\n",
         lambda size: b"%x\r\n" % size + b"\r\n" * (size // 2) + b"\r\n",
     ),
-    "words after another protocol was asked for": (
+    "bytes after a request for another protocol": (
         b"GET /livez HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
         lambda size: b"x" * size,
     ),
-    "words after the last answer": (
+    "bytes after the last response": (
         b"GET /livez HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n",
         lambda size: b"x" * size,
     ),

@@ -170,7 +170,7 @@ class SessionStore(SessionReader):
         )
 
     def hand_back(self, session_id: str, attempt: int) -> bool:
-        """Return it to its place in the queue (see `unsent`); not counted. False as in `renew`."""
+        """Return it to its place in the queue without counting the attempt. See `unsent` and `renew`."""
         return bool(self._queue.script("hand_back", session_id, attempt, self._now(), self._ttl))
 
     def is_cancelled(self, session_id: str) -> bool:

@@ -42,7 +42,7 @@ def meanwhile(act: Callable[[], object]) -> Iterator[None]:
 
 def waited_for(api: RunningApi) -> None:
     """Return when a client is waiting for events on the server."""
-    until(lambda: api.services.queue.info("clients")["blocked_clients"] > 0, "somebody who waits")
+    until(lambda: api.services.queue.info("clients")["blocked_clients"] > 0, "a waiting client")
 
 
 def test_status_is_sent_when_the_video_is_ready(api: RunningApi, client: httpx.Client) -> None:
@@ -159,7 +159,7 @@ def test_many_waiting_clients_share_one_connection(api: RunningApi, client: http
     states, connected = asyncio.run(wait_all())
     assert states == ["ready"] * (CLIENTS + 1)
     assert connected - before < 20, "as many as threads and polls take, not one for each client"
-    until(lambda: api.services.endings.waiting == 0, "nobody who waits")
+    until(lambda: api.services.endings.waiting == 0, "no waiting client")
 
 
 def test_curl_reports_a_missing_video_and_keeps_no_file(
@@ -180,7 +180,7 @@ def test_wait_for_one_face_ends_with_that_face(api: RunningApi, client: httpx.Cl
     api.prepare(image_id)
 
     def make() -> None:
-        until(lambda: api.services.endings.waiting > 0, "somebody who waits")
+        until(lambda: api.services.endings.waiting > 0, "a waiting client")
         api.prepare(image_id, face_index=1)
 
     query = {"wait": LONG, "face_index": 1}

@@ -144,7 +144,7 @@ class GenerateAnswer(BaseModel):
 
 
 class QueueInfo(BaseModel):
-    """The session's lane."""
+    """Load of the session's lane."""
 
     queue_size: int = Field(ge=0, description="Number of waiting sessions in this lane.")
     processing: bool = Field(description="Whether a video is being rendered.")
