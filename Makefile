@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 
-PROCESSES ?= 2
+PROCESSES ?= 3
 
 # 0: neither install nor test what needs torch
 NEURAL ?= 1
@@ -41,13 +41,12 @@ install: $(INSTALLED) $(WARMED) ## set up .venv with the command sadtalker, read
 serve: install ## set up .venv and run the service: stores, API and workers, on port 8000, until Ctrl-C
 	@$(BIN)/sadtalker serve
 
-# Two processes, each with whole files: tests of a file share what is dear to start. In the files' own order: by
-# number of tests, a file with one long test would be the last. A process with the neural engine takes 4 GB: `make
-# test PROCESSES=1` where there is little memory.
+# One process more than cores on the smallest machine that is supported: some tests only wait. tests/conftest.py says
+# how they share the work. The one with the neural engine takes 4 GB.
 test: $(DEVELOP) $(TORCH) $(WARMED) ## set up, then check style, types, import directions and run the tests (TESTS=... for some)
 	@$(MAKE) --no-print-directory --keep-going lint; lint=$$?; \
 	[ $$lint -eq 0 ] || echo "make: the checks above failed; the tests run all the same." >&2; \
-	$(BIN)/pytest --numprocesses=$(PROCESSES) --dist=loadfile --no-loadscope-reorder --durations=10 \
+	$(BIN)/pytest --numprocesses=$(PROCESSES) --dist=loadscope --no-loadscope-reorder --durations=10 \
 		$(TESTS); tests=$$?; \
 	if [ $$lint -ne 0 ]; then exit $$lint; fi; exit $$tests
 
