@@ -23,7 +23,11 @@ def test_expected_height_is_that_of_the_engine(photo: tuple[int, int], quality: 
 @pytest.mark.parametrize(
     ("style", "photo", "words"),
     [
-        (RenderOptions(), (512, 512), ("512 pixels", "720", "the photo is 512 high", "not enlarged")),
+        (
+            RenderOptions(),
+            (512, 512),
+            ("512 pixels", "720", "the source image is 512 pixels high", "not enlarged"),
+        ),
         (RenderOptions(quality="high"), (4000, 1000), ("480 pixels", "1080", "wider than 16:9")),
         (RenderOptions(preprocess="crop", size=256), (4000, 3000), ("256 pixels", "mode crop", "size 256")),
     ],

@@ -76,7 +76,7 @@ def test_lazy_and_opened_inputs_make_the_same_video(
 
 def test_a_picture_that_cannot_be_opened_says_so_when_it_is_needed(engine, source_image: SourceImage) -> None:
     def gone() -> SourceImage:
-        raise NotFound("The picture is not kept any more. Upload it again.")
+        raise NotFound("The source image is not kept any more. Upload it again.")
 
     cache = MemoryCache(10**8)
     with pytest.raises(NotFound):

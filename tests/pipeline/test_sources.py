@@ -55,7 +55,7 @@ def test_of_a_video_the_best_frame_is_taken_and_said(suffix: str, tmp_path: Path
     away = {state: distance(source_image, picture) for state, picture in make.talking().items()}
     assert min(away, key=lambda state: away[state]) == "good"
     (words,) = source_image.warnings
-    assert words.startswith("The source is a video: its frame at 0.2 s was taken, the best of 8")
+    assert words.startswith("The source is a video. The frame at 0.2 s was used, the best of 8")
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp", "png"])
@@ -64,7 +64,7 @@ def test_of_an_animation_that_fades_in_a_later_frame_is_taken_and_said(suffix: s
     source_image = read_source_image(path, Settings())
     assert distance(source_image, make.fading_in((1.0,))[0]) < 6
     assert source_image.warnings == (
-        "The picture is an animation that begins without a clear face: its frame 3 was taken.",
+        "The source image is an animation that starts without a clear face. Frame 3 was used.",
     )
 
 

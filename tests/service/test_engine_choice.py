@@ -142,7 +142,7 @@ def test_size_is_the_engines_own_unless_another_one_is_asked_for(client: Client)
     assert larger["performance"]["cache_misses"] == ["face_mesh_512"]
     refused = client.ask(engine="sketch", size="300")
     assert refused.status_code == 422
-    assert "it knows 256, 512" in refused.json()["error"]["message"]
+    assert "Supported: 256, 512" in refused.json()["error"]["message"]
 
 
 def test_reference_that_is_no_video_ends_the_session(client: Client, tmp_path: Path) -> None:
