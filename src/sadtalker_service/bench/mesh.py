@@ -44,8 +44,8 @@ class Case:
 
 CASES = (
     Case("close-up 512x512", None, RenderOptions(preprocess="crop", size=512)),
-    Case("full picture 1080x1620, medium", (1080, 1620), RenderOptions(preprocess="full", quality="medium")),
-    Case("full picture 1080x1620, high", (1080, 1620), RenderOptions(preprocess="full", quality="high")),
+    Case("full image 1080x1620, medium", (1080, 1620), RenderOptions(preprocess="full", quality="medium")),
+    Case("full image 1080x1620, high", (1080, 1620), RenderOptions(preprocess="full", quality="high")),
 )
 
 
@@ -201,6 +201,6 @@ def _resized(path: Path, size: tuple[int, int] | None, folder: Path) -> Path:
     w, h = round(size[0] * scale), round(size[1] * scale)
     left, top = (width - w) // 2, (height - h) // 2
     cut = Image.fromarray(pixels[top : top + h, left : left + w])
-    target = folder / "portrait.png"
+    target = folder / "source_image.png"
     target.write_bytes(encode_png(np.asarray(cut.resize(size, Image.Resampling.LANCZOS))))
     return target
