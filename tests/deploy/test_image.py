@@ -71,7 +71,7 @@ def test_kernels_are_made_and_used_for_a_processor_without_extensions() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"), [(["TORCH=rocm"], "TORCH is cpu or cuda, not rocm."), (["TORCH="], "pyproject")]
+    ("words", "told"), [(["TORCH=rocm"], "TORCH must be cpu or cuda, not rocm."), (["TORCH="], "pyproject")]
 )
 def test_torch_of_a_kind_that_is_not_known_ends_the_build(
     words: list[str], told: str, tmp_path: Path
