@@ -1,4 +1,4 @@
-"""A video of a known avatar speaking a known recording is made without opening either original."""
+"""A video of a cached avatar with cached driven audio is made without opening either upload."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def shop(queue_server: StoreServer, cache_server: StoreServer, tmp_path: Path) -
         yield opened
 
 
-def test_a_known_avatar_needs_its_picture_no_more(shop: Workshop) -> None:
+def test_a_cached_avatar_does_not_need_its_source_image(shop: Workshop) -> None:
     shop.worker()
     image_id, audio_id = shop.source_image(), shop.speech()
     shop.wait(shop.request(image_id, audio_id, RenderOptions(seed=1)), "ready")
@@ -34,8 +34,8 @@ def test_a_known_avatar_needs_its_picture_no_more(shop: Workshop) -> None:
     assert set(again.outcome.cache_hits) == {"face_detection", "face_mesh", "motion"}
 
 
-def test_a_recording_that_the_api_has_decoded_is_not_decoded_again(shop: Workshop) -> None:
-    """The samples in the cache are silent, those in the file are not: the mouth stays shut."""
+def test_audio_decoded_by_the_api_is_not_decoded_again(shop: Workshop) -> None:
+    """The cached samples are silent and those in the file are not, so the mouth stays closed."""
     shop.worker()
     image_id, audio_id = shop.source_image(), shop.speech()
     silence = Artefact({"samples": np.zeros(16_000, np.float32)})

@@ -1,4 +1,4 @@
-"""Sessions that are cancelled: their work ends at once, and the worker stays warm for the next one."""
+"""A cancelled session stops at once, and the worker stays warm for the next one."""
 
 from __future__ import annotations
 
@@ -35,12 +35,14 @@ def worker(shop: Workshop) -> WorkerProcess:
     return shop.ensure("vip,normal", "render")
 
 
-def test_running_session_ends_within_a_batch_and_the_next_begins_on_the_same_warm_process(
+def test_running_session_stops_within_a_batch_and_the_warm_process_takes_the_next(
     shop: Workshop, worker: WorkerProcess
 ) -> None:
     child = worker.child
     image_id, audio_id = shop.source_image(), shop.speech(20)
-    running = shop.request(image_id, audio_id, RenderOptions(seed=SLOW + 300), seconds=20)  # of 20 s at least
+    running = shop.request(
+        image_id, audio_id, RenderOptions(seed=SLOW + 300), seconds=20
+    )  # takes at least 20 s
     waiting = shop.request(image_id, shop.speech())
     shop.wait_for_frame(running)
     cancelled_at = time.time()
@@ -49,13 +51,13 @@ def test_running_session_ends_within_a_batch_and_the_next_begins_on_the_same_war
     assert cancelled.failure is None
     assert cancelled.ended_at is not None
     assert following.started_at is not None
-    assert following.started_at - cancelled_at < 5.0  # two tenths of a second where nobody else is busy
+    assert following.started_at - cancelled_at < 5.0  # 0.2 s on an idle machine
     assert worker.child == child
     assert len(shop.videos()) == 1
     assert list((shop.settings.data_dir / "scratch").rglob("*.mp4")) == []
 
 
-def test_waiting_session_is_never_begun(shop: Workshop, worker: WorkerProcess) -> None:
+def test_waiting_session_never_starts(shop: Workshop, worker: WorkerProcess) -> None:
     image_id, audio_id = shop.source_image(), shop.speech()
     running = shop.request(image_id, audio_id, RenderOptions(seed=SLOW + 101))
     waiting = shop.request(image_id, audio_id, RenderOptions(seed=1))
@@ -68,7 +70,7 @@ def test_waiting_session_is_never_begun(shop: Workshop, worker: WorkerProcess) -
     assert shop.queue.llen("normal") == 0
 
 
-def test_work_goes_on_for_an_equal_request_that_was_not_cancelled(
+def test_rendering_continues_for_an_equal_request_that_was_not_cancelled(
     shop: Workshop, worker: WorkerProcess
 ) -> None:
     image_id, audio_id = shop.source_image(), shop.speech()
@@ -82,7 +84,7 @@ def test_work_goes_on_for_an_equal_request_that_was_not_cancelled(
     assert session.attempt == 1
 
 
-def test_deleted_avatar_ends_its_sessions_and_nothing_of_it_is_left(
+def test_deleting_an_avatar_ends_its_sessions_and_removes_everything(
     shop: Workshop, worker: WorkerProcess
 ) -> None:
     before = shop.files()
@@ -105,7 +107,7 @@ def test_deleted_avatar_ends_its_sessions_and_nothing_of_it_is_left(
     assert [file for file in shop.files() if file not in before and "speech" not in file.parts] == []
 
 
-def test_running_mesh_session_ends_and_the_next_begins_on_the_same_warm_process(shop: Workshop) -> None:
+def test_running_mesh_session_stops_and_the_warm_process_takes_the_next(shop: Workshop) -> None:
     worker = shop.ensure("vip,normal", "render")
     assert worker.stop() == 0
     mesh = shop.ensure("vip,normal", "mesh", engine="mesh")

@@ -1,4 +1,4 @@
-"""Who is served first by real workers, and that everybody is served."""
+"""Real workers serve VIP requests first, but every request is served."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def shop(queue_server: StoreServer, cache_server: StoreServer, tmp_path: Path) -
 
 
 def in_order(sessions: list[Session]) -> list[str]:
-    """Their ids, by the start of their work."""
+    """Return the session ids by start time."""
     return [s.session_id for s in sorted(sessions, key=lambda s: s.started_at or 0.0)]
 
 
-def test_vip_overtakes_twenty_waiting_requests_and_standard_ones_still_have_their_turn(
+def test_vip_overtakes_twenty_waiting_requests_but_standard_ones_are_served(
     shop: Workshop,
 ) -> None:
     shop.worker()
@@ -41,7 +41,7 @@ def test_vip_overtakes_twenty_waiting_requests_and_standard_ones_still_have_thei
     order = in_order(ready)
     assert [session_id for session_id in order if session_id in standard] == standard
     assert [session_id for session_id in order if session_id in vip] == vip
-    # one that came first, then as many VIP ones as may be in a row, then one that had its turn
+    # one that was already running, then the VIP requests in a row, then a standard one
     lanes = ["v" if session_id in vip else "s" for session_id in order]
     assert "".join(lanes[:12]) == "vvvvsvvvvsvv"
 
@@ -55,7 +55,7 @@ def test_standard_requests_are_served_under_constant_vip_load(shop: Workshop) ->
     standard = [shop.request(image_id, audio_id, RenderOptions(seed=100 + n), seconds=0.2) for n in range(3)]
     added = 0
     while any(shop.session(session_id).state != "ready" for session_id in standard):
-        while len(shop.sessions.waiting("vip")) < 10:  # there is always somebody with more right
+        while len(shop.sessions.waiting("vip")) < 10:  # VIP requests are always waiting
             style = RenderOptions(seed=1_000_000 + added)
             vip.append(shop.request(image_id, audio_id, style, lane="vip", seconds=0.2))
             added += 1
@@ -77,7 +77,7 @@ def test_two_workers_share_the_jobs_and_make_each_video_once(shop: Workshop) -> 
     def made_by_each() -> list[int]:
         return [worker.log.count('"job_ready"') for worker in workers]
 
-    # a video is ready a moment before its worker logs that
+    # a video is ready a moment before its worker logs it
     wait_for(lambda: sum(made_by_each()) >= len(sessions), "all is logged", logs=shop.logs)
     made = made_by_each()
     assert sum(made) == len(shop.videos()) == len(sessions)

@@ -1,4 +1,4 @@
-"""A worker without an API beside it tells of its own work."""
+"""A worker without an API exports its own metrics."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def workshop(queue_server: StoreServer, cache_server: StoreServer, tmp_path: Pat
     workshop.close()
 
 
-def test_worker_answers_metrics_of_the_process_that_makes_the_videos(workshop: Workshop) -> None:
+def test_worker_exports_the_metrics_of_its_rendering_process(workshop: Workshop) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     settings = {
@@ -50,7 +50,7 @@ def test_worker_answers_metrics_of_the_process_that_makes_the_videos(workshop: W
 
 
 def metrics(port: int) -> dict[str, float]:
-    """Those without labels, and the last of those with some; asked until the job has been counted."""
+    """Poll until the job is counted, and return one value of each series."""
     until = time.monotonic() + 10
     while True:
         text = httpx.get(f"http://127.0.0.1:{port}/metrics").raise_for_status().text
@@ -60,7 +60,7 @@ def metrics(port: int) -> dict[str, float]:
         time.sleep(0.1)
 
 
-def test_taken_port_is_one_readable_line(workshop: Workshop) -> None:
+def test_port_in_use_is_a_one_line_error(workshop: Workshop) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Real workers that are killed, stopped and starved: no job is lost, none is done twice, all of them end."""
+"""Real workers are killed, stopped and starved: no job is lost, none runs twice, and all of them end."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from sadtalker_service.options import RenderOptions
 Opener = Callable[..., AbstractContextManager[Workshop]]
 
 ENOUGH = 120.0
-"""Seconds: more than anything here takes on a busy machine."""
+"""Seconds; more than any step takes on a busy machine."""
 
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[tuple[StoreServer, StoreServer]]:
-    """Of the queue and of the cache."""
+    """The queue server and the cache server."""
     queue, cache = queue_store(), cache_store()
     try:
         queue.start()
@@ -42,7 +42,7 @@ def servers() -> Iterator[tuple[StoreServer, StoreServer]]:
 def shop(
     servers: tuple[StoreServer, StoreServer], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Workshop]:
-    """One for many tests: starting a worker takes two seconds."""
+    """Shared by many tests, because starting a worker takes two seconds."""
     limits = {"job_base_seconds": 5.0, "job_seconds_per_second": 1.0}
     with open_workshop(*servers, tmp_path_factory.mktemp("shop"), **limits) as opened:
         yield opened
@@ -50,24 +50,24 @@ def shop(
 
 @pytest.fixture
 def worker(shop: Workshop) -> WorkerProcess:
-    """A warm one, which outlives the test if it can."""
+    """A warm worker, shared by the tests that leave it alive."""
     return shop.ensure("vip,normal,prepare", "render")
 
 
 @pytest.fixture
 def fresh(queue_server: StoreServer, cache_server: StoreServer, tmp_path: Path) -> Opener:
-    """Opens another workshop, with other settings."""
+    """Opens a separate cluster with other settings."""
     return partial(open_workshop, queue_server, cache_server, tmp_path)
 
 
 @pytest.fixture
 def wanted(shop: Workshop, worker: WorkerProcess) -> tuple[str, str]:
-    """A source image and a recording."""
+    """Ids of a source image and of driven audio."""
     return shop.source_image(), shop.speech()
 
 
 def slow(milliseconds: int = 200) -> RenderOptions:
-    """A video of a second has four batches, after each of which it sleeps. No two tests ask for the same."""
+    """Options that pause after each of the four batches of a one-second video. Each test needs its own."""
     return RenderOptions(seed=SLOW + milliseconds)
 
 
@@ -81,7 +81,7 @@ def test_killed_child_job_runs_again(shop: Workshop, worker: WorkerProcess, want
     assert shop.wait(session_id, "ready").attempt == 2
     assert shop.wait(waiting, "ready").attempt == 1
     assert worker.child != child
-    assert len(set(shop.videos()) - before) == 2  # one for each request
+    assert len(set(shop.videos()) - before) == 2  # one per request
 
 
 def test_a_job_that_kills_its_worker_fails_after_three_attempts(
@@ -111,7 +111,7 @@ def test_a_defect_of_the_engine_fails_the_session_and_leaves_the_worker_warm(
     assert worker.child == child
 
 
-def test_a_process_whose_device_is_lost_is_replaced_and_its_job_begun_again(
+def test_a_process_with_a_lost_device_is_replaced_and_its_job_restarted(
     shop: Workshop, worker: WorkerProcess, wanted: tuple[str, str]
 ) -> None:
     child = worker.child
@@ -136,7 +136,7 @@ def test_a_job_that_hangs_is_ended_by_its_time_limit(
     assert worker.process.poll() is None
 
 
-def test_a_full_disk_fails_the_session_with_its_reason_and_nothing_is_left(
+def test_a_full_disk_fails_the_session_with_the_reason_and_leaves_no_file(
     shop: Workshop, worker: WorkerProcess, wanted: tuple[str, str]
 ) -> None:
     before = shop.files()
@@ -150,7 +150,7 @@ def test_a_full_disk_fails_the_session_with_its_reason_and_nothing_is_left(
     shop.wait(shop.request(*wanted, RenderOptions(seed=4)), "ready")
 
 
-def test_without_the_cache_server_videos_are_made_all_the_same(
+def test_videos_are_made_without_the_cache_server(
     shop: Workshop, servers: tuple[StoreServer, StoreServer], wanted: tuple[str, str]
 ) -> None:
     shop.wait(shop.request(*wanted, RenderOptions(seed=5)), "ready")
@@ -164,7 +164,7 @@ def test_without_the_cache_server_videos_are_made_all_the_same(
     seeds = itertools.count(100)
 
     def is_used_again() -> bool:
-        """Which is tried after a second; then the first video fills it."""
+        """The server is tried again after a second, and then the first video fills it."""
         again = shop.wait(shop.request(*wanted, RenderOptions(seed=next(seeds))), "ready")
         return again.outcome is not None and {"face_mesh", "motion"} <= set(again.outcome.cache_hits)
 
@@ -182,7 +182,7 @@ def test_killed_queue_server_loses_nothing(
         running = shop.request(*wanted, slow(500))
         waiting = [shop.request(*wanted, RenderOptions(seed=seed)) for seed in range(10, 15)]
         shop.wait_for_frame(running)
-        time.sleep(1.1)  # what was accepted is on the disk after a second
+        time.sleep(1.1)  # accepted requests are on the disk after a second
         queue, _ = servers
         queue.kill()
         time.sleep(2.0)  # meanwhile the video is finished
@@ -194,7 +194,7 @@ def test_killed_queue_server_loses_nothing(
     assert len(set(shop.videos()) - before) == 6
 
 
-def test_a_worker_that_could_not_acknowledge_a_message_goes_on_working(
+def test_a_worker_that_could_not_acknowledge_a_message_continues(
     shop: Workshop,
     servers: tuple[StoreServer, StoreServer],
     worker: WorkerProcess,
@@ -202,7 +202,7 @@ def test_a_worker_that_could_not_acknowledge_a_message_goes_on_working(
 ) -> None:
     session_id = shop.request(*wanted, slow(206))
     shop.wait_for_frame(session_id)
-    os.kill(worker.process.pid, signal.SIGSTOP)  # the parent, whose part it is to acknowledge
+    os.kill(worker.process.pid, signal.SIGSTOP)  # the parent, which acknowledges messages
     shop.wait(session_id, "ready")
     queue, _ = servers
     queue.kill()
@@ -215,14 +215,14 @@ def test_a_worker_that_could_not_acknowledge_a_message_goes_on_working(
 
 def test_messages_that_the_broker_has_lost_are_sent_again(shop: Workshop, wanted: tuple[str, str]) -> None:
     lost = [shop.request(*wanted, RenderOptions(seed=seed), send=False) for seed in range(20, 23)]
-    never_prepared = shop.source_image(seed=3)  # of which nobody was told
+    never_prepared = shop.source_image(seed=3)  # without a message to a worker
     with shop.janitor():
         for session_id in lost:
             shop.wait(session_id, "ready")
         shop.wait_for_avatar(never_prepared, "ready")
 
 
-def test_avatar_is_prepared_and_its_previews_after_it(shop: Workshop, worker: WorkerProcess) -> None:
+def test_avatar_is_prepared_before_its_previews(shop: Workshop, worker: WorkerProcess) -> None:
     image_id = shop.source_image(seed=4)
     shop.dispatch.prepare(image_id, "full")
     avatar = shop.wait_for_avatar(image_id, "ready")
@@ -232,7 +232,7 @@ def test_avatar_is_prepared_and_its_previews_after_it(shop: Workshop, worker: Wo
     wait_for(lambda: bool(shop.cached(f"visemes:{image_id}:*")), "previews", ENOUGH, shop.logs)
 
 
-def test_source_image_without_a_face_fails_with_its_reason(shop: Workshop, worker: WorkerProcess) -> None:
+def test_source_image_without_a_face_fails_with_the_reason(shop: Workshop, worker: WorkerProcess) -> None:
     image_id = shop.source_image(brightest=5)
     shop.dispatch.prepare(image_id, "full")
     avatar = shop.wait_for_avatar(image_id, "failed")
@@ -245,7 +245,9 @@ def test_a_source_image_that_kills_its_worker_is_given_up(shop: Workshop, worker
     shop.dispatch.prepare(poison, "full")
 
     def is_given_up() -> bool:
-        for flight in shop.cached(f"flight:*:{poison}:*"):  # of the dead one: it would end after some seconds
+        for flight in shop.cached(
+            f"flight:*:{poison}:*"
+        ):  # held by the dead worker; would expire after some seconds
             shop.cache.delete(flight)
         return shop.avatar(poison).state == "failed"
 
@@ -257,7 +259,7 @@ def test_a_source_image_that_kills_its_worker_is_given_up(shop: Workshop, worker
     shop.wait_for_avatar(harmless, "ready")
 
 
-def test_sigterm_to_every_process_of_a_worker_lets_the_job_finish_and_takes_no_other(
+def test_worker_finishes_its_job_after_sigterm_to_all_its_processes(
     shop: Workshop, worker: WorkerProcess, wanted: tuple[str, str]
 ) -> None:
     running, waiting = shop.request(*wanted, slow(202)), shop.request(*wanted, RenderOptions(seed=30))
@@ -270,14 +272,14 @@ def test_sigterm_to_every_process_of_a_worker_lets_the_job_finish_and_takes_no_o
     shop.sessions.cancel(waiting)
 
 
-def test_worker_that_comes_back_under_its_name_begins_its_job_again_at_once(
+def test_worker_restarted_with_its_name_restarts_its_job_at_once(
     shop: Workshop, worker: WorkerProcess, wanted: tuple[str, str]
 ) -> None:
     session_id = shop.request(*wanted, slow(203))
     shop.wait_for_frame(session_id)
     worker.kill()
     assert shop.session(session_id).state == "generating"
-    shop.ensure("vip,normal,prepare", "render")  # and no janitor
+    shop.ensure("vip,normal,prepare", "render")  # without a janitor
     assert shop.wait(session_id, "ready").attempt == 2
 
 
@@ -288,7 +290,7 @@ def test_a_second_sigterm_hands_the_job_back_at_once(
     shop.wait_for_frame(running)
     worker.process.terminate()
     time.sleep(0.3)
-    assert worker.stop() == 0  # long before the grace of a minute is over
+    assert worker.stop() == 0  # long before the grace period of a minute ends
     assert shop.session(running).state == "queued"
     assert shop.sessions.waiting("standard") == (running, later)
     shop.ensure("vip,normal,prepare", "render")
@@ -298,11 +300,11 @@ def test_a_second_sigterm_hands_the_job_back_at_once(
     assert first.started_at < second.started_at
 
 
-def test_a_worker_that_was_thought_dead_changes_nothing_when_it_wakes(
+def test_a_worker_that_was_considered_dead_changes_nothing_when_it_resumes(
     shop: Workshop, worker: WorkerProcess, wanted: tuple[str, str]
 ) -> None:
     before = set(shop.videos())
-    shop.ensure("vip", "other")  # jobs that are run again are for all
+    shop.ensure("vip", "other")  # all workers take restarted jobs
     session_id = shop.request(*wanted, slow(204))
     shop.wait_for_frame(session_id)
     processes = (worker.process.pid, worker.child)
@@ -318,7 +320,7 @@ def test_a_worker_that_was_thought_dead_changes_nothing_when_it_wakes(
     assert len(set(shop.videos()) - before) == 1
 
 
-def test_killed_worker_job_runs_again_on_another_one(
+def test_job_of_a_killed_worker_runs_again_on_another_one(
     shop: Workshop, worker: WorkerProcess, wanted: tuple[str, str]
 ) -> None:
     before = set(shop.videos())
@@ -341,11 +343,11 @@ def test_sigterm_hands_the_job_back_after_the_grace(
         assert worker.stop() == 0
         assert shop.session(session_id).state == "queued"
         assert shop.queue.llen("again") == 1
-        assert shop.sessions.begin(session_id, "another") is not None  # the first of three that count
+        assert shop.sessions.begin(session_id, "another") is not None  # the first of three attempts
 
 
 @pytest.mark.parametrize(("engine", "why"), [("broken", "no graphics card"), ("deadly", "died 3 times")])
-def test_a_worker_whose_engine_does_not_run_ends_and_says_why(fresh: Opener, engine: str, why: str) -> None:
+def test_a_worker_whose_engine_cannot_run_exits_with_the_reason(fresh: Opener, engine: str, why: str) -> None:
     with fresh() as shop:
         worker = shop.worker(engine=engine, warm=False)
         assert worker.process.wait(ENOUGH) == 3
@@ -353,7 +355,7 @@ def test_a_worker_whose_engine_does_not_run_ends_and_says_why(fresh: Opener, eng
         assert why in worker.log
 
 
-def test_killed_mesh_worker_makes_the_video_again(
+def test_video_of_a_killed_mesh_worker_is_made_again(
     fresh: Opener,
 ) -> None:
     with fresh() as shop:
@@ -366,5 +368,5 @@ def test_killed_mesh_worker_makes_the_video_again(
         assert session.attempt == 2
         assert session.outcome is not None
         assert session.outcome.frames == pytest.approx(10.42 * 25, abs=1)
-        assert "face_mesh" in session.outcome.cache_hits  # what the first attempt had prepared
+        assert "face_mesh" in session.outcome.cache_hits  # prepared by the first attempt
         assert len(shop.videos()) == 1
