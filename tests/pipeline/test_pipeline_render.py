@@ -215,7 +215,7 @@ def test_cached_audio_is_not_announced_separately(
 class BrokenViewer(Viewer):
     def write(self, data: bytes) -> int:
         super().write(data)
-        raise ConnectionResetError("nobody listens")
+        raise ConnectionResetError("no viewer is connected")
 
 
 def test_a_stream_that_fails_at_once_does_not_affect_the_video(

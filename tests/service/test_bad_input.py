@@ -150,7 +150,7 @@ UPLOADS = [
     Upload("name of signs", *UNREADABLE, image=bad.HTML, filename="\u202e\U0001f600\x7f.png"),
     Upload("name without end", *UNREADABLE, image=bad.HTML, filename="x" * 3000),
     Upload("picture of very many pixels", 413, "image_too_large", image=bad.picture_bomb),
-    Upload("picture that promises more pixels", 413, "image_too_large", image=bad.png_that_promises),
+    Upload("image with a huge header", 413, "image_too_large", image=bad.png_with_huge_header),
     Upload("picture of very many bytes", 413, "image_too_large", image=lambda: bytes(20_100_000)),
     Upload("document", 415, "unsupported_media_type", image=bad.PDF, kind="application/pdf"),
     Upload("web page", 415, "unsupported_media_type", image=bad.HTML, kind="text/html"),

@@ -60,7 +60,7 @@ class Client:
                     return answer
                 assert answer.status_code == 503, answer.text  # the response says that it is temporary
             except httpx.TransportError:
-                assert time.monotonic() < end, "nobody answers"
+                assert time.monotonic() < end, "the service does not answer"
             time.sleep(0.1)
 
 

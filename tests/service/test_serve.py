@@ -22,7 +22,7 @@ from tests.support.running_service import (
     RunningService,
     children,
     command_line,
-    lives,
+    is_alive,
     until,
 )
 from tests.support.servers import StoreServer
@@ -133,16 +133,16 @@ def test_request_during_an_api_restart_waits_and_is_answered(
     pattern_service: RunningService,
 ) -> None:
     killed = pattern_service.kill("api")
-    until(lambda: not lives(killed), "the death of the API", 5)
+    until(lambda: not is_alive(killed), "the death of the API", 5)
     assert httpx.get(f"{pattern_service.url}/livez", timeout=60).status_code == 200
 
 
 def test_second_service_on_the_same_folder_is_refused(pattern_service: RunningService) -> None:
-    before = pattern_service.everybody()
+    before = pattern_service.all_processes()
     done = serve("--port", "0", "--data_dir", str(pattern_service.data_dir))
     assert done.returncode == 3
     assert f"process {pattern_service.process.pid}" in last_line(done)
-    assert set(before) <= set(pattern_service.everybody()), "no process of the first one has ended"
+    assert set(before) <= set(pattern_service.all_processes()), "no process of the first one has ended"
     until(lambda: is_ready(pattern_service), "the first one is ready", 60)
 
 
@@ -167,7 +167,7 @@ def test_server_that_may_evict_jobs_is_refused(data_dir: Path, cache_server: Sto
 
 
 def test_missing_server_is_a_one_line_error(data_dir: Path) -> None:
-    done = serve("--port", "0", "--data_dir", str(data_dir), QUEUE_URL=f"unix://{data_dir}/nobody")
+    done = serve("--port", "0", "--data_dir", str(data_dir), QUEUE_URL=f"unix://{data_dir}/missing")
     assert done.returncode == 3
     assert "does not answer" in last_line(done)
 
@@ -179,9 +179,9 @@ def test_invalid_setting_is_a_one_line_error(data_dir: Path) -> None:
 
 
 def test_missing_engine_prevents_the_start(data_dir: Path) -> None:
-    done = serve("--port", "0", "--data_dir", str(data_dir), ENGINE="nobody")
+    done = serve("--port", "0", "--data_dir", str(data_dir), ENGINE="missing")
     assert done.returncode == 3
-    assert "There is no engine called 'nobody'" in done.stderr
+    assert "There is no engine called 'missing'" in done.stderr
     assert "The service does not start" in last_line(done)
 
 
@@ -198,9 +198,9 @@ def test_engine_that_cannot_run_prevents_the_start_with_advice(data_dir: Path) -
 def test_public_address_without_keys_gets_a_warning(data_dir: Path) -> None:
     """The service does not start fully; the first checks are enough."""
     public = ("--host", "0.0.0.0", "--port", "0", "--data_dir", str(data_dir))  # noqa: S104
-    nobody = f"unix://{data_dir}/nobody"
+    missing = f"unix://{data_dir}/missing"
     for keys, warned in (("", True), ('[{"name": "shop", "key": "0123456789abcdef0123"}]', False)):
-        done = serve(*public, QUEUE_URL=nobody, API_KEYS=keys)
+        done = serve(*public, QUEUE_URL=missing, API_KEYS=keys)
         assert ("service_unprotected" in done.stderr) == warned
 
 
@@ -230,7 +230,7 @@ def test_container_published_on_loopback_or_with_keys_starts_without_a_warning(d
     data_dir.mkdir(exist_ok=True)
     keys.write_text('[{"name": "shop", "key": "0123456789abcdef0123"}]')
     public = ("--host", "0.0.0.0", "--port", "0", "--data_dir", str(data_dir))  # noqa: S104
-    nobody = f"unix://{data_dir}/nobody"
+    missing = f"unix://{data_dir}/missing"
     for safe in (
         {"PUBLISH_ADDRESS": "127.0.0.1"},
         {"PUBLISH_ADDRESS": "::1"},
@@ -238,7 +238,7 @@ def test_container_published_on_loopback_or_with_keys_starts_without_a_warning(d
         {"PUBLISH_ADDRESS": "192.0.2.7", "API_KEYS": keys.read_text()},
         {"PUBLISH_ADDRESS": "192.0.2.7", "API_KEYS_FILE": str(keys)},
     ):
-        done = serve(*public, QUEUE_URL=nobody, **safe)
+        done = serve(*public, QUEUE_URL=missing, **safe)
         assert "does not answer" in last_line(done), safe
         assert "service_unprotected" not in done.stderr, safe
 
@@ -259,11 +259,11 @@ def test_external_servers_are_used_and_left_running(
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
 def test_all_processes_die_with_a_killed_supervisor_and_the_next_one_stops_cleanly(data_dir: Path) -> None:
     with RunningService(data_dir, PATTERN_ENGINE) as first:
-        killed = first.everybody()
+        killed = first.all_processes()
         first.process.kill()
         with RunningService(data_dir, PATTERN_ENGINE) as second:
-            until(lambda: not any(map(lives, killed)), "the first one gone", 30)
-            stopped = second.everybody()
+            until(lambda: not any(map(is_alive, killed)), "the first one gone", 30)
+            stopped = second.all_processes()
             assert len(stopped) > len(ROLES)
             assert second.stop() == 0
-            until(lambda: not any(map(lives, stopped)), "the second one gone", 5)
+            until(lambda: not any(map(is_alive, stopped)), "the second one gone", 5)

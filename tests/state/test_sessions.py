@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import redis
-from tests.support.jobs import KEY, OUTCOME, Clock, know_avatar, make_session
+from tests.support.jobs import KEY, OUTCOME, Clock, add_avatar, make_session
 from tests.support.workers import wait_for
 
 from sadtalker_service.domain import Progress
@@ -375,7 +375,7 @@ def test_sessions_are_remembered_for_a_time_after_their_end_only(
 
 
 def test_ended_session_is_forgotten(queue: redis.Redis) -> None:
-    know_avatar(queue)
+    add_avatar(queue)
     sessions = SessionStore(queue, Settings(session_ttl_seconds=1))
     sessions.accept(make_session("one", callback_url="https://example.com/"))
     sessions.cancel("one")
@@ -430,7 +430,7 @@ def test_lanes_tell_how_many_wait_and_since_when(sessions: SessionStore, clock: 
 
 
 def test_without_a_clock_the_servers_time_is_kept(queue: redis.Redis) -> None:
-    know_avatar(queue)
+    add_avatar(queue)
     sessions = SessionStore(queue, Settings())
     sessions.accept(make_session("one"))
     seconds, micros = queue.time()

@@ -53,7 +53,7 @@ class Attempt(JobRun):
             self._reason = self._find_reason(self._clock())
         return self._reason is not None
 
-    def tell(self, progress: Progress) -> None:
+    def report(self, progress: Progress) -> None:
         """Store the progress: every new stage, and frames at most every 0.2 s."""
         now = self._clock()
         if now < self._tell_at and progress.frame:

@@ -68,7 +68,7 @@ class RenderJob:
     def _produce(self, session: Session, attempt: Attempt, output: Path, start: float) -> VideoResult:
         context, spec = self._context, session.spec
         engine = context.loaded.engine(spec.engine, spec.engine_version)
-        reporter = Reporter(attempt.tell, attempt.must_stop)
+        reporter = Reporter(attempt.report, attempt.must_stop)
         terms = context.cache_terms(reporter.check)
         pipeline = Pipeline(engine, context.cache, terms, reporter)
         prepared = pipeline.prepare(
