@@ -146,7 +146,7 @@ def test_avatars_are_listed_page_by_page(api: RunningApi, client: httpx.Client) 
 def test_unreachable_height_is_a_warning_if_it_was_requested(api: RunningApi, client: httpx.Client) -> None:
     image_id = api.upload(client, image_bytes(3, (64, 48)))["image_id"]
     asked = api.generate(client, image_id, quality="high").json()["warnings"]
-    said = "The video is 48 pixels high, not the 1080 of quality high: the photo is 48 high"
+    said = "The video is 48 pixels high, not the 1080 of quality high: the source image is 48 pixels high"
     assert asked == [f"{said}, and it is not enlarged."]
     assert api.generate(client, image_id).json()["warnings"] == []
 

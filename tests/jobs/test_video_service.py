@@ -232,7 +232,7 @@ def test_size_is_that_of_the_engine_unless_requested(office: Office) -> None:
     assert own.spec.options.size == 256
     default = office.video_service.generate(replace(asked, engine=None))
     assert (default.spec.engine, default.spec.options.size) == ("pattern", 512)
-    with pytest.raises(UnsupportedByEngine, match="it knows 256, 512"):
+    with pytest.raises(UnsupportedByEngine, match="Supported: 256, 512"):
         office.video_service.generate(replace(asked, options=RenderOptions(size=300)))
 
 

@@ -101,13 +101,13 @@ def test_avatars_without_owners_are_given_to_one(
 
 
 def test_another_face_is_visible_to_its_owner_only(avatars: AvatarStore) -> None:
-    shop, bank = Viewer("shop"), Viewer("bank")
-    avatars.add(make_avatar(), "shop")
+    cluster, bank = Viewer("cluster"), Viewer("bank")
+    avatars.add(make_avatar(), "cluster")
     avatars.add(replace(make_avatar(), face_index=1), "bank")
     assert [record.slot for record in avatars.modes(IMAGE)] == ["full", "full.1"]
     assert [record.slot for record in avatars.modes(IMAGE, bank)] == ["full.1"]
     assert avatars.get(IMAGE, "full", bank) is None
-    assert avatars.get(IMAGE, "full", shop, face_index=1) is None
+    assert avatars.get(IMAGE, "full", cluster, face_index=1) is None
     assert avatars.disown(IMAGE, "bank") is False
     assert [record.slot for record in avatars.modes(IMAGE)] == ["full"]
 

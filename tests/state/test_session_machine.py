@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from tests.support.jobs import OUTCOME, Clock, know_avatar, make_session
+from tests.support.jobs import OUTCOME, Clock, add_avatar, make_session
 from tests.support.servers import StoreServer
 
 from sadtalker_service.domain import Progress
@@ -34,7 +34,7 @@ from sadtalker_service.state.viewer import Viewer
 KEYS = {"k1": "1" * 64, "k2": "2" * 64, "k3": "1" * 64}
 """Result key -> source image."""
 
-OWNERS = ("shop", "bank")
+OWNERS = ("cluster", "bank")
 
 WORKERS = st.sampled_from(["w1", "w2"])
 
@@ -65,7 +65,7 @@ class Sessions(RuleBasedStateMachine):
     @initialize()
     def upload(self) -> None:
         for image_id in set(KEYS.values()):
-            know_avatar(self.client, image_id, OWNERS[0])
+            add_avatar(self.client, image_id, OWNERS[0])
 
     # ---------------------------------------------------------------- users
 
@@ -76,7 +76,7 @@ class Sessions(RuleBasedStateMachine):
         owner=st.sampled_from(OWNERS),
     )
     def accept(self, lane: Lane, key: str, owner: str) -> Any:
-        know_avatar(self.client, KEYS[key], owner)
+        add_avatar(self.client, KEYS[key], owner)
         session = make_session(
             f"s{len(self.accepted)}", lane, key=key, image_id=KEYS[key], at=self.clock(), owner=owner
         )

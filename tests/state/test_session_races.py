@@ -6,7 +6,7 @@ import random
 import threading
 from collections import Counter
 
-from tests.support.jobs import OUTCOME, know_avatar, make_session
+from tests.support.jobs import OUTCOME, add_avatar, make_session
 from tests.support.servers import StoreServer
 
 from sadtalker_service.errors import LaneFull
@@ -89,7 +89,7 @@ class Clients:
 
 def test_every_accepted_session_ends_exactly_once(queue_server: StoreServer) -> None:
     client = queue_server.client()
-    know_avatar(client)
+    add_avatar(client)
     crowd = Clients(queue_server)
     crowd.run()
     store = crowd.store()

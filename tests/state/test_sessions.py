@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import redis
-from tests.support.jobs import KEY, OUTCOME, Clock, know_avatar, make_session
+from tests.support.jobs import KEY, OUTCOME, Clock, add_avatar, make_session
 from tests.support.workers import wait_for
 
 from sadtalker_service.domain import Progress
@@ -372,7 +372,7 @@ def test_ended_sessions_are_kept_for_a_limited_time(sessions: SessionStore, queu
 
 
 def test_ended_session_expires(queue: redis.Redis) -> None:
-    know_avatar(queue)
+    add_avatar(queue)
     sessions = SessionStore(queue, Settings(session_ttl_seconds=1))
     sessions.accept(make_session("one", callback_url="https://example.com/"))
     sessions.cancel("one")
@@ -425,7 +425,7 @@ def test_lanes_report_their_load(sessions: SessionStore, clock: Clock) -> None:
 
 
 def test_server_time_is_used_without_a_clock(queue: redis.Redis) -> None:
-    know_avatar(queue)
+    add_avatar(queue)
     sessions = SessionStore(queue, Settings())
     sessions.accept(make_session("one"))
     seconds, micros = queue.time()

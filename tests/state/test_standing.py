@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import redis
-from tests.support.jobs import OUTCOME, Clock, know_avatar, make_session
+from tests.support.jobs import OUTCOME, Clock, add_avatar, make_session
 
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.records import Lane, QueuePosition, WorkerFacts
@@ -18,7 +18,7 @@ RATE = OUTCOME.total_seconds / OUTCOME.video_seconds
 @pytest.fixture
 def lanes(queue: redis.Redis, clock: Clock) -> SessionStore:
     """Long lanes; a standard session has its turn after two VIP sessions."""
-    know_avatar(queue)
+    add_avatar(queue)
     return SessionStore(queue, Settings(max_waiting=200, vip_in_a_row=2), clock)
 
 

@@ -69,7 +69,7 @@ def test_invalid_host_header_is_refused(api: RunningApi, host: str) -> None:
 @pytest.mark.parametrize("keys", [False, True])
 def test_exactly_one_host_header_is_required(api: RunningApi, api_settings: Settings, keys: bool) -> None:
     settings = api_settings.model_copy(
-        update={"api_keys": json.dumps([{"name": "shop", "key": "k"}])} if keys else {}
+        update={"api_keys": json.dumps([{"name": "cluster", "key": "k"}])} if keys else {}
     )
     with running_api(settings) as other:
         assert raw(other, b"X: y") == (400, "malformed_request")
@@ -122,7 +122,7 @@ def test_other_pages_may_not_change_anything(api: RunningApi, origin: str | None
 def _open_api(api_settings: Settings) -> Iterator[RunningApi]:
     settings = api_settings.model_copy(
         update={
-            "cors_origins": "https://shop.example, http://localhost:3000",
+            "cors_origins": "https://cluster.example, http://localhost:3000",
             "allowed_hosts": "avatars.lan, Microservice",
             "host": "10.1.2.3",
         }
@@ -139,19 +139,19 @@ def open_api(_open_api: RunningApi, queue_server: StoreServer, cache_server: Sto
 
 
 def test_hosts_and_origins_in_the_settings_are_allowed(open_api: RunningApi) -> None:
-    for host in ("avatars.lan", "AVATARS.lan:8000", "microservice:8000", "shop.example", "10.1.2.3:8000"):
+    for host in ("avatars.lan", "AVATARS.lan:8000", "microservice:8000", "cluster.example", "10.1.2.3:8000"):
         assert get_as(open_api, host).status_code == 200, host
     assert get_as(open_api, "other.lan").status_code == 403
-    for origin in ("https://shop.example", "http://localhost:3000"):
+    for origin in ("https://cluster.example", "http://localhost:3000"):
         assert upload_from(open_api, Origin=origin, Sec_Fetch_Site="cross-site")[0] in {200, 202}
-    assert upload_from(open_api, Origin="https://shop.example.evil.example")[0] == 403
+    assert upload_from(open_api, Origin="https://cluster.example.evil.example")[0] == 403
     with open_api.client() as client:
-        asks = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST"}
+        asks = {"Origin": "https://cluster.example", "Access-Control-Request-Method": "POST"}
         assert client.options("/api/avatar/upload", headers=asks).status_code == 200
 
 
 def test_with_keys_only_the_keys_count(api_settings: Settings, api: RunningApi) -> None:
-    keys = json.dumps([{"name": "shop", "key": "k-1"}])
+    keys = json.dumps([{"name": "cluster", "key": "k-1"}])
     with running_api(api_settings.model_copy(update={"api_keys": keys})) as guarded:
         headers = {"Host": "avatars.example", "Origin": "https://elsewhere.example", "X-API-Key": "k-1"}
         assert upload_from(guarded, **headers)[0] in {200, 202}

@@ -13,8 +13,8 @@ from tests.support.servers import StoreServer
 from sadtalker_service.settings import Settings
 
 KEYS = [
-    {"name": "shop", "key": "k-shop-1"},
-    {"name": "shop after a rotation", "key": "k-shop-2", "owner": "shop"},
+    {"name": "cluster", "key": "k-cluster-1"},
+    {"name": "cluster after a rotation", "key": "k-cluster-2", "owner": "cluster"},
     {"name": "bank", "key": "k-bank-1", "vip": False},
     {"name": "operator", "key": "k-operator-1", "admin": True},
 ]
@@ -39,7 +39,7 @@ def owned(_owned: RunningApi, queue_server: StoreServer, cache_server: StoreServ
 
 
 @pytest.fixture
-def shop(owned: RunningApi) -> Iterator[httpx.Client]:
+def cluster(owned: RunningApi) -> Iterator[httpx.Client]:
     with owned.client(headers=SHOP) as client:
         yield client
 
@@ -68,9 +68,9 @@ def routes(owned: RunningApi, parameter: str) -> list[tuple[str, str]]:
 
 
 def test_every_route_of_an_avatar_hides_those_of_others(
-    owned: RunningApi, shop: httpx.Client, bank: httpx.Client
+    owned: RunningApi, cluster: httpx.Client, bank: httpx.Client
 ) -> None:
-    image_id = owned.upload(shop)["image_id"]
+    image_id = owned.upload(cluster)["image_id"]
     owned.prepare(image_id)
     found = routes(owned, "image_id")
     assert len(found) >= 6
@@ -83,13 +83,13 @@ def test_every_route_of_an_avatar_hides_those_of_others(
             path,
         )
         assert hidden.status_code == 404
-    assert shop.get(f"/api/avatar/status/{image_id}").json()["status"] == "ready"
+    assert cluster.get(f"/api/avatar/status/{image_id}").json()["status"] == "ready"
 
 
 def test_every_route_of_a_session_hides_those_of_others(
-    owned: RunningApi, shop: httpx.Client, bank: httpx.Client
+    owned: RunningApi, cluster: httpx.Client, bank: httpx.Client
 ) -> None:
-    session_id = owned.accepted(shop, lane="standard")
+    session_id = owned.accepted(cluster, lane="standard")
     owned.make(session_id)
     found = routes(owned, "session_id")
     assert len(found) >= 5
@@ -102,7 +102,7 @@ def test_every_route_of_a_session_hides_those_of_others(
             path,
         )
         assert hidden.status_code == 404
-    assert shop.get(f"/api/standard/download/{session_id}").content == VIDEO
+    assert cluster.get(f"/api/standard/download/{session_id}").content == VIDEO
 
 
 def test_key_without_vip_right_is_refused_on_every_vip_route(owned: RunningApi, bank: httpx.Client) -> None:
@@ -113,9 +113,9 @@ def test_key_without_vip_right_is_refused_on_every_vip_route(owned: RunningApi, 
 
 
 def test_avatar_of_another_owner_cannot_be_used_for_a_video(
-    owned: RunningApi, shop: httpx.Client, bank: httpx.Client
+    owned: RunningApi, cluster: httpx.Client, bank: httpx.Client
 ) -> None:
-    image_id = owned.upload(shop)["image_id"]
+    image_id = owned.upload(cluster)["image_id"]
     hidden = owned.generate(bank, image_id, lane="standard")
     unknown = owned.generate(bank, NOBODYS_IMAGE, lane="standard")
     assert status_and_message(hidden, image_id) == status_and_message(unknown, NOBODYS_IMAGE)
@@ -124,11 +124,11 @@ def test_avatar_of_another_owner_cannot_be_used_for_a_video(
 
 
 def test_lists_and_figures_show_only_own_things(
-    owned: RunningApi, shop: httpx.Client, bank: httpx.Client, operator: httpx.Client
+    owned: RunningApi, cluster: httpx.Client, bank: httpx.Client, operator: httpx.Client
 ) -> None:
-    mine = owned.upload(shop)["image_id"]
+    mine = owned.upload(cluster)["image_id"]
     theirs = owned.upload(bank, image_bytes(2))["image_id"]
-    session_id = owned.accepted(shop, lane="standard")
+    session_id = owned.accepted(cluster, lane="standard")
     owned.begin(session_id)
 
     def listed(client: httpx.Client) -> set[str]:
@@ -136,10 +136,10 @@ def test_lists_and_figures_show_only_own_things(
             avatar["image_id"] for avatar in client.get("/api/avatar").json()["avatars"]
         }
 
-    assert (listed(shop), listed(bank), listed(operator)) == ({mine}, {theirs}, {mine, theirs})
+    assert (listed(cluster), listed(bank), listed(operator)) == ({mine}, {theirs}, {mine, theirs})
     json_only = {"Accept": "application/json"}
     for client, images, current in (
-        (shop, 1, session_id[:8]),
+        (cluster, 1, session_id[:8]),
         (bank, 1, None),
         (operator, 2, session_id[:8]),
     ):
@@ -152,9 +152,9 @@ def test_lists_and_figures_show_only_own_things(
 
 
 def test_queue_names_own_running_session_only(
-    owned: RunningApi, shop: httpx.Client, bank: httpx.Client
+    owned: RunningApi, cluster: httpx.Client, bank: httpx.Client
 ) -> None:
-    running = owned.accepted(shop, lane="standard")
+    running = owned.accepted(cluster, lane="standard")
     owned.begin(running)
     waiting = owned.generate(bank, owned.upload(bank, image_bytes(2))["image_id"], lane="standard").json()[
         "session_id"
@@ -164,16 +164,16 @@ def test_queue_names_own_running_session_only(
 
 
 def test_same_source_image_belongs_to_each_owner(
-    owned: RunningApi, shop: httpx.Client, bank: httpx.Client
+    owned: RunningApi, cluster: httpx.Client, bank: httpx.Client
 ) -> None:
-    image_id = owned.upload(shop)["image_id"]
-    owned.upload(shop, preprocess_mode="crop")
+    image_id = owned.upload(cluster)["image_id"]
+    owned.upload(cluster, preprocess_mode="crop")
     owned.prepare(image_id)
     assert owned.upload(bank)["image_id"] == image_id
     theirs = bank.get(f"/api/image/{image_id}/summary").json()
     assert (theirs["preprocess_modes"], theirs["videos"]) == (["full"], 0)
     assert bank.get(f"/api/avatar/status/{image_id}?preprocess_mode=crop").status_code == 404
-    first = shop.get(f"/api/avatar/status/{image_id}").json()
+    first = cluster.get(f"/api/avatar/status/{image_id}").json()
     second = bank.get(f"/api/avatar/status/{image_id}").json()
     assert second["status"] == "ready"
     assert second["uploaded_at"] > first["uploaded_at"]
@@ -181,75 +181,75 @@ def test_same_source_image_belongs_to_each_owner(
 
 
 def test_deletion_by_one_owner_keeps_everything_of_the_other(
-    owned: RunningApi, shop: httpx.Client, bank: httpx.Client
+    owned: RunningApi, cluster: httpx.Client, bank: httpx.Client
 ) -> None:
-    image_id = owned.upload(shop)["image_id"]
+    image_id = owned.upload(cluster)["image_id"]
     owned.upload(bank)
     owned.prepare(image_id)
     shared = [
         owned.generate(client, image_id, audio_bytes(3), "standard").json()["session_id"]
-        for client in (shop, bank)
+        for client in (cluster, bank)
     ]
     owned.make(shared[0])
-    alone = owned.generate(shop, image_id, audio_bytes(4), "standard").json()["session_id"]
+    alone = owned.generate(cluster, image_id, audio_bytes(4), "standard").json()["session_id"]
     owned.make(alone)
     waiting = [
         owned.generate(client, image_id, audio_bytes(seed), "standard").json()["session_id"]
-        for client, seed in ((shop, 5), (bank, 6))
+        for client, seed in ((cluster, 5), (bank, 6))
     ]
     files = owned.kept()
-    assert shop.get(f"/api/image/{image_id}/summary").json()["videos"] == 2
+    assert cluster.get(f"/api/image/{image_id}/summary").json()["videos"] == 2
     assert bank.get(f"/api/image/{image_id}/summary").json()["videos"] == 1
 
-    assert shop.delete(f"/api/avatar/{image_id}").status_code == 204
+    assert cluster.delete(f"/api/avatar/{image_id}").status_code == 204
 
-    assert shop.delete(f"/api/avatar/{image_id}").status_code == 404
-    assert shop.get(f"/api/avatar/status/{image_id}").status_code == 404
-    assert shop.get("/api/avatar").json()["avatars"] == []
+    assert cluster.delete(f"/api/avatar/{image_id}").status_code == 404
+    assert cluster.get(f"/api/avatar/status/{image_id}").status_code == 404
+    assert cluster.get("/api/avatar").json()["avatars"] == []
     states = {
-        name: shop.get(f"/api/standard/status/{name}").json() for name in (*shared[:1], alone, waiting[0])
+        name: cluster.get(f"/api/standard/status/{name}").json() for name in (*shared[:1], alone, waiting[0])
     }
     assert states[waiting[0]]["status"] == "cancelled"
     for name in (shared[0], alone):
         assert (states[name]["status"], states[name]["error"]["code"]) == ("failed", "video_deleted")
         assert states[name]["download_url"] is None
-        gone = shop.get(f"/api/standard/download/{name}")
+        gone = cluster.get(f"/api/standard/download/{name}")
         assert (gone.status_code, gone.json()["error"]["code"]) == (404, "video_deleted")
-        assert shop.get(f"/api/standard/stream/{name}").status_code == 404
-        status_and_message = shop.get(f"/api/standard/events/{name}").text
+        assert cluster.get(f"/api/standard/stream/{name}").status_code == 404
+        status_and_message = cluster.get(f"/api/standard/events/{name}").text
         assert '"status":"ready"' not in status_and_message
 
     assert bank.get(f"/api/avatar/status/{image_id}").json()["status"] == "ready"
     assert bank.get(f"/api/standard/download/{shared[1]}").content == VIDEO
     assert bank.get(f"/api/standard/status/{waiting[1]}").json()["status"] == "queued"
-    assert len(files - owned.kept()) == 1  # the video that only the shop had
+    assert len(files - owned.kept()) == 1  # the video that only the cluster had
     assert bank.delete(f"/api/avatar/{image_id}").status_code == 204
     assert {name for name in owned.kept() if not name.startswith("speech/")} == set()
     assert bank.get(f"/api/standard/status/{shared[1]}").json()["error"]["code"] == "video_deleted"
 
 
 def test_shared_work_continues_for_the_other_owner(
-    owned: RunningApi, shop: httpx.Client, bank: httpx.Client
+    owned: RunningApi, cluster: httpx.Client, bank: httpx.Client
 ) -> None:
-    image_id = owned.upload(shop)["image_id"]
+    image_id = owned.upload(cluster)["image_id"]
     owned.upload(bank)
     first, second = (
-        owned.generate(client, image_id, lane="standard").json()["session_id"] for client in (shop, bank)
+        owned.generate(client, image_id, lane="standard").json()["session_id"] for client in (cluster, bank)
     )
     run = owned.begin(first)
-    assert shop.delete(f"/api/avatar/{image_id}").status_code == 204
-    assert shop.get(f"/api/standard/status/{first}").json()["status"] == "cancelled"
+    assert cluster.delete(f"/api/avatar/{image_id}").status_code == 204
+    assert cluster.get(f"/api/standard/status/{first}").json()["status"] == "cancelled"
     assert bank.get(f"/api/standard/status/{second}").json()["status"] == "generating"
     owned.finish(run)
     assert bank.get(f"/api/standard/download/{second}").content == VIDEO
-    assert shop.get(f"/api/standard/status/{first}").json()["status"] == "cancelled"
+    assert cluster.get(f"/api/standard/status/{first}").json()["status"] == "cancelled"
 
 
-def test_two_keys_of_one_owner_see_the_same(owned: RunningApi, shop: httpx.Client) -> None:
-    session_id = owned.accepted(shop, lane="standard")
+def test_two_keys_of_one_owner_see_the_same(owned: RunningApi, cluster: httpx.Client) -> None:
+    session_id = owned.accepted(cluster, lane="standard")
     name = {"Idempotency-Key": "order-1"}
-    image_id = owned.upload(shop)["image_id"]
-    once = owned.generate(shop, image_id, audio_bytes(8), headers=name).json()["session_id"]
+    image_id = owned.upload(cluster)["image_id"]
+    once = owned.generate(cluster, image_id, audio_bytes(8), headers=name).json()["session_id"]
     with owned.client(headers=SHOP_NEW) as renewed:
         assert renewed.get(f"/api/standard/status/{session_id}").status_code == 200
         again = owned.generate(renewed, image_id, audio_bytes(8), headers=name).json()["session_id"]
@@ -258,9 +258,9 @@ def test_two_keys_of_one_owner_see_the_same(owned: RunningApi, shop: httpx.Clien
 
 
 def test_operator_sees_ends_and_deletes_things_of_all_owners(
-    owned: RunningApi, shop: httpx.Client, bank: httpx.Client, operator: httpx.Client
+    owned: RunningApi, cluster: httpx.Client, bank: httpx.Client, operator: httpx.Client
 ) -> None:
-    image_id = owned.upload(shop)["image_id"]
+    image_id = owned.upload(cluster)["image_id"]
     owned.upload(bank)
     session_id = owned.generate(bank, image_id, lane="standard").json()["session_id"]
     assert operator.get(f"/api/standard/status/{session_id}").json()["status"] == "queued"
@@ -269,17 +269,17 @@ def test_operator_sees_ends_and_deletes_things_of_all_owners(
     assert bank.get(f"/api/standard/status/{made.json()['session_id']}").status_code == 200
     assert operator.delete(f"/api/standard/session/{session_id}").status_code == 202
     assert operator.delete(f"/api/avatar/{image_id}").status_code == 204
-    for client in (shop, bank):
+    for client in (cluster, bank):
         assert client.get(f"/api/avatar/status/{image_id}").status_code == 404
     assert not any(name.startswith("portraits/") for name in owned.kept())
 
 
 def test_interrupted_deletion_is_finished_by_its_owner_only(
-    owned: RunningApi, shop: httpx.Client, bank: httpx.Client
+    owned: RunningApi, cluster: httpx.Client, bank: httpx.Client
 ) -> None:
-    image_id = owned.upload(shop)["image_id"]
-    assert owned.services.avatars.disown(image_id, "shop") is True  # then the process died
+    image_id = owned.upload(cluster)["image_id"]
+    assert owned.services.avatars.disown(image_id, "cluster") is True  # then the process died
     assert bank.delete(f"/api/avatar/{image_id}").status_code == 404
-    assert shop.delete(f"/api/avatar/{image_id}").status_code == 204
+    assert cluster.delete(f"/api/avatar/{image_id}").status_code == 204
     assert not owned.kept()
-    assert shop.delete(f"/api/avatar/{image_id}").status_code == 404
+    assert cluster.delete(f"/api/avatar/{image_id}").status_code == 404

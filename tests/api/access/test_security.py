@@ -16,7 +16,7 @@ from sadtalker_service.errors import StoreMisconfigured
 from sadtalker_service.settings import Settings
 
 KEYS = [
-    {"name": "shop", "key": "k-shop-1234567890"},
+    {"name": "cluster", "key": "k-cluster-1234567890"},
     {"name": "guest", "key": "k-guest-1234567890", "vip": False},
     {"name": "slow", "key": "k-slow-1234567890", "per_minute": 5},
 ]
@@ -26,7 +26,7 @@ SHOP, GUEST, SLOW = ({"X-API-Key": str(entry["key"])} for entry in KEYS)
 @pytest.fixture(scope="module")
 def _guarded(api_settings: Settings) -> Iterator[RunningApi]:
     settings = api_settings.model_copy(
-        update={"api_keys": json.dumps(KEYS), "cors_origins": "https://shop.example"}
+        update={"api_keys": json.dumps(KEYS), "cors_origins": "https://cluster.example"}
     )
     with running_api(settings) as api:
         yield api
@@ -123,15 +123,15 @@ def test_idempotency_keys_are_separate_per_caller(guarded: RunningApi) -> None:
 def test_allowed_origins_get_cors_headers(guarded: RunningApi) -> None:
     asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-api-key"}
     with guarded.client() as client:
-        known = client.options("/api/avatar/upload", headers={"Origin": "https://shop.example", **asked})
+        known = client.options("/api/avatar/upload", headers={"Origin": "https://cluster.example", **asked})
         assert known.status_code == 200
-        assert known.headers["access-control-allow-origin"] == "https://shop.example"
+        assert known.headers["access-control-allow-origin"] == "https://cluster.example"
         other = client.options("/api/avatar/upload", headers={"Origin": "https://evil.example", **asked})
         assert "access-control-allow-origin" not in other.headers
 
 
 def test_no_origin_is_allowed_by_default(api: RunningApi, client: httpx.Client) -> None:
-    answer = client.get("/livez", headers={"Origin": "https://shop.example"})
+    answer = client.get("/livez", headers={"Origin": "https://cluster.example"})
     assert "access-control-allow-origin" not in answer.headers
 
 
@@ -144,7 +144,7 @@ def test_keys_are_stored_only_as_digests(tmp_path: Path) -> None:
     assert KeyRing(keys).find("k-guest-123456789") is None
     file = tmp_path / "keys.json"
     file.write_text(json.dumps(KEYS[:1]))
-    assert [key.name for key in load_keys(Settings(api_keys_file=file))] == ["shop"]
+    assert [key.name for key in load_keys(Settings(api_keys_file=file))] == ["cluster"]
 
 
 @pytest.mark.parametrize(

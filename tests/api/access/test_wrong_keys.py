@@ -85,7 +85,7 @@ def test_network_of_one_client_counts_as_one_address() -> None:
     assert place_of("") == ""
 
 
-KEYS = json.dumps([{"name": "shop", "key": "k-shop"}, {"name": "bank", "key": "k-bank"}])
+KEYS = json.dumps([{"name": "cluster", "key": "k-cluster"}, {"name": "bank", "key": "k-bank"}])
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def guessed(
 
 def test_guesses_over_http(guessed: RunningApi) -> None:
     with guessed.client() as client:
-        assert client.get("/api/avatar", headers={"X-API-Key": "k-shop"}).status_code == 200
+        assert client.get("/api/avatar", headers={"X-API-Key": "k-cluster"}).status_code == 200
         answers = [
             client.get("/api/avatar", headers={"X-API-Key": f"guess-{number}"}) for number in range(60)
         ]
@@ -107,5 +107,5 @@ def test_guesses_over_http(guessed: RunningApi) -> None:
         assert AT_ONCE <= codes.count(401) <= AT_ONCE + 10
         assert codes[-1] == 429
         assert 1 <= int(answers[-1].headers["retry-after"]) <= SECONDS_PER_TRY
-        assert client.get("/api/avatar", headers={"X-API-Key": "k-shop"}).status_code == 200
+        assert client.get("/api/avatar", headers={"X-API-Key": "k-cluster"}).status_code == 200
         assert client.get("/api/avatar").status_code == 401
