@@ -28,7 +28,7 @@ from sadtalker_service.state.registry import EngineRegistry
 from sadtalker_service.state.result_key import result_key
 from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.state.statistics import Statistics
-from sadtalker_service.state.viewer import EVERYBODY, Viewer
+from sadtalker_service.state.viewer import UNRESTRICTED, Viewer
 from sadtalker_service.store.artefact_store import ArtefactStore, source_image_name, speech_name, video_name
 from sadtalker_service.store.cache import CacheUnavailable
 from sadtalker_service.store.keys import avatar_keys
@@ -78,7 +78,7 @@ class VideoService:
         image_id: str,
         mode: PreprocessMode,
         facts: ImageFacts,
-        viewer: Viewer = EVERYBODY,
+        viewer: Viewer = UNRESTRICTED,
         *,
         face_index: int = 0,
     ) -> tuple[AvatarRecord, bool]:
@@ -119,7 +119,7 @@ class VideoService:
             self._dispatch.prepare(image_id, ready[0].mode, ready[0].face_index)
 
     def generate(
-        self, request: VideoRequest, viewer: Viewer = EVERYBODY, session_id: str | None = None
+        self, request: VideoRequest, viewer: Viewer = UNRESTRICTED, session_id: str | None = None
     ) -> Session:
         """Accept a request, for the owner of its source image. It is ready at once if its video exists.
 
@@ -174,12 +174,12 @@ class VideoService:
         send_waiting(self._sessions, self._dispatch)
         return session
 
-    def delete_avatar(self, image_id: str, viewer: Viewer = EVERYBODY) -> None:
+    def delete_avatar(self, image_id: str, viewer: Viewer = UNRESTRICTED) -> None:
         """Delete the source image and everything made from it; see `AvatarDeletion`. Raises `NotFound`."""
         self._deletion.delete(image_id, viewer)
         send_waiting(self._sessions, self._dispatch)  # sessions of others replace the cancelled ones
 
-    def summary(self, image_id: str, viewer: Viewer = EVERYBODY) -> ImageSummary:
+    def summary(self, image_id: str, viewer: Viewer = UNRESTRICTED) -> ImageSummary:
         """Everything stored for a source image. Raises `NotFound`."""
         records = self._avatars.modes(image_id, viewer)
         if not records:

@@ -29,7 +29,7 @@ from sadtalker_service.state.avatar_fields import (
 )
 from sadtalker_service.state.queue_server import QueueServer
 from sadtalker_service.state.records import AvatarRecord, Failure, slot_of
-from sadtalker_service.state.viewer import EVERYBODY, LOCAL_OWNER, Viewer
+from sadtalker_service.state.viewer import LOCAL_OWNER, UNRESTRICTED, Viewer
 from sadtalker_service.store.connections import store_errors
 
 log = structlog.get_logger(__name__)
@@ -76,7 +76,7 @@ class AvatarStore:
         )
 
     def get(
-        self, image_id: str, mode: PreprocessMode, viewer: Viewer = EVERYBODY, *, face_index: int = 0
+        self, image_id: str, mode: PreprocessMode, viewer: Viewer = UNRESTRICTED, *, face_index: int = 0
     ) -> AvatarRecord | None:
         """The avatar, or None if it is unknown or `viewer` may not see it."""
         slot = slot_of(mode, face_index)
@@ -85,7 +85,7 @@ class AvatarStore:
             return read_avatar(known) if known else None
         return next((record for record in self.modes(image_id, viewer) if record.slot == slot), None)
 
-    def modes(self, image_id: str, viewer: Viewer = EVERYBODY) -> tuple[AvatarRecord, ...]:
+    def modes(self, image_id: str, viewer: Viewer = UNRESTRICTED) -> tuple[AvatarRecord, ...]:
         """All modes and faces of the source image that `viewer` may see, sorted. Empty for an unknown source
         image, and for one of other owners."""
         return tuple(read_avatars(self._queue.script("avatar_modes", image_id, viewer.only)))
@@ -182,7 +182,7 @@ class AvatarStore:
         return tuple(split_name(name) for name in names)
 
     def list(
-        self, limit: int = 50, cursor: str | None = None, viewer: Viewer = EVERYBODY
+        self, limit: int = 50, cursor: str | None = None, viewer: Viewer = UNRESTRICTED
     ) -> tuple[tuple[AvatarRecord, ...], str | None]:
         """Up to `limit` avatars that `viewer` may see, the latest upload first, and the cursor of the next
         page or None.
@@ -193,12 +193,12 @@ class AvatarStore:
         texts, last, last_score, times = self._queue.script("list_avatars", limit, score, name, viewer.only)
         return tuple(map(read_avatar, texts, times)), cursor_of(last_score, last) if last else None
 
-    def count(self, viewer: Viewer = EVERYBODY) -> int:
+    def count(self, viewer: Viewer = UNRESTRICTED) -> int:
         """Number of avatars that `viewer` may see; every mode of a source image counts."""
         name = "avatars" if viewer.sees_all else f"avatars:{viewer.owner}"
         return cast("int", self._queue.command("ZCARD", name))
 
-    def videos(self, image_id: str, viewer: Viewer = EVERYBODY) -> int:
+    def videos(self, image_id: str, viewer: Viewer = UNRESTRICTED) -> int:
         """Number of stored videos of a source image that `viewer` may see."""
         if viewer.sees_all:
             return cast("int", self._queue.command("SCARD", f"avatar_videos:{image_id}"))

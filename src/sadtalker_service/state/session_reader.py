@@ -21,7 +21,7 @@ from sadtalker_service.state.session_replies import (
     read_view,
     status_script,
 )
-from sadtalker_service.state.viewer import EVERYBODY, Viewer
+from sadtalker_service.state.viewer import UNRESTRICTED, Viewer
 
 MAX_DEAD = 1_000
 """Number of given-up session ids that are kept."""
@@ -75,7 +75,7 @@ class SessionReader:
         """(id, owner) of the running sessions, in the order of `running`."""
         return read_running(self._queue.script("running"))
 
-    def of_image(self, image_id: str, viewer: Viewer = EVERYBODY) -> tuple[str, ...]:
+    def of_image(self, image_id: str, viewer: Viewer = UNRESTRICTED) -> tuple[str, ...]:
         """Ids of the sessions of this source image that have not ended and that `viewer` may see."""
         return read_ids(self._queue.script("image_sessions", image_id, viewer.only))
 

@@ -31,5 +31,5 @@ class Viewer:
         return "" if self.sees_all else self.owner
 
 
-EVERYBODY = Viewer(LOCAL_OWNER, sees_all=True)
+UNRESTRICTED = Viewer(LOCAL_OWNER, sees_all=True)
 """The service itself, and every client if no keys are configured."""

@@ -22,7 +22,7 @@ from sadtalker_service.api.access.wrong_keys import WrongKeys
 from sadtalker_service.errors import Forbidden, RateLimited, StoreMisconfigured, Unauthorized
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.records import Lane
-from sadtalker_service.state.viewer import EVERYBODY, Viewer
+from sadtalker_service.state.viewer import UNRESTRICTED, Viewer
 from sadtalker_service.telemetry import metrics
 
 
@@ -193,7 +193,7 @@ def viewer_of(request: Request) -> Viewer:
         return Viewer(key.owner, sees_all=key.admin)
     if request.app.state.keys:
         raise Unauthorized(_SEND_A_KEY)
-    return EVERYBODY
+    return UNRESTRICTED
 
 
 Admitted = Depends(admitted)

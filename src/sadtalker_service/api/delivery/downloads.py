@@ -8,10 +8,10 @@ from typing import IO
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
 
 from sadtalker_service.api.delivery.ranges import ByteRange, UnsatisfiableRange, parse_range
 from sadtalker_service.api.errors import problem_of, problem_response_of
-from sadtalker_service.api.threads import in_thread
 from sadtalker_service.errors import NotFound
 from sadtalker_service.store.artefact_store import ArtefactStore
 
@@ -26,7 +26,7 @@ async def file_response(
 
     `etag` identifies its content, without quotes. Raises `NotFound`.
     """
-    size = await in_thread(store.size, name)
+    size = await run_in_threadpool(store.size, name)
     if size is None:
         raise NotFound("The video no longer exists. Request it again.")
     headers = {
@@ -82,7 +82,7 @@ async def _opened(store: ArtefactStore, name: str, first: int) -> IO[bytes]:
         return file
 
     try:
-        return await in_thread(opened)
+        return await run_in_threadpool(opened)
     except FileNotFoundError as error:
         raise NotFound("The video no longer exists. Request it again.") from error
 
@@ -90,7 +90,7 @@ async def _opened(store: ArtefactStore, name: str, first: int) -> IO[bytes]:
 async def _pieces(file: IO[bytes], length: int) -> AsyncIterator[bytes]:
     try:
         while length > 0:
-            piece = await in_thread(file.read, min(CHUNK, length))
+            piece = await run_in_threadpool(file.read, min(CHUNK, length))
             if not piece:
                 return
             length -= len(piece)

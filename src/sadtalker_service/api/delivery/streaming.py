@@ -15,12 +15,12 @@ from typing import Any, TypeVar
 import structlog
 from fastapi import Request
 from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 from starlette.types import Send
 
 from sadtalker_service.api.access.fetching import no_video
 from sadtalker_service.api.services import Services
-from sadtalker_service.api.threads import in_thread
 from sadtalker_service.errors import NotFound
 from sadtalker_service.media.fragments import refragment
 from sadtalker_service.state.events import subscribe
@@ -123,12 +123,12 @@ async def _finished(services: Services, session: Session) -> AsyncIterator[bytes
     name = video_name(session.result_key)
     pieces = _fragments(services, name)
     try:
-        while (piece := await in_thread(next, pieces, None)) is not None:
+        while (piece := await run_in_threadpool(next, pieces, None)) is not None:
             yield piece
     except FileNotFoundError as error:
         raise NotFound("The video no longer exists. Request it again.") from error
     finally:
-        await in_thread(pieces.close)
+        await run_in_threadpool(pieces.close)
 
 
 def _fragments(services: Services, name: str) -> Any:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import structlog
 from fastapi import APIRouter, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from sadtalker_service.api.access.security import viewer_of
 from sadtalker_service.api.ids import FaceQuery, ImagePath, face_index_of, image_id_of, mode_of
@@ -16,7 +17,6 @@ from sadtalker_service.api.schemas.avatars import AvatarList, AvatarStatus, Uplo
 from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.schemas.waiting import WaitQuery
 from sadtalker_service.api.services import Services, services_of
-from sadtalker_service.api.threads import in_thread
 from sadtalker_service.api.upload.forms import UPLOAD_TEXTS, form_body, remarks, required_file, upload_files
 from sadtalker_service.api.upload.multipart import ReceivedFile
 from sadtalker_service.api.upload.receiving import receive_form
@@ -62,13 +62,15 @@ async def upload(request: Request, response: Response) -> UploadAnswer:
         face = face_index_of(form.texts.get("face_index"))
         facts = await _facts(services, image)
         viewer, keep = viewer_of(request), services.video_service.upload
-        record, known = await in_thread(keep, image.path, image.sha256, mode, facts, viewer, face_index=face)
+        record, known = await run_in_threadpool(
+            keep, image.path, image.sha256, mode, facts, viewer, face_index=face
+        )
     log.info("avatar_uploaded", image_id=record.image_id, mode=mode, known=known, state=record.state)
     if record.state == "ready":
         response.status_code = 200
-        summary = await in_thread(services.video_service.summary, record.image_id, viewer)
+        summary = await run_in_threadpool(services.video_service.summary, record.image_id, viewer)
         return upload_answer(record, summary=summary, expected_seconds=None, warnings=remarks(form))
-    expected = await in_thread(expected_preparation, services.avatars)
+    expected = await run_in_threadpool(expected_preparation, services.avatars)
     return upload_answer(record, summary=None, expected_seconds=expected, warnings=remarks(form))
 
 
@@ -88,11 +90,11 @@ async def status(
     """State, progress and faces of an avatar, and its cached artefacts."""
     services, name, viewer = services_of(request), image_id_of(image_id), viewer_of(request)
     mode, face = mode_of(preprocess_mode), face_index_of(face_index)
-    answer = await in_thread(_status, services, name, mode, face, viewer)
+    answer = await run_in_threadpool(_status, services, name, mode, face, viewer)
     if wait <= 0 or answer.status != "processing":
         return answer
     await services.endings.avatar(name, mode, wait, services.drain.wait(), face)
-    return await in_thread(_status, services, name, mode, face, viewer)
+    return await run_in_threadpool(_status, services, name, mode, face, viewer)
 
 
 @router.get("", response_model=AvatarList, responses=problems(422), summary="List avatars")
@@ -141,7 +143,7 @@ async def _facts(services: Services, image: ReceivedFile) -> ImageFacts:
 
     Raises `UnreadableImage`, `ImageTooLarge`.
     """
-    known = await in_thread(services.avatars.modes, image.sha256)
+    known = await run_in_threadpool(services.avatars.modes, image.sha256)
     if known:
         return ImageFacts(known[0].width, known[0].height, known[0].media_type)
     return await asyncio.wrap_future(services.inspector.inspect_image(image.path))

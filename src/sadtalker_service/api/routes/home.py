@@ -11,6 +11,7 @@ from pathlib import Path
 import redis
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.concurrency import run_in_threadpool
 
 from sadtalker_service.api.access.security import admit, viewer_of
 from sadtalker_service.api.presenters.stats import home as rendered
@@ -18,7 +19,6 @@ from sadtalker_service.api.queue_stats import measure_queues
 from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.schemas.stats import ErrorEntry, ErrorPage, Home
 from sadtalker_service.api.services import Services, services_of
-from sadtalker_service.api.threads import in_thread
 from sadtalker_service.engines.port import EngineCard
 from sadtalker_service.errors import EngineUnavailable, StoreUnavailable, all_errors
 from sadtalker_service.state.viewer import Viewer
@@ -47,9 +47,11 @@ async def home(request: Request) -> Response:
     """The overview as JSON. A browser gets the studio page."""
     page = STUDIO / "index.html"
     if wants_page(request) and page.is_file():
-        return HTMLResponse(await in_thread(page.read_bytes), headers={**PAGE_HEADERS, "Vary": "Accept"})
+        return HTMLResponse(
+            await run_in_threadpool(page.read_bytes), headers={**PAGE_HEADERS, "Vary": "Accept"}
+        )
     await admit(request)
-    answer = await in_thread(_home, services_of(request), viewer_of(request))
+    answer = await run_in_threadpool(_home, services_of(request), viewer_of(request))
     return JSONResponse(answer.model_dump(mode="json"), headers={"Vary": "Accept"})
 
 

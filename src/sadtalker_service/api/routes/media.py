@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from starlette.concurrency import run_in_threadpool
 
 from sadtalker_service.api.access.fetching import fetch_session, no_video
 from sadtalker_service.api.delivery.downloads import file_response
@@ -17,7 +18,6 @@ from sadtalker_service.api.ids import LanePath, SessionPath, lane_of, session_id
 from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.schemas.waiting import WaitQuery
 from sadtalker_service.api.services import services_of
-from sadtalker_service.api.threads import in_thread
 from sadtalker_service.state.records import Session
 from sadtalker_service.store.artefact_store import video_name
 
@@ -104,7 +104,7 @@ async def download(
     if session.state != "ready":
         raise no_video(session, position)
     name = video_name(session.result_key)
-    await in_thread(services.artefacts.touch, name)
+    await run_in_threadpool(services.artefacts.touch, name)
     size = session.outcome.size_bytes if session.outcome else 0
     return await file_response(
         request,

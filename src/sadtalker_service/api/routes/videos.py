@@ -11,6 +11,7 @@ from typing import Annotated
 
 import structlog
 from fastapi import APIRouter, Header, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from sadtalker_service.api.access.fetching import fetch_session
 from sadtalker_service.api.access.security import require_lane, viewer_of
@@ -20,7 +21,6 @@ from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.schemas.videos import CancelAnswer, GenerateAnswer, SessionStatus
 from sadtalker_service.api.schemas.waiting import WaitQuery
 from sadtalker_service.api.services import Services, services_of
-from sadtalker_service.api.threads import in_thread
 from sadtalker_service.api.upload.forms import (
     GENERATE_TEXTS,
     check_engine,
@@ -86,7 +86,7 @@ async def generate(
                 session_id = await _accept(request, services, in_lane, form, audio, session_id)
     session, queue_position = await _present(services, session_id)
     response.status_code = 200 if session.state == "ready" else 202
-    figures = await in_thread(services.statistics.snapshot)
+    figures = await run_in_threadpool(services.statistics.snapshot)
     speedup = figures.speedup("cached_avatar")
     return generate_answer(session, queue_position, speedup=speedup, warnings=remarks(form))
 
@@ -120,7 +120,7 @@ async def cancel(request: Request, lane: LanePath, session_id: SessionPath) -> C
     services = services_of(request)
     session, _ = await fetch_session(request, lane_of(lane), session_id_of(session_id))
     if session.state not in ENDED:
-        session = await in_thread(services.video_service.cancel, session.session_id)
+        session = await run_in_threadpool(services.video_service.cancel, session.session_id)
         log.info("session_cancelled", session_id=session.session_id, state=session.state)
         if session.state in {"queued", "generating", "cancelled"}:
             return cancel_answer(session)
@@ -137,13 +137,13 @@ async def _accept(
 ) -> str:
     """Accept the request and return the id of its session, which is `session_id` if given."""
     received_at = time.time()
-    await in_thread(check_engine, form, services.engines, services.workers)
+    await run_in_threadpool(check_engine, form, services.engines, services.workers)
     facts = await _facts(services, audio, options_of(form).audio_track)
     request_id = request.state.request_id
     spec = video_request(form, lane, facts, request_id=request_id, received_at=received_at)
     if spec.callback_url is not None:
         await check_receiver(spec.callback_url, services.settings)
-    session = await in_thread(services.video_service.generate, spec, viewer_of(request), session_id)
+    session = await run_in_threadpool(services.video_service.generate, spec, viewer_of(request), session_id)
     log.info(
         "session_accepted",
         session_id=session.session_id,
@@ -176,7 +176,7 @@ async def _facts(services: Services, audio: ReceivedFile, audio_track: int | Non
         facts = await asyncio.wrap_future(
             services.inspector.inspect_audio(audio.path, audio_track, samples=samples)
         )
-        await in_thread(keep_decoded, services.cache, audio.sha256, facts.reading, samples)
+        await run_in_threadpool(keep_decoded, services.cache, audio.sha256, facts.reading, samples)
         services.audio_facts[name] = facts
     return facts
 
@@ -192,7 +192,7 @@ async def _once(services: Services, scope: str, key: str | None, print_: str) ->
         yield None
         return
     keys = services.idempotency
-    claim = await in_thread(keys.claim, scope, key, print_, str(uuid.uuid4()))
+    claim = await run_in_threadpool(keys.claim, scope, key, print_, str(uuid.uuid4()))
     if claim.answered:
         yield claim
         return
@@ -204,11 +204,11 @@ async def _once(services: Services, scope: str, key: str | None, print_: str) ->
     finally:
         renewal.cancel()
         # also after an error, because the key must not stay taken
-        await in_thread(keys.complete if answered else keys.release, claim)
+        await run_in_threadpool(keys.complete if answered else keys.release, claim)
 
 
 async def _keep_claim(keys: IdempotencyKeys, claim: Claim) -> None:
     while True:
         await asyncio.sleep(RENEWAL_SECONDS)
         with suppress(StoreUnavailable):
-            await in_thread(keys.renew, claim)
+            await run_in_threadpool(keys.renew, claim)
