@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 
-PROCESSES ?= 2
+PROCESSES ?= 3
 
 # 0: do not install torch, and skip the tests that need it
 NEURAL ?= 1
@@ -41,13 +41,13 @@ install: $(INSTALLED) $(WARMED) ## set up .venv with the command sadtalker, and 
 serve: install ## set up .venv and run the service (stores, API, workers) on port 8000 until Ctrl-C
 	@$(BIN)/sadtalker serve
 
-# Two processes, each with whole files, because the tests of a file share slow fixtures. The files keep their order:
-# sorted by number of tests, a file with one long test would run last. A process with the neural engine takes 4 GB;
-# use `make test PROCESSES=1` on machines with little memory.
+# One process more than the smallest supported machine has cores, because some tests only wait. tests/conftest.py
+# describes how they share the work. The process with the neural engine takes 4 GB; use `make test PROCESSES=1` on
+# machines with little memory.
 test: $(DEVELOP) $(TORCH) $(WARMED) ## set up, check style, types and imports, and run the tests (TESTS=... selects some)
 	@$(MAKE) --no-print-directory --keep-going lint; lint=$$?; \
 	[ $$lint -eq 0 ] || echo "make: the checks above failed; running the tests anyway." >&2; \
-	$(BIN)/pytest --numprocesses=$(PROCESSES) --dist=loadfile --no-loadscope-reorder --durations=10 \
+	$(BIN)/pytest --numprocesses=$(PROCESSES) --dist=loadscope --no-loadscope-reorder --durations=10 \
 		$(TESTS); tests=$$?; \
 	if [ $$lint -ne 0 ]; then exit $$lint; fi; exit $$tests
 
