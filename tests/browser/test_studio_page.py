@@ -57,7 +57,7 @@ def test_page_asks_for_the_key_and_works_with_it(
     expect(field).to_be_focused()
     field.fill("a wrong one")
     studio.page.keyboard.press("Enter")
-    expect(studio.page.locator("#key-problem")).to_have_text("This API key is not known.")
+    expect(studio.page.locator("#key-problem")).to_contain_text("This API key is unknown.")
     field.fill(KEY)
     studio.page.keyboard.press("Enter")
     expect(field).to_be_hidden()

@@ -24,13 +24,13 @@ from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.state.webhook_queue import WebhookQueue
 
 LEASE = 1.0
-"""Of the janitors made here; the shortest that the settings allow is two seconds."""
+"""Lease of the janitors in this file; the shortest that the settings allow is two seconds."""
 CARD = EngineCard("pattern", "1", Capabilities(("full",), (64, 512)), ())
 
 
 @pytest.fixture
 def cluster(queue_server: StoreServer, cache_server: StoreServer, tmp_path: Path) -> Iterator[Cluster]:
-    """Without any worker."""
+    """Stores without any worker."""
     with open_cluster(queue_server, cache_server, tmp_path, lease_seconds=2.0) as opened:
         opened.engines.publish(CARD, default=True)
         yield opened
@@ -38,7 +38,7 @@ def cluster(queue_server: StoreServer, cache_server: StoreServer, tmp_path: Path
 
 @pytest.fixture
 def clock() -> list[float]:
-    """The janitor's, in seconds."""
+    """The janitor's clock, in seconds."""
     return [1_000.0]
 
 
@@ -49,7 +49,7 @@ def janitor(cluster: Cluster, clock: list[float]) -> Janitor:
 
 
 def janitor_of(cluster: Cluster, clock: list[float]) -> Janitor:
-    """Its stores have its clock too, from now on."""
+    """A janitor whose stores use its clock from now on."""
     ahead = time.time() - clock[0]
 
     def now() -> float:
@@ -68,12 +68,12 @@ def janitor_of(cluster: Cluster, clock: list[float]) -> Janitor:
 
 
 def wait_for_uptime(cluster: Cluster) -> None:
-    """Leases of a server that was just started are not believed."""
+    """Wait until leases count; a server that has just started is not trusted with them."""
     wait_for(lambda: cluster.queue.info("server")["uptime_in_seconds"] > LEASE, "uptime")
 
 
 def begun(cluster: Cluster, seed: int = 0) -> Session:
-    """A session that a worker has begun."""
+    """A session that a worker has started."""
     session_id = cluster.request(
         cluster.source_image(), cluster.speech(), RenderOptions(seed=seed), send=False
     )
@@ -86,7 +86,7 @@ def expire(cluster: Cluster, session: Session) -> None:
     cluster.queue.zadd("running", {session.session_id: 1.0})
 
 
-def test_expired_lease_puts_the_job_first(cluster: Cluster, janitor: Janitor) -> None:
+def test_job_with_an_expired_lease_goes_first(cluster: Cluster, janitor: Janitor) -> None:
     lost, alive = begun(cluster, 1), begun(cluster, 2)
     expire(cluster, lost)
     assert janitor.tick()
@@ -95,7 +95,7 @@ def test_expired_lease_puts_the_job_first(cluster: Cluster, janitor: Janitor) ->
     assert cluster.session(alive.session_id).state == "generating"
 
 
-def test_after_an_outage_workers_get_the_time_to_renew_their_leases(
+def test_after_an_outage_workers_have_time_to_renew_their_leases(
     cluster: Cluster, janitor: Janitor, clock: list[float], queue_server: StoreServer
 ) -> None:
     session = begun(cluster)
@@ -105,9 +105,7 @@ def test_after_an_outage_workers_get_the_time_to_renew_their_leases(
     queue_server.start()
     clock[0] += LEASE + 1
     assert janitor.tick()
-    assert (
-        cluster.session(session.session_id).state == "generating"
-    )  # the server itself has just been started
+    assert cluster.session(session.session_id).state == "generating"  # the server itself has just started
     wait_for_uptime(cluster)
     clock[0] += 1
     assert janitor.tick()
@@ -124,18 +122,16 @@ def test_a_session_without_a_message_gets_one(cluster: Cluster, janitor: Janitor
     assert cluster.sessions.waiting("standard") == (session_id,)
     clock[0] += LEASE + 60
     assert janitor.tick()
-    assert cluster.queue.llen("normal") == 1  # one is enough
+    assert cluster.queue.llen("normal") == 1  # one message is enough
 
 
-def test_an_avatar_that_nobody_prepares_gets_a_message(
-    cluster: Cluster, janitor: Janitor, clock: list[float]
-) -> None:
+def test_unprepared_avatar_gets_a_message(cluster: Cluster, janitor: Janitor, clock: list[float]) -> None:
     cluster.source_image()
     assert janitor.tick()
     assert cluster.queue.llen("prepare") == 0
     other = janitor_of(cluster, clock)
     clock[0] += LEASE + 5
-    assert other.tick()  # not this one: the first has the lock
+    assert other.tick()  # it does nothing, because the first one has the lock
     assert cluster.queue.llen("prepare") == 0
     janitor.leave()
     wait_for(lambda: not cluster.queue.exists("lock:janitor"), "the lock is free")
@@ -158,7 +154,7 @@ def test_ended_session_with_a_callback_is_announced_once(cluster: Cluster, janit
     assert callbacks.count() == 0
 
 
-def test_one_janitor_works_at_a_time_and_another_takes_over(
+def test_one_janitor_is_active_and_another_takes_over(
     cluster: Cluster, janitor: Janitor, clock: list[float]
 ) -> None:
     other = janitor_of(cluster, clock)
@@ -166,7 +162,7 @@ def test_one_janitor_works_at_a_time_and_another_takes_over(
     expire(cluster, begun(cluster))
     assert other.tick()
     assert cluster.queue.llen("again") == 0
-    cluster.queue.delete("lock:janitor")  # as it expires when its holder has died
+    cluster.queue.delete("lock:janitor")  # as if it had expired after its holder died
     assert other.tick()
     assert cluster.queue.llen("again") == 1
     expire(cluster, begun(cluster, 2))
@@ -175,7 +171,7 @@ def test_one_janitor_works_at_a_time_and_another_takes_over(
     assert cluster.queue.llen("again") == 1
 
 
-def test_it_survives_whatever_happens_and_goes_on(
+def test_janitor_survives_errors_and_continues(
     cluster: Cluster, queue_server: StoreServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stop = threading.Event()
@@ -183,7 +179,7 @@ def test_it_survives_whatever_happens_and_goes_on(
     thread.start()
     try:
         wait_for(lambda: bool(cluster.queue.exists("lock:janitor")), "the first tick")
-        cluster.queue.set("tickets", "not what belongs here")  # makes a script fail
+        cluster.queue.set("tickets", "not what belongs here")  # the wrong type, which makes a script fail
         wait_for(lambda: "janitor_stumbled" in capsys.readouterr().out, "the error is logged")
         queue_server.kill()
         wait_for(lambda: "janitor_waits" in capsys.readouterr().out, "the outage is logged")
@@ -200,7 +196,7 @@ def test_it_survives_whatever_happens_and_goes_on(
     assert not thread.is_alive()
 
 
-def test_all_duties_are_set_up_from_the_settings(cluster: Cluster) -> None:
+def test_all_duties_follow_the_settings(cluster: Cluster) -> None:
     settings: Settings = cluster.settings
     janitor = make_janitor(settings)
     audio_id = cluster.speech()
@@ -211,4 +207,4 @@ def test_all_duties_are_set_up_from_the_settings(cluster: Cluster) -> None:
     long_ago = time.time() - settings.speech_retention_seconds - 60
     os.utime(path, (long_ago, long_ago))
     assert janitor.tick()
-    wait_for(lambda: not path.exists(), "the old recording is removed")
+    wait_for(lambda: not path.exists(), "the old audio file is removed")

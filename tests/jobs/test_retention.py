@@ -1,4 +1,4 @@
-"""What is old goes, what is too much goes, what is needed stays."""
+"""Old files and files above the limit are removed, needed ones stay."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CARD = EngineCard("pattern", "1", Capabilities(("full",), (64, 512)), ())
 
 @pytest.fixture
 def cluster(queue_server: StoreServer, cache_server: StoreServer, tmp_path: Path) -> Iterator[Cluster]:
-    """Without any worker."""
+    """Stores without any worker."""
     with open_cluster(queue_server, cache_server, tmp_path, artefact_max_bytes=200_000) as opened:
         opened.engines.publish(CARD, default=True)
         yield opened
@@ -53,7 +53,7 @@ def video_service(cluster: Cluster) -> VideoService:
 
 
 def video(cluster: Cluster, image_id: str, seed: int, size: int = 1_000) -> str:
-    """A finished video; its result key."""
+    """A finished video. Returns its result key."""
     session_id = cluster.request(image_id, cluster.speech(), RenderOptions(seed=seed), send=False)
     session = cluster.sessions.begin(session_id, "worker")
     assert session is not None
@@ -65,14 +65,16 @@ def video(cluster: Cluster, image_id: str, seed: int, size: int = 1_000) -> str:
 
 
 def used(cluster: Cluster, name: str, days_ago: float) -> None:
-    """Its last use was so long ago."""
+    """Set the time of its last use."""
     path = cluster.artefacts.path(name)
     assert path is not None
     moment = time.time() - days_ago * DAY
     os.utime(path, (moment, moment))
 
 
-def test_old_videos_and_recordings_go_and_used_ones_stay(cluster: Cluster, retention: Retention) -> None:
+def test_old_videos_and_audio_files_are_removed_and_used_ones_stay(
+    cluster: Cluster, retention: Retention
+) -> None:
     image_id = cluster.source_image()
     old, used_lately = video(cluster, image_id, 1), video(cluster, image_id, 2)
     old_speech, speech = cluster.speech(pitch=100), cluster.speech(pitch=200)
@@ -81,7 +83,7 @@ def test_old_videos_and_recordings_go_and_used_ones_stay(cluster: Cluster, reten
     used(cluster, speech_name(old_speech), 8)
     assert retention.sweep() == 2
     assert not cluster.artefacts.exists(video_name(old))
-    assert cluster.sessions.known_result(old) is None  # an equal request makes it anew
+    assert cluster.sessions.known_result(old) is None  # an equal request renders it again
     assert cluster.sessions.known_result(used_lately) is not None
     assert cluster.artefacts.exists(video_name(used_lately))
     assert not cluster.artefacts.exists(speech_name(old_speech))
@@ -89,7 +91,7 @@ def test_old_videos_and_recordings_go_and_used_ones_stay(cluster: Cluster, reten
     assert retention.sweep() == 0
 
 
-def test_what_a_waiting_or_running_session_needs_stays(cluster: Cluster, retention: Retention) -> None:
+def test_files_of_unfinished_sessions_stay(cluster: Cluster, retention: Retention) -> None:
     image_id, waiting, running = cluster.source_image(), cluster.speech(pitch=100), cluster.speech(pitch=200)
     cluster.request(image_id, waiting, send=False)
     assert cluster.sessions.begin(cluster.request(image_id, running, send=False), "worker") is not None
@@ -99,7 +101,7 @@ def test_what_a_waiting_or_running_session_needs_stays(cluster: Cluster, retenti
     assert cluster.artefacts.exists(source_image_name(image_id))
 
 
-def test_reference_video_stays_while_it_is_needed_and_goes_by_age_like_a_recording(
+def test_reference_video_stays_while_needed_and_ages_like_audio(
     cluster: Cluster, retention: Retention
 ) -> None:
     image_id, speech, reference = cluster.source_image(), cluster.speech(), cluster.speech(pitch=300)
@@ -112,7 +114,9 @@ def test_reference_video_stays_while_it_is_needed_and_goes_by_age_like_a_recordi
     assert not cluster.artefacts.exists(speech_name(reference))
 
 
-def test_old_source_image_goes_with_all_that_was_made_of_it(cluster: Cluster, retention: Retention) -> None:
+def test_old_source_image_is_removed_with_everything_made_from_it(
+    cluster: Cluster, retention: Retention
+) -> None:
     image_id, other = cluster.source_image(), cluster.source_image(seed=2)
     key = video(cluster, image_id, 1)
     used(cluster, source_image_name(image_id), 91)
@@ -125,7 +129,9 @@ def test_old_source_image_goes_with_all_that_was_made_of_it(cluster: Cluster, re
     assert cluster.avatars.modes(other)
 
 
-def test_above_the_limit_the_videos_used_longest_ago_go_first(cluster: Cluster, retention: Retention) -> None:
+def test_above_the_limit_least_recently_used_videos_are_removed_first(
+    cluster: Cluster, retention: Retention
+) -> None:
     image_id = cluster.source_image()
     keys = [video(cluster, image_id, seed, 60_000) for seed in range(4)]
     for days, key in zip((1, 4, 2, 3), keys, strict=True):
@@ -136,8 +142,8 @@ def test_above_the_limit_the_videos_used_longest_ago_go_first(cluster: Cluster, 
     assert total <= cluster.settings.artefact_max_bytes
 
 
-def test_recordings_go_when_videos_are_not_enough(cluster: Cluster, retention: Retention) -> None:
-    speech = [cluster.speech(3.0, pitch=pitch) for pitch in (100, 200)]  # of 96 kB each
+def test_audio_files_are_removed_if_videos_are_not_enough(cluster: Cluster, retention: Retention) -> None:
+    speech = [cluster.speech(3.0, pitch=pitch) for pitch in (100, 200)]  # 96 kB each
     used(cluster, speech_name(speech[1]), 1)
     key = video(cluster, cluster.source_image(), 1, 30_000)
     assert retention.sweep() == 2

@@ -16,7 +16,7 @@ import httpx
 import numpy as np
 import pytest
 from tests.support.reference_videos import grey_video
-from tests.support.running_api import picture, recording
+from tests.support.running_api import audio_bytes, image_bytes
 from tests.support.running_service import PATTERN_ENGINE, RunningService
 
 from sadtalker_service.errors import without_folders
@@ -31,12 +31,12 @@ class Client:
     def __init__(self, service: RunningService) -> None:
         self.service = service
         self.http = httpx.Client(base_url=service.url, timeout=30)
-        source_image = {"image_file": ("me.png", picture(5, (256, 192)), "image/png")}
+        source_image = {"image_file": ("me.png", image_bytes(5, (256, 192)), "image/png")}
         self.image_id = self.http.post("/api/avatar/upload", files=source_image).json()["image_id"]
 
     def ask(self, files: dict[str, Path] | None = None, seed: int = 0, **fields: str) -> httpx.Response:
         """Request a video with these reference videos."""
-        sent: dict[str, Any] = {"audio_file": ("a.wav", recording(seed), "audio/wav")}
+        sent: dict[str, Any] = {"audio_file": ("a.wav", audio_bytes(seed), "audio/wav")}
         sent |= {name: (path.name, path.read_bytes(), "video/mp4") for name, path in (files or {}).items()}
         data = {"image_id": self.image_id, "enhancer": "none", **fields}
         return self.http.post("/api/vip/generate", files=sent, data=data)
@@ -142,7 +142,7 @@ def test_size_defaults_to_that_of_the_engine(client: Client) -> None:
     assert larger["performance"]["cache_misses"] == ["face_mesh_512"]
     refused = client.ask(engine="sketch", size="300")
     assert refused.status_code == 422
-    assert "Supported: 256, 512" in refused.json()["error"]["message"]
+    assert "it knows 256, 512" in refused.json()["error"]["message"]
 
 
 def test_invalid_reference_video_fails_the_session(client: Client, tmp_path: Path) -> None:

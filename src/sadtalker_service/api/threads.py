@@ -1,4 +1,4 @@
-"""Short calls to the stores, made in threads: the loop goes on serving others meanwhile."""
+"""Runs short store calls in threads, so that the event loop keeps serving other clients."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 from anyio import to_thread
 
 THREADS = 64
-"""At once. A call takes a millisecond; only when a store hangs are many of them needed."""
+"""Maximum at once. A call takes a millisecond; many threads are needed only if a store hangs."""
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -18,10 +18,10 @@ Result = TypeVar("Result")
 async def in_thread(
     call: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
 ) -> Result:
-    """What `call` gives, or raises."""
+    """Return or raise what `call` does."""
     return await to_thread.run_sync(partial(call, *args, **kwargs))
 
 
 def allow_threads() -> None:
-    """Let so many calls run at once, also those of routes that are plain functions. For the loop's thread."""
+    """Allow `THREADS` calls at once, including routes that are plain functions. For the loop's thread."""
     to_thread.current_default_thread_limiter().total_tokens = THREADS

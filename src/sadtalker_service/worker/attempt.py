@@ -10,7 +10,7 @@ import structlog
 
 from sadtalker_service.domain import Progress, VideoResult
 from sadtalker_service.errors import Cancelled, StoreUnavailable
-from sadtalker_service.jobs.video_service import send_waiting
+from sadtalker_service.jobs.dispatch import send_waiting
 from sadtalker_service.state.failures import failure_of
 from sadtalker_service.state.records import Failure, Session
 from sadtalker_service.state.retry import retry_while_unavailable

@@ -21,11 +21,10 @@ from celery.exceptions import SecurityWarning
 from sadtalker_service.engines.registry import check_engine
 from sadtalker_service.errors import EngineUnavailable, InvalidOption, StoreUnavailable, TimeLimitExceeded
 from sadtalker_service.jobs.celery_app import make_app
-from sadtalker_service.jobs.dispatch import CeleryDispatch
+from sadtalker_service.jobs.dispatch import CeleryDispatch, send_waiting
 from sadtalker_service.jobs.queues import AGAIN, NORMAL, QUEUES, VIP
 from sadtalker_service.jobs.stores import Stores
 from sadtalker_service.jobs.time_limit import too_long
-from sadtalker_service.jobs.video_service import send_waiting
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.failures import failure_of
 from sadtalker_service.state.retry import best_effort

@@ -1,4 +1,4 @@
-"""The front page: JSON for programs, the studio for browsers; and the page that explains errors."""
+"""The front page (JSON for programs, the studio for browsers) and the page that explains errors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ open_router = APIRouter(tags=["operation"])
 
 STUDIO = Path(__file__).parents[1] / "studio"
 PAGE_HEADERS: Mapping[str, str] = {
-    # what lies beside the page, and pictures and videos that it has made itself; nothing from elsewhere
+    # only files of the service itself, and images and videos that the page created
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self';"
     " img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; manifest-src 'self';"
     " base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
@@ -41,10 +41,10 @@ _HTML = {"text/html": {"schema": {"type": "string"}}}
     "/",
     response_model=Home,
     responses={200: {"content": _HTML}, **problems()},
-    summary="The service in short",
+    summary="Overview of the service",
 )
 async def home(request: Request) -> Response:
-    """JSON; a browser gets the studio page."""
+    """The overview as JSON. A browser gets the studio page."""
     page = STUDIO / "index.html"
     if wants_page(request) and page.is_file():
         return HTMLResponse(await in_thread(page.read_bytes), headers={**PAGE_HEADERS, "Vary": "Accept"})
@@ -57,10 +57,10 @@ async def home(request: Request) -> Response:
     "/docs/errors",
     response_model=ErrorPage,
     responses={200: {"content": _HTML}},
-    summary="What the errors mean",
+    summary="List the error codes",
 )
 async def error_page(request: Request) -> Response:
-    """Every code of an error with its status and meaning."""
+    """Every error code with its status and meaning."""
     entries = {entry.code: entry for entry in error_catalogue()}
     if wants_page(request):
         return HTMLResponse(_error_html(entries), headers=dict(PAGE_HEADERS))
@@ -68,13 +68,13 @@ async def error_page(request: Request) -> Response:
 
 
 def wants_page(request: Request) -> bool:
-    """Whether a browser asks: `text/html` is in `Accept`, and JSON is not."""
+    """Whether the client is a browser: `Accept` has `text/html` but not JSON."""
     accept = request.headers.get("accept", "")
     return "text/html" in accept and "application/json" not in accept
 
 
 def error_catalogue() -> Iterator[ErrorEntry]:
-    """Every error that the service knows, in the order of statuses."""
+    """Every error of the service, ordered by status."""
     seen: dict[str, ErrorEntry] = {}
     for kind in all_errors():
         meaning = " ".join((inspect.getdoc(kind) or "").split())
@@ -113,7 +113,7 @@ def _home(services: Services, viewer: Viewer) -> Home:
 def _default_engine(services: Services) -> EngineCard | None:
     try:
         return services.engines.card()
-    except (EngineUnavailable, StoreUnavailable):  # none is loaded yet, or nobody knows
+    except (EngineUnavailable, StoreUnavailable):  # none is loaded yet, or the store is away
         return None
 
 
