@@ -142,7 +142,7 @@ def test_size_defaults_to_that_of_the_engine(client: Client) -> None:
     assert larger["performance"]["cache_misses"] == ["face_mesh_512"]
     refused = client.ask(engine="sketch", size="300")
     assert refused.status_code == 422
-    assert "it knows 256, 512" in refused.json()["error"]["message"]
+    assert "Supported: 256, 512" in refused.json()["error"]["message"]
 
 
 def test_invalid_reference_video_fails_the_session(client: Client, tmp_path: Path) -> None:
