@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from tests.support.broken_network import BrokenNetwork, Fault, broken_network, refusal
-from tests.support.running_api import VIDEO, RunningApi, picture, recording, sha256
+from tests.support.running_api import VIDEO, RunningApi, audio_bytes, image_bytes, sha256
 
 from sadtalker_service.api.schemas.videos import GenerateForm
 from sadtalker_service.api.upload.forms import FORM_OPTIONS
@@ -92,8 +92,10 @@ def lasting_at_least(seconds: float) -> Iterator[None]:
 
 
 def requested(client: Any, seed: int = 0) -> Session:
-    """A session for a video of `picture()`."""
-    session: Session = client.generate(client.upload(picture()), recording(seed), lane="vip", enhancer="none")
+    """A session for a video of `image_bytes()`."""
+    session: Session = client.generate(
+        client.upload(image_bytes()), audio_bytes(seed), lane="vip", enhancer="none"
+    )
     return session
 
 
@@ -102,9 +104,9 @@ def requested(client: Any, seed: int = 0) -> Session:
 
 def test_from_image_and_audio_to_the_file(api: RunningApi, connect: Connect, tmp_path: Path) -> None:
     client = connect(api.url)
-    (tmp_path / "me.png").write_bytes(picture())
+    (tmp_path / "me.png").write_bytes(image_bytes())
     avatar = client.upload(tmp_path / "me.png", preprocess_mode="crop")
-    assert (avatar.image_id, avatar.status) == (sha256(picture()), "processing")
+    assert (avatar.image_id, avatar.status) == (sha256(image_bytes()), "processing")
     assert client.avatar(avatar).status == "processing"
     api.prepare(avatar.image_id, "crop", warnings=("two faces",))
     ready = client.wait_avatar(avatar.image_id, preprocess_mode="crop")
@@ -112,7 +114,7 @@ def test_from_image_and_audio_to_the_file(api: RunningApi, connect: Connect, tmp
     assert [found.image_id for found in client.avatars()] == [avatar.image_id]
 
     options: VideoOptions = {"gestures": [("smile", 0.2)], "input_yaw": (0, 12.5), "still": True}
-    session = client.generate(ready, recording(), enhancer="none", user_data="order 7", **options)
+    session = client.generate(ready, audio_bytes(), enhancer="none", user_data="order 7", **options)
     assert (session.status, session.lane, session.queue_position) == ("queued", "standard", 1)
     settings = session.record["settings"]
     assert (settings["preprocess_mode"], settings["still_mode"]) == ("crop", True)
@@ -140,14 +142,14 @@ def test_one_call_makes_a_video_and_a_known_one_comes_at_once(
     client = connect(api.url)
     session = requested(client)
     api.make(session.session_id)
-    done = client.make_video(picture(), recording(), tmp_path / "v.mp4", lane="vip", enhancer="none")
+    done = client.make_video(image_bytes(), audio_bytes(), tmp_path / "v.mp4", lane="vip", enhancer="none")
     assert (done.status, done.session_id != session.session_id) == ("ready", True)
     assert (tmp_path / "v.mp4").read_bytes() == VIDEO
 
 
 def test_work_that_fails_says_why(api: RunningApi, connect: Connect, tmp_path: Path) -> None:
     client = connect(api.url)
-    avatar = client.upload(picture(5))
+    avatar = client.upload(image_bytes(5))
     api.refuse(avatar.image_id)
     with pytest.raises(WorkFailed) as caught:
         client.wait_avatar(avatar)
@@ -173,7 +175,7 @@ def test_what_takes_too_long_is_unfinished_and_leaves_no_file(
     for give_up in (
         lambda: client.wait(session, timeout=0.2),
         lambda: client.download(session, tmp_path / "v.mp4", timeout=0.2),
-        lambda: client.wait_avatar(sha256(picture()), timeout=0.2),
+        lambda: client.wait_avatar(sha256(image_bytes()), timeout=0.2),
     ):
         with lasting_at_least(0.2), pytest.raises(Unfinished, match=r"after 0.2 seconds"):
             give_up()
@@ -186,7 +188,7 @@ def test_what_takes_too_long_is_unfinished_and_leaves_no_file(
 def test_refusal_has_the_fields_of_the_error_object(api: RunningApi, connect: Connect) -> None:
     client = connect(api.url)
     with pytest.raises(ApiError, match="pose_style") as caught:
-        client.generate(client.upload(picture()), recording(), pose_style=99)
+        client.generate(client.upload(image_bytes()), audio_bytes(), pose_style=99)
     error = caught.value
     assert (error.code, error.param, error.status) == ("invalid_option", "pose_style", 422)
     assert not error.retryable
@@ -203,7 +205,7 @@ def test_what_cannot_be_sent_is_refused_here(connect: Connect, tmp_path: Path) -
         client.upload(tmp_path / "gone.png")
     assert caught.value.param == "source_image"
     with pytest.raises(InvalidOption, match="no option sise"):
-        client.generate("a" * 64, recording(), sise=256)
+        client.generate("a" * 64, audio_bytes(), sise=256)
     with pytest.raises(InvalidOption, match="is not an id"):
         client.status("../../metrics")
     for wrong in ("127.0.0.1:8000", "ftp://host", "http://", "http://[::1"):
@@ -217,9 +219,9 @@ def test_what_cannot_be_sent_is_refused_here(connect: Connect, tmp_path: Path) -
 def test_lost_answer_makes_no_second_session(
     api: RunningApi, network: BrokenNetwork, connect: Connect
 ) -> None:
-    avatar = connect(api.url).upload(picture())
+    avatar = connect(api.url).upload(image_bytes())
     network.faults.extend((Fault(cut_after=0), Fault(cut_after=20)))
-    session = connect(network.url).generate(avatar, recording(), enhancer="none")
+    session = connect(network.url).generate(avatar, audio_bytes(), enhancer="none")
     assert api.known_sessions() == {f"session:{session.session_id}".encode()}
     keys = {line for head in network.heads for line in head.split("\r\n") if "idempotency-key" in line}
     assert len(network.heads) == 3
@@ -229,8 +231,8 @@ def test_lost_answer_makes_no_second_session(
 def test_request_that_may_have_been_carried_out_is_not_repeated(
     api: RunningApi, network: BrokenNetwork, connect: Connect
 ) -> None:
-    image_id = connect(api.url).upload(picture()).image_id
-    form, files = {"image_id": image_id, "enhancer": "none"}, {"audio_file": recording()}
+    image_id = connect(api.url).upload(image_bytes()).image_id
+    form, files = {"image_id": image_id, "enhancer": "none"}, {"audio_file": audio_bytes()}
     network.faults.append(Fault(cut_after=0))
     with pytest.raises(Unreachable) as caught:
         connect(network.url).call("POST", "/api/vip/generate", form=form, files=files)
@@ -252,14 +254,14 @@ def test_busy_service_is_asked_again_when_it_says(network: BrokenNetwork, connec
     )
     network.faults.extend((Fault(full.encode()), refusal("503 Service Unavailable", "Retry-After: 0")))
     with lasting_at_least(1.0):
-        assert connect(network.url).upload(picture()).status == "processing"
+        assert connect(network.url).upload(image_bytes()).status == "processing"
     network.faults.append(Fault(full.replace("Retry-After: 1", "Retry-After: 3600").encode()))
     with pytest.raises(ApiError, match="Full") as caught:
-        connect(network.url).upload(picture())
+        connect(network.url).upload(image_bytes())
     assert caught.value.retry_after == 3600
     network.faults.extend([refusal("502 Bad Gateway")] * 3)
     with pytest.raises(ApiError, match="502 Bad Gateway") as caught:
-        connect(network.url).upload(picture())
+        connect(network.url).upload(image_bytes())
     assert (caught.value.code, caught.value.retryable) == ("http_502", True)
     assert not network.faults
 
@@ -321,7 +323,7 @@ def test_deleted_avatar_stays_deleted_when_the_answer_is_lost(
     api: RunningApi, network: BrokenNetwork, connect: Connect
 ) -> None:
     direct = connect(api.url)
-    avatar = direct.upload(picture())
+    avatar = direct.upload(image_bytes())
     network.faults.append(Fault(cut_after=0))
     connect(network.url).delete_avatar(avatar)
     with pytest.raises(ApiError) as caught:

@@ -16,7 +16,7 @@ import httpx
 import numpy as np
 import pytest
 from tests.support.jobs import CARD
-from tests.support.running_api import RunningApi, recording, sha256
+from tests.support.running_api import RunningApi, audio_bytes, sha256
 from tests.support.running_service import children, command_line
 
 from sadtalker_service.pipeline.heard_speech import features_key
@@ -77,7 +77,7 @@ def test_speech_becomes_mouth_shapes_and_blinks(api: RunningApi, client: httpx.C
 
 def test_features_of_a_video_are_not_computed_again(api: RunningApi, client: httpx.Client) -> None:
     api.services.engines.publish(MESH, default=False)
-    sound = recording(77, 1.0)
+    sound = audio_bytes(77, 1.0)
     rows = np.tile(np.eye(len(VISEMES), dtype=np.float32)[VISEMES.index("O")], (100, 1))
     none = np.zeros((0, 2), np.float32)
     features = Articulation(
@@ -90,26 +90,26 @@ def test_features_of_a_video_are_not_computed_again(api: RunningApi, client: htt
 def test_what_cannot_be_read_says_what_is_wrong(client: httpx.Client) -> None:
     for sound, status, code in (
         (b"just a text, no sound" * 50, 400, "unreadable_audio"),
-        (recording(1, 11), 413, "audio_too_large"),
-        (recording(1, 0.01), 422, "empty_audio"),
+        (audio_bytes(1, 11), 413, "audio_too_large"),
+        (audio_bytes(1, 0.01), 422, "empty_audio"),
     ):
         answer = asked(client, sound)
         error = answer.json()["error"]
         assert (answer.status_code, error["code"], error["param"]) == (status, code, "audio_file")
-    missing = client.post("/api/speech/timeline", files={"sound": ("a.wav", recording())})
+    missing = client.post("/api/speech/timeline", files={"sound": ("a.wav", audio_bytes())})
     assert (missing.status_code, missing.json()["error"]["param"]) == (422, "audio_file")
     for field in ("audio_track", "seed"):
-        wrong = asked(client, recording(), **{field: "many"})
+        wrong = asked(client, audio_bytes(), **{field: "many"})
         assert (wrong.status_code, wrong.json()["error"]["param"]) == (422, field)
 
 
 def test_only_so_many_are_made_at_a_time_and_a_dead_process_is_replaced(
     api: RunningApi, client: httpx.Client
 ) -> None:
-    assert asked(client, recording(50)).status_code == 200
+    assert asked(client, audio_bytes(50)).status_code == 200
     with ThreadPoolExecutor(MOST_AT_ONCE + 1) as threads:
         with stopped_child() as pid:
-            answers = [threads.submit(asked, client, recording(51 + k)) for k in range(MOST_AT_ONCE + 1)]
+            answers = [threads.submit(asked, client, audio_bytes(51 + k)) for k in range(MOST_AT_ONCE + 1)]
             refused = next(as_completed(answers, timeout=30)).result()
             assert (refused.status_code, refused.json()["error"]["code"]) == (503, "busy")
             assert int(refused.headers["retry-after"]) >= 1

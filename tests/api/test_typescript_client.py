@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.support.running_api import VIDEO, RunningApi, picture, recording
+from tests.support.running_api import VIDEO, RunningApi, audio_bytes, image_bytes
 
 import sadtalker_service
 
@@ -50,8 +50,8 @@ def test_typescript_client_is_built_and_makes_a_video(api: RunningApi, project: 
     done = run(project, *compiler)
     assert done.returncode == 0, done.stdout
 
-    (project / "me.png").write_bytes(picture())
-    (project / "hello.wav").write_bytes(recording())
+    (project / "me.png").write_bytes(image_bytes())
+    (project / "hello.wav").write_bytes(audio_bytes())
     command = ["node", "use.mjs", api.url, "me.png", "hello.wav"]
     with subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None

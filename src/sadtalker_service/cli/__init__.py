@@ -51,7 +51,7 @@ def sadtalker() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command and exit: 0 success, 2 bad input, 130 Ctrl-C, others as in `errors.py`."""
+    """Run the command and exit: 0 success, 2 bad input, 130 Ctrl-C, others as in `errors`."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
         code = sadtalker.main(arguments, prog_name="sadtalker", standalone_mode=False)

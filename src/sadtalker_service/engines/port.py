@@ -200,9 +200,9 @@ class Engine(ABC):
         """Compile, load and touch everything, so that the first request is as fast as the second."""
 
     def extract_reference_motion(self, video: Path, mode: PreprocessMode) -> Artefact:
-        """What motion takes over from a reference video; depends on the two alone.
+        """Extract the motion of a reference video. Depends on `video` and `mode` only.
 
-        Raises `UnreadableVideo`, `NoFaceFound`, and `UnsupportedByEngine` where `capabilities` says so.
+        Raises `UnreadableVideo`, `NoFaceFound`, and `UnsupportedByEngine` if `capabilities` excludes it.
         """
         raise UnsupportedByEngine(
             f"The {self.name} engine cannot follow a reference video.", param="ref_pose"

@@ -1,7 +1,7 @@
-"""What there is to look at of an avatar: its mouth shapes, its gestures, its crop.
+"""Reads an avatar's previews from the cache: mouth shapes, gesture clips and close-up.
 
-A worker has put it into the cache (`previews.make_previews`). Whoever shows it needs the cache only: nothing
-here draws or encodes, and no engine is loaded.
+A worker has put them there (`previews.make_previews`). Reading needs only the cache: no frame is rendered
+here, and no engine is loaded.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from sadtalker_service.store.cache import ArtefactCache
 from sadtalker_service.store.keys import stage_key
 
 VISEMES, CLIPS, PICTURE = "visemes", "gesture_clips", "preview"
-"""Kinds of artefacts: the engine's stage, and two that `previews` makes."""
+"""Kinds of artefacts: one stage of the engine, and two that `previews` makes."""
 
 _COLUMNS = 5
-"""Of the sheet of mouth shapes."""
+"""Columns of the sheet of mouth shapes."""
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """Mouth shapes on one picture."""
+    """All mouth shapes in one image."""
 
     png: bytes
     cells: Mapping[str, Any]
@@ -39,7 +39,7 @@ class Sheet:
 def viseme_sheet(
     cache: ArtefactCache, engine: Engine | EngineCard, image_id: str, face_index: int = 0
 ) -> Sheet | None:
-    """The mouth shapes of an avatar, None where they are not in the cache. Raises `CacheUnavailable`."""
+    """Return an avatar's mouth shapes, None if they are not cached. Raises `CacheUnavailable`."""
     artefact = cache.get(exhibit_key(VISEMES, engine, image_id, face_index))
     if artefact is None:
         return None
@@ -65,19 +65,19 @@ def viseme_sheet(
 def gesture_clip(
     cache: ArtefactCache, engine: Engine | EngineCard, image_id: str, name: str, face_index: int = 0
 ) -> bytes | None:
-    """An mp4 of an avatar making a gesture, None where it is not in the cache. Raises `CacheUnavailable`."""
+    """Return an mp4 of an avatar's gesture, None if it is not cached. Raises `CacheUnavailable`."""
     return _file(cache.get(exhibit_key(CLIPS, engine, image_id, face_index)), name)
 
 
 def preview_picture(
     cache: ArtefactCache, engine: Engine | EngineCard, image_id: str, face_index: int = 0
 ) -> bytes | None:
-    """A PNG of an avatar's close-up, None where it is not in the cache. Raises `CacheUnavailable`."""
+    """Return a PNG of an avatar's close-up, None if it is not cached. Raises `CacheUnavailable`."""
     return _file(cache.get(exhibit_key(PICTURE, engine, image_id, face_index)), PICTURE)
 
 
 def exhibit_key(kind: str, engine: Engine | EngineCard, image_id: str, face_index: int = 0) -> str:
-    """Key of an artefact that is there to be looked at."""
+    """Return the cache key of a preview artefact."""
     return stage_key(kind, image_id, None, engine.name, engine.version, face_index)
 
 

@@ -129,7 +129,7 @@ def test_service(service: RunningService, recording: Path) -> None:
         assert frames_drawn(client) == drawn + 2
         wrong = client.post("/api/vip/generate", data={**spec, "size": "300"}, files=sound)
         assert (wrong.status_code, wrong.json()["error"]["param"]) == (422, "size")
-    with_networks = [command_line(pid) for pid in service.everybody() if has_torch(pid)]
+    with_networks = [command_line(pid) for pid in service.all_processes() if has_torch(pid)]
     assert [("inference" in line, "worker" in line) for line in with_networks] == [(True, False)]
 
 

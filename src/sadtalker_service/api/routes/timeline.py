@@ -6,22 +6,22 @@ import asyncio
 
 import structlog
 from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
 
 from sadtalker_service.api.access.security import viewer_of
 from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.schemas.timeline import TimelineAnswer, TimelineForm
 from sadtalker_service.api.services import Services, services_of
-from sadtalker_service.api.threads import in_thread
+from sadtalker_service.api.upload.audio_facts import inspect_audio
 from sadtalker_service.api.upload.forms import (
+    audio_kind,
     form_body,
     options_of,
-    remarks_on,
-    required_recording,
-    sound_file,
+    required_audio,
+    unknown_fields,
 )
 from sadtalker_service.api.upload.multipart import ReceivedFile
 from sadtalker_service.api.upload.receiving import receive_form
-from sadtalker_service.api.upload.recordings import inspect_recording
 from sadtalker_service.errors import AudioTooLarge
 from sadtalker_service.media.inspection import AudioFacts
 from sadtalker_service.options import RenderOptions
@@ -46,10 +46,10 @@ async def timeline(request: Request) -> TimelineAnswer:
     services = services_of(request)
     services.drain.check()
     viewer_of(request)
-    kinds, timeout = (sound_file(services.settings),), services.settings.upload_timeout_seconds
+    kinds, timeout = (audio_kind(services.settings),), services.settings.upload_timeout_seconds
     async with receive_form(request, _TEXTS, kinds, services.uploads, timeout) as form:
-        audio, options = required_recording(form), options_of(form)
-        facts = await inspect_recording(services, audio, options.audio_track)
+        audio, options = required_audio(form), options_of(form)
+        facts = await inspect_audio(services, audio, options.audio_track)
         if facts.seconds > LONGEST_SECONDS:
             raise AudioTooLarge(
                 f"The driven audio is {facts.seconds:.1f} s long. A timeline may have {LONGEST_SECONDS:g} s."
@@ -57,7 +57,7 @@ async def timeline(request: Request) -> TimelineAnswer:
                 param="audio_file",
             )
         values = await _timeline(services, audio, facts, options)
-        warnings = [*remarks_on(form, (*_TEXTS, "audio_file")), *facts.warnings]
+        warnings = [*unknown_fields(form, (*_TEXTS, "audio_file")), *facts.warnings]
     log.info("timeline_made", audio_seconds=round(facts.seconds, 3), cues=len(values.cues))
     return values.model_copy(update={"warnings": warnings})
 
@@ -67,12 +67,14 @@ async def _timeline(
 ) -> TimelineAnswer:
     """The timeline, from the speech features in the cache if they are there."""
     features = audio.path.with_name(f"{audio.path.name}.features")
-    card = (await in_thread(services.engines.all)).get(ENGINE)
+    card = (await run_in_threadpool(services.engines.all)).get(ENGINE)
     key = features_key(card, audio.sha256, facts.reading.track if facts.reading else 0) if card else None
-    known = key is not None and await in_thread(fetch_features, services.cache, key, features)
+    known = key is not None and await run_in_threadpool(fetch_features, services.cache, key, features)
     made = await asyncio.wrap_future(
         services.timelines.make(audio.path, options.audio_track, options.seed, features)
     )
     if key is not None and not known:
-        await in_thread(keep_features, services.cache, key, features, services.settings.cache_week_seconds)
+        await run_in_threadpool(
+            keep_features, services.cache, key, features, services.settings.cache_week_seconds
+        )
     return TimelineAnswer.model_validate({**made, "warnings": []})
