@@ -20,8 +20,8 @@ from tests.support.running_api import RunningApi, audio_bytes, sha256
 from tests.support.running_service import children, command_line
 
 from sadtalker_service.pipeline.heard_speech import features_key
+from sadtalker_service.pipeline.timelines import MOST_AT_ONCE
 from sadtalker_service.speech.articulation import Articulation
-from sadtalker_service.speech.timelines import MOST_AT_ONCE
 from sadtalker_service.speech.visemes import VISEMES
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -66,7 +66,7 @@ def test_speech_becomes_mouth_shapes_and_blinks(api: RunningApi, client: httpx.C
     spoken = [cue["at"] for cue in made["cues"] if cue["shapes"].get("sil", 0) < 0.5]
     assert len(spoken) > 10
     assert all(0 < begin < 1.0 for begin in made["blinks"])
-    assert made["warnings"] == ["The field sead is not known and was ignored. Did you mean seed?"]
+    assert made["warnings"] == ["The field sead is unknown and was ignored. Did you mean seed?"]
     # what was recognised is there for a video of the same driven audio
     kept = api.services.cache.get(features_key(MESH, sha256(sound), 0))
     assert kept is not None

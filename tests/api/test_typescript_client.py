@@ -1,5 +1,7 @@
-"""A TypeScript client is generated from the OpenAPI document, type-checked, built and used. So is a page with the
-browser avatar, as far as its types go."""
+"""A TypeScript client is generated from the OpenAPI document, type-checked, built and used.
+
+The types of the browser avatar are checked with it.
+"""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from sadtalker_service.jobs.celery_app import make_app
 from sadtalker_service.jobs.dispatch import CeleryDispatch, Dispatch
 from sadtalker_service.jobs.stores import Stores
 from sadtalker_service.media.inspection import AudioFacts, Inspector, Limits
+from sadtalker_service.pipeline.timelines import Timelines
 from sadtalker_service.settings import Settings
-from sadtalker_service.speech.timelines import Timelines
 from sadtalker_service.state.async_sessions import AsyncSessions
 from sadtalker_service.state.endings import Endings
 from sadtalker_service.store.connections import connect_async, connect_async_shared, run_dir

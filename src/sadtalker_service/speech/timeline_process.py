@@ -1,4 +1,4 @@
-"""Child process of `timelines`: decodes driven audio, recognises it, and answers its timeline."""
+"""Child process of `pipeline.timelines`: decodes driven audio, recognises it, and answers its timeline."""
 
 from __future__ import annotations
 

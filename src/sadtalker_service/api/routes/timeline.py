@@ -26,7 +26,7 @@ from sadtalker_service.errors import AudioTooLarge
 from sadtalker_service.media.inspection import AudioFacts
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.heard_speech import ENGINE, features_key, fetch_features, keep_features
-from sadtalker_service.speech.timelines import LONGEST_SECONDS
+from sadtalker_service.pipeline.timelines import LONGEST_SECONDS
 
 log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/api/speech", tags=["speech"])

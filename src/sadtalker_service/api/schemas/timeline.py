@@ -5,7 +5,6 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from sadtalker_service.options.render_options import OPTION_SCHEMA
-from sadtalker_service.speech.visemes import VISEMES
 
 
 class TimelineForm(BaseModel):
@@ -30,7 +29,7 @@ class CueOnTheWire(BaseModel):
 
     at: float = Field(ge=0, description="Seconds.")
     shapes: dict[str, float] = Field(
-        description=f"Mouth shape -> its share. Shapes: {', '.join(VISEMES)}.",
+        description="Viseme -> its share. The names are those of an avatar's `visemes`.",
         examples=[{"aa": 0.7, "E": 0.3}],
     )
 

@@ -120,7 +120,7 @@ def check_engine(form: Form, engines: EngineRegistry, workers: WorkerRegistry) -
     reasons = [facts.obstacles[name] for facts in workers.live().values() if name in facts.obstacles]
     if reasons:
         raise InvalidOption(f"The {name} engine cannot run here: {reasons[0]}", param="engine")
-        raise InvalidOption(f"There is no such engine. Use one of: {', '.join(known)}.", param="engine")
+    raise InvalidOption(f"There is no such engine. Use one of: {', '.join(known)}.", param="engine")
 
 
 def remarks(form: Form) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Timelines of uploaded driven audio, made in a child process."""
+"""Timelines of uploaded driven audio, made in a child process, because the API loads no recogniser."""
 
 from __future__ import annotations
 
