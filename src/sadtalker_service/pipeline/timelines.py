@@ -12,7 +12,7 @@ from sadtalker_service.errors import Busy, UnreadableAudio
 from sadtalker_service.media.child_process import AnsweringChild
 
 LONGEST_SECONDS = 120.0
-"""Longest driven audio of a timeline. Recognising it takes about twenty seconds on one core."""
+"""Longest driven audio of a timeline. Recognising it takes 16 seconds of one core."""
 MOST_AT_ONCE = 4
 """Timelines that are made or wait, in one API process."""
 
@@ -25,7 +25,7 @@ _RETRY_SECONDS = 2.0
 class Timelines:
     """Makes one timeline after the other. Usable from several threads.
 
-    Its process starts with the first one. It then takes about 0.2 GB.
+    Its process starts with the first one and stays. It takes 0.3 GB.
     """
 
     def __init__(self, max_bytes: int) -> None:
