@@ -99,7 +99,7 @@ def test_engine_that_cannot_run_is_refused_with_the_reason(client: Client) -> No
     assert error["param"] == "engine"
     assert "sadtalker models download" in error["message"]
     unknown = client.ask(engine="dream").json()["error"]
-    assert "there are broken, deadly, mesh, pattern, sketch" in unknown["message"]
+    assert "Use one of: broken, deadly, mesh, pattern, sketch" in unknown["message"]
 
 
 def test_request_without_an_engine_gets_the_default_one(client: Client) -> None:
