@@ -65,6 +65,13 @@ _WAIT = click.option(
     metavar="SECONDS",
     help="Wait so long for the end of the work.",
 )
+_WAIT_AT_MOST = click.option(
+    "--wait",
+    type=click.FloatRange(0, LONGEST_WAIT),
+    default=0.0,
+    metavar="SECONDS",
+    help="Wait so long for the end of the work, at most 60.",
+)
 _TIMEOUT = click.option(
     "--timeout",
     type=click.FloatRange(min=0),
@@ -158,17 +165,15 @@ def generate(
 
 @command.command("status", cls=SadTalkerCommand)
 @click.argument("id_", metavar="ID")
-@_with(*_WHICH_AVATAR, _LANE, _WAIT)
+@_with(*_WHICH_AVATAR, _LANE, _WAIT_AT_MOST)
 def status(id_: str, preprocess: Any, face_index: int, lane: Lane, wait: float, **given: Any) -> None:
     """Show the state of a session, or of a source image, by its id."""
     with _service(given) as client:
         found: Avatar | Session
         if _is_image(id_):
-            found = client.avatar(
-                id_, preprocess_mode=preprocess, face_index=face_index, wait=min(wait, LONGEST_WAIT)
-            )
+            found = client.avatar(id_, preprocess_mode=preprocess, face_index=face_index, wait=wait)
         else:
-            found = client.status(id_, lane=lane, wait=min(wait, LONGEST_WAIT))
+            found = client.status(id_, lane=lane, wait=wait)
     _show(found, as_json=given["as_json"])
 
 
