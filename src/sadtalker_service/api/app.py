@@ -32,6 +32,7 @@ from sadtalker_service.api.routes import (
     media,
     previews,
     reference,
+    timeline,
     videos,
 )
 from sadtalker_service.api.services import Services
@@ -69,6 +70,7 @@ def create_app(
         openapi_tags=[
             {"name": "avatars", "description": "Source images and the avatars prepared from them."},
             {"name": "videos", "description": "Requests for videos in two lanes; `vip` is served first."},
+            {"name": "speech", "description": "Driven audio for programs that draw the face themselves."},
             {"name": "operation", "description": "Health, statistics and metrics of the service."},
         ],
     )
@@ -93,7 +95,7 @@ def create_app(
 def _add_routes(app: FastAPI, *, protected: bool) -> None:
     needed = [Admitted] if protected else []
     # fixed paths come before those with a lane in the same place
-    for module in (avatars, previews, images, cache, videos, media, health):
+    for module in (avatars, previews, images, cache, timeline, videos, media, health):
         app.include_router(module.router, dependencies=needed)
     app.include_router(health.open_router)
     app.include_router(home.open_router)

@@ -14,6 +14,7 @@ from sadtalker_service.jobs.celery_app import make_app
 from sadtalker_service.jobs.dispatch import CeleryDispatch, Dispatch
 from sadtalker_service.jobs.stores import Stores
 from sadtalker_service.media.inspection import AudioFacts, Inspector, Limits
+from sadtalker_service.pipeline.timelines import Timelines
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.async_sessions import AsyncSessions
 from sadtalker_service.state.endings import Endings
@@ -41,6 +42,7 @@ class Services(Stores):
         self.polls = AsyncSessions(self.polls_client, settings)
         self.queue_stats_cache = QueueStatsCache(self.polls, time.monotonic)
         self.inspector = Inspector(inspection_limits(settings))
+        self.timelines = Timelines(settings.max_audio_bytes)
         self.uploads = run_dir(settings) / "uploads"
         """Folder for files that are being received."""
         sweep(self.uploads)
@@ -51,6 +53,7 @@ class Services(Stores):
     async def aclose(self) -> None:
         """Close every connection and stop the inspector's processes."""
         self.inspector.close()
+        self.timelines.close()
         for client in (self.queue_async, self.endings_client, self.polls_client, self.cache_async):
             await client.aclose()
         self.close()

@@ -27,6 +27,7 @@ INTERRUPTED = 130
             "Draw the mouth shapes, blinks and poses of a source image.",
         ),
         "serve": ("sadtalker_service.cli.serve", "Run the service: stores, API and workers."),
+        "remote": ("sadtalker_service.cli.remote", "Use a service that runs elsewhere."),
         "worker": ("sadtalker_service.cli.worker", "Run a worker for a service that runs elsewhere."),
         "inference": (
             "sadtalker_service.cli.inference",

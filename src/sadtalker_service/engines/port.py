@@ -89,17 +89,22 @@ class MouthShapes:
     """Names of the n visemes."""
     letters: Mapping[str, str]
     """Letter -> name of its viseme: at least A E I O U M B P F V S T L R."""
+    closed_eyes: NDArray[np.uint8] | None = None
+    """uint8 (S, S, 3) RGB: the picture of the first viseme with closed eyes. None: the engine has none."""
 
     def to_artefact(self, **arrays: NDArray[Any]) -> Artefact:
         """As arrays and a record, with further `arrays` of the engine."""
         record = {"names": list(self.names), "letters": dict(self.letters)}
+        if self.closed_eyes is not None:
+            arrays["closed_eyes"] = self.closed_eyes
         return Artefact({"pictures": self.pictures, **arrays}, record)
 
     @classmethod
     def from_artefact(cls, artefact: Artefact) -> MouthShapes:
         """What `to_artefact` gave. Raises `KeyError` for another artefact."""
         record = artefact.record
-        return cls(artefact.arrays["pictures"], tuple(record["names"]), record["letters"])
+        closed_eyes = artefact.arrays.get("closed_eyes")
+        return cls(artefact.arrays["pictures"], tuple(record["names"]), record["letters"], closed_eyes)
 
 
 @dataclass(frozen=True, eq=False)

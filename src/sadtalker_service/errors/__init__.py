@@ -24,6 +24,7 @@ from sadtalker_service.errors.media import (
     UnreadableVideo,
 )
 from sadtalker_service.errors.operation import (
+    Busy,
     Cancelled,
     Draining,
     EngineStarting,
@@ -60,6 +61,7 @@ from sadtalker_service.errors.requests import (
 __all__ = [
     "AlreadyEnded",
     "AudioTooLarge",
+    "Busy",
     "Cancelled",
     "Conflict",
     "Draining",

@@ -13,10 +13,10 @@ _PATH = re.compile(r"(?<![\w/.:~-])~?/(?:[^\s/,;:'\"()]+/)*([^\s/,;:'\"()]+)")
 class SadTalkerError(Exception):
     """Base of every error that a user may see. `str(error)` is one readable sentence."""
 
-    code: ClassVar[str] = "internal_error"
-    status: ClassVar[int] = 500
+    code: str = "internal_error"
+    status: int = 500
     retryable: bool = False
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
     tells_paths: ClassVar[bool] = False
     """Whether its message may contain folder names. Operators need them; clients must not see them."""
 

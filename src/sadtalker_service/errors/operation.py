@@ -13,6 +13,14 @@ class LaneFull(SadTalkerError):
     retryable = True
 
 
+class Busy(SadTalkerError):
+    """As many requests of this kind are being processed as is allowed."""
+
+    code = "busy"
+    status = 503
+    retryable = True
+
+
 class StoreUnavailable(SadTalkerError):
     """The queue server does not answer. No request is accepted, and no accepted request is lost."""
 

@@ -32,7 +32,8 @@ class Sheet:
     png: bytes
     cells: Mapping[str, Any]
     """JSON values: `width` and `height` of the sheet and `cell`, the side of a cell, in pixels; `visemes`,
-    name -> `x` and `y` of the cell's top left corner; `letters`, letter -> name of its viseme."""
+    name -> `x` and `y` of the cell's top left corner; `closed_eyes`, the corner of the first one with closed
+    eyes, or None; `letters`, letter -> name of its viseme."""
 
 
 def viseme_sheet(
@@ -44,13 +45,21 @@ def viseme_sheet(
         return None
     shapes = MouthShapes.from_artefact(artefact)
     side = shapes.pictures.shape[1]
-    corners = [(side * (k % _COLUMNS), side * (k // _COLUMNS)) for k in range(len(shapes.pictures))]
+    pictures = [*shapes.pictures, *([] if shapes.closed_eyes is None else [shapes.closed_eyes])]
+    corners = [(side * (k % _COLUMNS), side * (k // _COLUMNS)) for k in range(len(pictures))]
     sheet = np.zeros((corners[-1][1] + side, side * min(_COLUMNS, len(corners)), 3), np.uint8)
-    for (x, y), picture in zip(corners, shapes.pictures, strict=True):
+    for (x, y), picture in zip(corners, pictures, strict=True):
         sheet[y : y + side, x : x + side] = picture
-    places = {name: {"x": x, "y": y} for name, (x, y) in zip(shapes.names, corners, strict=True)}
-    size = {"width": sheet.shape[1], "height": sheet.shape[0], "cell": side}
-    return Sheet(encode_png(sheet), {**size, "visemes": places, "letters": dict(shapes.letters)})
+    places = [{"x": x, "y": y} for x, y in corners]
+    cells = {
+        "width": sheet.shape[1],
+        "height": sheet.shape[0],
+        "cell": side,
+        "visemes": dict(zip(shapes.names, places, strict=False)),
+        "closed_eyes": None if shapes.closed_eyes is None else places[-1],
+        "letters": dict(shapes.letters),
+    }
+    return Sheet(encode_png(sheet), cells)
 
 
 def gesture_clip(

@@ -43,6 +43,7 @@ ENDPOINTS: Mapping[str, str] = {
     "events": "GET /api/{lane}/events/{session_id}",
     "stream": "GET /api/{lane}/stream/{session_id}",
     "download": "GET /api/{lane}/download/{session_id}",
+    "speech_timeline": "POST /api/speech/timeline",
     "cache_stats": "GET /api/cache/stats",
     "documentation": "/docs",
     "studio": "/studio/",

@@ -21,6 +21,7 @@ from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.schemas.videos import CancelAnswer, GenerateAnswer, SessionStatus
 from sadtalker_service.api.schemas.waiting import WaitQuery
 from sadtalker_service.api.services import Services, services_of
+from sadtalker_service.api.upload.audio_facts import inspect_audio
 from sadtalker_service.api.upload.forms import (
     GENERATE_TEXTS,
     check_engine,
@@ -37,8 +38,6 @@ from sadtalker_service.api.upload.multipart import Form, ReceivedFile
 from sadtalker_service.api.upload.receiving import receive_form
 from sadtalker_service.errors import AlreadyEnded, NotFound, StoreUnavailable
 from sadtalker_service.jobs.webhooks import check_receiver
-from sadtalker_service.media.inspection import AudioFacts
-from sadtalker_service.pipeline.decoded_speech import keep_decoded
 from sadtalker_service.state.idempotency import RENEWAL_SECONDS, Claim, IdempotencyKeys
 from sadtalker_service.state.records import ENDED, Lane, QueuePosition, Session
 
@@ -138,7 +137,7 @@ async def _accept(
     """Accept the request and return the id of its session, which is `session_id` if given."""
     received_at = time.time()
     await run_in_threadpool(check_engine, form, services.engines, services.workers)
-    facts = await _facts(services, audio, options_of(form).audio_track)
+    facts = await inspect_audio(services, audio, options_of(form).audio_track)
     request_id = request.state.request_id
     spec = video_request(form, lane, facts, request_id=request_id, received_at=received_at)
     if spec.callback_url is not None:
@@ -162,23 +161,6 @@ async def _present(services: Services, session_id: str) -> tuple[Session, QueueP
             "The session of this request no longer exists. Send the request without its Idempotency-Key."
         )
     return found
-
-
-async def _facts(services: Services, audio: ReceivedFile, audio_track: int | None) -> AudioFacts:
-    """Length and reading of a driven audio. A known one is not decoded again.
-
-    Raises `UnreadableAudio`, `AudioTooLarge`, `EmptyAudio`, `InvalidOption`.
-    """
-    name = f"{audio.sha256}:{audio_track}"
-    facts = services.audio_facts.get(name)
-    if facts is None:
-        samples = audio.path.with_name(f"{audio.path.name}.samples")
-        facts = await asyncio.wrap_future(
-            services.inspector.inspect_audio(audio.path, audio_track, samples=samples)
-        )
-        await run_in_threadpool(keep_decoded, services.cache, audio.sha256, facts.reading, samples)
-        services.audio_facts[name] = facts
-    return facts
 
 
 @asynccontextmanager

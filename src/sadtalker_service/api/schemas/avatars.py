@@ -222,4 +222,7 @@ class Visemes(BaseModel):
     height: int = Field(ge=1)
     cell: int = Field(ge=1, description="Side of a cell, pixels.")
     visemes: dict[str, Corner] = Field(description="Viseme -> position of its cell.")
+    closed_eyes: Corner | None = Field(
+        description="Cell with the first viseme and closed eyes; null if the engine draws none."
+    )
     letters: dict[str, str] = Field(description="Letter -> its viseme.")

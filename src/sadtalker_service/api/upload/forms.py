@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
@@ -71,9 +71,16 @@ def generate_files(settings: Settings) -> tuple[FileKind, ...]:
     """The files of a request for a video."""
     most = settings.max_audio_bytes
     return (
-        FileKind("audio_file", most, AudioTooLarge, _AUDIO_TYPES, "an audio or video file"),
+        audio_kind(settings),
         FileKind("ref_eyeblink", most, RequestTooLarge, ("video/", "application/mp4"), "a video"),
         FileKind("ref_pose", most, RequestTooLarge, ("video/", "application/mp4"), "a video"),
+    )
+
+
+def audio_kind(settings: Settings) -> FileKind:
+    """The file with the driven audio."""
+    return FileKind(
+        "audio_file", settings.max_audio_bytes, AudioTooLarge, _AUDIO_TYPES, "an audio or video file"
     )
 
 
@@ -113,21 +120,25 @@ def check_engine(form: Form, engines: EngineRegistry, workers: WorkerRegistry) -
     reasons = [facts.obstacles[name] for facts in workers.live().values() if name in facts.obstacles]
     if reasons:
         raise InvalidOption(f"The {name} engine cannot run here: {reasons[0]}", param="engine")
-        raise InvalidOption(f"There is no such engine. Use one of: {', '.join(known)}.", param="engine")
+    raise InvalidOption(f"There is no such engine. Use one of: {', '.join(known)}.", param="engine")
 
 
 def remarks(form: Form) -> tuple[str, ...]:
     """Warnings about fields that have no effect."""
-    unknown = [
-        f"The field {name} is unknown and was ignored.{did_you_mean(name, (*GENERATE_TEXTS, *_FILES))}"
-        for name in form.ignored
-    ]
+    unknown = unknown_fields(form, (*GENERATE_TEXTS, *_FILES))
     no_effect = [
         f"{name} has no effect together with audio_file."
         for name in _SPEECH_FIELDS
         if form.texts.get(name, "").strip()
     ]
     return (*unknown, *no_effect)
+
+
+def unknown_fields(form: Form, known: Sequence[str]) -> tuple[str, ...]:
+    """Warnings about fields that are not among the `known` ones of a route."""
+    return tuple(
+        f"The field {name} is unknown and was ignored.{did_you_mean(name, known)}" for name in form.ignored
+    )
 
 
 def options_of(form: Form) -> RenderOptions:
