@@ -24,7 +24,7 @@ from sadtalker_service.cli.options import (
 from sadtalker_service.cli.output_file import output_file
 from sadtalker_service.cli.progress_bar import progress_bar
 from sadtalker_service.cli.spelling import SadTalkerCommand
-from sadtalker_service.client import Avatar, Client, Lane, Session, VideoOptions
+from sadtalker_service.client import Avatar, Client, Lane, Retries, Session, VideoOptions
 from sadtalker_service.client.operations import LONGEST_WAIT
 from sadtalker_service.client.transport import DEFAULT_URL
 from sadtalker_service.domain import PREPROCESS_MODES, SHA256, Progress
@@ -36,6 +36,8 @@ _LOCAL_ONLY = frozenset(name for name, schema in OPTION_SCHEMA.items() if COMMAN
 _FIELDS = {"preprocess": "preprocess_mode"}
 """Option -> field of the API, where the names differ."""
 
+_RETRIES = Retries(attempts=3)
+"""Fewer than by default: a person waits."""
 _CONNECTION = (
     click.option(
         "--url",
@@ -109,7 +111,10 @@ def _with(*options: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callab
 def _service(given: dict[str, Any]) -> Iterator[Client]:
     """Context manager with a client. Takes the options of the connection out of `given`."""
     url, key = given.pop("url"), given.pop("api_key")
-    with errors_as_json(wanted=given["as_json"]), Client(url, api_key=key or None) as client:
+    with (
+        errors_as_json(wanted=given["as_json"]),
+        Client(url, api_key=key or None, retries=_RETRIES) as client,
+    ):
         yield client
 
 
