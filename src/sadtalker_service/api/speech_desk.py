@@ -10,7 +10,7 @@ from contextlib import aclosing
 from itertools import takewhile
 
 from sadtalker_service.domain import SpokenText
-from sadtalker_service.errors import SpeechBusy
+from sadtalker_service.errors import Busy
 from sadtalker_service.media.sound_writer import SOUND_FORMATS, write_sound
 from sadtalker_service.pipeline.cached import CachedComputation
 from sadtalker_service.pipeline.spoken import spoken_pieces
@@ -53,10 +53,10 @@ class SpeechDesk:
     async def speak(self, script: Script, form: str) -> AsyncGenerator[bytes, None]:
         """The file of a spoken script, in pieces; the first one comes with the first phrase.
 
-        The rest is not spoken when the generator is closed. Raises `SpeechBusy`, `EngineUnavailable`.
+        The rest is not spoken when the generator is closed. Raises `Busy`, `EngineUnavailable`.
         """
         if self._waiting >= MOST_WAITING:
-            raise SpeechBusy("Many texts wait to be spoken. Try again in a moment.", retry_after=5.0)
+            raise Busy("Many texts wait to be spoken. Try again in a moment.", retry_after=5.0)
         self._waiting += 1
         try:
             async with aclosing(self._pieces(script, form)) as pieces:

@@ -7,11 +7,11 @@ from types import MappingProxyType
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.schemas.voices import VoiceEntry, Voices
 from sadtalker_service.api.services import services_of
-from sadtalker_service.api.threads import in_thread
 from sadtalker_service.domain import SpokenText
 from sadtalker_service.errors import NotFound, SadTalkerError
 from sadtalker_service.speech.voices.catalogue import LANGUAGES, VoiceCard
@@ -47,7 +47,7 @@ VoicePath = Annotated[
 async def voices(request: Request) -> Voices:
     """The voices that can speak here, the default one first."""
     default = services_of(request).settings.voice
-    return await in_thread(_voices, default)
+    return await run_in_threadpool(_voices, default)
 
 
 @router.get(
@@ -59,7 +59,7 @@ async def voices(request: Request) -> Voices:
 async def sample(request: Request, voice: VoicePath) -> Response:
     """A sentence of the voice, as mp3."""
     desk = services_of(request).speech_desk
-    card = next((card for card in await in_thread(installed_voices) if card.id == voice), None)
+    card = next((card for card in await run_in_threadpool(installed_voices) if card.id == voice), None)
     if card is None:
         raise NotFound("There is no such voice; GET /api/voices lists those there are.", param="voice")
     script = await desk.read(SpokenText(SAMPLES[card.language.partition("-")[0]], card.id))

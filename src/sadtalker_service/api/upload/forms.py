@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -43,9 +43,9 @@ from sadtalker_service.state.registry import EngineRegistry, WorkerRegistry
 
 _FILES = frozenset({"image_file", "audio_file", "ref_eyeblink", "ref_pose"})
 _OF_TEXT = ("text", "voice", "rate", "language")
-"""Fields that have no effect beside a recording."""
+"""Fields that have no effect next to driven audio."""
 _CALLED = {"preprocess": "preprocess_mode"}
-"""Option -> the form's name for it, where that is another."""
+"""Option -> its field name in the form, if that differs."""
 _SHOWN_AS = {"preprocess": "preprocess_mode", "still": "still_mode"}
 _ALWAYS_SHOWN = ("enhancer", "quality", "still", "preprocess")
 FORM_OPTIONS = {
@@ -53,7 +53,7 @@ FORM_OPTIONS = {
 }
 """Field of the form -> option."""
 FORM_DEFAULTS = RenderOptions(enhancer="gfpgan")
-"""Those of the command line, and the enhancer as in the seed: a warning says that mesh has none."""
+"""The defaults of the command line, with SadTalker's enhancer. A warning says that mesh has none."""
 
 UPLOAD_TEXTS = tuple(name for name in UploadForm.model_fields if name not in _FILES)
 GENERATE_TEXTS = (
@@ -61,33 +61,45 @@ GENERATE_TEXTS = (
     *FORM_OPTIONS,
 )
 
-_PICTURE = ("image/", "video/", "application/mp4")
-_SOUND = ("audio/", "video/", "application/ogg", "application/mp4", "application/x-")
+_IMAGE_TYPES = ("image/", "video/", "application/mp4")
+_AUDIO_TYPES = ("audio/", "video/", "application/ogg", "application/mp4", "application/x-")
 
 
 def upload_files(settings: Settings) -> tuple[FileKind, ...]:
     """The file of an upload."""
-    return (FileKind("image_file", settings.max_image_bytes, ImageTooLarge, _PICTURE, "picture"),)
+    return (FileKind("image_file", settings.max_image_bytes, ImageTooLarge, _IMAGE_TYPES, "an image"),)
 
 
 def generate_files(settings: Settings) -> tuple[FileKind, ...]:
     """The files of a request for a video."""
     most = settings.max_audio_bytes
     return (
-        FileKind("audio_file", most, AudioTooLarge, _SOUND, "recording"),
-        FileKind("ref_eyeblink", most, RequestTooLarge, ("video/", "application/mp4"), "video"),
-        FileKind("ref_pose", most, RequestTooLarge, ("video/", "application/mp4"), "video"),
+        audio_kind(settings),
+        FileKind("ref_eyeblink", most, RequestTooLarge, ("video/", "application/mp4"), "a video"),
+        FileKind("ref_pose", most, RequestTooLarge, ("video/", "application/mp4"), "a video"),
+    )
+
+
+def audio_kind(settings: Settings) -> FileKind:
+    """The file with the driven audio."""
+    return FileKind(
+        "audio_file", settings.max_audio_bytes, AudioTooLarge, _AUDIO_TYPES, "an audio or video file"
     )
 
 
 def required_file(form: Form, name: str) -> ReceivedFile:
-    """The file called `name`. Raises `InvalidOption` if there is none."""
+    """The file of field `name`. Raises `InvalidOption` if it is missing."""
     if name not in form.files:
-        raise InvalidOption(f"{name} is missing: send a file (curl: -F {name}=@path).", param=name)
+        raise InvalidOption(f"{name} is missing. Send it as a file (curl: -F {name}=@path).", param=name)
     return form.files[name]
 
 
-def recording_or_text(form: Form) -> ReceivedFile | SpokenText:
+def required_audio(form: Form) -> ReceivedFile:
+    """The file `audio_file`. Raises `InvalidOption`."""
+    return required_file(form, "audio_file")
+
+
+def audio_or_text(form: Form) -> ReceivedFile | SpokenText:
     """The file `audio_file`, or the text in its place, its voice as it was asked for. Raises
     `InvalidOption`."""
     texts = form.texts
@@ -96,7 +108,7 @@ def recording_or_text(form: Form) -> ReceivedFile | SpokenText:
     if not texts.get("text", "").strip():
         if "text" in texts:
             raise InvalidOption(
-                "text is empty. Write what is to be spoken, or send a recording.", param="text"
+                "text is empty. Write what is to be spoken, or send an audio file.", param="text"
             )
         raise InvalidOption(
             "audio_file is missing: send a file (curl: -F audio_file=@path), or a text to be spoken"
@@ -119,15 +131,17 @@ class ReadText:
 
 
 def required_image_id(form: Form) -> str:
-    """The field `image_id`. Raises `InvalidOption` if it is missing, `NotFound` if it is none."""
+    """The field `image_id`. Raises `InvalidOption` if it is missing, `NotFound` if it is not an id."""
     text = form.texts.get("image_id", "").strip()
     if not text:
-        raise InvalidOption("image_id is missing: it is in the answer to the upload.", param="image_id")
+        raise InvalidOption(
+            "image_id is missing. It is in the response to the upload of the source image.", param="image_id"
+        )
     return image_id_of(text)
 
 
 def check_engine(form: Form, engines: EngineRegistry, workers: WorkerRegistry) -> None:
-    """Raises `InvalidOption` for an engine that no worker has, if any is known yet; `StoreUnavailable`."""
+    """Raises `InvalidOption` if no worker has the engine and any engine is known; `StoreUnavailable`."""
     name = form.texts.get("engine", "").strip()
     known = engines.all() if name else {}
     if not known or name in known:
@@ -135,21 +149,25 @@ def check_engine(form: Form, engines: EngineRegistry, workers: WorkerRegistry) -
     reasons = [facts.obstacles[name] for facts in workers.live().values() if name in facts.obstacles]
     if reasons:
         raise InvalidOption(f"The {name} engine cannot run here: {reasons[0]}", param="engine")
-    raise InvalidOption(f"There is no such engine; there are {', '.join(known)}.", param="engine")
+    raise InvalidOption(f"There is no such engine. Use one of: {', '.join(known)}.", param="engine")
 
 
 def remarks(form: Form) -> tuple[str, ...]:
     """Warnings about fields that have no effect."""
-    unknown = [
-        f"The field {name} is not known and was ignored.{did_you_mean(name, (*GENERATE_TEXTS, *_FILES))}"
-        for name in form.ignored
-    ]
-    spoken = [
-        f"{name} has no effect beside audio_file."
+    unknown = unknown_fields(form, (*GENERATE_TEXTS, *_FILES))
+    no_effect = [
+        f"{name} has no effect together with audio_file."
         for name in _OF_TEXT
         if "audio_file" in form.files and form.texts.get(name, "").strip()
     ]
-    return (*unknown, *spoken)
+    return (*unknown, *no_effect)
+
+
+def unknown_fields(form: Form, known: Sequence[str]) -> tuple[str, ...]:
+    """Warnings about fields that are not among the `known` ones of a route."""
+    return tuple(
+        f"The field {name} is unknown and was ignored.{did_you_mean(name, known)}" for name in form.ignored
+    )
 
 
 def options_of(form: Form) -> RenderOptions:
@@ -165,9 +183,9 @@ def _given(form: Form) -> dict[str, str]:
 def video_request(
     form: Form, lane: Lane, sound: AudioFacts | ReadText, *, request_id: str | None, received_at: float
 ) -> VideoRequest:
-    """What `form` asks for; `sound` tells of its recording or its text.
+    """What `form` asks for; `sound` tells of its driven audio or its text.
 
-    Raises `InvalidOption` for a field that cannot be read, `NotFound` for what is no source image's id.
+    Raises `InvalidOption` for a field that cannot be read, `NotFound` for an invalid `image_id`.
     """
     texts, audio = form.texts, form.files.get("audio_file")
     spoken = sound.spoken if isinstance(sound, ReadText) else None
@@ -186,7 +204,7 @@ def video_request(
         engine=texts.get("engine", "").strip() or None,
         ref_eyeblink=_reference(form, "ref_eyeblink"),
         ref_pose=_reference(form, "ref_pose"),
-        settings=_shown(options, given) | ({"voice": spoken.voice, "rate": spoken.rate} if spoken else {}),
+        settings=_settings(options, given) | ({"voice": spoken.voice, "rate": spoken.rate} if spoken else {}),
         warnings=(*remarks(form), *sound.warnings),
         explain_height=bool(texts.get("quality", "").strip()),
         callback_url=_callback_url(texts.get("callback_url", "")),
@@ -197,7 +215,7 @@ def video_request(
 
 
 def fingerprint(form: Form) -> str:
-    """A hash of all that a form asks for: equal for the same request sent again."""
+    """A hash of everything in the form; equal if the same request is sent again."""
     files = {name: file.sha256 for name, file in form.files.items()}
     text = json.dumps([dict(form.texts), files], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -223,7 +241,7 @@ def form_body(model: type[BaseModel], more: Mapping[str, Any] = MappingProxyType
     """The `openapi_extra` of a route that reads `model`, and `more` fields, as a multipart form."""
     schema = model.model_json_schema()
     for field in schema["properties"].values():
-        if "type" in field:  # said beside the alternatives: a form has no null, a field is there or is not
+        if "type" in field:  # a form has no null: a field is present or absent, so one type is enough
             field.pop("anyOf", None)
             if field.get("default", ...) is None:
                 field.pop("default")
@@ -237,8 +255,8 @@ def _reference(form: Form, name: str) -> tuple[str, Any] | None:
     return (file.sha256, file.path) if file else None
 
 
-def _shown(options: RenderOptions, given: Set[str]) -> dict[str, Any]:
-    """The fields as they are understood: the usual ones always, the others where they were given."""
+def _settings(options: RenderOptions, given: Set[str]) -> dict[str, Any]:
+    """The fields as they were understood: the common ones always, others only if they were sent."""
     values = plain(options)
     return {
         _SHOWN_AS.get(name, name): NONE if values[name] is None else values[name]
@@ -264,7 +282,7 @@ def _callback_url(text: str) -> str | None:
     except ValueError:
         usable = False
     if not usable or len(url) > 2000 or any(c.isspace() or not c.isprintable() for c in url):
-        raise InvalidOption("callback_url must be an absolute http or https address.", param="callback_url")
+        raise InvalidOption("callback_url must be an absolute http or https URL.", param="callback_url")
     return url
 
 
