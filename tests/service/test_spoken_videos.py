@@ -102,5 +102,5 @@ def test_text_beside_a_recording_has_no_effect_and_a_warning(client: httpx.Clien
     data = {"image_id": image_id, **FIELDS, "text": "Hello", "voice": "x"}
     answer = client.post("/api/vip/generate", data=data, files={"audio_file": ("a.wav", bad.wav(0.3))})
     warnings = answer.raise_for_status().json()["warnings"]
-    assert "text has no effect beside audio_file." in warnings
-    assert "voice has no effect beside audio_file." in warnings
+    assert "text has no effect together with audio_file." in warnings
+    assert "voice has no effect together with audio_file." in warnings

@@ -35,6 +35,7 @@ class VideoOptions(TypedDict, total=False):
     gestures: Gestures
     """`[("nod_yes", 1.5)]` or `"nod_yes@1.5"`, times in seconds."""
     quality: Literal["low", "medium", "high"]
+    captions: Literal["track", "burned", "none"]
     fps: Literal[24, 25, 30, 50, 60]
     seed: int
     enhancer: Literal["gfpgan", "RestoreFormer", "none"]
