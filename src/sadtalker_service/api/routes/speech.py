@@ -35,7 +35,7 @@ _EVENTS = "text/event-stream"
 _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 _ANSWERS: dict[str, Any] = {
     **{sound.media_type: _BINARY for sound in SOUND_FORMATS.values()},
-    _EVENTS: {"schema": {"type": "string"}},
+    _EVENTS: {"schema": {"type": "object", "properties": {"data": {"type": "string"}}, "required": ["data"]}},
 }
 
 

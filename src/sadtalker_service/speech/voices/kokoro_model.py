@@ -58,6 +58,9 @@ class KokoroModel:
         self._session = onnxruntime.InferenceSession(
             _joined() + _as_output(_DURATIONS), options, providers=["CPUExecutionProvider"]
         )
+        self._run_options = onnxruntime.RunOptions()
+        # a long phrase takes half a gigabyte, which would be kept for ever
+        self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         self._styles = load(data_file("kokoro_styles.safetensors"))
         self._busy = Lock()
 
@@ -75,7 +78,9 @@ class KokoroModel:
         style = self._styles[f"{voice}.rows"][len(sounds) - 1] @ self._styles[f"{voice}.basis"]
         with self._busy:  # two at once take more memory and no less time
             samples, durations = self._session.run(
-                None, {"tokens": tokens, "style": style[None], "speed": np.array([speed], np.float32)}
+                None,
+                {"tokens": tokens, "style": style[None], "speed": np.array([speed], np.float32)},
+                self._run_options,
             )
         return np.asarray(samples, np.float32).reshape(-1), np.rint(durations.reshape(-1)).astype(np.int64)
 

@@ -12,8 +12,8 @@ from sadtalker_service.speech.voices.splitting import PARAGRAPH
 
 SENTENCE_PAUSE, PARAGRAPH_PAUSE, CLAUSE_PAUSE = 0.28, 0.6, 0.1
 """Seconds of silence between phrases, in addition to what remains of a phrase's own edges."""
-LONGEST = 380
-"""Phonemes of a phrase: Kokoro takes 510, and becomes hasty long before."""
+LONGEST = 220
+"""Phonemes of a phrase. Kokoro takes 510, but becomes hasty long before, and takes memory for each."""
 LONGEST_FIRST = 140
 """... of the first phrase: what is heard first is spoken first."""
 _SHORT = 24
