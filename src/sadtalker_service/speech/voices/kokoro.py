@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sadtalker_service.domain import TimedLabel
 from sadtalker_service.speech.phonemes import SILENCE
@@ -120,8 +119,3 @@ def _seconds(unit: object, length: float) -> float:
     """The time at which a sound is heard that the network has at `unit`."""
     seconds = int(str(unit)) * UNIT / VOICE_RATE - LATE
     return float(min(max(0.0, seconds), length))
-
-
-def warm(voice: KokoroVoice, card: VoiceCard) -> NDArray[np.float32]:
-    """Speak a word, so that the network is loaded."""
-    return voice.speak(Phrase((Token("yes", "jˈɛs", "."),)), card).samples
