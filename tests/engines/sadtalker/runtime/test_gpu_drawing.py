@@ -18,14 +18,14 @@ from sadtalker_service.engines.sadtalker.renderer.gpu.graphs import (  # noqa: E
     Limits,
     fitting,
 )
-from sadtalker_service.engines.sadtalker.renderer.renderer import Scene  # noqa: E402
-from sadtalker_service.engines.sadtalker.runtime.drawing import Part  # noqa: E402
-from sadtalker_service.engines.sadtalker.runtime.frames import FramePainter  # noqa: E402
-from sadtalker_service.engines.sadtalker.runtime.gpu_drawing import (  # noqa: E402
-    GpuDrawer,
+from sadtalker_service.engines.sadtalker.renderer.gpu.slots import (  # noqa: E402
     SourceSlots,
     empty_table,
 )
+from sadtalker_service.engines.sadtalker.renderer.renderer import Scene  # noqa: E402
+from sadtalker_service.engines.sadtalker.runtime.drawing import Part  # noqa: E402
+from sadtalker_service.engines.sadtalker.runtime.frames import FramePainter  # noqa: E402
+from sadtalker_service.engines.sadtalker.runtime.gpu_drawing import GpuDrawer  # noqa: E402
 
 PATIENCE = 20
 AMPLE = Limits(seconds=1000, memory=10**12)
@@ -254,3 +254,26 @@ def test_batches_are_full_and_shared_fairly(videos: int) -> None:
     assert sum(capture.replays) <= 1.3 * 48 * videos, "little is drawn for nobody"
     if videos > 1:
         assert max(faces for faces, _ in shared) > 1
+
+
+@pytest.mark.slow
+def test_the_form_for_a_gpu_draws_a_video_like_the_trained_form(networks: Any) -> None:
+    """The real networks behind the real painter; captured work is repeated where a GPU replays a graph."""
+    from tests.support.sadtalker_weights import noise, picture
+
+    from sadtalker_service.engines.sadtalker.renderer.renderer import FaceRenderer, as_pixels
+    from sadtalker_service.engines.sadtalker.runtime.gpu_drawing import prepared_drawer
+
+    source = torch.from_numpy(noise("kp_source", (1, 15, 3), 0.35))
+    driving = source + torch.from_numpy(noise("kp_driving", (3, 15, 3), 0.06))
+    photo = torch.from_numpy(picture(128)[None])
+    wanted = as_pixels(networks.generator(photo, source, driving[2:])).numpy()
+    renderer = FaceRenderer(networks.generator, networks.keypoint_detector)
+    renderer.run_frames_in(torch.float32, channels_last=True)
+    face = renderer.scene(renderer.encode_source(photo).volume, source)
+    capture = Repeating()
+    drawer = prepared_drawer(renderer, face, 2, sizes=(1, 2), capture=capture)
+    found = np.concatenate(painted(FramePainter(renderer, 2, drawer=drawer), face, driving))
+    assert capture.replays == [2, 1]
+    assert found.shape == (3, 128, 128, 3)
+    assert np.abs(found[2:].astype(int) - wanted.astype(int)).max() <= 1

@@ -77,7 +77,8 @@ class FaceRenderer(nn.Module):
 
     def __init__(self, generator: Generator, detector: KeypointDetector) -> None:
         super().__init__()
-        self._on_tiles = False
+        self.on_tiles = False
+        """Whether convolutions run on tiles (`renderer.winograd`)."""
         self.on_gpu: FramesOnGpu | None = None
         """The form for a GPU, if frames run in it."""
         self.detector = prepare(detector)
@@ -111,7 +112,7 @@ class FaceRenderer(nn.Module):
         """For float32 on a CPU: the same images within rounding, with half of the multiply-adds."""
         for part in (self.generator.third, self.decoder):
             use_tiles(part)
-        self._on_tiles = True
+        self.on_tiles = True
         return self
 
     def compile_frames(self) -> None:
@@ -122,7 +123,7 @@ class FaceRenderer(nn.Module):
             self.on_gpu.steps = compiled_steps()
             return
         self.motion.hourglass.compile()
-        if not self._on_tiles:
+        if not self.on_tiles:
             self.decoder.compile()
 
     def encode_source(self, pictures: Tensor) -> EncodedSource:

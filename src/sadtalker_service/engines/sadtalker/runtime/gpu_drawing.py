@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
@@ -13,40 +14,55 @@ from sadtalker_service.domain import Uint8Image
 from sadtalker_service.engines.sadtalker.renderer.gpu.choosing import candidates, choose_steps
 from sadtalker_service.engines.sadtalker.renderer.gpu.compiled import compiled_steps
 from sadtalker_service.engines.sadtalker.renderer.gpu.graphs import (
+    Capture,
     CudaCapture,
     FrameGraphs,
     Limits,
     fitting,
 )
-from sadtalker_service.engines.sadtalker.renderer.gpu.steps import Sources
+from sadtalker_service.engines.sadtalker.renderer.gpu.slots import SourceSlots, empty_table
 from sadtalker_service.engines.sadtalker.renderer.renderer import FaceRenderer, Scene
 from sadtalker_service.engines.sadtalker.runtime.drawing import Finish, Part
 
 log = structlog.get_logger(__name__)
 
+_CHOOSING_BATCH = 4
 _CAPTURE_SECONDS = 20.0
 _CAPTURE_SHARE = 0.4
 """Share of the free memory that graphs may take."""
 
 
 def prepared_drawer(
-    renderer: FaceRenderer, scene: Scene, batch: int, *, compiled: bool, sizes: Sequence[int]
+    renderer: FaceRenderer,
+    scene: Scene,
+    batch: int,
+    *,
+    compiled: bool = False,
+    sizes: Sequence[int] = (),
+    capture: Capture | None = None,
 ) -> GpuDrawer:
     """Choose the passes of a renderer in the form for a GPU, and capture its graphs for those of `sizes` that
-    are at most `batch`. `compiled`: the passes may also be compiled by torch. Takes seconds."""
+    are at most `batch`. Takes seconds.
+
+    Args:
+        renderer: in the form for a GPU.
+        scene: any source of the right size.
+        batch: largest number of frames, and so of sources, in a batch.
+        compiled: the passes may also be compiled by torch.
+        sizes: batch sizes to capture.
+        capture: how to record them; CUDA graphs, if it is not given.
+    """
     frames = renderer.on_gpu
     if frames is None:
         raise ValueError("The renderer has not been given the form for a GPU.")
     device = scene.keypoints.device
     forms = candidates(device) | ({"compiled": compiled_steps} if compiled else {})
-    driving = scene.keypoints.expand(min(batch, 4), -1, -1).contiguous()
+    driving = scene.keypoints.expand(min(batch, _CHOOSING_BATCH), -1, -1).contiguous()
     chosen = choose_steps(frames, scene.sources(len(driving)), driving, forms)
     for name, reason in chosen.unusable.items():
         log.warning("passes_unusable", form=name, reason=reason)
     table = empty_table(scene, batch)
-    free, _ = torch.cuda.mem_get_info(device)
-    limits = Limits(_CAPTURE_SECONDS, int(_CAPTURE_SHARE * free))
-    graphs = FrameGraphs(frames, table, CudaCapture(device), limits)
+    graphs = FrameGraphs(frames, table, capture or CudaCapture(device), _limits(device))
     graphs.capture([size for size in sizes if size <= batch])
     if graphs.failure:
         log.warning("graphs_incomplete", sizes=graphs.sizes, reason=graphs.failure)
@@ -54,47 +70,11 @@ def prepared_drawer(
     return GpuDrawer(graphs, SourceSlots(table))
 
 
-def empty_table(scene: Scene, slots: int) -> Sources:
-    """Slots for sources like that of `scene`, all zero."""
-    like = scene.sources(1)
-    volume, compressed, keypoints = (
-        array.new_zeros(slots, *array.shape[1:]) for array in (like.volume, like.compressed, like.keypoints)
-    )
-    return Sources(volume, compressed, keypoints, like.owners)
-
-
-class SourceSlots:
-    """Puts sources into the slots of a table. The one that was not used for the longest time makes room."""
-
-    def __init__(self, table: Sources) -> None:
-        self.table = table
-        self._used: dict[int, Scene] = {}
-        """Slot -> scene, the one used last at the end."""
-
-    def place(self, scenes: Sequence[Scene]) -> list[int]:
-        """The slot of each scene. Raises `ValueError` if there are more scenes than slots."""
-        known = {id(scene): slot for slot, scene in self._used.items()}
-        slots = len(self.table.keypoints)
-        missing = {id(scene): scene for scene in scenes if id(scene) not in known}
-        busy = {known[id(scene)] for scene in scenes if id(scene) in known}
-        if len(busy) + len(missing) > slots:
-            raise ValueError(f"A batch has {len(busy) + len(missing)} sources for {slots} slots.")
-        free = [slot for slot in range(slots) if slot not in self._used]
-        free += [slot for slot in self._used if slot not in busy]
-        for (key, scene), slot in zip(missing.items(), free, strict=False):
-            self._write(slot, scene)
-            known[key] = slot
-            self._used[slot] = scene
-        found = [known[id(scene)] for scene in scenes]
-        for slot in found:  # used last
-            self._used[slot] = self._used.pop(slot)
-        return found
-
-    def _write(self, slot: int, scene: Scene) -> None:
-        source = scene.sources(1)
-        self.table.volume[slot].copy_(source.volume[0])
-        self.table.compressed[slot].copy_(source.compressed[0])
-        self.table.keypoints[slot].copy_(source.keypoints[0])
+def _limits(device: torch.device) -> Limits:
+    if device.type != "cuda":
+        return Limits(_CAPTURE_SECONDS, sys.maxsize)
+    free, _ = torch.cuda.mem_get_info(device)
+    return Limits(_CAPTURE_SECONDS, int(_CAPTURE_SHARE * free))
 
 
 class GpuDrawer:

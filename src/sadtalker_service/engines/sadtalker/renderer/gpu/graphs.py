@@ -69,7 +69,7 @@ class FrameGraphs:
     ) -> None:
         """`table`: the slots. Its owners are not read."""
         self._frames = frames
-        self._table = table
+        self.table = table
         self._capture = capture
         self._limits = limits
         self._clock = clock
@@ -108,7 +108,7 @@ class FrameGraphs:
         count = len(driving)
         size = next((size for size in self.sizes if size >= count), None)
         if size is None:
-            return self._frames.pixels(self._table._replace(owners=owners), driving)
+            return self._frames.pixels(self.table._replace(owners=owners), driving)
         inputs, captured = self._captured[size]
         inputs.driving[:count].copy_(driving)
         inputs.owners[:count].copy_(owners)
@@ -116,12 +116,12 @@ class FrameGraphs:
         return captured.result[:count]
 
     def _record(self, size: int) -> tuple[_Inputs, Captured]:
-        like = self._table.keypoints
+        like = self.table.keypoints
         inputs = _Inputs(
             like.new_zeros(size, *like.shape[1:]),
             torch.zeros(size, dtype=torch.int32, device=like.device),
         )
-        sources = self._table._replace(owners=inputs.owners)
+        sources = self.table._replace(owners=inputs.owners)
         return inputs, self._capture(lambda: self._frames.pixels(sources, inputs.driving))
 
 
