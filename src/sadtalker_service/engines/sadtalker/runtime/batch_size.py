@@ -8,11 +8,11 @@ from sadtalker_service.engines.sadtalker.device import DeviceConfig
 
 _ON_CPU = 2
 """One frame keeps a CPU busy. Two share each read of the weights."""
-_MOST = 16
-"""Frames of 256 x 256. A smaller batch already fills a GPU. A larger one only delays the first frames and the
-end of a cancelled job."""
+_MOST = 32
+"""A smaller batch already fills a GPU. A larger one only delays the first frames and the end of a cancelled
+job."""
 _MOST_LARGE = 8
-"""The same for larger frames, whose largest maps would exceed 2^31 values in a batch of 16."""
+"""The same for frames larger than 256, whose largest maps would have 2^31 values in a batch of 16."""
 _BYTES_PER_VALUE = 1.5e8
 """Memory of one frame of 256 x 256 per byte of the dtype: a generous estimate of the maps alive at the same
 time."""
