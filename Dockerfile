@@ -1,16 +1,16 @@
-# The image of the service. Plain, it runs the mesh engine:
+# The image of the service. By default it runs the mesh engine:
 #
 #     docker build -t sadtalker .
 #
-# EXTRAS adds the neural engine (`sadtalker`) and its enhancers (`enhance`); TORCH is `cpu` or `cuda`:
+# EXTRAS adds the neural engine (`sadtalker`) and its enhancers (`enhance`). TORCH is `cpu` or `cuda`:
 #
 #     docker build -t sadtalker:gpu --build-arg EXTRAS=sadtalker,enhance --build-arg TORCH=cuda .
 #
-# Two stages: packages and kernels are made in the first; the second holds no pip, no compiler and no sources.
+# Two stages: the first installs packages and compiles kernels. The second has no pip, no compiler and no sources.
 
-# By digest, so that every build begins with the same files. Security updates of the base come with a new digest:
+# By digest, so that every build starts from the same files. Security updates of the base image need a new digest:
 #     docker buildx imagetools inspect python:3.11-slim-bookworm --format '{{.Manifest.Digest}}'
-# Write it here (that of python 3.11.16 stands here), build, and run the tests of tests/deploy.
+# Put it here (currently python 3.11.16), build, and run the tests in tests/deploy.
 ARG BASE_IMAGE=python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
 
 FROM ${BASE_IMAGE} AS build
@@ -20,25 +20,25 @@ ARG TORCH=cpu
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 
 WORKDIR /build
-# Without pip inside: the base image's pip installs into it, and it goes into the image as it is.
+# Without pip, because the base image's pip installs into it and the environment is copied into the image unchanged.
 RUN python -m venv --without-pip /opt/sadtalker
 COPY pyproject.toml constraints.txt README.md LICENSE NOTICE ./
 COPY src src
 COPY --chmod=0755 deploy/docker/install-packages /usr/local/bin/install-packages
 RUN EXTRAS="$EXTRAS" TORCH="$TORCH" TORCH_INDEX="$TORCH_INDEX" install-packages
-# Compiles the renderer, so that no container has to: for x86-64 without extensions, which every processor runs.
-# Code for this machine's processor would be compiled again on another one, and is no faster (docs/operations.md).
+# Compile the renderer, so that no container has to. The target is x86-64 without extensions, which runs everywhere.
+# Code for this machine's processor would be recompiled on another one, and is no faster (docs/operations.md).
 RUN NUMBA_CPU_NAME=generic NUMBA_CACHE_DIR=/opt/kernels /opt/sadtalker/bin/sadtalker warmup --engine mesh
 
 
 FROM ${BASE_IMAGE}
 
 LABEL org.opencontainers.image.title="SadTalker service" \
-      org.opencontainers.image.description="A portrait and a recording become a talking-head video." \
+      org.opencontainers.image.description="Makes talking-head videos from a source image and driven audio." \
       org.opencontainers.image.licenses="Apache-2.0"
 
-# Numbers, not names, in what follows: an orchestrator that forbids root can check them. A new volume takes the
-# owner of the folder that it is mounted on. The base image's pip and headers go: nothing is installed here.
+# Numeric ids instead of names: an orchestrator that forbids root can check them. A new volume gets the owner of the
+# folder that it is mounted on. The base image's pip and headers are removed, since nothing is installed here.
 RUN groupadd --gid 10001 sadtalker \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin sadtalker \
     && install --directory --owner=10001 --group=10001 --mode=0700 \
@@ -51,9 +51,9 @@ COPY --from=build /opt/kernels /opt/kernels
 COPY --chmod=0755 deploy/docker/with-kernels /usr/local/bin/with-kernels
 COPY LICENSE NOTICE /usr/share/doc/sadtalker/
 
-# /tmp and /data are all that is written to: the root file system may be read-only. Temporary files of /tmp are
-# small, uploads wait in /data. Whoever runs the image says in PUBLISH_ADDRESS where its port is published; what is
-# not told is taken for open to all, which needs API_KEYS.
+# The service writes only to /tmp and /data, so the root file system may be read-only. Temporary files in /tmp are
+# small; uploads go to /data. Set PUBLISH_ADDRESS to the address on which the port is published. The default assumes
+# that it is open to all, which requires API_KEYS.
 ENV PATH=/opt/sadtalker/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
@@ -70,7 +70,7 @@ WORKDIR /data
 VOLUME /data
 EXPOSE 8000
 
-# Alive is enough here: whether it is ready depends on workers that may run elsewhere.
+# Check only that it is alive: readiness depends on workers that may run elsewhere.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as u; u.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/livez', timeout=4)"]
 

@@ -1,5 +1,5 @@
-# A fresh machine needs Python 3.11, 3.12 or 3.13 and make; every target sets up what it needs by itself.
-# Stamp files inside .venv remember what is done: it is done again when its sources change.
+# Needs only make and Python 3.11, 3.12 or 3.13. Each target sets up what it needs.
+# Stamp files in .venv record finished steps. A step runs again when its sources change.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -9,9 +9,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 
-PROCESSES ?= 2
+PROCESSES ?= 3
 
-# 0: neither install nor test what needs torch
+# 0: do not install torch, and skip the tests that need it
 NEURAL ?= 1
 export NEURAL
 
@@ -25,33 +25,32 @@ MESH := src/sadtalker_service/engines/mesh
 COMPILED_SOURCES := $(sort $(shell grep -rl --include='*.py' numba src) $(wildcard $(MESH)/kernels/*.py) $(MESH)/channels.py)
 
 help: ## show this list
-	@echo "make TARGET, where TARGET is one of:"
+	@echo "make TARGET, with one of these targets:"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
-	@echo "Settings, as in 'make serve PORT=8101':"
-	@echo "  PORT=8101       port of the service; so for every setting in docs/configuration.md"
+	@echo "Variables, as in 'make serve PORT=8101':"
+	@echo "  PORT=8101       port of the service; every setting in docs/configuration.md works this way"
 	@echo "  PYTHON=...      the Python to use: 3.11, 3.12 or 3.13"
-	@echo "  VENV=...        where to install, if not in .venv"
-	@echo "  NEURAL=0        with test: neither install torch nor run the tests that need it"
-	@echo "  TESTS=...       with test: files, or what else pytest takes"
-	@echo "  PROCESSES=1     with test: where there is little memory"
+	@echo "  VENV=...        the folder to install into; default: .venv"
+	@echo "  NEURAL=0        for test: do not install torch, and skip the tests that need it"
+	@echo "  TESTS=...       for test: files or other arguments of pytest"
+	@echo "  PROCESSES=1     for test: on machines with little memory"
 
-install: $(INSTALLED) $(WARMED) ## set up .venv with the command sadtalker, ready and warm
+install: $(INSTALLED) $(WARMED) ## set up .venv with the command sadtalker, and compile its kernels
 
-# Ctrl-C reaches the service too. A script that signals make alone sends it SIGTERM: make hands on no SIGINT.
-serve: install ## set up .venv and run the service: stores, API and workers, on port 8000, until Ctrl-C
+# Ctrl-C reaches the service too. A script that signals only make must send SIGTERM: make does not forward SIGINT.
+serve: install ## set up .venv and run the service (stores, API, workers) on port 8000 until Ctrl-C
 	@$(BIN)/sadtalker serve
 
-# Two processes, each with whole files: tests of a file share what is dear to start. In the files' own order: by
-# number of tests, a file with one long test would be the last. A process with the neural engine takes 4 GB: `make
-# test PROCESSES=1` where there is little memory.
-test: $(DEVELOP) $(TORCH) $(WARMED) ## set up, then check style, types, import directions and run the tests (TESTS=... for some)
+# One process more than cores on the smallest supported machine, because some tests only wait. tests/conftest.py says
+# how they share the work. The process with the neural engine takes 4 GB.
+test: $(DEVELOP) $(TORCH) $(WARMED) ## set up, check style, types and imports, and run the tests (TESTS=... selects some)
 	@$(MAKE) --no-print-directory --keep-going lint; lint=$$?; \
-	[ $$lint -eq 0 ] || echo "make: the checks above failed; the tests run all the same." >&2; \
-	$(BIN)/pytest --numprocesses=$(PROCESSES) --dist=loadfile --no-loadscope-reorder --durations=10 \
+	[ $$lint -eq 0 ] || echo "make: the checks above failed; running the tests anyway." >&2; \
+	$(BIN)/pytest --numprocesses=$(PROCESSES) --dist=loadscope --no-loadscope-reorder --durations=10 \
 		$(TESTS); tests=$$?; \
 	if [ $$lint -ne 0 ]; then exit $$lint; fi; exit $$tests
 
-lint: lint-style lint-format lint-types lint-imports ## check style, types and import directions
+lint: lint-style lint-format lint-types lint-imports ## check style, types and the direction of imports
 
 lint-style: $(DEVELOP)
 	$(BIN)/ruff check .
@@ -65,23 +64,23 @@ lint-types: $(DEVELOP)
 lint-imports: $(DEVELOP)
 	$(BIN)/lint-imports
 
-format: $(DEVELOP) ## put all code into the house's format
+format: $(DEVELOP) ## format all code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 bench: install ## measure the speed of the mesh engine on this machine
 	$(BIN)/sadtalker bench mesh
 
-docs: $(DEVELOP) ## write the pages that are made from code: docs/configuration.md
+docs: $(DEVELOP) ## write the generated pages: docs/configuration.md
 	$(BIN)/python tools/write_configuration.py
 
-examples: $(INSTALLED) ## get the example portrait and recording again (needs unzip and flite)
+examples: $(INSTALLED) ## make the example source image and audio again (needs unzip and flite)
 	PYTHON=$(BIN)/python sh tools/make_examples.sh
 
-constraints: $(CREATED) ## resolve all packages anew and write their exact versions to constraints.txt
+constraints: $(CREATED) ## resolve all packages again and write their exact versions to constraints.txt
 	$(BIN)/python tools/write_constraints.py
 
-clean: ## remove everything that make has made, .venv too
+clean: ## remove everything that make has created, including .venv
 	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests tools benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
@@ -101,8 +100,8 @@ $(STAMPS)/torch: $(INSTALLED)
 	@$(BIN)/python tools/install_packages.py neural
 	@touch $@
 
-# Compiles the kernels now, so that no request ever waits for the compiler: all of them, because numba does not
-# notice that a file which a kernel calls or takes a constant from has changed.
+# Compile all kernels now, so that no request waits for the compiler. All of them, because numba does not notice
+# changes in a file that a kernel calls or takes a constant from.
 $(WARMED): $(INSTALLED) $(COMPILED_SOURCES)
 	@find src -name '*.nbi' -delete
 	@$(BIN)/sadtalker warmup

@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
-# A chained Ogg file whose second link has another sample rate ends after the first one, with an error.
+# FFmpeg stops with an error at a link of a chained Ogg file that changes the sample rate.
 #
-# One would guess: chaining is part of Ogg (RFC 3533), each link has its own header, so FFmpeg goes on with the new
-#   rate, as it does for a second link of the same rate, or for MP3 whose rate changes.
-# What happens: links of one rate are all read, with time stamps that begin again at 0. At the first link of another rate
-#   the Vorbis demuxer raises AVERROR_PATCHWELCOME ("Not yet implemented in FFmpeg") and has no more packets. A
-#   program that takes the end of packets for the end of the file loses the rest. Each link read as a file of its own is
-#   fine.
+# Expected: chaining is part of Ogg (RFC 3533) and each link has its own header, so FFmpeg continues with the new rate,
+#   as it does for a second link of the same rate, or for an MP3 file whose rate changes.
+# Actual: links of one rate are all read, with time stamps that restart at 0. At the first link with another rate, the
+#   Vorbis demuxer raises AVERROR_PATCHWELCOME ("Not yet implemented in FFmpeg") and returns no more packets. A
+#   program that treats this as the end of the file loses the rest. Each link is readable as a separate file.
 # Seen with: PyAV 18.1.0 (libavformat 62.12.102).
 # Source: FFmpeg, libavformat/oggparsevorbis.c.
 set -euo pipefail
@@ -38,7 +37,7 @@ def link(name: str, rate: int) -> bytes:
 
 
 def read(name: str) -> tuple[float, str]:
-    """Seconds that come out, and the error at the end."""
+    """Return the decoded seconds, and the error at the end."""
     seconds = 0.0
     with av.open(name) as file:
         try:

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# FFmpeg's downmix of surround depends on the sample format that is asked for.
+# The level of FFmpeg's surround downmix depends on the requested sample format.
 #
-# One would guess: 5.1 mixed to one channel is as loud in 16-bit integers as in floats; the format is only a way
-#   to write numbers down.
-# What happens: floats keep the matrix as it is (centre 1.0, front left and right 0.71, surrounds 0.5), whose sum may pass
-#   full scale. Integers get it divided by its sum: a voice in the centre is 10.7 dB quieter, in quad 7.7 dB. The
-#   same file is therefore loud from a decoder that gives floats (AAC, AC-3) and quiet from one that gives integers.
+# Expected: 5.1 mixed to one channel is as loud in 16-bit integers as in floats, because the format is only a
+#   representation of numbers.
+# Actual: floats use the unscaled matrix (centre 1.0, front left and right 0.71, surrounds 0.5), whose sum may exceed
+#   full scale. For integers the matrix is divided by its sum: a voice in the centre is 10.7 dB quieter, in quad 7.7 dB.
+#   The same file is therefore loud from a decoder that returns floats (AAC, AC-3) and quiet from one with integers.
 # Seen with: PyAV 18.1.0 (libswresample 6.3.102).
 # Source: FFmpeg, libswresample/rematrix.c, auto_matrix(): `maxval` is 1.0 for integers and INT_MAX for floats.
 set -euo pipefail

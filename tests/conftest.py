@@ -1,5 +1,10 @@
 """What every test run needs: kernels compiled from the present source, programs that can be interrupted, and
-real servers for those that ask."""
+real servers for those that ask.
+
+Parallel processes share the work by file. The tests of some folders share something that is expensive to
+start: a browser, a service or the neural networks. Each of these folders goes to one process, and they come
+first, because they take longest.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +12,38 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.servers import StoreServer, cache_store, queue_store
+from xdist.scheduler.loadscope import LoadScopeScheduling
 
 import sadtalker_service
 
 collect_ignore = ["engines/sadtalker"] if os.environ.get("NEURAL") == "0" else []
 """`make test NEURAL=0` leaves out the neural engine."""
 MESH = Path(sadtalker_service.__file__).parent / "engines" / "mesh"
+TOGETHER = ("tests/engines/sadtalker/", "tests/service/", "tests/browser/")
+"""Folders whose tests run in one process each."""
+
+
+class ByFileOrFolder(LoadScopeScheduling):
+    """Gives each process whole files, and whole folders of `TOGETHER`."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((folder for folder in TOGETHER if nodeid.startswith(folder)), nodeid.partition("::")[0])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """The processes' share of the work."""
+    return ByFileOrFolder(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the folders of `TOGETHER` first."""
+    places = [*TOGETHER, ""]
+    items.sort(key=lambda item: next(i for i, place in enumerate(places) if item.nodeid.startswith(place)))
 
 
 def pytest_sessionstart() -> None:

@@ -81,6 +81,6 @@ def test_what_cannot_be_made_is_refused_before_any_work(tmp_path: Path) -> None:
     engine, picture = load_engine("mesh", Settings(data_dir=tmp_path)), EXAMPLES / "portrait.jpg"
     with pytest.raises(InvalidOption, match="Give either"):
         make_video(engine, picture, None, tmp_path / "v.mp4")
-    with pytest.raises(UnsupportedByEngine, match="does not know size 4096"):
+    with pytest.raises(UnsupportedByEngine, match="does not support size 4096"):
         make_video(engine, picture, None, tmp_path / "v.mp4", RenderOptions(size=4096), idle_seconds=1.0)
     assert list(tmp_path.iterdir()) == []

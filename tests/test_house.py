@@ -42,6 +42,15 @@ def test_every_room_has_its_place_in_the_layers() -> None:
     assert rooms - {"__init__"} <= layers
 
 
+def test_the_client_may_import_what_the_server_and_it_share_and_no_more() -> None:
+    contracts = PYPROJECT["tool"]["importlinter"]["contracts"]
+    (contract,) = (c for c in contracts if c.get("source_modules") == ["sadtalker_service.client"])
+    rooms = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or any(path.glob("*.py"))}
+    above_or_beside = {"__main__", "cli", "bench", "api", "supervisor", "worker"}  # the layers forbid these
+    forbidden = {name.removeprefix("sadtalker_service.") for name in contract["forbidden_modules"]}
+    assert rooms - {"__init__", "client"} - above_or_beside - forbidden == {"errors", "files", "extras"}
+
+
 def test_only_settings_reads_the_environment() -> None:
     readers = {
         str(path.relative_to(PACKAGE))

@@ -1,4 +1,4 @@
-"""What keeps `make` from setting up the project is said in a line, with what is to be done."""
+"""If `make` cannot set up the project, one line says why and what to do."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def tool() -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
+    sys.modules[spec.name] = module  # dataclasses look up their module
     spec.loader.exec_module(module)
     return module
 
@@ -47,7 +47,7 @@ def shell(
 
 
 def python_of(folder: Path, version: str) -> Path:
-    """A program `python3` in `folder`: this one, that says it is of another version."""
+    """A program `python3` in `folder` that runs this Python but reports another version."""
     program = folder / "python3"
     folder.mkdir()
     claim = f"import sys; sys.version_info = ({version}, 'final', 0); exec(sys.argv[1])"
@@ -64,7 +64,7 @@ def test_supported_python_is_found(tmp_path: Path, version: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["3, 10, 1", "3, 14, 0", "3, 15, 0"])
-def test_other_versions_are_refused_with_those_that_work(tmp_path: Path, version: str) -> None:
+def test_error_for_other_versions_names_the_supported_ones(tmp_path: Path, version: str) -> None:
     program = python_of(tmp_path / "bin", version)
     found = shell("find_python.sh", env={"PATH": str(program.parent)})
     given = shell("find_python.sh", str(program))
@@ -77,14 +77,14 @@ def test_other_versions_are_refused_with_those_that_work(tmp_path: Path, version
     assert given.stderr.count("\n") == 1
 
 
-def test_python_that_is_not_there_is_one_line() -> None:
+def test_missing_python_is_a_one_line_error() -> None:
     done = shell("make_venv.sh", "/tmp/never-made", "/wrong/python3")  # noqa: S108
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("/wrong/python3 is no Python that can be run.")
     assert done.stderr.count("\n") == 1
 
 
-def test_environment_that_cannot_be_made_names_another_place(tmp_path: Path) -> None:
+def test_error_for_an_unwritable_environment_suggests_another_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = shell("make_venv.sh", str(tmp_path / "file" / "venv"), sys.executable)
     assert (done.returncode, done.stdout) == (1, "")
@@ -94,12 +94,12 @@ def test_environment_that_cannot_be_made_names_another_place(tmp_path: Path) -> 
 
 
 def test_versions_of_the_makefile_are_those_of_the_package() -> None:
-    """pip refuses what `find_python.sh` refuses."""
+    """pip refuses the same versions as `find_python.sh`."""
     assert 'requires-python = ">=3.11,<3.14"' in (REPOSITORY / "pyproject.toml").read_text()
 
 
-def test_index_out_of_reach_is_said_as_that(tool: ModuleType) -> None:
-    """After real pip, with the last port of this machine as its index."""
+def test_unreachable_index_is_reported(tool: ModuleType) -> None:
+    """Runs real pip with the last port of this machine as its index."""
     nowhere = ("--isolated", "--no-cache-dir", "--retries=1", "--index-url=http://127.0.0.1:9/simple")
     done = subprocess.run(
         [sys.executable, "-m", "pip", "download", *nowhere, "--no-deps", "--dest=/nowhere", "hatchling>1"],
@@ -129,12 +129,12 @@ def test_index_out_of_reach_is_said_as_that(tool: ModuleType) -> None:
         ("", "without a reason"),
     ],
 )
-def test_pages_of_pip_become_a_reason(tool: ModuleType, said: str, reason: str) -> None:
+def test_output_of_pip_becomes_a_reason(tool: ModuleType, said: str, reason: str) -> None:
     assert reason in tool.reason_of(said)
     assert "\n" not in tool.reason_of(said)
 
 
-def test_disk_that_is_too_small_is_said_before_anything_is_fetched(tool: ModuleType, tmp_path: Path) -> None:
+def test_too_small_disk_is_reported_before_any_download(tool: ModuleType, tmp_path: Path) -> None:
     free = shutil.disk_usage(tmp_path).free // 1_000_000
     fits = tool.Step("a", (), "no_such_package", 0, max(0, free - 500))
     tool.check_space(fits, tmp_path)
@@ -142,7 +142,7 @@ def test_disk_that_is_too_small_is_said_before_anything_is_fetched(tool: ModuleT
         tool.CannotInstall, match=rf"{free + 500} MB are needed in {tmp_path}, and \d+ MB are free"
     ):
         tool.check_space(replace(fits, disk=free + 500), tmp_path)
-    tool.check_space(replace(fits, disk=free + 500, largest="pytest"), tmp_path)  # it is installed already
+    tool.check_space(replace(fits, disk=free + 500, largest="pytest"), tmp_path)  # already installed
 
 
 @pytest.mark.parametrize(
@@ -154,12 +154,12 @@ def test_disk_that_is_too_small_is_said_before_anything_is_fetched(tool: ModuleT
     ],
 )
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="other machines' builds bring nothing for GPUs")
-def test_builds_for_gpus_are_known_by_what_they_bring(
+def test_gpu_builds_are_recognised_by_their_dependencies(
     tool: ModuleType, requirements: list[str], for_gpus: bool
 ) -> None:
     report: dict[str, Any] = {"install": [{"metadata": {"requires_dist": requirements}}]}
     assert (tool.step_of(report) is tool.NEURAL_WITH_CUDA) == for_gpus
-    assert tool.step_of({"install": []}) is tool.NEURAL  # it is installed already
+    assert tool.step_of({"install": []}) is tool.NEURAL  # already installed
     said = tool.WORD_ON_CUDA.format(step=tool.NEURAL_WITH_CUDA)
     assert f"{tool.NEURAL_WITH_CUDA.disk} MB" in said
     assert "NEURAL=0" in said

@@ -1,7 +1,7 @@
-"""An example engine: a drawn mouth that opens with the loudness of the recording.
+"""An example engine: a drawn mouth that opens with the loudness of the driven audio.
 
-Stages turn a picture into artefacts (cached by the service), `extract_speech_features` turns a recording into
-one (cached too), `drive` turns both into motion, and `render` turns motion into frames.
+Stages turn a source image into artefacts, and `extract_speech_features` turns driven audio into one. The
+service caches both. `drive` turns them into motion, and `render` turns motion into frames.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from sadtalker_service.faces.landmarker import FaceLandmarker
 from sadtalker_service.options import RenderOptions
 
 LEFT_CORNER, RIGHT_CORNER = 61, 291
-"""Landmarks of the mouth."""
+"""Landmarks at the corners of the mouth."""
 TICK = 160
-"""Samples of a hundredth of a second at 16 kHz."""
+"""Samples in a hundredth of a second at 16 kHz."""
 FULL_LOUDNESS = 0.15
 """Root mean square at which the mouth is wide open."""
 BATCH = 8
-"""Frames per batch: also how soon a cancelled job stops."""
+"""Frames per batch. A cancelled job stops after the current batch."""
 
 
 class DrawnMouthEngine(Engine):
-    """Shows the whole picture; only the mouth moves."""
+    """Shows the whole source image; only the mouth moves."""
 
     name = "drawn"
     version = "1"
     capabilities = Capabilities(preprocess_modes=("full",), sizes=(64, 4096))
 
     def stages_for(self, options: RenderOptions) -> tuple[Stage, ...]:
-        """Where the face is, and the picture with the place of its mouth. Neither depends on an option."""
+        """The detection of the face, and the image with the position of the mouth. No option affects them."""
         return (
             Stage(DETECTION, per_mode=False, lifetime="month", compute=self._detect),
             Stage("drawing", per_mode=True, lifetime="month", compute=_drawing),
@@ -56,7 +56,7 @@ class DrawnMouthEngine(Engine):
         duration: float,
         references: References = NO_REFERENCES,
     ) -> Motion:
-        """How far the mouth is open in each frame, float32 (F,), 0..1."""
+        """Opening of the mouth in each frame, float32 (F,), 0..1."""
         opening = np.zeros(max(1, round(duration * options.fps)), np.float32)
         if speech_features is not None:
             loudness = speech_features.arrays["loudness"]
@@ -66,15 +66,15 @@ class DrawnMouthEngine(Engine):
         return Motion(options.fps, {"opening": np.clip(opening, 0, 1).astype(np.float32)})
 
     def frame_size(self, avatar: Avatar, options: RenderOptions) -> tuple[int, int]:
-        """That of the picture."""
+        """Size of the scaled image."""
         height, width = avatar.artefacts["drawing"].arrays["picture"].shape[:2]
         return width, height
 
     def render(self, avatar: Avatar, motion: Motion, options: RenderOptions) -> Rendering:
-        """The picture, and the box around its mouth for every frame."""
+        """The image, and the box around its mouth for every frame."""
         drawing = avatar.artefacts["drawing"]
-        picture, box = drawing.arrays["picture"], tuple(drawing.record["box"])
-        return Rendering(picture, box, motion.fps, motion.frames, _batches(picture, box, motion))
+        image, box = drawing.arrays["picture"], tuple(drawing.record["box"])
+        return Rendering(image, box, motion.fps, motion.frames, _batches(image, box, motion))
 
     def _detect(
         self, source_image: SourceImage, mode: PreprocessMode, artefacts: Mapping[str, Artefact]
@@ -83,27 +83,27 @@ class DrawnMouthEngine(Engine):
 
 
 def _drawing(source_image: SourceImage, mode: PreprocessMode, artefacts: Mapping[str, Artefact]) -> Artefact:
-    """The upright picture at no more than 720 lines, and the box of its mouth, both with even sides."""
+    """The upright image at no more than 720 lines, and the box of its mouth, both with even sides."""
     pixels = upright(source_image, artefacts)
     scale = min(1.0, 720 / len(pixels))
     width, height = (max(2, int(side * scale) // 2 * 2) for side in pixels.shape[1::-1])
-    picture = np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
+    image = np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
     corners = landmarks_of(artefacts)[[LEFT_CORNER, RIGHT_CORNER], :2] * scale
     (x, y), half = corners.mean(axis=0), np.linalg.norm(corners[1] - corners[0]) / 2
     x0, y0 = (max(0, int(low) // 2 * 2) for low in (x - half, y - half))
     x1, y1 = (min(side, int(high) // 2 * 2) for side, high in ((width, x + half), (height, y + half)))
-    return Artefact({"picture": picture}, {"box": [x0, y0, x1, y1]})
+    return Artefact({"picture": image}, {"box": [x0, y0, x1, y1]})
 
 
-def _batches(picture: NDArray[np.uint8], box: tuple[int, ...], motion: Motion) -> Iterator[NDArray[np.uint8]]:
+def _batches(image: NDArray[np.uint8], box: tuple[int, ...], motion: Motion) -> Iterator[NDArray[np.uint8]]:
     x0, y0, x1, y1 = box
-    rest = Image.fromarray(picture[y0:y1, x0:x1])
+    rest = Image.fromarray(image[y0:y1, x0:x1])
     for first in range(0, motion.frames, BATCH):
         yield np.stack([_mouth(rest, o) for o in motion.coefficients["opening"][first : first + BATCH]])
 
 
 def _mouth(rest: Image.Image, opening: float) -> NDArray[np.uint8]:
-    """The mouth's box with an ellipse in it that opens downwards, `opening` 0..1; nothing over a shut one."""
+    """The box of the mouth with an ellipse that opens downwards, `opening` 0..1. A closed mouth has none."""
     frame = rest.copy()
     width, height = frame.size
     top, bottom = height * (0.52 - 0.08 * opening), height * (0.52 + 0.4 * opening)

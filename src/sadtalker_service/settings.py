@@ -1,4 +1,4 @@
-"""Every knob of the house. Nothing else reads the environment."""
+"""All settings of the service. No other module reads the environment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 def _switched_on(value: object) -> object:
-    """A switch as Hugging Face's own library reads it: four words mean yes, everything else no."""
+    """Read a switch as Hugging Face's library does: four words mean yes, everything else means no."""
     return value.strip().upper() in {"1", "ON", "YES", "TRUE"} if isinstance(value, str) else value
 
 
@@ -22,18 +22,18 @@ def _unset_if_empty(value: object) -> object:
 
 
 def _without_brackets(value: object) -> object:
-    """Of an IPv6 address, as compose files write it: `[::1]`."""
+    """Remove the brackets that compose files put around an IPv6 address: `[::1]`."""
     return value.strip("[]") if isinstance(value, str) else value
 
 
 PublishAddress = Annotated[str, BeforeValidator(_without_brackets)]
-"""An address on the host of a container."""
+"""An address on the host that runs the container."""
 
 HubSwitch = Annotated[bool, BeforeValidator(_switched_on)]
-"""A switch of Hugging Face's library, which other programs on this machine may have set."""
+"""A switch of Hugging Face's library. Other programs on this machine may have set it."""
 
 HubFolder = Annotated[Path | None, BeforeValidator(_unset_if_empty)]
-"""A folder that other programs may have set, to nothing too."""
+"""A folder that other programs may have set, possibly to an empty text."""
 
 
 class Settings(BaseSettings):
@@ -44,98 +44,98 @@ class Settings(BaseSettings):
     )
 
     data_dir: Path = Path("~/.local/share/sadtalker").expanduser()
-    """Folder for everything that outlives a process: cached avatars, videos, stores."""
+    """Folder for all persistent data: cached avatars, videos, stores."""
 
     cache_max_bytes: int = Field(2_000_000_000, ge=0)
-    """Size of the cache folder, bytes; what was not used for longest goes first."""
+    """Maximum size of the cache folder, bytes. The least recently used artefacts are removed first."""
 
     engine: str = "auto"
-    """`auto`, `mesh`, `sadtalker` or the name of another installed engine: that of requests which name none.
-    `auto` takes `sadtalker` where a GPU, torch and the checkpoints are at hand, else `mesh`."""
+    """Engine for requests that name none: `auto`, `mesh`, `sadtalker` or another installed engine. `auto` is
+    `sadtalker` if a GPU, torch and the checkpoints are available, else `mesh`."""
 
     sadtalker_checkpoints_path: Path | None = None
-    """Folder with SadTalker's checkpoints; unset: the folder `checkpoints` in `DATA_DIR`."""
+    """Folder with SadTalker's checkpoints. Default: the folder `checkpoints` in `DATA_DIR`."""
 
     sadtalker_checkpoints_url: str | None = None
-    """Address of a folder with the checkpoints under their own names, such as a mirror of yours, from which
-    `sadtalker models download` gets them; unset: where they were published."""
+    """URL of a folder from which `sadtalker models download` gets the checkpoints, under their original names
+    (for example your own mirror). Default: the places where they were published."""
 
     sadtalker_device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    """Where the SadTalker networks run: `cpu`, `cuda`, `cuda:1` ...; `auto`: the first GPU, else the CPU."""
+    """Device of the SadTalker networks: `cpu`, `cuda`, `cuda:1` ... `auto` is the first GPU, else the CPU."""
 
     sadtalker_precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Numbers in which the SadTalker networks draw frames; `auto` is `bfloat16` on a GPU that has it, else
-    `float32`. Everything that is done once per video is done in `float32`."""
+    """Number format for rendering frames with the SadTalker networks. `auto` is `bfloat16` on a GPU that
+    supports it, else `float32`. Stages that run once per video always use `float32`."""
 
     sadtalker_batch_size: int = Field(0, ge=0, le=1024)
-    """Frames that the SadTalker networks draw at once; 0: as many as the memory suggests. A request that runs
-    out of memory goes on with half of it."""
+    """Number of frames that the SadTalker networks render at once. 0 chooses a number that fits the memory. A
+    request that runs out of memory continues with half as many."""
 
     sadtalker_compile: bool = False
-    """Let torch compile the SadTalker networks at the start: takes up to minutes and needs a C++ compiler;
-    frames are faster afterwards."""
+    """Compile the SadTalker networks with torch at the start: takes minutes and needs a C++ compiler, but
+    speeds up rendering."""
 
     sadtalker_inference: Path | None = None
-    """Unix socket of a `sadtalker inference`, which runs the SadTalker networks for this process. Unset:
-    `serve` starts one for its workers, other commands load the networks themselves."""
+    """Unix socket of a `sadtalker inference` process, which runs the SadTalker networks for this process.
+    Default: `serve` starts one for its workers, and other commands load the networks themselves."""
 
     hf_home: HubFolder = None
-    """Folder of Hugging Face's library; unset: `huggingface` in `XDG_CACHE_HOME`."""
+    """Folder of Hugging Face's library. Default: `huggingface` in `XDG_CACHE_HOME`."""
 
     hf_hub_cache: HubFolder = None
-    """Its cache, where checkpoints are looked for before they are downloaded; unset: `hub` in `HF_HOME`."""
+    """Cache of that library, searched before checkpoints are downloaded. Default: `hub` in `HF_HOME`."""
 
     xdg_cache_home: HubFolder = None
-    """Folder for the caches of this user's programs; unset: `~/.cache`."""
+    """Folder for the caches of this user's programs. Default: `~/.cache`."""
 
     hf_endpoint: str = "https://huggingface.co"
-    """Address of the Hugging Face Hub or of a mirror."""
+    """URL of the Hugging Face Hub or of a mirror."""
 
     hf_hub_offline: HubSwitch = False
-    """Download nothing: checkpoints come from the cache of Hugging Face's library or not at all."""
+    """Never download. Checkpoints can then only come from the cache of Hugging Face's library."""
 
     transformers_offline: HubSwitch = False
-    """The same switch by its older name."""
+    """Older name of `HF_HUB_OFFLINE`."""
 
     max_image_bytes: int = Field(20_000_000, ge=1)
     """Largest source image, bytes."""
 
     max_image_pixels: int = Field(50_000_000, ge=1)
-    """Largest source image, width times height in pixels, checked before it is decoded."""
+    """Largest source image, width times height in pixels. Checked before decoding."""
 
     min_face_pixels: int = Field(64, ge=16)
-    """Smallest face height that is animated, pixels."""
+    """Smallest face height that is accepted, pixels."""
 
     max_audio_bytes: int = Field(50_000_000, ge=1)
     """Largest driven audio, bytes."""
 
     max_audio_seconds: float = Field(600.0, gt=0)
-    """Longest driven audio, seconds; enforced while decoding."""
+    """Longest driven audio, seconds. Enforced during decoding."""
 
     max_idle_seconds: float = Field(600.0, gt=0)
     """Longest idle video, seconds."""
 
     host: str = "127.0.0.1"
-    """Address on which the service listens; `0.0.0.0` for all of this machine's."""
+    """Address on which the service listens. `0.0.0.0` means all addresses of this machine."""
 
     port: int = Field(8000, ge=0, le=65_535)
-    """TCP port on which the service listens; 0 takes a free one."""
+    """TCP port on which the service listens. 0 chooses a free one."""
 
     publish_address: PublishAddress = ""
-    """Address on which a container's port is published; empty: no container, `HOST` says who may connect.
-    Where it is not a loopback address, `serve` does not start without keys. The image sets `0.0.0.0`."""
+    """Address on which a container's port is published; empty outside a container. If it is not a loopback
+    address, `serve` does not start without keys. The image sets `0.0.0.0`."""
 
     workers: int | None = Field(None, ge=0)
-    """Processes that make videos; unset: one per two cores. 0 serves HTTP only, for workers elsewhere."""
+    """Number of worker processes. Default: one per two cores. 0 serves HTTP only, for workers elsewhere."""
 
     redis_url: str | None = None
-    """Server of the cache, `redis://`, `rediss://` or `unix://`; unset: an embedded one."""
+    """URL of the cache server: `redis://`, `rediss://` or `unix://`. Default: an embedded server."""
 
     queue_url: str | None = None
-    """Server of queue and sessions, which must not evict; unset: that of `REDIS_URL`, or an embedded one."""
+    """Server URL for queue and sessions; it must not evict. Default: `REDIS_URL`, or an embedded one."""
 
     redis_host: str | None = None
-    """Host of the cache's server, in place of `REDIS_URL`."""
+    """Host of the cache server, as an alternative to `REDIS_URL`."""
 
     redis_port: int = Field(6379, ge=1, le=65_535)
     """Port that goes with `REDIS_HOST`."""
@@ -144,23 +144,23 @@ class Settings(BaseSettings):
     """Database that goes with `REDIS_HOST`."""
 
     cache_maxmemory: int = Field(2_000_000_000, ge=16_000_000)
-    """Memory of the embedded cache server, bytes; what was not used for longest goes first."""
+    """Memory of the embedded cache server, bytes. The least recently used keys are removed first."""
 
     artefact_url: str | None = None
-    """Where originals, recordings and videos lie, as an fsspec URL (`file:///data`, `s3://bucket/folder`);
-    unset: the folder `artefacts` in `DATA_DIR`."""
+    """Storage for source images, driven audio and videos, as an fsspec URL (`file:///data`,
+    `s3://bucket/folder`). Default: the folder `artefacts` in `DATA_DIR`."""
 
     artefact_max_bytes: int = Field(20_000_000_000, ge=0)
-    """Size of the artefact store, bytes: above it the videos used longest ago go first, then recordings."""
+    """Size limit of the artefact store, bytes. The least recently used videos go first, then driven audio."""
 
     video_retention_seconds: float = Field(7 * 86_400.0, gt=0)
     """How long a video is kept after its last use, seconds."""
 
     speech_retention_seconds: float = Field(7 * 86_400.0, gt=0)
-    """How long a recording is kept after its last use, seconds."""
+    """How long driven audio is kept after its last use, seconds."""
 
     portrait_retention_seconds: float = Field(90 * 86_400.0, gt=0)
-    """How long a source image, and with it the avatar, is kept after its last use, seconds."""
+    """How long a source image and its avatars are kept after their last use, seconds."""
 
     cache_month_seconds: float = Field(30 * 86_400.0, gt=0)
     """Lifetime of cached artefacts of tier 1 (face detection, crop, mesh), seconds."""
@@ -169,120 +169,118 @@ class Settings(BaseSettings):
     """Lifetime of cached artefacts of tier 2 (gestures, visemes, background, motion), seconds."""
 
     session_ttl_seconds: float = Field(3_600.0, ge=1)
-    """How long a session is remembered after its last change once it has ended, seconds."""
+    """How long a finished session is kept after its last change, seconds."""
 
     max_waiting: int = Field(100, ge=1)
-    """Most requests that wait in a lane; the next one is answered 429 with `Retry-After`."""
+    """Maximum number of requests that wait in a lane. Further ones get 429 with `Retry-After`."""
 
     vip_in_a_row: int = Field(8, ge=1)
-    """So many VIP requests are served before a waiting standard one has its turn."""
+    """Number of VIP requests in a row before a waiting standard request is served."""
 
     max_attempts: int = Field(3, ge=1)
-    """Starts of a job whose worker dies each time, before it counts as failed."""
+    """Number of attempts at a job. If its worker dies in each of them, the job fails."""
 
     lease_seconds: float = Field(15.0, ge=2)
-    """A worker that has not been heard of for so long has lost its job to another one, seconds."""
+    """How long a worker may go without a sign of life before its job is given to another one, seconds."""
 
     job_base_seconds: float = Field(120.0, gt=0)
-    """Time limit of a job, seconds, apart from the part that grows with its length."""
+    """Fixed part of a job's time limit, seconds."""
 
     job_seconds_per_second: float = Field(6.0, gt=0)
-    """Time limit of a job, seconds more for each second of video."""
+    """Additional time limit of a job, seconds for each second of video."""
 
     shutdown_grace_seconds: float = Field(60.0, ge=0)
-    """After SIGTERM a running job may go on for so long, then it is handed back to the queue, seconds."""
+    """How long a running job may continue after SIGTERM before it returns to the queue, seconds."""
 
     worker_max_bytes: int = Field(6_000_000_000, ge=100_000_000)
-    """A worker whose process has taken more memory than that is replaced after its job, bytes."""
+    """Memory limit of a worker process, bytes. If it uses more, it is replaced after its job."""
 
     drain_seconds: float = Field(1.0, ge=0)
-    """After SIGTERM the API says for so long that it is not ready and refuses new work, before it stops
-    listening, seconds; longer where a load balancer needs time to notice."""
+    """How long the API reports that it is not ready after SIGTERM, and refuses new work, before it stops
+    listening, seconds. Increase this if a load balancer needs more time to notice."""
 
     idempotency_seconds: float = Field(86_400.0, gt=0)
     """How long an `Idempotency-Key` is remembered, seconds."""
 
     upload_timeout_seconds: float = Field(120.0, gt=0)
-    """A request's body must have arrived after so long, seconds."""
+    """Time limit for receiving a request's body, seconds."""
 
     send_timeout_seconds: float = Field(60.0, gt=0)
-    """A client that takes nothing of its answer for so long is cut off, seconds."""
+    """Time after which a client that reads nothing of its response is disconnected, seconds."""
 
     api_keys: str = ""
-    """Keys that may use the API, as a JSON list: `[{"name": "shop", "key": "...", "owner": "shop",
-    "admin": false, "vip": true, "per_minute": 60}]`, the first two required; empty: no key is asked for."""
+    """API keys as a JSON list: `[{"name": "shop", "key": "...", "owner": "shop", "admin": false,
+    "vip": true, "per_minute": 60}]`. `name` and `key` are required. Empty: the API needs no key."""
 
     api_keys_file: Path | None = None
-    """File with such a JSON list, in place of `API_KEYS`."""
+    """File with such a JSON list, as an alternative to `API_KEYS`."""
 
     cors_origins: str = ""
-    """Origins whose pages may call the API, separated by commas; `*` for all, empty for none."""
+    """Origins whose pages may call the API, separated by commas. `*` means all, empty means none."""
 
     allowed_hosts: str = ""
-    """Names under which the service answers without API keys, separated by commas, besides `localhost`,
-    loopback addresses and the hosts of `CORS_ORIGINS`; `*` for all."""
+    """Host names that the service accepts without API keys, separated by commas, in addition to `localhost`,
+    loopback addresses and the hosts of `CORS_ORIGINS`. `*` means all."""
 
     webhook_secret: str = ""
-    """Secret that signs callbacks (Standard Webhooks, `whsec_...`); empty: callbacks are not signed."""
+    """Secret for signing callbacks (Standard Webhooks, `whsec_...`). Empty: callbacks are not signed."""
 
     webhook_allow_private: bool = False
-    """Whether callbacks may go to private and loopback addresses."""
+    """Allow callbacks to private and loopback addresses."""
 
     metrics_port: int = Field(0, ge=0, le=65_535)
-    """TCP port, on `HOST`, on which `sadtalker worker` answers `/metrics`; 0: none. `sadtalker serve` needs
-    none: its API tells of the workers beside it."""
+    """TCP port on `HOST` on which `sadtalker worker` answers `/metrics`. 0: none. `sadtalker serve` needs
+    none, because its API includes the metrics of its workers."""
 
     log_format: Literal["auto", "json", "console"] = "auto"
-    """`json` for machines, `console` for people; `auto` is `console` on a terminal."""
+    """`json` for machines, `console` for people. `auto` is `console` on a terminal, else `json`."""
 
     log_level: Literal["auto", "debug", "info", "warning", "error"] = "auto"
-    """Least important events that are logged; `auto` is `warning` on a terminal, where somebody reads along,
-    and `info` elsewhere."""
+    """Lowest level of events that are logged. `auto` is `warning` on a terminal, else `info`."""
 
     @property
     def checkpoints_folder(self) -> Path:
-        """Where SadTalker's checkpoints lie, whether or not the folder exists."""
+        """Folder of SadTalker's checkpoints; it may not exist."""
         return (self.sadtalker_checkpoints_path or self.data_dir / "checkpoints").expanduser()
 
     @property
     def hub_cache_folder(self) -> Path:
-        """Cache of Hugging Face's library, whether or not the folder exists."""
+        """Cache folder of Hugging Face's library; it may not exist."""
         home = self.hf_home or (self.xdg_cache_home or Path("~/.cache")) / "huggingface"
         return (self.hf_hub_cache or home / "hub").expanduser()
 
     @property
     def offline(self) -> bool:
-        """Whether nothing may be downloaded."""
+        """True if downloads are disabled."""
         return self.hf_hub_offline or self.transformers_offline
 
 
 def set_environment(values: Mapping[str, str]) -> None:
-    """Set variables of this process's environment, for its children and for libraries that read it."""
+    """Set environment variables of this process, for its children and for libraries that read them."""
     os.environ.update(values)
 
 
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
-    """The settings of this process."""
+    """Return the settings of this process."""
     return Settings()
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a child process that may know everything: that of this one, and `extra`."""
+    """Return the environment for a trusted child process: this process's environment plus `extra`."""
     return {**os.environ, **extra}
 
 
 def worker_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a child process that makes videos: without what is for the API alone. It reads what
-    strangers have uploaded."""
+    """Return the environment for a worker, which reads untrusted uploads: without the API's own secrets."""
     return {
         name: value for name, value in child_environment(extra).items() if name.upper() not in _OF_THE_API
     }
 
 
 def bare_environment() -> dict[str, str]:
-    """The environment of a child process that decodes what strangers have uploaded, and needs no setting: how
-    programs and libraries are found and how they work, no secret, no address."""
+    """Return the environment for a child process that decodes untrusted uploads and needs no settings: only
+    what programs and libraries need to be found and to work, no secret, no address."""
     return {
         name: value for name, value in os.environ.items() if name in _BARE or name.startswith(_BARE_PREFIXES)
     }

@@ -1,4 +1,4 @@
-"""A running API for each file of tests, on servers that are empty for each test."""
+"""One running API per test file, with empty servers for each test."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _api(api_settings: Settings) -> Iterator[RunningApi]:
 
 @pytest.fixture
 def api(_api: RunningApi, queue_server: StoreServer, cache_server: StoreServer) -> RunningApi:
-    """The API with a worker that has its engine warm; nothing was ever asked of it."""
+    """An API with a worker whose engine is loaded, and without any requests so far."""
     _emptied(_api.services.settings.data_dir / "artefacts")
     _api.tickets.generated.clear()
     _api.tickets.prepared.clear()
@@ -52,7 +52,7 @@ def api(_api: RunningApi, queue_server: StoreServer, cache_server: StoreServer) 
 
 @pytest.fixture
 def client(api: RunningApi) -> Iterator[httpx.Client]:
-    """Talks to it."""
+    """A client of the API."""
     with api.client() as client:
         yield client
 

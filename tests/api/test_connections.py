@@ -1,4 +1,4 @@
-"""Connections that misbehave, on raw sockets: each comes to its end, and others are answered meanwhile."""
+"""Misbehaving connections on raw sockets: each one ends, and other clients are served meanwhile."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from structlog.testing import capture_logs
-from tests.support.running_api import RunningApi, picture, running_api
+from tests.support.running_api import RunningApi, image_bytes, running_api
 from tests.support.servers import StoreServer
 
 from sadtalker_service.api.http_protocol import ConnectionLimits
@@ -30,21 +30,21 @@ CHUNKED = HOST + b"Transfer-Encoding: chunked\r\n"
 
 
 @pytest.fixture(scope="module")
-def _hasty(api_settings: Settings) -> Iterator[RunningApi]:
+def _strict_api(api_settings: Settings) -> Iterator[RunningApi]:
     settings = api_settings.model_copy(update={"upload_timeout_seconds": 0.6})
     with running_api(settings, LIMITS) as api:
         yield api
 
 
 @pytest.fixture
-def hasty(_hasty: RunningApi, queue_server: StoreServer, cache_server: StoreServer) -> RunningApi:
-    """An API that waits for nobody for long."""
-    _hasty.work()
-    return _hasty
+def strict_api(_strict_api: RunningApi, queue_server: StoreServer, cache_server: StoreServer) -> RunningApi:
+    """An API with very short time limits."""
+    _strict_api.work()
+    return _strict_api
 
 
 def connect(api: RunningApi) -> socket.socket:
-    """A connection of one's own."""
+    """A separate connection."""
     parts = urlsplit(api.url)
     connection = socket.create_connection((parts.hostname or "", parts.port or 0), timeout=10)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -52,7 +52,7 @@ def connect(api: RunningApi) -> socket.socket:
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """All that comes until the other side closes."""
+    """All bytes until the server closes the connection."""
     received = b""
     with suppress(ConnectionError):
         while piece := connection.recv(65_536):
@@ -61,7 +61,7 @@ def read_all(connection: socket.socket) -> bytes:
 
 
 def send_until_closed(connection: socket.socket, piece: bytes, most: int, pause: float = 0.0) -> int:
-    """Send `piece` again and again; bytes that could be sent before the connection was closed."""
+    """Send `piece` repeatedly. Returns the bytes sent before the connection was closed."""
     sent = 0
     end = time.monotonic() + 15
     connection.settimeout(0.2)
@@ -78,7 +78,7 @@ def send_until_closed(connection: socket.socket, piece: bytes, most: int, pause:
 
 
 def select_closed(connection: socket.socket, seconds: float) -> bool:
-    """Whether the other side closes within so long."""
+    """Whether the server closes the connection within `seconds`."""
     connection.settimeout(seconds)
     try:
         return connection.recv(65_536) == b""
@@ -87,14 +87,14 @@ def select_closed(connection: socket.socket, seconds: float) -> bool:
 
 
 def cuts() -> float:
-    """Connections that were ended by the service so far."""
+    """Number of connections ended by the service."""
     text = metrics.REGISTRY.get_sample_value
     reasons = ("head", "body", "rest_of_body", "pipeline", "stray_bytes", "unread", "malformed")
     return sum(text("sadtalker_connections_cut_total", {"reason": reason}) or 0.0 for reason in reasons)
 
 
 def problem(answer: bytes) -> tuple[int, str]:
-    """Status and code of an answer, which has the error object and a request id."""
+    """Status and code of a response, which has the error object and a request id."""
     head, _, body = answer.partition(b"\r\n\r\n")
     assert re.search(rb"^x-request-id: [0-9a-f]{32}\r?$", head, re.MULTILINE), head
     return int(head.split(b" ")[1]), json.loads(body)["error"]["code"]
@@ -107,50 +107,50 @@ def problem(answer: bytes) -> tuple[int, str]:
         b"POST /api/avatar/upload HTTP/1.1\r\n" + HOST + b"Content-Type: multipart/form",
     ],
 )
-def test_head_that_does_not_come_ends(hasty: RunningApi, request_: bytes) -> None:
-    with connect(hasty) as connection:
+def test_missing_head_times_out(strict_api: RunningApi, request_: bytes) -> None:
+    with connect(strict_api) as connection:
         connection.sendall(request_)
         assert problem(read_all(connection)) == (408, "upload_timeout")
 
 
-def test_head_that_comes_byte_by_byte_ends(hasty: RunningApi) -> None:
-    with connect(hasty) as connection:
+def test_head_sent_byte_by_byte_times_out(strict_api: RunningApi) -> None:
+    with connect(strict_api) as connection:
         connection.sendall(b"GET /livez HTTP/1.1\r\nX: ")
         assert send_until_closed(connection, b"x", 10_000, pause=0.02) < 200
 
 
 @pytest.mark.parametrize("beginning", [b"GET /", b"GET /livez HTTP/1.1\r\nX: ", b"GET /livez HTTP/1.1\r\n"])
-def test_endless_head_ends(hasty: RunningApi, beginning: bytes) -> None:
-    with connect(hasty) as connection:
+def test_endless_head_is_refused(strict_api: RunningApi, beginning: bytes) -> None:
+    with connect(strict_api) as connection:
         connection.sendall(beginning)
         piece = b"X: y\r\n" * 10_000 if beginning.endswith(b"\n") else b"x" * 50_000
         assert send_until_closed(connection, piece, 50_000_000) < 10_000_000
 
 
 @pytest.mark.parametrize("first", [b"", b"GET /livez HTTP/1.1\r\n" + HOST + b"\r\n"])
-def test_endless_empty_lines_end(hasty: RunningApi, first: bytes) -> None:
-    with connect(hasty) as connection:
+def test_endless_empty_lines_end_the_connection(strict_api: RunningApi, first: bytes) -> None:
+    with connect(strict_api) as connection:
         connection.sendall(first)
         assert send_until_closed(connection, b"\r\n" * 5_000, 50_000_000) < 10_000_000
-    with connect(hasty) as connection:
+    with connect(strict_api) as connection:
         connection.sendall(first)
         assert send_until_closed(connection, b"\r\n", 10_000, pause=0.02) < 200
 
 
-def test_empty_line_after_a_request_harms_nobody(hasty: RunningApi) -> None:
-    with connect(hasty) as connection:
+def test_empty_line_after_a_request_is_harmless(strict_api: RunningApi) -> None:
+    with connect(strict_api) as connection:
         connection.sendall(b"GET /livez HTTP/1.1\r\n" + HOST + b"\r\n\r\n")
         answer = read_all(connection)
-    assert answer.count(b"HTTP/1.1") == 1  # and no word of a head that did not come
+    assert answer.count(b"HTTP/1.1") == 1  # and no error about a missing head
     assert answer.startswith(b"HTTP/1.1 200")
 
 
 ENDLESS: dict[str, tuple[bytes, Callable[[int], bytes]]] = {
-    "a body that nobody asked for": (
+    "an unexpected body": (
         b"GET /livez HTTP/1.1\r\n" + HOST + b"Content-Length: 900000000\r\n\r\n",
         lambda size: b"x" * size,
     ),
-    "chunks that nobody asked for": (
+    "unexpected chunks": (
         b"POST /nothing HTTP/1.1\r\n" + CHUNKED + b"\r\n",
         lambda size: b"%x\r\n" % size + b"x" * size + b"\r\n",
     ),
@@ -169,11 +169,11 @@ ENDLESS: dict[str, tuple[bytes, Callable[[int], bytes]]] = {
         b" boundary=b\r\n\r\n",
         lambda size: b"%x\r\n" % size + b"\r\n" * (size // 2) + b"\r\n",
     ),
-    "words after another protocol was asked for": (
+    "bytes after a request for another protocol": (
         b"GET /livez HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
         lambda size: b"x" * size,
     ),
-    "words after the last answer": (
+    "bytes after the last response": (
         b"GET /livez HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n",
         lambda size: b"x" * size,
     ),
@@ -182,9 +182,9 @@ ENDLESS: dict[str, tuple[bytes, Callable[[int], bytes]]] = {
 
 @pytest.mark.parametrize("pace", ["slow", "fast"])
 @pytest.mark.parametrize("what", sorted(ENDLESS))
-def test_what_never_ends_is_ended(hasty: RunningApi, what: str, pace: str) -> None:
+def test_endless_requests_are_ended(strict_api: RunningApi, what: str, pace: str) -> None:
     head, more = ENDLESS[what]
-    with connect(hasty) as connection:
+    with connect(strict_api) as connection:
         connection.sendall(head)
         if pace == "fast":
             assert send_until_closed(connection, more(60_000), 900_000_000) < 150_000_000
@@ -192,12 +192,12 @@ def test_what_never_ends_is_ended(hasty: RunningApi, what: str, pace: str) -> No
             assert send_until_closed(connection, more(2), 100_000, pause=0.02) < 2_000
 
 
-def test_thousands_of_requests_at_once_are_not_taken(hasty: RunningApi) -> None:
-    with connect(hasty) as connection:
+def test_too_many_pipelined_requests_are_refused(strict_api: RunningApi) -> None:
+    with connect(strict_api) as connection:
         with suppress(ConnectionError):
             connection.sendall((b"GET /livez HTTP/1.1\r\n" + HOST + b"\r\n") * 5_000)
         assert read_all(connection).count(b"HTTP/1.1 200") < 100
-    with connect(hasty) as connection:
+    with connect(strict_api) as connection:
         connection.sendall((b"GET /livez HTTP/1.1\r\n" + HOST + b"\r\n") * 8)
         assert read_all(connection).count(b"HTTP/1.1 200") == 8
 
@@ -213,14 +213,14 @@ def test_thousands_of_requests_at_once_are_not_taken(hasty: RunningApi) -> None:
         b"POST / HTTP/1.1\r\n" + CHUNKED + b"Content-Length: 3\r\n\r\nabc",
     ],
 )
-def test_what_is_no_http_is_told_so_in_the_usual_words(hasty: RunningApi, request_: bytes) -> None:
-    with connect(hasty) as connection:
+def test_invalid_http_gets_the_usual_error_object(strict_api: RunningApi, request_: bytes) -> None:
+    with connect(strict_api) as connection:
         connection.sendall(request_)
         assert problem(read_all(connection)) == (400, "malformed_request")
 
 
-def test_broken_body_is_refused_once(hasty: RunningApi) -> None:
-    with connect(hasty) as connection:
+def test_broken_body_is_refused_once(strict_api: RunningApi) -> None:
+    with connect(strict_api) as connection:
         connection.sendall(
             b"POST /api/avatar/upload HTTP/1.1\r\n" + CHUNKED + b"Content-Type: multipart/form-data;"
             b" boundary=b\r\n\r\n4\r\nabcd\r\nno length\r\n"
@@ -230,16 +230,16 @@ def test_broken_body_is_refused_once(hasty: RunningApi) -> None:
     assert problem(answer) == (400, "malformed_request")
 
 
-def test_clients_that_never_read_are_cut_off(hasty: RunningApi) -> None:
-    with hasty.client() as client:
-        session_id = hasty.accepted(client, lane="standard")
-        session = hasty.make(session_id)
-        hasty.services.artefacts.delete(video_name(session.result_key))
-        hasty.services.artefacts.put_bytes(b"v" * 30_000_000, video_name(session.result_key))
+def test_clients_that_never_read_are_disconnected(strict_api: RunningApi) -> None:
+    with strict_api.client() as client:
+        session_id = strict_api.accepted(client, lane="standard")
+        session = strict_api.make(session_id)
+        strict_api.services.artefacts.delete(video_name(session.result_key))
+        strict_api.services.artefacts.put_bytes(b"v" * 30_000_000, video_name(session.result_key))
         before = cuts()
         request_ = f"GET /api/standard/download/{session_id} HTTP/1.1\r\n".encode() + HOST + b"\r\n"
         with ExitStack() as stack, capture_logs() as logs:
-            readers = [stack.enter_context(connect(hasty)) for _ in range(5)]
+            readers = [stack.enter_context(connect(strict_api)) for _ in range(5)]
             for reader in readers:
                 reader.sendall(request_)
             end = time.monotonic() + 20
@@ -253,12 +253,12 @@ def test_clients_that_never_read_are_cut_off(hasty: RunningApi) -> None:
         assert [entry for entry in logs if entry.get("exc_info") or entry["log_level"] == "error"] == []
 
 
-def test_client_that_reads_slowly_gets_everything(hasty: RunningApi) -> None:
-    with hasty.client() as client:
-        session_id = hasty.accepted(client, lane="standard")
-        session = hasty.make(session_id)
-        hasty.services.artefacts.delete(video_name(session.result_key))
-        hasty.services.artefacts.put_bytes(b"v" * 8_000_000, video_name(session.result_key))
+def test_slow_reader_gets_everything(strict_api: RunningApi) -> None:
+    with strict_api.client() as client:
+        session_id = strict_api.accepted(client, lane="standard")
+        session = strict_api.make(session_id)
+        strict_api.services.artefacts.delete(video_name(session.result_key))
+        strict_api.services.artefacts.put_bytes(b"v" * 8_000_000, video_name(session.result_key))
         received, start = 0, time.monotonic()
         with client.stream("GET", f"/api/standard/download/{session_id}") as answer:
             for piece in answer.iter_bytes(400_000):
@@ -268,13 +268,13 @@ def test_client_that_reads_slowly_gets_everything(hasty: RunningApi) -> None:
     assert time.monotonic() - start > 2 * LIMITS.send_seconds
 
 
-def test_others_are_answered_while_many_misbehave(
-    hasty: RunningApi, caplog: pytest.LogCaptureFixture
+def test_other_clients_are_served_while_many_misbehave(
+    strict_api: RunningApi, caplog: pytest.LogCaptureFixture
 ) -> None:
     heads = [head for head, _ in ENDLESS.values()]
-    with ExitStack() as stack, httpx.Client(base_url=hasty.url, timeout=10) as client:
+    with ExitStack() as stack, httpx.Client(base_url=strict_api.url, timeout=10) as client:
         quiet = statuses(client, 20)
-        crowd = [stack.enter_context(connect(hasty)) for _ in range(MANY)]
+        crowd = [stack.enter_context(connect(strict_api)) for _ in range(MANY)]
         for number, connection in enumerate(crowd):
             connection.sendall(heads[number % len(heads)])
             connection.setblocking(False)
@@ -285,7 +285,7 @@ def test_others_are_answered_while_many_misbehave(
                 with suppress(ConnectionError, BlockingIOError):
                     connection.send(garbage)
             worst = max(worst, statuses(client, 1))
-        files = {"image_file": ("me.png", picture(), "image/png")}
+        files = {"image_file": ("me.png", image_bytes(), "image/png")}
         assert client.post("/api/avatar/upload", files=files).status_code == 202
         end = time.monotonic() + 15
         for connection in crowd:
@@ -298,7 +298,7 @@ def test_others_are_answered_while_many_misbehave(
 
 
 def statuses(client: httpx.Client, times: int) -> float:
-    """The longest of so many questions, seconds."""
+    """The longest duration of this many requests, seconds."""
     worst = 0.0
     for _ in range(times):
         start = time.perf_counter()

@@ -1,15 +1,15 @@
-"""`Idempotency-Key`: the same request sent again makes no second session."""
+"""`Idempotency-Key`: a repeated request creates no second session."""
 
 from __future__ import annotations
 
 import httpx
 import pytest
-from tests.support.running_api import RunningApi, picture, recording
+from tests.support.running_api import RunningApi, audio_bytes, image_bytes
 
 KEY = {"Idempotency-Key": "order-7"}
 
 
-def test_same_key_and_request_is_the_same_session(api: RunningApi, client: httpx.Client) -> None:
+def test_same_key_and_request_give_the_same_session(api: RunningApi, client: httpx.Client) -> None:
     image_id = api.upload(client)["image_id"]
     first = api.generate(client, image_id, headers=KEY)
     session = api.begin(first.json()["session_id"])
@@ -23,21 +23,23 @@ def test_same_key_and_request_is_the_same_session(api: RunningApi, client: httpx
     assert len(api.known_sessions()) == 1
 
 
-@pytest.mark.parametrize("change", ["field", "recording", "portrait"])
-def test_same_key_with_another_request_is_refused(api: RunningApi, client: httpx.Client, change: str) -> None:
+@pytest.mark.parametrize("change", ["field", "audio", "image"])
+def test_same_key_with_a_different_request_is_refused(
+    api: RunningApi, client: httpx.Client, change: str
+) -> None:
     image_id = api.upload(client)["image_id"]
     assert api.generate(client, image_id, headers=KEY).status_code == 202
-    other = api.upload(client, picture(5))["image_id"] if change == "portrait" else image_id
-    sound = recording(5) if change == "recording" else recording()
+    other = api.upload(client, image_bytes(5))["image_id"] if change == "image" else image_id
+    sound = audio_bytes(5) if change == "audio" else audio_bytes()
     fields = {"seed": "5"} if change == "field" else {}
     answer = api.generate(client, other, sound, headers=KEY, **fields)
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "idempotency_key_reused")
     assert len(api.known_sessions()) == 1
 
 
-def test_key_whose_request_is_being_answered_is_refused(api: RunningApi, client: httpx.Client) -> None:
+def test_key_of_a_request_in_progress_is_refused(api: RunningApi, client: httpx.Client) -> None:
     image_id = api.upload(client)["image_id"]
-    # the first request, as it stands between its claim and its session
+    # the first request, between its claim and its session
     first = api.generate(client, image_id, headers=KEY)
     keys = api.services.queue.keys("idempotency:*")
     api.services.queue.hdel(keys[0], "done")
@@ -47,13 +49,13 @@ def test_key_whose_request_is_being_answered_is_refused(api: RunningApi, client:
     assert first.status_code == 202
 
 
-def test_key_of_a_refused_request_may_be_used_again(api: RunningApi, client: httpx.Client) -> None:
+def test_key_of_a_refused_request_may_be_reused(api: RunningApi, client: httpx.Client) -> None:
     image_id = api.upload(client)["image_id"]
     assert api.generate(client, image_id, headers=KEY, quality="best").status_code == 422
     assert api.generate(client, image_id, headers=KEY).status_code == 202
 
 
-def test_request_whose_session_was_forgotten_begins_anew(api: RunningApi, client: httpx.Client) -> None:
+def test_request_of_a_deleted_session_starts_again(api: RunningApi, client: httpx.Client) -> None:
     image_id = api.upload(client)["image_id"]
     first = api.generate(client, image_id, headers=KEY).json()["session_id"]
     api.make(first)
@@ -64,15 +66,15 @@ def test_request_whose_session_was_forgotten_begins_anew(api: RunningApi, client
     assert again.json()["session_id"] == answer.json()["session_id"]
 
 
-def test_lanes_have_keys_of_their_own(api: RunningApi, client: httpx.Client) -> None:
+def test_lanes_have_separate_keys(api: RunningApi, client: httpx.Client) -> None:
     image_id = api.upload(client)["image_id"]
     vip = api.generate(client, image_id, headers=KEY)
-    standard = api.generate(client, image_id, recording(2), "standard", headers=KEY)
+    standard = api.generate(client, image_id, audio_bytes(2), "standard", headers=KEY)
     assert (vip.status_code, standard.status_code) == (202, 202)
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "with space", "ümlaut"])
-def test_key_that_is_none_is_refused(api: RunningApi, client: httpx.Client, key: str) -> None:
+def test_invalid_key_is_refused(api: RunningApi, client: httpx.Client, key: str) -> None:
     headers = {"Idempotency-Key": key.encode("utf-8")}
     answer = api.generate(client, "a" * 64, headers=headers)
     assert (answer.status_code, answer.json()["error"]["param"]) == (422, "Idempotency-Key")

@@ -1,4 +1,4 @@
-"""Front page, statistics, health, metrics, documents; what happens while a store is away."""
+"""Front page, statistics, health, metrics, documents; behaviour without a store."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.support.jobs import CARD, OUTCOME
-from tests.support.running_api import RunningApi, picture, recording, sha256
+from tests.support.running_api import RunningApi, audio_bytes, image_bytes, sha256
 from tests.support.servers import StoreServer
 
 from sadtalker_service.errors import SadTalkerError
@@ -50,14 +50,14 @@ def test_front_page_is_json_for_programs(api: RunningApi, client: httpx.Client) 
     assert client.head("/").status_code == 200
 
 
-def test_nothing_measured_is_told_as_nothing(api: RunningApi, client: httpx.Client) -> None:
+def test_unmeasured_values_are_reported_as_not_measured(api: RunningApi, client: httpx.Client) -> None:
     body = client.get("/api/cache/stats").json()
     assert body["performance"]["cache_hit_rate"] is None
     assert body["performance_summary"]["average_speedup"] == "not measured yet"
     assert body["cache_statistics"]["performance"]["avg_processing_time"]["first_time_seconds"] is None
 
 
-def test_statistics_are_what_was_measured(api: RunningApi, client: httpx.Client) -> None:
+def test_statistics_are_measured_values(api: RunningApi, client: httpx.Client) -> None:
     statistics = api.services.statistics
     for _ in range(3):
         statistics.count_cache("face_mesh", hit=True)
@@ -66,7 +66,7 @@ def test_statistics_are_what_was_measured(api: RunningApi, client: httpx.Client)
     cached = replace(OUTCOME, total_seconds=1.5, saved_seconds=4.5)
     statistics.job_done("cached_avatar", "vip", CARD.name, cached)
     session_id = api.accepted(client)
-    api.accepted(client, recording(1), "standard")
+    api.accepted(client, audio_bytes(1), "standard")
     api.begin(session_id)
 
     body = client.get("/api/cache/stats").json()
@@ -96,12 +96,12 @@ def test_statistics_are_what_was_measured(api: RunningApi, client: httpx.Client)
     assert home["cache_status"]["cache_hit_rate"] == "75.0%"
 
 
-def test_estimate_comes_from_what_was_measured(api: RunningApi, client: httpx.Client) -> None:
+def test_estimate_comes_from_measurements(api: RunningApi, client: httpx.Client) -> None:
     api.services.statistics.job_done("first", "vip", CARD.name, replace(OUTCOME, total_seconds=4.0))
     image_id = api.upload(client)["image_id"]
-    answer = api.generate(client, image_id, recording(1, 2.0)).json()
+    answer = api.generate(client, image_id, audio_bytes(1, 2.0)).json()
     assert answer["estimated_seconds"] == pytest.approx(4.0, rel=0.1)
-    behind = api.generate(client, image_id, recording(2, 2.0)).json()
+    behind = api.generate(client, image_id, audio_bytes(2, 2.0)).json()
     assert behind["estimated_seconds"] == pytest.approx(8.0, rel=0.1)
     assert behind["estimated_time"] == "about 8.0 seconds"
 
@@ -119,7 +119,7 @@ def test_summary_of_a_source_image(api: RunningApi, client: httpx.Client) -> Non
     assert client.get(f"/api/image/{'a' * 64}/summary").status_code == 404
 
 
-def test_liveness_asks_nobody(api: RunningApi, client: httpx.Client) -> None:
+def test_liveness_needs_no_other_server(api: RunningApi, client: httpx.Client) -> None:
     assert client.get("/livez").json() == {"status": "alive"}
     assert client.head("/livez").status_code == 200
 
@@ -131,7 +131,7 @@ def test_ready_with_everything(api: RunningApi, client: httpx.Client) -> None:
     assert api.kept() == set()
 
 
-def test_what_one_worker_lacks_and_another_has_is_not_lacking(api: RunningApi, client: httpx.Client) -> None:
+def test_engine_missing_on_one_worker_only_is_not_missing(api: RunningApi, client: httpx.Client) -> None:
     lacking = {"neural": "no torch.", "other": "no files."}
     facts = WorkerFacts(("vip", "normal"), CARD.name, "idle", obstacles=lacking)
     api.services.workers.beat("w2", facts)
@@ -159,7 +159,7 @@ def test_not_ready_without_a_warm_worker(api: RunningApi, client: httpx.Client) 
         assert answer.json()["checks"]["worker"]["ok"] is False
 
 
-def test_request_before_any_worker_has_come_may_be_sent_again(
+def test_request_before_any_worker_is_retryable(
     api: RunningApi, client: httpx.Client, queue_server: StoreServer
 ) -> None:
     image_id = api.upload(client)["image_id"]
@@ -169,16 +169,16 @@ def test_request_before_any_worker_has_come_may_be_sent_again(
     assert "retry-after" in answer.headers
 
 
-def test_queue_server_away(api: RunningApi, client: httpx.Client, queue_server: StoreServer) -> None:
+def test_queue_server_unavailable(api: RunningApi, client: httpx.Client, queue_server: StoreServer) -> None:
     session_id = api.accepted(client)
     queue_server.kill()
     questions: tuple[Callable[[], httpx.Response], ...] = (
         lambda: client.get(f"/api/vip/status/{session_id}"),
         lambda: client.get(f"/api/vip/events/{session_id}"),
-        lambda: client.post("/api/avatar/upload", files={"image_file": ("me.png", picture(7))}),
-        lambda: api.generate(client, sha256(picture())),
+        lambda: client.post("/api/avatar/upload", files={"image_file": ("me.png", image_bytes(7))}),
+        lambda: api.generate(client, sha256(image_bytes())),
     )
-    with ThreadPoolExecutor(len(questions)) as at_once:  # each waits for two seconds
+    with ThreadPoolExecutor(len(questions)) as at_once:  # each takes two seconds
         answers = [*at_once.map(lambda ask: ask(), questions)]
     for answer in answers:
         assert answer.status_code == 503, answer.url
@@ -195,7 +195,7 @@ def test_queue_server_away(api: RunningApi, client: httpx.Client, queue_server: 
     assert client.get(f"/api/vip/status/{session_id}").status_code == 200
 
 
-def test_cache_server_away(api: RunningApi, client: httpx.Client, cache_server: StoreServer) -> None:
+def test_cache_server_unavailable(api: RunningApi, client: httpx.Client, cache_server: StoreServer) -> None:
     cache_server.kill()
     api.app.state.health.forget()
     ready = client.get("/readyz")
@@ -211,7 +211,7 @@ def test_cache_server_away(api: RunningApi, client: httpx.Client, cache_server: 
     assert (preview.status_code, preview.json()["error"]["code"]) == (503, "store_unavailable")
 
 
-def test_metrics_can_be_read(api: RunningApi, client: httpx.Client) -> None:
+def test_metrics_are_readable(api: RunningApi, client: httpx.Client) -> None:
     client.get("/api/avatar/status/" + "a" * 64)
     client.get("/nothing/of/this/name")
     answer = client.get("/metrics")
@@ -223,7 +223,7 @@ def test_metrics_can_be_read(api: RunningApi, client: httpx.Client) -> None:
     assert "sadtalker_queue_waiting" in families
 
 
-def test_every_error_is_explained_where_its_url_leads(api: RunningApi, client: httpx.Client) -> None:
+def test_every_error_is_explained_at_its_url(api: RunningApi, client: httpx.Client) -> None:
     explained = client.get("/docs/errors").json()["errors"]
     page = client.get("/docs/errors", headers={"Accept": "text/html"}).text
     kinds = [SadTalkerError]
@@ -250,9 +250,7 @@ def test_settings_of_the_tests_reach_the_api(api: RunningApi, api_settings: Sett
     assert api.services.settings is api_settings
 
 
-def test_browser_gets_the_studio_and_may_load_nothing_from_elsewhere(
-    api: RunningApi, client: httpx.Client
-) -> None:
+def test_browser_gets_the_studio_with_a_strict_policy(api: RunningApi, client: httpx.Client) -> None:
     browser = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
     for path in ("/", "/studio/"):
         page = client.get(path, headers=browser)

@@ -1,4 +1,4 @@
-"""What there is to look at of an avatar, out of the cache."""
+"""Previews of an avatar from the cache."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from sadtalker_service.pipeline.preview_assets import CLIPS, PICTURE, VISEMES, e
 CLIP = b"\0\0\0\x18ftypmp42 a clip"
 
 
-def exhibit(api: RunningApi, image_id: str) -> None:
-    """What a worker puts into the cache."""
+def store_previews(api: RunningApi, image_id: str) -> None:
+    """Store what a worker puts into the cache."""
     pictures = np.stack([np.full((8, 8, 3), 30 * number, np.uint8) for number in range(7)])
     shapes = MouthShapes(pictures, tuple(f"v{number}" for number in range(7)), {"A": "v0", "B": "v6"})
     png = io.BytesIO()
@@ -32,9 +32,9 @@ def exhibit(api: RunningApi, image_id: str) -> None:
         api.services.cache.put(exhibit_key(kind, CARD, image_id), artefact, 60)
 
 
-def test_mouth_shapes_are_where_the_answer_says(api: RunningApi, client: httpx.Client) -> None:
+def test_mouth_shapes_are_at_the_reported_positions(api: RunningApi, client: httpx.Client) -> None:
     image_id = api.upload(client)["image_id"]
-    exhibit(api, image_id)
+    store_previews(api, image_id)
     body = client.get(f"/api/avatar/{image_id}/visemes").json()
     assert (body["cell"], body["letters"]) == (8, {"A": "v0", "B": "v6"})
     sprite = client.get(body["sprite_url"])
@@ -45,31 +45,31 @@ def test_mouth_shapes_are_where_the_answer_says(api: RunningApi, client: httpx.C
     assert pixels[corner["y"] + 4, corner["x"] + 4].tolist() == [180, 180, 180]
 
 
-def test_engine_without_mouth_shapes_says_so_for_good(api: RunningApi, client: httpx.Client) -> None:
+def test_engine_without_mouth_shapes_says_so_permanently(api: RunningApi, client: httpx.Client) -> None:
     image_id = api.upload(client)["image_id"]
     api.services.engines.publish(replace(CARD, name="neural", stages=CARD.stages[:2]), default=True)
     answer = client.get(f"/api/avatar/{image_id}/visemes")
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
-    assert api.tickets.prepared == [(image_id, "full")]  # by the upload alone
+    assert api.tickets.prepared == [(image_id, "full")]  # only the upload
 
 
 def test_gesture_is_a_clip(api: RunningApi, client: httpx.Client) -> None:
     image_id = api.upload(client)["image_id"]
-    exhibit(api, image_id)
+    store_previews(api, image_id)
     answer = client.get(f"/api/avatar/{image_id}/gestures/smile")
     assert (answer.content, answer.headers["content-type"]) == (CLIP, "video/mp4")
     unknown = client.get(f"/api/avatar/{image_id}/gestures/dance")
     assert (unknown.status_code, unknown.json()["error"]["param"]) == (404, "name")
 
 
-def test_preview_is_a_picture(api: RunningApi, client: httpx.Client) -> None:
+def test_preview_is_an_image(api: RunningApi, client: httpx.Client) -> None:
     image_id = api.upload(client)["image_id"]
-    exhibit(api, image_id)
+    store_previews(api, image_id)
     answer = client.get(f"/api/avatar/{image_id}/preview")
     assert Image.open(io.BytesIO(answer.content)).size == (20, 10)
 
 
-def test_what_the_cache_has_lost_is_made_again(api: RunningApi, client: httpx.Client) -> None:
+def test_lost_previews_are_made_again(api: RunningApi, client: httpx.Client) -> None:
     image_id = api.upload(client)["image_id"]
     early = client.get(f"/api/avatar/{image_id}/preview")
     assert (early.status_code, early.json()["status"]) == (409, "processing")
@@ -82,11 +82,9 @@ def test_what_the_cache_has_lost_is_made_again(api: RunningApi, client: httpx.Cl
     assert api.tickets.prepared == [(image_id, "full")]
 
 
-def test_previews_are_asked_for_again_and_gone_after_a_deletion(
-    api: RunningApi, client: httpx.Client
-) -> None:
+def test_previews_are_revalidated_and_gone_after_a_deletion(api: RunningApi, client: httpx.Client) -> None:
     image_id = api.upload(client)["image_id"]
-    exhibit(api, image_id)
+    store_previews(api, image_id)
     path = f"/api/avatar/{image_id}/preview"
     first = client.get(path)
     assert first.status_code == 200

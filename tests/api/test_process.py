@@ -1,4 +1,4 @@
-"""The API's process: it starts without its stores, and ends in order."""
+"""The process of the API: it starts without its stores, and stops in order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from tests.support.jobs import CARD
-from tests.support.running_api import picture, recording
+from tests.support.running_api import audio_bytes, image_bytes
 from tests.support.servers import StoreServer
 
 from sadtalker_service.state.registry import EngineRegistry
@@ -31,7 +31,7 @@ Running = Iterator[tuple[str, subprocess.Popen[bytes]]]
 
 @pytest.fixture
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With a path that is short enough for sockets."""
+    """With a path short enough for sockets."""
     return tmp_path_factory.mktemp("d")
 
 
@@ -74,17 +74,17 @@ def alive(url: str) -> bool:
         return False
 
 
-def test_told_to_stop_it_ends_streams_and_takes_no_work_and_ends_well(
+def test_shutdown_ends_streams_refuses_work_and_exits_with_zero(
     folder: Path, queue_server: StoreServer, cache_server: StoreServer
 ) -> None:
     EngineRegistry(queue_server.client()).publish(CARD, default=True)
-    files = {"image_file": ("me.png", picture())}
+    files = {"image_file": ("me.png", image_bytes())}
     with (
         api_process(folder, queue_server.url, cache_server.url) as (url, process),
         httpx.Client(base_url=url, timeout=20) as client,
     ):
         image_id = client.post("/api/avatar/upload", files=files).json()["image_id"]
-        sound = {"audio_file": ("a.wav", recording())}
+        sound = {"audio_file": ("a.wav", audio_bytes())}
         accepted = client.post("/api/vip/generate", data={"image_id": image_id}, files=sound)
         links = accepted.json()["links"]
         ended: dict[str, float] = {}
@@ -106,7 +106,7 @@ def test_told_to_stop_it_ends_streams_and_takes_no_work_and_ends_well(
         refused = client.post("/api/avatar/upload", files=files)
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "draining")
         assert "retry-after" in refused.headers
-        assert client.get(links["status"]).status_code == 200  # what was taken on is still told of
+        assert client.get(links["status"]).status_code == 200  # accepted sessions are still reported
         for listener in listeners:
             listener.join(20)
         assert process.wait(60) == 0
@@ -116,7 +116,7 @@ def test_told_to_stop_it_ends_streams_and_takes_no_work_and_ends_well(
 def test_it_starts_and_answers_without_its_stores(folder: Path) -> None:
     nowhere = f"unix://{folder}/none.sock"
     with api_process(folder, nowhere, nowhere) as (url, process):
-        with ThreadPoolExecutor(2) as at_once:  # each waits for two seconds
+        with ThreadPoolExecutor(2) as at_once:  # each takes two seconds
             paths = ("/readyz", "/api/avatar")
             answers = [*at_once.map(lambda path: httpx.get(url + path, timeout=20), paths)]
         assert [answer.status_code for answer in answers] == [503, 503]
@@ -146,7 +146,7 @@ def resident(pid: int) -> int:
 
 
 @pytest.mark.parametrize("keys", ["no json", '[{"name": "a"}]'])
-def test_it_does_not_start_with_keys_that_cannot_be_read(folder: Path, keys: str) -> None:
+def test_it_does_not_start_with_unreadable_keys(folder: Path, keys: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "sadtalker_service.api"],
         env={**os.environ, "DATA_DIR": str(folder), "API_KEYS": keys},

@@ -1,4 +1,4 @@
-"""The way of a request through the API, with a worker played by the test."""
+"""Requests through the API, with the test in the role of the worker."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ import numpy as np
 import pytest
 from tests.cases.recordings import encode
 from tests.support.jobs import OUTCOME
-from tests.support.running_api import VIDEO, RunningApi, picture, recording, sha256
+from tests.support.running_api import VIDEO, RunningApi, audio_bytes, image_bytes, sha256
 from tests.support.running_service import until
 
 from sadtalker_service.media.audio import decode_speech
 from sadtalker_service.pipeline.decoded_speech import find_decoded
 
 
-def test_upload_is_taken_on_and_prepared_in_the_background(api: RunningApi, client: httpx.Client) -> None:
-    answer = client.post("/api/avatar/upload", files={"image_file": ("me.png", picture())})
+def test_upload_is_accepted_and_prepared_in_the_background(api: RunningApi, client: httpx.Client) -> None:
+    answer = client.post("/api/avatar/upload", files={"image_file": ("me.png", image_bytes())})
     assert answer.status_code == 202
     body = answer.json()
-    assert body["image_id"] == sha256(picture())
+    assert body["image_id"] == sha256(image_bytes())
     assert (body["status"], body["preprocess_mode"]) == ("processing", "full")
     assert api.tickets.prepared == [(body["image_id"], "full")]
     assert api.kept() == {f"portraits/{body['image_id']}"}
     assert api.unfinished() == []
 
 
-def test_upload_says_how_long_preparing_took_before(api: RunningApi, client: httpx.Client) -> None:
-    first = api.upload(client, picture(1))
+def test_upload_reports_the_time_of_earlier_preparations(api: RunningApi, client: httpx.Client) -> None:
+    first = api.upload(client, image_bytes(1))
     assert first["estimated_time"].startswith("not measured yet")
     api.prepare(first["image_id"])
-    assert api.upload(client, picture(2))["estimated_time"] == "about 0.12 seconds (first time only)"
+    assert api.upload(client, image_bytes(2))["estimated_time"] == "about 0.12 seconds (first time only)"
 
 
-def test_source_image_that_is_ready_is_said_to_be(api: RunningApi, client: httpx.Client) -> None:
+def test_upload_of_a_ready_source_image_says_so(api: RunningApi, client: httpx.Client) -> None:
     image_id = api.upload(client)["image_id"]
     api.prepare(image_id)
-    answer = client.post("/api/avatar/upload", files={"image_file": ("again.png", picture())})
+    answer = client.post("/api/avatar/upload", files={"image_file": ("again.png", image_bytes())})
     assert answer.status_code == 200
     body = answer.json()
     assert body["status"] == "already_processed"
@@ -46,7 +46,7 @@ def test_source_image_that_is_ready_is_said_to_be(api: RunningApi, client: httpx
     assert api.tickets.prepared == [(image_id, "full")]
 
 
-def test_each_mode_is_an_avatar_of_its_own(api: RunningApi, client: httpx.Client) -> None:
+def test_each_mode_is_a_separate_avatar(api: RunningApi, client: httpx.Client) -> None:
     image_id = api.upload(client)["image_id"]
     assert api.upload(client, preprocess_mode="crop")["status"] == "processing"
     assert api.tickets.prepared == [(image_id, "full"), (image_id, "crop")]
@@ -54,7 +54,7 @@ def test_each_mode_is_an_avatar_of_its_own(api: RunningApi, client: httpx.Client
     assert client.get(f"/api/avatar/status/{image_id}?preprocess_mode=extfull").status_code == 404
 
 
-def test_each_face_is_an_avatar_of_its_own(api: RunningApi, client: httpx.Client) -> None:
+def test_each_face_is_a_separate_avatar(api: RunningApi, client: httpx.Client) -> None:
     image_id = api.upload(client)["image_id"]
     other = api.upload(client, face_index="1")
     assert (other["image_id"], other["face_index"], other["status"]) == (image_id, 1, "processing")
@@ -74,12 +74,12 @@ def test_each_face_is_an_avatar_of_its_own(api: RunningApi, client: httpx.Client
     assert client.get(f"/api/avatar/status/{image_id}?face_index=1").status_code == 404
 
 
-def test_face_that_is_not_there_is_refused_with_their_number(api: RunningApi, client: httpx.Client) -> None:
+def test_missing_face_is_refused_with_the_number_of_faces(api: RunningApi, client: httpx.Client) -> None:
     image_id = api.upload(client)["image_id"]
     boxes = ((10.0, 8.0, 40.0, 38.0), (60.0, 8.0, 80.0, 28.0))
     api.prepare(image_id, faces=boxes)
     upload = client.post(
-        "/api/avatar/upload", files={"image_file": ("a.png", picture())}, data={"face_index": "2"}
+        "/api/avatar/upload", files={"image_file": ("a.png", image_bytes())}, data={"face_index": "2"}
     )
     for answer in (upload, api.generate(client, image_id, face_index="2")):
         assert answer.status_code == 422
@@ -88,12 +88,14 @@ def test_face_that_is_not_there_is_refused_with_their_number(api: RunningApi, cl
         assert "has 2 faces. Choose from 0 (the largest) to 1" in error["message"]
     for nonsense in ("-1", "one", "1.5", "1000"):
         refused = client.post(
-            "/api/avatar/upload", files={"image_file": ("a.png", picture())}, data={"face_index": nonsense}
+            "/api/avatar/upload",
+            files={"image_file": ("a.png", image_bytes())},
+            data={"face_index": nonsense},
         )
         assert (refused.status_code, refused.json()["error"]["param"]) == (422, "face_index")
 
 
-def test_video_of_another_face_is_another_video(api: RunningApi, client: httpx.Client) -> None:
+def test_video_of_another_face_is_a_different_video(api: RunningApi, client: httpx.Client) -> None:
     image_id = api.upload(client)["image_id"]
     api.prepare(image_id, warnings=("There are 2 faces.",))
     first, other = api.generate(client, image_id), api.generate(client, image_id, face_index="1")
@@ -120,7 +122,7 @@ def test_avatar_shows_progress_face_and_error(api: RunningApi, client: httpx.Cli
     assert ready["performance_ready"]["generation_time"] == "not measured yet"
     assert ready["processing_seconds"] == {"face_detection": 0.02, "face_mesh": 0.1}
 
-    other = api.upload(client, picture(3))["image_id"]
+    other = api.upload(client, image_bytes(3))["image_id"]
     api.refuse(other)
     failed = client.get(f"/api/avatar/status/{other}").json()
     assert failed["status"] == "failed"
@@ -130,7 +132,7 @@ def test_avatar_shows_progress_face_and_error(api: RunningApi, client: httpx.Cli
 
 def test_avatars_are_listed_page_by_page(api: RunningApi, client: httpx.Client) -> None:
     for seed in range(5):
-        api.upload(client, picture(seed))
+        api.upload(client, image_bytes(seed))
     seen, cursor = [], None
     while True:
         page = client.get("/api/avatar", params={"limit": 2, **({"cursor": cursor} if cursor else {})}).json()
@@ -138,15 +140,13 @@ def test_avatars_are_listed_page_by_page(api: RunningApi, client: httpx.Client) 
         cursor = page["next_cursor"]
         if cursor is None:
             break
-    assert sorted(seen) == sorted(sha256(picture(seed)) for seed in range(5))
+    assert sorted(seen) == sorted(sha256(image_bytes(seed)) for seed in range(5))
 
 
-def test_height_that_cannot_be_had_is_a_warning_where_it_was_asked_for(
-    api: RunningApi, client: httpx.Client
-) -> None:
-    image_id = api.upload(client, picture(3, (64, 48)))["image_id"]
+def test_unreachable_height_is_a_warning_if_it_was_requested(api: RunningApi, client: httpx.Client) -> None:
+    image_id = api.upload(client, image_bytes(3, (64, 48)))["image_id"]
     asked = api.generate(client, image_id, quality="high").json()["warnings"]
-    said = "The video is 48 pixels high, not the 1080 of quality high: the photo is 48 high"
+    said = "The video is 48 pixels high, not the 1080 of quality high: the source image is 48 pixels high"
     assert asked == [f"{said}, and it is not enlarged."]
     assert api.generate(client, image_id).json()["warnings"] == []
 
@@ -194,7 +194,7 @@ def test_video_from_request_to_download(api: RunningApi, client: httpx.Client) -
 
 def test_known_result_is_ready_at_once(api: RunningApi, client: httpx.Client) -> None:
     api.make(api.accepted(client))
-    answer = api.generate(client, sha256(picture()))
+    answer = api.generate(client, sha256(image_bytes()))
     assert answer.status_code == 200
     body = answer.json()
     assert (body["status"], body["queue_position"], body["video_ready"]) == ("ready", 0, True)
@@ -208,7 +208,9 @@ def test_video_of_a_source_image_in_preparation_is_accepted(api: RunningApi, cli
     assert api.generate(client, api.upload(client)["image_id"]).status_code == 202
 
 
-def test_video_of_a_source_image_without_face_gets_that_error(api: RunningApi, client: httpx.Client) -> None:
+def test_video_of_a_source_image_without_a_face_gets_that_error(
+    api: RunningApi, client: httpx.Client
+) -> None:
     image_id = api.upload(client)["image_id"]
     api.refuse(image_id)
     answer = api.generate(client, image_id)
@@ -217,22 +219,20 @@ def test_video_of_a_source_image_without_face_gets_that_error(api: RunningApi, c
     assert not any(name.startswith("speech/") for name in api.kept())
 
 
-def test_what_a_recording_lacks_is_said_at_once_and_stays_said(api: RunningApi, client: httpx.Client) -> None:
+def test_warnings_about_driven_audio_appear_at_once_and_stay(api: RunningApi, client: httpx.Client) -> None:
     image_id = api.upload(client)["image_id"]
-    cut = recording(seconds=2.0)[: 44 + 32_000]
-    for sound, told in ((cut, "1.00 s were used, 1.00 s"), (recording() + recording(1), "2 recordings")):
-        for _ in range(2):  # the second time the recording is known
+    cut = audio_bytes(seconds=2.0)[: 44 + 32_000]
+    for sound, told in ((cut, "1.00 s were used, 1.00 s"), (audio_bytes() + audio_bytes(1), "2 recordings")):
+        for _ in range(2):  # the second time the driven audio is known
             answer = api.generate(client, image_id, sound)
             assert told in " ".join(answer.json()["warnings"])
             status = client.get(answer.json()["links"]["status"]).json()
             assert told in " ".join(status["warnings"])
 
 
-def test_a_sound_track_is_asked_for_by_its_number(
-    api: RunningApi, client: httpx.Client, tmp_path: Path
-) -> None:
+def test_audio_track_is_chosen_by_its_number(api: RunningApi, client: httpx.Client, tmp_path: Path) -> None:
     image_id = api.upload(client)["image_id"]
-    one, other = (np.frombuffer(recording(seed)[44:], "<i2")[:, None] / 32768 for seed in (0, 1))
+    one, other = (np.frombuffer(audio_bytes(seed)[44:], "<i2")[:, None] / 32768 for seed in (0, 1))
     sound = encode(tmp_path / "a.mkv", ("mono", one), ("mono", other)).read_bytes()
     answers = [api.generate(client, image_id, sound, audio_track=track) for track in ("", "1", "2")]
     assert [answer.status_code for answer in answers] == [202, 202, 202]
@@ -248,38 +248,38 @@ def test_a_sound_track_is_asked_for_by_its_number(
         assert refused.json()["error"]["param"] == "audio_track"
 
 
-def test_what_is_not_applied_is_said(api: RunningApi, client: httpx.Client) -> None:
+def test_ignored_fields_are_reported(api: RunningApi, client: httpx.Client) -> None:
     image_id = api.upload(client)["image_id"]
     answer = api.generate(client, image_id, enhancer="gfpgan", colour="blue", voice="anna")
     warnings = " ".join(answer.json()["warnings"])
     assert "enhancer gfpgan was not applied" in warnings
-    assert "colour is not known" in warnings
+    assert "colour is unknown" in warnings
     assert "voice has no effect" in warnings
     status = client.get(answer.json()["links"]["status"]).json()
-    assert "colour is not known" in " ".join(status["warnings"])
+    assert "colour is unknown" in " ".join(status["warnings"])
 
 
-def test_full_lane_says_when_to_come_again(api: RunningApi, client: httpx.Client) -> None:
+def test_full_lane_says_when_to_try_again(api: RunningApi, client: httpx.Client) -> None:
     image_id = api.upload(client)["image_id"]
     for seed in range(3):
-        assert api.generate(client, image_id, recording(seed)).status_code == 202
-    answer = api.generate(client, image_id, recording(9))
+        assert api.generate(client, image_id, audio_bytes(seed)).status_code == 202
+    answer = api.generate(client, image_id, audio_bytes(9))
     assert answer.status_code == 429
     assert answer.json()["error"]["code"] == "lane_full"
     assert answer.json()["error"]["retryable"] is True
     assert int(answer.headers["retry-after"]) >= 1
-    assert f"speech/{sha256(recording(9))}" not in api.kept()
-    assert api.generate(client, image_id, recording(9), lane="standard").status_code == 202
+    assert f"speech/{sha256(audio_bytes(9))}" not in api.kept()
+    assert api.generate(client, image_id, audio_bytes(9), lane="standard").status_code == 202
 
 
-def test_lane_of_a_session_is_part_of_its_address(api: RunningApi, client: httpx.Client) -> None:
+def test_lane_is_part_of_the_address_of_a_session(api: RunningApi, client: httpx.Client) -> None:
     session_id = api.accepted(client, lane="standard")
     assert client.get(f"/api/standard/status/{session_id}").status_code == 200
     assert client.get(f"/api/vip/status/{session_id}").status_code == 404
     assert client.get(f"/api/gold/status/{session_id}").status_code == 404
 
 
-def test_failed_video_says_why(api: RunningApi, client: httpx.Client) -> None:
+def test_failed_video_has_its_error(api: RunningApi, client: httpx.Client) -> None:
     session_id = api.accepted(client)
     api.fail(api.begin(session_id))
     status = client.get(f"/api/vip/status/{session_id}").json()
@@ -300,7 +300,7 @@ def test_waiting_session_is_cancelled_once(api: RunningApi, client: httpx.Client
     assert again.json()["error"]["code"] == "already_ended"
 
 
-def test_running_session_is_told_to_stop(api: RunningApi, client: httpx.Client) -> None:
+def test_running_session_is_stopped(api: RunningApi, client: httpx.Client) -> None:
     session_id = api.accepted(client)
     api.begin(session_id)
     answer = client.delete(f"/api/vip/session/{session_id}")
@@ -308,7 +308,7 @@ def test_running_session_is_told_to_stop(api: RunningApi, client: httpx.Client) 
     assert api.services.sessions.is_cancelled(session_id)
 
 
-def test_removed_avatar_leaves_nothing(api: RunningApi, client: httpx.Client) -> None:
+def test_deleted_avatar_leaves_nothing(api: RunningApi, client: httpx.Client) -> None:
     image_id = api.upload(client)["image_id"]
     session_id = api.generate(client, image_id).json()["session_id"]
     session = api.begin(session_id)
@@ -321,24 +321,20 @@ def test_removed_avatar_leaves_nothing(api: RunningApi, client: httpx.Client) ->
     assert client.delete(f"/api/avatar/{image_id}").status_code == 404
 
 
-def test_only_the_beginning_of_other_peoples_session_ids_is_shown(
-    api: RunningApi, client: httpx.Client
-) -> None:
-    running, waiting = api.accepted(client, recording(1)), api.accepted(client, recording(2))
+def test_session_ids_of_others_are_shown_in_part_only(api: RunningApi, client: httpx.Client) -> None:
+    running, waiting = api.accepted(client, audio_bytes(1)), api.accepted(client, audio_bytes(2))
     api.begin(running)
     status = f"/api/vip/status/{waiting}"
     until(
         lambda: running[:8] in client.get(status).text, "the running session"
-    )  # numbers are kept for a moment
+    )  # numbers are cached for a moment
     texts = [client.get(path).text for path in (status, "/", "/api/cache/stats", "/metrics")]
     assert running[:8] in texts[0]
     assert all(running not in text for text in texts)
 
 
-def test_what_was_decoded_is_handed_to_the_worker(
-    api: RunningApi, client: httpx.Client, tmp_path: Path
-) -> None:
-    sound = recording(seed=77)  # the API does not decode again what it knows
+def test_decoded_audio_is_passed_to_the_worker(api: RunningApi, client: httpx.Client, tmp_path: Path) -> None:
+    sound = audio_bytes(seed=77)  # the API does not decode known audio again
     assert api.generate(client, api.upload(client)["image_id"], sound).status_code == 202
     (tmp_path / "a.wav").write_bytes(sound)
     decoded = decode_speech(tmp_path / "a.wav", max_bytes=10**7, max_seconds=60)

@@ -39,7 +39,7 @@ def test_the_page_says_what_was_measured() -> None:
     text = page(this_machine(), 0.25, [MEASURED], [MemoryUse(10, 300_000_000), MemoryUse(600, 340_000_000)])
     for row in (
         "| the command, fresh process | **2.0x** (5.00 s, CPU 6.00 s) |",
-        "| avatar and recording cached | **8.0x** (1.25 s, CPU 2.40 s) |",
+        "| avatar and driven audio cached | **8.0x** (1.25 s, CPU 2.40 s) |",
         "| limit: writing the same frames | **12.5x** (0.80 s, CPU 0.90 s) |",
         "| cache of an avatar | 0.9 MB |",
         "| render | 1.000 (4.00) |",

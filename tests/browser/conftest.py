@@ -24,7 +24,7 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    # a microphone that beeps, and nobody who has to allow it
+    # a fake microphone that beeps, without a permission prompt
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 )
@@ -32,9 +32,9 @@ FLAGS = (
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The browser of this machine: Debian's plays H.264 and AAC, playwright's own does not.
+    """The system's browser: Debian's Chromium plays H.264 and AAC, playwright's own does not.
 
-    Per module: playwright's event loop runs in this thread as long as it is open, and other tests have
+    Scoped per module: while playwright is open, its event loop runs in this thread, and other tests have
     loops of their own.
     """
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -48,21 +48,21 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def service() -> Iterator[RunningService]:
-    """With the mesh engine and one worker, ready."""
+    """A ready service with the mesh engine and one worker."""
     with running({}) as service:
         yield service
 
 
 @pytest.fixture(scope="session")
 def paced() -> Iterator[RunningService]:
-    """With the small engine, which works as slowly as a request's seed says, on every machine."""
+    """A ready service with the pattern engine, whose speed depends only on the seed of the request."""
     with running(PATTERN_ENGINE) as service:
         yield service
 
 
 @contextmanager
 def running(env: Mapping[str, str]) -> Iterator[RunningService]:
-    """A service that leaves nothing behind."""
+    """Context manager with a running service; its folder is removed afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="st-"))  # pytest's own paths are too long for a socket
     try:
         with RunningService(folder, env) as service:
@@ -73,7 +73,7 @@ def running(env: Mapping[str, str]) -> Iterator[RunningService]:
 
 @pytest.fixture
 def context(chromium: Browser) -> Iterator[BrowserContext]:
-    """A browser as of somebody who was never here."""
+    """A fresh browser profile."""
     context = chromium.new_context(
         viewport={"width": 1280, "height": 900}, permissions=["clipboard-read", "clipboard-write"]
     )
@@ -84,7 +84,7 @@ def context(chromium: Browser) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def studio(context: BrowserContext, paced: RunningService) -> Iterator[Studio]:
-    """The page of the service that is paced; no script on it may fail."""
+    """The page of the `paced` service; fails if a script on it fails."""
     studio = opened(context.new_page(), paced.url)
     yield studio
     assert studio.faults == []
@@ -92,7 +92,7 @@ def studio(context: BrowserContext, paced: RunningService) -> Iterator[Studio]:
 
 @pytest.fixture(scope="session")
 def source_image() -> Path:
-    """A picture with a face."""
+    """An image with a face."""
     return EXAMPLES / "portrait.jpg"
 
 
@@ -104,7 +104,7 @@ def speech() -> Path:
 
 @pytest.fixture(scope="session")
 def short_speech(speech: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four seconds of it."""
+    """The first four seconds of `speech`."""
     path = tmp_path_factory.mktemp("speech") / "short.wav"
     with wave.open(str(speech)) as whole, wave.open(str(path), "wb") as short:
         short.setparams(whole.getparams())
@@ -113,7 +113,7 @@ def short_speech(speech: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def opened(page: Page, url: str) -> Studio:
-    """The studio at `url`."""
+    """Open the studio at `url`."""
     studio = Studio(page)
     page.goto(f"{url}/")
     return studio

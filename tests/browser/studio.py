@@ -1,4 +1,4 @@
-"""The studio page as its users have it: by what is written on it."""
+"""Drives the studio page as its users do: by the visible labels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from playwright.sync_api import ConsoleMessage, Page
 
 GRID = 16
-"""Pictures are compared on so many pixels each way."""
+"""Images are compared at this many pixels each way."""
 
 _VIDEO = "document.querySelector('video')"
 _BUSY = "document.getElementById('caption').dataset.state === 'busy'"
@@ -25,7 +25,7 @@ _PIXELS = f"""() => {{
 
 
 class Studio:
-    """One open page. `faults`: what its scripts and its security policy complained of."""
+    """One open page. `faults`: errors of its scripts and violations of its security policy."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -34,38 +34,38 @@ class Studio:
         page.on("console", self._note)
 
     def _note(self, message: ConsoleMessage) -> None:
-        # the browser writes answers that are no success there: tests look at what the page makes of them
+        # the browser logs every error response; tests check how the page handles them
         if message.type in {"error", "warning"} and not message.text.startswith("Failed to load resource"):
             self.faults.append(message.text)
 
     def choose(self, source_image: Path | None = None, speech: Path | None = None) -> None:
         """Choose files, and wait until the face is found."""
         if speech:
-            self.page.get_by_label("Speech", exact=True).and_(self.page.locator("input")).set_input_files(
-                speech
-            )
+            self.page.get_by_label("Driven audio", exact=True).and_(
+                self.page.locator("input")
+            ).set_input_files(speech)
         if source_image:
-            self.page.get_by_label("Portrait", exact=True).and_(self.page.locator("input")).set_input_files(
-                source_image
-            )
+            self.page.get_by_label("Source image", exact=True).and_(
+                self.page.locator("input")
+            ).set_input_files(source_image)
             self.page.get_by_text("face found").wait_for()
 
     def set_seed(self, seed: int) -> None:
-        """Another seed is another video: nobody has made it before."""
+        """Set a seed that makes a new video."""
         if not self.page.get_by_label("Seed").is_visible():
             self.page.get_by_text("More", exact=True).click()
         self.page.get_by_label("Seed").fill(str(seed))
 
     def generate(self) -> None:
-        """Press the button."""
+        """Press the Generate button."""
         self.page.get_by_role("button", name="Generate").click()
 
     def wait_ready(self) -> None:
-        """Until the video is there."""
+        """Wait until the video is ready."""
         self.page.locator("#caption[data-state=ready]").wait_for()
 
     def watch_until(self, condition: str) -> dict[str, Any]:
-        """Wait until `condition` holds, a script that knows the element as `video`; its state then."""
+        """Wait until the script `condition` holds for `video`, and return the state of the element."""
         script = f"""() => {{
           const video = {_VIDEO};
           if (!({condition})) return null;
@@ -78,6 +78,6 @@ class Studio:
         return state
 
     def video_pixels(self) -> NDArray[np.float32]:
-        """What the video shows at this moment: float32 (GRID, GRID, 3), 0..255."""
+        """Return the current frame of the video: float32 (GRID, GRID, 3), 0..255."""
         values: Sequence[int] = self.page.evaluate(_PIXELS)
         return np.array(values, np.float32).reshape(GRID, GRID, 4)[..., :3]

@@ -1,4 +1,4 @@
-"""Where somebody who is here for the first time would stumble."""
+"""Situations that confuse first-time users of the studio."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.running_service import RunningService
 
 PHONE = {"width": 390, "height": 844}
 A_WHILE = SLOW + 120
-"""Seed of a video that takes some seconds."""
+"""Seed of a video that takes several seconds."""
 IN_VIEW = """element => {
   const { top, bottom } = element.getBoundingClientRect();
   return top >= -1 && bottom <= window.innerHeight + 1;
@@ -29,7 +29,7 @@ def options_of_the_page(studio: Studio) -> dict[str, str]:
     return values
 
 
-def test_on_a_phone_the_film_with_progress_and_cancel_comes_into_view(
+def test_on_a_phone_generate_scrolls_to_the_video_progress_and_cancel(
     studio: Studio, source_image: Path, speech: Path
 ) -> None:
     page = studio.page
@@ -47,7 +47,9 @@ def test_on_a_phone_the_film_with_progress_and_cancel_comes_into_view(
     expect(page.locator("#state")).to_have_text("Cancelled. Nothing was kept.")
 
 
-def test_focus_never_falls_out_of_the_page(studio: Studio, source_image: Path, speech: Path) -> None:
+def test_focus_stays_on_the_page_after_generate_and_cancel(
+    studio: Studio, source_image: Path, speech: Path
+) -> None:
     page = studio.page
     studio.choose(source_image, speech)
     studio.set_seed(A_WHILE + 1)
@@ -61,23 +63,21 @@ def test_focus_never_falls_out_of_the_page(studio: Studio, source_image: Path, s
     expect(page.locator("#film")).to_be_focused()
 
 
-def test_picture_as_a_recording_is_refused_at_once_and_the_other_way_round(
-    studio: Studio, source_image: Path, speech: Path
-) -> None:
+def test_wrong_kind_of_file_is_refused_at_once(studio: Studio, source_image: Path, speech: Path) -> None:
     page = studio.page
     studio.choose(source_image)
     page.set_input_files("#audio_file", source_image)
-    expect(page.locator("#speech-problem")).to_contain_text("portrait.jpg has no sound")
-    expect(page.locator("#state")).to_have_text("Now the recording.")
+    expect(page.locator("#audio-problem")).to_contain_text("portrait.jpg has no audio")
+    expect(page.locator("#state")).to_have_text("Next, choose the driven audio.")
     page.set_input_files("#image_file", speech)
-    expect(page.locator("#portrait-problem")).to_contain_text("speech.wav is no picture")
-    expect(page.locator("#portrait-what")).to_contain_text("portrait.jpg")
+    expect(page.locator("#image-problem")).to_contain_text("speech.wav is not an image")
+    expect(page.locator("#image-what")).to_contain_text("portrait.jpg")
     page.set_input_files("#audio_file", speech)
-    expect(page.locator("#speech-problem")).to_be_empty()
+    expect(page.locator("#audio-problem")).to_be_empty()
     expect(page.locator("#state")).to_have_text("Ready to generate.")
 
 
-def test_video_can_be_downloaded_after_the_next_request_was_refused(
+def test_video_can_still_be_downloaded_after_a_refused_request(
     studio: Studio, source_image: Path, speech: Path, short_speech: Path
 ) -> None:
     page = studio.page
@@ -92,13 +92,11 @@ def test_video_can_be_downloaded_after_the_next_request_was_refused(
     with page.expect_download() as download:
         page.get_by_role("link", name="Download").click()
     assert b"ftyp" in download.value.path().read_bytes()[:12]
-    page.set_input_files("#audio_file", short_speech)  # from now on it is another request
+    page.set_input_files("#audio_file", short_speech)  # this starts a different request
     expect(page.get_by_role("link", name="Download")).to_be_hidden()
 
 
-def test_after_a_reload_one_option_is_changed_and_another_video_is_made(
-    studio: Studio, source_image: Path, speech: Path
-) -> None:
+def test_inputs_and_options_survive_a_reload(studio: Studio, source_image: Path, speech: Path) -> None:
     page = studio.page
     studio.choose(source_image, speech)
     studio.set_seed(12)
@@ -109,8 +107,8 @@ def test_after_a_reload_one_option_is_changed_and_another_video_is_made(
     before, address = options_of_the_page(studio), page.url
     page.reload()
     studio.wait_ready()
-    expect(page.locator("#portrait-what")).to_contain_text("portrait.jpg")
-    expect(page.locator("#speech-what")).to_contain_text("speech.wav")
+    expect(page.locator("#image-what")).to_contain_text("portrait.jpg")
+    expect(page.locator("#audio-what")).to_contain_text("speech.wav")
     page.get_by_text("face found").wait_for()
     assert options_of_the_page(studio) == before
     assert (before["seed"], before["still"], before["quality"]) == ("12", "true", "low")
@@ -121,17 +119,17 @@ def test_after_a_reload_one_option_is_changed_and_another_video_is_made(
     assert page.url != address
 
 
-def test_other_tab_does_not_get_what_was_chosen_in_this_one(
+def test_inputs_are_not_shared_with_another_tab(
     context: BrowserContext, studio: Studio, paced: RunningService, source_image: Path, speech: Path
 ) -> None:
     studio.choose(source_image, speech)
     other = opened(context.new_page(), paced.url)
     expect(other.page.locator("#health-text")).to_have_text("Ready")
-    expect(other.page.locator("#speech-what")).to_have_text("Audio or video, up to 10 minutes")
+    expect(other.page.locator("#audio-what")).to_have_text("Audio or video, up to 10 minutes")
     assert other.faults == []
 
 
-def test_enhancers_that_the_engine_has_not_are_not_offered(studio: Studio, paced: RunningService) -> None:
+def test_enhancers_that_the_engine_lacks_are_not_offered(studio: Studio, paced: RunningService) -> None:
     engine = httpx.get(f"{paced.url}/", headers={"Accept": "application/json"}).json()["engine"]
     assert engine["enhancers"] == []
     expect(studio.page.locator("#enhancer option")).to_have_count(1)
@@ -140,20 +138,20 @@ def test_enhancers_that_the_engine_has_not_are_not_offered(studio: Studio, paced
     expect(studio.page.get_by_label("Face enhancer")).to_be_hidden()
 
 
-def test_strip_of_the_recording_can_be_tapped(studio: Studio, speech: Path) -> None:
+def test_clicking_the_audio_strip_opens_the_file_chooser(studio: Studio, speech: Path) -> None:
     with studio.page.expect_file_chooser() as chooser:
         studio.page.locator("#strip").click()
     chooser.value.set_files(speech)
-    expect(studio.page.locator("#speech-what")).to_contain_text("speech.wav · 0:10")
+    expect(studio.page.locator("#audio-what")).to_contain_text("speech.wav · 0:10")
 
 
-def test_commands_are_there_for_those_who_want_them(studio: Studio) -> None:
+def test_shell_commands_are_shown_on_request(studio: Studio) -> None:
     expect(studio.page.locator("#command")).to_be_hidden()
-    studio.page.get_by_text("The same from a terminal").click()
+    studio.page.get_by_text("The same request from a terminal").click()
     expect(studio.page.locator("#command")).to_contain_text("curl")
 
 
-def test_page_sends_what_the_api_takes_by_default(studio: Studio, paced: RunningService) -> None:
+def test_defaults_of_the_page_are_those_of_the_api(studio: Studio, paced: RunningService) -> None:
     document = httpx.get(f"{paced.url}/openapi.json").raise_for_status().json()
     form = document["paths"]["/api/{lane}/generate"]["post"]["requestBody"]["content"]["multipart/form-data"]
     fields = form["schema"]["properties"]
@@ -162,7 +160,7 @@ def test_page_sends_what_the_api_takes_by_default(studio: Studio, paced: Running
         assert page[name].lower() == f"{fields[name]['default']}".lower().removesuffix(".0"), name
 
 
-def test_height_that_cannot_be_had_is_explained_in_full(
+def test_lower_height_than_requested_is_explained_in_full(
     context: BrowserContext, service: RunningService, source_image: Path, short_speech: Path, tmp_path: Path
 ) -> None:
     small = tmp_path / "small.png"
@@ -181,7 +179,7 @@ def test_height_that_cannot_be_had_is_explained_in_full(
 
 
 @pytest.mark.parametrize("width", [340, 390, 1280])
-def test_nothing_sticks_out_of_the_window(studio: Studio, width: int) -> None:
+def test_page_never_scrolls_sideways(studio: Studio, width: int) -> None:
     studio.page.set_viewport_size({"width": width, "height": 844})
-    studio.page.get_by_text("The same from a terminal").click()
+    studio.page.get_by_text("The same request from a terminal").click()
     assert studio.page.evaluate("document.documentElement.scrollWidth") <= width

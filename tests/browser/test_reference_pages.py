@@ -1,4 +1,4 @@
-"""`/docs` and `/redoc` in a real browser: whole, under the page's policy, with nothing from another host."""
+"""`/docs` and `/redoc` in a real browser: complete, under the page's security policy, without other hosts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.running_service import RunningService
 
 @dataclass
 class Watched:
-    """A page, and what it asked for and complained of."""
+    """A page, with the hosts that it contacted and the errors that it reported."""
 
     page: Page
     hosts: set[str] = field(default_factory=set)
@@ -29,15 +29,15 @@ class Watched:
 
 @pytest.fixture
 def watched(context: BrowserContext, paced: RunningService) -> Iterator[Watched]:
-    """A page that is to stay on its host, with a clean console."""
+    """A page that must stay on its host and keep a clean console."""
     watched = Watched(context.new_page())
     yield watched
     assert watched.faults == []
-    assert watched.hosts - {""} == {urlsplit(paced.url).netloc}  # "": addresses that carry their content
+    assert watched.hosts - {""} == {urlsplit(paced.url).netloc}  # "" stands for data: URLs
 
 
 def operations(service: RunningService) -> list[str]:
-    """The summary of every operation of the document."""
+    """Return the summary of every operation in the OpenAPI document."""
     paths = httpx.get(f"{service.url}/openapi.json").raise_for_status().json()["paths"]
     return [operation["summary"] for methods in paths.values() for operation in methods.values()]
 
@@ -60,7 +60,7 @@ def test_redoc_shows_every_route(watched: Watched, paced: RunningService) -> Non
     for summary in operations(paced):
         expect(page.get_by_role("heading", name=summary).first).to_be_attached()
     expect(page.get_by_text("Download OpenAPI")).to_be_visible()
-    # its own styles are in force, although no inline style is allowed
+    # its styles apply, although inline styles are forbidden
     menu = page.locator(".menu-content")
     assert menu.evaluate("element => getComputedStyle(element).position") in {"sticky", "fixed"}
     page.set_viewport_size({"width": 390, "height": 844})
@@ -68,9 +68,7 @@ def test_redoc_shows_every_route(watched: Watched, paced: RunningService) -> Non
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/docs/errors"])
-def test_pages_allow_no_script_in_themselves_and_nothing_from_elsewhere(
-    path: str, paced: RunningService
-) -> None:
+def test_pages_allow_no_inline_scripts_and_no_other_hosts(path: str, paced: RunningService) -> None:
     answer = httpx.get(f"{paced.url}{path}", headers={"Accept": "text/html"})
     policy = answer.headers["content-security-policy"]
     assert "unsafe" not in policy
@@ -78,6 +76,6 @@ def test_pages_allow_no_script_in_themselves_and_nothing_from_elsewhere(
     assert "://" not in answer.text.replace("http://www.w3.org", "")
 
 
-def test_only_the_files_of_the_pages_are_given_out(paced: RunningService) -> None:
+def test_only_the_files_of_the_pages_are_served(paced: RunningService) -> None:
     for name in ("swagger.html", "..%2Fstudio%2Findex.html", "favicon.png", "__init__.py", ""):
         assert httpx.get(f"{paced.url}/docs/assets/{name}").status_code == 404

@@ -1,4 +1,4 @@
-"""The studio in a real browser on the real service: from two files to a video that plays."""
+"""The studio in a real browser with the real service: from two files to a video that plays."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tests.support.pattern_engine import SLOW
 from tests.support.running_service import RunningService
 
 WATCHABLE = SLOW + 150
-"""Seed of a video that takes six seconds: 53 frames a second."""
+"""Seed of a video that takes six seconds (53 frames per second)."""
 SLOWER_THAN_TIME = SLOW + 450
-"""Seed of a video made at 18 frames a second, and shown at 25."""
+"""Seed of a video that is rendered at 18 frames per second and played at 25."""
 WITHOUT_MEDIA_SOURCE = "delete window.MediaSource; delete window.ManagedMediaSource;"
 
 
-def test_source_image_speaks_and_its_video_can_be_downloaded(
+def test_video_is_made_and_can_be_downloaded(
     context: BrowserContext, service: RunningService, source_image: Path, speech: Path, tmp_path: Path
 ) -> None:
     studio = opened(context.new_page(), service.url)
@@ -48,14 +48,12 @@ def test_source_image_speaks_and_its_video_can_be_downloaded(
     assert studio.faults == []
 
 
-def test_video_plays_while_it_is_made_and_then_as_a_file(
-    studio: Studio, source_image: Path, speech: Path
-) -> None:
+def test_video_plays_live_and_then_from_the_file(studio: Studio, source_image: Path, speech: Path) -> None:
     studio.choose(source_image, speech)
     studio.set_seed(WATCHABLE)
     studio.generate()
     live = studio.watch_until("video.currentTime > 0.3")
-    assert live["busy"], "it began to play after it was made"
+    assert live["busy"], "it started to play after it was finished"
     assert live["currentSrc"].startswith("blob:")
     assert live["videoWidth"] == 512
     later = studio.watch_until(f"video.currentTime > {live['currentTime'] + 0.5}")
@@ -71,7 +69,7 @@ def test_video_plays_while_it_is_made_and_then_as_a_file(
     studio.watch_until("video.currentTime > 0.5")
 
 
-def test_video_plays_while_it_is_made_where_there_are_no_media_sources(
+def test_video_plays_live_without_media_sources(
     context: BrowserContext, paced: RunningService, source_image: Path, speech: Path
 ) -> None:
     context.add_init_script(WITHOUT_MEDIA_SOURCE)
@@ -80,7 +78,7 @@ def test_video_plays_while_it_is_made_where_there_are_no_media_sources(
     studio.set_seed(WATCHABLE + 1)
     studio.generate()
     live = studio.watch_until("video.currentTime > 0.1")
-    assert live["busy"], "it began to play after it was made"
+    assert live["busy"], "it started to play after it was finished"
     assert "/stream/" in live["currentSrc"]
     assert live["videoWidth"] == 512
     assert live["error"] is None
@@ -88,7 +86,7 @@ def test_video_plays_while_it_is_made_where_there_are_no_media_sources(
     assert studio.faults == []
 
 
-def test_video_made_slower_than_it_plays_begins_late_and_does_not_halt(
+def test_slowly_rendered_video_starts_late_and_plays_without_a_halt(
     studio: Studio, source_image: Path, short_speech: Path
 ) -> None:
     studio.choose(source_image, short_speech)
@@ -96,12 +94,12 @@ def test_video_made_slower_than_it_plays_begins_late_and_does_not_halt(
     studio.page.evaluate("video.addEventListener('waiting', () => (window.halts = (window.halts ?? 0) + 1))")
     studio.generate()
     begun = studio.watch_until("!video.paused && video.currentTime > 0")
-    assert begun["busy"], "it began to play after it was made"
+    assert begun["busy"], "it started to play after it was finished"
     studio.watch_until("video.ended || video.currentSrc.includes('/download/')")
     assert studio.page.evaluate("window.halts ?? 0") <= 1
 
 
-def test_same_request_again_shows_the_finished_video_at_once(
+def test_repeated_request_shows_the_finished_video_at_once(
     studio: Studio, source_image: Path, speech: Path
 ) -> None:
     studio.choose(source_image, speech)
@@ -116,14 +114,14 @@ def test_same_request_again_shows_the_finished_video_at_once(
     expect(studio.page.locator("#figure-time")).to_contain_text("ms")
 
 
-def test_picture_without_a_face_is_refused_in_words_beside_the_source_image(
+def test_image_without_a_face_is_refused_beside_the_field(
     context: BrowserContext, service: RunningService, speech: Path, tmp_path: Path
 ) -> None:
     studio = opened(context.new_page(), service.url)
     Image.linear_gradient("L").convert("RGB").resize((640, 480)).save(tmp_path / "wall.png")
     studio.choose(speech=speech)
     studio.page.set_input_files("#image_file", tmp_path / "wall.png")
-    problem = studio.page.locator("#portrait-problem")
+    problem = studio.page.locator("#image-problem")
     expect(problem).to_contain_text("No face was found")
     field = studio.page.locator("#image_file")
     expect(field).to_have_attribute("aria-invalid", "true")
@@ -133,7 +131,7 @@ def test_picture_without_a_face_is_refused_in_words_beside_the_source_image(
     expect(problem).to_contain_text("No face was found")
 
 
-def test_wrong_option_is_marked_where_it_is_and_can_be_put_right(
+def test_wrong_option_is_marked_and_can_be_corrected(
     studio: Studio, source_image: Path, speech: Path
 ) -> None:
     studio.choose(source_image, speech)
@@ -150,10 +148,13 @@ def test_wrong_option_is_marked_where_it_is_and_can_be_put_right(
     studio.wait_ready()
 
 
-def test_whole_way_goes_by_keyboard(studio: Studio, source_image: Path, speech: Path) -> None:
+def test_video_can_be_made_with_the_keyboard_alone(studio: Studio, source_image: Path, speech: Path) -> None:
     page, files = studio.page, [source_image, speech]
     page.on("filechooser", lambda chooser: chooser.set_files(files.pop(0)))
-    for name, key, chosen in (("Portrait", "Enter", "portrait.jpg"), ("Speech", "Space", "speech.wav")):
+    for name, key, chosen in (
+        ("Source image", "Enter", "portrait.jpg"),
+        ("Driven audio", "Space", "speech.wav"),
+    ):
         _tab_to(studio, "input", name)
         page.keyboard.press(key)
         page.get_by_text(chosen).first.wait_for()
@@ -168,7 +169,7 @@ def test_whole_way_goes_by_keyboard(studio: Studio, source_image: Path, speech: 
     _tab_to(studio, "a", "Download")
 
 
-def test_cancelled_request_ends_and_the_next_one_is_made(
+def test_request_can_be_cancelled_and_followed_by_another(
     studio: Studio, source_image: Path, speech: Path
 ) -> None:
     studio.choose(source_image, speech)
@@ -183,7 +184,7 @@ def test_cancelled_request_ends_and_the_next_one_is_made(
     studio.wait_ready()
 
 
-def test_two_pages_at_once_never_show_each_others_video(
+def test_two_pages_never_show_each_others_video(
     chromium: Browser, service: RunningService, source_image: Path, speech: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "other.png"
@@ -211,32 +212,32 @@ def test_two_pages_at_once_never_show_each_others_video(
         person.close()
 
 
-def test_source_image_uploaded_before_is_chosen_again_and_can_be_removed(
+def test_earlier_source_image_can_be_chosen_and_removed(
     context: BrowserContext, studio: Studio, paced: RunningService, source_image: Path, speech: Path
 ) -> None:
     studio.choose(source_image)
     again = opened(context.new_page(), paced.url)
-    again.page.get_by_role("button", name="Choose: Source image of").first.click()
-    expect(again.page.locator("#portrait-what")).to_contain_text("uploaded before")
+    again.page.get_by_role("button", name="Choose: Source image from").first.click()
+    expect(again.page.locator("#image-what")).to_contain_text("uploaded earlier")
     again.choose(speech=speech)
     again.generate()
     again.wait_ready()
     again.page.on("dialog", lambda dialog: dialog.accept())
     before = again.page.locator("#shelf-list li").count()
-    remove = again.page.get_by_role("button", name="Remove: Source image of").first
+    remove = again.page.get_by_role("button", name="Remove: Source image from").first
     remove.focus()
     again.page.keyboard.press("Enter")
     expect(again.page.locator("#shelf-list li")).to_have_count(before - 1)
     assert again.faults == []
 
 
-def test_recording_by_microphone_becomes_the_speech(studio: Studio, source_image: Path) -> None:
+def test_microphone_recording_becomes_the_driven_audio(studio: Studio, source_image: Path) -> None:
     studio.choose(source_image)
     studio.page.get_by_role("button", name="Record").click()
-    expect(studio.page.locator("#speech-what")).to_have_text("Recording")
+    expect(studio.page.locator("#audio-what")).to_have_text("Recording")
     studio.page.wait_for_timeout(1500)
     studio.page.get_by_role("button", name="Stop").click()
-    expect(studio.page.locator("#speech-what")).to_contain_text("recording.webm")
+    expect(studio.page.locator("#audio-what")).to_contain_text("recording.webm")
     studio.generate()
     studio.wait_ready()
 
@@ -245,12 +246,12 @@ def test_recording_by_microphone_becomes_the_speech(studio: Studio, source_image
 def test_copied_commands_make_the_same_video(
     studio: Studio, source_image: Path, speech: Path, tmp_path: Path
 ) -> None:
-    picture, sound = tmp_path / "her portrait.jpg", tmp_path / "speech.wav"
-    shutil.copy(source_image, picture)
-    shutil.copy(speech, sound)
-    studio.choose(picture, sound)
+    image, audio = tmp_path / "her photo.jpg", tmp_path / "speech.wav"
+    shutil.copy(source_image, image)
+    shutil.copy(speech, audio)
+    studio.choose(image, audio)
     studio.page.get_by_label("Still").check(force=True)
-    studio.page.get_by_text("The same from a terminal").click()
+    studio.page.get_by_text("The same request from a terminal").click()
     studio.page.get_by_role("button", name="Copy").click()
     expect(studio.page.get_by_role("button", name="Copied")).to_be_visible()
     commands = studio.page.evaluate("navigator.clipboard.readText()")
@@ -265,11 +266,11 @@ def test_copied_commands_make_the_same_video(
         assert sum(1 for _ in container.decode(video=0)) > 200
     studio.generate()
     studio.wait_ready()
-    expect(studio.page.locator("#figure-time")).to_contain_text("ms")  # the page's request was the same one
+    expect(studio.page.locator("#figure-time")).to_contain_text("ms")  # the page sent the same request
 
 
 def _tab_to(studio: Studio, tag: str, name: str) -> None:
-    """Press Tab until the element of this name has the focus, visibly."""
+    """Press Tab until the element with this name visibly has the focus."""
     for _ in range(40):
         studio.page.keyboard.press("Tab")
         focused = studio.page.locator(f"{tag}:focus")
@@ -295,7 +296,7 @@ def _pixels(path: Path) -> NDArray[np.float32]:
     return np.asarray(Image.open(path).convert("RGB").resize((GRID, GRID), Image.Resampling.BOX), np.float32)
 
 
-def test_of_several_faces_one_is_chosen_by_a_click_or_from_the_list(
+def test_one_of_several_faces_is_chosen_by_click_or_from_the_list(
     context: BrowserContext, service: RunningService, speech: Path, tmp_path: Path
 ) -> None:
     group = tmp_path / "group.png"
@@ -307,7 +308,7 @@ def test_of_several_faces_one_is_chosen_by_a_click_or_from_the_list(
     expect(who.locator("option")).to_have_text(["Face 0, the largest", "Face 1"])
     expect(page.get_by_label("About the source image")).to_contain_text("shows 2 faces of similar size")
     assert "face_index" not in (page.locator("#command").text_content() or "")
-    stage = page.locator("#portrait")
+    stage = page.locator("#image")
     size = stage.bounding_box()
     assert size is not None
     fit = min(size["width"] / 1024, size["height"] / 512)
@@ -330,7 +331,7 @@ def test_of_several_faces_one_is_chosen_by_a_click_or_from_the_list(
     assert studio.faults == []
 
 
-def test_a_video_is_taken_as_a_source_image(
+def test_a_video_is_accepted_as_source_image(
     context: BrowserContext, service: RunningService, tmp_path: Path
 ) -> None:
     states: tuple[make.State, ...] = ("open", "good", "blink")

@@ -1,4 +1,4 @@
-"""How the page behaves around a request: keys, policy, shape."""
+"""API keys, layout, contrast and accessible names of the studio page."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ FAINT_WORDS = """() => {
   }
   return faint;
 }"""
-"""Words whose contrast with what is behind them is under 4.5 (WCAG 2.2, 1.4.3)."""
+"""Script that finds text with a contrast under 4.5 to its background (WCAG 2.2, 1.4.3)."""
 
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[RunningService]:
-    """A service that asks for a key."""
+    """A service that requires an API key."""
     keys = json.dumps([{"name": "tests", "key": KEY}])
     with running({**PATTERN_ENGINE, "API_KEYS": keys}) as service:
         yield service
 
 
-def test_key_is_asked_for_and_then_everything_works(
+def test_page_asks_for_the_key_and_works_with_it(
     context: BrowserContext, guarded: RunningService, source_image: Path, speech: Path
 ) -> None:
     studio = opened(context.new_page(), guarded.url)
@@ -57,7 +57,7 @@ def test_key_is_asked_for_and_then_everything_works(
     expect(field).to_be_focused()
     field.fill("a wrong one")
     studio.page.keyboard.press("Enter")
-    expect(studio.page.locator("#key-problem")).to_have_text("This API key is not known.")
+    expect(studio.page.locator("#key-problem")).to_contain_text("This API key is unknown.")
     field.fill(KEY)
     studio.page.keyboard.press("Enter")
     expect(field).to_be_hidden()
@@ -74,14 +74,14 @@ def test_key_is_asked_for_and_then_everything_works(
     assert studio.faults == []
 
 
-def test_page_fits_its_window(studio: Studio) -> None:
+def test_page_with_all_options_fits_its_window(studio: Studio) -> None:
     studio.page.get_by_text("More", exact=True).click()
     for width in (340, 620, 800, 940, 1440):
         studio.page.set_viewport_size({"width": width, "height": 800})
         assert studio.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_words_are_readable_by_day_and_by_night(studio: Studio) -> None:
+def test_text_has_enough_contrast_in_light_and_dark_mode(studio: Studio) -> None:
     for scheme in ("light", "dark"):
         studio.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         faint = studio.page.evaluate(FAINT_WORDS)
@@ -95,9 +95,7 @@ def test_every_control_has_a_name(studio: Studio) -> None:
             expect(control).to_have_accessible_name(A_WORD)
 
 
-def test_service_that_is_away_is_said_in_words(studio: Studio, source_image: Path) -> None:
+def test_unreachable_service_is_reported_beside_the_field(studio: Studio, source_image: Path) -> None:
     studio.page.route("**/api/**", lambda route: route.abort())
     studio.page.set_input_files("#image_file", source_image)
-    expect(studio.page.locator("#portrait-problem")).to_have_text(
-        "The service does not answer. Is it running?"
-    )
+    expect(studio.page.locator("#image-problem")).to_have_text("The service does not answer. Is it running?")

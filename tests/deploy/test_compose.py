@@ -1,8 +1,8 @@
-"""The compose files are valid, close what must be closed, and start their stores as they must be.
+"""The compose files are valid and restrictive, and configure their stores correctly.
 
-There is no Docker here: the files, each alone and both together, are checked against the schema of the
-Compose Specification, and the commands of the stores are run with the server that the service brings. The
-real program reads them in test_compose_tool.py.
+These tests need no Docker. They check the files, each alone and both together, against the schema of the
+Compose Specification, and run the commands of the stores with the embedded server's program.
+test_compose_tool.py reads the files with the real program.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ GPU_SERVICES: dict[str, dict[str, Any]] = GPU["services"]
 OURS = ("microservice", "worker")
 STORES = ("redis", "redis-cache")
 NETWORKS = ("inference", "worker")
-"""Services that see the GPU and the checkpoints."""
+"""Services that use the GPU and the checkpoints."""
 
 
 def both(*names: str) -> list[Any]:
-    """Services of the plain file and of both together, named for the list of tests."""
+    """Return services of the plain file and of both files together, as test parameters."""
     found = []
     for kind, services in (("plain", SERVICES), ("gpu", GPU_SERVICES)):
         wanted = names or tuple(services)
@@ -57,7 +57,7 @@ def both(*names: str) -> list[Any]:
     [*(yaml.safe_load(file.read_text()) for file in FILES), PLAIN, GPU],
     ids=["docker-compose.yml", "compose.gpu.yml", "plain", "both"],
 )
-def test_file_is_what_the_compose_specification_allows(document: dict[str, Any]) -> None:
+def test_file_matches_the_compose_specification(document: dict[str, Any]) -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     problems = [
         f"{error.json_path}: {error.message}"
@@ -74,7 +74,7 @@ def test_services_are_those_of_the_microservice_and_its_two_stores() -> None:
 
 
 @pytest.mark.parametrize("document", [PLAIN, GPU], ids=["plain", "gpu"])
-def test_what_a_service_names_is_there(document: dict[str, Any]) -> None:
+def test_named_volumes_and_services_exist(document: dict[str, Any]) -> None:
     services = document["services"]
     for service in services.values():
         named = {volume.split(":")[0] for volume in service.get("volumes", ())}
@@ -83,14 +83,14 @@ def test_what_a_service_names_is_there(document: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("services", [SERVICES, GPU_SERVICES], ids=["plain", "gpu"])
-def test_only_the_api_can_be_reached_from_outside_and_only_from_this_machine(
+def test_only_the_api_is_published_and_only_on_this_machine(
     services: dict[str, Any],
 ) -> None:
     published = {name: service["ports"] for name, service in services.items() if "ports" in service}
     assert published == {"microservice": ["127.0.0.1:8000:8000"]}
 
 
-def test_other_address_is_published_and_told_to_the_service_that_refuses_it_without_keys() -> None:
+def test_chosen_address_is_published_and_passed_to_the_service() -> None:
     chosen = {"PUBLISH_ADDRESS": "192.0.2.7", "PUBLISH_PORT": "80", "API_KEYS": "[]"}
     service = read_compose(FILES, chosen)["services"]["microservice"]
     assert service["ports"] == ["192.0.2.7:80:8000"]
@@ -99,14 +99,14 @@ def test_other_address_is_published_and_told_to_the_service_that_refuses_it_with
     assert SERVICES["microservice"]["environment"]["PUBLISH_ADDRESS"] == "127.0.0.1"
 
 
-def test_images_of_others_are_named_by_their_digest() -> None:
+def test_third_party_images_are_pinned_by_digest() -> None:
     images = {service["image"] for service in GPU_SERVICES.values()}
     assert images - {"sadtalker:gpu"}
     for image in images - {"sadtalker:gpu"}:
         assert re.fullmatch(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}", image)
 
 
-def test_networks_get_one_gpu_by_the_number_of_the_host_and_count_it_from_0() -> None:
+def test_networks_get_one_gpu_by_its_number_on_the_host() -> None:
     services = read_compose(FILES, {"CUDA_VISIBLE_DEVICES": "2"})["services"]
     for name, service in services.items():
         assert "CUDA_VISIBLE_DEVICES" not in service.get("environment", {}), name
@@ -119,7 +119,7 @@ def test_networks_get_one_gpu_by_the_number_of_the_host_and_count_it_from_0() ->
         assert services[name]["environment"]["SADTALKER_DEVICE"] == "cuda"
 
 
-def test_image_for_the_gpu_is_built_with_the_extras_and_used_by_all_our_services() -> None:
+def test_gpu_image_is_built_with_the_extras_and_used_by_all_our_services() -> None:
     ours = {*OURS, "inference", "checkpoints"}
     assert {name for name in GPU_SERVICES if GPU_SERVICES[name]["image"] == "sadtalker:gpu"} == ours
     builds = [service["build"] for service in GPU_SERVICES.values() if "build" in service]
@@ -140,7 +140,7 @@ def test_workers_find_the_inference_server_by_its_socket_in_a_volume() -> None:
         assert f"inference:{Path(socket_path).parent}" in service["volumes"]
 
 
-def test_checkpoints_are_written_by_one_service_that_is_started_by_hand() -> None:
+def test_only_the_setup_service_writes_checkpoints() -> None:
     writer = GPU_SERVICES["checkpoints"]
     assert writer["profiles"] == ["setup"]
     assert writer["command"] == ["sadtalker", "models", "download"]
@@ -152,7 +152,7 @@ def test_checkpoints_are_written_by_one_service_that_is_started_by_hand() -> Non
 
 
 @pytest.mark.parametrize("service", both())
-def test_no_service_has_rights_it_does_not_need(service: dict[str, Any]) -> None:
+def test_services_run_without_extra_rights(service: dict[str, Any]) -> None:
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
@@ -167,14 +167,14 @@ def test_our_services_wait_for_healthy_stores(service: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("service", both(*OURS, "inference", "checkpoints"))
-def test_variables_are_settings_that_can_be_used(service: dict[str, Any]) -> None:
+def test_variables_are_valid_settings(service: dict[str, Any]) -> None:
     environment = service["environment"]
     assert set(environment) <= {field.upper() for field in Settings.model_fields}
     Settings.model_validate({key.lower(): value for key, value in environment.items() if value})
 
 
 @pytest.mark.parametrize("service", both(*OURS))
-def test_variables_lead_to_both_stores(service: dict[str, Any]) -> None:
+def test_variables_name_both_stores(service: dict[str, Any]) -> None:
     environment = service["environment"]
     assert {"REDIS_HOST", "REDIS_PORT", "REDIS_DB", "QUEUE_URL"} <= set(environment)
     settings = Settings.model_validate({key.lower(): value for key, value in environment.items() if value})
@@ -193,12 +193,12 @@ def test_api_and_worker_share_the_artefacts_and_no_other_folder() -> None:
             assert services[name]["environment"]["ARTEFACT_URL"] == "file:///data/artefacts"
 
 
-def test_worker_has_longer_to_stop_than_its_job_may_take() -> None:
+def test_worker_may_stop_later_than_its_grace_period() -> None:
     grace = float(SERVICES["worker"]["stop_grace_period"].removesuffix("s"))
     assert grace > Settings().shutdown_grace_seconds
 
 
-def test_queue_evicts_nothing_and_outlives_a_kill() -> None:
+def test_queue_evicts_nothing_and_survives_a_kill() -> None:
     with store("redis") as server:
         assert check_queue_server(server.client, shared=False) == ()
         server.client.set("session:1", "queued")
@@ -209,7 +209,7 @@ def test_queue_evicts_nothing_and_outlives_a_kill() -> None:
         assert server.client.get("session:1") == b"queued"
 
 
-def test_cache_drops_what_was_not_used_for_longest_and_keeps_nothing_on_disk() -> None:
+def test_cache_evicts_least_recently_used_and_writes_nothing_to_disk() -> None:
     with store("redis-cache") as server:
         wanted = {"maxmemory-policy": "allkeys-lru", "maxmemory": str(2 * 1024**3)}
         assert {key: server.client.config_get(key)[key] for key in wanted} == wanted
@@ -219,7 +219,7 @@ def test_cache_drops_what_was_not_used_for_longest_and_keeps_nothing_on_disk() -
 
 
 class Store:
-    """The server of a service of the file, on a port and in a folder of the test."""
+    """The server of a service in the compose file, on a free port and in a temporary folder."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.folder = folder

@@ -1,7 +1,7 @@
-"""The real `docker compose` reads the compose files, and makes of them what `tests.support.compose` does.
+"""The real `docker compose` interprets the compose files as `tests.support.compose` does.
 
-`docker compose config` needs no Docker engine. Where the program is not installed, Debian's is put into
-a root file system of its own.
+`docker compose config` needs no Docker engine. If the program is not installed, Debian's package is installed
+into a separate root file system.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from tests.support.compose import read_compose
 REPOSITORY = Path(__file__).resolve().parents[2]
 PLAIN = ("docker-compose.yml",)
 GPU = ("docker-compose.yml", "compose.gpu.yml")
-KEYS = '[{"name": "shop", "key": "0123456789abcdef0123"}]'
+KEYS = '[{"name": "cluster", "key": "0123456789abcdef0123"}]'
 
 Program = Callable[[Path, Sequence[str], Mapping[str, str]], "subprocess.CompletedProcess[str]"]
-"""(project folder, arguments, variables of the shell) -> what came out."""
+"""(project folder, arguments, environment variables) -> result."""
 
 
 def _run_tool(
@@ -36,7 +36,7 @@ def _run_tool(
 
 @pytest.fixture(scope="module")
 def compose(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    """The program, on this machine or in a Debian that has it."""
+    """The program, on this machine or in a Debian root file system."""
     for words in (["docker", "compose"], ["docker-compose"]):
         words[0] = shutil.which(words[0]) or words[0]
         if Path(words[0]).is_file() and is_current(words):
@@ -68,7 +68,7 @@ def run(words: list[str], folder: Path, variables: Mapping[str, str]) -> subproc
 
 
 def config(compose: Program, folder: Path, files: Sequence[str], variables: Mapping[str, str]) -> Any:
-    """What the program understands, in one form."""
+    """Return the configuration as the program understands it, normalised."""
     given = [word for file in files for word in ("-f", file)]
     done = compose(folder, [*given, "--profile", "*", "config", "--format", "json"], variables)
     assert done.returncode == 0, done.stderr
@@ -81,7 +81,7 @@ def config(compose: Program, folder: Path, files: Sequence[str], variables: Mapp
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A folder with the files."""
+    """A folder with the compose files."""
     for name in GPU:
         shutil.copy(REPOSITORY / name, tmp_path)
     return tmp_path
@@ -99,7 +99,7 @@ def project(tmp_path: Path) -> Path:
     ],
     ids=["defaults", "public", "second GPU", "mirror"],
 )
-def test_program_reads_the_files_as_the_tests_do(
+def test_program_and_tests_interpret_the_files_alike(
     compose: Program, project: Path, files: Sequence[str], variables: dict[str, str]
 ) -> None:
     ours = read_compose([project / file for file in files], variables)
@@ -109,10 +109,8 @@ def test_program_reads_the_files_as_the_tests_do(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("address", ["localhost", "everywhere", "::1"])
-def test_program_refuses_to_publish_on_what_is_no_address(
-    compose: Program, project: Path, address: str
-) -> None:
-    """An engine that takes such a word may publish on all addresses."""
+def test_program_refuses_an_invalid_publish_address(compose: Program, project: Path, address: str) -> None:
+    """An engine that accepts such a word may publish on all addresses."""
     done = compose(project, ["-f", PLAIN[0], "config", "--quiet"], {"PUBLISH_ADDRESS": address})
     assert done.returncode != 0
     assert "invalid" in done.stderr.lower()

@@ -1,4 +1,4 @@
-"""What the Dockerfile says. test_image_built.py carries it out."""
+"""Checks of the Dockerfile's text. test_image_built.py executes it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 BUILD, FINAL = read_dockerfile(REPOSITORY / "Dockerfile")
 
 
-def test_everything_that_is_copied_is_in_the_build_context() -> None:
+def test_copied_files_are_in_the_build_context() -> None:
     rules = [
         line for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line and line[0] != "#"
     ]
@@ -36,7 +36,7 @@ def test_everything_that_is_copied_is_in_the_build_context() -> None:
 
 
 def in_context(path: str, rules: list[str]) -> bool:
-    """As Docker reads the rules: the last one that holds for the path, or for a folder that it lies in."""
+    """Apply the rules as Docker does: the last rule that matches the path or one of its parents decides."""
     inside = True
     parts = Path(path).parts
     for rule in rules:
@@ -46,7 +46,7 @@ def in_context(path: str, rules: list[str]) -> bool:
     return inside
 
 
-def test_final_stage_runs_as_somebody_without_rights_and_builds_nothing() -> None:
+def test_final_stage_runs_without_root_and_builds_nothing() -> None:
     assert re.fullmatch(r"[1-9]\d{3,}:[1-9]\d{3,}", FINAL.last("USER").text)
     assert not any(re.search(r"(pip|apt-get|apt) install", run.text) for run in FINAL.all("RUN"))
     assert "curl" not in " ".join(FINAL.healthcheck)
@@ -59,24 +59,23 @@ def test_both_stages_have_the_same_python_by_its_digest() -> None:
     assert re.fullmatch(r"python:3\.11-slim-bookworm@sha256:[0-9a-f]{64}", BUILD.base)
 
 
-def test_image_is_open_to_all_until_somebody_says_otherwise() -> None:
-    """So that `docker run --publish 8000:8000` without keys ends with a reason."""
+def test_image_assumes_a_public_address_by_default() -> None:
+    """Then `docker run --publish 8000:8000` without keys exits with an error message."""
     assert is_public(FINAL.environment["PUBLISH_ADDRESS"])
 
 
-def test_kernels_are_made_and_used_for_a_processor_without_extensions() -> None:
+def test_kernels_are_compiled_and_used_for_a_generic_processor() -> None:
     (warmup,) = (run.text for run in BUILD.all("RUN") if "warmup" in run.text)
     assert "NUMBA_CPU_NAME=generic" in warmup
     assert FINAL.environment["NUMBA_CPU_NAME"] == "generic"
 
 
 @pytest.mark.parametrize(
-    ("words", "told"), [(["TORCH=rocm"], "TORCH is cpu or cuda, not rocm."), (["TORCH="], "pyproject")]
+    ("words", "message"),
+    [(["TORCH=rocm"], "TORCH must be cpu or cuda, not rocm."), (["TORCH="], "pyproject")],
 )
-def test_torch_of_a_kind_that_is_not_known_ends_the_build(
-    words: list[str], told: str, tmp_path: Path
-) -> None:
-    """With an empty value, the default, the script goes on to pip, which finds no package in this folder."""
+def test_unknown_kind_of_torch_fails_the_build(words: list[str], message: str, tmp_path: Path) -> None:
+    """An empty value, the default, lets the script continue to pip, which finds no package in this folder."""
     pip = tmp_path / "pip"
     pip.write_text('#!/bin/sh\necho "pyproject.toml is not here" >&2\nexit 1\n')
     pip.chmod(0o755)
@@ -86,4 +85,4 @@ def test_torch_of_a_kind_that_is_not_known_ends_the_build(
         [script], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode != 0
-    assert told in done.stderr
+    assert message in done.stderr

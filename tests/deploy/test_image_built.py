@@ -1,7 +1,7 @@
-"""What the Dockerfile says can be built and run, plain and with the neural engine; in place of Docker by
-`tests.support.container`.
+"""The Dockerfile can be built and run, plain and with the neural engine.
 
-Not checked: that the base image exists and holds what `tests.support.base_system` puts in its place.
+`tests.support.container` replaces Docker. Not checked: that the base image exists and contains what
+`tests.support.base_system` provides instead.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A fresh system, in place of the base image."""
+    """A fresh Debian system instead of the base image."""
     if reason := missing_for_containers():
         pytest.skip(reason)
     folder = tmp_path_factory.mktemp("base") / "root"
@@ -50,7 +50,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def plain(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RootFileSystem]:
-    """`docker build .`: some 700 MB of packages."""
+    """`docker build .`: about 700 MB of packages."""
     with built(base, tmp_path_factory.mktemp("plain"), {}) as image:
         yield image
 
@@ -64,25 +64,25 @@ def neural(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Roo
 
 @pytest.fixture(params=["plain", "neural"])
 def image(request: pytest.FixtureRequest) -> RootFileSystem:
-    """One after the other."""
+    """The plain and the neural image."""
     made: RootFileSystem = request.getfixturevalue(request.param)
     return made
 
 
 @contextmanager
 def built(base: Path, folder: Path, arguments: Mapping[str, str]) -> Iterator[RootFileSystem]:
-    """The final stage."""
+    """Build the image and return its final stage."""
     stages: dict[str, RootFileSystem] = {}
     for stage, name in ((BUILD, "build"), (FINAL, "final")):
         made = RootFileSystem(folder / name, base)
         made.build(stage, REPOSITORY, stages, arguments)
         stages[stage.name or name] = made
-    shutil.rmtree(folder / "build")  # what the final stage has of it are links
+    shutil.rmtree(folder / "build")  # the final stage has hard links to its files
     yield made
     shutil.rmtree(folder)
 
 
-def test_image_holds_no_tools_to_build_with(image: RootFileSystem) -> None:
+def test_image_contains_no_build_tools(image: RootFileSystem) -> None:
     tools = "gcc cc g++ c++ clang ld as make cmake ninja git cargo rustc go pip pip3 uv conda curl wget"
     programs = f"for tool in {tools}; do command -v $tool; done; true"
     assert image.run(["sh", "-c", programs]).stdout == ""
@@ -97,7 +97,7 @@ def test_image_holds_no_tools_to_build_with(image: RootFileSystem) -> None:
 
 
 def test_size_of_the_image(image: RootFileSystem, capsys: pytest.CaptureFixture[str]) -> None:
-    """Shown for docs/operations.md. A build for GPUs that got in by mistake is five times as large."""
+    """Print the size for docs/operations.md. A GPU build by mistake would be five times as large."""
     sizes = {name: megabytes(image.path(name)) for name in ("/opt/sadtalker", "/opt/kernels")}
     sizes |= {"base": megabytes(image.base), "all that the stages add": megabytes(image.changes)}
     with capsys.disabled():
@@ -106,7 +106,7 @@ def test_size_of_the_image(image: RootFileSystem, capsys: pytest.CaptureFixture[
 
 
 def megabytes(folder: Path) -> int:
-    """On disk, by 1e6 bytes, what is linked several times counted once."""
+    """Return the size on disk in 1e6 bytes; hard links count once."""
     done = subprocess.run(
         ["/usr/bin/du", "-s", "-B", "1", folder], capture_output=True, text=True, check=True
     )
@@ -114,10 +114,10 @@ def megabytes(folder: Path) -> int:
 
 
 @pytest.mark.parametrize("processor", ["this one", "Nehalem", "Haswell"])
-def test_kernels_of_the_build_are_used_on_any_processor_where_nothing_can_be_written(
+def test_compiled_kernels_are_used_on_any_processor_with_a_read_only_root(
     image: RootFileSystem, processor: str, tmp_path: Path
 ) -> None:
-    """Nehalem has no AVX: code for a newer processor would end there with an illegal instruction."""
+    """Nehalem has no AVX: code for a newer processor would crash there with an illegal instruction."""
     command = "sadtalker warmup --engine mesh"
     if processor != "this one":
         emulator = shutil.which("qemu-x86_64-static")
@@ -137,7 +137,7 @@ def test_kernels_of_the_build_are_used_on_any_processor_where_nothing_can_be_wri
     assert before == after > 20, "kernels were compiled again"
 
 
-def test_image_serves_a_video_with_a_read_only_root_and_stops_when_told(
+def test_image_serves_a_video_with_a_read_only_root_and_stops_on_sigterm(
     plain: RootFileSystem, tmp_path: Path
 ) -> None:
     volumes = {"/data": plain.volume("/data", tmp_path / "data")}
@@ -150,18 +150,17 @@ def test_image_serves_a_video_with_a_read_only_root_and_stops_when_told(
     assert not healthy(plain, url)
 
 
-def test_image_that_is_published_without_keys_says_so_and_ends(plain: RootFileSystem, tmp_path: Path) -> None:
+def test_published_image_without_keys_exits_with_a_message(plain: RootFileSystem, tmp_path: Path) -> None:
     volumes = {"/data": plain.volume("/data", tmp_path / "data")}
     done = plain.run([*entry(FINAL), *FINAL.last("CMD").words], volumes=volumes, read_only=True)
     assert done.returncode == 3
     assert "published on 0.0.0.0" in done.stderr.splitlines()[-1]
 
 
-def test_image_with_extras_runs_the_neural_engine_beside_an_inference_server(
+def test_image_with_extras_runs_the_neural_engine_with_an_inference_server(
     neural: RootFileSystem, tmp_path: Path
 ) -> None:
-    """As compose.gpu.yml does it, on a CPU: two containers that share a volume for the socket and one of
-    checkpoints."""
+    """As in compose.gpu.yml, but on a CPU: two containers share the socket and the checkpoints."""
     volumes = {
         place: neural.volume(place, tmp_path / Path(place).name)
         for place in ("/data", "/checkpoints", "/run/sadtalker")
@@ -185,7 +184,7 @@ def test_image_with_extras_runs_the_neural_engine_beside_an_inference_server(
 
 
 def write_checkpoints(folder: Path) -> None:
-    """Synthetic ones, in the published form."""
+    """Write synthetic checkpoints in the published format."""
     write_networks(folder / "SadTalker_V0.0.2_256.safetensors")
     for coefficients, stem in MAPPING.items():
         write_mapping(folder / f"{stem}-model.pth.tar", coefficients)
@@ -205,7 +204,8 @@ def entry(stage: Stage) -> list[str]:
 def running(
     image: RootFileSystem, volumes: Mapping[str, Path], environment: Mapping[str, str]
 ) -> Iterator[str]:
-    """The image's own command with a read-only root, on a free port. Ends it as `docker stop` does."""
+    """Context manager that runs the image's command with a read-only root on a free port, and stops it as
+    `docker stop` does."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
@@ -242,13 +242,13 @@ def children(pid: int) -> list[int]:
 
 
 def healthy(image: RootFileSystem, url: str) -> bool:
-    """What the HEALTHCHECK says."""
+    """Return the result of the HEALTHCHECK."""
     port = url.rpartition(":")[2]
     return image.run(FINAL.healthcheck, environment={"PORT": port}, read_only=True).returncode == 0
 
 
 def make_video(url: str, seconds: float | None = None, engine: str | None = None) -> bytes:
-    """The example source image speaks the example recording, or its first `seconds`."""
+    """Make a video of the example source image and the example audio, or its first `seconds`."""
     examples = REPOSITORY / "examples"
     recording = (examples / "speech.wav").read_bytes()
     if seconds is not None:
@@ -273,7 +273,7 @@ def make_video(url: str, seconds: float | None = None, engine: str | None = None
 
 
 def beginning(recording: bytes, seconds: float) -> bytes:
-    """The first `seconds` of a WAV file."""
+    """Return the first `seconds` of a WAV file."""
     target = io.BytesIO()
     with wave.open(io.BytesIO(recording)) as whole, wave.open(target, "wb") as part:
         part.setparams(whole.getparams())

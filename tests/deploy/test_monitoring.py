@@ -1,4 +1,4 @@
-"""Alarms and the dashboard speak of metrics that the service exports, with labels that they really have."""
+"""Alerts and the dashboard use metrics that the service exports, with their real labels."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ADDED_BY_PROMETHEUS = {"instance", "job"}
 
 @pytest.fixture
 def exported(queue_server: StoreServer, cache_server: StoreServer, tmp_path: Path) -> dict[str, set[str]]:
-    """Name of each series -> names of its labels, when everything has happened once."""
+    """Name of each series -> names of its labels, after every event has occurred once."""
     count_everything()
     queue, settings = queue_server.client(), Settings()
     workers = WorkerRegistry(queue)
@@ -55,22 +55,20 @@ def labels_in(query: str) -> set[str]:
 
 
 @pytest.mark.parametrize("query", [rule["expr"] for rule in RULES] + QUERIES)
-def test_every_query_asks_for_metrics_and_labels_that_there_are(
-    query: str, exported: dict[str, set[str]]
-) -> None:
+def test_queries_use_existing_metrics_and_labels(query: str, exported: dict[str, set[str]]) -> None:
     names = names_in(query)
     assert names or query.startswith("up{")
     assert names <= set(exported)
     assert labels_in(query) <= set().union(ADDED_BY_PROMETHEUS, *(exported[name] for name in names))
 
 
-def test_queries_of_a_metric_that_there_is_not_would_be_found(exported: dict[str, set[str]]) -> None:
+def test_query_for_a_missing_metric_would_be_detected(exported: dict[str, set[str]]) -> None:
     assert not names_in("rate(sadtalker_videos_total[5m])") <= set(exported)
     assert labels_in('sum by (lane, le) (x{kind!="first"})') == {"lane", "le", "kind"}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
-def test_every_alarm_says_what_is_wrong_and_has_a_section_on_what_to_do(rule: dict[str, Any]) -> None:
+def test_every_alert_has_a_summary_and_a_section_in_the_documents(rule: dict[str, Any]) -> None:
     assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
     assert rule["labels"]["severity"] in {"critical", "warning", "info"}
     assert rule["annotations"]["summary"].endswith(".")
@@ -78,13 +76,13 @@ def test_every_alarm_says_what_is_wrong_and_has_a_section_on_what_to_do(rule: di
     assert f"### {rule['alert']}\n" in OPERATIONS.read_text()
 
 
-def test_names_of_alarms_are_unique_and_no_section_is_left_over() -> None:
+def test_alert_names_are_unique_and_match_the_sections() -> None:
     names = [rule["alert"] for rule in RULES]
     assert len(set(names)) == len(names)
     assert set(re.findall(r"^### (SadTalker\w+)$", OPERATIONS.read_text(), re.MULTILINE)) == set(names)
 
 
-def test_panels_have_different_numbers_and_do_not_overlap() -> None:
+def test_panels_have_unique_ids_and_do_not_overlap() -> None:
     panels = DASHBOARD["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     cells = [
@@ -96,7 +94,7 @@ def test_panels_have_different_numbers_and_do_not_overlap() -> None:
     assert len(set(cells)) == len(cells)
 
 
-def test_scrape_configuration_names_services_of_the_compose_file_and_their_ports() -> None:
+def test_scrape_targets_are_services_and_ports_of_the_compose_file() -> None:
     compose = yaml.safe_load((DEPLOY.parent / "docker-compose.yml").read_text())["services"]
     config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
     jobs = {job["job_name"]: job for job in config["scrape_configs"]}

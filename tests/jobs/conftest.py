@@ -1,4 +1,4 @@
-"""Stores on a real server, and a clock that stands still."""
+"""Stores on a real server, and a fixed clock."""
 
 from tests.support.state import clock, queue, sessions
 

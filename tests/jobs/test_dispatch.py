@@ -1,4 +1,4 @@
-"""Messages to workers: where they go, what they hold, and what happens when the broker is away."""
+"""Messages to workers: their queue, their content, and an unavailable broker."""
 
 from __future__ import annotations
 
@@ -58,21 +58,19 @@ def test_each_lane_has_its_queue(dispatch: CeleryDispatch, queue_server: StoreSe
     assert message(queue_server, "vip")[1] == ["s-2"]
 
 
-def test_a_session_that_was_begun_before_goes_first(
-    dispatch: CeleryDispatch, queue_server: StoreServer
-) -> None:
+def test_a_restarted_session_goes_first(dispatch: CeleryDispatch, queue_server: StoreServer) -> None:
     dispatch.generate(replace(SESSION, started_at=2.0))
     assert message(queue_server, "again")[1] == ["s-1"]
     assert queue_server.client().llen("normal") == 0
 
 
-def test_preparations_have_a_queue_of_their_own(dispatch: CeleryDispatch, queue_server: StoreServer) -> None:
+def test_preparations_have_their_own_queue(dispatch: CeleryDispatch, queue_server: StoreServer) -> None:
     dispatch.prepare("a" * 64, "crop")
     headers, arguments = message(queue_server, "prepare")
     assert (headers["task"], arguments) == (PREPARE_TASK, ["a" * 64, "crop"])
 
 
-def test_the_time_limit_grows_with_the_length(dispatch: CeleryDispatch, queue_server: StoreServer) -> None:
+def test_time_limit_grows_with_the_length(dispatch: CeleryDispatch, queue_server: StoreServer) -> None:
     dispatch.generate(SESSION)
     assert message(queue_server, "normal")[0]["timelimit"][0] == 160.0
 
@@ -82,7 +80,7 @@ def test_a_slow_engine_has_more_time(dispatch: CeleryDispatch, queue_server: Sto
     assert message(queue_server, "normal")[0]["timelimit"][0] == 400.0
 
 
-def test_messages_are_not_delivered_again_while_the_longest_job_may_run(
+def test_messages_are_not_redelivered_during_the_longest_job(
     queue_server: StoreServer, tmp_path: Path
 ) -> None:
     chosen = settings(queue_server, tmp_path)
@@ -90,11 +88,11 @@ def test_messages_are_not_delivered_again_while_the_longest_job_may_run(
     assert options["visibility_timeout"] > longest_job(chosen)
 
 
-def test_nothing_but_json_is_read(queue_server: StoreServer, tmp_path: Path) -> None:
+def test_only_json_is_accepted(queue_server: StoreServer, tmp_path: Path) -> None:
     assert make_app(settings(queue_server, tmp_path)).conf.accept_content == ["json"]
 
 
-def test_a_broker_that_is_away_is_said_at_once_and_used_again_when_it_is_back(
+def test_unavailable_broker_is_reported_at_once_and_used_again_later(
     dispatch: CeleryDispatch, queue_server: StoreServer
 ) -> None:
     dispatch.generate(SESSION)

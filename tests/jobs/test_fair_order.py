@@ -1,4 +1,4 @@
-"""Who is served next by one worker."""
+"""The order in which one worker serves its queues."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sadtalker_service.jobs.queues import AGAIN, NORMAL, PREPARE, VIP
 
 
 def served(order: FairOrder, waiting: dict[str, deque[int]], jobs: int) -> list[str]:
-    """The queues out of which so many jobs come, as `BRPOP` takes them."""
+    """The queues that give the first `jobs` jobs, as `BRPOP` takes them."""
     taken = []
     for _ in range(jobs):
         queue = next((queue for queue in order.consume(4) if waiting[queue]), None)
@@ -37,24 +37,24 @@ def test_vip_goes_before_standard_and_preparations_last() -> None:
     ]
 
 
-def test_a_job_to_be_run_again_goes_before_everybody() -> None:
+def test_retried_job_goes_first() -> None:
     assert served(fair_order(), waiting(again=1, vip=1, normal=1), 9) == [AGAIN, VIP, NORMAL]
 
 
-def test_a_standard_job_has_its_turn_after_so_many_vip_ones() -> None:
+def test_standard_job_has_its_turn_after_some_vip_jobs() -> None:
     assert served(fair_order(), waiting(vip=9, normal=2), 9) == [VIP] * 3 + [NORMAL] + [VIP] * 3 + [
         NORMAL,
         VIP,
     ]
 
 
-def test_everybody_is_served_under_constant_load_of_the_better_ones() -> None:
+def test_every_queue_is_served_under_constant_load_of_better_ones() -> None:
     taken = Counter(served(fair_order(), waiting(vip=100, normal=100, prepare=100), 100))
     assert taken[VIP] > 2 * taken[NORMAL] > 0
     assert taken[PREPARE] > 10
 
 
-def test_a_turn_that_nobody_took_is_there_for_the_next_who_comes() -> None:
+def test_unused_turn_goes_to_the_next_job() -> None:
     order, jobs = fair_order(), waiting(vip=20)
     assert served(order, jobs, 10) == [VIP] * 10
     jobs[NORMAL].append(1)

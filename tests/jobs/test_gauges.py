@@ -1,4 +1,4 @@
-"""The gauges say what lies in the stores at the moment of asking, and when a store does not answer."""
+"""The gauges show the current content of the stores, and whether a store answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Samples = dict[tuple[str, ...], float]
 
 
 class Stores:
-    """Both servers, what is on the queue's, and the gauges over them."""
+    """Both servers, some content on the queue server, and the gauges over them."""
 
     def __init__(self, queue: StoreServer, cache: StoreServer, folder: Path) -> None:
         self.queue = queue
@@ -86,7 +86,7 @@ def test_waiting_and_running_sessions_are_counted_and_aged(stores: Stores) -> No
     assert found["sadtalker_jobs_running",] == 1
 
 
-def test_workers_are_counted_by_queue_and_state_until_they_fall_silent(stores: Stores) -> None:
+def test_workers_are_counted_by_queue_and_state_until_they_are_silent(stores: Stores) -> None:
     facts = WorkerFacts(("vip", "normal"), "mesh", "idle")
     stores.workers.beat("first@host", facts)
     stores.workers.beat("second@host", replace(facts, state="busy"))
@@ -101,8 +101,8 @@ def test_workers_are_counted_by_queue_and_state_until_they_fall_silent(stores: S
     assert found["sadtalker_worker_heartbeat_age_seconds", "first@host"] > 50
 
 
-def test_servers_tell_their_memory_and_what_they_evicted(stores: Stores) -> None:
-    for number in range(100):  # more than the 64 MB that the test's cache may use
+def test_servers_report_memory_and_evictions(stores: Stores) -> None:
+    for number in range(100):  # more than the 64 MB of the test's cache
         stores.clients["cache"].set(f"face_mesh:{number}", b"x" * 1_000_000)
     found = stores.ask()
     assert found["sadtalker_store_up", "queue"] == found["sadtalker_store_up", "cache"] == 1
@@ -112,13 +112,13 @@ def test_servers_tell_their_memory_and_what_they_evicted(stores: Stores) -> None
     assert found["sadtalker_store_evicted_keys_total", "queue"] == 0
 
 
-def test_free_space_is_told_of_folders_that_exist(stores: Stores) -> None:
+def test_free_space_is_reported_for_existing_folders(stores: Stores) -> None:
     found = stores.ask()
     assert found["sadtalker_disk_free_bytes", "artefacts"] > 1_000_000
     assert ("sadtalker_disk_free_bytes", "nowhere") not in found
 
 
-def test_dead_queue_server_is_told_and_the_rest_goes_on(stores: Stores) -> None:
+def test_dead_queue_server_is_reported_and_the_rest_remains(stores: Stores) -> None:
     stores.queue.kill()
     found = stores.ask()
     assert found["sadtalker_store_up", "queue"] == 0

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.servers import StoreServer
-from tests.support.workers import Workshop, open_workshop, wait_for
+from tests.support.workers import Cluster, open_cluster, wait_for
 
 from sadtalker_service.engines.port import Capabilities, EngineCard
 from sadtalker_service.jobs.janitor import Janitor, make_janitor, run_janitor
@@ -24,128 +24,128 @@ from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.state.webhook_queue import WebhookQueue
 
 LEASE = 1.0
-"""Of the janitors made here; the shortest that the settings allow is two seconds."""
+"""Lease of the janitors in this file; the shortest that the settings allow is two seconds."""
 CARD = EngineCard("pattern", "1", Capabilities(("full",), (64, 512)), ())
 
 
 @pytest.fixture
-def shop(queue_server: StoreServer, cache_server: StoreServer, tmp_path: Path) -> Iterator[Workshop]:
-    """Without any worker."""
-    with open_workshop(queue_server, cache_server, tmp_path, lease_seconds=2.0) as opened:
+def cluster(queue_server: StoreServer, cache_server: StoreServer, tmp_path: Path) -> Iterator[Cluster]:
+    """Stores without any worker."""
+    with open_cluster(queue_server, cache_server, tmp_path, lease_seconds=2.0) as opened:
         opened.engines.publish(CARD, default=True)
         yield opened
 
 
 @pytest.fixture
 def clock() -> list[float]:
-    """The janitor's, in seconds."""
+    """The janitor's clock, in seconds."""
     return [1_000.0]
 
 
 @pytest.fixture
-def janitor(shop: Workshop, clock: list[float]) -> Janitor:
-    wait_for_uptime(shop)
-    return janitor_of(shop, clock)
+def janitor(cluster: Cluster, clock: list[float]) -> Janitor:
+    wait_for_uptime(cluster)
+    return janitor_of(cluster, clock)
 
 
-def janitor_of(shop: Workshop, clock: list[float]) -> Janitor:
-    """Its stores have its clock too, from now on."""
+def janitor_of(cluster: Cluster, clock: list[float]) -> Janitor:
+    """A janitor whose stores use its clock from now on."""
     ahead = time.time() - clock[0]
 
     def now() -> float:
         return ahead + clock[0]
 
     return Janitor(
-        shop.queue,
-        SessionStore(shop.queue, shop.settings, now),
-        AvatarStore(shop.queue, now),
-        shop.dispatch,
-        WebhookQueue(shop.queue),
+        cluster.queue,
+        SessionStore(cluster.queue, cluster.settings, now),
+        AvatarStore(cluster.queue, now),
+        cluster.dispatch,
+        WebhookQueue(cluster.queue),
         LEASE,
         (),
         clock=lambda: clock[0],
     )
 
 
-def wait_for_uptime(shop: Workshop) -> None:
-    """Leases of a server that was just started are not believed."""
-    wait_for(lambda: shop.queue.info("server")["uptime_in_seconds"] > LEASE, "uptime")
+def wait_for_uptime(cluster: Cluster) -> None:
+    """Wait until leases count; a server that has just started is not trusted with them."""
+    wait_for(lambda: cluster.queue.info("server")["uptime_in_seconds"] > LEASE, "uptime")
 
 
-def begun(shop: Workshop, seed: int = 0) -> Session:
-    """A session that a worker has begun."""
-    session_id = shop.request(shop.source_image(), shop.speech(), RenderOptions(seed=seed), send=False)
-    session = shop.sessions.begin(session_id, "worker")
+def begun(cluster: Cluster, seed: int = 0) -> Session:
+    """A session that a worker has started."""
+    session_id = cluster.request(
+        cluster.source_image(), cluster.speech(), RenderOptions(seed=seed), send=False
+    )
+    session = cluster.sessions.begin(session_id, "worker")
     assert session is not None
     return session
 
 
-def expire(shop: Workshop, session: Session) -> None:
-    shop.queue.zadd("running", {session.session_id: 1.0})
+def expire(cluster: Cluster, session: Session) -> None:
+    cluster.queue.zadd("running", {session.session_id: 1.0})
 
 
-def test_expired_lease_puts_the_job_first(shop: Workshop, janitor: Janitor) -> None:
-    lost, alive = begun(shop, 1), begun(shop, 2)
-    expire(shop, lost)
+def test_job_with_an_expired_lease_goes_first(cluster: Cluster, janitor: Janitor) -> None:
+    lost, alive = begun(cluster, 1), begun(cluster, 2)
+    expire(cluster, lost)
     assert janitor.tick()
-    assert shop.session(lost.session_id).state == "queued"
-    assert shop.queue.llen("again") == 1
-    assert shop.session(alive.session_id).state == "generating"
+    assert cluster.session(lost.session_id).state == "queued"
+    assert cluster.queue.llen("again") == 1
+    assert cluster.session(alive.session_id).state == "generating"
 
 
-def test_after_an_outage_workers_get_the_time_to_renew_their_leases(
-    shop: Workshop, janitor: Janitor, clock: list[float], queue_server: StoreServer
+def test_after_an_outage_workers_have_time_to_renew_their_leases(
+    cluster: Cluster, janitor: Janitor, clock: list[float], queue_server: StoreServer
 ) -> None:
-    session = begun(shop)
-    expire(shop, session)
+    session = begun(cluster)
+    expire(cluster, session)
     queue_server.kill()
     assert not janitor.tick()
     queue_server.start()
     clock[0] += LEASE + 1
     assert janitor.tick()
-    assert shop.session(session.session_id).state == "generating"  # the server itself has just been started
-    wait_for_uptime(shop)
+    assert cluster.session(session.session_id).state == "generating"  # the server itself has just started
+    wait_for_uptime(cluster)
     clock[0] += 1
     assert janitor.tick()
-    assert shop.session(session.session_id).state == "queued"
+    assert cluster.session(session.session_id).state == "queued"
 
 
-def test_a_session_without_a_message_gets_one(shop: Workshop, janitor: Janitor, clock: list[float]) -> None:
-    session_id = shop.request(shop.source_image(), shop.speech(), send=False)
+def test_a_session_without_a_message_gets_one(cluster: Cluster, janitor: Janitor, clock: list[float]) -> None:
+    session_id = cluster.request(cluster.source_image(), cluster.speech(), send=False)
     assert janitor.tick()
-    assert shop.queue.llen("normal") == 0  # its message may be on its way
+    assert cluster.queue.llen("normal") == 0  # its message may be on its way
     clock[0] += LEASE + 5
     assert janitor.tick()
-    assert shop.queue.llen("normal") == 1
-    assert shop.sessions.waiting("standard") == (session_id,)
+    assert cluster.queue.llen("normal") == 1
+    assert cluster.sessions.waiting("standard") == (session_id,)
     clock[0] += LEASE + 60
     assert janitor.tick()
-    assert shop.queue.llen("normal") == 1  # one is enough
+    assert cluster.queue.llen("normal") == 1  # one message is enough
 
 
-def test_an_avatar_that_nobody_prepares_gets_a_message(
-    shop: Workshop, janitor: Janitor, clock: list[float]
-) -> None:
-    shop.source_image()
+def test_unprepared_avatar_gets_a_message(cluster: Cluster, janitor: Janitor, clock: list[float]) -> None:
+    cluster.source_image()
     assert janitor.tick()
-    assert shop.queue.llen("prepare") == 0
-    other = janitor_of(shop, clock)
+    assert cluster.queue.llen("prepare") == 0
+    other = janitor_of(cluster, clock)
     clock[0] += LEASE + 5
-    assert other.tick()  # not this one: the first has the lock
-    assert shop.queue.llen("prepare") == 0
+    assert other.tick()  # it does nothing, because the first one has the lock
+    assert cluster.queue.llen("prepare") == 0
     janitor.leave()
-    wait_for(lambda: not shop.queue.exists("lock:janitor"), "the lock is free")
+    wait_for(lambda: not cluster.queue.exists("lock:janitor"), "the lock is free")
     assert other.tick()
-    assert shop.queue.llen("prepare") == 1
+    assert cluster.queue.llen("prepare") == 1
 
 
-def test_ended_session_with_a_callback_is_announced_once(shop: Workshop, janitor: Janitor) -> None:
-    session_id = shop.request(
-        shop.source_image(), shop.speech(), callback_url="https://x.example/", send=False
+def test_ended_session_with_a_callback_is_announced_once(cluster: Cluster, janitor: Janitor) -> None:
+    session_id = cluster.request(
+        cluster.source_image(), cluster.speech(), callback_url="https://x.example/", send=False
     )
-    shop.sessions.cancel(session_id)
+    cluster.sessions.cancel(session_id)
     assert janitor.tick()
-    callbacks = WebhookQueue(shop.queue)
+    callbacks = WebhookQueue(cluster.queue)
     (callback,) = callbacks.claim()
     assert (callback.callback_id, callback.url) == (session_id, "https://x.example/")
     assert '"video.cancelled"' in callback.body
@@ -154,41 +154,41 @@ def test_ended_session_with_a_callback_is_announced_once(shop: Workshop, janitor
     assert callbacks.count() == 0
 
 
-def test_one_janitor_works_at_a_time_and_another_takes_over(
-    shop: Workshop, janitor: Janitor, clock: list[float]
+def test_one_janitor_is_active_and_another_takes_over(
+    cluster: Cluster, janitor: Janitor, clock: list[float]
 ) -> None:
-    other = janitor_of(shop, clock)
+    other = janitor_of(cluster, clock)
     assert janitor.tick()
-    expire(shop, begun(shop))
+    expire(cluster, begun(cluster))
     assert other.tick()
-    assert shop.queue.llen("again") == 0
-    shop.queue.delete("lock:janitor")  # as it expires when its holder has died
+    assert cluster.queue.llen("again") == 0
+    cluster.queue.delete("lock:janitor")  # as if it had expired after its holder died
     assert other.tick()
-    assert shop.queue.llen("again") == 1
-    expire(shop, begun(shop, 2))
+    assert cluster.queue.llen("again") == 1
+    expire(cluster, begun(cluster, 2))
     clock[0] += 1
     assert janitor.tick()
-    assert shop.queue.llen("again") == 1
+    assert cluster.queue.llen("again") == 1
 
 
-def test_it_survives_whatever_happens_and_goes_on(
-    shop: Workshop, queue_server: StoreServer, capsys: pytest.CaptureFixture[str]
+def test_janitor_survives_errors_and_continues(
+    cluster: Cluster, queue_server: StoreServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stop = threading.Event()
-    thread = threading.Thread(target=run_janitor, args=(shop.settings, stop))
+    thread = threading.Thread(target=run_janitor, args=(cluster.settings, stop))
     thread.start()
     try:
-        wait_for(lambda: bool(shop.queue.exists("lock:janitor")), "the first tick")
-        shop.queue.set("tickets", "not what belongs here")  # makes a script fail
+        wait_for(lambda: bool(cluster.queue.exists("lock:janitor")), "the first tick")
+        cluster.queue.set("tickets", "not what belongs here")  # the wrong type, which makes a script fail
         wait_for(lambda: "janitor_stumbled" in capsys.readouterr().out, "the error is logged")
         queue_server.kill()
         wait_for(lambda: "janitor_waits" in capsys.readouterr().out, "the outage is logged")
         queue_server.start()
-        shop.queue.flushall()
-        shop.engines.publish(CARD, default=True)
-        session = begun(shop)
-        expire(shop, session)
-        wait_for(lambda: shop.session(session.session_id).state == "queued", "the job is found")
+        cluster.queue.flushall()
+        cluster.engines.publish(CARD, default=True)
+        session = begun(cluster)
+        expire(cluster, session)
+        wait_for(lambda: cluster.session(session.session_id).state == "queued", "the job is found")
         assert thread.is_alive()
     finally:
         stop.set()
@@ -196,15 +196,15 @@ def test_it_survives_whatever_happens_and_goes_on(
     assert not thread.is_alive()
 
 
-def test_all_duties_are_set_up_from_the_settings(shop: Workshop) -> None:
-    settings: Settings = shop.settings
+def test_all_duties_follow_the_settings(cluster: Cluster) -> None:
+    settings: Settings = cluster.settings
     janitor = make_janitor(settings)
-    audio_id = shop.speech()
-    old = replace(shop.session(shop.request(shop.source_image(), audio_id, send=False)))
-    shop.sessions.cancel(old.session_id)
-    path = shop.artefacts.path(f"speech/{audio_id}")
+    audio_id = cluster.speech()
+    old = replace(cluster.session(cluster.request(cluster.source_image(), audio_id, send=False)))
+    cluster.sessions.cancel(old.session_id)
+    path = cluster.artefacts.path(f"speech/{audio_id}")
     assert path is not None
     long_ago = time.time() - settings.speech_retention_seconds - 60
     os.utime(path, (long_ago, long_ago))
     assert janitor.tick()
-    wait_for(lambda: not path.exists(), "the old recording is removed")
+    wait_for(lambda: not path.exists(), "the old audio file is removed")

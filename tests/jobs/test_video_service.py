@@ -1,4 +1,4 @@
-"""The video service: requests accepted and ended, and what was made from a source image deleted."""
+"""The video service: requests are accepted and cancelled, avatars are deleted."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ from sadtalker_service.errors import (
     UnsupportedByEngine,
 )
 from sadtalker_service.jobs.deletion import forget_deleted, remove_unowned
+from sadtalker_service.jobs.dispatch import send_waiting
 from sadtalker_service.jobs.video_request import VideoRequest
-from sadtalker_service.jobs.video_service import VideoService, send_waiting
+from sadtalker_service.jobs.video_service import VideoService
 from sadtalker_service.media.inspection import ImageFacts
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.settings import Settings
@@ -64,18 +65,18 @@ class Office:
         return path.name, path
 
     def upload(self, content: str = "a face", mode: PreprocessMode = "full") -> str:
-        """The id of an uploaded picture."""
+        """The id of an uploaded source image."""
         image_id, path = self.file(content)
         self.video_service.upload(path, image_id, mode, FACTS)
         return image_id
 
     def request(self, image_id: str, words: str = "hello", lane: Lane = "standard") -> VideoRequest:
-        """For a video of somebody who says this."""
+        """A request for a video with this driven audio."""
         audio_id, path = self.file(words)
         return VideoRequest(lane, image_id, RenderOptions(), audio_id, path, 2.0)
 
     def make(self, session: Session) -> None:
-        """Do a worker's part."""
+        """Do the part of a worker."""
         begun = self.sessions.begin(session.session_id, "w1")
         assert begun is not None
         assert self.avatars.link_video(session.spec.image_id, session.result_key)
@@ -83,7 +84,7 @@ class Office:
         assert self.sessions.finish(begun.session_id, begun.attempt, OUTCOME)
 
     def read_status(self, session: Session) -> Session:
-        """The session as it stands."""
+        """The current state of the session."""
         found = self.sessions.get(session.session_id)
         assert found is not None
         return found
@@ -91,12 +92,12 @@ class Office:
 
 @pytest.fixture
 def office(queue: redis.Redis, cache_server: StoreServer, tmp_path: Path, clock: Clock) -> Office:
-    """An office with one engine, in which nothing has happened yet."""
+    """An office with one engine and no requests so far."""
     return make_office(queue, cache_server, tmp_path, clock)
 
 
 def make_office(queue: redis.Redis, cache_server: StoreServer, tmp_path: Path, clock: Clock) -> Office:
-    """Over these servers, in this folder."""
+    """An office on these servers and in this folder."""
     sessions = SessionStore(queue, Settings(max_waiting=3), clock)
     avatars, engines, statistics = AvatarStore(queue, clock), EngineRegistry(queue), Statistics(queue)
     artefacts, cache = ArtefactStore(str(tmp_path / "store")), RedisCache(cache_server.client())
@@ -119,10 +120,10 @@ def make_office(queue: redis.Redis, cache_server: StoreServer, tmp_path: Path, c
     return Office(video_service, sessions, avatars, engines, statistics, artefacts, cache, tickets, folder)
 
 
-# -------------------------------------------------------------------- pictures
+# -------------------------------------------------------------------- source images
 
 
-def test_uploaded_picture_is_kept_and_prepared_once(office: Office, clock: Clock) -> None:
+def test_uploaded_source_image_is_stored_and_prepared_once(office: Office, clock: Clock) -> None:
     image_id, path = office.file("a face")
     record, known = office.video_service.upload(path, image_id, "full", FACTS)
     assert not known
@@ -139,7 +140,7 @@ def test_uploaded_picture_is_kept_and_prepared_once(office: Office, clock: Clock
     assert office.tickets.prepared == [(image_id, "full"), (image_id, "crop")]
 
 
-def test_picture_whose_preparation_failed_is_prepared_again_when_it_is_uploaded_again(
+def test_failed_preparation_is_repeated_after_another_upload(
     office: Office,
 ) -> None:
     image_id = office.upload()
@@ -148,18 +149,18 @@ def test_picture_whose_preparation_failed_is_prepared_again_when_it_is_uploaded_
     assert office.tickets.prepared == [(image_id, "full")] * 2
 
 
-def test_lost_original_is_kept_again_when_it_is_uploaded_again(office: Office) -> None:
+def test_lost_file_is_stored_again_after_another_upload(office: Office) -> None:
     image_id = office.upload()
     office.artefacts.delete(source_image_name(image_id))
     office.upload()
     assert office.artefacts.exists(source_image_name(image_id))
 
 
-def test_ready_picture_of_which_the_cache_has_lost_something_is_prepared_again(office: Office) -> None:
+def test_ready_avatar_with_lost_artefacts_is_prepared_again(office: Office) -> None:
     image_id, path = office.file("a face")
     office.video_service.upload(path, image_id, "full", FACTS)
     keys = avatar_keys(CARD.stages, image_id, "full", CARD.name, CARD.version)
-    for stage in ("face_detection", "face_mesh"):  # of the previews, nothing is needed
+    for stage in ("face_detection", "face_mesh"):  # previews are not needed
         office.cache.put(keys[stage], Artefact({"points": np.zeros(3, np.float32)}), 60)
     office.avatars.ready(image_id, "full", stages=("face_detection", "face_mesh"), seconds={})
     assert office.video_service.upload(path, image_id, "full", FACTS)[0].state == "ready"
@@ -172,9 +173,9 @@ def test_ready_picture_of_which_the_cache_has_lost_something_is_prepared_again(o
     assert office.tickets.prepared == [(image_id, "full")] * 2
 
 
-def test_lost_previews_are_asked_for_once_in_a_while(office: Office) -> None:
+def test_lost_previews_are_renewed_once_in_a_while(office: Office) -> None:
     image_id = office.upload()
-    office.video_service.renew_previews(image_id)  # in preparation: they are coming
+    office.video_service.renew_previews(image_id)  # in preparation, so they are coming
     assert office.tickets.prepared == [(image_id, "full")]
     office.avatars.ready(image_id, "full", stages=("face_mesh",), seconds={})
     for _ in range(3):
@@ -185,7 +186,7 @@ def test_lost_previews_are_asked_for_once_in_a_while(office: Office) -> None:
 # -------------------------------------------------------------------- requests
 
 
-def test_request_is_taken_on_and_a_ticket_sent(office: Office, clock: Clock) -> None:
+def test_accepted_request_sends_a_ticket(office: Office, clock: Clock) -> None:
     image_id = office.upload()
     request = replace(
         office.request(image_id, lane="vip"),
@@ -200,7 +201,7 @@ def test_request_is_taken_on_and_a_ticket_sent(office: Office, clock: Clock) -> 
     assert session.request_id == "r-1"
     assert session.warnings[0] == "text was cut"
     assert "gfpgan" in session.warnings[1]
-    assert session.spec.options.enhancer is None  # the engine has none: it makes no other video
+    assert session.spec.options.enhancer is None  # the engine has none, so it does not change the video
     assert (session.spec.engine, session.spec.engine_version) == ("pattern", "1")
     assert session.spec.audio_id is not None
     assert office.artefacts.open(speech_name(session.spec.audio_id)).read() == b"hello"
@@ -222,7 +223,7 @@ NEURAL = replace(
 )
 
 
-def test_size_is_that_of_the_engine_unless_one_was_asked_for(office: Office) -> None:
+def test_size_is_that_of_the_engine_unless_requested(office: Office) -> None:
     office.engines.publish(NEURAL, default=False)
     asked = replace(office.request(office.upload()), engine="neural")
     large = office.video_service.generate(replace(asked, options=RenderOptions(size=512)))
@@ -231,11 +232,11 @@ def test_size_is_that_of_the_engine_unless_one_was_asked_for(office: Office) -> 
     assert own.spec.options.size == 256
     default = office.video_service.generate(replace(asked, engine=None))
     assert (default.spec.engine, default.spec.options.size) == ("pattern", 512)
-    with pytest.raises(UnsupportedByEngine, match="it knows 256, 512"):
+    with pytest.raises(UnsupportedByEngine, match="Supported: 256, 512"):
         office.video_service.generate(replace(asked, options=RenderOptions(size=300)))
 
 
-def test_what_the_engine_has_goes_into_the_wish_and_is_kept(office: Office) -> None:
+def test_supported_options_go_into_the_spec(office: Office) -> None:
     office.engines.publish(NEURAL, default=False)
     blink, pose = office.file("a blinking person"), office.file("a nodding person")
     request = replace(
@@ -255,7 +256,7 @@ def test_what_the_engine_has_goes_into_the_wish_and_is_kept(office: Office) -> N
     assert other.result_key != session.result_key
 
 
-def test_enhancer_that_is_left_out_makes_no_other_video(office: Office) -> None:
+def test_ignored_enhancer_gives_the_same_video(office: Office) -> None:
     image_id = office.upload()
     first = office.video_service.generate(office.request(image_id))
     enhanced = replace(office.request(image_id), options=RenderOptions(enhancer="gfpgan"))
@@ -273,7 +274,7 @@ def test_equal_request_shares_the_work_without_a_ticket(office: Office) -> None:
     assert office.tickets.generated == [first.session_id, other.session_id]
 
 
-def test_known_video_is_given_at_once_and_counted(office: Office) -> None:
+def test_known_video_is_returned_at_once_and_counted(office: Office) -> None:
     image_id = office.upload()
     first = office.video_service.generate(office.request(image_id))
     office.make(first)
@@ -283,7 +284,7 @@ def test_known_video_is_given_at_once_and_counted(office: Office) -> None:
     assert office.statistics.snapshot().kinds["repeated"].count == 1
 
 
-def test_video_whose_file_is_gone_is_made_again(office: Office) -> None:
+def test_video_with_a_lost_file_is_rendered_again(office: Office) -> None:
     image_id = office.upload()
     first = office.video_service.generate(office.request(image_id))
     office.make(first)
@@ -294,7 +295,7 @@ def test_video_whose_file_is_gone_is_made_again(office: Office) -> None:
     assert office.read_status(again).state == "ready"
 
 
-def test_idle_video_needs_no_recording(office: Office) -> None:
+def test_idle_video_needs_no_driven_audio(office: Office) -> None:
     image_id = office.upload()
     request = replace(office.request(image_id), audio_id=None, audio_path=None)
     session = office.video_service.generate(request)
@@ -304,7 +305,7 @@ def test_idle_video_needs_no_recording(office: Office) -> None:
 
 
 @pytest.mark.parametrize("image_id", ["0" * 64, "", "..", "../../etc/passwd", "a:b", "😀", "A" * 64])
-def test_unknown_picture_is_not_found(office: Office, image_id: str) -> None:
+def test_unknown_source_image_is_not_found(office: Office, image_id: str) -> None:
     with pytest.raises(NotFound):
         office.video_service.generate(office.request(image_id))
     with pytest.raises(NotFound):
@@ -315,7 +316,7 @@ def test_unknown_picture_is_not_found(office: Office, image_id: str) -> None:
     assert list(office.artefacts.entries()) == []
 
 
-def test_picture_that_failed_is_refused_with_its_failure(office: Office) -> None:
+def test_failed_source_image_is_refused_with_its_error(office: Office) -> None:
     image_id = office.upload()
     office.avatars.failed(image_id, "full", Failure("no_face_found", "No face.", param="image_file"))
     with pytest.raises(NoFaceFound, match="No face") as caught:
@@ -323,7 +324,7 @@ def test_picture_that_failed_is_refused_with_its_failure(office: Office) -> None
     assert (caught.value.status, caught.value.param) == (422, "image_file")
 
 
-def test_picture_is_prepared_for_a_mode_in_which_it_was_not_uploaded(office: Office) -> None:
+def test_source_image_is_prepared_for_another_requested_mode(office: Office) -> None:
     image_id = office.upload(mode="full")
     session = office.video_service.generate(
         replace(office.request(image_id), options=RenderOptions(preprocess="crop"))
@@ -335,7 +336,7 @@ def test_picture_is_prepared_for_a_mode_in_which_it_was_not_uploaded(office: Off
     assert (record.state, record.width) == ("processing", 640)
 
 
-def test_what_the_engine_cannot_do_is_refused_and_leaves_nothing(office: Office) -> None:
+def test_unsupported_request_is_refused_and_stores_nothing(office: Office) -> None:
     image_id = office.upload()
     before = sorted(entry.name for entry in office.artefacts.entries())
     request = office.request(image_id)
@@ -360,7 +361,7 @@ def test_requests_wait_for_an_engine(office: Office, queue: redis.Redis) -> None
         office.video_service.generate(office.request(image_id))
 
 
-def test_refused_request_leaves_no_recording(office: Office) -> None:
+def test_refused_request_stores_no_audio(office: Office) -> None:
     image_id = office.upload()
     for number in range(3):
         office.video_service.generate(office.request(image_id, f"words {number}"))
@@ -371,7 +372,7 @@ def test_refused_request_leaves_no_recording(office: Office) -> None:
     assert len(office.tickets.generated) == 3
 
 
-def test_request_whose_recording_cannot_be_kept_is_not_taken_on(
+def test_request_whose_audio_cannot_be_stored_is_refused(
     queue: redis.Redis, cache_server: StoreServer, tmp_path: Path, clock: Clock
 ) -> None:
     office = make_office(queue, cache_server, tmp_path, clock)
@@ -387,7 +388,7 @@ def test_request_whose_recording_cannot_be_kept_is_not_taken_on(
 # -------------------------------------------------------------------- ends
 
 
-def test_cancelling_sends_the_ticket_of_who_takes_over(office: Office) -> None:
+def test_cancellation_sends_the_ticket_of_the_successor(office: Office) -> None:
     image_id = office.upload()
     first = office.video_service.generate(office.request(image_id))
     second = office.video_service.generate(office.request(image_id))
@@ -407,7 +408,7 @@ def test_handed_back_sessions_get_a_ticket(office: Office) -> None:
     assert office.tickets.generated == [session.session_id] * 2
 
 
-def test_deleted_avatar_leaves_nothing_of_the_picture(office: Office, cache_server: StoreServer) -> None:
+def test_deleted_avatar_leaves_nothing_of_the_source_image(office: Office, cache_server: StoreServer) -> None:
     image_id, other = office.upload(), office.upload("another face")
     office.upload(mode="crop")
     for kept in (image_id, other):
@@ -446,7 +447,7 @@ def test_deleted_avatar_leaves_nothing_of_the_picture(office: Office, cache_serv
     assert len(cache_server.client().keys("*")) == 6
 
 
-def test_deleted_picture_may_be_uploaded_again(office: Office) -> None:
+def test_deleted_source_image_may_be_uploaded_again(office: Office) -> None:
     image_id = office.upload()
     office.video_service.delete_avatar(image_id)
     assert office.upload() == image_id
@@ -455,7 +456,7 @@ def test_deleted_picture_may_be_uploaded_again(office: Office) -> None:
     assert office.read_status(session).state == "ready"
 
 
-def test_cache_that_is_away_forgets_a_deleted_picture_later(
+def test_unavailable_cache_forgets_a_deleted_source_image_later(
     office: Office, cache_server: StoreServer, clock: Clock
 ) -> None:
     image_id = office.upload()
@@ -470,15 +471,15 @@ def test_cache_that_is_away_forgets_a_deleted_picture_later(
     assert forget_deleted(office.avatars, cache) == 0
 
 
-def test_video_of_one_owner_is_removed_later_where_that_was_broken_off(office: Office) -> None:
+def test_interrupted_removal_of_a_video_is_finished_later(office: Office) -> None:
     image_id = office.upload()
     office.avatars.add(make_avatar(image_id), "bank")
     made, remade = (office.video_service.generate(office.request(image_id, word)) for word in ("one", "two"))
     for session in (made, remade):
         office.make(session)
-    assert office.avatars.disown(image_id, LOCAL_OWNER) is False  # and then the process died
+    assert office.avatars.disown(image_id, LOCAL_OWNER) is False  # then the process died
     assert office.artefacts.exists(video_name(made.result_key))
-    assert office.avatars.link_video(image_id, remade.result_key)  # the bank has this one made
+    assert office.avatars.link_video(image_id, remade.result_key)  # the bank is having this one rendered
     assert remove_unowned(office.avatars, office.artefacts) == 1
     assert not office.artefacts.exists(video_name(made.result_key))
     assert office.artefacts.exists(video_name(remade.result_key))
@@ -488,19 +489,19 @@ def test_video_of_one_owner_is_removed_later_where_that_was_broken_off(office: O
     assert failure.code == "video_deleted"
 
 
-def test_deletion_that_was_broken_off_can_be_asked_for_again(office: Office) -> None:
+def test_interrupted_deletion_can_be_repeated(office: Office) -> None:
     image_id = office.upload()
     session = office.video_service.generate(office.request(image_id))
     office.make(session)
-    office.avatars.delete(image_id)  # and then the process died
+    office.avatars.delete(image_id)  # then the process died
     office.video_service.delete_avatar(image_id)
     assert [entry.name for entry in office.artefacts.entries()] == [speech_name(session.spec.audio_id or "")]
 
 
-# -------------------------------------------------------------------- what is kept
+# -------------------------------------------------------------------- summaries
 
 
-def test_summary_tells_what_the_cache_holds(office: Office) -> None:
+def test_summary_lists_cached_artefacts(office: Office) -> None:
     image_id = office.upload()
     office.upload(mode="crop")
     empty = office.video_service.summary(image_id)
@@ -525,7 +526,7 @@ def test_summary_tells_what_the_cache_holds(office: Office) -> None:
     assert summary.total_bytes == detection.size_bytes + mesh.size_bytes
 
 
-def test_summary_goes_without_cache_and_without_engine(
+def test_summary_works_without_cache_and_without_engine(
     office: Office, cache_server: StoreServer, queue: redis.Redis
 ) -> None:
     image_id = office.upload()
@@ -535,7 +536,7 @@ def test_summary_goes_without_cache_and_without_engine(
     assert office.video_service.summary(image_id).components == {}
 
 
-def test_nothing_is_taken_on_while_the_queue_is_away(office: Office, queue_server: StoreServer) -> None:
+def test_no_request_is_accepted_without_the_queue_server(office: Office, queue_server: StoreServer) -> None:
     image_id = office.upload()
     request = office.request(image_id)
     queue_server.kill()

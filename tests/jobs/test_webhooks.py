@@ -1,4 +1,4 @@
-"""Callbacks: what is sent, to whom, how often; to a real receiver on a real socket."""
+"""Callbacks: their content, receivers and retries, with a real receiver on a real socket."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SECRET = base64.b64encode(b"twenty-four bytes secret").decode()
 
 
 class Receiver(ThreadingHTTPServer):
-    """Keeps what comes, and answers with the status that the path names."""
+    """Stores what it receives, and answers with the status in the path."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Answer)
@@ -51,7 +51,7 @@ class _Answer(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Be silent."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def ended(url: str, **changes: object) -> Session:
     return Session("s-1", "vip", spec, "c" * 64, 1.0, callback_url=url, **values)
 
 
-def test_receiver_learns_what_became_of_the_session(receiver: Receiver, tmp_path: Path) -> None:
+def test_receiver_gets_the_result_of_the_session(receiver: Receiver, tmp_path: Path) -> None:
     results = WebhookSender(settings(tmp_path)).deliver([callback_of(ended(receiver.url("200")))])
     assert results == ("delivered",)
     ((_, headers, body),) = receiver.received
@@ -101,7 +101,7 @@ def test_receiver_learns_what_became_of_the_session(receiver: Receiver, tmp_path
     assert content["data"]["warnings"] == ["none"]
 
 
-def test_failed_session_tells_its_error() -> None:
+def test_failed_session_includes_its_error() -> None:
     failure = Failure("worker_lost", "The worker died.", retryable=True)
     content = json.loads(callback_of(ended("http://x", state="failed", outcome=None, failure=failure)).body)
     assert content["type"] == "video.failed"
@@ -109,7 +109,7 @@ def test_failed_session_tells_its_error() -> None:
     assert "download_url" not in content["data"]
 
 
-def test_signature_is_that_of_standard_webhooks(receiver: Receiver, tmp_path: Path) -> None:
+def test_signature_follows_standard_webhooks(receiver: Receiver, tmp_path: Path) -> None:
     WebhookSender(settings(tmp_path), clock=lambda: 1_700_000_001.9).deliver(
         [Callback("m-1", receiver.url("200"), "{}")]
     )
@@ -127,12 +127,12 @@ def test_without_a_secret_nothing_is_signed(receiver: Receiver, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("text", ["whsec_not base64!", "äöü", "whsec_abc"])
-def test_a_secret_that_cannot_be_read_is_refused(text: str) -> None:
+def test_unreadable_secret_is_refused(text: str) -> None:
     with pytest.raises(StoreMisconfigured):
         read_secret(text)
 
 
-def test_answers_decide_whether_there_is_another_try(receiver: Receiver, tmp_path: Path) -> None:
+def test_status_of_the_response_decides_about_a_retry(receiver: Receiver, tmp_path: Path) -> None:
     paths = ("204", "500", "404", "307", "410")
     callbacks = [Callback(path, receiver.url(path), "{}") for path in paths]
     closed = Callback("closed", "http://127.0.0.1:9/", "{}")
@@ -149,7 +149,7 @@ def test_answers_decide_whether_there_is_another_try(receiver: Receiver, tmp_pat
         "http://10.0.0.1/200", "file:///etc/passwd", "http:///200", "gopher://127.0.0.1/200",
     ],
 )  # fmt: skip
-def test_nobody_inside_of_the_house_is_called(receiver: Receiver, tmp_path: Path, url: str) -> None:
+def test_private_addresses_are_not_called(receiver: Receiver, tmp_path: Path, url: str) -> None:
     callback = Callback("m-1", url.format(port=receiver.server_port), "{}")
     assert WebhookSender(settings(tmp_path, webhook_allow_private=False)).deliver([callback]) == ("given_up",)
     assert receiver.received == []
@@ -159,12 +159,12 @@ def test_nobody_inside_of_the_house_is_called(receiver: Receiver, tmp_path: Path
     ("address", "public"),
     [
         ("93.184.216.34", True), ("100.64.0.1", False), ("::", False), ("2606:4700::1111", True),
-        # IPv4 addresses in the clothes of IPv6: a gateway or a tunnel leads to them
+        # IPv4 addresses embedded in IPv6, which a gateway or a tunnel would use
         ("64:ff9b::7f00:1", False), ("64:ff9b::a00:1", False), ("64:ff9b::5db8:d822", True),
         ("64:ff9b:1::1", False), ("2002:a00:1::1", False), ("2002:5db8:d822::1", True),
         ("::127.0.0.1", False), ("::ffff:10.0.0.1", False), ("2001:0:a00:1::1", False),
         ("::ffff:93.184.216.34", True), ("2001:0:5db8:d822::1", False), ("2002:7f00:1::", False),
-        # the special-purpose registries of IANA
+        # the IANA special-purpose registries
         ("0.1.2.3", False), ("10.1.2.3", False), ("127.1.2.3", False), ("169.254.169.254", False),
         ("172.31.255.255", False), ("172.32.0.1", True), ("192.0.0.8", False), ("192.0.0.9", False),
         ("192.0.2.1", False), ("192.31.196.1", False), ("192.52.193.1", False), ("192.88.99.1", False),
@@ -177,7 +177,7 @@ def test_nobody_inside_of_the_house_is_called(receiver: Receiver, tmp_path: Path
         ("2620:4f:8000::1", False), ("4000::1", False), ("2a00:1450:4001:800::200e", True),
     ],
 )  # fmt: skip
-def test_public_addresses_are_told_from_private_ones(address: str, public: bool) -> None:
+def test_public_addresses_are_distinguished_from_private_ones(address: str, public: bool) -> None:
     assert is_public(address) == public
 
 
@@ -190,7 +190,7 @@ def test_public_addresses_are_told_from_private_ones(address: str, public: bool)
         *("http://2130706433/", "http://0x7f.1/", "http://127.1/", "http://0/"),
     ],
 )
-def test_receiver_that_would_never_be_called_is_refused_at_once(tmp_path: Path, url: str) -> None:
+def test_private_receiver_is_refused_at_once(tmp_path: Path, url: str) -> None:
     closed = Settings(data_dir=tmp_path)
     with pytest.raises(InvalidOption) as caught:
         asyncio.run(check_receiver(url, closed))
@@ -199,7 +199,7 @@ def test_receiver_that_would_never_be_called_is_refused_at_once(tmp_path: Path, 
     asyncio.run(check_receiver(url, closed.model_copy(update={"webhook_allow_private": True})))
 
 
-def test_receiver_that_may_be_called_is_taken(tmp_path: Path) -> None:
+def test_public_receiver_is_accepted(tmp_path: Path) -> None:
     for url in ("https://93.184.216.34/hook", "https://name-that-nobody-knows.invalid/hook"):
         asyncio.run(check_receiver(url, Settings(data_dir=tmp_path)))
 
@@ -217,7 +217,7 @@ def test_a_callback_is_tried_eight_times_and_given_up(
     clock = [1_000.0]
     queue = WebhookQueue(queue_server.client(), lambda: clock[0])
     queue.add(Callback("m-1", receiver.url("503"), "{}"))
-    queue.add(Callback("m-1", receiver.url("503"), "{}"))  # the same: it is sent once
+    queue.add(Callback("m-1", receiver.url("503"), "{}"))  # a duplicate, so it is sent once
     for tries in range(1, TRIES + 1):
         assert deliver_due(queue, settings(tmp_path)) == 0
         assert len(receiver.received) == tries
@@ -227,7 +227,7 @@ def test_a_callback_is_tried_eight_times_and_given_up(
     assert queue.count() == 0
 
 
-def test_a_claimed_callback_is_nobody_elses_until_its_claimer_is_thought_dead(
+def test_claimed_callback_is_exclusive_until_the_claim_expires(
     queue_server: StoreServer,
 ) -> None:
     clock = [1_000.0]

@@ -1,4 +1,4 @@
-"""A source image, a recording, and an engine that is quick and honest."""
+"""A source image, driven audio, and a fast engine with predictable output."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
 
 @pytest.fixture
 def sketch(monkeypatch: pytest.MonkeyPatch) -> Engine:
-    """The engine with two sizes, reference videos and enhancers."""
+    """An engine with two sizes, reference videos and enhancers."""
     monkeypatch.syspath_prepend(str(SUPPORT))
     monkeypatch.delitem(sys.modules, "pattern_engine", raising=False)
     return load_engine("sketch")

@@ -1,4 +1,4 @@
-"""What is cached is not computed, what is computed elsewhere is waited for, and all of it is counted."""
+"""Cached artefacts are not computed again, equal work is done once, and lookups are counted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MADE = Artefact({"a": np.arange(6.0)}, {"b": 1})
 
 
 class Clock:
-    """Every look at it takes a tenth of a second."""
+    """A clock that advances by a tenth of a second at each call."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -64,14 +64,14 @@ def test_a_hit_saves_what_the_miss_took(cache: ArtefactCache) -> None:
     assert (first.log.misses, again.log.hits) == (["face_mesh"], ["face_mesh"])
 
 
-def test_what_is_quicker_computed_than_loaded_saves_nothing(cache: ArtefactCache) -> None:
+def test_an_artefact_that_loads_slower_than_it_computes_saves_nothing(cache: ArtefactCache) -> None:
     CachedComputation(cache, clock=lambda: 0.0).artefact("face_mesh", KEY, "week", lambda: MADE)
     again = CachedComputation(cache, clock=Clock())
     again.artefact("face_mesh", KEY, "week", lambda: MADE)
     assert again.log.saved_seconds == 0
 
 
-def test_every_lookup_is_told(cache: ArtefactCache) -> None:
+def test_every_lookup_is_reported(cache: ArtefactCache) -> None:
     told: list[tuple[str, bool]] = []
     terms = CacheTerms(on_lookup=lambda kind, hit: told.append((kind, hit)))
     for _ in range(2):
@@ -86,7 +86,7 @@ def test_lifetimes_are_those_of_the_terms(cache_server: StoreServer) -> None:
     assert 90 < client.ttl(KEY) <= 100
 
 
-def test_equal_work_in_two_places_is_done_once(cache_server: StoreServer) -> None:
+def test_equal_work_in_two_processes_is_done_once(cache_server: StoreServer) -> None:
     began, computed = threading.Event(), []
 
     def compute() -> Artefact:
@@ -107,7 +107,7 @@ def test_equal_work_in_two_places_is_done_once(cache_server: StoreServer) -> Non
     assert (one.log.misses, two.log.hits) == (["face_mesh"], ["face_mesh"])
 
 
-def test_whoever_waits_computes_himself_when_the_other_fails(cache_server: StoreServer) -> None:
+def test_a_waiter_computes_if_the_other_process_fails(cache_server: StoreServer) -> None:
     began, waiting = threading.Event(), threading.Event()
 
     def fail() -> Artefact:
@@ -125,7 +125,7 @@ def test_whoever_waits_computes_himself_when_the_other_fails(cache_server: Store
         assert isinstance(first.exception(20), ArithmeticError)
 
 
-def test_waiting_ends_when_the_work_is_cancelled(cache_server: StoreServer) -> None:
+def test_waiting_ends_when_the_job_is_cancelled(cache_server: StoreServer) -> None:
     def cancel() -> None:
         raise Cancelled("stopped on request")
 
@@ -137,7 +137,7 @@ def test_waiting_ends_when_the_work_is_cancelled(cache_server: StoreServer) -> N
         computation.artefact("face_mesh", KEY, "week", lambda: MADE)
 
 
-def test_work_goes_on_without_the_server_and_says_why(
+def test_work_continues_without_the_server_and_reports_the_reason(
     engine, source_image: SourceImage, speech: Speech, tmp_path: Path, cache_server: StoreServer
 ) -> None:
     client = connect(cache_server.url, retries=False)

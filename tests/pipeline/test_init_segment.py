@@ -1,4 +1,4 @@
-"""Who watches is told what will come, once, and never something else than what comes."""
+"""Viewers get the initialisation segment early, once, and it matches the video."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Viewer:
     "style",
     [RenderOptions(), RenderOptions(preprocess="crop", quality="high", fps=30), RenderOptions(quality="low")],
 )
-def test_what_is_announced_is_how_the_stream_begins(
+def test_the_announced_segment_is_the_start_of_the_stream(
     engine, source_image: SourceImage, speech: Speech, tmp_path: Path, style: RenderOptions
 ) -> None:
     prepared = Pipeline(engine, NoCache()).prepare(source_image, RenderOptions(preprocess=style.preprocess))
     told = announcement(engine, prepared.avatar, speech, style)
     cache, viewer = MemoryCache(10**8), Viewer()
-    for pieces in (Viewer(), viewer):  # the second time the recording is known, and nothing is announced
+    for pieces in (Viewer(), viewer):  # the second time, the audio is cached and nothing is announced
         Pipeline(engine, cache).render(prepared, speech, style, tmp_path / "v.mp4", stream=pieces)
     assert told == viewer.pieces[0]
     assert stream_type(told).startswith('video/mp4; codecs="avc1.')
@@ -51,23 +51,23 @@ def test_the_first_piece_is_sent_once() -> None:
     assert viewer.pieces == [b"first", b"second", b"first"]
 
 
-def test_without_an_announcement_all_is_passed_on() -> None:
+def test_without_an_announcement_everything_is_passed_on() -> None:
     viewer = Viewer()
     LiveStream(viewer).write(b"first")
     assert viewer.pieces == [b"first"]
 
 
-def test_another_video_than_the_announced_one_is_not_sent() -> None:
+def test_a_video_that_differs_from_the_announced_one_is_not_sent() -> None:
     viewer = Viewer()
     stream = LiveStream(viewer)
     stream.announce(b"first")
     for _ in range(2):
-        with pytest.raises(OSError, match="not the one that was announced"):
+        with pytest.raises(OSError, match="does not match the announced"):
             stream.write(b"other")
     assert viewer.pieces == [b"first"]
 
 
-def test_real_recordings_of_other_rates_are_announced_rightly(
+def test_audio_with_other_rates_is_announced_correctly(
     engine, source_image: SourceImage, tmp_path: Path
 ) -> None:
     speech = decode_speech(EXAMPLES / "speech.wav", max_bytes=10**7, max_seconds=60)

@@ -1,4 +1,4 @@
-"""Pictures and recordings are opened when something must be computed from them, and only then."""
+"""Source images and driven audio are opened only if something must be computed from them."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ def opened() -> Counter[str]:
 
 @pytest.fixture
 def inputs(source_image: SourceImage, speech: Speech, opened: Counter[str]) -> Make:
-    """A lazy picture and a lazy recording, as for a new job; `opened` counts."""
+    """A lazy source image and lazy driven audio, as in a new job; `opened` counts openings."""
 
-    def open_picture() -> SourceImage:
+    def open_image() -> SourceImage:
         opened["picture"] += 1
         return source_image
 
-    def open_recording() -> Speech:
+    def open_audio() -> Speech:
         opened["recording"] += 1
         return speech
 
     def make() -> tuple[LazySourceImage, LazySpeech]:
         return (
-            LazySourceImage(source_image.image_hash, open_picture),
-            LazySpeech(speech.audio_hash, speech.duration, speech.path, open_recording),
+            LazySourceImage(source_image.image_hash, open_image),
+            LazySpeech(speech.audio_hash, speech.duration, speech.path, open_audio),
         )
 
     return make
@@ -66,7 +66,7 @@ def test_without_a_cache_both_are_opened_once_for_each_video(
     assert opened == {"picture": 2, "recording": 2}
 
 
-def test_lazy_and_opened_inputs_make_the_same_video(
+def test_lazy_and_opened_inputs_give_the_same_video(
     engine, source_image: SourceImage, speech: Speech, inputs: Make, tmp_path: Path
 ) -> None:
     pipeline, options = Pipeline(engine, NoCache()), RenderOptions()
@@ -74,9 +74,9 @@ def test_lazy_and_opened_inputs_make_the_same_video(
     assert video(pipeline, inputs, tmp_path / "lazy.mp4") == (tmp_path / "opened.mp4").read_bytes()
 
 
-def test_a_picture_that_cannot_be_opened_says_so_when_it_is_needed(engine, source_image: SourceImage) -> None:
+def test_a_missing_source_image_raises_when_it_is_needed(engine, source_image: SourceImage) -> None:
     def gone() -> SourceImage:
-        raise NotFound("The picture is not kept any more. Upload it again.")
+        raise NotFound("The source image is not kept any more. Upload it again.")
 
     cache = MemoryCache(10**8)
     with pytest.raises(NotFound):
@@ -85,7 +85,7 @@ def test_a_picture_that_cannot_be_opened_says_so_when_it_is_needed(engine, sourc
     Pipeline(engine, cache).prepare(LazySourceImage(source_image.image_hash, gone), RenderOptions())
 
 
-def test_the_engines_size_holds_where_none_was_chosen(sketch, source_image: SourceImage) -> None:
+def test_the_default_size_is_that_of_the_engine(sketch, source_image: SourceImage) -> None:
     pipeline = Pipeline(sketch, NoCache())
     small = pipeline.prepare(source_image, RenderOptions()).avatar
     assert list(small.artefacts) == ["face_detection", "face_mesh"]

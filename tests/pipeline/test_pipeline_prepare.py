@@ -1,4 +1,4 @@
-"""A source image becomes an avatar; what is known already is not computed again."""
+"""A source image becomes an avatar, and cached artefacts are not computed again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def replace_stages(engine, *stages: Stage) -> None:
     engine.stages_for = lambda options: stages
 
 
-def test_the_second_time_everything_comes_from_the_cache(
+def test_the_second_time_all_artefacts_come_from_the_cache(
     engine, source_image: SourceImage, tmp_path: Path
 ) -> None:
     first = Pipeline(engine, DirectoryCache(tmp_path, 10**8)).prepare(source_image, RenderOptions())
@@ -41,30 +41,28 @@ def test_the_second_time_everything_comes_from_the_cache(
             np.testing.assert_array_equal(array, theirs.arrays[key])
 
 
-def test_stages_that_do_not_depend_on_the_mode_are_shared_by_the_modes(
-    engine, source_image: SourceImage
-) -> None:
+def test_stages_independent_of_the_mode_are_shared(engine, source_image: SourceImage) -> None:
     cache = MemoryCache(10**8)
     Pipeline(engine, cache).prepare(source_image, RenderOptions())
     other = Pipeline(engine, cache).prepare(source_image, RenderOptions(preprocess="crop"))
     assert (other.cache.hits, other.cache.misses) == (["face_detection"], ["face_mesh"])
 
 
-def test_another_version_of_the_engine_computes_anew(engine, source_image: SourceImage) -> None:
+def test_another_version_of_the_engine_computes_again(engine, source_image: SourceImage) -> None:
     cache = MemoryCache(10**8)
     Pipeline(engine, cache).prepare(source_image, RenderOptions())
     engine.version = "2"
     assert Pipeline(engine, cache).prepare(source_image, RenderOptions()).cache.misses == ESSENTIAL
 
 
-def test_another_picture_computes_anew(engine, source_image: SourceImage) -> None:
+def test_another_source_image_computes_again(engine, source_image: SourceImage) -> None:
     cache = MemoryCache(10**8)
     Pipeline(engine, cache).prepare(source_image, RenderOptions())
     other = replace(source_image, image_hash="f" * 64)
     assert Pipeline(engine, cache).prepare(other, RenderOptions()).cache.misses == ESSENTIAL
 
 
-def test_previews_are_made_when_asked_for(engine, source_image: SourceImage) -> None:
+def test_previews_are_made_on_request(engine, source_image: SourceImage) -> None:
     assert (
         "visemes" not in Pipeline(engine, NoCache()).prepare(source_image, RenderOptions()).avatar.artefacts
     )
@@ -74,7 +72,7 @@ def test_previews_are_made_when_asked_for(engine, source_image: SourceImage) -> 
     )
 
 
-def test_a_cache_that_fails_costs_time_only(engine, source_image: SourceImage, tmp_path: Path) -> None:
+def test_a_failing_cache_only_costs_time(engine, source_image: SourceImage, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file stands in the way")
     made = Pipeline(engine, DirectoryCache(tmp_path / "cache", 10**8)).prepare(source_image, RenderOptions())
     assert made.cache.misses == ESSENTIAL
@@ -82,7 +80,7 @@ def test_a_cache_that_fails_costs_time_only(engine, source_image: SourceImage, t
     assert "cannot write the cache" in made.cache.problems[0]
 
 
-def test_a_damaged_cache_is_mended(engine, source_image: SourceImage, tmp_path: Path) -> None:
+def test_a_damaged_cache_is_repaired(engine, source_image: SourceImage, tmp_path: Path) -> None:
     Pipeline(engine, DirectoryCache(tmp_path, 10**8)).prepare(source_image, RenderOptions())
     for file in tmp_path.rglob("*.safetensors"):
         file.write_bytes(file.read_bytes()[:-10])
@@ -96,7 +94,7 @@ def test_a_damaged_cache_is_mended(engine, source_image: SourceImage, tmp_path: 
     )
 
 
-def test_what_a_stage_raises_arrives_and_nothing_is_kept(engine, source_image: SourceImage) -> None:
+def test_an_error_of_a_stage_propagates_and_nothing_is_cached(engine, source_image: SourceImage) -> None:
     cache = MemoryCache(10**8)
     black = replace(source_image, pixels=np.zeros_like(source_image.pixels))
     for _ in range(2):
@@ -105,16 +103,14 @@ def test_what_a_stage_raises_arrives_and_nothing_is_kept(engine, source_image: S
     assert engine.calls["face_detection"] == 2
 
 
-def test_cancelling_ends_between_stages(engine, source_image: SourceImage) -> None:
+def test_cancellation_takes_effect_between_stages(engine, source_image: SourceImage) -> None:
     reporter = Reporter(cancelled=lambda: engine.calls["face_detection"] > 0)
     with pytest.raises(Cancelled):
         Pipeline(engine, NoCache(), reporter=reporter).prepare(source_image, RenderOptions())
     assert engine.calls == {"face_detection": 1}
 
 
-def test_artefacts_that_were_kept_are_enough_to_go_on(
-    engine, source_image: SourceImage, tmp_path: Path
-) -> None:
+def test_cached_artefacts_are_enough_to_continue(engine, source_image: SourceImage, tmp_path: Path) -> None:
     made = Pipeline(engine, DirectoryCache(tmp_path, 10**8)).prepare(source_image, RenderOptions())
     kept = Pipeline(engine, DirectoryCache(tmp_path, 10**8)).prepare(
         replace(source_image, pixels=source_image.pixels * 0), RenderOptions()
@@ -124,7 +120,7 @@ def test_artefacts_that_were_kept_are_enough_to_go_on(
     assert isinstance(kept.avatar.artefacts["face_mesh"], Artefact)
 
 
-def test_another_face_of_the_picture_is_another_avatar(engine, source_image: SourceImage) -> None:
+def test_another_face_of_the_source_image_is_another_avatar(engine, source_image: SourceImage) -> None:
     cache = MemoryCache(10**8)
     seen: list[int] = []
 
@@ -146,7 +142,7 @@ def test_another_face_of_the_picture_is_another_avatar(engine, source_image: Sou
     assert pipeline.prepare(source_image, RenderOptions(face_index=1)).cache.hits == ESSENTIAL
 
 
-def test_a_known_avatar_is_not_decoded_and_still_says_its_warnings(engine, source_image: SourceImage) -> None:
+def test_a_cached_avatar_is_not_decoded_and_keeps_its_warnings(engine, source_image: SourceImage) -> None:
     opened: list[int] = []
 
     def load() -> SourceImage:
@@ -169,7 +165,9 @@ def test_a_known_avatar_is_not_decoded_and_still_says_its_warnings(engine, sourc
     assert opened == [1]
 
 
-def test_an_avatar_says_what_its_stages_say_also_out_of_the_cache(engine, source_image: SourceImage) -> None:
+def test_an_avatar_has_the_warnings_of_its_stages_also_from_the_cache(
+    engine, source_image: SourceImage
+) -> None:
     detect, mesh, *rest = engine.stages
 
     def telling(stage: Stage, *words: str) -> Stage:

@@ -1,4 +1,4 @@
-"""An avatar and speech become a video, with a report that can be checked."""
+"""An avatar and driven audio become a video with an accurate report."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def prepared(engine, source_image: SourceImage) -> Prepared:
 
 
 def brightness(path: Path) -> NDArray[np.float64]:
-    """Mean luma of the moving patch, per frame."""
+    """Return the mean luma of the moving patch, per frame."""
     with av.open(str(path)) as container:
         return np.array([f.to_ndarray()[30:60, 40:80].mean() for f in container.decode(video=0)])
 
 
-def test_the_video_shows_what_was_heard(engine, prepared: Prepared, speech: Speech, tmp_path: Path) -> None:
+def test_the_video_follows_the_audio(engine, prepared: Prepared, speech: Speech, tmp_path: Path) -> None:
     report = Pipeline(engine, NoCache()).render(prepared, speech, RenderOptions(), tmp_path / "v.mp4")
     luma = brightness(tmp_path / "v.mp4")
     assert (report.frames, report.fps, len(luma)) == (50, 25, 50)
@@ -42,9 +42,7 @@ def test_the_video_shows_what_was_heard(engine, prepared: Prepared, speech: Spee
     assert loud.max() == pytest.approx(1.0, abs=0.01)
 
 
-def test_the_report_is_what_happened(
-    engine, source_image: SourceImage, speech: Speech, tmp_path: Path
-) -> None:
+def test_the_report_is_accurate(engine, source_image: SourceImage, speech: Speech, tmp_path: Path) -> None:
     cache = MemoryCache(10**8)
     first = Pipeline(engine, cache).render(
         Pipeline(engine, cache).prepare(source_image, RenderOptions()),
@@ -81,7 +79,7 @@ def test_the_report_is_what_happened(
     assert json.loads(json.dumps(again.to_json()))["cache_hits"] == list(again.cache_hits)
 
 
-def test_progress_rises_to_the_end(engine, prepared: Prepared, speech: Speech, tmp_path: Path) -> None:
+def test_progress_increases_to_the_end(engine, prepared: Prepared, speech: Speech, tmp_path: Path) -> None:
     seen: list[Progress] = []
     reporter = Reporter(seen.append)
     Pipeline(engine, NoCache(), reporter=reporter).render(
@@ -110,7 +108,7 @@ def test_speed_and_time_left_follow_the_clock() -> None:
 
 
 @pytest.mark.parametrize("stop_at", [0, 1, 16, 40])
-def test_cancelling_ends_within_a_batch_and_leaves_no_file(
+def test_cancellation_takes_effect_within_a_batch_and_leaves_no_file(
     engine, prepared: Prepared, speech: Speech, tmp_path: Path, stop_at: int
 ) -> None:
     seen: list[int] = []
@@ -123,7 +121,7 @@ def test_cancelling_ends_within_a_batch_and_leaves_no_file(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_idle_video_has_its_length_and_no_sound(engine, prepared: Prepared, tmp_path: Path) -> None:
+def test_idle_video_has_the_requested_length_and_no_audio(engine, prepared: Prepared, tmp_path: Path) -> None:
     report = Pipeline(engine, NoCache()).render(
         prepared, None, RenderOptions(), tmp_path / "v.mp4", idle_seconds=1.5
     )
@@ -148,7 +146,9 @@ def test_speech_shorter_than_a_frame_is_refused(
         Pipeline(engine, NoCache()).render(prepared, tiny, RenderOptions(), tmp_path / "v.mp4")
 
 
-def test_what_is_not_in_the_video_is_said(engine, prepared: Prepared, speech: Speech, tmp_path: Path) -> None:
+def test_gestures_after_the_end_get_a_warning(
+    engine, prepared: Prepared, speech: Speech, tmp_path: Path
+) -> None:
     style = RenderOptions(
         gestures=(GestureCue("smile", 0.5), GestureCue("nod_yes", 2.0)), input_yaw=Track((0.0, 40.0))
     )
@@ -159,7 +159,7 @@ def test_what_is_not_in_the_video_is_said(engine, prepared: Prepared, speech: Sp
     )
 
 
-def test_a_missing_folder_is_said(engine, prepared: Prepared, speech: Speech, tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported(engine, prepared: Prepared, speech: Speech, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="does not exist"):
         Pipeline(engine, NoCache()).render(prepared, speech, RenderOptions(), tmp_path / "no" / "v.mp4")
 
@@ -182,7 +182,7 @@ class Viewer:
         return len(data)
 
 
-def test_who_watches_sees_the_video_while_it_is_made(
+def test_viewers_get_the_video_during_rendering(
     engine, prepared: Prepared, speech: Speech, tmp_path: Path
 ) -> None:
     viewer = Viewer()
@@ -201,7 +201,7 @@ def test_who_watches_sees_the_video_while_it_is_made(
     assert len(viewer.pieces) == pytest.approx(1 + 10, abs=1)
 
 
-def test_a_recording_that_is_known_is_not_announced_apart(
+def test_cached_audio_is_not_announced_separately(
     engine, prepared: Prepared, speech: Speech, tmp_path: Path
 ) -> None:
     cache = MemoryCache(10**8)
@@ -215,10 +215,10 @@ def test_a_recording_that_is_known_is_not_announced_apart(
 class BrokenViewer(Viewer):
     def write(self, data: bytes) -> int:
         super().write(data)
-        raise ConnectionResetError("nobody listens")
+        raise ConnectionResetError("no viewer is connected")
 
 
-def test_a_stream_that_breaks_at_once_does_not_break_the_video(
+def test_a_stream_that_fails_at_once_does_not_affect_the_video(
     engine, prepared: Prepared, speech: Speech, tmp_path: Path
 ) -> None:
     viewer = BrokenViewer()

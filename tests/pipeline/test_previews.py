@@ -1,4 +1,4 @@
-"""What there is to look at of an avatar is made once, and shown without the engine."""
+"""An avatar's previews are made once and read without the engine."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def frames(mp4: bytes) -> NDArray[np.float64]:
         return np.stack([f.to_ndarray(format="gray").astype(float) for f in container.decode(video=0)])
 
 
-def test_mouth_shapes_are_cells_of_one_picture(engine, source_image: SourceImage) -> None:
+def test_mouth_shapes_are_cells_of_one_image(engine, source_image: SourceImage) -> None:
     cache = MemoryCache(10**8)
     make_previews(Pipeline(engine, cache), source_image, "full")
     sheet = viseme_sheet(cache, card_of(engine), source_image.image_hash)
@@ -50,7 +50,7 @@ def test_mouth_shapes_are_cells_of_one_picture(engine, source_image: SourceImage
     assert sheet.cells["letters"] == {"A": "v0", "B": "v6"}
 
 
-def test_previews_are_drawn_at_a_size_that_the_engine_has(sketch, source_image: SourceImage) -> None:
+def test_previews_are_rendered_at_a_size_that_the_engine_supports(sketch, source_image: SourceImage) -> None:
     cache = MemoryCache(10**8)
     make_previews(Pipeline(sketch, cache), source_image, "full")
     png = preview_picture(cache, sketch, source_image.image_hash)
@@ -66,7 +66,7 @@ def test_previews_are_made_once(engine, source_image: SourceImage, tmp_path: Pat
     assert engine.calls["visemes"] == 1
 
 
-def test_nothing_is_shown_that_was_not_made(engine, source_image: SourceImage) -> None:
+def test_missing_previews_are_none(engine, source_image: SourceImage) -> None:
     cache, card = MemoryCache(10**8), card_of(engine)
     assert viseme_sheet(cache, card, source_image.image_hash) is None
     assert gesture_clip(cache, card, source_image.image_hash, "smile") is None
@@ -76,7 +76,7 @@ def test_nothing_is_shown_that_was_not_made(engine, source_image: SourceImage) -
     assert gesture_clip(cache, card, source_image.image_hash, "smile") is not None
 
 
-def test_keys_of_an_avatar_are_those_under_which_it_is_kept(engine, source_image: SourceImage) -> None:
+def test_preview_keys_match_those_of_the_cached_artefacts(engine, source_image: SourceImage) -> None:
     cache = MemoryCache(10**8)
     make_previews(Pipeline(engine, cache), source_image, "crop")
     card = card_of(engine)
@@ -87,14 +87,14 @@ def test_keys_of_an_avatar_are_those_under_which_it_is_kept(engine, source_image
 
 @pytest.fixture(scope="module")
 def shown() -> tuple[ArtefactCache, MeshEngine, str]:
-    """The example source image's previews by the mesh engine."""
+    """Previews of the example source image by the mesh engine."""
     cache, engine = MemoryCache(10**8), MeshEngine()
     source_image = read_source_image(SOURCE_IMAGE, Settings())
     make_previews(Pipeline(engine, cache), source_image, "full")
     return cache, engine, source_image.image_hash
 
 
-def test_every_letter_has_its_mouth(shown: tuple[ArtefactCache, MeshEngine, str]) -> None:
+def test_every_letter_has_a_mouth_shape(shown: tuple[ArtefactCache, MeshEngine, str]) -> None:
     sheet = viseme_sheet(*shown)
     assert sheet is not None
     letters, places, side = sheet.cells["letters"], sheet.cells["visemes"], sheet.cells["cell"]
@@ -109,7 +109,7 @@ def test_every_letter_has_its_mouth(shown: tuple[ArtefactCache, MeshEngine, str]
     assert letters["M"] == letters["B"] == letters["P"]
 
 
-def test_every_gesture_moves_and_comes_back(shown: tuple[ArtefactCache, MeshEngine, str]) -> None:
+def test_every_gesture_moves_and_returns(shown: tuple[ArtefactCache, MeshEngine, str]) -> None:
     cache, engine, image_id = shown
     for name in engine.capabilities.gestures:
         clip = gesture_clip(cache, engine, image_id, name)
@@ -120,7 +120,7 @@ def test_every_gesture_moves_and_comes_back(shown: tuple[ArtefactCache, MeshEngi
         assert moved.max() > 2 * moved[-3:].mean(), name
 
 
-def test_the_picture_is_the_close_up(shown: tuple[ArtefactCache, MeshEngine, str]) -> None:
+def test_the_preview_is_the_close_up(shown: tuple[ArtefactCache, MeshEngine, str]) -> None:
     png = preview_picture(*shown)
     assert png is not None
     picture = pixels(png)

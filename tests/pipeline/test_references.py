@@ -1,4 +1,4 @@
-"""What a video takes over from others: read once, kept, and handed to the engine."""
+"""Reference motion is extracted once, cached, and passed to the engine."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def test_equal_files_are_one_video(grey: ReferenceVideo, tmp_path: Path) -> None
     assert ReferenceVideo.of_file(other, "ref_pose").video_hash != grey.video_hash
 
 
-def test_file_that_cannot_be_read_names_its_option(tmp_path: Path) -> None:
+def test_error_for_an_unreadable_file_names_its_option(tmp_path: Path) -> None:
     with pytest.raises(UnreadableVideo, match="Is a directory") as caught:
         ReferenceVideo.of_file(tmp_path, "ref_eyeblink")
     assert caught.value.param == "ref_eyeblink"
 
 
-def test_video_is_followed_once_for_both_uses_and_kept(sketch, grey: ReferenceVideo) -> None:
+def test_video_is_read_once_for_both_uses_and_cached(sketch, grey: ReferenceVideo) -> None:
     cache = MemoryCache(10**8)
     both = extract_reference_motion(sketch, ReferenceVideos(grey, grey), "full", CachedComputation(cache))
     assert both.eyeblink is not None
@@ -47,10 +47,10 @@ def test_video_is_followed_once_for_both_uses_and_kept(sketch, grey: ReferenceVi
     assert extract_reference_motion(sketch, ReferenceVideos(pose=grey), "full", again).eyeblink is None
     assert (again.log.hits, sketch.calls["reference_motion"]) == (["reference"], 1)
     extract_reference_motion(sketch, ReferenceVideos(pose=grey), "crop", CachedComputation(cache))
-    assert sketch.calls["reference_motion"] == 2  # the face is cut out in another way
+    assert sketch.calls["reference_motion"] == 2  # the crop of the face differs
 
 
-def test_what_is_followed_and_how_it_is_finished_reach_the_engine(
+def test_reference_motion_and_enhancers_reach_the_engine(
     sketch, source_image: SourceImage, speech: Speech, grey: ReferenceVideo, tmp_path: Path
 ) -> None:
     prepared = Pipeline(sketch, NoCache()).prepare(source_image, RenderOptions(size=512))

@@ -1,4 +1,4 @@
-"""A source image is a picture, an animation or a video: what source image each becomes, and what is said."""
+"""A source image may be a still image, an animation or a video: the chosen frame and its warning."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STATES: tuple[make.State, ...] = ("wide", "blink", "good", "open")
 
 
 class CountingCache(MemoryCache):
-    """Remembers the kinds of what was put."""
+    """A cache that records the kinds of stored artefacts."""
 
     def __init__(self) -> None:
         super().__init__(10**8)
@@ -39,7 +39,7 @@ def distance(source_image: SourceImage, picture: Image.Image) -> float:
     return float(np.abs(source_image.pixels.astype(float) - make.array(picture)).mean())
 
 
-def test_an_ordinary_picture_is_taken_as_it_is() -> None:
+def test_a_still_image_is_used_unchanged() -> None:
     cache = CountingCache()
     source_image = read_source_image(make.EXAMPLE, Settings(), cache=cache)
     assert source_image.image_hash == hashlib.sha256(make.EXAMPLE.read_bytes()).hexdigest()
@@ -48,28 +48,30 @@ def test_an_ordinary_picture_is_taken_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "webm", "mov"])
-def test_of_a_video_the_best_frame_is_taken_and_said(suffix: str, tmp_path: Path) -> None:
+def test_the_best_frame_of_a_video_is_used_and_reported(suffix: str, tmp_path: Path) -> None:
     path = video(tmp_path / f"a.{suffix}")
     source_image = read_source_image(path, Settings())
     assert source_image.image_hash == hashlib.sha256(path.read_bytes()).hexdigest()
     away = {state: distance(source_image, picture) for state, picture in make.talking().items()}
     assert min(away, key=lambda state: away[state]) == "good"
     (words,) = source_image.warnings
-    assert words.startswith("The source is a video: its frame at 0.2 s was taken, the best of 8")
+    assert words.startswith("The source is a video. The frame at 0.2 s was used, the best of 8")
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp", "png"])
-def test_of_an_animation_that_fades_in_a_later_frame_is_taken_and_said(suffix: str, tmp_path: Path) -> None:
+def test_a_later_frame_of_an_animation_that_fades_in_is_used_and_reported(
+    suffix: str, tmp_path: Path
+) -> None:
     path = make.save_animation(tmp_path / f"a.{suffix}", make.fading_in((0.0, 0.4, 1.0)))
     source_image = read_source_image(path, Settings())
     assert distance(source_image, make.fading_in((1.0,))[0]) < 6
     assert source_image.warnings == (
-        "The picture is an animation that begins without a clear face: its frame 3 was taken.",
+        "The source image is an animation that starts without a clear face. Frame 3 was used.",
     )
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp", "png"])
-def test_an_animation_that_begins_well_is_taken_from_its_beginning(suffix: str, tmp_path: Path) -> None:
+def test_the_first_frame_of_a_good_animation_is_used(suffix: str, tmp_path: Path) -> None:
     states = [make.talking()[state] for state in ("open", "good", "blink")]
     path = make.save_animation(tmp_path / f"a.{suffix}", states)
     source_image = read_source_image(path, Settings())
@@ -91,7 +93,7 @@ def test_the_choice_is_made_once(suffix: str, tmp_path: Path) -> None:
     assert first.warnings == again.warnings != ()
 
 
-def test_without_a_face_a_video_is_refused_and_an_animation_left_to_the_engine(tmp_path: Path) -> None:
+def test_a_video_without_a_face_is_refused_and_an_animation_left_to_the_engine(tmp_path: Path) -> None:
     blank = [Image.new("RGB", (256, 256), (90, 90, level)) for level in (90, 120, 150)]
     with pytest.raises(NoFaceFound, match="in the video"):
         read_source_image(make.save_video(tmp_path / "a.mp4", blank), Settings())
@@ -99,7 +101,7 @@ def test_without_a_face_a_video_is_refused_and_an_animation_left_to_the_engine(t
     assert distance(source_image, blank[0]) < 2
 
 
-def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
+def test_unreadable_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UnreadableImage, match="Cannot read"):
         read_source_image(tmp_path / "none.png", Settings())
     path = video(tmp_path / "a.mp4")

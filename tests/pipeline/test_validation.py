@@ -1,4 +1,4 @@
-"""What an engine cannot do is refused, or left out with a warning, before any work."""
+"""Unsupported options are refused, or dropped with a warning, before any work."""
 
 from __future__ import annotations
 
@@ -20,23 +20,26 @@ def test_a_plain_request_passes(engine) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"preprocess": "extfull"}, "does not know preprocess 'extfull'; it knows crop, full"),
-        ({"size": 1024}, "it knows 64 to 512"),
-        ({"gestures": (GestureCue("jump", 1.0),)}, "does not know gestures 'jump'; it knows nod_yes, smile"),
+        ({"preprocess": "extfull"}, "does not support preprocess 'extfull'. Supported: crop, full"),
+        ({"size": 1024}, "Supported: 64 to 512"),
+        (
+            {"gestures": (GestureCue("jump", 1.0),)},
+            "does not support gestures 'jump'. Supported: nod_yes, smile",
+        ),
     ],
 )
-def test_what_the_engine_does_not_know_is_refused(engine, change: dict[str, object], message: str) -> None:
+def test_unsupported_values_are_refused(engine, change: dict[str, object], message: str) -> None:
     with pytest.raises(UnsupportedByEngine, match=message):
         apply_to_engine(engine, RenderOptions(**change))
 
 
 @pytest.mark.parametrize("name", ["ref_eyeblink", "ref_pose"])
-def test_reference_videos_decide_the_motion_and_are_refused(engine, name: str) -> None:
-    with pytest.raises(UnsupportedByEngine, match=f"leave {name} out"):
+def test_unsupported_reference_videos_are_refused(engine, name: str) -> None:
+    with pytest.raises(UnsupportedByEngine, match=f"Leave out {name}"):
         apply_to_engine(engine, RenderOptions(), {name})
 
 
-def test_what_only_makes_it_prettier_is_left_out_with_a_warning(engine) -> None:
+def test_unsupported_enhancements_are_dropped_with_a_warning(engine) -> None:
     options = RenderOptions(enhancer="gfpgan", background_enhancer="realesrgan", batch_size=8, face3dvis=True)
     applied = apply_to_engine(engine, options, {"checkpoint_dir"})
     assert applied.warnings == (
@@ -49,7 +52,7 @@ def test_what_only_makes_it_prettier_is_left_out_with_a_warning(engine) -> None:
     assert applied.options == RenderOptions(size=512)
 
 
-def test_an_engine_that_can_is_not_warned_about(engine) -> None:
+def test_supported_options_get_no_warning(engine) -> None:
     engine.capabilities = replace(
         engine.capabilities, enhancers=("gfpgan",), honours=("batch_size",), reference_video=True
     )
@@ -57,29 +60,29 @@ def test_an_engine_that_can_is_not_warned_about(engine) -> None:
     assert apply_to_engine(engine, options, {"ref_pose"}) == Applied(options, ())
 
 
-def test_the_size_is_the_engines_where_none_was_chosen(engine) -> None:
+def test_the_default_size_is_that_of_the_engine(engine) -> None:
     assert apply_to_engine(engine, RenderOptions()).options.size == 512
     engine.capabilities = replace(engine.capabilities, default_size=256)
     assert apply_to_engine(engine, RenderOptions()).options.size == 256
     assert apply_to_engine(engine, RenderOptions(size=128)).options.size == 128
 
 
-def test_a_card_is_as_good_as_the_engine(engine) -> None:
+def test_an_engine_card_works_like_the_engine(engine) -> None:
     card = card_of(engine)
     assert apply_to_engine(card, RenderOptions(enhancer="gfpgan")).warnings == (
         "enhancer gfpgan was not applied: the pattern engine has none.",
     )
-    with pytest.raises(UnsupportedByEngine, match="The pattern engine does not know size 1024"):
+    with pytest.raises(UnsupportedByEngine, match="The pattern engine does not support size 1024"):
         apply_to_engine(card, RenderOptions(size=1024))
 
 
-def test_a_long_wrong_value_is_not_repeated(engine) -> None:
+def test_a_long_wrong_value_is_shortened(engine) -> None:
     with pytest.raises(UnsupportedByEngine) as caught:
         apply_to_engine(engine, RenderOptions(gestures=(GestureCue("x" * 10_000, 1.0),)))
     assert len(caught.value.message) < 200
 
 
-def test_what_the_engine_has_besides_is_named(engine) -> None:
+def test_a_warning_names_the_supported_enhancers(engine) -> None:
     engine.capabilities = replace(engine.capabilities, enhancers=("gfpgan", "realesrgan"))
     applied = apply_to_engine(engine, RenderOptions(enhancer="RestoreFormer"))
     assert applied.warnings == (

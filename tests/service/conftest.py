@@ -1,4 +1,4 @@
-"""The real service, one for all tests of this folder that do it no harm."""
+"""One real service for all tests of this folder that leave it intact."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.running_service import RunningService
 
 @pytest.fixture(scope="session")
 def service() -> Iterator[RunningService]:
-    """With the mesh engine and one worker, ready."""
+    """A ready service with the mesh engine and one worker."""
     folder = Path(tempfile.mkdtemp(prefix="st-"))  # pytest's own paths are too long for a socket
     with RunningService(folder) as running:
         yield running
@@ -22,7 +22,7 @@ def service() -> Iterator[RunningService]:
 
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
-    """A folder for a service of one's own."""
+    """A folder for a separate service."""
     folder = Path(tempfile.mkdtemp(prefix="st-"))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)

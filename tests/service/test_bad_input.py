@@ -1,5 +1,5 @@
-"""Whatever is sent to the running service that it cannot serve: the right status and error object, and
-nothing of it is left behind. No answer has a status of 500 or above."""
+"""Invalid requests to the running service get the right status and error object, and leave nothing behind. No
+response has a status of 500 or above."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.running_service import RunningService, until
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.connections import connect, run_dir, store_urls
 
-NOBODY = "0" * 64
+NO_IMAGE = "0" * 64
 NO_SESSION = "00000000-0000-4000-8000-000000000000"
 
 Files = dict[str, tuple[str, bytes, str]]
@@ -28,7 +28,7 @@ Files = dict[str, tuple[str, bytes, str]]
 
 @dataclass(frozen=True)
 class Left:
-    """What the service keeps."""
+    """The data that the service has stored."""
 
     artefacts: frozenset[str]
     sessions: frozenset[bytes]
@@ -37,7 +37,7 @@ class Left:
 
 @dataclass(frozen=True)
 class Target:
-    """The running service, with a source image that is ready and a video."""
+    """The running service, with a ready avatar and a video."""
 
     client: httpx.Client
     image_id: str
@@ -49,7 +49,7 @@ class Target:
 
 @pytest.fixture(scope="module")
 def target(service: RunningService) -> Iterator[Target]:
-    """Made once; nothing that follows changes it."""
+    """Made once; the tests do not change it."""
     settings = Settings(data_dir=service.data_dir)
     queue = connect(store_urls(settings).queue)
     artefacts, uploads = service.data_dir / "artefacts", run_dir(settings) / "uploads"
@@ -85,7 +85,7 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def _nothing_left(target: Target) -> Iterator[None]:
-    """What is there after a test is what was there before."""
+    """A test must not change the stored data."""
     before = target.left()
     yield
     until(lambda: target.left().uploads == before.uploads, "the end of uploads", 10)
@@ -93,7 +93,7 @@ def _nothing_left(target: Target) -> Iterator[None]:
 
 
 def expect(answer: httpx.Response, status: int, code: str, param: str | None) -> None:
-    """An error object, the same in every field."""
+    """Check the error object and all its fields."""
     assert answer.status_code == status, answer.text
     body = answer.json()
     assert set(body) >= {"error", "detail"}
@@ -101,7 +101,7 @@ def expect(answer: httpx.Response, status: int, code: str, param: str | None) ->
     assert (body["error"]["code"], body["error"]["param"]) == (code, param)
     assert body["detail"] == body["error"]["message"]
     assert len(body["detail"]) < 400
-    assert "/" + "tmp" not in body["detail"]  # no path of the service
+    assert "/" + "tmp" not in body["detail"]  # no path of the server
     assert "Traceback" not in answer.text
 
 
@@ -123,7 +123,7 @@ class Upload:
 
 
 def mode(name: str, value: str, status: int = 422, code: str = "invalid_option") -> Upload:
-    """A good picture in a mode that is none."""
+    """A valid image with an unknown mode."""
     fields = {"preprocess_mode": value}
     return Upload(name, status, code, "preprocess_mode", bad.SOURCE_IMAGE, fields=fields)
 
@@ -150,7 +150,7 @@ UPLOADS = [
     Upload("name of signs", *UNREADABLE, image=bad.HTML, filename="\u202e\U0001f600\x7f.png"),
     Upload("name without end", *UNREADABLE, image=bad.HTML, filename="x" * 3000),
     Upload("picture of very many pixels", 413, "image_too_large", image=bad.picture_bomb),
-    Upload("picture that promises more pixels", 413, "image_too_large", image=bad.png_that_promises),
+    Upload("image with a huge header", 413, "image_too_large", image=bad.png_with_huge_header),
     Upload("picture of very many bytes", 413, "image_too_large", image=lambda: bytes(20_100_000)),
     Upload("document", 415, "unsupported_media_type", image=bad.PDF, kind="application/pdf"),
     Upload("web page", 415, "unsupported_media_type", image=bad.HTML, kind="text/html"),
@@ -178,47 +178,47 @@ def test_upload(target: Target, case: Upload) -> None:
 
 @dataclass(frozen=True)
 class BadRequest:
-    """A form with a recording."""
+    """A form with driven audio."""
 
     name: str
     status: int
     code: str
     param: str | None
     fields: dict[str, str] = field(default_factory=dict)
-    """Instead of good ones; an empty value leaves a field out."""
+    """Replaces valid fields; an empty value removes the field."""
     sound: bytes | Callable[[], bytes] | None = bad.SPEECH
     kind: str = "audio/wav"
     headers: dict[str, str] = field(default_factory=dict)
     lane: str = "vip"
     more: tuple[str, bytes, str] | None = None
-    """Another file: field, content, type."""
+    """Another file: field name, content, type."""
 
 
 def wrong(name: str, value: str, code: str = "invalid_option", status: int = 422) -> BadRequest:
-    """A field with a value that it cannot have."""
+    """A field with an invalid value."""
     return BadRequest(f"{name} is {value[:24]!r}", status, code, name, {name: value})
 
 
 def sound(
     name: str, data: bytes | Callable[[], bytes], status: int, code: str, kind: str = "audio/wav"
 ) -> BadRequest:
-    """A recording that is none."""
+    """Invalid driven audio."""
     return BadRequest(name, status, code, "audio_file", sound=data, kind=kind)
 
 
 def reference(name: str, data: bytes, kind: str, status: int, code: str) -> BadRequest:
-    """A reference video that is none, or that the engine cannot follow."""
+    """An invalid reference video, or one for an engine that supports none."""
     return BadRequest(name, status, code, "ref_pose", more=("ref_pose", data, kind))
 
 
 def key(name: str, value: str) -> BadRequest:
-    """An `Idempotency-Key` that is none."""
+    """An invalid `Idempotency-Key`."""
     return BadRequest(name, 422, "invalid_option", "Idempotency-Key", headers={"Idempotency-Key": value})
 
 
 BLOB = "application/octet-stream"
 WISHES = [
-    wrong("image_id", NOBODY, "not_found", 404),
+    wrong("image_id", NO_IMAGE, "not_found", 404),
     wrong("image_id", "../../portraits/x", "not_found", 404),
     wrong("image_id", "A" * 64, "not_found", 404),
     wrong("image_id", "０" * 64, "not_found", 404),
@@ -303,8 +303,8 @@ def test_request_for_a_video(target: Target, case: BadRequest) -> None:
     expect(answer, case.status, case.code, case.param)
 
 
-def test_picture_without_a_face(target: Target) -> None:
-    """The upload is taken on; what comes of it is told by its status and by every request for a video."""
+def test_image_without_a_face(target: Target) -> None:
+    """The upload is accepted. Its status and every request for a video report the failure."""
     client = target.client
     blank = bad.png(400, 400)
     image_id = client.post("/api/avatar/upload", files={"image_file": ("a.png", blank)}).json()["image_id"]
@@ -319,7 +319,7 @@ def test_picture_without_a_face(target: Target) -> None:
     assert client.delete(f"/api/avatar/{image_id}").status_code == 204
 
 
-# ---- other addresses
+# ---- other URLs
 
 OF_A_SESSION = ("status", "download", "stream", "events")
 OF_AN_AVATAR = ("visemes", "preview", "gestures/smile")
@@ -342,10 +342,10 @@ OF_AN_AVATAR = ("visemes", "preview", "gestures/smile")
         ("GET", "/api/image/{x}/summary", "image_id"),
     ],
 )
-def test_name_of_nothing(target: Target, method: str, path: str, param: str) -> None:
-    for name in (NOBODY, NO_SESSION, "A" * 64, "%00", "x" * 2000, "%F0%9F%98%80", "-1", "*"):
+def test_unknown_id(target: Target, method: str, path: str, param: str) -> None:
+    for name in (NO_IMAGE, NO_SESSION, "A" * 64, "%00", "x" * 2000, "%F0%9F%98%80", "-1", "*"):
         expect(target.client.request(method, path.replace("{x}", name)), 404, "not_found", param)
-    # with a slash it is another address
+    # a slash makes it another URL
     expect(target.client.request(method, path.replace("{x}", "..%2f..%2fvideos")), 404, "not_found", None)
 
 
@@ -367,9 +367,7 @@ def test_name_of_nothing(target: Target, method: str, path: str, param: str) -> 
         ("PATCH", "/", 405, "method_not_allowed", None),
     ],
 )
-def test_other_address(
-    target: Target, method: str, path: str, status: int, code: str, param: str | None
-) -> None:
+def test_other_url(target: Target, method: str, path: str, status: int, code: str, param: str | None) -> None:
     known = {"{image}": target.image_id, "{session}": target.session_id}
     for name, value in known.items():
         path = path.replace(name, value)
@@ -395,7 +393,7 @@ def test_range_of_a_video(target: Target, header: str, status: int) -> None:
         assert len(answer.content) == int(answer.headers["content-length"]) <= target.size
 
 
-def test_upload_that_is_broken_off(service: RunningService, target: Target) -> None:
+def test_interrupted_upload(service: RunningService, target: Target) -> None:
     parts = urlsplit(service.url)
     head = (
         b"POST /api/avatar/upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n"
@@ -409,7 +407,7 @@ def test_upload_that_is_broken_off(service: RunningService, target: Target) -> N
     assert target.client.get("/livez").status_code == 200
 
 
-def test_decoders_that_fail_again_and_again_do_no_harm(target: Target) -> None:
+def test_decoders_that_fail_repeatedly_do_not_affect_the_service(target: Target) -> None:
     start = time.monotonic()
     for _ in range(30):
         target.client.post("/api/avatar/upload", files={"image_file": ("a.png", bad.HEIC, "image/heic")})

@@ -1,4 +1,4 @@
-"""Sessions that are cancelled: their work ends at once, and the worker stays warm for the next one."""
+"""A cancelled session stops at once, and the worker stays warm for the next one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from tests.support.pattern_engine import SLOW
 from tests.support.servers import cache_store, queue_store
-from tests.support.workers import WorkerProcess, Workshop, open_workshop, wait_for
+from tests.support.workers import Cluster, WorkerProcess, open_cluster, wait_for
 
 from sadtalker_service.jobs.video_service import VideoService
 from sadtalker_service.options import RenderOptions
@@ -18,12 +18,12 @@ from sadtalker_service.store.redis_cache import RedisCache
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     queue, cache = queue_store(), cache_store()
     try:
         queue.start()
         cache.start()
-        with open_workshop(queue, cache, tmp_path_factory.mktemp("shop")) as opened:
+        with open_cluster(queue, cache, tmp_path_factory.mktemp("cluster")) as opened:
             yield opened
     finally:
         queue.remove()
@@ -31,92 +31,94 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
 
 
 @pytest.fixture
-def worker(shop: Workshop) -> WorkerProcess:
-    return shop.ensure("vip,normal", "render")
+def worker(cluster: Cluster) -> WorkerProcess:
+    return cluster.ensure("vip,normal", "render")
 
 
-def test_running_session_ends_within_a_batch_and_the_next_begins_on_the_same_warm_process(
-    shop: Workshop, worker: WorkerProcess
+def test_running_session_stops_within_a_batch_and_the_warm_process_takes_the_next(
+    cluster: Cluster, worker: WorkerProcess
 ) -> None:
     child = worker.child
-    image_id, audio_id = shop.source_image(), shop.speech(20)
-    running = shop.request(image_id, audio_id, RenderOptions(seed=SLOW + 300), seconds=20)  # of 20 s at least
-    waiting = shop.request(image_id, shop.speech())
-    shop.wait_for_frame(running)
+    image_id, audio_id = cluster.source_image(), cluster.speech(20)
+    running = cluster.request(
+        image_id, audio_id, RenderOptions(seed=SLOW + 300), seconds=20
+    )  # takes at least 20 s
+    waiting = cluster.request(image_id, cluster.speech())
+    cluster.wait_for_frame(running)
     cancelled_at = time.time()
-    shop.sessions.cancel(running)
-    cancelled, following = shop.wait(running, "cancelled"), shop.wait(waiting, "ready")
+    cluster.sessions.cancel(running)
+    cancelled, following = cluster.wait(running, "cancelled"), cluster.wait(waiting, "ready")
     assert cancelled.failure is None
     assert cancelled.ended_at is not None
     assert following.started_at is not None
-    assert following.started_at - cancelled_at < 5.0  # two tenths of a second where nobody else is busy
+    assert following.started_at - cancelled_at < 5.0  # 0.2 s on an idle machine
     assert worker.child == child
-    assert len(shop.videos()) == 1
-    assert list((shop.settings.data_dir / "scratch").rglob("*.mp4")) == []
+    assert len(cluster.videos()) == 1
+    assert list((cluster.settings.data_dir / "scratch").rglob("*.mp4")) == []
 
 
-def test_waiting_session_is_never_begun(shop: Workshop, worker: WorkerProcess) -> None:
-    image_id, audio_id = shop.source_image(), shop.speech()
-    running = shop.request(image_id, audio_id, RenderOptions(seed=SLOW + 101))
-    waiting = shop.request(image_id, audio_id, RenderOptions(seed=1))
-    last = shop.request(image_id, audio_id, RenderOptions(seed=2))
-    shop.wait_for_frame(running)
-    shop.sessions.cancel(waiting)
-    assert shop.session(waiting).state == "cancelled"
-    shop.wait(last, "ready")
-    assert shop.session(waiting).attempt == 0
-    assert shop.queue.llen("normal") == 0
+def test_waiting_session_never_starts(cluster: Cluster, worker: WorkerProcess) -> None:
+    image_id, audio_id = cluster.source_image(), cluster.speech()
+    running = cluster.request(image_id, audio_id, RenderOptions(seed=SLOW + 101))
+    waiting = cluster.request(image_id, audio_id, RenderOptions(seed=1))
+    last = cluster.request(image_id, audio_id, RenderOptions(seed=2))
+    cluster.wait_for_frame(running)
+    cluster.sessions.cancel(waiting)
+    assert cluster.session(waiting).state == "cancelled"
+    cluster.wait(last, "ready")
+    assert cluster.session(waiting).attempt == 0
+    assert cluster.queue.llen("normal") == 0
 
 
-def test_work_goes_on_for_an_equal_request_that_was_not_cancelled(
-    shop: Workshop, worker: WorkerProcess
+def test_rendering_continues_for_an_equal_request_that_was_not_cancelled(
+    cluster: Cluster, worker: WorkerProcess
 ) -> None:
-    image_id, audio_id = shop.source_image(), shop.speech()
-    first = shop.request(image_id, audio_id, RenderOptions(seed=SLOW + 102))
-    shop.wait_for_frame(first)
-    second = shop.request(image_id, audio_id, RenderOptions(seed=SLOW + 102))
-    shop.sessions.cancel(first)
-    session = shop.wait(second, "ready")
-    assert shop.session(first).state == "cancelled"
+    image_id, audio_id = cluster.source_image(), cluster.speech()
+    first = cluster.request(image_id, audio_id, RenderOptions(seed=SLOW + 102))
+    cluster.wait_for_frame(first)
+    second = cluster.request(image_id, audio_id, RenderOptions(seed=SLOW + 102))
+    cluster.sessions.cancel(first)
+    session = cluster.wait(second, "ready")
+    assert cluster.session(first).state == "cancelled"
     assert session.run_id == first
     assert session.attempt == 1
 
 
-def test_deleted_avatar_ends_its_sessions_and_nothing_of_it_is_left(
-    shop: Workshop, worker: WorkerProcess
+def test_deleting_an_avatar_ends_its_sessions_and_removes_everything(
+    cluster: Cluster, worker: WorkerProcess
 ) -> None:
-    before = shop.files()
-    image_id, audio_id = shop.source_image(seed=7), shop.speech(20, pitch=300)
-    session_id = shop.request(image_id, audio_id, RenderOptions(seed=SLOW + 50), seconds=20)
-    shop.wait_for_frame(session_id)
-    assert shop.cached(f"*{image_id}*")
+    before = cluster.files()
+    image_id, audio_id = cluster.source_image(seed=7), cluster.speech(20, pitch=300)
+    session_id = cluster.request(image_id, audio_id, RenderOptions(seed=SLOW + 50), seconds=20)
+    cluster.wait_for_frame(session_id)
+    assert cluster.cached(f"*{image_id}*")
     video_service = VideoService(
-        sessions=shop.sessions,
-        avatars=shop.avatars,
-        engines=shop.engines,
-        statistics=Statistics(shop.queue),
-        artefacts=shop.artefacts,
-        cache=RedisCache(shop.cache),
-        dispatch=shop.dispatch,
+        sessions=cluster.sessions,
+        avatars=cluster.avatars,
+        engines=cluster.engines,
+        statistics=Statistics(cluster.queue),
+        artefacts=cluster.artefacts,
+        cache=RedisCache(cluster.cache),
+        dispatch=cluster.dispatch,
     )
     video_service.delete_avatar(image_id)
-    shop.wait(session_id, "cancelled")
-    wait_for(lambda: not shop.cached(f"*{image_id}*"), "the cache is empty", 20, shop.logs)
-    assert [file for file in shop.files() if file not in before and "speech" not in file.parts] == []
+    cluster.wait(session_id, "cancelled")
+    wait_for(lambda: not cluster.cached(f"*{image_id}*"), "the cache is empty", 20, cluster.logs)
+    assert [file for file in cluster.files() if file not in before and "speech" not in file.parts] == []
 
 
-def test_running_mesh_session_ends_and_the_next_begins_on_the_same_warm_process(shop: Workshop) -> None:
-    worker = shop.ensure("vip,normal", "render")
+def test_running_mesh_session_stops_and_the_warm_process_takes_the_next(cluster: Cluster) -> None:
+    worker = cluster.ensure("vip,normal", "render")
     assert worker.stop() == 0
-    mesh = shop.ensure("vip,normal", "mesh", engine="mesh")
+    mesh = cluster.ensure("vip,normal", "mesh", engine="mesh")
     child = mesh.child
-    image_id, audio_id = shop.real_source_image(), shop.real_speech()
+    image_id, audio_id = cluster.real_source_image(), cluster.real_speech()
     style = RenderOptions(preprocess="crop", size=256)
-    running = shop.request(image_id, audio_id, style, seconds=10.4)
-    waiting = shop.request(image_id, shop.speech(), style)
-    shop.wait_for_frame(running)
-    shop.sessions.cancel(running)
-    shop.wait(running, "cancelled")
-    shop.wait(waiting, "ready")
+    running = cluster.request(image_id, audio_id, style, seconds=10.4)
+    waiting = cluster.request(image_id, cluster.speech(), style)
+    cluster.wait_for_frame(running)
+    cluster.sessions.cancel(running)
+    cluster.wait(running, "cancelled")
+    cluster.wait(waiting, "ready")
     assert mesh.child == child
-    assert not shop.artefacts.exists(video_name(shop.session(running).result_key))
+    assert not cluster.artefacts.exists(video_name(cluster.session(running).result_key))

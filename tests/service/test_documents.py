@@ -1,4 +1,4 @@
-"""The commands in the documents run as they stand, and answer what stands below them."""
+"""The commands in the documents run unchanged and give the output that the documents show."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = ("docs/quickstart.md", "docs/api.md")
 END_OF_BLOCK = "\x1e"
 LASTING = {"ready", "alive", "running", "degraded"}
-"""States that stand in a page and must be answered; others come and go within a moment."""
+"""States that must match the page; other states are too short-lived to compare."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A block of commands, and the answer that the page shows for it."""
+    """A block of commands with the response that the page shows."""
 
     script: str
     answer: Any
-    """None where the page shows none."""
+    """None if the page shows none."""
 
 
 def examples(page: Path) -> list[Example]:
-    """The ```bash blocks of a page, each with the ```json block that follows it before the next one."""
+    """Return the ```bash blocks of a page, each with the ```json block between it and the next one."""
     found: list[Example] = []
     for kind, text in re.findall(r"^```(bash|json)\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL):
         if kind == "bash":
@@ -45,13 +45,13 @@ def examples(page: Path) -> list[Example]:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_commands_of_the_page_answer_what_it_shows(
+def test_commands_of_the_page_give_the_shown_responses(
     name: str, service: RunningService, tmp_path: Path
 ) -> None:
     (tmp_path / "examples").symlink_to(REPOSITORY / "examples")
     blocks = examples(REPOSITORY / name)
     assert len(blocks) > 5
-    # one shell for the whole page: variables live on from block to block
+    # one shell for the whole page, because later blocks use earlier variables
     script = "\n".join(f"{block.script}\nprintf '{END_OF_BLOCK}'" for block in blocks)
     outputs = Shell(tmp_path, service.url).run(script).split(END_OF_BLOCK)
     for block, output in zip(blocks, outputs, strict=False):
@@ -64,9 +64,7 @@ def test_commands_of_the_page_answer_what_it_shows(
     check_files(tmp_path, [block.script for block in blocks])
 
 
-def test_commands_of_the_readme_can_be_typed_one_after_the_other(
-    service: RunningService, tmp_path: Path
-) -> None:
+def test_commands_of_the_readme_run_in_order(service: RunningService, tmp_path: Path) -> None:
     readme = (REPOSITORY / "README.md").read_text()
     indented = re.findall(r"(?:^    \S.*\n)+", readme, re.MULTILINE)
     (commands,) = [textwrap.dedent(block) for block in indented if "curl" in block]
@@ -78,7 +76,7 @@ def test_commands_of_the_readme_can_be_typed_one_after_the_other(
 
 
 def documents_in(output: str) -> list[Any]:
-    """The JSON documents in what was printed."""
+    """Return the JSON documents in the output."""
     decoder, found, rest = json.JSONDecoder(), [], output.strip()
     while rest.startswith(("{", "[", '"')) or re.match(r"-?\d", rest):
         document, end = decoder.raw_decode(rest)
@@ -92,7 +90,7 @@ def is_error(answer: Any) -> bool:
 
 
 def check_shape(shown: Any, given: Any, where: str) -> None:
-    """What is shown is a part of what was given: the same names, with values of the same kind."""
+    """Check that the shown JSON is part of the real one: the same names, with values of the same type."""
     if shown is None:
         return
     if isinstance(shown, dict):
@@ -119,7 +117,7 @@ def kind_of(value: Any) -> str:
 
 
 def check_files(folder: Path, scripts: list[str]) -> None:
-    """Every file that a command has written is what its name says."""
+    """Check that every written file has the type of its extension."""
     names = re.findall(r"(?:-o|--output) (\S+)", "\n".join(scripts))
     assert names
     for name in names:
@@ -134,7 +132,7 @@ def check_files(folder: Path, scripts: list[str]) -> None:
                 assert sum(1 for _ in video.decode(video=0)) >= 10
 
 
-def test_shape_of_another_answer_is_noticed() -> None:
+def test_a_different_response_is_detected() -> None:
     with pytest.raises(AssertionError, match="speedup"):
         check_shape({"performance": {"speedup": "2x"}}, {"performance": {}}, "")
     with pytest.raises(AssertionError, match="was given"):
@@ -143,14 +141,14 @@ def test_shape_of_another_answer_is_noticed() -> None:
         check_shape({"status": "ready"}, {"status": "failed"}, "")
 
 
-def test_every_route_has_its_section_and_no_section_is_left_over(service: RunningService) -> None:
+def test_every_route_has_a_section_and_every_section_a_route(service: RunningService) -> None:
     paths = httpx.get(f"{service.url}/openapi.json").raise_for_status().json()["paths"]
     routes = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
     page = (REPOSITORY / "docs" / "api.md").read_text()
     assert set(re.findall(r"^### `([A-Z]+ /\S*)`$", page, re.MULTILINE)) == routes
 
 
-def test_every_field_of_a_request_is_in_its_table(service: RunningService) -> None:
+def test_every_form_field_is_in_its_table(service: RunningService) -> None:
     paths = httpx.get(f"{service.url}/openapi.json").raise_for_status().json()["paths"]
     body = paths["/api/{lane}/generate"]["post"]["requestBody"]["content"]["multipart/form-data"]
     page = (REPOSITORY / "docs" / "api.md").read_text()

@@ -1,4 +1,4 @@
-"""Every process of a service at work is killed with -9, one after the other: every request gets its video."""
+"""Every process of a busy service is killed with -9, one after another, and every request gets its video."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from sadtalker_service.media.image import encode_png
 
 RECORDING = Path(__file__).parents[2] / "examples" / "speech.wav"
 BATCH_MS = 60
-"""So long rests the small engine after each batch of frames: a job lasts a second or two."""
+"""Pause of the pattern engine after each batch of frames: a job takes a second or two."""
 
 
 class Client:
-    """Somebody who asks again when nobody answers."""
+    """A client that retries if the service does not answer."""
 
     def __init__(self, service: RunningService) -> None:
         self._http = httpx.Client(base_url=service.url, timeout=60)
 
     def get(self, path: str, *wanted: int) -> httpx.Response:
-        """The answer, when it has one of these statuses."""
+        """Retry until the response has one of these statuses, and return it."""
         return self._ask("GET", path, wanted)
 
     def upload(self, picture: bytes) -> str:
-        """A picture, prepared; its id."""
+        """Upload a source image, wait until it is ready, and return its id."""
         files = {"image_file": ("face.png", picture)}
         image_id = str(self._ask("POST", "/api/avatar/upload", (200, 202), files=files).json()["image_id"])
         until(lambda: self._is_prepared(image_id), "preparation", 60)
         return image_id
 
     def generate(self, image_id: str, seed: int) -> str:
-        """A request; its session's id."""
+        """Request a video and return the session id."""
         data = {"image_id": image_id, "seed": str(SLOW + BATCH_MS), "pose_style": str(seed)}
         files = {"audio_file": ("speech.wav", RECORDING.read_bytes())}
         answer = self._ask("POST", "/api/standard/generate", (202,), data=data, files=files)
@@ -58,9 +58,9 @@ class Client:
                 answer = self._http.request(method, path, **body)
                 if answer.status_code in wanted:
                     return answer
-                assert answer.status_code == 503, answer.text  # it says itself that it will pass
+                assert answer.status_code == 503, answer.text  # the response says that it is temporary
             except httpx.TransportError:
-                assert time.monotonic() < end, "nobody answers"
+                assert time.monotonic() < end, "the service does not answer"
             time.sleep(0.1)
 
 

@@ -1,4 +1,4 @@
-"""What strangers upload, and what the service knows, is for the service's own user."""
+"""Uploads and secrets are readable only by the service's own user."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from tests.support.running_service import PATTERN_ENGINE, RunningService, childr
 from sadtalker_service.media.image import encode_png
 
 RECORDING = (Path(__file__).parents[2] / "examples" / "speech.wav").read_bytes()
-KEY, SECRET = "k-of-the-shop", "whsec_c2VjcmV0IG9mIHRoZSBzaG9w"
+KEY, SECRET = "k-of-the-cluster", "whsec_c2VjcmV0IG9mIHRoZSBzaG9w"
 HEADERS = {"X-API-Key": KEY}
 
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[RunningService]:
-    """A service that has made a video."""
+    """A service that has finished a video."""
     folder = Path(tempfile.mkdtemp(prefix="st-"))  # pytest's own paths are too long for a socket
-    keys = json.dumps([{"name": "shop", "key": KEY}])
+    keys = json.dumps([{"name": "cluster", "key": KEY}])
     environment = {
         **PATTERN_ENGINE,
         "API_KEYS": keys,
@@ -45,7 +45,7 @@ def service() -> Iterator[RunningService]:
     shutil.rmtree(folder)
 
 
-def test_files_and_folders_are_for_one_user(service: RunningService) -> None:
+def test_files_and_folders_are_private(service: RunningService) -> None:
     found = [path for path in service.data_dir.rglob("*") if path.name != "service.log"]
     kinds = {path.relative_to(service.data_dir).parts[0] for path in found}
     assert {"artefacts", "queue", "cache-server", "scratch"} <= kinds
@@ -58,11 +58,11 @@ def test_files_and_folders_are_for_one_user(service: RunningService) -> None:
 
 
 def environment_of(pid: int) -> str:
-    """The environment with which a process was started."""
+    """Return the environment with which a process was started."""
     return Path(f"/proc/{pid}/environ").read_bytes().replace(b"\0", b"\n").decode()
 
 
-def test_processes_that_decode_uploads_know_no_secrets(service: RunningService) -> None:
+def test_processes_that_decode_uploads_get_no_secrets(service: RunningService) -> None:
     api = service.pid("api")
     assert KEY in environment_of(api)
     (inspector,) = (pid for pid in children(api) if "inspection_process" in command_line(pid))
@@ -76,7 +76,7 @@ def test_processes_that_decode_uploads_know_no_secrets(service: RunningService) 
             assert SECRET not in environment_of(one)
 
 
-def test_no_answer_names_a_folder(service: RunningService) -> None:
+def test_no_response_names_a_folder(service: RunningService) -> None:
     with httpx.Client(base_url=service.url, timeout=60, headers=HEADERS) as client:
         for path in ("/readyz", "/", "/api/cache/stats", "/metrics", "/api/avatar", "/docs/errors"):
             answer = client.get(path, headers={"Accept": "application/json"})

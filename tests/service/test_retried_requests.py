@@ -1,4 +1,4 @@
-"""A request whose API process is killed under it is sent again: it becomes one session, and soon."""
+"""A request whose API process is killed is sent again, and quickly becomes exactly one session."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def service(data_dir: Path) -> Iterator[RunningService]:
 
 
 def inspector(service: RunningService) -> int:
-    """The process that looks at uploads."""
+    """Return the process that inspects uploads."""
     found: list[int] = []
 
     def there() -> bool:
@@ -41,7 +41,7 @@ def inspector(service: RunningService) -> int:
     return found[0]
 
 
-def test_request_of_a_killed_api_process_is_answered_when_it_is_sent_again(service: RunningService) -> None:
+def test_request_of_a_killed_api_process_succeeds_when_sent_again(service: RunningService) -> None:
     queue = redis.Redis(unix_socket_path=str(service.data_dir / "run" / "queue.sock"))
     noise = np.random.default_rng(4).integers(90, 250, (96, 128, 3), dtype=np.uint8)
     with httpx.Client(base_url=service.url, timeout=60) as client:
@@ -57,7 +57,7 @@ def test_request_of_a_killed_api_process_is_answered_when_it_is_sent_again(servi
                 send()
 
         stuck = inspector(service)
-        os.kill(stuck, signal.SIGSTOP)  # the request stays between its claim and its session
+        os.kill(stuck, signal.SIGSTOP)  # the request stops between its claim and its session
         try:
             first = threading.Thread(target=send_in_vain)
             first.start()

@@ -1,5 +1,5 @@
-"""The OpenAPI document and the running service agree: whatever may be sent, no answer has a status of 500 or
-above, none a status that is not documented, and every answer is as the document says."""
+"""The running service matches its OpenAPI document. For any allowed request, the response and its status are
+documented, and the status is never 500 or above."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.support.running_service import RunningService, until
 EXAMPLES = 12
 """Generated cases per operation and phase."""
 
-# A picture and a recording are described as bytes only: most generated ones are rightly refused with 400.
-# DELETE /api/avatar/upload means a source image called "upload", which there is not: 404, not 405.
+# Images and audio are described only as bytes, so most generated ones are rightly refused with 400.
+# DELETE /api/avatar/upload refers to a source image called "upload", which does not exist: 404, not 405.
 CONFIG = """
 [checks]
 positive_data_acceptance.enabled = false
@@ -32,7 +32,7 @@ parameters = {{ image_id = "{image_id}", session_id = "{session_id}", lane = "vi
 
 
 def a_video(url: str) -> dict[str, str]:
-    """Ids of a source image and of a session that is ready: operations that only read find something."""
+    """Ids of a source image and of a ready session, so that reading operations find something."""
     with httpx.Client(base_url=url, timeout=60) as client:
         upload = client.post("/api/avatar/upload", files={"image_file": ("me.jpg", bad.SOURCE_IMAGE)})
         image_id = upload.raise_for_status().json()["image_id"]
@@ -43,7 +43,7 @@ def a_video(url: str) -> dict[str, str]:
     return {"image_id": image_id, "session_id": session["session_id"]}
 
 
-def test_service_keeps_to_its_document(service: RunningService, tmp_path: Path) -> None:
+def test_service_matches_its_document(service: RunningService, tmp_path: Path) -> None:
     config = tmp_path / "schemathesis.toml"
     config.write_text(CONFIG.format(**a_video(service.url)))
     report = tmp_path / "report.json"

@@ -1,4 +1,4 @@
-"""`sadtalker serve`: what is killed comes back, what is stopped is gone."""
+"""`sadtalker serve` restarts killed processes and leaves none behind when it stops."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.running_service import (
     RunningService,
     children,
     command_line,
-    lives,
+    is_alive,
     until,
 )
 from tests.support.servers import StoreServer
@@ -35,7 +35,7 @@ ROLES: tuple[Role, ...] = ("queue", "cache", "api", "render", "prepare")
 
 @pytest.fixture(scope="module")
 def pattern_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """With the small engine. Its tests leave it whole, and its folder is one with a long path."""
+    """A service with the pattern engine and a long folder path. Its tests leave it intact."""
     folder = tmp_path_factory.mktemp("a-folder-with-a-name-that-is-too-long-for-any-socket" * 2)
     with RunningService(folder, PATTERN_ENGINE) as running:
         yield running
@@ -50,7 +50,7 @@ def is_ready(service: RunningService) -> bool:
 
 
 def serve(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """A service that is not to come up."""
+    """Run a service that must fail to start."""
     return subprocess.run(
         [sys.executable, "-m", "sadtalker_service", "serve", *arguments],
         env={**os.environ, **env},
@@ -65,7 +65,7 @@ def last_line(done: subprocess.CompletedProcess[str]) -> str:
     return done.stderr.strip().splitlines()[-1]
 
 
-def test_ready_service_answers_and_says_where(pattern_service: RunningService) -> None:
+def test_ready_service_answers_and_prints_its_address(pattern_service: RunningService) -> None:
     assert pattern_service.url.startswith("http://127.0.0.1:")
     assert is_ready(pattern_service)
     assert f"Ready: {pattern_service.url}" in pattern_service.log
@@ -73,13 +73,13 @@ def test_ready_service_answers_and_says_where(pattern_service: RunningService) -
         assert len(pattern_service.pids(role)) == 1
 
 
-def test_workers_leave_the_processors_to_who_answers(pattern_service: RunningService) -> None:
+def test_workers_have_a_lower_priority_than_the_api(pattern_service: RunningService) -> None:
     niceness = {role: os.getpriority(os.PRIO_PROCESS, pattern_service.pid(role)) for role in ROLES}
     assert niceness["render"] == niceness["prepare"] == min(19, niceness["api"] + 10)
     assert niceness["api"] == niceness["queue"]
 
 
-def test_start_in_a_terminal_says_what_is_needed_and_no_more(data_dir: Path) -> None:
+def test_start_in_a_terminal_prints_only_what_is_needed(data_dir: Path) -> None:
     ours, theirs = pty.openpty()
     seen = bytearray()
 
@@ -104,7 +104,7 @@ def test_start_in_a_terminal_says_what_is_needed_and_no_more(data_dir: Path) -> 
         assert f"Studio, in a browser: {url[1]}/\r\n" in started
         assert len(started.splitlines()) == 5, started
         assert max(map(len, started.splitlines())) <= 80, started
-        # what an operator has to know of is there all the same
+        # warnings for the operator are still shown
         (api,) = [pid for pid in children(process.pid) if "sadtalker_service.api" in command_line(pid)]
         os.kill(api, signal.SIGKILL)
         until(lambda: said("child_ended"), "the warning", 30)
@@ -119,7 +119,7 @@ def test_start_in_a_terminal_says_what_is_needed_and_no_more(data_dir: Path) -> 
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_killed_process_comes_back_and_the_service_is_ready_again(
+def test_killed_process_is_restarted_and_the_service_is_ready_again(
     pattern_service: RunningService, role: Role
 ) -> None:
     others = {other: pattern_service.pid(other) for other in ROLES if other != role}
@@ -129,24 +129,24 @@ def test_killed_process_comes_back_and_the_service_is_ready_again(
     assert {other: pattern_service.pid(other) for other in others} == others
 
 
-def test_request_while_the_api_is_started_again_waits_and_is_answered(
+def test_request_during_an_api_restart_waits_and_is_answered(
     pattern_service: RunningService,
 ) -> None:
     killed = pattern_service.kill("api")
-    until(lambda: not lives(killed), "the death of the API", 5)
+    until(lambda: not is_alive(killed), "the death of the API", 5)
     assert httpx.get(f"{pattern_service.url}/livez", timeout=60).status_code == 200
 
 
 def test_second_service_on_the_same_folder_is_refused(pattern_service: RunningService) -> None:
-    before = pattern_service.everybody()
+    before = pattern_service.all_processes()
     done = serve("--port", "0", "--data_dir", str(pattern_service.data_dir))
     assert done.returncode == 3
     assert f"process {pattern_service.process.pid}" in last_line(done)
-    assert set(before) <= set(pattern_service.everybody()), "no process of the first one has ended"
+    assert set(before) <= set(pattern_service.all_processes()), "no process of the first one has ended"
     until(lambda: is_ready(pattern_service), "the first one is ready", 60)
 
 
-def test_port_in_use_is_one_line(data_dir: Path) -> None:
+def test_port_in_use_is_a_one_line_error(data_dir: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         done = serve("--port", port, "--data_dir", str(data_dir))
@@ -166,26 +166,26 @@ def test_server_that_may_evict_jobs_is_refused(data_dir: Path, cache_server: Sto
     assert not list(data_dir.glob("queue"))
 
 
-def test_server_that_is_not_there_is_one_line(data_dir: Path) -> None:
-    done = serve("--port", "0", "--data_dir", str(data_dir), QUEUE_URL=f"unix://{data_dir}/nobody")
+def test_missing_server_is_a_one_line_error(data_dir: Path) -> None:
+    done = serve("--port", "0", "--data_dir", str(data_dir), QUEUE_URL=f"unix://{data_dir}/missing")
     assert done.returncode == 3
     assert "does not answer" in last_line(done)
 
 
-def test_setting_that_cannot_be_used_is_one_line(data_dir: Path) -> None:
+def test_invalid_setting_is_a_one_line_error(data_dir: Path) -> None:
     done = serve("--data_dir", str(data_dir), PORT="many")
     assert done.returncode == 2
     assert "PORT" in last_line(done)
 
 
-def test_engine_that_is_not_installed_ends_the_start(data_dir: Path) -> None:
-    done = serve("--port", "0", "--data_dir", str(data_dir), ENGINE="nobody")
+def test_missing_engine_prevents_the_start(data_dir: Path) -> None:
+    done = serve("--port", "0", "--data_dir", str(data_dir), ENGINE="missing")
     assert done.returncode == 3
-    assert "There is no engine called 'nobody'" in done.stderr
+    assert "There is no engine called 'missing'" in done.stderr
     assert "The service does not start" in last_line(done)
 
 
-def test_engine_that_cannot_run_here_ends_the_start_with_what_is_to_be_done(data_dir: Path) -> None:
+def test_engine_that_cannot_run_prevents_the_start_with_advice(data_dir: Path) -> None:
     lacking = {"ENGINE": "sadtalker", "SADTALKER_CHECKPOINTS_PATH": str(data_dir / "none")}
     done = serve("--port", "0", "--data_dir", str(data_dir), **lacking)
     assert done.returncode == 3
@@ -195,18 +195,18 @@ def test_engine_that_cannot_run_here_ends_the_start_with_what_is_to_be_done(data
     assert "child_started" not in done.stderr
 
 
-def test_public_address_without_keys_is_warned_of(data_dir: Path) -> None:
-    """The service is not let up: what is looked at first is enough."""
+def test_public_address_without_keys_gets_a_warning(data_dir: Path) -> None:
+    """The service does not start fully; the first checks are enough."""
     public = ("--host", "0.0.0.0", "--port", "0", "--data_dir", str(data_dir))  # noqa: S104
-    nobody = f"unix://{data_dir}/nobody"
-    for keys, warned in (("", True), ('[{"name": "shop", "key": "0123456789abcdef0123"}]', False)):
-        done = serve(*public, QUEUE_URL=nobody, API_KEYS=keys)
+    missing = f"unix://{data_dir}/missing"
+    for keys, warned in (("", True), ('[{"name": "cluster", "key": "0123456789abcdef0123"}]', False)):
+        done = serve(*public, QUEUE_URL=missing, API_KEYS=keys)
         assert ("service_unprotected" in done.stderr) == warned
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "192.0.2.7", "::", "localhost"])  # noqa: S104
 @pytest.mark.parametrize("keys", ["", "[]"])
-def test_container_published_to_others_without_keys_does_not_start(
+def test_publicly_published_container_without_keys_does_not_start(
     data_dir: Path, address: str, keys: str
 ) -> None:
     done = serve("--port", "0", "--data_dir", str(data_dir), PUBLISH_ADDRESS=address, API_KEYS=keys)
@@ -217,7 +217,7 @@ def test_container_published_to_others_without_keys_does_not_start(
     assert not list(data_dir.glob("queue"))
 
 
-def test_container_published_to_others_with_unreadable_keys_does_not_start(data_dir: Path) -> None:
+def test_publicly_published_container_with_unreadable_keys_does_not_start(data_dir: Path) -> None:
     lacking = {"PUBLISH_ADDRESS": "192.0.2.7", "API_KEYS_FILE": str(data_dir / "none.json")}
     done = serve("--port", "0", "--data_dir", str(data_dir), **lacking)
     assert done.returncode == 3
@@ -225,12 +225,12 @@ def test_container_published_to_others_with_unreadable_keys_does_not_start(data_
 
 
 def test_container_published_on_loopback_or_with_keys_starts_without_a_warning(data_dir: Path) -> None:
-    """`serve` gets as far as the store, which is not there."""
+    """`serve` gets as far as the store, which is missing."""
     keys = data_dir / "keys.json"
     data_dir.mkdir(exist_ok=True)
-    keys.write_text('[{"name": "shop", "key": "0123456789abcdef0123"}]')
+    keys.write_text('[{"name": "cluster", "key": "0123456789abcdef0123"}]')
     public = ("--host", "0.0.0.0", "--port", "0", "--data_dir", str(data_dir))  # noqa: S104
-    nobody = f"unix://{data_dir}/nobody"
+    missing = f"unix://{data_dir}/missing"
     for safe in (
         {"PUBLISH_ADDRESS": "127.0.0.1"},
         {"PUBLISH_ADDRESS": "::1"},
@@ -238,12 +238,12 @@ def test_container_published_on_loopback_or_with_keys_starts_without_a_warning(d
         {"PUBLISH_ADDRESS": "192.0.2.7", "API_KEYS": keys.read_text()},
         {"PUBLISH_ADDRESS": "192.0.2.7", "API_KEYS_FILE": str(keys)},
     ):
-        done = serve(*public, QUEUE_URL=nobody, **safe)
+        done = serve(*public, QUEUE_URL=missing, **safe)
         assert "does not answer" in last_line(done), safe
         assert "service_unprotected" not in done.stderr, safe
 
 
-def test_servers_that_are_given_are_used_and_left_running(
+def test_external_servers_are_used_and_left_running(
     data_dir: Path, queue_server: StoreServer, cache_server: StoreServer
 ) -> None:
     env = {**PATTERN_ENGINE, "QUEUE_URL": queue_server.url, "REDIS_URL": cache_server.url}
@@ -257,13 +257,13 @@ def test_servers_that_are_given_are_used_and_left_running(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
-def test_killed_supervisor_takes_all_with_it_and_the_next_one_leaves_no_process(data_dir: Path) -> None:
+def test_all_processes_die_with_a_killed_supervisor_and_the_next_one_stops_cleanly(data_dir: Path) -> None:
     with RunningService(data_dir, PATTERN_ENGINE) as first:
-        killed = first.everybody()
+        killed = first.all_processes()
         first.process.kill()
         with RunningService(data_dir, PATTERN_ENGINE) as second:
-            until(lambda: not any(map(lives, killed)), "the first one gone", 30)
-            stopped = second.everybody()
+            until(lambda: not any(map(is_alive, killed)), "the first one gone", 30)
+            stopped = second.all_processes()
             assert len(stopped) > len(ROLES)
             assert second.stop() == 0
-            until(lambda: not any(map(lives, stopped)), "the second one gone", 5)
+            until(lambda: not any(map(is_alive, stopped)), "the second one gone", 5)

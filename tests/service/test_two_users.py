@@ -1,4 +1,4 @@
-"""Sessions that run at once keep their faces apart: looked at in the pixels of the finished videos."""
+"""Concurrent sessions never mix their faces, as the pixels of the finished videos show."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 USERS = 6
-"""Half of them upload the source image as it is, half in its mirror image and in other colours."""
+"""Half of them upload the original source image, half a mirrored one in other colours."""
 
 
 def source_images() -> tuple[bytes, bytes]:
@@ -28,7 +28,7 @@ def source_images() -> tuple[bytes, bytes]:
 
 
 def video_of(url: str, source_image: bytes, user: int) -> bytes:
-    """What one user does: upload, ask for a video, wait, download."""
+    """One user: upload, request a video, wait, download."""
     lane = ("vip", "standard")[user // 2 % 2]
     with httpx.Client(base_url=url, timeout=60) as client:
         upload = client.post("/api/avatar/upload", files={"image_file": ("me", source_image)})
@@ -60,7 +60,7 @@ def some_frames(video: bytes) -> list[NDArray[np.float32]]:
     return [frame.astype(np.float32) for frame in frames[:: len(frames) // 8]]
 
 
-def test_sessions_at_once_never_share_a_face(service: Any) -> None:
+def test_concurrent_sessions_never_share_a_face(service: Any) -> None:
     both = source_images()
     with ThreadPoolExecutor(USERS) as users:
         videos = list(users.map(lambda user: video_of(service.url, both[user % 2], user), range(USERS)))

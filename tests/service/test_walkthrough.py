@@ -1,7 +1,7 @@
-"""The commands of the SadTalker microservice's guide, byte for byte, on the service as it starts by default.
+"""The commands of the SadTalker microservice's guide, byte for byte, on the service with its defaults.
 
-Only what the guide itself leaves open is filled in: `abc123` and `sess456` are the ids that were answered,
-and the files `your_photo.jpg` and `your_audio.wav` are the examples.
+Only placeholders of the guide are replaced: `abc123` and `sess456` by the returned ids, and the files
+`your_photo.jpg` and `your_audio.wav` by the examples.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ WAIT_SECONDS = 120
 
 
 class Guide:
-    """A reader who follows the guide from its beginning."""
+    """Runs the commands of the guide in order."""
 
     def __init__(self, shell: Shell) -> None:
         self.shell = shell
@@ -71,15 +71,15 @@ class Guide:
         self.video = shell.folder / "generated_video.mp4"
 
     def run(self, command: str) -> str:
-        """What a command of the guide prints."""
+        """Run a command of the guide and return its output."""
         return self.shell.run(command.replace("abc123", self.image_id).replace("sess456", self.session_id))
 
     def read(self, command: str) -> Any:
-        """The JSON that a command prints."""
+        """Run a command and return its JSON output."""
         return json.loads(self.run(command))
 
     def wait(self, command: str) -> Any:
-        """Ask again and again until the state is `ready`."""
+        """Poll until the state is `ready`."""
         until = time.monotonic() + WAIT_SECONDS
         while (answer := self.read(command))["status"] != "ready":
             assert answer["status"] in {"processing", "queued", "generating"}, answer
@@ -92,12 +92,14 @@ class Guide:
 def guide(service: RunningService, tmp_path_factory: pytest.TempPathFactory) -> Guide:
     folder = tmp_path_factory.mktemp("walk")
     with Image.open(EXAMPLES / "portrait.jpg") as photo:
-        ImageOps.mirror(photo).save(folder / "your_photo.jpg")  # which no other test sends to this service
+        ImageOps.mirror(photo).save(
+            folder / "your_photo.jpg"
+        )  # no other test uploads this image to the service
     shutil.copy(EXAMPLES / "speech.wav", folder / "your_audio.wav")
     return Guide(Shell(folder, service.url))
 
 
-def test_upload_answers_at_once_with_the_names_of_the_guide(guide: Guide) -> None:
+def test_upload_returns_at_once_with_the_field_names_of_the_guide(guide: Guide) -> None:
     assert len(guide.uploaded["image_id"]) == 64
     assert guide.uploaded["status"] == "processing"
     assert guide.uploaded["preprocess_mode"] == "full"
@@ -105,20 +107,20 @@ def test_upload_answers_at_once_with_the_names_of_the_guide(guide: Guide) -> Non
     assert guide.uploaded["message"]
 
 
-def test_avatar_becomes_ready_and_says_what_to_expect(guide: Guide) -> None:
+def test_avatar_becomes_ready_with_an_estimate(guide: Guide) -> None:
     assert guide.avatar["image_id"] == guide.image_id
     assert guide.avatar["performance_ready"].keys() >= {"generation_time", "speedup"}
     assert guide.avatar["performance_ready"]["ready_for_vip"] is True
 
 
-def test_request_is_queued_and_says_what_of_it_is_left_out(guide: Guide) -> None:
+def test_request_is_queued_with_warnings_for_ignored_options(guide: Guide) -> None:
     assert guide.asked["status"] in {"queued", "generating"}
     assert guide.asked["estimated_time"]
     assert guide.asked["performance_boost"]
     assert any("gfpgan" in warning for warning in guide.asked["warnings"])
 
 
-def test_finished_session_says_what_it_took(guide: Guide) -> None:
+def test_finished_session_reports_its_performance(guide: Guide) -> None:
     finished = guide.finished
     assert finished["video_ready"] is True
     assert finished["download_url"] == f"/api/vip/download/{guide.session_id}"
@@ -130,7 +132,7 @@ def test_finished_session_says_what_it_took(guide: Guide) -> None:
     assert said == pytest.approx(performance["speedup_factor"], abs=0.051 if said < 100 else 0.51)
 
 
-def test_download_is_a_video_of_the_source_image_speaking_the_recording(guide: Guide) -> None:
+def test_download_is_a_video_of_the_source_image_speaking_the_audio(guide: Guide) -> None:
     with av.open(str(guide.video)) as video:
         frames = [frame.to_ndarray(format="gray")[::4, ::4] for frame in video.decode(video=0)]
     with av.open(str(guide.video)) as video:
@@ -146,12 +148,12 @@ def test_download_is_a_video_of_the_source_image_speaking_the_recording(guide: G
 
 
 def motion(frames: list[NDArray[np.uint8]]) -> float:
-    """Mean absolute change from frame to frame where it changes most, 0..255."""
+    """Return the mean absolute change between frames where it is largest, 0..255."""
     steps = [np.abs(later.astype(np.int16) - earlier) for earlier, later in pairwise(frames)]
     return float(np.mean(steps, axis=0).max())
 
 
-def test_statistics_have_the_paths_of_the_guide(guide: Guide) -> None:
+def test_statistics_have_the_fields_of_the_guide(guide: Guide) -> None:
     for command in (STATISTICS, TROUBLESHOOTING):
         answer = guide.read(command)
         cached = answer["cache_statistics"]["cached_data"]
@@ -162,9 +164,9 @@ def test_statistics_have_the_paths_of_the_guide(guide: Guide) -> None:
         assert answer["performance_summary"]["average_speedup"]
 
 
-def test_hit_rate_is_the_one_that_was_counted(guide: Guide) -> None:
+def test_hit_rate_matches_the_counts(guide: Guide) -> None:
     counted, said = lookups(guide), guide.run(HIT_RATE)
-    while counted != (later := lookups(guide)):  # previews may still be in the making
+    while counted != (later := lookups(guide)):  # previews may still be in progress
         counted, said = later, guide.run(HIT_RATE)
     hits, misses = sum(kind["hits"] for kind in counted), sum(kind["misses"] for kind in counted)
     assert hits > 0
@@ -173,17 +175,17 @@ def test_hit_rate_is_the_one_that_was_counted(guide: Guide) -> None:
 
 
 def lookups(guide: Guide) -> list[Any]:
-    """Hits and misses of every kind of artefact."""
+    """Return the hits and misses of every kind of artefact."""
     return list(guide.read(STATISTICS)["cache_statistics"]["requests"].values())
 
 
-def test_queue_status_is_measured_too(guide: Guide) -> None:
+def test_queue_status_is_reported(guide: Guide) -> None:
     answer = guide.read(QUEUE_STATUS)
     assert answer.keys() >= {"queue_size", "processing", "current_session"}
     assert isinstance(answer["queue_size"], int)
 
 
-def test_front_page_tells_that_it_runs(guide: Guide) -> None:
+def test_front_page_reports_that_the_service_runs(guide: Guide) -> None:
     answer = guide.read(SERVICE_STATUS)
     assert answer["status"] == "running"
     assert answer["cache_status"]["redis_connected"] is True
@@ -191,7 +193,7 @@ def test_front_page_tells_that_it_runs(guide: Guide) -> None:
     assert answer.keys() >= {"service", "version", "performance", "queue_status", "endpoints"}
 
 
-def test_second_time_around_is_answered_from_what_is_there(guide: Guide) -> None:
+def test_repeated_commands_are_answered_from_the_cache(guide: Guide) -> None:
     again = guide.read(UPLOAD)
     assert again["status"] == "already_processed"
     assert again["image_id"] == guide.image_id

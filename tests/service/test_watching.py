@@ -1,4 +1,4 @@
-"""What a running service tells of its work: metrics over all processes, logs that can be followed."""
+"""Metrics over all processes of a running service, and its logs."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ REQUEST_ID = "a-request-to-be-followed"
 
 @dataclass(frozen=True)
 class Made:
-    """A video that was made for these tests alone."""
+    """A video that was made only for these tests."""
 
     session: dict[str, Any]
     before: dict[tuple[str, ...], float]
     after: dict[tuple[str, ...], float]
 
     def grown(self, *name: str) -> float:
-        """How much a series has grown through it."""
+        """Return how much this video has increased a series."""
         return self.after.get(name, 0.0) - self.before.get(name, 0.0)
 
 
@@ -51,7 +51,7 @@ def made(service: RunningService) -> Made:
         client.get(f"/api/avatar/status/{'0' * 64}")
         frames = session["video"]["frames"]
         while (after := samples(client)).get(("sadtalker_frames_total",), 0) < frames:
-            assert time.monotonic() < end  # the worker counts a moment after it has said that it is ready
+            assert time.monotonic() < end  # the worker counts a moment after it has reported ready
             time.sleep(0.1)
     return Made(session, before, after)
 
@@ -67,7 +67,7 @@ def samples(client: httpx.Client) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_work_of_the_worker_is_in_the_metrics_of_the_api(made: Made) -> None:
+def test_metrics_of_the_api_include_the_worker(made: Made) -> None:
     frames = made.session["video"]["frames"]
     assert made.grown("sadtalker_frames_total") == frames
     assert made.grown("sadtalker_jobs_total", "lane=standard", "outcome=ready") == 1
@@ -80,7 +80,7 @@ def test_work_of_the_worker_is_in_the_metrics_of_the_api(made: Made) -> None:
     ) == pytest.approx(1)
 
 
-def test_duration_of_the_job_is_the_one_that_the_session_tells(made: Made) -> None:
+def test_duration_of_the_job_matches_the_session(made: Made) -> None:
     seconds = sum(
         made.grown("sadtalker_job_duration_seconds_sum", f"kind={kind}")
         for kind in ("first", "cached_avatar")
@@ -88,7 +88,7 @@ def test_duration_of_the_job_is_the_one_that_the_session_tells(made: Made) -> No
     assert seconds == pytest.approx(made.session["performance"]["seconds"]["total_time"], abs=0.01)
 
 
-def test_gauges_tell_of_queue_workers_servers_and_disk(made: Made) -> None:
+def test_gauges_cover_queue_workers_servers_and_disk(made: Made) -> None:
     assert made.after["sadtalker_queue_waiting", "lane=vip"] == 0
     assert made.after["sadtalker_queue_limit",] == 100
     assert made.after["sadtalker_store_up", "store=queue"] == 1
@@ -101,7 +101,7 @@ def test_gauges_tell_of_queue_workers_servers_and_disk(made: Made) -> None:
     assert min(ages) < 10
 
 
-def test_labels_come_from_short_lists(made: Made) -> None:
+def test_labels_have_few_values(made: Made) -> None:
     values = {label.partition("=")[2] for name in made.after for label in name[1:]}
     assert not [
         value for value in values if re.search(r"[0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f]{4}-|/such/", value)
@@ -112,7 +112,7 @@ def test_labels_come_from_short_lists(made: Made) -> None:
     assert "route=/api/avatar/status/{image_id}" in routes
 
 
-def test_story_of_a_video_can_be_followed_through_all_processes(service: RunningService, made: Made) -> None:
+def test_events_of_a_video_can_be_traced_through_all_processes(service: RunningService, made: Made) -> None:
     events = [json.loads(line) for line in service.log.splitlines() if line.startswith("{")]
     assert {event["role"] for event in events} == {"supervisor", "api", "worker"}
     session_id = made.session["session_id"]
@@ -122,6 +122,6 @@ def test_story_of_a_video_can_be_followed_through_all_processes(service: Running
     assert all({"event", "level", "timestamp", "logger"} <= event.keys() for event in events)
 
 
-def test_nothing_but_events_and_announcements_is_written(service: RunningService, made: Made) -> None:
+def test_output_contains_only_events_and_announcements(service: RunningService, made: Made) -> None:
     plain = [line for line in service.log.splitlines() if not line.startswith("{")]
     assert [line for line in plain if not line.startswith(("Listening on ", "Ready: "))] == []

@@ -1,4 +1,4 @@
-"""A worker without an API beside it tells of its own work."""
+"""A worker without an API exports its own metrics."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.support.servers import StoreServer
-from tests.support.workers import SUPPORT, Workshop, wait_for
+from tests.support.workers import SUPPORT, Cluster, wait_for
 
 
 @pytest.fixture
-def workshop(queue_server: StoreServer, cache_server: StoreServer, tmp_path: Path) -> Iterator[Workshop]:
-    workshop = Workshop(queue_server, cache_server, tmp_path)
-    yield workshop
-    workshop.close()
+def cluster(queue_server: StoreServer, cache_server: StoreServer, tmp_path: Path) -> Iterator[Cluster]:
+    cluster = Cluster(queue_server, cache_server, tmp_path)
+    yield cluster
+    cluster.close()
 
 
-def test_worker_answers_metrics_of_the_process_that_makes_the_videos(workshop: Workshop) -> None:
+def test_worker_exports_the_metrics_of_its_rendering_process(cluster: Cluster) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     settings = {
         "PYTHONPATH": str(SUPPORT),
         "ENGINE": "pattern",
-        "DATA_DIR": str(workshop.settings.data_dir),
-        "REDIS_URL": str(workshop.settings.redis_url),
-        "QUEUE_URL": str(workshop.settings.queue_url),
+        "DATA_DIR": str(cluster.settings.data_dir),
+        "REDIS_URL": str(cluster.settings.redis_url),
+        "QUEUE_URL": str(cluster.settings.queue_url),
         "METRICS_PORT": str(port),
     }
     command = [sys.executable, "-m", "sadtalker_service", "worker", "--name", "counted"]
     with subprocess.Popen(command, env={**os.environ, **settings}) as worker:
         try:
-            wait_for(lambda: any(f.state == "idle" for f in workshop.board.live().values()), "warm", 60)
-            session = workshop.request(workshop.source_image(), workshop.speech())
-            workshop.wait(session, "ready")
+            wait_for(lambda: any(f.state == "idle" for f in cluster.registry.live().values()), "warm", 60)
+            session = cluster.request(cluster.source_image(), cluster.speech())
+            cluster.wait(session, "ready")
             found = metrics(port)
             assert found["sadtalker_frames_total"] == 25
             assert found["sadtalker_job_attempts_total"] == 1
@@ -50,7 +50,7 @@ def test_worker_answers_metrics_of_the_process_that_makes_the_videos(workshop: W
 
 
 def metrics(port: int) -> dict[str, float]:
-    """Those without labels, and the last of those with some; asked until the job has been counted."""
+    """Poll until the job is counted, and return one value of each series."""
     until = time.monotonic() + 10
     while True:
         text = httpx.get(f"http://127.0.0.1:{port}/metrics").raise_for_status().text
@@ -60,12 +60,12 @@ def metrics(port: int) -> dict[str, float]:
         time.sleep(0.1)
 
 
-def test_taken_port_is_one_readable_line(workshop: Workshop) -> None:
+def test_port_in_use_is_a_one_line_error(cluster: Cluster) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         done = subprocess.run(
             [sys.executable, "-m", "sadtalker_service", "worker"],
-            env={**os.environ, "METRICS_PORT": port, "QUEUE_URL": str(workshop.settings.queue_url)},
+            env={**os.environ, "METRICS_PORT": port, "QUEUE_URL": str(cluster.settings.queue_url)},
             capture_output=True,
             text=True,
             check=False,

@@ -1,4 +1,4 @@
-"""Avatars on their way from an upload to being ready, and out again."""
+"""Avatars from their upload to readiness and deletion."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OTHER = "d" * 64
 
 @pytest.fixture
 def avatars(queue: redis.Redis, clock: Clock) -> AvatarStore:
-    """No avatar is known."""
+    """A store without any avatars."""
     return AvatarStore(queue, clock)
 
 
@@ -46,11 +46,11 @@ def test_failed_avatar_may_be_uploaded_again(avatars: AvatarStore, clock: Clock)
     assert avatars.add(again) == (again, True)
 
 
-def test_preparation_tells_its_stages_and_ends_ready(avatars: AvatarStore, clock: Clock) -> None:
+def test_preparation_reports_its_stages_and_ends_ready(avatars: AvatarStore, clock: Clock) -> None:
     avatars.add(make_avatar())
     clock.advance(1)
     assert avatars.stage(IMAGE, "full", "face_detection")
-    assert avatars.stage(IMAGE, "full", "face_detection")  # while it lasts
+    assert avatars.stage(IMAGE, "full", "face_detection")  # repeated while it runs
     assert avatars.stage(IMAGE, "full", "face_mesh")
     record = avatars.get(IMAGE, "full")
     assert record is not None
@@ -69,7 +69,7 @@ def test_preparation_tells_its_stages_and_ends_ready(avatars: AvatarStore, clock
     assert ready.seconds == {"face_detection": 0.1, "face_mesh": 0.2}
 
 
-def test_ready_avatar_does_not_go_back(avatars: AvatarStore) -> None:
+def test_ready_avatar_stays_ready(avatars: AvatarStore) -> None:
     avatars.add(make_avatar())
     avatars.ready(IMAGE, "full", stages=("face_mesh",), seconds={})
     before = avatars.get(IMAGE, "full")
@@ -77,7 +77,7 @@ def test_ready_avatar_does_not_go_back(avatars: AvatarStore) -> None:
     assert avatars.get(IMAGE, "full") == before
 
 
-def test_avatars_of_a_version_without_owners_are_given_to_one(
+def test_avatars_without_owners_are_given_to_one(
     avatars: AvatarStore, sessions: SessionStore, queue: redis.Redis
 ) -> None:
     avatars.add(make_avatar(OTHER), "bank")
@@ -100,19 +100,19 @@ def test_avatars_of_a_version_without_owners_are_given_to_one(
     assert sessions.accept(make_session("s2")).state == "ready"
 
 
-def test_another_face_is_seen_by_its_owner_only(avatars: AvatarStore) -> None:
-    shop, bank = Viewer("shop"), Viewer("bank")
-    avatars.add(make_avatar(), "shop")
+def test_another_face_is_visible_to_its_owner_only(avatars: AvatarStore) -> None:
+    cluster, bank = Viewer("cluster"), Viewer("bank")
+    avatars.add(make_avatar(), "cluster")
     avatars.add(replace(make_avatar(), face_index=1), "bank")
     assert [record.slot for record in avatars.modes(IMAGE)] == ["full", "full.1"]
     assert [record.slot for record in avatars.modes(IMAGE, bank)] == ["full.1"]
     assert avatars.get(IMAGE, "full", bank) is None
-    assert avatars.get(IMAGE, "full", shop, face_index=1) is None
+    assert avatars.get(IMAGE, "full", cluster, face_index=1) is None
     assert avatars.disown(IMAGE, "bank") is False
     assert [record.slot for record in avatars.modes(IMAGE)] == ["full"]
 
 
-def test_preparation_of_a_deleted_avatar_is_told_so(avatars: AvatarStore) -> None:
+def test_preparation_of_a_deleted_avatar_is_rejected(avatars: AvatarStore) -> None:
     avatars.add(make_avatar())
     assert avatars.delete(IMAGE) == ()
     assert not avatars.stage(IMAGE, "full", "face_mesh")
@@ -123,7 +123,7 @@ def test_preparation_of_a_deleted_avatar_is_told_so(avatars: AvatarStore) -> Non
     assert avatars.list() == ((), None)
 
 
-def test_changes_at_the_same_time_do_not_lose_each_other(
+def test_concurrent_changes_are_all_kept(
     avatars: AvatarStore, queue_server: StoreServer, clock: Clock
 ) -> None:
     avatars.add(make_avatar())
@@ -144,7 +144,7 @@ def test_changes_at_the_same_time_do_not_lose_each_other(
     assert len({*record.stages, record.stage}) == 40
 
 
-def test_forgotten_preparations_are_found_and_given_to_one_caller(avatars: AvatarStore, clock: Clock) -> None:
+def test_stalled_preparations_are_found_by_one_caller(avatars: AvatarStore, clock: Clock) -> None:
     avatars.add(make_avatar(IMAGE, at=clock()))
     avatars.add(make_avatar(OTHER, "crop", at=clock()))
     clock.advance(20)
@@ -164,7 +164,7 @@ def test_modes_of_a_source_image_come_together(avatars: AvatarStore) -> None:
     assert [record.mode for record in avatars.modes(IMAGE)] == sorted(PREPROCESS_MODES)
 
 
-def test_mode_is_added_only_beside_another(avatars: AvatarStore) -> None:
+def test_mode_is_added_only_to_an_existing_source_image(avatars: AvatarStore) -> None:
     assert not avatars.add_mode(make_avatar(mode="crop"))
     assert avatars.modes(IMAGE) == ()
     avatars.add(make_avatar())
@@ -176,7 +176,7 @@ def test_mode_is_added_only_beside_another(avatars: AvatarStore) -> None:
 def test_list_goes_page_by_page_from_the_latest(avatars: AvatarStore, clock: Clock) -> None:
     names = [f"{number:064x}" for number in range(7)]
     for number, name in enumerate(names):
-        avatars.add(make_avatar(name, at=clock() + number // 2))  # pairs of one time
+        avatars.add(make_avatar(name, at=clock() + number // 2))  # two have the same time
     seen: list[str] = []
     cursor: str | None = None
     for size in (3, 3, 1):
@@ -187,7 +187,7 @@ def test_list_goes_page_by_page_from_the_latest(avatars: AvatarStore, clock: Clo
     assert seen == names[::-1]
 
 
-def test_list_goes_on_after_avatars_that_were_deleted_meanwhile(avatars: AvatarStore, clock: Clock) -> None:
+def test_list_continues_after_deleted_avatars(avatars: AvatarStore, clock: Clock) -> None:
     names = [f"{number:064x}" for number in range(6)]
     for number, name in enumerate(names):
         avatars.add(make_avatar(name, at=clock() + number))
@@ -201,13 +201,15 @@ def test_list_goes_on_after_avatars_that_were_deleted_meanwhile(avatars: AvatarS
 @pytest.mark.parametrize(
     "cursor", ["x", "💥", "bm9uZQ==", "eA==", "bmFuIHg=", "aW5mIHg=", "MSAy IDM=", "A" * 5000]
 )
-def test_senseless_cursor_is_refused(avatars: AvatarStore, cursor: str) -> None:
+def test_invalid_cursor_is_refused(avatars: AvatarStore, cursor: str) -> None:
     avatars.add(make_avatar())
     with pytest.raises(InvalidOption):
         avatars.list(3, cursor)
 
 
-def test_deleting_names_the_videos_until_they_are_forgotten(avatars: AvatarStore, queue: redis.Redis) -> None:
+def test_deletion_returns_the_videos_until_they_are_forgotten(
+    avatars: AvatarStore, queue: redis.Redis
+) -> None:
     assert avatars.delete(IMAGE) is None
     avatars.add(make_avatar())
     assert avatars.link_video(IMAGE, "k1")
@@ -215,13 +217,13 @@ def test_deleting_names_the_videos_until_they_are_forgotten(avatars: AvatarStore
     assert avatars.link_video(IMAGE, "k2")
     assert avatars.videos(IMAGE) == 2
     assert set(avatars.delete(IMAGE) or ()) == {"k1", "k2"}
-    assert set(avatars.delete(IMAGE) or ()) == {"k1", "k2"}  # broken off, and asked for again
+    assert set(avatars.delete(IMAGE) or ()) == {"k1", "k2"}  # interrupted and repeated
     assert avatars.to_forget() == (IMAGE,)
     avatars.forgotten(IMAGE)
     assert avatars.to_forget() == ()
 
 
-def test_source_image_is_held_by_one_at_a_time(avatars: AvatarStore, queue_server: StoreServer) -> None:
+def test_source_image_is_locked_by_one_at_a_time(avatars: AvatarStore, queue_server: StoreServer) -> None:
     other = AvatarStore(queue_server.client())
     inside: list[str] = []
 
@@ -240,7 +242,7 @@ def test_source_image_is_held_by_one_at_a_time(avatars: AvatarStore, queue_serve
     assert inside == ["other"]
 
 
-def test_everything_is_unavailable_while_the_server_is_away(
+def test_unavailable_server_is_reported_by_every_method(
     avatars: AvatarStore, queue_server: StoreServer
 ) -> None:
     avatars.add(make_avatar())

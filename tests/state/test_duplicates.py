@@ -1,4 +1,4 @@
-"""Equal requests: worked on once, whatever happens to the one that leads."""
+"""Equal requests share one piece of work, whatever happens to their leader."""
 
 from __future__ import annotations
 
@@ -22,40 +22,40 @@ def add(sessions: SessionStore, *names: str, lane: Lane = "standard") -> None:
         sessions.accept(make_session(name, lane))
 
 
-def look(sessions: SessionStore, name: str) -> Session:
-    """A session that is there."""
+def get(sessions: SessionStore, name: str) -> Session:
+    """A session that exists."""
     session = sessions.get(name)
     assert session is not None
     return session
 
 
 def states(sessions: SessionStore, *names: str) -> list[str]:
-    """Of several sessions."""
-    return [look(sessions, name).state for name in names]
+    """The states of several sessions."""
+    return [get(sessions, name).state for name in names]
 
 
 def unsent(sessions: SessionStore) -> list[str]:
-    """Ids for which tickets are due."""
+    """Ids of sessions that need a ticket."""
     return [session.session_id for session in sessions.unsent()]
 
 
 def test_follower_shows_its_leaders_progress_and_is_ready_with_it(sessions: SessionStore) -> None:
     add(sessions, "first", "second")
-    assert look(sessions, "second").leader == "first"
+    assert get(sessions, "second").leader == "first"
     assert sessions.waiting("standard") == ("first",)
     assert sessions.begin("second", "w1") is None
     sessions.begin("first", "w1")
     sessions.move("first", 1, Progress("render", 3, 10))
-    shown = look(sessions, "second")
+    shown = get(sessions, "second")
     assert (shown.state, shown.attempt, shown.moment) == ("generating", 1, Progress("render", 3, 10))
     assert shown.run_id == "first"
     assert sessions.finish("first", 1, OUTCOME)
-    ready = look(sessions, "second")
+    ready = get(sessions, "second")
     assert (ready.state, ready.outcome, ready.reused) == ("ready", OUTCOME, False)
     assert (ready.run_id, ready.attempt) == ("first", 1)
 
 
-def test_followers_take_no_place_in_the_lane_but_are_not_without_number(sessions: SessionStore) -> None:
+def test_followers_occupy_no_place_in_the_lane_but_are_limited(sessions: SessionStore) -> None:
     add(sessions, "first", "f1", "f2", "f3")
     with pytest.raises(LaneFull):
         sessions.accept(make_session("f4"))
@@ -76,22 +76,22 @@ def test_two_equal_requests_at_once_have_one_leader(sessions: SessionStore) -> N
         sessions.cancel(leader.session_id)
 
 
-def test_followers_fail_with_a_leader_whose_failure_is_theirs(sessions: SessionStore) -> None:
+def test_followers_fail_with_a_leader_if_they_would_fail_too(sessions: SessionStore) -> None:
     add(sessions, "first", "second")
     sessions.begin("first", "w1")
     failure = Failure("no_face_found", "No face was found.")
     assert sessions.fail("first", 1, failure)
-    assert look(sessions, "second").failure == failure
+    assert get(sessions, "second").failure == failure
     assert unsent(sessions) == []
 
 
-def test_first_follower_tries_again_after_a_failure_that_may_pass(sessions: SessionStore) -> None:
+def test_first_follower_retries_after_a_temporary_failure(sessions: SessionStore) -> None:
     add(sessions, "first", "second", "third")
     sessions.begin("first", "w1")
     assert sessions.fail("first", 1, DISK_FULL)
     assert states(sessions, "first", "second", "third") == ["failed", "queued", "queued"]
-    assert look(sessions, "second").leader is None
-    assert look(sessions, "third").leader == "second"
+    assert get(sessions, "second").leader is None
+    assert get(sessions, "third").leader == "second"
     assert unsent(sessions) == ["second"]
     again = sessions.begin("second", "w1")
     assert again is not None
@@ -100,20 +100,20 @@ def test_first_follower_tries_again_after_a_failure_that_may_pass(sessions: Sess
     assert states(sessions, "first", "second", "third") == ["failed", "ready", "ready"]
 
 
-def test_followers_of_one_that_kills_its_workers_fail_alike(sessions: SessionStore, clock: Clock) -> None:
+def test_followers_of_a_session_that_kills_workers_fail_too(sessions: SessionStore, clock: Clock) -> None:
     add(sessions, "first", "second")
     for _ in range(3):
         sessions.begin("first", "w1")
         clock.advance(16)
         sessions.requeue("first")
     assert states(sessions, "first", "second") == ["failed", "failed"]
-    failure = look(sessions, "second").failure
+    failure = get(sessions, "second").failure
     assert failure is not None
     assert failure.code == "worker_lost"
     assert sessions.dead() == ("first",)
 
 
-def test_follower_that_is_cancelled_leaves_the_work_alone(sessions: SessionStore) -> None:
+def test_cancelled_follower_does_not_stop_the_work(sessions: SessionStore) -> None:
     add(sessions, "first", "second")
     sessions.begin("first", "w1")
     sessions.cancel("second")
@@ -123,12 +123,12 @@ def test_follower_that_is_cancelled_leaves_the_work_alone(sessions: SessionStore
     assert states(sessions, "first", "second") == ["ready", "cancelled"]
 
 
-def test_first_follower_takes_the_place_of_a_cancelled_queued_leader(sessions: SessionStore) -> None:
+def test_first_follower_replaces_a_cancelled_queued_leader(sessions: SessionStore) -> None:
     add(sessions, "first", "second", "third")
     sessions.cancel("first")
     assert states(sessions, "first", "second") == ["cancelled", "queued"]
     assert sessions.waiting("standard") == ("second",)
-    assert look(sessions, "third").leader == "second"
+    assert get(sessions, "third").leader == "second"
     assert unsent(sessions) == ["second"]
     assert sessions.accept(make_session("fourth")).leader == "second"
 
@@ -136,43 +136,43 @@ def test_first_follower_takes_the_place_of_a_cancelled_queued_leader(sessions: S
 def test_follower_of_a_cancelled_vip_waits_in_its_own_lane(sessions: SessionStore) -> None:
     add(sessions, "vip", lane="vip")
     add(sessions, "normal")
-    assert look(sessions, "normal").leader == "vip"
+    assert get(sessions, "normal").leader == "vip"
     sessions.cancel("vip")
     assert sessions.waiting("vip") == ()
     assert sessions.waiting("standard") == ("normal",)
 
 
-def test_vip_follower_takes_over_before_earlier_standard_ones(sessions: SessionStore) -> None:
+def test_vip_follower_takes_over_before_earlier_standard_followers(sessions: SessionStore) -> None:
     add(sessions, "leader", lane="vip")
     add(sessions, "normal")
     add(sessions, "vip", lane="vip")
     sessions.cancel("leader")
     assert sessions.waiting("vip") == ("vip",)
-    assert look(sessions, "normal").leader == "vip"
+    assert get(sessions, "normal").leader == "vip"
 
 
-def test_running_work_goes_on_for_a_follower_when_its_leader_is_cancelled(sessions: SessionStore) -> None:
+def test_running_work_continues_for_a_follower_of_a_cancelled_leader(sessions: SessionStore) -> None:
     add(sessions, "first", "second", "third")
     sessions.begin("first", "w1")
     sessions.move("first", 1, Progress("render", 3, 10))
     cancelled = sessions.cancel("first")
     assert cancelled is not None
     assert cancelled.state == "cancelled"
-    successor = look(sessions, "second")
+    successor = get(sessions, "second")
     assert (successor.state, successor.leader, successor.attempt) == ("generating", None, 1)
     assert (successor.run_id, successor.moment) == ("first", Progress("render", 3, 10))
-    assert look(sessions, "third").run_id == "first"
+    assert get(sessions, "third").run_id == "first"
 
     assert not sessions.is_cancelled("first")
     assert sessions.renew("first", 1)
     assert sessions.move("first", 1, Progress("render", 5, 10))
-    assert look(sessions, "third").moment == Progress("render", 5, 10)
+    assert get(sessions, "third").moment == Progress("render", 5, 10)
     assert sessions.finish("first", 1, OUTCOME)
-    assert sessions.finish("first", 1, OUTCOME)  # sent again
+    assert sessions.finish("first", 1, OUTCOME)  # a repeat
     assert states(sessions, "first", "second", "third") == ["cancelled", "ready", "ready"]
 
 
-def test_work_that_was_left_to_the_last_follower_stops_when_that_is_cancelled_too(
+def test_transferred_work_stops_when_its_last_follower_is_cancelled(
     sessions: SessionStore,
 ) -> None:
     add(sessions, "first", "second")
@@ -184,7 +184,7 @@ def test_work_that_was_left_to_the_last_follower_stops_when_that_is_cancelled_to
     assert states(sessions, "first", "second") == ["cancelled", "cancelled"]
 
 
-def test_heir_of_a_lost_run_runs_anew_under_its_own_name(sessions: SessionStore, clock: Clock) -> None:
+def test_successor_of_a_lost_run_restarts_under_its_own_name(sessions: SessionStore, clock: Clock) -> None:
     add(sessions, "first", "second")
     sessions.begin("first", "w1")
     sessions.cancel("first")
@@ -198,7 +198,7 @@ def test_heir_of_a_lost_run_runs_anew_under_its_own_name(sessions: SessionStore,
     assert sessions.finish("second", 1, OUTCOME)
 
 
-def test_starts_of_a_run_that_was_left_count_for_the_heir(sessions: SessionStore, clock: Clock) -> None:
+def test_starts_of_a_transferred_run_count_for_the_successor(sessions: SessionStore, clock: Clock) -> None:
     add(sessions, "first", "second")
     for _ in range(2):
         sessions.begin("first", "w1")
@@ -211,19 +211,21 @@ def test_starts_of_a_run_that_was_left_count_for_the_heir(sessions: SessionStore
     assert states(sessions, "first", "second") == ["cancelled", "failed"]
 
 
-def test_old_run_of_an_heir_stays_fenced_off_when_numbers_meet(sessions: SessionStore, clock: Clock) -> None:
-    """A session that ran itself, then followed another, then took over a run with the number of its own."""
+def test_old_run_of_a_successor_stays_invalid_when_numbers_coincide(
+    sessions: SessionStore, clock: Clock
+) -> None:
+    """A session ran itself, then followed another, then took over a run with the number of its own."""
     add(sessions, "normal")
-    for _ in range(2):  # the runs (normal, 1) and (normal, 2), never heard of again
+    for _ in range(2):  # the runs (normal, 1) and (normal, 2), which never report again
         sessions.begin("normal", "w1")
         clock.advance(16)
         sessions.requeue("normal")
-    add(sessions, "vip", lane="vip")  # its own leader: the standard lane is slower
-    assert look(sessions, "vip").leader is None
+    add(sessions, "vip", lane="vip")  # it leads itself, because the standard lane is slower
+    assert get(sessions, "vip").leader is None
     sessions.begin("vip", "w2")
-    assert sessions.begin("normal", "w3") is None  # follows the run (vip, 1)
+    assert sessions.begin("normal", "w3") is None  # it follows the run (vip, 1)
     sessions.cancel("vip")
-    successor = look(sessions, "normal")
+    successor = get(sessions, "normal")
     assert (successor.state, successor.attempt, successor.run_id) == ("generating", 1, "vip")
     for attempt in (1, 2):
         assert not sessions.renew("normal", attempt)
@@ -232,49 +234,49 @@ def test_old_run_of_an_heir_stays_fenced_off_when_numbers_meet(sessions: Session
     sessions.hand_back("vip", 1)
     begun = sessions.begin("normal", "w3")
     assert begun is not None
-    assert begun.attempt == 3  # not a number that was given out before
+    assert begun.attempt == 3  # not a number that was used before
 
 
 def test_vip_request_overtakes_an_equal_queued_standard_one(sessions: SessionStore) -> None:
     add(sessions, "normal")
     add(sessions, "vip", lane="vip")
-    assert look(sessions, "vip").leader is None
+    assert get(sessions, "vip").leader is None
     assert (sessions.waiting("vip"), sessions.waiting("standard")) == (("vip",), ("normal",))
     sessions.begin("vip", "w1")
     sessions.finish("vip", 1, OUTCOME)
-    assert look(sessions, "normal").state == "queued"
+    assert get(sessions, "normal").state == "queued"
     assert sessions.begin("normal", "w1") is None
-    ready = look(sessions, "normal")
+    ready = get(sessions, "normal")
     assert (ready.state, ready.reused, ready.outcome, ready.attempt) == ("ready", True, OUTCOME, 0)
 
 
 @pytest.mark.parametrize(("one", "other"), [("vip", "normal"), ("normal", "vip")])
-def test_slower_of_two_equal_leaders_follows_the_one_that_runs(
+def test_slower_of_two_equal_leaders_follows_the_running_one(
     sessions: SessionStore, one: str, other: str
 ) -> None:
     add(sessions, "normal", "behind")
     add(sessions, "vip", lane="vip")
     sessions.begin(one, "w1")
     assert sessions.begin(other, "w2") is None
-    assert (look(sessions, other).leader, look(sessions, "behind").leader) == (one, one)
+    assert (get(sessions, other).leader, get(sessions, "behind").leader) == (one, one)
     assert states(sessions, "normal", "vip", "behind") == ["generating"] * 3
     assert sessions.waiting("vip") == sessions.waiting("standard") == ()
     assert sessions.finish(one, 1, OUTCOME)
     assert states(sessions, "normal", "vip", "behind") == ["ready"] * 3
 
 
-def test_vip_follower_leads_when_its_standard_leader_is_queued_again(
+def test_vip_follower_leads_if_its_standard_leader_is_queued_again(
     sessions: SessionStore, clock: Clock
 ) -> None:
     add(sessions, "normal")
     sessions.begin("normal", "w1")
     add(sessions, "vip", lane="vip")
-    assert look(sessions, "vip").leader == "normal"
+    assert get(sessions, "vip").leader == "normal"
     clock.advance(16)
     front = sessions.requeue("normal")
     assert front is not None
     assert (front.session_id, front.lane) == ("vip", "vip")
-    assert look(sessions, "normal").leader == "vip"
+    assert get(sessions, "normal").leader == "vip"
     assert sessions.waiting("standard") == ()
     assert not sessions.finish("normal", 1, OUTCOME)
     begun = sessions.begin("vip", "w2")
@@ -283,7 +285,7 @@ def test_vip_follower_leads_when_its_standard_leader_is_queued_again(
     assert states(sessions, "normal", "vip") == ["ready", "ready"]
 
 
-def test_changing_leaders_gives_a_poisonous_wish_no_more_starts(sessions: SessionStore, clock: Clock) -> None:
+def test_change_of_leader_gives_no_additional_starts(sessions: SessionStore, clock: Clock) -> None:
     add(sessions, "normal")
     sessions.begin("normal", "w1")
     add(sessions, "vip", lane="vip")
@@ -308,7 +310,9 @@ def test_handed_back_leader_keeps_its_followers(sessions: SessionStore) -> None:
     assert states(sessions, "first", "second") == ["ready", "ready"]
 
 
-def test_promoted_follower_is_told_that_it_waits_again(sessions: SessionStore, queue: redis.Redis) -> None:
+def test_promoted_follower_gets_an_event_that_it_waits_again(
+    sessions: SessionStore, queue: redis.Redis
+) -> None:
     add(sessions, "first", "second")
     sessions.begin("first", "w1")
     sessions.fail("first", 1, DISK_FULL)
@@ -317,7 +321,7 @@ def test_promoted_follower_is_told_that_it_waits_again(sessions: SessionStore, q
     assert '"state":"queued"' in events[-1]
 
 
-def test_worker_that_stops_without_being_asked_leaves_the_work_to_followers(
+def test_worker_that_stops_unasked_leaves_the_work_to_followers(
     sessions: SessionStore, queue: redis.Redis
 ) -> None:
     add(sessions, "first", "second")
@@ -329,7 +333,7 @@ def test_worker_that_stops_without_being_asked_leaves_the_work_to_followers(
     assert '"state":"queued"' in last
 
 
-def test_known_video_of_a_leader_is_one_for_all(sessions: SessionStore) -> None:
+def test_known_video_of_a_leader_is_ready_for_all(sessions: SessionStore) -> None:
     add(sessions, "normal", "behind")
     add(sessions, "vip", lane="vip")
     sessions.begin("vip", "w1")

@@ -27,7 +27,7 @@ def run_to_the_end(sessions: SessionStore, clock: Clock, name: str = "one") -> N
 
 
 def read(url: str, name: str, last_id: str = BEGINNING) -> list[tuple[str, dict[str, Any]]]:
-    """All events, until they end."""
+    """All events up to the end."""
 
     async def collect() -> list[tuple[str, dict[str, Any]]]:
         async with connect_async(url) as client:
@@ -36,7 +36,7 @@ def read(url: str, name: str, last_id: str = BEGINNING) -> list[tuple[str, dict[
     return asyncio.run(asyncio.wait_for(collect(), 20))
 
 
-def test_whole_story_can_be_read_after_the_end(
+def test_all_events_can_be_read_after_the_end(
     sessions: SessionStore, clock: Clock, queue_server: StoreServer
 ) -> None:
     run_to_the_end(sessions, clock)
@@ -53,7 +53,7 @@ def test_whole_story_can_be_read_after_the_end(
     assert VideoResult.from_json(events[-1]["outcome"]) == OUTCOME
 
 
-def test_story_goes_on_after_the_last_event_that_was_seen(
+def test_events_continue_after_the_last_known_id(
     sessions: SessionStore, clock: Clock, queue_server: StoreServer
 ) -> None:
     run_to_the_end(sessions, clock)
@@ -65,14 +65,14 @@ def test_story_goes_on_after_the_last_event_that_was_seen(
 @pytest.mark.parametrize(
     "last_id", ["", "abc", "1", "-", "$", "1-2-3", "99999999999999999999999-1", "-1-1", "١-٢"]
 )
-def test_senseless_id_means_the_beginning(
+def test_invalid_id_means_the_beginning(
     sessions: SessionStore, clock: Clock, queue_server: StoreServer, last_id: str
 ) -> None:
     run_to_the_end(sessions, clock)
     assert len(read(queue_server.url, "one", last_id)) == 5
 
 
-def test_id_of_the_future_ends_with_the_session(
+def test_future_id_ends_with_the_session(
     sessions: SessionStore, clock: Clock, queue_server: StoreServer
 ) -> None:
     run_to_the_end(sessions, clock)
@@ -83,7 +83,7 @@ def test_unknown_session_has_no_events(sessions: SessionStore, queue_server: Sto
     assert read(queue_server.url, "nobody") == []
 
 
-def test_events_come_while_they_happen(
+def test_events_arrive_while_they_happen(
     sessions: SessionStore, clock: Clock, queue_server: StoreServer
 ) -> None:
     sessions.accept(make_session("one"))
@@ -102,7 +102,7 @@ def test_events_come_while_they_happen(
     assert asyncio.run(asyncio.wait_for(watch(), 20)) == ["queued", "generating", "ready"]
 
 
-def test_silence_is_waited_for_and_ends_when_the_session_is_forgotten(
+def test_subscription_waits_and_ends_when_the_session_is_deleted(
     sessions: SessionStore, queue: redis.Redis, queue_server: StoreServer
 ) -> None:
     sessions.accept(make_session("one"))
@@ -121,7 +121,7 @@ def test_silence_is_waited_for_and_ends_when_the_session_is_forgotten(
     assert asyncio.run(asyncio.wait_for(watch(), 20)) == ["queued", "generating"]
 
 
-def test_followers_are_told_what_their_leader_does(
+def test_followers_get_the_events_of_their_leader(
     sessions: SessionStore, clock: Clock, queue_server: StoreServer
 ) -> None:
     sessions.accept(make_session("one"))
@@ -134,13 +134,13 @@ def test_followers_are_told_what_their_leader_does(
     assert events[-1]["outcome"]["frames"] == OUTCOME.frames
 
 
-def test_progress_is_told_at_most_five_times_a_second(
+def test_progress_is_sent_at_most_five_times_a_second(
     sessions: SessionStore, clock: Clock, queue: redis.Redis
 ) -> None:
     sessions.accept(make_session("one"))
     sessions.begin("one", "w1")
     before = queue.xlen("events:one")
-    for frame in range(100):  # of two seconds
+    for frame in range(100):  # over two seconds
         sessions.move("one", 1, Progress("render", frame, 100))
         clock.advance(0.02)
     assert 9 <= queue.xlen("events:one") - before <= 11
@@ -149,7 +149,7 @@ def test_progress_is_told_at_most_five_times_a_second(
     assert moved.moment == Progress("render", 99, 100)
 
 
-def test_long_stories_lose_their_beginning_only(
+def test_long_streams_lose_only_their_beginning(
     sessions: SessionStore, clock: Clock, queue_server: StoreServer
 ) -> None:
     sessions.accept(make_session("one"))
@@ -164,7 +164,7 @@ def test_long_stories_lose_their_beginning_only(
     assert [event["moment"]["frame"] for event in events[-3:]] == [1498, 1499, 1499]
 
 
-def test_server_that_is_away_is_an_error(queue_server: StoreServer, sessions: SessionStore) -> None:
+def test_unavailable_server_is_an_error(queue_server: StoreServer, sessions: SessionStore) -> None:
     queue_server.kill()
     with pytest.raises(StoreUnavailable):
         read(queue_server.url, "one")

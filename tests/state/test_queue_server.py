@@ -1,4 +1,4 @@
-"""What becomes of scripts when their server is full, killed or started again."""
+"""Arguments of scripts, and scripts on a server that is full, killed or restarted."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from sadtalker_service.state.queue_server import QueueServer
 from sadtalker_service.state.sessions import SessionStore
 
 
-def everything(queue: redis.Redis) -> dict[bytes | str, object]:
-    """All that the server holds."""
+def dump_all(queue: redis.Redis) -> dict[bytes | str, object]:
+    """Every key of the server with its value."""
     return {name: queue.dump(name) for name in queue.keys("*")}
 
 
-def test_killed_server_has_lost_nothing_that_was_accepted(
+def test_killed_server_keeps_everything_that_was_accepted(
     sessions: SessionStore, queue_server: StoreServer
 ) -> None:
     for number in range(3):
@@ -32,11 +32,11 @@ def test_killed_server_has_lost_nothing_that_was_accepted(
     assert sessions.finish("s0", 1, OUTCOME)
 
 
-def test_full_server_takes_nothing_on_and_tears_nothing(sessions: SessionStore, queue: redis.Redis) -> None:
+def test_full_server_rejects_changes_as_a_whole(sessions: SessionStore, queue: redis.Redis) -> None:
     sessions.accept(make_session("one", key="k1"))
     sessions.accept(make_session("two", key="k2"))
     sessions.begin("one", "w1")
-    before = everything(queue)
+    before = dump_all(queue)
     queue.config_set("maxmemory", 1)
     try:
         for call in (
@@ -45,9 +45,9 @@ def test_full_server_takes_nothing_on_and_tears_nothing(sessions: SessionStore, 
         ):
             with pytest.raises(StoreUnavailable):
                 call()
-        assert everything(queue) == before
-        assert sessions.get("two") is not None  # looking needs no memory
-        assert sessions.cancel("two") is not None  # nor does what frees some
+        assert dump_all(queue) == before
+        assert sessions.get("two") is not None  # reading needs no memory
+        assert sessions.cancel("two") is not None  # nor does a change that frees some
     finally:
         queue.config_set("maxmemory", 0)
     assert sessions.finish("one", 1, OUTCOME)
@@ -55,6 +55,16 @@ def test_full_server_takes_nothing_on_and_tears_nothing(sessions: SessionStore, 
     assert states == ["ready", "cancelled"]
 
 
-def test_wrong_command_is_a_defect_and_not_a_server_that_is_away(queue: redis.Redis) -> None:
+def test_invalid_command_is_a_bug_and_not_an_unavailable_server(queue: redis.Redis) -> None:
     with pytest.raises(ResponseError):
         QueueServer(queue).command("NONSENSE")
+
+
+def test_named_arguments_reach_the_script_unchanged(queue: redis.Redis) -> None:
+    exact, owner = 1700000000.123456, 'Zoë "1"\\\n\0'
+    record = b'{"state":"failed","note":"\xc3\xa9"}'
+    arguments = {"image": "a" * 64, "slot": "full", "json": record, "uploaded_at": exact, "owner": owner}
+    added = QueueServer(queue).named_script("add_avatar", **arguments, failed="", beside=0)
+    assert added == [record, 1, repr(exact).encode()]
+    assert queue.smembers(f"avatar_owners:{'a' * 64}") == {owner.encode()}
+    queue.flushall()

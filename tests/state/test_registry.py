@@ -1,4 +1,4 @@
-"""Engines and workers as they tell of themselves."""
+"""Engines and workers as published by the workers."""
 
 from __future__ import annotations
 
@@ -29,54 +29,54 @@ def test_published_engine_comes_back_whole(queue: redis.Redis) -> None:
     assert EngineRegistry(queue).card("pattern") == CARD
 
 
-def test_requests_that_name_no_engine_get_the_default_one(queue: redis.Redis) -> None:
-    shelf = EngineRegistry(queue)
-    shelf.publish(OTHER, default=False)
-    assert shelf.card() == OTHER
-    shelf.publish(CARD, default=True)
-    shelf.publish(OTHER, default=False)
-    assert shelf.card() == CARD
-    assert shelf.card("other") == OTHER
-    assert list(shelf.all()) == ["other", "pattern"]
+def test_default_engine_serves_requests_without_a_name(queue: redis.Redis) -> None:
+    engines = EngineRegistry(queue)
+    engines.publish(OTHER, default=False)
+    assert engines.card() == OTHER
+    engines.publish(CARD, default=True)
+    engines.publish(OTHER, default=False)
+    assert engines.card() == CARD
+    assert engines.card("other") == OTHER
+    assert list(engines.all()) == ["other", "pattern"]
 
 
-def test_new_version_takes_the_place_of_the_old_one(queue: redis.Redis) -> None:
-    shelf = EngineRegistry(queue)
-    shelf.publish(CARD, default=True)
-    shelf.publish(replace(CARD, version="2"), default=True)
-    assert shelf.card().version == "2"
+def test_new_version_replaces_the_old_one(queue: redis.Redis) -> None:
+    engines = EngineRegistry(queue)
+    engines.publish(CARD, default=True)
+    engines.publish(replace(CARD, version="2"), default=True)
+    assert engines.card().version == "2"
 
 
-def test_unknown_engine_is_refused_with_the_names_that_there_are(queue: redis.Redis) -> None:
-    shelf = EngineRegistry(queue)
-    shelf.publish(CARD, default=True)
+def test_unknown_engine_is_refused_with_the_known_names(queue: redis.Redis) -> None:
+    engines = EngineRegistry(queue)
+    engines.publish(CARD, default=True)
     with pytest.raises(EngineUnavailable, match="pattern") as caught:
-        shelf.card("dream")
+        engines.card("dream")
     assert not caught.value.retryable
 
 
-def test_engine_that_nobody_speaks_of_is_forgotten_while_others_are_published(queue: redis.Redis) -> None:
-    shelf = EngineRegistry(queue)
-    shelf.publish(CARD, default=False)
-    shelf.publish(OTHER, default=True)
+def test_unpublished_engine_is_forgotten_while_others_are_published(queue: redis.Redis) -> None:
+    engines = EngineRegistry(queue)
+    engines.publish(CARD, default=False)
+    engines.publish(OTHER, default=True)
     queue.zadd("engines:seen", {"other": time.time() - 3600})
-    assert shelf.card() == OTHER  # all workers may be away for a while
-    shelf.publish(CARD, default=False)
-    assert list(shelf.all()) == ["pattern"]
-    assert shelf.card() == CARD  # the default one is gone
+    assert engines.card() == OTHER  # all workers may be away for a while
+    engines.publish(CARD, default=False)
+    assert list(engines.all()) == ["pattern"]
+    assert engines.card() == CARD  # the default one is gone
     assert queue.zrange("engines:seen", 0, -1) == [b"pattern"]
 
 
-def test_cards_of_an_earlier_release_stay_until_their_engines_are_published(queue: redis.Redis) -> None:
-    shelf = EngineRegistry(queue)
-    shelf.publish(CARD, default=True)
+def test_cards_of_an_earlier_release_stay_until_replaced(queue: redis.Redis) -> None:
+    engines = EngineRegistry(queue)
+    engines.publish(CARD, default=True)
     queue.delete("engines:seen")
-    assert shelf.card() == CARD
-    shelf.publish(OTHER, default=False)
-    assert list(shelf.all()) == ["other"]
+    assert engines.card() == CARD
+    engines.publish(OTHER, default=False)
+    assert list(engines.all()) == ["other"]
 
 
-def test_what_keeps_engines_from_running_goes_with_the_worker_that_said_so(queue: redis.Redis) -> None:
+def test_obstacles_are_forgotten_with_the_worker_that_reported_them(queue: redis.Redis) -> None:
     board = WorkerRegistry(queue)
     board.beat("a", WorkerFacts(("vip",), "mesh", "idle", obstacles={"neural": "no torch."}))
     assert board.live()["a"].obstacles == {"neural": "no torch."}
@@ -84,7 +84,7 @@ def test_what_keeps_engines_from_running_goes_with_the_worker_that_said_so(queue
     assert board.live()["a"].obstacles == {}
 
 
-def test_workers_are_alive_as_long_as_they_are_heard_of(queue: redis.Redis) -> None:
+def test_workers_are_live_while_they_send_heartbeats(queue: redis.Redis) -> None:
     board = WorkerRegistry(queue)
     facts = WorkerFacts(("vip", "normal"), "pattern", "busy", "session-1")
     board.beat("b", facts)
@@ -107,7 +107,7 @@ def test_worker_that_leaves_is_gone(queue: redis.Redis) -> None:
     assert queue.keys("workers*") == []
 
 
-def test_worker_that_was_silent_for_long_leaves_nothing(queue: redis.Redis) -> None:
+def test_long_silent_worker_leaves_nothing(queue: redis.Redis) -> None:
     board = WorkerRegistry(queue)
     board.beat("a", WorkerFacts(("vip",), state="idle"))
     for name in ("workers:seen", "workers:rendering"):

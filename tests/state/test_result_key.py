@@ -1,4 +1,4 @@
-"""Equal requests have one name, different ones never share it."""
+"""Equal requests share one key, different ones never do."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def test_a_key_is_a_safe_file_name() -> None:
     assert re.fullmatch(r"[0-9a-f]{64}", result_key(SPEC))
 
 
-def test_a_request_keeps_its_key_on_its_way_through_the_queue() -> None:
+def test_key_is_unchanged_after_a_json_round_trip() -> None:
     assert result_key(VideoSpec.from_json(SPEC.to_json())) == result_key(SPEC)
 
 
-def test_another_process_finds_the_same_key() -> None:
+def test_another_process_computes_the_same_key() -> None:
     code = (
         "import json, sys; from sadtalker_service.state.records import VideoSpec;"
         "from sadtalker_service.state.result_key import result_key;"
@@ -50,7 +50,7 @@ def test_another_process_finds_the_same_key() -> None:
     assert said.stdout.strip() == result_key(SPEC)
 
 
-def test_equal_numbers_are_equal_requests() -> None:
+def test_equal_numbers_give_equal_keys() -> None:
     whole = replace(OPTIONS, expression_scale=1, input_yaw=Track((-0.0, 10)))
     assert result_key(replace(SPEC, options=whole)) == result_key(SPEC)
 
@@ -89,7 +89,7 @@ def test_equal_numbers_are_equal_requests() -> None:
     ],
     ids=str,
 )
-def test_another_request_has_another_key(change: dict[str, object]) -> None:
+def test_a_different_request_has_a_different_key(change: dict[str, object]) -> None:
     assert result_key(replace(SPEC, **change)) != result_key(SPEC)
 
 
@@ -99,7 +99,7 @@ def test_the_length_counts_for_idle_videos_only() -> None:
     assert result_key(replace(SPEC, audio_seconds=3.0)) == result_key(SPEC)
 
 
-def test_an_option_at_its_default_is_no_part_of_the_key() -> None:
-    """So a new option leaves the videos of before where they are."""
+def test_option_with_its_default_is_not_part_of_the_key() -> None:
+    """A new option therefore does not change the names of existing videos."""
     plain = replace(SPEC, options=RenderOptions())
     assert result_key(replace(plain, options=RenderOptions(fps=25, quality="medium"))) == result_key(plain)

@@ -1,4 +1,4 @@
-"""Waiting for a queue server that is being restarted."""
+"""Waiting for a restarting queue server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sadtalker_service.state.retry import best_effort, retry_while_unavailable
 
 
 class Clock:
-    """Time goes on when somebody sleeps."""
+    """A clock that advances while it sleeps."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -32,20 +32,20 @@ def away_until(clock: Clock, back_at: float) -> Callable[[], str]:
     return call
 
 
-def test_a_server_that_comes_back_within_a_minute_costs_nothing() -> None:
+def test_a_server_that_returns_within_a_minute_causes_no_error() -> None:
     clock = Clock()
     assert retry_while_unavailable(away_until(clock, 40.0), clock=clock, sleep=clock.sleep) == "at True"
     assert 40.0 <= clock.now < 43.0
 
 
-def test_after_a_minute_it_is_given_up() -> None:
+def test_it_gives_up_after_a_minute() -> None:
     clock = Clock()
     with pytest.raises(StoreUnavailable):
         retry_while_unavailable(away_until(clock, 3_600.0), clock=clock, sleep=clock.sleep)
     assert 55.0 < clock.now <= 60.0
 
 
-def test_other_errors_are_not_waited_for() -> None:
+def test_other_errors_are_not_retried() -> None:
     clock = Clock()
 
     def wrong() -> None:
@@ -56,7 +56,7 @@ def test_other_errors_are_not_waited_for() -> None:
     assert clock.now == 0.0
 
 
-def test_what_nobody_misses_is_tried_once() -> None:
+def test_best_effort_call_is_tried_once() -> None:
     calls: list[int] = []
 
     def missed() -> None:

@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order: the rules of sessions hold."""
+"""The rules of sessions hold for any sequence of events."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from tests.support.jobs import OUTCOME, Clock, know_avatar, make_session
+from tests.support.jobs import OUTCOME, Clock, add_avatar, make_session
 from tests.support.servers import StoreServer
 
 from sadtalker_service.domain import Progress
@@ -34,7 +34,7 @@ from sadtalker_service.state.viewer import Viewer
 KEYS = {"k1": "1" * 64, "k2": "2" * 64, "k3": "1" * 64}
 """Result key -> source image."""
 
-OWNERS = ("shop", "bank")
+OWNERS = ("cluster", "bank")
 
 WORKERS = st.sampled_from(["w1", "w2"])
 
@@ -42,7 +42,7 @@ Run = tuple[str, int]
 
 
 class Sessions(RuleBasedStateMachine):
-    """Users, workers, janitors and the passing of time."""
+    """Users, workers, janitors and passing time."""
 
     client: redis.Redis
 
@@ -65,7 +65,7 @@ class Sessions(RuleBasedStateMachine):
     @initialize()
     def upload(self) -> None:
         for image_id in set(KEYS.values()):
-            know_avatar(self.client, image_id, OWNERS[0])
+            add_avatar(self.client, image_id, OWNERS[0])
 
     # ---------------------------------------------------------------- users
 
@@ -76,7 +76,7 @@ class Sessions(RuleBasedStateMachine):
         owner=st.sampled_from(OWNERS),
     )
     def accept(self, lane: Lane, key: str, owner: str) -> Any:
-        know_avatar(self.client, KEYS[key], owner)
+        add_avatar(self.client, KEYS[key], owner)
         session = make_session(
             f"s{len(self.accepted)}", lane, key=key, image_id=KEYS[key], at=self.clock(), owner=owner
         )
@@ -137,7 +137,7 @@ class Sessions(RuleBasedStateMachine):
         return self.begin_one((session_id,), worker)
 
     def begin_one(self, names: Sequence[str], worker: str) -> Any:
-        """The run, if there is one."""
+        """The run, if it started."""
         if not names:
             return multiple()
         (session_id,) = names
@@ -163,7 +163,7 @@ class Sessions(RuleBasedStateMachine):
         owner = self.owner(run)
         if owner is None:
             before = self.everything()
-            self.store.finish(*run, OUTCOME)  # True where it was this run that made it ready
+            self.store.finish(*run, OUTCOME)  # True if this run made it ready
             assert self.everything() == before
             return
         wanted = not self.store.is_cancelled(run[0]) and owner.owner in self.avatars.owners(
@@ -204,7 +204,7 @@ class Sessions(RuleBasedStateMachine):
             assert (session.state, session.leader) == ("queued", None)
         assert self.store.unsent() == ()
 
-    # ---------------------------------------------------------------- what must hold
+    # ---------------------------------------------------------------- invariants
 
     @invariant()
     def rules_hold(self) -> None:
@@ -217,7 +217,7 @@ class Sessions(RuleBasedStateMachine):
         self.check_counters(hashes)
 
     def check_ends(self, shown: dict[str, Session]) -> None:
-        """Ends are final, but for that of a session whose video is deleted."""
+        """Ends are final, except for a session whose video is deleted."""
         for session_id, session in shown.items():
             if is_deleted(session):
                 assert session_id in self.ends
@@ -231,14 +231,14 @@ class Sessions(RuleBasedStateMachine):
                 assert session_id not in self.ends
 
     def check_runs(self, shown: dict[str, Session]) -> None:
-        """Runs that are over stay over, and no session has two."""
+        """Ended runs stay ended, and no session has two."""
         alive = [run for run in map(run_of, shown.values()) if run]
         assert len(set(alive)) == len(alive)
         assert not set(alive) & self.over
         self.over |= self.begun - set(alive)
 
     def check_places(self, hashes: dict[str, dict[str, str]]) -> None:
-        """Everybody who has not ended is in one place."""
+        """Every unfinished session is in exactly one place."""
         live = {name: raw for name, raw in hashes.items() if raw["state"] not in ENDED}
         waiting = {n for n, raw in live.items() if raw["state"] == "queued" and "leader" not in raw}
         running = {n for n, raw in live.items() if raw["state"] == "generating"}
@@ -257,7 +257,7 @@ class Sessions(RuleBasedStateMachine):
             assert "leader" not in leader
             assert "cancel" not in leader
             assert leader["result_key"] == live[name]["result_key"]
-            # nobody waits in a slower lane than its own
+            # no session waits in a slower lane than its own
             slow = leader["state"] == "queued" and leader["lane"] == "standard"
             assert not (slow and live[name]["lane"] == "vip")
         waiters = {name: set(places[f"waiters:{name}"]) for name in hashes}
@@ -267,7 +267,7 @@ class Sessions(RuleBasedStateMachine):
             assert set(places[f"image_sessions:{image_id}"]) == mine
 
     def check_leaders(self, hashes: dict[str, dict[str, str]]) -> None:
-        """Whom an equal request would follow is at work, or waits for it."""
+        """The leader of equal requests runs or waits for its run."""
         for key, name in zip(KEYS, self.client.mget([f"leading:{key}" for key in KEYS]), strict=True):
             if name is not None:
                 leader = hashes[name.decode()]
@@ -277,7 +277,7 @@ class Sessions(RuleBasedStateMachine):
                 assert "cancel" not in leader
 
     def check_events(self, shown: dict[str, Session]) -> None:
-        """The last event tells the state, and one event the end."""
+        """The last event has the current state, and one event the end."""
         pipeline = self.client.pipeline()
         for session_id in shown:
             pipeline.xrange(f"events:{session_id}")
@@ -287,7 +287,7 @@ class Sessions(RuleBasedStateMachine):
             assert sum(state in ENDED for state in states) == (session.state in ENDED)
 
     def check_counters(self, hashes: dict[str, dict[str, str]]) -> None:
-        """What was counted is there."""
+        """The counters match the sessions."""
         snapshot = Statistics(self.client).snapshot()
         for lane in LANES:
             mine = [raw for raw in hashes.values() if raw["lane"] == lane]
@@ -296,7 +296,7 @@ class Sessions(RuleBasedStateMachine):
                 assert snapshot.ended[lane][state] == sum(raw["state"] == state for raw in mine)
 
     def teardown(self) -> None:
-        """Everybody comes to an end, and nothing but records is left."""
+        """Every session ends, and only records remain."""
         for _ in range(3 * len(self.accepted) + 3):
             self.clock.advance(100)
             for session_id in self.store.lost():
@@ -314,7 +314,7 @@ class Sessions(RuleBasedStateMachine):
         left = {name.decode() for name in self.client.keys("*")}
         assert {name for name in left if not name.startswith(kept)} <= lists
 
-    # ---------------------------------------------------------------- looking
+    # ---------------------------------------------------------------- reading
 
     def owner(self, run: Run) -> Session | None:
         """The session for which the run goes on, as users see it."""
@@ -327,7 +327,7 @@ class Sessions(RuleBasedStateMachine):
         return {session_id: session for session_id, session in found.items() if session}
 
     def hashes(self) -> dict[str, dict[str, str]]:
-        """Every session as it lies on the server."""
+        """Every session as stored on the server."""
         pipeline = self.client.pipeline()
         for session_id in self.accepted:
             pipeline.hgetall(f"session:{session_id}")
@@ -338,14 +338,14 @@ class Sessions(RuleBasedStateMachine):
         }
 
     def check_fence(self, run: Run, call: Any) -> None:
-        """A run that is over changes nothing, and is told so; one that goes on is heard."""
+        """A run that is over changes nothing and is rejected. A current one is accepted."""
         alive, before = self.owner(run) is not None, self.everything()
         assert call() is alive
         if not alive:
             assert self.everything() == before
 
     def everything(self) -> dict[bytes, Any]:
-        """All that the server holds, but for times of expiry."""
+        """Everything on the server except expiry times."""
         names = sorted(self.client.keys("*"))
         pipeline = self.client.pipeline()
         for name in names:
@@ -353,7 +353,7 @@ class Sessions(RuleBasedStateMachine):
         return dict(zip(names, pipeline.execute(), strict=True))
 
     def places(self) -> dict[str, list[str]]:
-        """Who is where."""
+        """Place -> sessions."""
         sorted_sets = ["running", "tickets", *(f"waiting:{lane}" for lane in LANES)]
         sorted_sets += [f"waiters:{name}" for name in self.accepted]
         sets = [f"image_sessions:{image_id}" for image_id in set(KEYS.values())]
@@ -380,17 +380,17 @@ def run_of(session: Session) -> Run | None:
 
 
 def run_machine(server: StoreServer, **options: Any) -> None:
-    """Try many stories."""
+    """Try many sequences."""
     Sessions.client = server.client()
     patient = settings(deadline=None, suppress_health_check=list(HealthCheck), **options)
     run_state_machine_as_test(Sessions, settings=patient)
 
 
-def test_rules_of_sessions_hold_whatever_happens(queue_server: StoreServer) -> None:
+def test_rules_of_sessions_hold(queue_server: StoreServer) -> None:
     run_machine(queue_server, max_examples=40, stateful_step_count=40, derandomize=True)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_rules_of_sessions_hold_in_stories_never_tried_before(queue_server: StoreServer) -> None:
+def test_rules_of_sessions_hold_for_new_random_sequences(queue_server: StoreServer) -> None:
     run_machine(queue_server, max_examples=1000, stateful_step_count=60)

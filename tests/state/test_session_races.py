@@ -1,4 +1,4 @@
-"""Users, workers and janitors on connections of their own, all at the same time."""
+"""Users, workers and janitors on separate connections, all at the same time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 import threading
 from collections import Counter
 
-from tests.support.jobs import OUTCOME, know_avatar, make_session
+from tests.support.jobs import OUTCOME, add_avatar, make_session
 from tests.support.servers import StoreServer
 
 from sadtalker_service.errors import LaneFull
@@ -19,23 +19,23 @@ WORKERS = 4
 KEYS = 12
 
 
-class Crowd:
-    """Threads that share nothing but the server."""
+class Clients:
+    """Threads that share only the server."""
 
     def __init__(self, server: StoreServer) -> None:
         self._server = server
         self._settings = Settings(max_waiting=SESSIONS, lease_seconds=2, max_attempts=50)
         self.accepted: list[str] = []
         self.finished: Counter[str] = Counter()
-        """Session ids of runs whose `finish` was told to have counted."""
+        """Session ids of runs whose `finish` returned True."""
         self._open = threading.Event()
 
     def store(self) -> SessionStore:
-        """A store with a connection of its own."""
+        """A store with its own connection."""
         return SessionStore(self._server.client(), self._settings)
 
     def run(self) -> None:
-        """Until all have ended."""
+        """Run until all sessions have ended."""
         users = [threading.Thread(target=self._use, args=(number,)) for number in range(3)]
         others = [threading.Thread(target=self._work, args=(number,)) for number in range(WORKERS)]
         for thread in [*users, *others]:
@@ -54,7 +54,7 @@ class Crowd:
             store.delete_video(key)
             try:
                 store.accept(make_session(name, chance.choice(LANES), key=key))
-            except LaneFull:  # the waiters of one leader are as many as may wait
+            except LaneFull:  # the leader has the maximum number of waiters
                 continue
             self.accepted.append(name)
             if chance.random() < 0.3:
@@ -82,15 +82,15 @@ class Crowd:
         elif fate < 0.4:
             store.hand_back(run.session_id, run.attempt)
         elif fate < 0.45:
-            return  # dies: its lease has to expire
+            return  # the worker dies, so its lease must expire
         elif store.finish(run.session_id, run.attempt, OUTCOME):
             self.finished[run.session_id] += 1
 
 
 def test_every_accepted_session_ends_exactly_once(queue_server: StoreServer) -> None:
     client = queue_server.client()
-    know_avatar(client)
-    crowd = Crowd(queue_server)
+    add_avatar(client)
+    crowd = Clients(queue_server)
     crowd.run()
     store = crowd.store()
     states: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""One session from its acceptance to its end, and what may come between."""
+"""One session from its acceptance to its end, with everything that can happen in between."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import redis
-from tests.support.jobs import KEY, OUTCOME, Clock, know_avatar, make_session
+from tests.support.jobs import KEY, OUTCOME, Clock, add_avatar, make_session
 from tests.support.workers import wait_for
 
 from sadtalker_service.domain import Progress
@@ -15,25 +15,26 @@ from sadtalker_service.errors import LaneFull, NotFound
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.avatars import AvatarStore
 from sadtalker_service.state.records import Failure, Session
-from sadtalker_service.state.sessions import LaneLoad, SessionStore
+from sadtalker_service.state.session_replies import LaneLoad
+from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.state.statistics import Statistics
 
 
 def begin(sessions: SessionStore, session_id: str, worker: str = "w1") -> Session:
-    """The session, begun."""
+    """The started session."""
     session = sessions.begin(session_id, worker)
     assert session is not None
     return session
 
 
 def state(sessions: SessionStore, session_id: str) -> str:
-    """Of a session that is there."""
+    """The state of an existing session."""
     session = sessions.get(session_id)
     assert session is not None
     return session.state
 
 
-def test_session_goes_from_queued_over_generating_to_ready(sessions: SessionStore, clock: Clock) -> None:
+def test_session_goes_from_queued_to_generating_to_ready(sessions: SessionStore, clock: Clock) -> None:
     accepted = sessions.accept(make_session("one", "vip", at=clock()))
     assert accepted == make_session("one", "vip", at=clock())
     assert sessions.waiting("vip") == ("one",)
@@ -62,7 +63,7 @@ def test_session_goes_from_queued_over_generating_to_ready(sessions: SessionStor
     assert (known.outcome, known.created_at) == (OUTCOME, clock())
 
 
-def test_everything_about_a_request_comes_back_as_it_was_given(sessions: SessionStore) -> None:
+def test_all_fields_of_a_request_are_stored(sessions: SessionStore) -> None:
     given = Session(
         session_id="one",
         lane="standard",
@@ -79,9 +80,7 @@ def test_everything_about_a_request_comes_back_as_it_was_given(sessions: Session
     assert sessions.get("one") == given
 
 
-def test_a_video_of_a_version_that_kept_no_engine_is_still_known(
-    sessions: SessionStore, queue: redis.Redis
-) -> None:
+def test_video_of_a_version_without_engine_names_is_known(sessions: SessionStore, queue: redis.Redis) -> None:
     sessions.accept(make_session("one"))
     begin(sessions, "one")
     assert sessions.finish("one", 1, OUTCOME)
@@ -117,7 +116,7 @@ def test_same_id_is_accepted_once(sessions: SessionStore) -> None:
     assert sessions.waiting("standard") == ()
 
 
-def test_equal_request_is_ready_at_once_when_its_video_is_known(sessions: SessionStore) -> None:
+def test_equal_request_is_ready_at_once_if_its_video_is_known(sessions: SessionStore) -> None:
     sessions.accept(make_session("one"))
     begin(sessions, "one")
     sessions.finish("one", 1, OUTCOME)
@@ -126,7 +125,7 @@ def test_equal_request_is_ready_at_once_when_its_video_is_known(sessions: Sessio
     assert sessions.waiting("vip") == ()
 
 
-def test_deleted_video_is_made_anew(sessions: SessionStore) -> None:
+def test_deleted_video_is_rendered_again(sessions: SessionStore) -> None:
     sessions.accept(make_session("one"))
     begin(sessions, "one")
     sessions.finish("one", 1, OUTCOME)
@@ -136,7 +135,7 @@ def test_deleted_video_is_made_anew(sessions: SessionStore) -> None:
     assert sessions.waiting("standard") == ("two",)
 
 
-def test_full_lane_refuses_and_leaves_nothing_behind(sessions: SessionStore) -> None:
+def test_full_lane_refuses_and_stores_nothing(sessions: SessionStore) -> None:
     for number in range(3):
         sessions.accept(make_session(f"s{number}", key=f"k{number}"))
     with pytest.raises(LaneFull) as caught:
@@ -146,14 +145,14 @@ def test_full_lane_refuses_and_leaves_nothing_behind(sessions: SessionStore) -> 
     assert sessions.get("late") is None
     with pytest.raises(LaneFull):
         sessions.check_room("standard", "other")
-    sessions.check_room("standard", "k0")  # would follow
+    sessions.check_room("standard", "k0")  # it would follow
     sessions.check_room("vip", "other")
     assert sessions.accept(make_session("vip", "vip", key="other")).state == "queued"
     begin(sessions, "s0")
     assert sessions.accept(make_session("late", key="late")).state == "queued"
 
 
-def test_full_lane_says_when_the_next_place_is_free_from_what_was_measured(
+def test_full_lane_estimates_its_next_place_from_measurements(
     sessions: SessionStore, queue: redis.Redis
 ) -> None:
     Statistics(queue).job_done("first", "standard", "pattern", OUTCOME)  # 0.75 s for a second of video
@@ -170,7 +169,7 @@ def test_session_of_an_unknown_avatar_is_refused(sessions: SessionStore) -> None
     assert sessions.get("one") is None
 
 
-def test_running_session_is_not_begun_by_another_worker(sessions: SessionStore, clock: Clock) -> None:
+def test_running_session_is_not_started_by_another_worker(sessions: SessionStore, clock: Clock) -> None:
     sessions.accept(make_session("one"))
     begin(sessions, "one", "w1")
     assert sessions.begin("one", "w2") is None
@@ -182,7 +181,7 @@ def test_running_session_is_not_begun_by_another_worker(sessions: SessionStore, 
     assert begin(sessions, "one", "w2").attempt == 2
 
 
-def test_worker_takes_its_own_run_over_at_once(sessions: SessionStore) -> None:
+def test_worker_takes_over_its_own_run_at_once(sessions: SessionStore) -> None:
     sessions.accept(make_session("one"))
     begin(sessions, "one", "w1")
     assert begin(sessions, "one", "w1").attempt == 2
@@ -190,7 +189,7 @@ def test_worker_takes_its_own_run_over_at_once(sessions: SessionStore) -> None:
     assert sessions.renew("one", 2)
 
 
-def test_ended_session_is_not_begun(sessions: SessionStore) -> None:
+def test_ended_session_is_not_started(sessions: SessionStore) -> None:
     sessions.accept(make_session("one"))
     begin(sessions, "one")
     sessions.finish("one", 1, OUTCOME)
@@ -198,7 +197,7 @@ def test_ended_session_is_not_begun(sessions: SessionStore) -> None:
     assert state(sessions, "one") == "ready"
 
 
-def test_lost_session_waits_again_at_its_old_place(sessions: SessionStore, clock: Clock) -> None:
+def test_lost_session_returns_to_its_old_place(sessions: SessionStore, clock: Clock) -> None:
     sessions.accept(make_session("one", key="k1"))
     sessions.accept(make_session("two", key="k2"))
     begin(sessions, "one")
@@ -231,7 +230,7 @@ def test_stale_attempt_changes_nothing(sessions: SessionStore, clock: Clock) -> 
     assert sessions.finish("one", 2, OUTCOME)
 
 
-def test_finish_is_answered_alike_when_it_is_sent_again(sessions: SessionStore) -> None:
+def test_repeated_finish_returns_the_same(sessions: SessionStore) -> None:
     sessions.accept(make_session("one"))
     begin(sessions, "one")
     assert sessions.finish("one", 1, OUTCOME)
@@ -257,7 +256,7 @@ def test_session_that_killed_three_workers_has_failed(sessions: SessionStore, cl
     assert sessions.accept(make_session("two")).state == "queued"
 
 
-def test_redelivered_ticket_gives_a_session_up_as_well(sessions: SessionStore) -> None:
+def test_redelivered_ticket_can_give_a_session_up(sessions: SessionStore) -> None:
     sessions.accept(make_session("one"))
     for _ in range(3):
         begin(sessions, "one", "w1")
@@ -276,7 +275,7 @@ def test_handing_back_does_not_count_as_an_attempt(sessions: SessionStore) -> No
     assert sessions.finish("one", 8, OUTCOME)
 
 
-def test_failure_is_kept(sessions: SessionStore) -> None:
+def test_failure_is_stored(sessions: SessionStore) -> None:
     sessions.accept(make_session("one"))
     begin(sessions, "one")
     failure = Failure("unreadable_audio", "The bytes hold no sound.", param="audio_file")
@@ -287,7 +286,7 @@ def test_failure_is_kept(sessions: SessionStore) -> None:
     assert sessions.accept(make_session("two")).state == "queued"
 
 
-def test_cancelled_while_queued_ends_at_once(sessions: SessionStore) -> None:
+def test_cancelled_queued_session_ends_at_once(sessions: SessionStore) -> None:
     sessions.accept(make_session("one"))
     cancelled = sessions.cancel("one")
     assert cancelled is not None
@@ -297,7 +296,7 @@ def test_cancelled_while_queued_ends_at_once(sessions: SessionStore) -> None:
     assert sessions.cancel("one") == cancelled
 
 
-def test_cancelled_while_running_ends_when_its_worker_stops(sessions: SessionStore) -> None:
+def test_cancelled_running_session_ends_when_its_worker_stops(sessions: SessionStore) -> None:
     sessions.accept(make_session("one"))
     begin(sessions, "one")
     assert not sessions.is_cancelled("one")
@@ -340,7 +339,7 @@ def test_cancelled_session_never_runs_again(sessions: SessionStore, clock: Clock
     assert sessions.unsent() == ()
 
 
-def test_equal_request_does_not_follow_one_that_is_being_cancelled(sessions: SessionStore) -> None:
+def test_equal_request_does_not_follow_a_cancelled_session(sessions: SessionStore) -> None:
     sessions.accept(make_session("one"))
     begin(sessions, "one")
     sessions.cancel("one")
@@ -361,9 +360,7 @@ def test_session_of_a_deleted_avatar_cannot_become_ready(sessions: SessionStore,
     assert sessions.known_result("k1") is None
 
 
-def test_sessions_are_remembered_for_a_time_after_their_end_only(
-    sessions: SessionStore, queue: redis.Redis
-) -> None:
+def test_ended_sessions_are_kept_for_a_limited_time(sessions: SessionStore, queue: redis.Redis) -> None:
     sessions.accept(make_session("one"))
     begin(sessions, "one")
     assert queue.ttl("session:one") == queue.ttl("events:one") == -1
@@ -374,8 +371,8 @@ def test_sessions_are_remembered_for_a_time_after_their_end_only(
     assert week - 100 < queue.ttl(f"result:{KEY}") <= week
 
 
-def test_ended_session_is_forgotten(queue: redis.Redis) -> None:
-    know_avatar(queue)
+def test_ended_session_expires(queue: redis.Redis) -> None:
+    add_avatar(queue)
     sessions = SessionStore(queue, Settings(session_ttl_seconds=1))
     sessions.accept(make_session("one", callback_url="https://example.com/"))
     sessions.cancel("one")
@@ -386,14 +383,14 @@ def test_ended_session_is_forgotten(queue: redis.Redis) -> None:
 
 def test_unsent_gives_each_session_to_one_caller(sessions: SessionStore) -> None:
     sessions.accept(make_session("one"))
-    assert sessions.unsent() == ()  # whoever accepts sends the first ticket
+    assert sessions.unsent() == ()  # the caller of accept sends the first ticket
     begin(sessions, "one")
     sessions.hand_back("one", 1)
     assert [session.session_id for session in sessions.unsent()] == ["one"]
     assert sessions.unsent() == ()
 
 
-def test_forgotten_tickets_are_due_again_after_a_while(sessions: SessionStore, clock: Clock) -> None:
+def test_old_tickets_are_sent_again_after_a_while(sessions: SessionStore, clock: Clock) -> None:
     sessions.accept(make_session("one", key="k1"))
     clock.advance(20)
     sessions.accept(make_session("two", key="k2"))
@@ -405,9 +402,7 @@ def test_forgotten_tickets_are_due_again_after_a_while(sessions: SessionStore, c
     assert [session.session_id for session in sessions.forgotten(30)] == ["two"]
 
 
-def test_ends_with_a_callback_are_announced_until_somebody_has_done_it(
-    sessions: SessionStore, clock: Clock
-) -> None:
+def test_ends_with_a_callback_are_returned_until_announced(sessions: SessionStore, clock: Clock) -> None:
     sessions.accept(make_session("quiet", key="k1"))
     sessions.accept(make_session("one", key="k2", callback_url="https://example.com/"))
     sessions.accept(make_session("two", key="k2", callback_url="https://example.com/"))
@@ -420,7 +415,7 @@ def test_ends_with_a_callback_are_announced_until_somebody_has_done_it(
     assert [session.session_id for session in sessions.unannounced()] == ["one"]
 
 
-def test_lanes_tell_how_many_wait_and_since_when(sessions: SessionStore, clock: Clock) -> None:
+def test_lanes_report_their_load(sessions: SessionStore, clock: Clock) -> None:
     assert sessions.lanes() == {"vip": LaneLoad(0, None), "standard": LaneLoad(0, None)}
     since = clock()
     sessions.accept(make_session("one", key="k1", at=since))
@@ -429,8 +424,8 @@ def test_lanes_tell_how_many_wait_and_since_when(sessions: SessionStore, clock: 
     assert sessions.lanes()["standard"] == LaneLoad(2, since)
 
 
-def test_without_a_clock_the_servers_time_is_kept(queue: redis.Redis) -> None:
-    know_avatar(queue)
+def test_server_time_is_used_without_a_clock(queue: redis.Redis) -> None:
+    add_avatar(queue)
     sessions = SessionStore(queue, Settings())
     sessions.accept(make_session("one"))
     seconds, micros = queue.time()
@@ -441,9 +436,7 @@ def test_without_a_clock_the_servers_time_is_kept(queue: redis.Redis) -> None:
     assert sessions.requeue("one") is None
 
 
-def test_scripts_are_loaded_again_after_the_server_forgot_them(
-    sessions: SessionStore, queue: redis.Redis
-) -> None:
+def test_scripts_are_reloaded_after_the_server_lost_them(sessions: SessionStore, queue: redis.Redis) -> None:
     sessions.accept(make_session("one"))
     queue.script_flush()
     assert state(sessions, "one") == "queued"

@@ -1,4 +1,4 @@
-"""Figures are what was measured."""
+"""The figures are measured values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def made(seconds: float, video_seconds: float = 2.0, saved: float = 0.0) -> Vide
     return replace(OUTCOME, total_seconds=seconds, video_seconds=video_seconds, saved_seconds=saved)
 
 
-def test_nothing_is_known_before_anything_was_measured(queue: redis.Redis) -> None:
+def test_nothing_is_known_without_measurements(queue: redis.Redis) -> None:
     snapshot = Statistics(queue).snapshot()
     assert snapshot.hit_rate is None
     assert snapshot.speedup("cached_avatar") is None
@@ -30,7 +30,7 @@ def test_nothing_is_known_before_anything_was_measured(queue: redis.Redis) -> No
     assert set(snapshot.distribution.values()) == {0}
 
 
-def test_averages_and_medians_are_kept_for_each_kind_of_request(queue: redis.Redis) -> None:
+def test_averages_and_medians_per_kind_of_request(queue: redis.Redis) -> None:
     statistics = Statistics(queue)
     for seconds in (1.0, 2.0, 6.0):
         statistics.job_done("first", "vip", "pattern", made(seconds))
@@ -64,7 +64,7 @@ def test_rate_follows_recent_jobs(queue: redis.Redis) -> None:
     assert statistics.snapshot().rates == {"pattern": pytest.approx(3.0, rel=1e-3)}
 
 
-def test_cache_requests_are_counted_by_kind(queue: redis.Redis) -> None:
+def test_cache_lookups_are_counted_by_kind(queue: redis.Redis) -> None:
     statistics = Statistics(queue)
     for hit in (True, True, False):
         statistics.count_cache("face_mesh", hit)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from tests.support.running_service import lives, until
+from tests.support.running_service import is_alive, until
 from tests.support.servers import StoreServer
 
 from sadtalker_service.errors import StartFailed, StoreMisconfigured, StoreUnavailable
@@ -175,7 +175,7 @@ def test_full_disk_is_unavailable_and_clears_by_itself(settings: Settings, start
         with pytest.raises(StoreUnavailable, match="disk"):
             fill(queue)
         assert queue.get("kept") == b"1"
-        assert lives(started.processes[spec.name].pid)
+        assert is_alive(started.processes[spec.name].pid)
         (disk / "ballast").unlink()
 
         def writes() -> bool:

@@ -1,4 +1,4 @@
-"""Invalid images and recordings."""
+"""Invalid images and audio files."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def picture_bomb() -> bytes:
     return png(12_000, 12_000)
 
 
-def png_that_promises() -> bytes:
+def png_with_huge_header() -> bytes:
     """A header for 4 billion pixels without any data."""
     return png(65_000, 65_000, zlib.compress(b"\0" * 100))
 
 
 def wav(seconds: float, rate: int = 16_000) -> bytes:
-    """A recording of a quiet tone, 8 bits."""
+    """A WAV file with a quiet tone, 8 bits."""
     file = io.BytesIO()
     with wave.open(file, "wb") as out:
         out.setnchannels(1)

@@ -19,7 +19,7 @@ _REPLACED = frozenset({"command", "entrypoint", "test"})
 
 
 def read_compose(files: Sequence[Path], variables: Mapping[str, str]) -> dict[str, Any]:
-    """The merged files: `docker compose -f FILE -f FILE config`. `variables`: those of the shell."""
+    """Return the merged files, as `docker compose -f FILE -f FILE config` reads them."""
     merged: dict[str, Any] = {}
     for file in files:
         merged = _merged(merged, _prepared(yaml.safe_load(file.read_text()), variables))

@@ -91,6 +91,6 @@ def make_avatar(
     return AvatarRecord(image_id, mode, "processing", at, at, 640, 480, 12_345, "image/jpeg")
 
 
-def know_avatar(client: redis.Redis, image_id: str = IMAGE, owner: str = LOCAL_OWNER) -> None:
+def add_avatar(client: redis.Redis, image_id: str = IMAGE, owner: str = LOCAL_OWNER) -> None:
     """Register an uploaded avatar. Sessions are accepted only for avatars that their owner has uploaded."""
     AvatarStore(client).add(make_avatar(image_id), owner)

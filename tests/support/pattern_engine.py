@@ -72,7 +72,7 @@ class PatternEngine(Engine):
     ) -> Artefact:
         self.calls["face_detection"] += 1
         if source_image.pixels.max() < 10:
-            raise NoFaceFound("No face was found in the picture.", param="source_image")
+            raise NoFaceFound("No face was found in the source image.", param="source_image")
         w, h = source_image.size
         return Artefact({}, {"box": [w // 4, h // 4, 3 * w // 4, 3 * h // 4]})
 

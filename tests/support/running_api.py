@@ -35,7 +35,7 @@ VIDEO = b"\0\0\0\x18ftypmp42" + bytes(range(256)) * 40
 
 
 @lru_cache
-def picture(seed: int = 0, size: tuple[int, int] = (64, 48), kind: str = "PNG") -> bytes:
+def image_bytes(seed: int = 0, size: tuple[int, int] = (64, 48), kind: str = "PNG") -> bytes:
     """A small image, different for each seed."""
     pixels = np.random.default_rng(seed).integers(0, 255, (size[1], size[0], 3), np.uint8)
     file = io.BytesIO()
@@ -44,7 +44,7 @@ def picture(seed: int = 0, size: tuple[int, int] = (64, 48), kind: str = "PNG") 
 
 
 @lru_cache
-def recording(seed: int = 0, seconds: float = 0.5) -> bytes:
+def audio_bytes(seed: int = 0, seconds: float = 0.5) -> bytes:
     """A WAV file, different for each seed."""
     samples = np.random.default_rng(seed).integers(-9000, 9000, int(16_000 * seconds), np.int16)
     file = io.BytesIO()
@@ -76,7 +76,7 @@ class RunningApi:
 
     def upload(self, client: httpx.Client, image: bytes = b"", **fields: str) -> dict[str, Any]:
         """Upload a source image."""
-        files = {"image_file": ("me.png", image or picture(), "image/png")}
+        files = {"image_file": ("me.png", image or image_bytes(), "image/png")}
         answer = client.post("/api/avatar/upload", files=files, data=fields)
         assert answer.status_code in {200, 202}, answer.text
         body: dict[str, Any] = answer.json()
@@ -92,12 +92,12 @@ class RunningApi:
         **fields: str,
     ) -> httpx.Response:
         """Request a video."""
-        files = {"audio_file": ("a.wav", sound or recording(), "audio/wav")}
+        files = {"audio_file": ("a.wav", sound or audio_bytes(), "audio/wav")}
         data = {"image_id": image_id, "enhancer": "none", **fields}
         return client.post(f"/api/{lane}/generate", data=data, files=files, headers=headers)
 
     def accepted(self, client: httpx.Client, sound: bytes = b"", lane: str = "vip", **fields: str) -> str:
-        """Id of an accepted session for the source image `picture()`."""
+        """Id of an accepted session for the source image `image_bytes()`."""
         answer = self.generate(client, self.upload(client)["image_id"], sound, lane, **fields)
         assert answer.status_code == 202, answer.text
         session_id: str = answer.json()["session_id"]
@@ -136,7 +136,7 @@ class RunningApi:
 
     def refuse(self, image_id: str, mode: PreprocessMode = "full") -> None:
         """Mark an avatar as failed."""
-        failure = Failure("no_face_found", "No face was found in the picture.", param="source_image")
+        failure = Failure("no_face_found", "No face was found in the source image.", param="source_image")
         self.services.avatars.failed(image_id, mode, failure)
 
     def begin(self, session_id: str) -> Session:

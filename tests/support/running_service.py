@@ -1,4 +1,4 @@
-"""The real service in its own processes: `sadtalker serve`, started like a user would."""
+"""The real service in its own processes: `sadtalker serve`, started as a user would start it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Literal, Self
 SUPPORT = Path(__file__).parent
 
 PATTERN_ENGINE = {"ENGINE": "pattern", "PYTHONPATH": str(SUPPORT)}
-"""Environment for the small engine of `pattern_engine.py`, which is warm at once."""
+"""Environment for the engine in `pattern_engine.py`, which is warm at once."""
 
 Role = Literal["api", "render", "prepare", "queue", "cache"]
 
@@ -97,12 +97,12 @@ class RunningService:
         until(there, f"a process for {role}", seconds)
         return found[0]
 
-    def everybody(self) -> list[int]:
+    def all_processes(self) -> list[int]:
         """The supervisor and all its descendants."""
         pids = [self.process.pid]
         for pid in pids:
             pids.extend(children(pid))
-        return [pid for pid in pids if lives(pid)]
+        return [pid for pid in pids if is_alive(pid)]
 
     def kill(self, role: Role) -> int:
         """`kill -9` the process of this role and return its pid."""
@@ -139,11 +139,11 @@ def until(condition: Callable[[], bool], what: str = "it", seconds: float = 90) 
 
 def children(parent: int) -> list[int]:
     """Living processes whose parent is `parent`."""
-    everybody = (int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit())
-    return sorted(pid for pid in everybody if _facts(pid) == ("alive", parent))
+    pids = (int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit())
+    return sorted(pid for pid in pids if _facts(pid) == ("alive", parent))
 
 
-def lives(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     """Whether the process exists and is not a zombie."""
     facts = _facts(pid)
     return facts is not None and facts[0] == "alive"

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 import redis
-from tests.support.jobs import Clock, know_avatar
+from tests.support.jobs import Clock, add_avatar
 from tests.support.queue_keys import strange_keys
 from tests.support.servers import StoreServer
 
@@ -33,5 +33,5 @@ def queue(queue_server: StoreServer) -> Iterator[redis.Redis]:
 @pytest.fixture
 def sessions(queue: redis.Redis, clock: Clock) -> SessionStore:
     """Sessions of one known avatar, with small lanes."""
-    know_avatar(queue)
+    add_avatar(queue)
     return SessionStore(queue, Settings(max_waiting=3, lease_seconds=15, max_attempts=3), clock)

@@ -1,4 +1,4 @@
-"""Real workers for tests, in their own processes, with the small engine and real servers."""
+"""Real workers for tests, in their own processes, with the pattern engine and real servers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ LEASE_SECONDS = 3.0
 
 
 class WorkerProcess:
-    """A worker, started like a user would."""
+    """A worker, started as a user would start it."""
 
     def __init__(self, settings: Settings, queues: str, name: str, log: Path, engine: str) -> None:
         self.name = name
@@ -82,7 +82,7 @@ class WorkerProcess:
         return self.process.wait(seconds)
 
 
-class Workshop:
+class Cluster:
     """Stores, workers and a janitor, with short methods for the video service."""
 
     def __init__(self, queue: StoreServer, cache: StoreServer, folder: Path, **changes: object) -> None:
@@ -100,7 +100,7 @@ class Workshop:
         self.sessions = SessionStore(self.queue, self.settings)
         self.avatars = AvatarStore(self.queue)
         self.engines = EngineRegistry(self.queue)
-        self.board = WorkerRegistry(self.queue)
+        self.registry = WorkerRegistry(self.queue)
         self.artefacts = ArtefactStore(artefact_url(self.settings))
         self.dispatch = CeleryDispatch(make_app(self.settings), self.settings)
         self._workers: list[WorkerProcess] = []
@@ -136,7 +136,7 @@ class Workshop:
             and facts.engine
             and facts.state == "idle"
             and facts.seen_at > worker.started_at
-            for name, facts in self.board.live().items()
+            for name, facts in self.registry.live().items()
         )
 
     @contextmanager
@@ -168,13 +168,13 @@ class Workshop:
         pixels = np.random.default_rng(seed).integers(brightest // 2, brightest, (96, 128, 3), dtype=np.uint8)
         if corner:
             pixels[0, 0] = corner
-        return self.picture(encode_png(pixels))
+        return self.upload_image(encode_png(pixels))
 
     def real_source_image(self) -> str:
         """Upload the example source image and return its image id."""
-        return self.picture((EXAMPLES / "portrait.jpg").read_bytes(), "crop")
+        return self.upload_image((EXAMPLES / "portrait.jpg").read_bytes(), "crop")
 
-    def picture(self, data: bytes, mode: PreprocessMode = "full") -> str:
+    def upload_image(self, data: bytes, mode: PreprocessMode = "full") -> str:
         """Upload an image file and return its image id."""
         image_id, now = sha256(data).hexdigest(), time.time()
         self.artefacts.put_bytes(data, source_image_name(image_id))
@@ -281,15 +281,15 @@ class Workshop:
 
 
 @contextmanager
-def open_workshop(
+def open_cluster(
     queue: StoreServer, cache: StoreServer, folder: Path, **changes: object
-) -> Iterator[Workshop]:
-    """Context manager for a workshop whose workers end with it. `changes` are settings."""
-    workshop = Workshop(queue, cache, folder, **changes)
+) -> Iterator[Cluster]:
+    """Context manager for a cluster; its workers are killed at the end. `changes` are settings."""
+    cluster = Cluster(queue, cache, folder, **changes)
     try:
-        yield workshop
+        yield cluster
     finally:
-        workshop.close()
+        cluster.close()
 
 
 def wait_for(

@@ -1,4 +1,4 @@
-"""A queue server, emptied for each test."""
+"""A queue server that is emptied before each test."""
 
 from tests.support.state import queue
 

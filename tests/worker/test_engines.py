@@ -1,4 +1,4 @@
-"""The engines of a worker: one is warm, the others are at hand."""
+"""The engines of a worker: the default one is warm, the others are available."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Engine(PatternEngine):
 def stocked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, queue: redis.Redis
 ) -> tuple[LoadedEngines, EngineRegistry, list[Any]]:
-    """The rack of a worker with the pattern engine and others, its shelf, and what was logged meanwhile."""
+    """The loaded engines of a worker (the pattern engine and others), its registry, and the log."""
     (tmp_path / "brittle_engine.py").write_text(BRITTLE)
     info = tmp_path / "brittle_engine-1.0.dist-info"
     info.mkdir()
@@ -68,7 +68,7 @@ def test_every_engine_that_can_run_is_published_and_only_the_default_one_is_warm
     assert again.calls["warm_up"] == 1
 
 
-def test_engine_that_fails_keeps_no_other_from_running_and_is_logged(stocked: Stocked) -> None:
+def test_broken_engine_is_logged_and_does_not_affect_others(stocked: Stocked) -> None:
     rack, shelf, logs = stocked
     assert rack.obstacles.keys() == {"brittle", "sadtalker"}
     assert not rack.obstacles.keys() & shelf.all().keys()
@@ -79,7 +79,7 @@ def test_engine_that_fails_keeps_no_other_from_running_and_is_logged(stocked: St
         rack.engine("brittle", "1")
 
 
-def test_engine_that_was_changed_meanwhile_is_not_warmed(stocked: Stocked) -> None:
+def test_engine_with_another_version_is_not_warmed_up(stocked: Stocked) -> None:
     rack, _, _ = stocked
     with pytest.raises(EngineUnavailable, match="from 1-old to 2-abc"):
         rack.engine("sketch", "1-old")

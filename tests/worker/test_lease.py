@@ -1,4 +1,4 @@
-"""A lease is renewed as long as its work lasts, whatever the store and the work do meanwhile."""
+"""A lease is renewed until its job ends, whatever the store and the job do meanwhile."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECONDS = 0.25
 
 
 class Store:
-    """Answers renewals out of a list, True after its end."""
+    """Answers renewals from a list, then with True."""
 
     def __init__(self, *answers: bool | StoreUnavailable) -> None:
         self._answers: Iterator[bool | StoreUnavailable] = iter(answers)
@@ -30,7 +30,7 @@ class Store:
         return answer
 
 
-def test_it_is_renewed_several_times_before_it_would_expire_and_not_after_the_block() -> None:
+def test_it_is_renewed_several_times_before_expiry_and_not_after_the_job() -> None:
     store = Store()
     with Lease(store.renew, SECONDS) as lease:
         wait_for(lambda: store.asked >= 2 * RENEWALS_PER_LEASE, "renewals")
@@ -40,7 +40,7 @@ def test_it_is_renewed_several_times_before_it_would_expire_and_not_after_the_bl
     assert not lease.lost
 
 
-def test_it_is_lost_when_the_store_says_so_and_asks_no_more() -> None:
+def test_it_is_lost_when_the_store_says_so_and_then_not_renewed() -> None:
     store = Store(True, False)
     with Lease(store.renew, SECONDS) as lease:
         wait_for(lambda: lease.lost, "the loss")
@@ -48,7 +48,7 @@ def test_it_is_lost_when_the_store_says_so_and_asks_no_more() -> None:
     assert store.asked == 2
 
 
-def test_a_store_that_is_away_for_a_moment_does_not_end_the_work() -> None:
+def test_a_short_outage_of_the_store_does_not_end_the_job() -> None:
     away = StoreUnavailable("away")
     store = Store(True, away, away, away, True)
     with Lease(store.renew, SECONDS) as lease:
@@ -56,7 +56,7 @@ def test_a_store_that_is_away_for_a_moment_does_not_end_the_work() -> None:
         assert not lease.lost
 
 
-def test_the_end_of_the_block_does_not_wait_for_the_next_renewal() -> None:
+def test_the_end_of_the_job_does_not_wait_for_the_next_renewal() -> None:
     start = time.monotonic()
     with Lease(Store().renew, 3_600):
         pass

@@ -1,4 +1,4 @@
-"""Unfinished files of workers that were killed do not stay."""
+"""Unfinished files of killed workers are removed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sadtalker_service.settings import Settings
 from sadtalker_service.worker.scratch import scratch_folder
 
 
-def test_a_worker_that_comes_back_finds_its_folder_empty(tmp_path: Path) -> None:
+def test_a_restarted_worker_gets_an_empty_folder(tmp_path: Path) -> None:
     settings = Settings(_env_file=None, data_dir=tmp_path)
     (scratch_folder(settings, "render-1@host") / "half.mp4").write_bytes(b"x")
     (scratch_folder(settings, "render-2@host") / "half.mp4").write_bytes(b"x")
@@ -19,7 +19,7 @@ def test_a_worker_that_comes_back_finds_its_folder_empty(tmp_path: Path) -> None
     assert [path.name for path in (tmp_path / "scratch" / "render-2@host").iterdir()] == ["half.mp4"]
 
 
-def test_folders_of_workers_that_never_came_back_are_removed_after_a_day(tmp_path: Path) -> None:
+def test_folders_of_lost_workers_are_removed_after_a_day(tmp_path: Path) -> None:
     settings = Settings(_env_file=None, data_dir=tmp_path)
     old = scratch_folder(settings, "old@host")
     (old / "half.mp4").write_bytes(b"x")

@@ -1,1 +1,1 @@
-"""The HTTP interface: reads requests, calls the services, presents their results. It decides nothing."""
+"""The HTTP interface. It parses requests, calls the services and presents their results."""

@@ -1,6 +1,6 @@
 """`python -m sadtalker_service.api`: the HTTP server, one process.
 
-With `--fd NUMBER` it accepts on a listening socket that it was given, else it listens on HOST and PORT.
+With `--fd NUMBER` it accepts on an inherited listening socket, otherwise it listens on HOST and PORT.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from sadtalker_service.telemetry.logs import configure_logging
 log = structlog.get_logger(__name__)
 
 _KEEP_ALIVE_SECONDS = 20
-"""Clients that poll every few seconds keep their connection."""
+"""Keeps the connection of clients that poll every few seconds."""
 _FINISH_SECONDS = 20
-"""Answers that are under way when the process stops listening have so long to end; streams end at once."""
+"""How long responses may still run after the process stops listening. Streams end at once."""
 
 
 class DrainingServer(uvicorn.Server):
-    """A server that, told to stop, says so for a while before it stops listening, and then ends with 0."""
+    """A server that reports not ready for a while before it stops listening, and then exits with 0."""
 
     def __init__(self, config: uvicorn.Config, drain: Drain, seconds: float) -> None:
         super().__init__(config)
@@ -45,18 +45,18 @@ class DrainingServer(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handle SIGTERM and SIGINT in the loop while the block runs."""
+        """Context manager that handles SIGTERM and SIGINT in the event loop."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._told_to_stop)
+            loop.add_signal_handler(number, self._on_signal)
         try:
             yield
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
 
-    def _told_to_stop(self) -> None:
-        if self._drain.begun:  # a second time: at once
+    def _on_signal(self) -> None:
+        if self._drain.begun:  # a second signal stops at once
             self.should_exit = self.force_exit = True
             return
         log.info("api_draining", seconds=self._seconds)
@@ -93,10 +93,10 @@ def _config(app: object, settings: Settings) -> uvicorn.Config:
         loop="uvloop",
         http=partial(GuardedProtocol, limits=connection_limits(settings)),  # type: ignore[arg-type]  # makes one
         ws="none",
-        log_config=None,  # telemetry/logs.py has set up all of them
-        access_log=False,  # api/requests.py tells of requests
+        log_config=None,  # telemetry/logs.py configures all logs
+        access_log=False,  # api/requests.py logs requests
         server_header=False,
-        proxy_headers=False,  # nothing here asks for the client's address
+        proxy_headers=False,  # nothing here uses the client's address
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_FINISH_SECONDS,
     )
@@ -104,12 +104,12 @@ def _config(app: object, settings: Settings) -> uvicorn.Config:
 
 def _given_socket(fd: int) -> socket.socket:
     listener = socket.socket(fileno=fd)
-    listener.set_inheritable(False)  # the processes that look at uploads have no use for it
+    listener.set_inheritable(False)  # the inspection processes do not need it
     return listener
 
 
 def _allow_connections() -> None:
-    """As many open files as the system lets us have: each client of a stream needs two."""
+    """Raise the limit on open files to the maximum: each client of a stream needs two."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 

@@ -1,4 +1,4 @@
-"""The application: routes, what is around them, and what lives as long as it does."""
+"""The application: its routes, middleware and lifespan."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from sadtalker_service.api.routes import (
     media,
     previews,
     reference,
+    timeline,
     videos,
 )
 from sadtalker_service.api.services import Services
@@ -52,10 +53,10 @@ Janitor = Callable[[Settings, threading.Event], None]
 def create_app(
     settings: Settings, *, dispatch: Dispatch | None = None, janitor: Janitor | None = None
 ) -> FastAPI:
-    """The application of `settings`. Nothing is connected or started before it starts.
+    """The application for `settings`. It connects to nothing before it starts.
 
-    `dispatch` sends work elsewhere than through Celery; `janitor` runs in a thread while the application
-    does, until its event is set. Raises `StoreMisconfigured` for API keys that cannot be read.
+    `dispatch` replaces sending work through Celery. `janitor` runs in a thread until its event is set, which
+    happens when the application stops. Raises `StoreMisconfigured` for API keys that cannot be read.
     """
     keys = KeyRing(load_keys(settings))
     app = FastAPI(
@@ -65,11 +66,12 @@ def create_app(
         lifespan=_lifespan,
         docs_url=None,  # routes/reference.py has these two pages
         redoc_url=None,
-        redirect_slashes=False,  # an address with a slash too many is unknown, not elsewhere
+        redirect_slashes=False,  # a trailing slash makes a path unknown instead of a redirect
         openapi_tags=[
-            {"name": "avatars", "description": "Source images and what is prepared of them."},
-            {"name": "videos", "description": "Requests for videos, in two lanes; `vip` is served first."},
-            {"name": "operation", "description": "The service itself."},
+            {"name": "avatars", "description": "Source images and the avatars prepared from them."},
+            {"name": "videos", "description": "Requests for videos in two lanes; `vip` is served first."},
+            {"name": "speech", "description": "Driven audio for programs that draw the face themselves."},
+            {"name": "operation", "description": "Health, statistics and metrics of the service."},
         ],
     )
     app.state.settings, app.state.drain, app.state.keys = settings, Drain(), keys
@@ -92,8 +94,8 @@ def create_app(
 
 def _add_routes(app: FastAPI, *, protected: bool) -> None:
     needed = [Admitted] if protected else []
-    # addresses with words come before those with a lane in the same place
-    for module in (avatars, previews, images, cache, videos, media, health):
+    # fixed paths come before those with a lane in the same place
+    for module in (avatars, previews, images, cache, timeline, videos, media, health):
         app.include_router(module.router, dependencies=needed)
     app.include_router(health.open_router)
     app.include_router(home.open_router)
@@ -103,10 +105,10 @@ def _add_routes(app: FastAPI, *, protected: bool) -> None:
 
 
 class _Page(StaticFiles):
-    """The studio's files, with the headers of its page."""
+    """The studio's files, with the security headers of its page."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer with a file."""
+        """Send a file."""
 
         async def send_marked(message: dict[str, object]) -> None:
             if message["type"] == "http.response.start":

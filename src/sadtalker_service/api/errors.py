@@ -1,4 +1,4 @@
-"""Every error becomes the same object with the right status, whoever raises it."""
+"""Turns every exception into the same error object with the right status."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ FIELD_OF_OPTION: Mapping[str, str] = {
     "idle": "audio_file",
     "output": "",
 }
-"""Options of the command line -> the form's fields; an empty name: nothing that a client sent."""
+"""Option of the command line -> field of the form. An empty name means that no field caused the error."""
 
 _CLIENT_CLOSED = 499
-"""What proxies log for a client that went away; nobody reads it."""
+"""Proxies log this status if the client closed the connection. The client never sees it."""
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Let `app` answer every error with our object."""
+    """Make `app` answer every error with our error object."""
     app.add_exception_handler(SadTalkerError, _ours)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
@@ -52,7 +52,7 @@ def install_error_handlers(app: FastAPI) -> None:
 
 
 def problem_response(error: SadTalkerError) -> JSONResponse:
-    """The answer that tells of `error`."""
+    """The response for `error`."""
     headers = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
@@ -61,7 +61,7 @@ def problem_response(error: SadTalkerError) -> JSONResponse:
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
     if error.status in {408, 413}:
-        headers["Connection"] = "close"  # part of the body may still be on its way: it is not read
+        headers["Connection"] = "close"  # the rest of the body may still arrive, and is not read
     state = error.state if isinstance(error, NotReady) else None
     problem = problem_of(error.code, error.public_message, retryable=error.retryable, param=error.param)
     return problem_response_of(error.status, problem, headers, state)
@@ -70,7 +70,7 @@ def problem_response(error: SadTalkerError) -> JSONResponse:
 def problem_response_of(
     status: int, problem: Problem, headers: Mapping[str, str], state: str | None = None
 ) -> JSONResponse:
-    """The answer with this error object; `state` is that of the session that was asked for."""
+    """The response with this error object; `state` is that of the requested session."""
     body = ProblemAnswer(error=problem, detail=problem.message, status=state).model_dump(mode="json")
     if state is None:
         del body["status"]
@@ -78,7 +78,7 @@ def problem_response_of(
 
 
 def problem_of(code: str, message: str, *, retryable: bool, param: str | None = None) -> Problem:
-    """The error object of a failure that was written down, or of an error just raised."""
+    """The error object for a stored failure or an error that was just raised."""
     field = FIELD_OF_OPTION.get(param, param) if param else None
     return Problem(
         code=code,
@@ -106,11 +106,11 @@ async def _validation(request: Request, error: Exception) -> Response:
 
 
 async def _http(request: Request, error: Exception) -> Response:
-    """What the framework refuses by itself: no such path, no such method, a body that is none."""
+    """Errors of the framework itself: unknown path, unsupported method, unreadable body."""
     if not isinstance(error, HTTPException):
         raise error
     if error.status_code == http.HTTPStatus.NOT_FOUND:
-        return await _ours(request, NotFound("There is nothing at this address; see /docs."))
+        return await _ours(request, NotFound("There is nothing at this address. See /docs."))
     if error.status_code == http.HTTPStatus.BAD_REQUEST:
         return await _ours(request, MalformedRequest(str(error.detail)))
     phrase = http.HTTPStatus(error.status_code).phrase
@@ -120,9 +120,11 @@ async def _http(request: Request, error: Exception) -> Response:
 
 
 async def _store(request: Request, error: Exception) -> Response:
-    """A command to a store that nobody expected to fail."""
+    """A store command that failed where no error was expected."""
     log.warning("store_error", reason=str(error))
-    return await _ours(request, StoreUnavailable("The store does not answer.", retry_after=2.0))
+    return await _ours(
+        request, StoreUnavailable("The store does not answer. Try again in a moment.", retry_after=2.0)
+    )
 
 
 async def _gone(_request: Request, _error: Exception) -> Response:
@@ -130,6 +132,6 @@ async def _gone(_request: Request, _error: Exception) -> Response:
 
 
 async def _unexpected(_request: Request, error: Exception) -> Response:
-    """A fault of ours; its traceback is logged by the server, which gets the error too."""
-    message = "Something went wrong here, not in the request. It was logged."
+    """A fault of the service. The server logs the traceback, because it gets the error too."""
+    message = "An internal error occurred. The request is not the cause. The error was logged."
     return problem_response_of(500, problem_of(SadTalkerError.code, message, retryable=False), {})

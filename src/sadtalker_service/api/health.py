@@ -1,4 +1,4 @@
-"""What readiness needs, looked at in threads and remembered for a moment: probes come often."""
+"""Readiness checks. They run in threads; results are kept for a moment, as probes are frequent."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from sadtalker_service.state.records import WorkerFacts
 
 FRESH_SECONDS = 1.0
 _WRITABLE_SECONDS = 10.0
-"""Trying to write is dearer than asking a server."""
+"""A test write costs more than a ping."""
 _WARM = frozenset({"idle", "busy"})
 
 
 class Health:
-    """Checks everything when the last look is too old."""
+    """Runs the checks if the last results are too old."""
 
     def __init__(self, services: Services, clock: Callable[[], float]) -> None:
         self._services = services
@@ -30,11 +30,11 @@ class Health:
         self._written: tuple[float, Check] | None = None
 
     def ready(self) -> Ready:
-        """Whether work is taken. Raises nothing: what cannot be reached is a check that failed."""
+        """Whether work is accepted. Raises nothing: an unreachable part is a failed check."""
         with self._lock:
             now = self._clock()
             if self._seen is None or now - self._seen[0] > FRESH_SECONDS:
-                self._seen = (self._clock(), self._look())
+                self._seen = (self._clock(), self._run_checks())
             checks = dict(self._seen[1])
         draining = self._services.drain.begun
         checks["draining"] = Check(
@@ -46,11 +46,11 @@ class Health:
         return Ready(status="degraded" if degraded else "ready", checks=checks)
 
     def forget(self) -> None:
-        """Look anew next time."""
+        """Run all checks at the next call."""
         with self._lock:
             self._seen = self._written = None
 
-    def _look(self) -> dict[str, Check]:
+    def _run_checks(self) -> dict[str, Check]:
         services = self._services
         queue = _ping(services.queue, required=True)
         return {
@@ -58,7 +58,7 @@ class Health:
             "cache_store": _ping(services.cache_client, required=False),
             "artefact_store": self._writable(),
             "worker": self._worker(),
-            "engines": self._engines() if queue.ok else Check(ok=True, required=False, detail="not known"),
+            "engines": self._engines() if queue.ok else Check(ok=True, required=False, detail="unknown"),
         }
 
     def _writable(self) -> Check:
@@ -83,26 +83,26 @@ class Health:
         except SadTalkerError as error:
             return Check(ok=False, required=True, detail=error.public_message)
         warm = sum(renders(facts) for facts in live.values())
-        detail = f"{warm} of {len(live)} workers keep an engine warm for videos"
+        detail = f"{warm} of {len(live)} workers have an engine loaded for videos"
         return Check(ok=warm > 0, required=True, detail=detail)
 
     def _engines(self) -> Check:
-        """For information: what can be asked for, and what is installed and cannot run."""
+        """For information only: available engines, and installed ones that cannot run."""
         services = self._services
         try:
             known, live = services.engines.all(), services.workers.live()
             default = services.engines.card().name if known else None
         except SadTalkerError as error:
-            return Check(ok=True, required=False, detail=f"not known: {error.public_message}")
+            return Check(ok=True, required=False, detail=f"unknown: {error.public_message}")
         names = ", ".join(f"{name} (default)" if name == default else name for name in known)
         lacking = {name: why for facts in live.values() for name, why in facts.obstacles.items()}
-        nowhere = sorted(lacking.keys() - known.keys())  # what one worker lacks, another may have
+        nowhere = sorted(lacking.keys() - known.keys())  # another worker may have what one lacks
         reasons = [f"{name} cannot run here: {lacking[name]}" for name in nowhere]
         return Check(ok=True, required=False, detail="; ".join([names or "none yet", *reasons]))
 
 
 def renders(facts: WorkerFacts) -> bool:
-    """Whether a worker makes videos and has its engine warm."""
+    """Whether a worker renders videos and has its engine loaded."""
     return facts.state in _WARM and facts.engine is not None and any(q != "prepare" for q in facts.queues)
 
 
@@ -110,6 +110,6 @@ def _ping(client: redis.Redis, *, required: bool) -> Check:
     try:
         client.ping()
     except redis.RedisError as error:
-        # the error's text may hold an address with a password
+        # the text of the error may contain an address with a password
         return Check(ok=False, required=required, detail=f"does not answer ({type(error).__name__})")
     return Check(ok=True, required=required)

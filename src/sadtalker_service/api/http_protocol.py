@@ -1,9 +1,9 @@
-"""What a connection may do: every byte that it sends is counted, and everything that it waits for has an end.
+"""Limits of a connection: all received bytes are counted, and every wait has a timeout.
 
-A connection is always in one of four phases: a *head* is arriving; a *body* is; the *answer* is being made or
-sent; or it is *idle*. Each has a limit on bytes, and each but the answer one on time. A client that does not
-take its answer is cut off too. The application limits bodies by itself (`api.upload`), with an answer that
-says why. What is cut off here counts as a disconnect.
+A connection is always in one of four phases. A *head* arrives, a *body* arrives, the *answer* is computed or
+sent, or the connection is *idle*. Each phase has a limit on bytes, and each but the answer a limit on time.
+A client that does not read its answer is disconnected too. The application limits bodies itself
+(`api.upload`), with a response that gives the reason. A connection cut here counts as a disconnect.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from sadtalker_service.telemetry import metrics
 log = structlog.get_logger(__name__)
 
 MOST_HEAD_BYTES = 65_536
-"""Of request line and headers; also of what comes between requests."""
+"""Limit on request line and headers, and on bytes between requests."""
 HEAD_SECONDS = 20.0
-"""A head must be there so long after its first byte, or after the connection was made."""
+"""Time limit of a head, from its first byte or from the start of the connection."""
 _MOST_HEADERS = 100
 _MOST_PIPELINED = 16
-"""Requests that wait on a connection for the answers before theirs."""
+"""Requests that may wait on a connection for earlier responses."""
 _SLACK_SECONDS = 10.0
 _SLACK_BYTES = 80_000_000
-"""So much more than the application takes: it refuses what is too large or too slow, and says why."""
+"""Margin above the limits of the application, which refuses large and slow bodies with a reason."""
 _REST_BYTES = 64_000_000
 _REST_SECONDS = 5.0
-"""Of a body that goes on after its answer: many clients look for the answer only when they have sent all."""
+"""Limits on a body that continues after its response. Many clients send everything before they read."""
 
 Phase = Literal["head", "body", "answer", "idle"]
 Reason = Literal["head", "body", "rest_of_body", "pipeline", "stray_bytes", "unread", "malformed"]
@@ -44,21 +44,21 @@ Reason = Literal["head", "body", "rest_of_body", "pipeline", "stray_bytes", "unr
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """What a connection may do."""
+    """Limits of one connection."""
 
     body_bytes: int
-    """Bytes from the end of a head to the end of its body, chunk sizes, extensions and trailers included."""
+    """Bytes from the end of a head to the end of its body, including chunk sizes, extensions and trailers."""
     body_seconds: float
-    """A body must be there so long after its head."""
+    """Time limit of a body, from the end of its head."""
     send_seconds: float
-    """A client that took nothing of its answer for so long is cut off."""
+    """A client that reads nothing of its response for this long is disconnected."""
     head_seconds: float = HEAD_SECONDS
     rest_seconds: float = _REST_SECONDS
-    """A body must end so long after its answer."""
+    """Time limit of a body, from the end of its response."""
 
 
 def connection_limits(settings: Settings) -> ConnectionLimits:
-    """Those that go with what the application takes."""
+    """The limits that match those of the application."""
     largest = max(settings.max_image_bytes, 3 * settings.max_audio_bytes)
     return ConnectionLimits(
         body_bytes=largest + _SLACK_BYTES,
@@ -77,13 +77,13 @@ class GuardedProtocol(HttpToolsProtocol):
         self._bytes = 0
         """Received in this phase."""
         self._has_begun = False
-        """Whether a byte of the head that is waited for has come, other than empty lines."""
+        """Whether a byte of the expected head has arrived, other than empty lines."""
         self._headers = 0
-        """Of the head that is arriving."""
+        """Number of headers in the head that is arriving."""
         self._cycles: list[Any] = []
-        """Requests whose answers are not complete, in their order."""
+        """Requests with incomplete responses, in their order."""
         self._upgraded = False
-        """Whether what comes now is not HTTP any more."""
+        """Whether the following bytes are no longer HTTP."""
         self._refusal: tuple[int, str, str] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._send_timer: asyncio.TimerHandle | None = None
@@ -92,17 +92,17 @@ class GuardedProtocol(HttpToolsProtocol):
     # ------------------------------------------------------------------ the connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base
-        """A client has come."""
+        """A client has connected."""
         super().connection_made(transport)
         self._watch_timer = self.loop.call_later(self._limits.send_seconds, self._watch)
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client has gone."""
+        """The client has disconnected."""
         for timer in (self._timer, self._send_timer, self._watch_timer):
             if timer is not None:
                 timer.cancel()
-        for cycle in self._cycles:  # the base tells the latest one only
+        for cycle in self._cycles:  # the base class notifies only the latest one
             if not cycle.response_complete:
                 cycle.disconnected = True
                 cycle.message_event.set()
@@ -110,7 +110,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes have come, of whatever."""
+        """Bytes have arrived in any phase."""
         if self._phase == "idle":
             self._await_head()
         self._bytes += len(data)
@@ -120,70 +120,73 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         if self._phase == "head":
             self._refuse(
-                431, "headers_too_large", f"The headers have more than {MOST_HEAD_BYTES:,} bytes.", "head"
+                431,
+                "headers_too_large",
+                f"The headers are larger than the limit of {MOST_HEAD_BYTES:,} bytes.",
+                "head",
             )
         else:
             self._cut("body" if self._phase == "body" else "stray_bytes")
 
     def pause_writing(self) -> None:
-        """The client does not take its answer as fast as it is made."""
+        """The client reads its response more slowly than it is produced."""
         super().pause_writing()
         if self._send_timer is None:
             self._send_timer = self.loop.call_later(self._limits.send_seconds, self._cut, "unread")
 
     def resume_writing(self) -> None:
-        """It has taken what there was."""
+        """The client has read the buffered bytes."""
         super().resume_writing()
         if self._send_timer is not None:
             self._send_timer.cancel()
             self._send_timer = None
 
     def timeout_keep_alive_handler(self) -> None:
-        """Nothing has come for long."""
+        """The idle connection has timed out."""
         self._close()
 
-    # ------------------------------------------------------------------ what the parser finds
+    # ------------------------------------------------------------------ parser callbacks
 
     def on_message_begin(self) -> None:
-        """The first byte of a request."""
+        """The first byte of a request has arrived."""
         super().on_message_begin()
         self._await_head()
         self._has_begun = True
         self._headers = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or a trailer: nobody has a use for those."""
+        """A header has arrived, or a trailer, which is ignored."""
         if self._phase != "head":
             return
         self._headers += 1
         if self._headers > _MOST_HEADERS:
             message = f"The request has more than {_MOST_HEADERS} headers."
             self._refusal = (431, "headers_too_large", message)
-            raise ValueError("too many headers")  # the parser stops, and the refusal is sent
+            raise ValueError("too many headers")  # stops the parser; then the refusal is sent
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The head of a request is there."""
+        """The head of a request is complete."""
         super().on_headers_complete()
         self._cycles = [*(cycle for cycle in self._cycles if not cycle.response_complete), self.cycle]
         self._enter("body", self._limits.body_seconds, lambda: self._cut("body"))
         if len(self.pipeline) > _MOST_PIPELINED:
             self._cut("pipeline")
-            raise ValueError("too many requests at once")  # the parser stops
+            raise ValueError("too many requests at once")  # stops the parser
 
     def on_message_complete(self) -> None:
-        """The body of a request is there."""
+        """The body of a request is complete."""
         super().on_message_complete()
         self._enter("answer")
         if self.cycle.response_complete:
             self._be_idle()
 
     def on_response_complete(self) -> None:
-        """The whole answer was handed over to be sent."""
+        """The whole response was handed over for sending."""
         super().on_response_complete()
         if self.transport.is_closing():
             return
-        if not self.cycle.response_complete:  # that of another request, before it
+        if not self.cycle.response_complete:  # the response of an earlier request
             return
         if self._phase == "answer":
             self._be_idle()
@@ -191,13 +194,13 @@ class GuardedProtocol(HttpToolsProtocol):
             self._enter("body", self._limits.rest_seconds, lambda: self._cut("rest_of_body"))
 
     def _unsupported_upgrade_warning(self) -> None:
-        """The request wants another protocol; it is answered in this one, and was the last."""
+        """The request asks for another protocol. It is answered in HTTP and is the last one."""
         self._upgraded = True
         if self.cycle is not None:
             self.cycle.keep_alive = False
 
     def send_400_response(self, msg: str) -> None:
-        """What the parser cannot read."""
+        """The parser cannot read the request."""
         del msg
         refusal = self._refusal or (400, "malformed_request", "This is not a valid HTTP request.")
         self._refuse(*refusal, "malformed")
@@ -227,19 +230,19 @@ class GuardedProtocol(HttpToolsProtocol):
     # ------------------------------------------------------------------ ends
 
     def _head_is_late(self) -> None:
-        if self._bytes and not self._has_begun:  # empty lines after a request
+        if self._bytes and not self._has_begun:  # only empty lines after a request
             self._close()
             return
         seconds = self._limits.head_seconds
         self._refuse(408, "upload_timeout", f"The headers did not arrive within {seconds:g} seconds.", "head")
 
     def _refuse(self, status: int, code: str, message: str, reason: Reason) -> None:
-        """Answer, where nothing else is being answered on this connection, and close it."""
+        """Send an error response if no other response is being sent, and close the connection."""
         if self.transport.is_closing():
             return
         if self.cycle is not None and not self.cycle.response_complete:
             if self._phase == "head" or self.pipeline or self.cycle.response_started:
-                self._cut(reason)  # words of ours would become a part of that answer
+                self._cut(reason)  # an error text would become part of that response
                 return
             self.cycle.disconnected = True
             self.cycle.message_event.set()
@@ -256,7 +259,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._close()
 
     def _cut(self, reason: Reason) -> None:
-        """End the connection at once; whoever works on its answer sees a client that has gone."""
+        """Abort the connection. The application sees a client that has disconnected."""
         if self.transport.is_closing() and reason != "unread":
             return
         log.info("connection_cut", reason=reason)
@@ -264,12 +267,12 @@ class GuardedProtocol(HttpToolsProtocol):
         self.transport.abort()
 
     def _close(self) -> None:
-        """Send what is to be sent, then close; `_watch` sees to it that this has an end."""
+        """Send the buffered bytes, then close. `_watch` enforces a time limit on this."""
         if not self.transport.is_closing():
             self.transport.close()
 
     def _watch(self, was_closing: bool = False) -> None:
-        """Now and then: a connection that is closing for long has a client that reads nothing."""
+        """Runs periodically. A connection that stays in closing has a client that reads nothing."""
         closing = self.transport.is_closing()
         if closing and was_closing:
             self._cut("unread")

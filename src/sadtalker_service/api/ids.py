@@ -1,4 +1,4 @@
-"""Ids in paths: anything that could not be one is unknown, and never reaches a store or a file system."""
+"""Validates ids in paths. An invalid id is reported as unknown and never reaches a store or a file system."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ImagePath = Annotated[
     str,
     Path(
         alias="image_id",
-        description="sha256 of the picture's bytes.",
+        description="SHA-256 of the source image's bytes.",
         examples=[IMAGE_ID],
         json_schema_extra={"pattern": f"^{SHA256.pattern}$"},
     ),
@@ -28,7 +28,7 @@ ImagePath = Annotated[
 FaceQuery = Annotated[
     str,
     Query(
-        description="Face with which the source image was uploaded.",
+        description="`face_index` of the upload.",
         json_schema_extra={"type": "integer", "minimum": 0, "default": 0},
     ),
 ]
@@ -36,7 +36,7 @@ SessionPath = Annotated[
     str,
     Path(
         alias="session_id",
-        description="From the answer to the request.",
+        description="From the response to the request.",
         examples=[SESSION_ID],
         json_schema_extra={"pattern": f"^{_SESSION.pattern}$"},
     ),
@@ -48,49 +48,54 @@ LanePath = Annotated[
 
 
 def image_id_of(text: str) -> str:
-    """The id of a source image. Raises `NotFound` for what is none."""
+    """The id of a source image. Raises `NotFound` if it is invalid."""
     if not SHA256.fullmatch(text):
-        raise NotFound("There is no such source image; its id has 64 hexadecimal digits.", param="image_id")
+        raise NotFound(
+            "There is no such source image. Its id has 64 hexadecimal digits and is in the upload response.",
+            param="image_id",
+        )
     return text
 
 
 def session_id_of(text: str) -> str:
-    """The id of a session. Raises `NotFound` for what is none."""
+    """The id of a session. Raises `NotFound` if it is invalid."""
     if not _SESSION.fullmatch(text):
-        raise NotFound("There is no such session.", param="session_id")
+        raise NotFound(
+            "There is no such session. Its id is in the response to the request.", param="session_id"
+        )
     return text
 
 
 def lane_of(text: str) -> Lane:
-    """The lane. Raises `NotFound` for what is none."""
+    """The lane. Raises `NotFound` if it is invalid."""
     for lane in LANES:
         if text == lane:
             return lane
-    raise NotFound("There is no such lane: use vip or standard.", param="lane")
+    raise NotFound("There is no such lane. Use vip or standard.", param="lane")
 
 
 def mode_of(text: str | None) -> PreprocessMode:
-    """A preprocess mode; `full` where none is given. Raises `InvalidOption`."""
+    """A preprocess mode; `full` if none is given. Raises `InvalidOption`."""
     if text is None or not text.strip():
         return "full"
     return parse_choice(text, "preprocess_mode", PREPROCESS_MODES)
 
 
 def face_index_of(text: str | None) -> int:
-    """Which of a picture's faces; 0, the largest, where none is given. Raises `InvalidOption`."""
+    """The face that speaks; 0, the largest, if none is given. Raises `InvalidOption`."""
     if text is None or not text.strip():
         return 0
     index = parse_whole(text, "face_index")
     if not 0 <= index < MOST_FACES:
         raise InvalidOption(
-            f"face_index is {index}, but must be 0 (the largest face) or the number of another one.",
+            f"face_index is {index}. Use 0 for the largest face, or the number of another face.",
             param="face_index",
         )
     return index
 
 
 def idempotency_key_of(text: str | None) -> str | None:
-    """The header's value. Raises `InvalidOption` for one that is too long or not printable ASCII."""
+    """The value of the header. Raises `InvalidOption` if it is too long or not printable ASCII."""
     if text is None:
         return None
     if not re.fullmatch(r"[\x21-\x7e]{1,255}", text):

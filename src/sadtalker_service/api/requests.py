@@ -1,4 +1,4 @@
-"""Around every request: an id, a line in the log, a count, and headers that every answer has."""
+"""ASGI middleware that gives every request an id, a log line and a metric, and adds common headers."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ log = structlog.get_logger(__name__)
 
 REQUEST_ID = "x-request-id"
 _GIVEN = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-"""Ids of clients and proxies are taken over if they are harmless in a log and a header."""
+"""Ids sent by clients and proxies are accepted if they are harmless in a log and a header."""
 
 
 class RequestAccount:
-    """ASGI middleware; nothing of an answer is held back, so streams stay streams."""
+    """ASGI middleware. It holds back no part of a response, so streams stay streams."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request of `scope`."""
+        """Handle one ASGI request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
-        status = 500  # what the server answers when nothing else did
+        status = 500  # the server answers this if nothing else did
         start = time.perf_counter()
 
         async def send_marked(message: Message) -> None:
@@ -57,9 +57,9 @@ class RequestAccount:
 def _account(scope: Scope, status: int, seconds: float) -> None:
     route = getattr(scope.get("route"), "path", None) or "unmatched"
     metrics.observe_request(scope["method"], route, status, seconds)
-    # polls for a state come by the hundred and tell nothing
-    tell = log.debug if scope["method"] in {"GET", "HEAD"} and status < 400 else log.info
-    tell(
+    # status polls are frequent and uninteresting
+    write = log.debug if scope["method"] in {"GET", "HEAD"} and status < 400 else log.info
+    write(
         "request_answered",
         method=scope["method"],
         route=route,

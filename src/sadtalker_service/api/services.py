@@ -1,4 +1,4 @@
-"""What the routes call: stores, the video service, the inspector. Lives as long as the application."""
+"""The objects behind the routes: stores, the video service, the inspector. They live as long as the app."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from sadtalker_service.jobs.celery_app import make_app
 from sadtalker_service.jobs.dispatch import CeleryDispatch, Dispatch
 from sadtalker_service.jobs.stores import Stores
 from sadtalker_service.media.inspection import AudioFacts, Inspector, Limits
+from sadtalker_service.pipeline.timelines import Timelines
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.async_sessions import AsyncSessions
 from sadtalker_service.state.endings import Endings
 from sadtalker_service.store.connections import connect_async, connect_async_shared, run_dir
 
-_RECORDINGS_KNOWN = 2_000
-"""Recordings of which the length is remembered."""
+_KNOWN_AUDIOS = 2_000
+"""Number of audio files whose facts are kept."""
 
 
 class Services(Stores):
-    """Everything behind the routes. Nothing is connected before it is needed: the servers may come later."""
+    """Everything behind the routes. Connections open on first use, so servers may start later."""
 
     def __init__(self, settings: Settings, drain: Drain, dispatch: Dispatch | None = None) -> None:
         """Raises `StoreMisconfigured`."""
@@ -33,31 +34,33 @@ class Services(Stores):
         self.video_service = self.make_video_service(dispatch or CeleryDispatch(make_app(settings), settings))
         self.queue_async = connect_async(self.urls.queue)
         self.endings_client = connect_async(self.urls.queue)
-        """What `endings` waits through: a connection of its own, whoever else waits for events."""
+        """Separate connection for `endings`, which blocks while it waits for events."""
         self.endings = Endings(self.endings_client)
         self.polls_client = connect_async_shared(self.urls.queue)
-        """What `polls` asks through."""
+        """Connection of `polls`."""
         self.cache_async = connect_async(self.urls.cache, retries=False)
         self.polls = AsyncSessions(self.polls_client, settings)
         self.queue_stats_cache = QueueStatsCache(self.polls, time.monotonic)
         self.inspector = Inspector(inspection_limits(settings))
+        self.timelines = Timelines(settings.max_audio_bytes)
         self.uploads = run_dir(settings) / "uploads"
-        """Folder of files that are being received."""
+        """Folder for files that are being received."""
         sweep(self.uploads)
-        self.recordings: LRUCache[str, AudioFacts] = LRUCache(_RECORDINGS_KNOWN)
-        """sha256:track -> what was found out about a recording: the same one again is not decoded again.
-        For the event loop's thread."""
+        self.audio_facts: LRUCache[str, AudioFacts] = LRUCache(_KNOWN_AUDIOS)
+        """sha256:track -> facts about a driven audio, so that a known one is not decoded again. Used only in
+        the event loop's thread."""
 
     async def aclose(self) -> None:
-        """Close every connection, end the inspector's processes."""
+        """Close every connection and stop the inspector's processes."""
         self.inspector.close()
+        self.timelines.close()
         for client in (self.queue_async, self.endings_client, self.polls_client, self.cache_async):
             await client.aclose()
         self.close()
 
 
 def inspection_limits(settings: Settings) -> Limits:
-    """What an upload may be."""
+    """The limits on uploads."""
     return Limits(
         max_image_bytes=settings.max_image_bytes,
         max_image_pixels=settings.max_image_pixels,
@@ -67,6 +70,6 @@ def inspection_limits(settings: Settings) -> Limits:
 
 
 def services_of(request: Request) -> Services:
-    """Those of the application that answers `request`."""
+    """The services of the application that answers `request`."""
     services: Services = request.app.state.services
     return services

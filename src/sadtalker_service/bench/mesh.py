@@ -37,15 +37,15 @@ class Case:
     """A kind of video."""
 
     name: str
-    picture: tuple[int, int] | None
+    image_size: tuple[int, int] | None
     """Width and height that the source image is resized to, or None to keep its size."""
     options: RenderOptions
 
 
 CASES = (
     Case("close-up 512x512", None, RenderOptions(preprocess="crop", size=512)),
-    Case("full picture 1080x1620, medium", (1080, 1620), RenderOptions(preprocess="full", quality="medium")),
-    Case("full picture 1080x1620, high", (1080, 1620), RenderOptions(preprocess="full", quality="high")),
+    Case("full image 1080x1620, medium", (1080, 1620), RenderOptions(preprocess="full", quality="medium")),
+    Case("full image 1080x1620, high", (1080, 1620), RenderOptions(preprocess="full", quality="high")),
 )
 
 
@@ -89,7 +89,7 @@ def measure(case: Case, source_image: Path, driven_audio: Path, *, repeats: int,
     """Measure one case. The ways alternate, so that other work on the machine affects all alike."""
     with tempfile.TemporaryDirectory(prefix="sadtalker-bench-") as name:
         folder = Path(name)
-        work = _Work(case.options, _resized(source_image, case.picture, folder), driven_audio, folder)
+        work = _Work(case.options, _resized(source_image, case.image_size, folder), driven_audio, folder)
         work.keep_frames()
         cache = MemoryCache(10**9)
         work.video(cache)
@@ -142,29 +142,38 @@ def _medians(times: list[Times]) -> Times:
 class _Work:
     """The work of one case, in all measured ways."""
 
-    def __init__(self, options: RenderOptions, picture: Path, speech: Path, folder: Path) -> None:
+    def __init__(self, options: RenderOptions, source_image: Path, speech: Path, folder: Path) -> None:
         self._settings = Settings(data_dir=folder)
         self.engine = MeshEngine(self._settings)
         self._options = options
-        self._picture = picture
+        self._source_image = source_image
         self._speech = speech
         self._output = folder / "video.mp4"
 
     def command(self) -> None:
         """Run the command in a new process."""
         program = [sys.executable, "-m", "sadtalker_service", "generate", "--engine", "mesh", "--no_cache"]
-        files = ["--source_image", self._picture, "--driven_audio", self._speech, "--output", self._output]
+        files = [
+            "--source_image",
+            self._source_image,
+            "--driven_audio",
+            self._speech,
+            "--output",
+            self._output,
+        ]
         options = ["--preprocess", self._options.preprocess, "--size", self._options.side]
         command = [*program, *map(str, files), *map(str, options), "--quality", self._options.quality]
         subprocess.run(command, check=True, capture_output=True)  # noqa: S603  this package's own command
 
     def video(self, cache: NoCache | MemoryCache) -> VideoResult:
         """Do the whole work in this process."""
-        return make_video(self.engine, self._picture, self._speech, self._output, self._options, cache=cache)
+        return make_video(
+            self.engine, self._source_image, self._speech, self._output, self._options, cache=cache
+        )
 
     def keep_frames(self) -> None:
         """Render all frames into memory, for `write`."""
-        source_image = read_source_image(self._picture, self._settings)
+        source_image = read_source_image(self._source_image, self._settings)
         speech = read_speech(self._speech, self._settings)
         self._reading = speech.reading
         avatar = Pipeline(self.engine, NoCache()).prepare(source_image, self._options).avatar
@@ -182,7 +191,7 @@ class _Work:
 
     def cache_bytes(self) -> tuple[int, int]:
         """Cached bytes of the avatar: the data for rendering, and the previews."""
-        source_image = read_source_image(self._picture, self._settings)
+        source_image = read_source_image(self._source_image, self._settings)
         made = Pipeline(self.engine, NoCache()).prepare(source_image, self._options, previews=True)
         sizes = {name: len(encode(artefact)) for name, artefact in made.avatar.artefacts.items()}
         needed = sum(sizes[stage.name] for stage in self.engine.stages if stage.essential)
@@ -201,6 +210,6 @@ def _resized(path: Path, size: tuple[int, int] | None, folder: Path) -> Path:
     w, h = round(size[0] * scale), round(size[1] * scale)
     left, top = (width - w) // 2, (height - h) // 2
     cut = Image.fromarray(pixels[top : top + h, left : left + w])
-    target = folder / "portrait.png"
+    target = folder / "source_image.png"
     target.write_bytes(encode_png(np.asarray(cut.resize(size, Image.Resampling.LANCZOS))))
     return target

@@ -47,7 +47,7 @@ def _lines(
             ("video", *(f"{m.video}, {m.video_seconds:.1f} s" for m in measured)),
             ("the command, fresh process", *(_times(m, m.cold) for m in measured)),
             ("the same work in a warm process", *(_times(m, m.warm) for m in measured)),
-            ("avatar and recording cached", *(_times(m, m.cached) for m in measured)),
+            ("avatar and driven audio cached", *(_times(m, m.cached) for m in measured)),
             ("limit: writing the same frames", *(_times(m, m.writing) for m in measured)),
             ("source image to avatar", *(f"{m.preparation:.2f} s" for m in measured)),
             ("cache of an avatar", *(f"{m.avatar_bytes / 1e6:.1f} MB" for m in measured)),

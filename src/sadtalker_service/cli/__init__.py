@@ -27,6 +27,7 @@ INTERRUPTED = 130
             "Draw the mouth shapes, blinks and poses of a source image.",
         ),
         "serve": ("sadtalker_service.cli.serve", "Run the service: stores, API and workers."),
+        "remote": ("sadtalker_service.cli.remote", "Use a service that runs elsewhere."),
         "worker": ("sadtalker_service.cli.worker", "Run a worker for a service that runs elsewhere."),
         "inference": (
             "sadtalker_service.cli.inference",
@@ -50,7 +51,7 @@ def sadtalker() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command and exit: 0 success, 2 bad input, 130 Ctrl-C, others as in `errors.py`."""
+    """Run the command and exit: 0 success, 2 bad input, 130 Ctrl-C, others as in `errors`."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
         code = sadtalker.main(arguments, prog_name="sadtalker", standalone_mode=False)

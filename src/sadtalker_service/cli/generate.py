@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
+from sadtalker_service.cli.errors_as_json import errors_as_json
 from sadtalker_service.cli.leftovers import leftover_options, leftover_warnings
 from sadtalker_service.cli.options import GenerateOptions, generate_options
+from sadtalker_service.cli.output_file import output_file
 from sadtalker_service.cli.progress_bar import progress_bar
 from sadtalker_service.cli.spelling import SadTalkerCommand
 from sadtalker_service.domain import VideoResult
 from sadtalker_service.engines.port import Engine
 from sadtalker_service.engines.registry import AUTO, FALLBACK, load_engine
-from sadtalker_service.errors import InvalidOption, SadTalkerError
-from sadtalker_service.files import output_errors
 from sadtalker_service.pipeline.from_files import make_video, open_cache
 from sadtalker_service.pipeline.progress import Listener
 from sadtalker_service.pipeline.validation import apply_to_engine
@@ -49,7 +46,7 @@ def command(**given: Any) -> None:
     Needs --source_image and either --driven_audio or --idle.
     """
     as_json, context = bool(given["as_json"]), click.get_current_context()
-    with _errors_as_json(wanted=as_json), progress_bar(wanted=not as_json) as listener:
+    with errors_as_json(wanted=as_json), progress_bar(wanted=not as_json) as listener:
         options = GenerateOptions.of_command_line(given)
         ignored = leftover_warnings(context)
         asked = context.get_parameter_source("quality") is ParameterSource.COMMANDLINE
@@ -76,7 +73,7 @@ def _generate(
     engine = _engine(options, settings)
     given = {name for name in ("ref_eyeblink", "ref_pose", "checkpoint_dir") if getattr(options, name)}
     applied = apply_to_engine(engine, options.render, given)
-    output = _output(options)
+    output = output_file(options.output, options.result_dir, options.driven_audio)
     result = make_video(
         engine,
         options.source_image,
@@ -107,36 +104,6 @@ def _changed(settings: Settings, options: GenerateOptions) -> Settings:
     if options.cpu:
         changes["sadtalker_device"] = "cpu"
     return settings.model_copy(update=changes)
-
-
-def _output(options: GenerateOptions) -> Path:
-    """`--output`, or a file named after the time in `--result_dir`, as in SadTalker. Creates the folder."""
-    if options.output:
-        if options.output.suffix.lower() != ".mp4":
-            raise InvalidOption(
-                f"{options.output} must end in .mp4. No other format is supported.", param="output"
-            )
-        if options.driven_audio and options.output.resolve() == options.driven_audio.resolve():
-            raise InvalidOption(
-                f"{options.output} is the driven audio itself. Choose another file.", param="output"
-            )
-        return options.output
-    path = options.result_dir / time.strftime("%Y_%m_%d_%H.%M.%S.mp4")
-    with output_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-@contextmanager
-def _errors_as_json(*, wanted: bool) -> Iterator[None]:
-    """Context manager that also prints an error as JSON on standard output, and raises it again."""
-    try:
-        yield
-    except SadTalkerError as error:
-        if wanted:
-            facts = {"code": error.code, "message": error.message, "param": error.param}
-            click.echo(json.dumps({"error": {**facts, "retryable": error.retryable}}))
-        raise
 
 
 def _plain(output: Path, result: VideoResult) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from sadtalker_service.cli.spelling import SeveralNumbers
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.options.render_options import OPTION_SCHEMA
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _METAVARS = {"integer": "INTEGER", "number": "FLOAT", "angles": "DEGREES...", "gestures": "NAME@SECONDS,..."}
 
@@ -46,9 +46,11 @@ class GenerateOptions:
         return cls(RenderOptions(**render), **rest)
 
 
-def _of_video() -> Iterator[Callable[..., Any]]:
-    """The video options as `RenderOptions` declares them. It also parses their values."""
+def video_options(without: Container[str] = ()) -> Iterator[Callable[..., Any]]:
+    """The video options as `RenderOptions` declares them, which also parses their values."""
     for name, schema in OPTION_SCHEMA.items():
+        if name in without:
+            continue
         kind = schema.get("format", schema["type"])
         choice, unset = kind == "string", schema["default"] in (None, [])
         yield click.option(
@@ -63,31 +65,9 @@ def _of_video() -> Iterator[Callable[..., Any]]:
         )
 
 
-_OWN = (
-    click.option("--engine", metavar="NAME", help="auto, mesh or another [default: ENGINE]."),
-    click.option("--ref_eyeblink", type=_FILE, help="Video to copy the blinks from (neural engines)."),
-    click.option("--ref_pose", type=_FILE, help="Video to copy the head motion from (neural engines)."),
-    click.option("--checkpoint_dir", type=_FOLDER, help="Folder of the checkpoints (neural engines)."),
-    click.option("--cpu", is_flag=True, help="Do not use a GPU."),
-    click.option("--no_cache", is_flag=True, help="Recompute everything and store nothing."),
-    click.option("--cache_dir", type=_FOLDER, help="Folder of the cache [default: cache in DATA_DIR]."),
-    click.option("--json", "as_json", is_flag=True, help="Print a JSON report."),
-    click.option("--verbose", is_flag=True, help="Show the time of every stage."),
-)
-_FILES = (
-    click.option(
-        "--source_image",
-        type=_FILE,
-        required=True,
-        help="Image of a face: JPEG, PNG, WebP, HEIC ... A video also works: its best frame is used.",
-    ),
-    click.option("--driven_audio", type=_FILE, help="Speech to lip-sync: any audio or video file."),
-    click.option(
-        "--idle",
-        type=click.FloatRange(min=0, min_open=True),
-        metavar="SECONDS",
-        help="Length of a silent idle video, instead of --driven_audio.",
-    ),
+IMAGE_HELP = "Image of a face: JPEG, PNG, WebP, HEIC ... A video also works: its best frame is used."
+AUDIO_HELP = "Speech to lip-sync: any audio or video file."
+OUTPUT_OPTIONS = (
     click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="The mp4 file to write."),
     click.option(
         "--result_dir",
@@ -97,10 +77,37 @@ _FILES = (
         help="Folder for the video if --output is not given. The file is named after the time.",
     ),
 )
+_OWN = (
+    click.option("--engine", metavar="NAME", help="auto, mesh or another [default: ENGINE]."),
+    click.option("--ref_eyeblink", type=FILE, help="Video to copy the blinks from (neural engines)."),
+    click.option("--ref_pose", type=FILE, help="Video to copy the head motion from (neural engines)."),
+    click.option("--checkpoint_dir", type=_FOLDER, help="Folder of the checkpoints (neural engines)."),
+    click.option("--cpu", is_flag=True, help="Do not use a GPU."),
+    click.option("--no_cache", is_flag=True, help="Recompute everything and store nothing."),
+    click.option("--cache_dir", type=_FOLDER, help="Folder of the cache [default: cache in DATA_DIR]."),
+    click.option("--json", "as_json", is_flag=True, help="Print a JSON report."),
+    click.option("--verbose", is_flag=True, help="Show the time of every stage."),
+)
+_FILES = (
+    click.option("--source_image", type=FILE, required=True, help=IMAGE_HELP),
+    click.option("--driven_audio", type=FILE, help=AUDIO_HELP),
+    click.option(
+        "--idle",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help="Length of a silent idle video, instead of --driven_audio.",
+    ),
+    *OUTPUT_OPTIONS,
+)
 
 
 def generate_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate a command with these options, in this order."""
-    for option in reversed([*_FILES, *_of_video(), *_OWN]):
+    return decorated(function, [*_FILES, *video_options(), *_OWN])
+
+
+def decorated(function: Callable[..., Any], options: Sequence[Callable[..., Any]]) -> Callable[..., Any]:
+    """`function` with `options`, which `--help` shows in this order."""
+    for option in reversed(options):
         function = option(function)
     return function

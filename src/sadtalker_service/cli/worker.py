@@ -28,7 +28,7 @@ from sadtalker_service.telemetry.metrics_folder import fresh_metrics_folder
 )
 @click.option("--name", metavar="NAME", help="Name of the worker, unique on this machine.")
 def command(queues: str, name: str | None) -> int:
-    """Run a worker for a service at another place. REDIS_URL, QUEUE_URL and ARTEFACT_URL locate it."""
+    """Run a worker for a service that runs elsewhere. REDIS_URL, QUEUE_URL and ARTEFACT_URL locate it."""
     chosen = [queue.strip() for queue in queues.split(",") if queue.strip()]
     keep_files_private()
     settings = settings_with()

@@ -89,17 +89,22 @@ class MouthShapes:
     """Names of the n visemes."""
     letters: Mapping[str, str]
     """Letter -> name of its viseme: at least A E I O U M B P F V S T L R."""
+    closed_eyes: NDArray[np.uint8] | None = None
+    """uint8 (S, S, 3) RGB: the picture of the first viseme with closed eyes. None: the engine has none."""
 
     def to_artefact(self, **arrays: NDArray[Any]) -> Artefact:
         """As arrays and a record, with further `arrays` of the engine."""
         record = {"names": list(self.names), "letters": dict(self.letters)}
+        if self.closed_eyes is not None:
+            arrays["closed_eyes"] = self.closed_eyes
         return Artefact({"pictures": self.pictures, **arrays}, record)
 
     @classmethod
     def from_artefact(cls, artefact: Artefact) -> MouthShapes:
         """What `to_artefact` gave. Raises `KeyError` for another artefact."""
         record = artefact.record
-        return cls(artefact.arrays["pictures"], tuple(record["names"]), record["letters"])
+        closed_eyes = artefact.arrays.get("closed_eyes")
+        return cls(artefact.arrays["pictures"], tuple(record["names"]), record["letters"], closed_eyes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,9 +200,9 @@ class Engine(ABC):
         """Compile, load and touch everything, so that the first request is as fast as the second."""
 
     def extract_reference_motion(self, video: Path, mode: PreprocessMode) -> Artefact:
-        """What motion takes over from a reference video; depends on the two alone.
+        """Extract the motion of a reference video. Depends on `video` and `mode` only.
 
-        Raises `UnreadableVideo`, `NoFaceFound`, and `UnsupportedByEngine` where `capabilities` says so.
+        Raises `UnreadableVideo`, `NoFaceFound`, and `UnsupportedByEngine` if `capabilities` excludes it.
         """
         raise UnsupportedByEngine(
             f"The {self.name} engine cannot follow a reference video.", param="ref_pose"

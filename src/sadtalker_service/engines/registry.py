@@ -39,7 +39,7 @@ def load_engine(name: str = AUTO, settings: Settings | None = None) -> Engine:
 
 
 def check_engine(name: str, settings: Settings) -> None:
-    """Raises `EngineUnavailable` where `load_engine` would; makes nothing. `auto` always finds one."""
+    """Raise `EngineUnavailable` if `load_engine` would, without loading. `auto` always finds an engine."""
     if name == AUTO:
         return
     installed = installed_engines()

@@ -1,1 +1,1 @@
-"""Use cases of the service, the Celery app, and what puts right what accidents leave behind."""
+"""Use cases of the service, the Celery application, and the janitor that cleans up after failures."""

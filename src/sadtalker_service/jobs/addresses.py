@@ -1,7 +1,7 @@
-"""Which addresses may be called from here: those of the whole Internet, and no others.
+"""Decides which IP addresses may be called: public Internet addresses only.
 
-By the special-purpose registries of IANA (IPv4: RFC 6890 and after; IPv6: the same, and of the multicast, the
-site-local and the unallocated space nothing).
+Based on the IANA special-purpose registries (RFC 6890 and later for IPv4, and the one for IPv6). IPv6
+multicast, site-local and unallocated addresses are excluded too.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import ipaddress
 import socket
 
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
-"""All that was ever allocated to the Internet: link-local, site-local (fec0::/10), unique local, multicast,
-discard-only and segment-routing addresses lie outside."""
+"""Every address ever allocated to the Internet. Link-local, site-local (fec0::/10), unique local, multicast,
+discard-only and segment-routing addresses are outside."""
 _NOT_FOR_HOSTS_6 = tuple(
     map(
         ipaddress.IPv6Network,
@@ -50,15 +50,15 @@ _NOT_FOR_HOSTS_4 = tuple(
     )
 )
 _LAST_32_BITS = tuple(map(ipaddress.IPv6Network, ("::ffff:0:0/96", "64:ff9b::/96")))
-"""Forms in which an IPv6 address carries an IPv4 one at its end (RFC 4291, RFC 6052)."""
+"""IPv6 ranges that contain an IPv4 address in their last 32 bits (RFC 4291, RFC 6052)."""
 _LOOKUP_SECONDS = 2.0
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the whole Internet: not of this machine, this network, or nobody's.
+    """Whether an IP address is a public one: not of this machine, not of this network, and not reserved.
 
-    An address that leads to an IPv4 one (mapped, NAT64, 6to4) is judged by that one. Teredo is not called at
-    all: it leads through servers of others.
+    An address that embeds an IPv4 address (mapped, NAT64, 6to4) is judged by that one. Teredo addresses count
+    as not public, because they lead through third-party servers.
     """
     parsed = ipaddress.ip_address(address.partition("%")[0])
     carried = _carried(parsed) if isinstance(parsed, ipaddress.IPv6Address) else parsed
@@ -68,7 +68,7 @@ def is_public(address: str) -> bool:
 
 
 def _carried(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address to which a gateway or a tunnel would lead; None for an address of its own right."""
+    """The IPv4 address that a gateway or a tunnel would use; None for a plain IPv6 address."""
     if any(address in network for network in _LAST_32_BITS):
         return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
     return address.sixtofour
@@ -81,9 +81,9 @@ async def addresses_of(host: str, port: int) -> list[str]:
 
 
 async def is_private_host(host: str, port: int) -> bool:
-    """Whether a host is known not to be one of the Internet: by its name, or by what the name leads to now.
+    """Whether a host is known to be private, by its name or by the addresses of its name.
 
-    False also where nobody knows the name at this moment.
+    False if the name cannot be resolved now.
     """
     name = host.rstrip(".").lower()
     if name == "localhost" or name.endswith((".localhost", ".local", ".internal", ".home.arpa")):

@@ -1,4 +1,4 @@
-"""Deleting an avatar: whose it is, what goes with it, and in which order."""
+"""Deletion of avatars: who owns them, what is deleted with them, and in which order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class AvatarDeletion:
-    """Deletes avatars. Every method raises `StoreUnavailable` where the queue's server does not answer."""
+    """Deletes avatars. Every method raises `StoreUnavailable` if the queue server does not answer."""
 
     def __init__(
         self, sessions: SessionStore, avatars: AvatarStore, artefacts: ArtefactStore, cache: AvatarCache
@@ -31,11 +31,11 @@ class AvatarDeletion:
         self._cache = cache
 
     def delete(self, image_id: str, viewer: Viewer) -> None:
-        """Remove the source image, every artefact and every video made from it; its sessions are cancelled.
+        """Delete the source image, its artefacts and videos, and cancel its sessions.
 
-        Where other owners have uploaded the same picture, only what is the viewer's own goes. A viewer who
-        sees all takes it from all of them. What a cache that is away still holds is removed later, by
-        `forget_deleted`. Raises `NotFound`.
+        If other owners have uploaded the same source image, only what belongs to the viewer alone is deleted.
+        A viewer who sees all deletes it for all owners. Artefacts in an unavailable cache are deleted later,
+        by `forget_deleted`. Raises `NotFound`.
         """
         _check_image_id(image_id)
         with self._avatars.alone(image_id):
@@ -60,13 +60,15 @@ class AvatarDeletion:
             self._artefacts.delete(video_name(key))
             self._sessions.delete_video(key)
         forget_deleted(self._avatars, self._cache)
-        self._artefacts.delete(source_image_name(image_id))  # the last: until then asking again goes on
+        self._artefacts.delete(source_image_name(image_id))  # last, so that a repeated request can continue
         self._avatars.deleted(image_id)
 
 
 def remove_unowned(avatars: AvatarStore, artefacts: ArtefactStore) -> int:
-    """Remove the files of videos that nobody owns any more; of how many. To be called by the janitor too: a
-    removal may be broken off. Raises `StoreUnavailable`."""
+    """Remove the files of videos without an owner. Returns their number.
+
+    The janitor calls it too, because a removal may be interrupted. Raises `StoreUnavailable`.
+    """
     removed = 0
     for key in avatars.videos_to_remove():
         if avatars.claim_unowned(key):
@@ -94,11 +96,11 @@ def forget_deleted(avatars: AvatarStore, cache: AvatarCache) -> int:
 
 
 def _check_image_id(image_id: str) -> None:
-    """What is no hash names nothing, and must not become the name of a file."""
+    """Raises `NotFound` for anything but a hash, which must not become a file name."""
     if not _SHA256.fullmatch(image_id):
         raise no_avatar()
 
 
 def no_avatar() -> NotFound:
-    """What is said of an avatar that there is not, or that the client may not see."""
-    return NotFound("There is no such avatar; upload its picture first.", param="image_id")
+    """The error for an avatar that does not exist, or that the client may not see."""
+    return NotFound("There is no such avatar. Upload its source image first.", param="image_id")

@@ -1,7 +1,7 @@
-"""The order in which a worker looks into its queues: VIP first, yet nobody waits for ever.
+"""The order in which a worker reads its queues: VIP first, but no queue starves.
 
-Kombu asks an order strategy before each `BRPOP` in which order to name the queues, and tells it afterwards
-which of them gave a message.
+Kombu asks an order strategy for the order of the queues before each `BRPOP`. Afterwards it reports which
+queue gave a message.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ RANK = (AGAIN, VIP, NORMAL, PREPARE)
 
 
 class FairOrder:
-    """Jobs to be run again, then VIP, then standard ones, then avatars to be prepared.
+    """Retried jobs come first, then VIP, then standard ones, then avatars to prepare.
 
-    A queue that was passed over `vip_in_a_row` times in favour of better ones is looked into first, once.
-    Each worker counts for itself. Kombu makes one of these for each connection that it opens.
+    A queue that was passed over `vip_in_a_row` times in favour of better ones comes first once. Each worker
+    counts separately. Kombu creates one instance per connection.
     """
 
     def __init__(self, vip_in_a_row: int) -> None:
         self._limit = vip_in_a_row
         self._queues: list[str] = []
         self._passed: dict[str, int] = {}
-        """Queue -> jobs taken from better ones since its last turn, whether or not anything waited in it."""
+        """Queue -> jobs taken from better queues since its last turn, whether or not it had messages."""
 
     def update(self, queues: Iterable[str]) -> None:
-        """These queues are consumed from now on."""
+        """Set the queues to read from now on."""
         self._queues = sorted(queues, key=RANK.index)
 
     def consume(self, count: int) -> Sequence[str]:
@@ -35,7 +35,7 @@ class FairOrder:
         return sorted(self._queues[:count], key=self._class)  # stable: by rank within a class
 
     def rotate(self, used: str) -> str:
-        """A job came out of the queue `used`."""
+        """Record that a job came from the queue `used`."""
         for queue in self._queues[self._queues.index(used) + 1 :]:
             self._passed[queue] = self._passed.get(queue, 0) + 1
         self._passed[used] = 0

@@ -1,7 +1,7 @@
-"""Gauges that are read from the stores when somebody asks for the metrics: queue, workers, servers, disk.
+"""Gauges that are read from the stores at each metrics request: queue, workers, servers, disk.
 
-Every process that is asked tells the same of the stores: take the largest value over all instances, not the
-sum. A server that does not answer is told as such, and what lies on it is left out.
+Every process reports the same values of the stores, so take the maximum over all instances, not the sum. A
+server that does not answer is reported as down, and its values are left out.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ from redis.exceptions import RedisError
 from sadtalker_service.errors import StoreUnavailable
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.registry import WorkerRegistry
-from sadtalker_service.state.sessions import WORKER_LIVES_SECONDS, SessionStore
+from sadtalker_service.state.session_replies import WORKER_LIVES_SECONDS
+from sadtalker_service.state.sessions import SessionStore
 
 SILENT_SECONDS = 300.0
-"""A worker's last heartbeat is told for so long: what ended without a word shall be noticed."""
+"""How long the last heartbeat of a silent worker is reported, so that its loss is noticed."""
 
 STATES = ("starting", "idle", "busy", "stopping")
 
 
 class StoreGauges:
-    """A collector for `telemetry.metrics.render`. Asking costs a few round trips to both servers."""
+    """A collector for `telemetry.metrics.render`. One collection costs a few round trips to both servers."""
 
     def __init__(
         self,
@@ -44,12 +45,12 @@ class StoreGauges:
     ) -> None:
         """
         Args:
-            settings: tell how long a lane may get.
-            sessions: of the queue's server.
-            workers: likewise.
+            settings: for the limit of a lane.
+            sessions: on the queue server.
+            workers: on the queue server.
             servers: `queue` and `cache`.
-            folders: name -> folder of which the free space is told; those that are not there are left out.
-            clock: seconds since 1970, as the servers' clocks.
+            folders: name -> folder whose free space is reported; missing ones are left out.
+            clock: seconds since 1970, as on the servers.
         """
         self._settings = settings
         self._sessions = sessions
@@ -59,16 +60,16 @@ class StoreGauges:
         self._clock = clock
 
     def collect(self) -> Iterable[Metric]:
-        """The gauges of this moment."""
+        """The current gauges."""
         yield from self._server_gauges()
-        with suppress(StoreUnavailable):  # `sadtalker_store_up` says so
+        with suppress(StoreUnavailable):  # `sadtalker_store_up` reports it
             yield from [*self._lane_gauges(), *self._session_gauges(), *self._worker_gauges()]
         yield self._disk_gauge()
 
     def _lane_gauges(self) -> Iterator[Metric]:
-        waiting = _gauge("sadtalker_queue_waiting", "Sessions that wait in a lane.", "lane")
+        waiting = _gauge("sadtalker_queue_waiting", "Waiting sessions of a lane.", "lane")
         oldest = _gauge(
-            "sadtalker_queue_oldest_seconds", "Age of the session that has waited longest; 0 if none.", "lane"
+            "sadtalker_queue_oldest_seconds", "Age of the longest-waiting session; 0 if none.", "lane"
         )
         for lane, load in self._sessions.lanes().items():
             waiting.add_metric([lane], load.waiting)
@@ -77,23 +78,23 @@ class StoreGauges:
         yield oldest
         yield GaugeMetricFamily(
             "sadtalker_queue_limit",
-            "Most sessions that may wait in a lane.",
+            "Limit of waiting sessions per lane.",
             value=self._settings.max_waiting,
         )
 
     def _session_gauges(self) -> Iterator[Metric]:
         running = len(self._sessions.running())
-        yield GaugeMetricFamily("sadtalker_jobs_running", "Jobs that run under a lease.", value=running)
+        yield GaugeMetricFamily("sadtalker_jobs_running", "Jobs running under a lease.", value=running)
         dead = len(self._sessions.dead())
         yield GaugeMetricFamily(
-            "sadtalker_dead_jobs", "Sessions in the list of those that were given up.", value=dead
+            "sadtalker_dead_jobs", "Sessions in the list of given-up sessions.", value=dead
         )
 
     def _worker_gauges(self) -> Iterator[Metric]:
         known = self._workers.live(SILENT_SECONDS)
         ages = {name: self._age(facts.seen_at) for name, facts in known.items()}
         heartbeat = _gauge(
-            "sadtalker_worker_heartbeat_age_seconds", "Since the last heartbeat of a worker.", "worker"
+            "sadtalker_worker_heartbeat_age_seconds", "Time since the last heartbeat of a worker.", "worker"
         )
         for name, age in ages.items():
             heartbeat.add_metric([name], age)
@@ -101,7 +102,7 @@ class StoreGauges:
         counted: Counter[tuple[str, str]] = Counter(
             (queue, facts.state) for facts in alive for queue in facts.queues
         )
-        workers = _gauge("sadtalker_workers", "Workers that live, by queue and state.", "queue", "state")
+        workers = _gauge("sadtalker_workers", "Live workers by queue and state.", "queue", "state")
         for queue in sorted({"vip", "normal", "prepare"} | {queue for queue, _ in counted}):
             for state in STATES:
                 workers.add_metric([queue, state], counted[queue, state])
@@ -111,9 +112,9 @@ class StoreGauges:
     def _server_gauges(self) -> Iterator[Metric]:
         up = _gauge("sadtalker_store_up", "Whether the server answers.", "store")
         used = _gauge("sadtalker_store_memory_bytes", "Memory that the server uses for data.", "store")
-        most = _gauge("sadtalker_store_max_memory_bytes", "Memory that it may use; 0 for no limit.", "store")
+        most = _gauge("sadtalker_store_max_memory_bytes", "Memory limit of the server; 0 for none.", "store")
         evicted = CounterMetricFamily(
-            "sadtalker_store_evicted_keys", "Keys that it dropped for want of memory.", labels=["store"]
+            "sadtalker_store_evicted_keys", "Keys evicted for lack of memory.", labels=["store"]
         )
         for name, client in self._servers.items():
             facts = _facts(client)
@@ -125,7 +126,7 @@ class StoreGauges:
         yield from (up, used, most, evicted)
 
     def _disk_gauge(self) -> Metric:
-        free = _gauge("sadtalker_disk_free_bytes", "Free space where a folder lies.", "folder")
+        free = _gauge("sadtalker_disk_free_bytes", "Free disk space at a folder.", "folder")
         for name, folder in self._folders.items():
             if folder.is_dir():
                 free.add_metric([name], shutil.disk_usage(folder).free)

@@ -1,7 +1,7 @@
-"""Puts right what accidents leave: jobs of workers that died, messages that were lost, files that are old.
+"""Repairs what accidents leave behind: jobs of dead workers, lost messages, old files.
 
-One janitor works at a time, of all instances that share a queue server. It holds a lock that it must renew,
-so that another one takes over when it dies.
+Of all instances that share a queue server, one janitor is active at a time. It holds a lock that it must
+renew, so another one takes over if it dies.
 """
 
 from __future__ import annotations
@@ -21,11 +21,10 @@ from redis.exceptions import ResponseError
 from sadtalker_service.errors import StoreUnavailable
 from sadtalker_service.jobs.celery_app import make_app
 from sadtalker_service.jobs.deletion import forget_deleted, remove_unowned
-from sadtalker_service.jobs.dispatch import CeleryDispatch, Dispatch
+from sadtalker_service.jobs.dispatch import CeleryDispatch, Dispatch, send_waiting
 from sadtalker_service.jobs.queues import AGAIN, PREPARE, QUEUE_OF_LANE
 from sadtalker_service.jobs.retention import VIDEOS, Retention
 from sadtalker_service.jobs.stores import Stores
-from sadtalker_service.jobs.video_service import send_waiting
 from sadtalker_service.jobs.webhooks import WebhookSender
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.avatars import AvatarStore
@@ -42,15 +41,15 @@ _LOCK_SECONDS = 5.0
 _REFILL_SECONDS = 5.0
 _SWEEP_SECONDS = 60.0
 _ADOPT_SECONDS = 3600.0
-"""Avatars without an owner come from an earlier version, which may still run beside this one."""
+"""Avatars without an owner come from an earlier version, which may still run in parallel."""
 _REMOTE_SWEEP_SECONDS = 900.0
-"""Listing a bucket takes long, and costs money."""
+"""Listing a bucket takes long and costs money."""
 _AWAY_SECONDS = 2.0
-"""Pause after the store did not answer."""
+"""Pause if the store did not answer."""
 
 
 def run_janitor(settings: Settings, stop: threading.Event) -> None:
-    """Tick until `stop` is set. For a thread of its own: it raises nothing, and logs what goes wrong."""
+    """Tick until `stop` is set. Run it in its own thread. It raises nothing, and logs errors."""
     with _Logged("janitor"):
         janitor = make_janitor(settings)
         wait = TICK_SECONDS
@@ -60,7 +59,7 @@ def run_janitor(settings: Settings, stop: threading.Event) -> None:
 
 
 def make_janitor(settings: Settings) -> Janitor:
-    """A janitor on the stores of the settings. Raises `StoreMisconfigured` for a wrong ARTEFACT_URL."""
+    """A janitor for the stores of the settings. Raises `StoreMisconfigured` for a wrong ARTEFACT_URL."""
     stores, dispatch = Stores(settings), CeleryDispatch(make_app(settings), settings)
     artefacts, callbacks = stores.artefacts, WebhookQueue(stores.queue)
     video_service = stores.make_video_service(dispatch)
@@ -86,7 +85,7 @@ def make_janitor(settings: Settings) -> Janitor:
 
 @dataclass
 class Duty:
-    """Something that is to be done again and again."""
+    """A task that is repeated."""
 
     name: str
     period: float
@@ -94,30 +93,30 @@ class Duty:
     do: Callable[[], object]
     due_at: float = float("-inf")
     thread: threading.Thread | None = None
-    """Which does it, or did it last, if it is one that takes long."""
+    """Thread that runs it, or ran it last, if it is a slow one."""
 
     def is_due(self, now: float) -> bool:
-        """Whether it is to be done now; it is then due again a period later."""
+        """Whether it must run now. If so, it is due again a period later."""
         if now < self.due_at:
             return False
         self.due_at = now + self.period
         return True
 
     def run(self) -> bool:
-        """Do it. False where the store did not answer."""
+        """Run it. False if the store did not answer."""
         with _Logged(self.name) as guard:
             self.do()
         return not guard.store_away
 
     def start(self) -> None:
-        """Do it in a thread of its own, unless it is still being done."""
+        """Run it in its own thread, unless it is still running."""
         if self.thread is None or not self.thread.is_alive():
             self.thread = threading.Thread(target=self.run, name=f"janitor-{self.name}", daemon=True)
             self.thread.start()
 
 
 class Janitor:
-    """Does its duties, each when it is due."""
+    """Runs its duties when they are due."""
 
     def __init__(
         self,
@@ -130,7 +129,7 @@ class Janitor:
         slow_duties: Sequence[Duty],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`slow_duties` must not keep the others waiting, and run in threads. `clock` gives seconds."""
+        """`slow_duties` run in threads, so that they do not delay the others. `clock` returns seconds."""
         self._queue = QueueServer(queue)
         self._sessions = sessions
         self._avatars = avatars
@@ -140,7 +139,7 @@ class Janitor:
         self._clock = clock
         self._token = secrets.token_hex(8)
         self._settled_at = float("-inf")
-        """Before that, leases may have expired because nobody could renew them."""
+        """Until then leases may have expired only because they could not be renewed."""
         self._short_since: float | None = None
         self._duties = (
             Duty("recover", TICK_SECONDS, self._recover),
@@ -150,7 +149,7 @@ class Janitor:
         self._slow_duties = slow_duties
 
     def tick(self) -> bool:
-        """Do what is due, unless another janitor is at work. False where the store did not answer; raises
+        """Run the due duties, unless another janitor is active. False if the store did not answer. Raises
         nothing."""
         with _Logged("lock") as guard:
             if not self._hold_lock(_LOCK_SECONDS):
@@ -175,7 +174,7 @@ class Janitor:
         return bool(self._queue.script("hold_lock", _LOCK, self._token, max(1, round(1000 * seconds))))
 
     def _recover(self) -> None:
-        """Jobs of workers that were not heard of go back into the queue, promoted sessions get tickets."""
+        """Return the jobs of silent workers to the queue, and send tickets of promoted sessions."""
         send_waiting(self._sessions, self._dispatch)
         lost = self._sessions.lost()
         if not lost or not self._leases_are_true():
@@ -188,23 +187,23 @@ class Janitor:
                 self._dispatch.generate(session)
 
     def _leases_are_true(self) -> bool:
-        """Whether workers have had the time to renew them since the server last came back."""
+        """Whether workers have had the time to renew their leases since the server was last unavailable."""
         if self._clock() < self._settled_at:
             return False
         try:
             uptime = int(self._queue.command("INFO", "server")["uptime_in_seconds"])
-        except ResponseError:  # a rented server may forbid INFO
+        except ResponseError:  # a managed server may forbid INFO
             return True
         return uptime > self._lease
 
     def _announce(self) -> None:
-        """Sessions that have ended: their callbacks are sent on their way."""
+        """Queue the callbacks of ended sessions."""
         for session in self._sessions.unannounced():
             self._callbacks.add(callback_of(session))
             self._sessions.announced(session.session_id)
 
     def _refill(self) -> None:
-        """Messages that the broker has lost are sent again: to workers, they come at most twice."""
+        """Send messages again that the broker has lost. A worker gets each at most twice."""
         if not self._lists_are_short():
             self._short_since = None
         elif self._short_since is None:
@@ -222,7 +221,7 @@ class Janitor:
                 self._dispatch.prepare(image_id, mode, face_index)
 
     def _lists_are_short(self) -> bool:
-        """Whether fewer messages wait than sessions. For a moment that is so whenever a worker takes one."""
+        """Whether there are fewer messages than waiting sessions. Briefly true when a worker takes one."""
         again = self._length(AGAIN)
         return any(
             self._length(QUEUE_OF_LANE[lane]) + again < load.waiting
@@ -234,15 +233,15 @@ class Janitor:
 
 
 def deliver_due(callbacks: WebhookQueue, settings: Settings) -> int:
-    """Deliver the callbacks that are due; how many arrived.
+    """Deliver the due callbacks. Returns how many arrived.
 
-    Raises `StoreUnavailable`, and `StoreMisconfigured` for a secret that cannot be read.
+    Raises `StoreUnavailable`, and `StoreMisconfigured` for an unreadable secret.
     """
     if not callbacks.count():
         return 0
-    courier = WebhookSender(settings)
+    sender = WebhookSender(settings)
     due = callbacks.claim()
-    results = courier.deliver(due)
+    results = sender.deliver(due)
     for callback, result in zip(due, results, strict=True):
         if result == "refused":
             metrics.callback("refused" if callbacks.failed(callback) else "given_up")
@@ -253,7 +252,7 @@ def deliver_due(callbacks: WebhookQueue, settings: Settings) -> int:
 
 
 class _Logged:
-    """As a block: its errors are logged and no more; the next duty and the next tick come all the same."""
+    """Context manager that only logs errors, so that the next duty and the next tick still run."""
 
     def __init__(self, duty: str) -> None:
         self._duty = duty

@@ -1,4 +1,4 @@
-"""Names of the broker's queues, each a plain list on the queue server, and of the tasks in them."""
+"""Names of the broker's queues, each a plain list on the queue server, and of their tasks."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ NORMAL = "normal"
 PREPARE = "prepare"
 """Avatars to be prepared."""
 AGAIN = "again"
-"""Videos that were begun before, by a worker that was lost or shut down: they have waited already, and go
-first. Whoever makes videos takes from this queue too."""
+"""Videos whose rendering was started before, by a worker that was lost or shut down. They have waited already
+and go first. Every rendering worker also reads this queue."""
 
 QUEUE_OF_LANE: Mapping[Lane, str] = MappingProxyType({"vip": VIP, "standard": NORMAL})
 
@@ -21,6 +21,6 @@ RENDER_QUEUES = (VIP, NORMAL, AGAIN)
 QUEUES = (*RENDER_QUEUES, PREPARE)
 
 GENERATE_TASK = "sadtalker.generate"
-"""Makes a session's video; argument: the session's id."""
+"""Renders a session's video; argument: the session's id."""
 PREPARE_TASK = "sadtalker.prepare"
-"""Prepares an avatar; arguments: image id, preprocess mode."""
+"""Prepares an avatar; arguments: image id, preprocess mode, and the face index unless it is 0."""

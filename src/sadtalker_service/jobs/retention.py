@@ -1,4 +1,4 @@
-"""Keeps the artefact store from growing for ever: what is old goes, and what is too much."""
+"""Limits the artefact store: removes files that are too old, and the oldest ones if there are too many."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VIDEOS, SPEECH, SOURCE_IMAGES = "videos/", "speech/", "portraits/"
 
 
 class Retention:
-    """Removes files by their last use. What a session that has not ended needs is never removed."""
+    """Removes files by their last use. Files of unfinished sessions are never removed."""
 
     def __init__(
         self,
@@ -32,10 +32,10 @@ class Retention:
         settings: Settings,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`clock` gives seconds since 1970."""
+        """`clock` returns seconds since 1970."""
         self._artefacts = artefacts
         self._sessions = sessions
-        self._desk = video_service
+        self._video_service = video_service
         self._clock = clock
         self._max_bytes = settings.artefact_max_bytes
         self._lifetimes = {
@@ -45,8 +45,8 @@ class Retention:
         }
 
     def sweep(self) -> int:
-        """Remove what has outlived its time, then, above the limit on bytes, the videos and after them the
-        recordings that were used longest ago; how many files. Raises `StoreUnavailable`."""
+        """Remove expired files. Above the limit on bytes, also remove the least recently used videos, and
+        then driven audio files. Returns the number of removed files. Raises `StoreUnavailable`."""
         needed, now = set(self._needed()), self._clock()
         kept: dict[str, list[Entry]] = {}
         removed = 0
@@ -67,7 +67,7 @@ class Retention:
         return removed
 
     def _needed(self) -> Iterator[str]:
-        """Names of the files of sessions that wait or run."""
+        """Names of the files of waiting and running sessions."""
         waiting = (session_id for lane in LANES for session_id in self._sessions.waiting(lane))
         for session_id in (*waiting, *self._sessions.running()):
             session = self._sessions.get(session_id)
@@ -82,8 +82,8 @@ class Retention:
         kind, _, name = entry.name.partition("/")
         if entry.name.startswith(SOURCE_IMAGES):
             try:
-                self._desk.delete_avatar(name)
-            except (NotFound, Conflict) as error:  # somebody else deletes it, or uploads it again
+                self._video_service.delete_avatar(name)
+            except (NotFound, Conflict) as error:  # it is being deleted or uploaded again
                 log.info("portrait_kept", image_id=name, reason=error.message)
                 return 0
         else:

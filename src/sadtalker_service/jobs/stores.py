@@ -1,6 +1,6 @@
-"""Everything that is kept on servers and in folders, opened in one place.
+"""Opens all stores on servers and in folders, in one place.
 
-A store is opened when it is first asked for, and connected when it is first used.
+A store is opened when it is first requested, and connects when it is first used.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from sadtalker_service.store.redis_cache import RedisCache
 
 
 class Stores:
-    """Those of one process."""
+    """The stores of one process."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises `StoreMisconfigured` where the folder for sockets cannot be made."""
+        """Raises `StoreMisconfigured` if the folder for sockets cannot be created."""
         self.settings = settings
         self.urls = store_urls(settings)
 
     @cached_property
     def queue(self) -> redis.Redis:
-        """The server of sessions, avatars and messages."""
+        """The server with sessions, avatars and messages."""
         return connect(self.urls.queue)
 
     @cached_property
     def cache_client(self) -> redis.Redis:
-        """The server of artefacts and media streams, which costs time only where it is away."""
+        """The server with artefacts and media streams. If it is unavailable, requests only take longer."""
         return connect(self.urls.cache, retries=False)
 
     @cached_property
@@ -48,7 +48,7 @@ class Stores:
 
     @cached_property
     def artefacts(self) -> ArtefactStore:
-        """Originals and videos. Raises `StoreMisconfigured` for a wrong ARTEFACT_URL."""
+        """Source images, driven audio and videos. Raises `StoreMisconfigured` for a wrong ARTEFACT_URL."""
         return ArtefactStore(artefact_url(self.settings))
 
     @cached_property
@@ -63,31 +63,31 @@ class Stores:
 
     @cached_property
     def preparations(self) -> Preparations:
-        """How often workers began to prepare one."""
+        """Counters of started preparations."""
         return Preparations(self.queue)
 
     @cached_property
     def statistics(self) -> Statistics:
-        """What was measured."""
+        """Measured figures."""
         return Statistics(self.queue)
 
     @cached_property
     def engines(self) -> EngineRegistry:
-        """Engines that workers have."""
+        """Engines published by workers."""
         return EngineRegistry(self.queue)
 
     @cached_property
     def workers(self) -> WorkerRegistry:
-        """Workers that live."""
+        """Heartbeats of workers."""
         return WorkerRegistry(self.queue)
 
     @cached_property
     def idempotency(self) -> IdempotencyKeys:
-        """Requests that may be sent again."""
+        """Idempotency keys of requests."""
         return IdempotencyKeys(self.queue, self.settings)
 
     def make_video_service(self, dispatch: Dispatch) -> VideoService:
-        """What takes requests on."""
+        """The service that accepts requests."""
         return VideoService(
             sessions=self.sessions,
             avatars=self.avatars,

@@ -1,4 +1,4 @@
-"""What is kept of a source image: its modes, and what the cache holds of each stage."""
+"""Summary of a source image: its modes, and the cached artefacts of each stage."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ log = structlog.get_logger(__name__)
 
 
 class AvatarCache(Protocol):
-    """The part of `store.redis_cache.RedisCache` that concerns avatars as a whole."""
+    """The part of `store.redis_cache.RedisCache` that concerns whole avatars."""
 
     def forget(self, image_id: str) -> int:
         """Remove every artefact of the source image. Returns their number. Raises `CacheUnavailable`."""
 
     def size_and_ttl(self, key: str) -> tuple[int, int | None] | None:
-        """(bytes, seconds left or None for no end) of an artefact, or None. Raises `CacheUnavailable`."""
+        """(bytes, seconds left or None for no expiry) of an artefact, or None. Raises `CacheUnavailable`."""
 
 
 @dataclass(frozen=True)
 class Component:
-    """What the cache holds of one stage of an avatar, over all modes in which it was uploaded."""
+    """The cached artefacts of one stage of an avatar, over all its modes."""
 
     cached: bool
     ttl: int | None
-    """Seconds until the first of its artefacts expires; None for never, and for what is not cached."""
+    """Seconds until the first of its artefacts expires; None for never, and if nothing is cached."""
     size_bytes: int
 
 
 @dataclass(frozen=True)
 class ImageSummary:
-    """What is kept of a source image."""
+    """Everything stored for a source image."""
 
     image_id: str
     records: tuple[AvatarRecord, ...]
     """One per mode."""
     components: Mapping[str, Component]
-    """Stage -> what the cache holds of it."""
+    """Stage -> its cached artefacts."""
     total_bytes: int
     coverage: float
     """Share of the stages that are cached, 0..1."""
     videos: int
-    """Videos made from it that are kept."""
+    """Number of stored videos made from it."""
 
 
 def summary_of(
@@ -57,7 +57,7 @@ def summary_of(
 ) -> ImageSummary:
     """The summary of the source image of `records` (one per mode, at least one).
 
-    `card` is the engine whose stages are looked for; None leaves them out; a cache that is away holds none.
+    `card` is the engine whose stages are listed; None lists none. An unavailable cache counts as empty.
     """
     components = {} if card is None else _components(records, card, cache)
     cached = [part for part in components.values() if part.cached]

@@ -1,4 +1,4 @@
-"""What the API asks the video service for."""
+"""A request from the API to the video service."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from sadtalker_service.state.records import Lane
 
 @dataclass(frozen=True)
 class VideoRequest:
-    """A request for a video, its fields read and its files on disk."""
+    """A request for a video, with parsed fields and its files on disk."""
 
     lane: Lane
     image_id: str
     options: RenderOptions
     audio_id: str | None
-    """sha256 of the recording; None for an idle video."""
+    """SHA-256 of the driven audio; None for an idle video."""
     audio_path: Path | None
-    """The recording's file; None for an idle video."""
+    """File of the driven audio; None for an idle video."""
     audio_seconds: float
-    """Length of the recording, or of the idle video."""
+    """Length of the driven audio, or of the idle video."""
     audio_reading: SoundReading | None = None
-    """How its sound is read, as its inspection found."""
+    """How the audio is read, according to its inspection."""
     engine: str | None = None
     """Name of an engine; None for the default one."""
     ref_eyeblink: tuple[str, Path] | None = None
-    """sha256 and file of a reference video."""
+    """SHA-256 and file of a reference video."""
     ref_pose: tuple[str, Path] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """The request's fields as they were given."""
+    """The fields of the request, for display."""
     warnings: tuple[str, ...] = ()
     explain_height: bool = False
-    """Whether to warn where the source image is too small for the quality: it was asked for."""
+    """Whether to warn if the source image is too small for the quality, because the quality was given."""
     callback_url: str | None = None
     user_data: str | None = None
     request_id: str | None = None
     received_at: float | None = None
-    """When the whole of it had come in, seconds since 1970; None for now."""
+    """When it had arrived completely, seconds since 1970; None for now."""

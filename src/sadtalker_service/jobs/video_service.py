@@ -1,4 +1,4 @@
-"""The use cases behind the API: accept requests, end them, delete what was made."""
+"""The use cases of the API: accept requests, cancel sessions, delete avatars."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sadtalker_service.engines.port import EngineCard
 from sadtalker_service.errors import EngineUnavailable, NotFound
 from sadtalker_service.faces.numbering import no_such_face
 from sadtalker_service.jobs.deletion import AvatarDeletion, no_avatar
-from sadtalker_service.jobs.dispatch import Dispatch
+from sadtalker_service.jobs.dispatch import Dispatch, send_waiting
 from sadtalker_service.jobs.summaries import AvatarCache, ImageSummary, summary_of
 from sadtalker_service.jobs.video_request import VideoRequest
 from sadtalker_service.media.inspection import ImageFacts
@@ -28,7 +28,7 @@ from sadtalker_service.state.registry import EngineRegistry
 from sadtalker_service.state.result_key import result_key
 from sadtalker_service.state.sessions import SessionStore
 from sadtalker_service.state.statistics import Statistics
-from sadtalker_service.state.viewer import EVERYBODY, Viewer
+from sadtalker_service.state.viewer import UNRESTRICTED, Viewer
 from sadtalker_service.store.artefact_store import ArtefactStore, source_image_name, speech_name, video_name
 from sadtalker_service.store.cache import CacheUnavailable
 from sadtalker_service.store.keys import avatar_keys
@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 
 
 _RENEWAL_SECONDS = 10.0
-"""Lost previews of a source image are asked for at most this often."""
+"""Shortest time between preparations for lost previews of one source image."""
 
 
 def _random_id() -> str:
@@ -45,7 +45,7 @@ def _random_id() -> str:
 
 
 class VideoService:
-    """Takes requests on. Every method raises `StoreUnavailable` where the queue's server does not answer."""
+    """Accepts requests. Every method raises `StoreUnavailable` if the queue server does not answer."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class VideoService:
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = _random_id,
     ) -> None:
-        """`clock` gives seconds since 1970; `new_id` ids of sessions, which nobody can guess."""
+        """`clock` returns seconds since 1970; `new_id` returns unguessable ids of sessions."""
         self._sessions = sessions
         self._avatars = avatars
         self._engines = engines
@@ -78,15 +78,15 @@ class VideoService:
         image_id: str,
         mode: PreprocessMode,
         facts: ImageFacts,
-        viewer: Viewer = EVERYBODY,
+        viewer: Viewer = UNRESTRICTED,
         *,
         face_index: int = 0,
     ) -> tuple[AvatarRecord, bool]:
-        """Keep the source image in `path`, whose sha256 is `image_id`, for its owner, and have it prepared.
+        """Store the source image in `path`, whose SHA-256 is `image_id`, and prepare its avatar.
 
-        The avatar, and whether it was known already (`ready` or in preparation). One that was ready, but of
-        which the cache has lost something, is prepared again. Raises `OutputError` where it cannot be stored,
-        `InvalidOption` where it is known that there are not so many faces.
+        Returns the avatar, and whether it was known already (`ready` or in preparation). A ready one is
+        prepared again if the cache has lost some of its artefacts. Raises `OutputError` if it cannot be
+        stored, `InvalidOption` if it is known to have fewer faces.
         """
         _check_face(self._avatars.modes(image_id), face_index)
         now = self._clock()
@@ -112,19 +112,19 @@ class VideoService:
         return known, not is_new
 
     def renew_previews(self, image_id: str, face_index: int = 0) -> None:
-        """Have mouth shapes, gestures and crop of a ready avatar made again, if the cache has lost them."""
+        """Prepare a ready avatar again if the cache has lost its mouth shapes, gestures or cropped face."""
         known = [record for record in self._avatars.modes(image_id) if record.face_index == face_index]
         ready = [record for record in known if record.state == "ready"]
         if ready and self._avatars.once_in(image_id, _RENEWAL_SECONDS):
             self._dispatch.prepare(image_id, ready[0].mode, ready[0].face_index)
 
     def generate(
-        self, request: VideoRequest, viewer: Viewer = EVERYBODY, session_id: str | None = None
+        self, request: VideoRequest, viewer: Viewer = UNRESTRICTED, session_id: str | None = None
     ) -> Session:
-        """Take a request on, for the owner of its source image. Ready at once if its video is there.
+        """Accept a request, for the owner of its source image. It is ready at once if its video exists.
 
-        `session_id`: of the session, if one was chosen already (`IdempotencyKeys`); one of that id that was
-        accepted before is given back as it stands.
+        `session_id`: id for the session if one was chosen already (`IdempotencyKeys`). If a session with that
+        id was accepted before, it is returned in its current state.
 
         Raises `NotFound` for an unknown source image, the error of its failed preparation,
         `InvalidOption`, `UnsupportedByEngine`, `EngineUnavailable`, `LaneFull`, `OutputError`.
@@ -149,14 +149,14 @@ class VideoService:
         )
         known_video = self._has_video(session.result_key)
         if not known_video:
-            self._sessions.check_room(request.lane, session.result_key)  # what is refused leaves no files
-            self._keep_files(request)  # before it can be begun
+            self._sessions.check_room(request.lane, session.result_key)  # a refused request stores no files
+            self._keep_files(request)  # before a worker can begin it
         accepted = self._sessions.accept(session)
         if accepted.state == "ready":
             self._artefacts.touch(source_image_name(request.image_id))
             self._statistics.answered_again(request.lane, max(0.0, self._clock() - start), accepted.outcome)
             return accepted
-        if known_video:  # and removed in this moment
+        if known_video:  # and removed at this very moment
             self._keep_files(request)
         if not is_same:
             self._add_slot(avatar, options, owner)
@@ -165,27 +165,29 @@ class VideoService:
         return accepted
 
     def cancel(self, session_id: str) -> Session:
-        """End a session; see `SessionStore.cancel`. Raises `NotFound`."""
+        """Cancel a session; see `SessionStore.cancel`. Raises `NotFound`."""
         session = self._sessions.cancel(session_id)
         if session is None:
-            raise NotFound("There is no such session (any more).", param="session_id")
+            raise NotFound(
+                "There is no such session. Sessions are deleted some time after they end.", param="session_id"
+            )
         send_waiting(self._sessions, self._dispatch)
         return session
 
-    def delete_avatar(self, image_id: str, viewer: Viewer = EVERYBODY) -> None:
-        """Remove the source image and everything made from it; see `AvatarDeletion`. Raises `NotFound`."""
+    def delete_avatar(self, image_id: str, viewer: Viewer = UNRESTRICTED) -> None:
+        """Delete the source image and everything made from it; see `AvatarDeletion`. Raises `NotFound`."""
         self._deletion.delete(image_id, viewer)
-        send_waiting(self._sessions, self._dispatch)  # sessions of others take the places of cancelled ones
+        send_waiting(self._sessions, self._dispatch)  # sessions of others replace the cancelled ones
 
-    def summary(self, image_id: str, viewer: Viewer = EVERYBODY) -> ImageSummary:
-        """What is kept of a source image. Raises `NotFound`."""
+    def summary(self, image_id: str, viewer: Viewer = UNRESTRICTED) -> ImageSummary:
+        """Everything stored for a source image. Raises `NotFound`."""
         records = self._avatars.modes(image_id, viewer)
         if not records:
             raise no_avatar()
         return summary_of(records, self._card(), self._cache, self._avatars.videos(image_id, viewer))
 
     def _has_lost(self, avatar: AvatarRecord) -> bool:
-        """Whether the cache answers, and lacks something that a video of this avatar needs."""
+        """Whether the cache is available and lacks an artefact that a video of this avatar needs."""
         card = self._card()
         if card is None:
             return False
@@ -199,7 +201,7 @@ class VideoService:
             return False
 
     def _card(self) -> EngineCard | None:
-        """The default engine, or None as long as no worker has said what it has."""
+        """The default engine, or None until a worker has published one."""
         try:
             return self._engines.card()
         except EngineUnavailable:
@@ -213,10 +215,10 @@ class VideoService:
         return self._avatars.get(image_id, mode, viewer, face_index=face_index) or record
 
     def _source_image(self, request: VideoRequest, viewer: Viewer) -> tuple[AvatarRecord, str]:
-        """The avatar that is asked for, or else another of its picture, and the owner of what is made from
-        it: the viewer, or one of its owners where the viewer only sees it.
+        """The requested avatar, or else another one of its source image. Also the owner of the result: the
+        viewer, or one of the avatar's owners if the viewer can only see it.
 
-        Raises `NotFound`, `InvalidOption` for a face that is not there, and the failure of its preparation.
+        Raises `NotFound`, `InvalidOption` for a missing face, and the error of a failed preparation.
         """
         image_id, mode, face_index = request.image_id, request.options.preprocess, request.options.face_index
         record = self._avatars.get(image_id, mode, viewer, face_index=face_index)
@@ -232,7 +234,7 @@ class VideoService:
         return record, viewer.owner if viewer.owner in owners or not owners else owners[0]
 
     def _add_slot(self, other: AvatarRecord, options: RenderOptions, owner: str) -> None:
-        """A mode or a face for which the source image was not uploaded: it is prepared for that now."""
+        """Add and prepare a mode or face in which the source image was not uploaded."""
         mode, face_index = options.preprocess, options.face_index
         now = self._clock()
         record = AvatarRecord(
@@ -251,7 +253,7 @@ class VideoService:
             self._dispatch.prepare(other.image_id, mode, face_index)
 
     def _spec(self, request: VideoRequest, image: tuple[int, int]) -> tuple[VideoSpec, tuple[str, ...]]:
-        """What the session shall become, and what of the request is left out. `image`: (width, height)."""
+        """The video to render, and warnings about ignored options. `image`: (width, height)."""
         card = self._engines.card(request.engine)
         references = {"ref_eyeblink": request.ref_eyeblink, "ref_pose": request.ref_pose}
         given = {name: video[0] for name, video in references.items() if video}
@@ -272,7 +274,7 @@ class VideoService:
         return spec, (*applied.warnings, remark) if remark else applied.warnings
 
     def _has_video(self, key: str) -> bool:
-        """Whether the result is known and its video there; a result without is forgotten."""
+        """Whether the result is known and its file exists. A result without a file is forgotten."""
         if self._sessions.known_result(key) is None:
             return False
         if self._artefacts.exists(video_name(key)):
@@ -290,17 +292,8 @@ class VideoService:
             self._artefacts.put_file(reference[1], speech_name(reference[0]))
 
 
-def send_waiting(sessions: SessionStore, dispatch: Dispatch) -> int:
-    """Send the tickets of promoted and handed back sessions; how many. To be called after `fail`, `hand_back`
-    and `cancel`, and by the janitor. Raises `StoreUnavailable`."""
-    waiting = sessions.unsent()
-    for session in waiting:
-        dispatch.generate(session)
-    return len(waiting)
-
-
 def _check_face(records: Iterable[AvatarRecord], face_index: int) -> None:
-    """Raises `InvalidOption` where it is known that the picture has not so many faces."""
+    """Raises `InvalidOption` if the source image is known to have fewer faces."""
     count = max((len(record.faces) for record in records), default=0)
     if count and face_index >= count:
         raise no_such_face(face_index, count)

@@ -1,4 +1,4 @@
-"""Delivers callbacks over HTTP: signed, without following anybody, and not into the house itself."""
+"""Delivers callbacks over HTTP. They are signed, redirects are not followed, private addresses not called."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from sadtalker_service.state.webhook_queue import Callback
 log = structlog.get_logger(__name__)
 
 TRY_SECONDS = 15.0
-"""A receiver must have answered after so long; one that answers a byte at a time gains nothing by it."""
-_SECRET_PREFIX = "whsec_"  # noqa: S105  # how secrets begin, not one
+"""Time limit for the whole response. A receiver that sends one byte at a time gains nothing."""
+_SECRET_PREFIX = "whsec_"  # noqa: S105  # the prefix of secrets, not a secret
 _GONE = 410
-"""The receiver's way of saying that it wants no more."""
+"""Status with which a receiver asks for no more callbacks."""
 
 Result = Literal["delivered", "refused", "given_up"]
 
@@ -34,17 +34,17 @@ class WebhookSender:
     """Sends callbacks to their receivers."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
-        """Raises `StoreMisconfigured` for a secret that cannot be read."""
+        """Raises `StoreMisconfigured` for an unreadable secret."""
         self._secret = read_secret(settings.webhook_secret)
         self._allow_private = settings.webhook_allow_private
         self._clock = clock
 
     def deliver(self, callbacks: Sequence[Callback]) -> tuple[Result, ...]:
-        """Try each of them once, all at the same time: what became of them. Takes 15 s at most."""
+        """Try each callback once, all in parallel, and return the results. Takes 15 s at most."""
         return asyncio.run(self._deliver_all(callbacks))
 
     async def _deliver_all(self, callbacks: Sequence[Callback]) -> tuple[Result, ...]:
-        # proxies of the environment would resolve names by themselves, behind our back
+        # a proxy from the environment would resolve names itself and bypass the address check
         async with httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=TRY_SECONDS) as client:
             return tuple(await asyncio.gather(*(self._try(client, callback) for callback in callbacks)))
 
@@ -67,7 +67,7 @@ class WebhookSender:
     async def _post(self, client: httpx.AsyncClient, callback: Callback) -> int:
         url = httpx.URL(callback.url)
         address = await self._address(url)
-        # to the address that was checked: asking for it again might give another answer
+        # to the checked address, because a second lookup might return a different one
         request = client.build_request(
             "POST",
             url.copy_with(host=address),
@@ -76,7 +76,7 @@ class WebhookSender:
             extensions={"sni_hostname": url.host},
         )
         answer = await client.send(request, stream=True)
-        await answer.aclose()  # the status says it all
+        await answer.aclose()  # only the status matters
         return answer.status_code
 
     async def _address(self, url: httpx.URL) -> str:
@@ -108,11 +108,11 @@ async def check_receiver(url: str, settings: Settings) -> None:
     try:
         receiver = httpx.URL(url)
     except httpx.InvalidURL as error:
-        raise InvalidOption("callback_url cannot be read.", param="callback_url") from error
+        raise InvalidOption("callback_url is not a valid URL.", param="callback_url") from error
     if await is_private_host(receiver.host, _port(receiver)):
         raise InvalidOption(
             "callback_url leads to a private or loopback address, which is not called. Use a public address,"
-            " or have WEBHOOK_ALLOW_PRIVATE set.",
+            " or ask the operator to set WEBHOOK_ALLOW_PRIVATE.",
             param="callback_url",
         )
 
@@ -122,7 +122,7 @@ def _port(url: httpx.URL) -> int:
 
 
 class ForbiddenReceiver(Exception):
-    """This address is never called."""
+    """The address must not be called."""
 
 
 def sign(secret: bytes, message_id: str, timestamp: str, body: str) -> str:
@@ -132,13 +132,13 @@ def sign(secret: bytes, message_id: str, timestamp: str, body: str) -> str:
 
 
 def read_secret(text: str) -> bytes:
-    """The bytes of `whsec_` and base64; empty for none. Raises `StoreMisconfigured`."""
+    """The decoded bytes of a `whsec_` secret; empty if there is none. Raises `StoreMisconfigured`."""
     if not text:
         return b""
     try:
         return base64.b64decode(text.removeprefix(_SECRET_PREFIX), validate=True)
     except ValueError as error:
         raise StoreMisconfigured(
-            "WEBHOOK_SECRET is not `whsec_` followed by base64; make one with"
+            "WEBHOOK_SECRET is not `whsec_` followed by base64. Create one with"
             " `echo whsec_$(head -c 32 /dev/urandom | base64)`."
         ) from error

@@ -7,15 +7,11 @@ that received it survives. A dead child is replaced.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
-
-import structlog
 
 from sadtalker_service.domain import SoundReading
 from sadtalker_service.errors import (
@@ -26,15 +22,14 @@ from sadtalker_service.errors import (
     UnreadableAudio,
     UnreadableImage,
 )
-from sadtalker_service.settings import bare_environment
-
-log = structlog.get_logger(__name__)
+from sadtalker_service.media.child_process import AnsweringChild
 
 _ERRORS = {
     error.code: error
     for error in (AudioTooLarge, EmptyAudio, ImageTooLarge, InvalidOption, UnreadableAudio, UnreadableImage)
 }
 """All exceptions that a child may report."""
+_CHILD_MODULE = "sadtalker_service.media.inspection_process"
 _OPTIONS = frozenset({"audio_track"})
 """Options that a reported error may refer to."""
 _PARAMS = {"image": "source_image", "audio": "driven_audio"}
@@ -84,11 +79,10 @@ class Inspector:
 
     def __init__(self, limits: Limits, processes: int = 1) -> None:
         """Children start when they are first needed. `start` starts them earlier."""
-        self._limits = limits
         self._processes = processes
-        self._children: SimpleQueue[_Child] = SimpleQueue()
+        self._children: SimpleQueue[AnsweringChild] = SimpleQueue()
         for _ in range(processes):
-            self._children.put(_Child(limits))
+            self._children.put(AnsweringChild(_CHILD_MODULE, json.dumps(asdict(limits))))
         self._threads = ThreadPoolExecutor(processes, thread_name_prefix="inspector")
 
     def start(self) -> None:
@@ -148,68 +142,3 @@ class Inspector:
             param = error["param"] if error["param"] in _OPTIONS else _PARAMS[question["kind"]]
             raise _ERRORS[error["code"]](error["message"], param=param)
         return answer
-
-
-class _Child:
-    """One child process, which is started again after it dies. Use it in one thread at a time."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def ask(self, question: dict[str, Any]) -> dict[str, Any] | None:
-        """The answer, or None if the process died over the question."""
-        process = self._running()
-        if not _send(process, question):  # it had died before, which is noticed only now
-            self.end()
-            process = self._running()
-            _send(process, question)
-        line = _read_line(process)
-        if line.endswith(b"\n"):
-            answer: dict[str, Any] = json.loads(line)
-            return answer
-        self.end()
-        log.warning("inspection_crashed", kind=question["kind"], exit_code=process.returncode)
-        return None
-
-    def end(self) -> None:
-        """Kill the process, if there is one."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-            self._process = None
-
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._process.poll() is not None:
-            self.end()
-            command = [sys.executable, "-m", _CHILD_MODULE, json.dumps(asdict(self._limits))]
-            self._process = subprocess.Popen(  # noqa: S603  this package's own module
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                start_new_session=True,
-                env=bare_environment(),
-            )
-        return self._process
-
-
-_CHILD_MODULE = "sadtalker_service.media.inspection_process"
-
-
-def _send(process: subprocess.Popen[bytes], question: dict[str, Any]) -> bool:
-    """Write the question to `process` and return whether it was alive to read it."""
-    if process.stdin is None:
-        raise ValueError("the process was started without pipes")
-    try:
-        process.stdin.write(json.dumps(question).encode() + b"\n")
-        process.stdin.flush()
-    except OSError:
-        return False
-    return _read_line(process) == b"\n"
-
-
-def _read_line(process: subprocess.Popen[bytes]) -> bytes:
-    """The next line of `process`, cut short or empty if it died."""
-    if process.stdout is None:
-        raise ValueError("the process was started without pipes")
-    return process.stdout.readline()

@@ -1,17 +1,8 @@
-"""Child process of `inspection`: questions on standard input, answers on standard output, as JSON lines.
-
-An empty line confirms that a question was read. If the process dies before that, the question is not the
-cause.
-
-A timer ends the process if a file takes too long, whatever its decoder is doing. The end of standard input
-ends it when the parent exits.
-"""
+"""Child process of `inspection`. `child_process` explains how the two talk."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
@@ -21,6 +12,7 @@ from typing import Any
 
 from sadtalker_service.errors import InvalidInput, UnreadableAudio, UnreadableImage
 from sadtalker_service.media.audio import audio_media_type, decode_speech
+from sadtalker_service.media.child_process import answer_questions
 from sadtalker_service.media.clip import VIDEO_ADVICE, decode_clip, is_video, video_media_type
 from sadtalker_service.media.image import check_bytes, decode_image, image_media_type, is_picture
 from sadtalker_service.media.inspection import Limits
@@ -32,24 +24,7 @@ _UNUSED_HASH = "-"
 def main() -> None:
     """Answer until there are no more questions."""
     limits = Limits(**json.loads(sys.argv[1]))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the parent
-    with _answers() as answers:
-        for line in sys.stdin.buffer:
-            answers.write(b"\n")
-            answers.flush()
-            # SIGALRM is not handled, so it ends the process even inside C code.
-            signal.setitimer(signal.ITIMER_REAL, limits.timeout)
-            answer = _answer(json.loads(line), limits)
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            answers.write(json.dumps(answer).encode() + b"\n")
-            answers.flush()
-
-
-def _answers() -> Any:
-    """Standard output, used for answers only. Output of libraries goes to standard error."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    return answers
+    answer_questions(lambda question: _answer(question, limits), limits.timeout)
 
 
 def _answer(question: Mapping[str, Any], limits: Limits) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""From source image to cached avatar, from avatar and speech to video. Knows no HTTP and no terminal."""
+"""From source image to avatar, and from avatar and driven audio to video. No HTTP and no terminal here."""

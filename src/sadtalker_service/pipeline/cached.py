@@ -1,4 +1,4 @@
-"""Looks in the cache before computing, and counts."""
+"""Looks in the cache before computing, and counts hits and misses."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ class CacheTerms:
     """How a cache is used."""
 
     lifetimes: Mapping[Lifetime, float | None] = field(default_factory=lambda: SECONDS)
-    """Lifetime -> seconds, None for no end; those of the settings are in `store.keys.lifetimes`."""
+    """Lifetime -> seconds, None for no expiry. `store.keys.lifetimes` reads them from the settings."""
     single_flight: SingleFlight = field(default_factory=NoSingleFlight)
-    """Keeps others from computing the same thing at the same time."""
+    """Prevents two processes from computing the same artefact at the same time."""
     on_lookup: Callable[[str, bool], None] | None = None
-    """OnProgress the kind of each artefact that was wanted, and whether it was there."""
+    """Called with the kind of each requested artefact, and whether it was in the cache."""
     on_wait: Callable[[], None] | None = None
-    """Called several times a second while another computes what is wanted here; may raise `Cancelled`."""
+    """Called several times a second while another process computes the artefact; may raise `Cancelled`."""
 
 
 @dataclass
 class CacheLog:
-    """What the cache was asked for, and how it went."""
+    """The lookups of one job and their results."""
 
     hits: list[str] = field(default_factory=list)
-    """Kinds of artefacts that were there."""
+    """Kinds of artefacts that were in the cache."""
     misses: list[str] = field(default_factory=list)
     """Kinds of artefacts that had to be computed."""
     problems: list[str] = field(default_factory=list)
     """Why the cache could not be used, each reason once."""
     saved_seconds: float = 0.0
-    """What computing the artefacts that were there had cost, less what getting them took."""
+    """Time saved by hits: what computing them took originally, minus what loading them took."""
 
 
 class CachedComputation:
-    """Gives artefacts from the cache, or computes and keeps them. A cache that fails costs time only."""
+    """Returns artefacts from the cache, or computes and stores them. A failing cache only costs time."""
 
     def __init__(
         self, cache: ArtefactCache, terms: CacheTerms | None = None, clock: Clock = time.perf_counter
@@ -51,7 +51,7 @@ class CachedComputation:
         self._terms = terms or CacheTerms()
         self._clock = clock
         self._available = True
-        """Whether the cache answered when it was last asked."""
+        """Whether the last lookup got an answer."""
         self.log = CacheLog()
 
     def artefact(
@@ -63,17 +63,19 @@ class CachedComputation:
         *,
         on_miss: Callable[[], None] | None = None,
     ) -> Artefact:
-        """The artefact under `key`; `kind` is the name under which it is counted. Where it is not there at
-        once, `on_miss` is called before it is computed or waited for."""
+        """Return the artefact under `key`; it is counted under the name `kind`.
+
+        If the first lookup misses, `on_miss` is called before the artefact is computed or waited for.
+        """
         start = self._clock()
         found = self._get(key)
         if found is None and on_miss:
             on_miss()
-        if found is None and not self._available:  # nor can others be told what is computed here
+        if found is None and not self._available:  # single flight needs the server too
             return self._compute(kind, key, lifetime, compute)
         while found is None:
             with self._terms.single_flight.acquire(key, self._terms.on_wait) as ours:
-                # somebody may have put it there since: while we waited, or just before we took the lead
+                # another process may have stored it while we waited, or just before we got the lock
                 found = self._get(key)
                 if found is None and ours:
                     return self._compute(kind, key, lifetime, compute)

@@ -1,4 +1,4 @@
-"""What the API has decoded to see whether it can be, kept for the worker that will need it."""
+"""Decoded driven audio, kept by the API (which decodes it as a check) for the worker that needs it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from sadtalker_service.store.cache import ArtefactCache, CacheUnavailable
 from sadtalker_service.store.keys import decoded_speech_key
 
 _SECONDS = 3600.0
-"""How long they are kept. A worker that comes later decodes the recording itself."""
+"""Lifetime of the samples. A worker that starts later decodes the driven audio itself."""
 
 
 def keep_decoded(cache: ArtefactCache, audio_hash: str, reading: SoundReading | None, samples: Path) -> None:
-    """Keep what `media.inspection` wrote into `samples`. A cache that fails costs time only."""
+    """Cache the samples that `media.inspection` wrote into `samples`. A failing cache only costs time."""
     if reading is None:
         return
     try:
@@ -28,7 +28,7 @@ def keep_decoded(cache: ArtefactCache, audio_hash: str, reading: SoundReading | 
 def find_decoded(
     cache: ArtefactCache, audio_hash: str, path: Path, reading: SoundReading | None
 ) -> Speech | None:
-    """The recording in `path` as it was kept, or None."""
+    """Return the decoded driven audio of `path` from the cache, or None."""
     if reading is None:
         return None
     try:

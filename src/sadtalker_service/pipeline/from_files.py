@@ -1,4 +1,4 @@
-"""Pictures and recordings that lie in files, and the whole way from them to a video."""
+"""From a source image and driven audio in files to a video."""
 
 from __future__ import annotations
 
@@ -39,22 +39,24 @@ def make_video(
     warnings: tuple[str, ...] = (),
     explain_height: bool = False,
 ) -> VideoResult:
-    """Make the video of the person in `source_image` speaking `driven_audio`, or idle for `idle_seconds`
-    where that is None.
+    """Make a video of the person in `source_image` speaking `driven_audio`.
 
-    `cache` keeps what is computed, by default in the folder of the settings. `on_progress` is told how far
-    the work is. `warnings` come before those of the video. `explain_height`: warn where the video has fewer
-    lines than the quality allows.
+    If `driven_audio` is None, the person idles for `idle_seconds`.
 
-    Raises `InvalidOption`, `UnsupportedByEngine`, what decoding raises (`UnreadableImage`, `AudioTooLarge`,
-    ...), `NoFaceFound`, `OutputError`; then there is no file.
+    `cache` keeps the artefacts; the default is the folder from the settings. `on_progress` receives the
+    progress. `warnings` come before those of the video. With `explain_height`, a video with fewer lines
+    than the quality allows gets a warning that says why.
+
+    Raises `InvalidOption`, `UnsupportedByEngine`, `NoFaceFound`, `OutputError` and the errors of decoding
+    (`UnreadableImage`, `AudioTooLarge`, ...). After an error there is no file.
     """
     settings = engine.settings
     references = {"ref_eyeblink": ref_eyeblink, "ref_pose": ref_pose}
     applied = apply_to_engine(engine, options, {name for name, path in references.items() if path})
     if (driven_audio is None) == (idle_seconds == 0.0):
         raise InvalidOption(
-            "Give either a recording (driven_audio) or a length of silence (idle).", param="driven_audio"
+            "Give either driven_audio (an audio file) or idle (seconds of silence), not both.",
+            param="driven_audio",
         )
     if idle_seconds > settings.max_idle_seconds:
         raise InvalidOption(f"idle may be at most {settings.max_idle_seconds:g} seconds.", param="idle")
@@ -88,16 +90,18 @@ def make_video(
 
 
 def open_cache(settings: Settings, folder: Path | None = None) -> DirectoryCache:
-    """The cache in `folder`, by default below `DATA_DIR`."""
+    """Open the cache in `folder`; the default is a folder inside `DATA_DIR`."""
     return DirectoryCache(folder or settings.data_dir / "cache", settings.cache_max_bytes)
 
 
 def read_speech(
     path: Path, settings: Settings, audio_track: int | None = None, audio_hash: str | None = None
 ) -> Speech:
-    """The sound in `path`, whose sha256 may be known; of a track, from 1 on, or of that with the voice.
+    """Decode the driven audio in `path`.
 
-    Raises `UnreadableAudio`, `AudioTooLarge`, `EmptyAudio`, `InvalidOption`.
+    `audio_track` counts from 1; without it, the track with the voice is used. `audio_hash` is the sha256 of
+    the file, if it is already known. Raises `UnreadableAudio`, `AudioTooLarge`, `EmptyAudio` and
+    `InvalidOption`.
     """
     try:
         return decode_speech(

@@ -1,7 +1,7 @@
-"""Tells those who watch what video will come, before it is known what it shows.
+"""Sends viewers the initialisation segment before the first frame is rendered.
 
-The initialisation segment depends on sizes and rates alone. Hearing a new recording takes a while; whoever
-watches has it meanwhile, and a player can get ready.
+The segment depends on sizes and rates alone. Extracting the speech features of new driven audio takes a
+while; players get the segment in the meantime and can set themselves up.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sadtalker_service.options import RenderOptions
 
 
 class LiveStream:
-    """A stream whose first piece may go out before the others are known."""
+    """A stream whose first piece can be sent before the others exist."""
 
     def __init__(self, stream: Writable) -> None:
         self._stream = stream
@@ -23,7 +23,7 @@ class LiveStream:
         self._error: OSError | None = None
 
     def announce(self, piece: bytes) -> None:
-        """Send the first piece now. An error of the stream is raised by the next `write`."""
+        """Send the first piece now. If the stream fails, the next `write` raises its error."""
         try:
             self._stream.write(piece)
             self._announced = piece
@@ -31,9 +31,9 @@ class LiveStream:
             self._error = error
 
     def write(self, data: bytes, /) -> int:
-        """Send a piece; the one that was announced is not sent again.
+        """Send a piece; the announced one is not sent again.
 
-        Raises `OSError` where another one follows than was announced, and what the stream raises.
+        Raises `OSError` if the first piece differs from the announced one, and the errors of the stream.
         """
         if self._error:
             raise self._error
@@ -41,7 +41,7 @@ class LiveStream:
         if announced is None:
             return self._stream.write(data)
         if data != announced:
-            self._error = OSError("the video is not the one that was announced")
+            self._error = OSError("the video does not match the announced initialisation segment")
             raise self._error
         return len(data)
 
@@ -49,7 +49,7 @@ class LiveStream:
 def announcement(
     engine: Engine, avatar: Avatar, speech: Speech | LazySpeech, options: RenderOptions
 ) -> bytes:
-    """The initialisation segment of the video that will be made of this."""
+    """Return the initialisation segment of the video that these inputs will give."""
     return initialisation(
         engine.frame_size(avatar, options),
         options.fps,

@@ -1,4 +1,4 @@
-"""The way from a picture and a recording to a video, with one engine and one cache."""
+"""From a source image and driven audio to a video, with one engine and one cache."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ DrivenAudio = Speech | LazySpeech
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """An avatar, and what it took to make it."""
+    """An avatar, with the time and the cache lookups that it took."""
 
     avatar: Avatar
     seconds: Mapping[str, float]
-    """Stage -> seconds, those of reading or writing the cache included."""
+    """Stage -> seconds, including the cache access."""
     cache: CacheLog
 
 
@@ -54,14 +54,14 @@ class Pipeline:
     cache: ArtefactCache
     terms: CacheTerms | None = None
     reporter: Reporter = field(default_factory=Reporter)
-    """Is told of every stage and batch of frames; ends the work with `Cancelled` when it is to end."""
+    """Receives every stage and batch of frames; raises `Cancelled` if the work must stop."""
     clock: Clock = time.perf_counter
 
     def prepare(self, image: AnySourceImage, options: RenderOptions, *, previews: bool = False) -> Prepared:
-        """Compute or load every stage that rendering needs, and with `previews` the others too.
+        """Compute or load every stage that rendering needs; with `previews`, all stages.
 
-        A lazy image is opened when something must be computed. Raises what the stages raise (`NoFaceFound`,
-        `FaceTooSmall`, `MouthOutsidePicture`, ...), and `Cancelled`.
+        A lazy image is opened only if something must be computed. Raises the errors of the stages
+        (`NoFaceFound`, `FaceTooSmall`, `MouthOutsidePicture`, ...) and `Cancelled`.
         """
         engine, mode, options = self.engine, options.preprocess, self._sized(options)
         computation, watch = CachedComputation(self.cache, self.terms), Stopwatch()
@@ -97,12 +97,12 @@ class Pipeline:
         idle_seconds: float = 0.0,
         warnings: tuple[str, ...] = (),
     ) -> VideoResult:
-        """Make the video of `prepared` speaking `speech`, or idle for `idle_seconds` where that is None.
+        """Make the video of `prepared` speaking `speech`, or idling for `idle_seconds` if that is None.
 
-        `stream` gets the video as fragmented mp4 while it is being made, see `media.video.write_video`.
-        `warnings` and those of the speech are handed on into the result. The work ends with `Cancelled`
-        within one batch of frames; then, and after any other error, there is no file. Raises `EmptyAudio`,
-        `OutputError` and what the engine raises.
+        `stream` receives the video as fragmented mp4 while it is being made, see `media.video.write_video`.
+        `warnings` and those of the speech are included in the result. A cancelled job raises `Cancelled`
+        within one batch of frames. After that or any other error there is no file. Raises `EmptyAudio`,
+        `OutputError` and the errors of the engine.
         """
         engine, reporter, options = self.engine, self.reporter, self._sized(options)
         watch, start = Stopwatch(self.clock), self.clock()
@@ -135,7 +135,7 @@ class Pipeline:
             stream=viewers,
         )
         problems = [*prepared.cache.problems, *computation.log.problems]
-        told = speech.warnings if speech else ()
+        speech_warnings = speech.warnings if speech else ()
         return VideoResult(
             engine=engine.name,
             width=video.width,
@@ -151,28 +151,34 @@ class Pipeline:
             saved_seconds=prepared.cache.saved_seconds + computation.log.saved_seconds,
             warnings=tuple(
                 dict.fromkeys(
-                    (*warnings, *prepared.avatar.warnings, *told, *_remarks(options, motion), *problems)
+                    (
+                        *warnings,
+                        *prepared.avatar.warnings,
+                        *speech_warnings,
+                        *_remarks(options, motion),
+                        *problems,
+                    )
                 )
             ),
         )
 
     def _sized(self, options: RenderOptions) -> RenderOptions:
-        """With the engine's size where none was chosen."""
+        """Return `options` with the engine's default size if none was chosen."""
         return replace(options, size=options.size or self.engine.capabilities.default_size)
 
     def _duration(self, speech: DrivenAudio | None, options: RenderOptions, idle_seconds: float) -> float:
-        """Seconds of video to make."""
+        """Return the seconds of video to make."""
         if speech is None:
             if not self.engine.capabilities.idle:
                 raise UnsupportedByEngine(
-                    f"The {self.engine.name} engine needs a recording.", param="driven_audio"
+                    f"The {self.engine.name} engine needs driven audio.", param="driven_audio"
                 )
             if idle_seconds * options.fps < 1:
-                raise InvalidOption("An idle video needs a length of at least one frame.", param="idle")
+                raise InvalidOption("An idle video must be at least one frame long.", param="idle")
             return idle_seconds
         if speech.duration * options.fps < 1:
             raise EmptyAudio(
-                f"The recording is {speech.duration * 1000:.0f} ms long, shorter than one frame.",
+                f"The driven audio is {speech.duration * 1000:.0f} ms long, shorter than one frame.",
                 param="driven_audio",
             )
         return speech.duration
@@ -185,7 +191,7 @@ class Pipeline:
         computation: CachedComputation,
         viewers: LiveStream | None,
     ) -> Artefact:
-        """Of a recording that is not known yet, viewers are told first what video will come."""
+        """Load or extract speech features; on a miss, viewers get the initialisation segment first."""
 
         def announce() -> None:
             if viewers:
@@ -210,7 +216,7 @@ def _compute(
 
 
 def _remarks(options: RenderOptions, motion: Motion) -> Iterator[str]:
-    """What was asked for and is not in the video. An engine may add to it in `warnings` of the record."""
+    """Yield what was requested but is not in the video; an engine adds its own in the record's `warnings`."""
     end = motion.frames / motion.fps
     for cue in options.gestures:
         if cue.at >= end:

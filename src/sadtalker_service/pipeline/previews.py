@@ -1,4 +1,4 @@
-"""Makes an avatar's previews, once, after the avatar itself. `preview_assets.py` turns them into files."""
+"""Makes an avatar's previews once, after the avatar itself. `preview_assets.py` reads them."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from sadtalker_service.pipeline.pipeline import AnySourceImage, Pipeline
 from sadtalker_service.pipeline.preview_assets import CLIPS, PICTURE, exhibit_key
 
 _PICTURE_SIDE, _CLIP_SIDE = 480, 256
-"""Pixels of a close-up, as far as the engine can."""
+"""Pixels of a close-up and of a clip, if the engine supports that size."""
 _CLIP_SECONDS, _CUE_AT = 2.4, 0.2
-"""A clip shows a moment of rest, the gesture, and rest again."""
+"""Seconds. A clip shows a moment of rest, the gesture, and rest again."""
 
 
 def make_previews(
     pipeline: Pipeline, image: AnySourceImage, mode: PreprocessMode, face_index: int = 0
 ) -> CacheLog:
-    """Put everything that there is to look at into the cache, where it is not there yet.
+    """Put every preview that is missing into the cache.
 
-    `mode` counts only for an engine without close-ups. Raises what the engine's stages raise, `Cancelled`.
+    `mode` matters only for an engine without the mode `crop`. Raises the errors of the engine's stages, and
+    `Cancelled`.
     """
     engine = pipeline.engine
     closest: PreprocessMode = "crop" if "crop" in engine.capabilities.preprocess_modes else mode

@@ -1,4 +1,4 @@
-"""How far a piece of work has come, as it goes."""
+"""Reports the progress of a job while it runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Listener = Callable[[Progress], None]
 
 
 class Reporter:
-    """Tells a listener how far the work is, and ends it when it is cancelled."""
+    """Reports progress to a listener, and stops the work if it is cancelled."""
 
     def __init__(
         self,
@@ -21,7 +21,7 @@ class Reporter:
         cancelled: Callable[[], bool] | None = None,
         clock: Clock = time.perf_counter,
     ) -> None:
-        """`cancelled` is asked at each stage and after each batch of frames whether to stop."""
+        """`cancelled` is called at each stage and after each batch of frames; True stops the work."""
         self._listener = listener
         self._cancelled = cancelled
         self._clock = clock
@@ -29,28 +29,28 @@ class Reporter:
         self._start = 0.0
 
     def stage(self, name: str) -> None:
-        """A stage begins. Raises `Cancelled`."""
-        self._tell(Progress(name))
+        """Report the start of a stage. Raises `Cancelled`."""
+        self._report(Progress(name))
 
     def rendering(self, total: int) -> None:
-        """Rendering of `total` frames begins. Raises `Cancelled`."""
+        """Report the start of rendering `total` frames. Raises `Cancelled`."""
         self._total = total
         self._start = self._clock()
-        self._tell(Progress("render", 0, total))
+        self._report(Progress("render", 0, total))
 
     def frames(self, done: int) -> None:
-        """`done` frames are rendered. Raises `Cancelled`."""
+        """Report that `done` frames are rendered. Raises `Cancelled`."""
         seconds = self._clock() - self._start
         fps = done / seconds if seconds > 0 else 0.0
         eta = (self._total - done) / fps if fps > 0 else None
-        self._tell(Progress("render", done, self._total, fps, eta))
+        self._report(Progress("render", done, self._total, fps, eta))
 
     def check(self) -> None:
-        """Raises `Cancelled` where the work shall end; for waits in which there is nothing to tell."""
+        """Raise `Cancelled` if the work must stop; for waits without progress to report."""
         if self._cancelled and self._cancelled():
             raise Cancelled("The work was stopped on request.")
 
-    def _tell(self, progress: Progress) -> None:
+    def _report(self, progress: Progress) -> None:
         self.check()
         if self._listener:
             self._listener(progress)

@@ -1,4 +1,4 @@
-"""Reference videos: what of them a video takes over, out of the cache where it is there."""
+"""Reference videos, and the motion that is taken from them (cached)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sadtalker_service.store.keys import reference_key
 
 @dataclass(frozen=True)
 class ReferenceVideo:
-    """A video that is there as a file."""
+    """A reference video in a file."""
 
     video_hash: str
     """sha256 of its bytes."""
@@ -24,7 +24,7 @@ class ReferenceVideo:
 
     @classmethod
     def of_file(cls, path: Path, param: str) -> ReferenceVideo:
-        """The video in a file that somebody named. Raises `UnreadableVideo`, about `param`."""
+        """Hash the video in a file that a user named. Raises `UnreadableVideo` naming `param`."""
         try:
             with path.open("rb") as file:
                 return cls(hashlib.file_digest(file, "sha256").hexdigest(), path)
@@ -34,13 +34,13 @@ class ReferenceVideo:
 
 @dataclass(frozen=True)
 class ReferenceVideos:
-    """Those of a request."""
+    """The reference videos of a request."""
 
     eyeblink: ReferenceVideo | None = None
     pose: ReferenceVideo | None = None
 
     def __bool__(self) -> bool:
-        """Whether there is any."""
+        """True if there is at least one."""
         return bool(self.eyeblink or self.pose)
 
 
@@ -50,7 +50,10 @@ NO_VIDEOS = ReferenceVideos()
 def extract_reference_motion(
     engine: Engine, videos: ReferenceVideos, mode: PreprocessMode, computation: CachedComputation
 ) -> References:
-    """What `engine` takes over from the videos; of one that is both, read once. Raises what it raises."""
+    """Extract the motion that `engine` uses from the videos. Raises the errors of the engine.
+
+    A video that serves as both references is read once.
+    """
     seen: dict[str, Artefact] = {}
 
     def artefact(video: ReferenceVideo | None) -> Artefact | None:

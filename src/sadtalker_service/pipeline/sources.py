@@ -1,4 +1,4 @@
-"""From a source image's file to a source image. Of an animation or a video one frame is chosen, once."""
+"""Reads a source image from a file. From an animation or a video, one frame is chosen, once."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from sadtalker_service.store.keys import stage_key
 FRAME = "source_frame"
 """Kind of the artefact that holds the chosen frame."""
 _CHOICE_VERSION = "1"
-"""Raise it when other frames begin to be chosen."""
+"""Raise this whenever the choice of frames changes."""
 
 _VIDEO = (
-    "The source is a video: its frame at {seconds:.1f} s was taken, the best of {count} that were looked at "
+    "The source is a video. The frame at {seconds:.1f} s was used, the best of {count} examined "
     "(sharp, mouth closed, eyes open)."
 )
-_ANIMATION = "The picture is an animation that begins without a clear face: its frame {number} was taken."
+_ANIMATION = "The source image is an animation that starts without a clear face. Frame {number} was used."
 
 
 def lazy_source_image(path: Path, settings: Settings, cache: ArtefactCache | None = None) -> LazySourceImage:
-    """The picture in `path`, read and hashed now, decoded when it is needed.
+    """Read and hash the source image in `path` now, and decode it only when it is needed.
 
-    Raises `UnreadableImage`; opening it raises what `read_source_image` raises.
+    Raises `UnreadableImage`; opening it raises the errors of `read_source_image`.
     """
     data = _read(path, settings)
     image_hash = hashlib.sha256(data).hexdigest()
@@ -48,10 +48,11 @@ def read_source_image(
     cache: ArtefactCache | None = None,
     terms: CacheTerms | None = None,
 ) -> SourceImage:
-    """The picture in `path`, whose sha256 may be known.
+    """Read and decode the source image in `path`; `image_hash` is its sha256, if known.
 
-    Of an animation it is the first frame, or a later one where that is blank or faded; of a video the best.
-    `cache` keeps which. Raises `UnreadableImage`, `ImageTooLarge`; for a video `NoFaceFound`, `FaceTooSmall`.
+    From an animation the first frame is used, or a later one if that is blank or faded; from a video, the
+    best frame. `cache` keeps the choice. Raises `UnreadableImage`, `ImageTooLarge`, and for a video
+    `NoFaceFound` and `FaceTooSmall`.
     """
     data = _read(path, settings)
     return _source_image(path, data, image_hash or hashlib.sha256(data).hexdigest(), settings, cache, terms)
@@ -87,7 +88,9 @@ def _source_image(
 def _read(path: Path, settings: Settings) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(settings.max_image_bytes + 1)  # one more than allowed, to be noticed
+            return file.read(
+                settings.max_image_bytes + 1
+            )  # one byte over the limit, so that decoding notices
     except OSError as error:
         raise UnreadableImage(f"Cannot read {path}: {error.strerror}.", param="source_image") from error
 
@@ -103,7 +106,7 @@ def _of_animation(data: bytes, settings: Settings) -> Artefact:
     landmarker = _landmarker(settings.min_face_pixels)
     frames = animation_frames(data, max_pixels=settings.max_image_pixels)
     frame = best_of_animation(frames, landmarker)
-    if frame is None:  # the engine will say so, of the first one
+    if frame is None:  # use the first one; the engine will report that it has no face
         frame = next(animation_frames(data, max_pixels=settings.max_image_pixels))
     words = [] if frame.number == 1 else [_ANIMATION.format(number=frame.number)]
     return Artefact({"pixels": frame.pixels}, {"warnings": words})
@@ -111,5 +114,5 @@ def _of_animation(data: bytes, settings: Settings) -> Artefact:
 
 @lru_cache(maxsize=1)
 def _landmarker(min_face_pixels: int) -> FaceLandmarker:
-    """Loaded for the first moving picture; most processes see none."""
+    """Loaded for the first animation or video; most processes never need it."""
     return FaceLandmarker(min_face_pixels)

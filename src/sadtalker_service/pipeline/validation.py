@@ -1,7 +1,7 @@
-"""The options of a request, held against what the engine can do, before any work begins.
+"""Checks the options of a request against the engine's capabilities before any work begins.
 
-What would make the video another one than asked for is refused. What only would have made it prettier is
-left out, and a warning says so.
+An unsupported option that would change the content of the video is refused. One that would only improve its
+look is dropped with a warning.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ _IF_HONOURED = tuple(name for name, schema in OPTION_SCHEMA.items() if schema.ge
 
 
 HasCapabilities = Engine | EngineCard
-"""What says what an engine can do."""
+"""Anything with an engine's capabilities."""
 
 
 @dataclass(frozen=True)
 class Applied:
-    """What an engine will do of a request."""
+    """The part of a request that an engine can carry out."""
 
     options: RenderOptions
-    """With the engine's size where none was chosen, and without what it leaves out."""
+    """With the engine's default size if none was chosen, and without the dropped options."""
     warnings: tuple[str, ...]
-    """What is left out."""
+    """One per dropped option."""
 
 
 def apply_to_engine(
     engine: HasCapabilities, options: RenderOptions, given: Set[str] = frozenset()
 ) -> Applied:
-    """What `engine` will do. `given` names what was given beside the options: `ref_eyeblink`, `ref_pose`,
-    `checkpoint_dir`.
+    """Reduce `options` to what `engine` can do.
 
-    Raises `UnsupportedByEngine` for what the engine cannot do.
+    `given` names further inputs of the request: `ref_eyeblink`, `ref_pose`, `checkpoint_dir`. Raises
+    `UnsupportedByEngine` if the engine cannot do what was asked.
     """
     can = engine.capabilities
     chosen = replace(options, size=options.size or can.default_size)
@@ -71,7 +71,7 @@ def _refuse(engine: HasCapabilities, options: RenderOptions, given: Set[str]) ->
     for name in ("ref_eyeblink", "ref_pose"):
         if name in given and not can.reference_video:
             raise UnsupportedByEngine(
-                f"The {engine.name} engine cannot follow a reference video; leave {name} out.", param=name
+                f"The {engine.name} engine does not support reference videos. Leave out {name}.", param=name
             )
 
 
@@ -94,5 +94,5 @@ def _names(values: tuple[object, ...]) -> str:
 
 def _unsupported(engine: HasCapabilities, name: str, value: object, known: str) -> UnsupportedByEngine:
     return UnsupportedByEngine(
-        f"The {engine.name} engine does not know {name} {shown(value)}; it knows {known}.", param=name
+        f"The {engine.name} engine does not support {name} {shown(value)}. Supported: {known}.", param=name
     )

@@ -1,4 +1,4 @@
-"""What the server of the queue holds: sessions, avatars, events, registries; one Lua script a change.
+"""State on the queue server: sessions, avatars, events, registries. Every change is one Lua script.
 
-Its keys are in docs/queue-keys.md.
+The keys are documented in docs/queue-keys.md.
 """

@@ -1,7 +1,7 @@
-"""What clients ask for again and again, answered from asyncio.
+"""Frequent reads of clients, done from asyncio.
 
-A call of `SessionStore` in a thread would give the same. But a poll that waits for a thread, for the server
-and for the loop again waits for a processor each time, and while videos are made that is most of its time.
+`SessionStore` in a thread would give the same results. But such a call waits for a thread, the server and the
+event loop. Each wait needs a free processor, and while videos are rendered that is most of its time.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import redis.asyncio
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.queue_server import AsyncQueueServer
 from sadtalker_service.state.records import LANES, Lane, QueuePosition, Session
-from sadtalker_service.state.sessions import (
+from sadtalker_service.state.session_replies import (
     LaneLoad,
     read_lanes,
     read_running,
@@ -23,21 +23,21 @@ from sadtalker_service.state.sessions import (
 
 
 class AsyncSessions:
-    """Reads sessions. Every method raises `StoreUnavailable` where the queue's server does not answer."""
+    """Reads sessions. Every method raises `StoreUnavailable` if the queue server does not answer."""
 
     def __init__(self, queue: redis.asyncio.Redis, settings: Settings) -> None:
-        """`queue` gives bytes."""
+        """`queue` returns bytes."""
         self._queue = AsyncQueueServer(queue)
         self._settings = settings
 
     async def read_status(self, session_id: str) -> tuple[Session, QueuePosition | None] | None:
-        """As that of `SessionStore`."""
+        """As in `SessionStore`."""
         return read_status_reply(await self._queue.script(*status_script(session_id, "", self._settings)))
 
     async def lanes(self) -> Mapping[Lane, LaneLoad]:
-        """As that of `SessionStore`."""
+        """As in `SessionStore`."""
         return read_lanes(await self._queue.script("lanes", *LANES))
 
     async def running_owners(self) -> tuple[tuple[str, str], ...]:
-        """As that of `SessionStore`."""
+        """As in `SessionStore`."""
         return read_running(await self._queue.script("running"))

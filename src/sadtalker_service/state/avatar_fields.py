@@ -1,4 +1,4 @@
-"""How an avatar lies on the server, and how a page of a list is named."""
+"""How an avatar is stored on the server, and the format of a list's cursor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sadtalker_service.state.records import AvatarRecord, mode_and_face
 
 
 def read_avatar(text: bytes, uploaded_at: bytes | str = b"") -> AvatarRecord:
-    """The avatar, for an owner who has uploaded it then: that others had it before is not shown."""
+    """The avatar for an owner who uploaded it at `uploaded_at`; earlier uploads by others stay hidden."""
     record = AvatarRecord.from_json(json.loads(text))
     if not uploaded_at:
         return record
@@ -24,12 +24,18 @@ def read_avatar(text: bytes, uploaded_at: bytes | str = b"") -> AvatarRecord:
 
 
 def read_avatars(flat: Sequence[bytes]) -> Iterator[AvatarRecord]:
-    """Of JSON, time, JSON, time, ..."""
+    """The avatars of a flat reply: JSON, time, JSON, time, ..."""
     return map(read_avatar, flat[::2], flat[1::2])
 
 
-def words(record: AvatarRecord) -> tuple[str, str, str, float]:
-    return record.image_id, record.slot, text_of(record), record.uploaded_at
+def fields_of(record: AvatarRecord) -> dict[str, str | float]:
+    """Arguments of the script `add_avatar`."""
+    return {
+        "image": record.image_id,
+        "slot": record.slot,
+        "json": text_of(record),
+        "uploaded_at": record.uploaded_at,
+    }
 
 
 def text_of(record: AvatarRecord) -> str:
@@ -46,16 +52,18 @@ def cursor_of(score: bytes, name: bytes) -> str:
 
 
 def read_cursor(cursor: str) -> tuple[str, str]:
-    """(score, name) of the last avatar of the page before."""
+    """(score, name) of the last avatar of the previous page."""
     try:
         score, name = base64.urlsafe_b64decode(cursor.encode("ascii")).decode("ascii").split(" ")
         number = float(score)
     except (binascii.Error, ValueError) as error:
-        raise _senseless_cursor() from error
-    if not math.isfinite(number):  # the server would refuse the whole command
-        raise _senseless_cursor()
+        raise _invalid_cursor() from error
+    if not math.isfinite(number):  # the server would reject the whole command
+        raise _invalid_cursor()
     return f"{number:.17g}", name
 
 
-def _senseless_cursor() -> InvalidOption:
-    return InvalidOption("cursor is not one that this list has given.", param="cursor")
+def _invalid_cursor() -> InvalidOption:
+    return InvalidOption(
+        "cursor is invalid. Use the next_cursor of a previous page, or leave it out.", param="cursor"
+    )

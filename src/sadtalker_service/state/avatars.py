@@ -1,7 +1,7 @@
-"""Avatars: source images that were uploaded, and how far their preparation is.
+"""Avatars: uploaded source images and the progress of their preparation.
 
-An avatar is a JSON text, replaced only while it is still the one that was read: whoever comes second looks
-again. What has been deleted stays deleted.
+An avatar is a JSON text. It is replaced only if it is still the one that was read; otherwise the change reads
+it again. A deleted avatar stays deleted.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from sadtalker_service.domain import PreprocessMode
 from sadtalker_service.errors import Conflict
 from sadtalker_service.state.avatar_fields import (
     cursor_of,
+    fields_of,
     read_avatar,
     read_avatars,
     read_cursor,
     split_name,
     text_of,
-    words,
 )
 from sadtalker_service.state.queue_server import QueueServer
 from sadtalker_service.state.records import AvatarRecord, Failure, slot_of
-from sadtalker_service.state.viewer import EVERYBODY, LOCAL_OWNER, Viewer
+from sadtalker_service.state.viewer import LOCAL_OWNER, UNRESTRICTED, Viewer
 from sadtalker_service.store.connections import store_errors
 
 log = structlog.get_logger(__name__)
@@ -37,30 +37,33 @@ log = structlog.get_logger(__name__)
 _LOCK_SECONDS = 60.0
 _LOCK_PATIENCE = 10.0
 _LOCK_PAUSE = 0.02
-"""Storing a source image takes some hundredths of a second, deleting one with many videos some seconds."""
+"""Storing a source image takes some hundredths of a second, deleting one with many videos a few seconds."""
 
 
 class AvatarStore:
-    """All avatars. Every method raises `StoreUnavailable` where the queue's server does not answer.
+    """All avatars. Every method raises `StoreUnavailable` if the queue server does not answer.
 
-    `stage`, `ready`, `failed` and `link_video` answer False when the avatar was deleted meanwhile: a worker
-    must then remove what it has made of it.
+    `stage`, `ready`, `failed` and `link_video` return False if the avatar was deleted in the meantime. The
+    worker must then remove what it has made from it.
     """
 
     def __init__(self, queue: redis.Redis, clock: Callable[[], float] = time.time) -> None:
-        """`clock` gives seconds since 1970."""
+        """`clock` returns seconds since 1970."""
         self._queue = QueueServer(queue)
         self._clock = clock
 
     def add(self, record: AvatarRecord, owner: str = LOCAL_OWNER) -> tuple[AvatarRecord, bool]:
-        """The avatar as it is known, and whether that is `record`: it was not known, or had failed.
+        """Add an avatar. Returns the stored one, and whether it is `record`.
 
-        It belongs to `owner` from now on, to others too who have uploaded the same picture.
+        It is `record` if the avatar was unknown or had failed. From now on it belongs to `owner`, and still
+        to others who have uploaded the same source image.
         """
         known = self._read(record.image_id, record.slot)
         failed = known is not None and read_avatar(known).state == "failed"
         replaced = known if failed and known else ""
-        json_text, is_new, uploaded_at = self._queue.script("add_avatar", *words(record), replaced, 0, owner)
+        json_text, is_new, uploaded_at = self._queue.named_script(
+            "add_avatar", **fields_of(record), failed=replaced, beside=0, owner=owner
+        )
         return read_avatar(json_text, uploaded_at), bool(is_new)
 
     def add_mode(self, record: AvatarRecord, owner: str = LOCAL_OWNER) -> bool:
@@ -68,33 +71,35 @@ class AvatarStore:
 
         Returns False if it exists already, or if the source image was deleted meanwhile.
         """
-        return bool(self._queue.script("add_avatar", *words(record), "", 1, owner)[1])
+        return bool(
+            self._queue.named_script("add_avatar", **fields_of(record), failed="", beside=1, owner=owner)[1]
+        )
 
     def get(
-        self, image_id: str, mode: PreprocessMode, viewer: Viewer = EVERYBODY, *, face_index: int = 0
+        self, image_id: str, mode: PreprocessMode, viewer: Viewer = UNRESTRICTED, *, face_index: int = 0
     ) -> AvatarRecord | None:
-        """The avatar, or None: also where `viewer` may not see it."""
+        """The avatar, or None if it is unknown or `viewer` may not see it."""
         slot = slot_of(mode, face_index)
         if viewer.sees_all:
             known = self._read(image_id, slot)
             return read_avatar(known) if known else None
         return next((record for record in self.modes(image_id, viewer) if record.slot == slot), None)
 
-    def modes(self, image_id: str, viewer: Viewer = EVERYBODY) -> tuple[AvatarRecord, ...]:
-        """The avatar in every mode and of every face in which `viewer` may see it, sorted; empty for an
-        unknown source image, and for that of others."""
+    def modes(self, image_id: str, viewer: Viewer = UNRESTRICTED) -> tuple[AvatarRecord, ...]:
+        """All modes and faces of the source image that `viewer` may see, sorted. Empty for an unknown source
+        image, and for one of other owners."""
         return tuple(read_avatars(self._queue.script("avatar_modes", image_id, viewer.only)))
 
     def owners(self, image_id: str) -> tuple[str, ...]:
-        """Who has uploaded the source image, sorted by name."""
+        """Owners who have uploaded the source image, sorted by name."""
         return tuple(owner.decode() for owner in self._queue.script("avatar_owners", image_id))
 
     def adopt(self, owner: str = LOCAL_OWNER) -> int:
-        """Give `owner` avatars, with their videos, that an earlier version has kept without one; how many."""
+        """Give `owner` the ownerless avatars and videos of an earlier version. Returns the count."""
         return cast("int", self._queue.script("adopt_avatars", owner))
 
     def stage(self, image_id: str, mode: PreprocessMode, stage: str, face_index: int = 0) -> bool:
-        """`stage` is being computed; the one named before it is done. To be repeated while it lasts."""
+        """Record that `stage` is being computed and the previous one is done. Repeat it while it runs."""
 
         def change(record: AvatarRecord) -> AvatarRecord:
             if record.state != "processing":
@@ -118,7 +123,7 @@ class AvatarStore:
         faces: tuple[tuple[float, float, float, float], ...] = (),
         warnings: tuple[str, ...] = (),
     ) -> bool:
-        """Every stage is computed. `seconds`: what each took."""
+        """Record that every stage is computed. `seconds`: time of each stage."""
         return self._change(
             image_id,
             slot_of(mode, face_index),
@@ -138,8 +143,8 @@ class AvatarStore:
         )
 
     def reopen(self, image_id: str, mode: PreprocessMode, face_index: int = 0) -> bool:
-        """A ready avatar is to be prepared again, what was computed of it being lost; False if somebody
-        prepares it already, or it is gone."""
+        """Mark a ready avatar for a new preparation, because its artefacts were lost. Returns False if it is
+        already being prepared, or was deleted."""
         opened = False
 
         def change(record: AvatarRecord) -> AvatarRecord:
@@ -152,12 +157,12 @@ class AvatarStore:
         return self._change(image_id, slot_of(mode, face_index), change) and opened
 
     def once_in(self, image_id: str, seconds: float) -> bool:
-        """True for the first caller in so many seconds, of all callers for this source image."""
+        """True for the first caller within `seconds`, among all callers for this source image."""
         milliseconds = int(1000 * seconds)
         return bool(self._queue.command("SET", f"refreshed:{image_id}", 1, "NX", "PX", milliseconds))
 
     def failed(self, image_id: str, mode: PreprocessMode, failure: Failure, face_index: int = 0) -> bool:
-        """It cannot be prepared."""
+        """Record that it cannot be prepared."""
         return self._change(
             image_id,
             slot_of(mode, face_index),
@@ -167,7 +172,7 @@ class AvatarStore:
         )
 
     def unprepared(self, older_than: float) -> tuple[tuple[str, PreprocessMode, int], ...]:
-        """(image id, mode, face index) of those in preparation of which nothing was heard for `older_than`
+        """(image id, mode, face index) of avatars in preparation without any progress for `older_than`
         seconds.
 
         Each is given to one caller only, until `older_than` seconds have passed again.
@@ -177,82 +182,84 @@ class AvatarStore:
         return tuple(split_name(name) for name in names)
 
     def list(
-        self, limit: int = 50, cursor: str | None = None, viewer: Viewer = EVERYBODY
+        self, limit: int = 50, cursor: str | None = None, viewer: Viewer = UNRESTRICTED
     ) -> tuple[tuple[AvatarRecord, ...], str | None]:
         """Up to `limit` avatars that `viewer` may see, the latest upload first, and the cursor of the next
         page or None.
 
-        Raises `InvalidOption` for a cursor that is none.
+        Raises `InvalidOption` for an invalid cursor.
         """
         score, name = read_cursor(cursor) if cursor else ("", "")
         texts, last, last_score, times = self._queue.script("list_avatars", limit, score, name, viewer.only)
         return tuple(map(read_avatar, texts, times)), cursor_of(last_score, last) if last else None
 
-    def count(self, viewer: Viewer = EVERYBODY) -> int:
-        """Number of avatars that `viewer` may see, every mode of a source image counted."""
+    def count(self, viewer: Viewer = UNRESTRICTED) -> int:
+        """Number of avatars that `viewer` may see; every mode of a source image counts."""
         name = "avatars" if viewer.sees_all else f"avatars:{viewer.owner}"
         return cast("int", self._queue.command("ZCARD", name))
 
-    def videos(self, image_id: str, viewer: Viewer = EVERYBODY) -> int:
-        """Number of videos made of a source image that are kept, and that `viewer` may see."""
+    def videos(self, image_id: str, viewer: Viewer = UNRESTRICTED) -> int:
+        """Number of stored videos of a source image that `viewer` may see."""
         if viewer.sees_all:
             return cast("int", self._queue.command("SCARD", f"avatar_videos:{image_id}"))
         return cast("int", self._queue.script("count_videos", image_id, viewer.owner))
 
     def link_video(self, image_id: str, result_key: str) -> bool:
-        """A video of this name is about to be published: deleting the avatar deletes it. To be called before
-        the file is there. False: the avatar is gone, do not publish."""
+        """Record that a video is about to be published, so that deleting the avatar deletes it too. Call it
+        before the file exists. False: the avatar was deleted, and the video must not be published."""
         return bool(self._queue.script("link_video", image_id, result_key))
 
     def delete(self, image_id: str) -> tuple[str, ...] | None:
-        """Forget the avatar in every mode, for all its owners; the names of its videos, None if unknown.
+        """Delete the avatar in every mode, for all owners. Returns the names of its videos, None if unknown.
 
-        None of its sessions can become ready from now on, and no new one is accepted. Videos are named again
-        until each was forgotten (`SessionStore.delete_video`): removing them may have been broken off.
+        From now on none of its sessions can become ready, and no new one is accepted. Each video is returned
+        again until `SessionStore.delete_video` was called for it, because a removal may be interrupted.
         """
         videos = self._queue.script("delete_avatar", image_id)
         return None if videos is None else tuple(key.decode() for key in videos)
 
     def disown(self, image_id: str, owner: str) -> bool | None:
-        """Take the avatar from `owner`: None where it is not theirs. True where it is nobody else's: it is to
-        be deleted, and `deleted` to be called when that is done. False where other owners keep it; videos
-        that were this owner's alone are then in `videos_to_remove`."""
+        """Take the avatar from `owner`. Returns None if it is not theirs.
+
+        True: it has no other owner. Delete it, and call `deleted` afterwards. False: other owners keep it.
+        Videos that only this owner had are then in `videos_to_remove`.
+        """
         is_last = self._queue.script("disown_avatar", image_id, owner)
         return None if is_last is None else bool(is_last)
 
     def deleted(self, image_id: str) -> None:
-        """Nothing is left of a source image that was deleted."""
+        """Record that nothing is left of a deleted source image."""
         self._queue.command("DEL", f"deleting:{image_id}")
 
     def videos_to_remove(self) -> tuple[str, ...]:
-        """Videos that nobody owns any more: `claim_unowned` before a file is removed, `removed` after it."""
+        """Videos without an owner. Call `claim_unowned` before a file is removed, and `removed` after it."""
         return tuple(item.decode() for item in self._queue.command("SMEMBERS", "videos_to_remove"))
 
     def claim_unowned(self, result_key: str) -> bool:
-        """Forget a video that nobody owns. False where somebody has it made anew: its file stays."""
+        """Forget a video without an owner. False if it is being rendered again; then its file stays."""
         return bool(self._queue.script("claim_unowned", result_key))
 
     def removed(self, result_key: str) -> None:
-        """The file of a video that nobody owned is gone."""
+        """Record that the file of a video without an owner is removed."""
         self._queue.command("SREM", "videos_to_remove", result_key)
 
     def to_forget(self) -> tuple[str, ...]:
-        """Deleted source images of which the cache may still hold something."""
+        """Deleted source images that may still have artefacts in the cache."""
         return tuple(item.decode() for item in self._queue.command("SMEMBERS", "to_forget"))
 
     def forgotten(self, image_id: str) -> None:
-        """The cache holds nothing of a deleted source image any more."""
+        """Record that the cache holds nothing of a deleted source image."""
         self._queue.command("SREM", "to_forget", image_id)
 
     @contextmanager
     def alone(self, image_id: str) -> Iterator[None]:
         """Context manager that excludes every other upload or deletion of this source image.
 
-        Raises `Conflict` where another one does not come to its end.
+        Raises `Conflict` if another one does not finish in time.
         """
         lock = self._queue.client.lock(
             f"lock:avatar:{image_id}",
-            timeout=_LOCK_SECONDS,  # one that died in it must not shut it for ever
+            timeout=_LOCK_SECONDS,  # a process that died must not hold it for ever
             blocking_timeout=_LOCK_PATIENCE,
             sleep=_LOCK_PAUSE,
             thread_local=False,
@@ -261,7 +268,8 @@ class AvatarStore:
             acquired = lock.acquire()
         if not acquired:
             raise Conflict(
-                "This picture is being stored or deleted at this moment.", retry_after=_LOCK_PATIENCE
+                "This source image is being stored or deleted right now. Try again in a moment.",
+                retry_after=_LOCK_PATIENCE,
             )
         try:
             yield
@@ -276,7 +284,7 @@ class AvatarStore:
         return cast("bytes | None", self._queue.command("GET", f"avatar:{image_id}:{slot}"))
 
     def _change(self, image_id: str, slot: str, change: Callable[[AvatarRecord], AvatarRecord]) -> bool:
-        """Whether the avatar is there, `change` applied to it."""
+        """Apply `change` to the avatar. Returns whether it exists."""
         while (known := self._read(image_id, slot)) is not None:
             record = change(read_avatar(known))
             since = record.changed_at if record.state == "processing" else ""

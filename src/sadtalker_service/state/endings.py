@@ -1,8 +1,8 @@
-"""Waiting for the end of sessions and of avatars' preparation: many clients, one connection.
+"""Waits for the end of sessions and of preparations, for many clients over one connection.
 
-A client that waits costs a future. One task for each kind looks for all of them at once, and only while
-somebody waits: sessions have their event streams, which are read together by one blocking command; avatars
-have none, so theirs are read by one `MGET` five times a second, however many wait.
+A waiting client costs one future. One task per kind serves all clients, and runs only while there are any.
+Sessions have event streams, and one blocking command reads all of them. Avatars have none, so one `MGET`
+reads all of them five times per second.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from sadtalker_service.state.records import ENDED, slot_of
 from sadtalker_service.store.connections import store_errors
 
 LOOK_SECONDS = 0.2
-"""Somebody who comes while the task looks for others is waited for after so long."""
+"""Longest delay until a new client is included in the next read."""
 _READ_AT_ONCE = 200
 
 Look = Callable[[Sequence[str]], Awaitable[Collection[str]]]
-"""Names -> those of them that need not be waited for any longer; takes `LOOK_SECONDS` if there are none."""
+"""Names -> those that have ended. Takes `LOOK_SECONDS` if there are none."""
 
 
 class Endings:
-    """For the event loop's thread."""
+    """Waits for ends. For the event loop's thread only."""
 
     def __init__(self, queue: redis.asyncio.Redis) -> None:
-        """`queue` gives bytes; at most two of its connections are used."""
+        """`queue` returns bytes; at most two of its connections are used."""
         self._queue = queue
         self._seen: dict[str, bytes] = {}
-        self._sessions = _Crowd(self._ended_sessions)
-        self._avatars = _Crowd(self._ended_avatars)
+        self._sessions = _Waiters(self._ended_sessions)
+        self._avatars = _Waiters(self._ended_avatars)
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """Number of waiting clients."""
         return self._sessions.waiting + self._avatars.waiting
 
     async def session(self, session_id: str, seconds: float, stop: Awaitable[None]) -> None:
-        """Return when the session has ended or is forgotten, when `stop` does, or after `seconds`.
+        """Return when the session has ended or is unknown, when `stop` returns, or after `seconds`.
 
-        Returns at once where the server does not answer: whoever asks it next is told so.
+        Returns at once if the server does not answer. The caller's next read reports the error.
         """
         await self._sessions.wait(session_id, seconds, stop)
 
@@ -57,14 +57,14 @@ class Endings:
         stop: Awaitable[None],
         face_index: int = 0,
     ) -> None:
-        """As `session`, for the preparation of an avatar."""
+        """Like `session`, for the preparation of an avatar."""
         await self._avatars.wait(f"avatar:{image_id}:{slot_of(mode, face_index)}", seconds, stop)
 
     async def _ended_sessions(self, names: Sequence[str]) -> Collection[str]:
-        """By their events after the last one that was seen of each."""
+        """Sessions that have ended, according to the events after the last one that was read."""
         self._seen = {name: self._seen[name] for name in names if name in self._seen}
         new = [name for name in names if name not in self._seen]
-        ended = await self._look_back(new) if new else set()
+        ended = await self._read_latest(new) if new else set()
         if ended:
             return ended
         streams = {f"events:{name}": self._seen[name] for name in names}
@@ -81,8 +81,8 @@ class Endings:
                 ended.add(name)
         return ended
 
-    async def _look_back(self, names: Sequence[str]) -> set[str]:
-        """Those that had ended before somebody waited, or are not known; of the others the last event."""
+    async def _read_latest(self, names: Sequence[str]) -> set[str]:
+        """Those that ended before, or are unknown. For the others the id of the latest event is stored."""
         ended = set()
         with store_errors():
             pipeline = self._queue.pipeline(transaction=False)
@@ -106,8 +106,8 @@ class Endings:
         return ended
 
 
-class _Crowd:
-    """Who waits for what; `look` is called again and again, while somebody does."""
+class _Waiters:
+    """Clients by the name they wait for. `look` is called repeatedly while there are any."""
 
     def __init__(self, look: Look) -> None:
         self._look = look
@@ -119,19 +119,19 @@ class _Crowd:
         return sum(map(len, self._waiting.values()))
 
     async def wait(self, name: str, seconds: float, stop: Awaitable[None]) -> None:
-        """Return when `look` has given `name`, when `stop` returns, or after `seconds`."""
-        mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(name, set()).add(mine)
+        """Return when `look` has returned `name`, when `stop` returns, or after `seconds`."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(name, set()).add(future)
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._look_for_all())
+            self._task = asyncio.create_task(self._watch())
         stopped = asyncio.ensure_future(stop)
         try:
-            await asyncio.wait({mine, stopped}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({future, stopped}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopped.cancel()
-            self._remove(name, mine)
+            self._remove(name, future)
 
-    async def _look_for_all(self) -> None:
+    async def _watch(self) -> None:
         while self._waiting:
             try:
                 ended = await self._look(tuple(self._waiting))

@@ -1,12 +1,12 @@
-"""What happened to a session, in order, as a stream that can be read again from any point.
+"""The events of a session, in order, as a stream that can be read again from any point.
 
-The scripts append an event at every change of state and, at most five times a second, of the moment:
+The scripts append an event at every change of state, and at most five per second for progress:
 
     {"state": "generating", "at": 1700000000.1, "attempt": 1, "moment": {...} | null, "outcome": {...} | null,
      "failure": {...} | null}
 
-`moment`, `outcome` and `failure` are the JSON of the records of these names. A waiter has its own events.
-The stream holds about the last thousand events and goes with the session.
+`moment`, `outcome` and `failure` are the JSON of the session's fields with these names. A waiter has its own
+events. The stream keeps about the last thousand events and is deleted with the session.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from sadtalker_service.state.records import ENDED
 from sadtalker_service.store.connections import LONGEST_BLOCK_SECONDS, store_errors
 
 BEGINNING = "0-0"
-"""Id before that of every event."""
+"""Id before every event."""
 
 _ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
-"""Milliseconds since 1970, and a number that keeps events of one millisecond apart; both below 2^64."""
+"""Milliseconds since 1970, and a number that distinguishes events of one millisecond; both below 2^64."""
 _READ_AT_ONCE = 200
 
 Event = dict[str, Any]
@@ -38,15 +38,15 @@ async def subscribe(
     *,
     wait_seconds: float = LONGEST_BLOCK_SECONDS,
 ) -> AsyncIterator[tuple[str, Event]]:
-    """(id, event) of every event after the one called `last_id`, as they come.
+    """(id, event) of every event after `last_id`, as they arrive.
 
-    Ends after the event with which the session ended, and at once for a session that is not known. A
-    `last_id` that is none counts as `BEGINNING`. While nothing happens the server is asked each
-    `wait_seconds` whether the session is still known. Raises `StoreUnavailable`.
+    Ends after the last event of the session, and at once for an unknown session. An invalid `last_id` counts
+    as `BEGINNING`. While no event arrives, the server is asked every `wait_seconds` whether the session still
+    exists. Raises `StoreUnavailable`.
     """
     stream = f"events:{session_id}"
     last = last_id if _ID.fullmatch(last_id) else BEGINNING
-    wait_ms: int | None = None  # what is there already comes without waiting
+    wait_ms: int | None = None  # existing events arrive without waiting
     while True:
         events = await _read(client, stream, last, wait_ms)
         for last, event in events:
@@ -67,7 +67,7 @@ async def _read(
 
 
 async def _is_over(client: redis.asyncio.Redis, stream: str, after: str) -> bool:
-    """Whether nothing comes any more: the session is forgotten, or its end is not after `after`."""
+    """Whether no more events come: the session is deleted, or its last event is not after `after`."""
     with store_errors():
         latest: Any = await client.xrevrange(stream, count=1)
     if not latest:

@@ -1,4 +1,4 @@
-"""Errors as records and back: a failure is kept with a session or an avatar, and raised again."""
+"""Converts errors to stored failures and back. A failure is stored with a session or an avatar."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from sadtalker_service.errors import Cancelled, SadTalkerError, TimeLimitExceede
 from sadtalker_service.state.records import Failure
 
 _SHARED = frozenset({WorkerLost.code, TimeLimitExceeded.code, Cancelled.code})
-"""Retryable for a user, but not worth another try for an equal request that waits for the same work: it would
-bring down one worker after the other."""
+"""Retryable for a user, but not for an equal request that waits for the same work. It would bring down one
+worker after the other."""
 
 
 def failure_of(error: SadTalkerError) -> Failure:
-    """What is kept of `error`."""
+    """The stored form of `error`."""
     return Failure(error.code, error.public_message, error.retryable, error.param)
 
 
 def error_of(failure: Failure) -> SadTalkerError:
-    """The error that `failure` was, with its status; a plain `SadTalkerError` for an unknown code."""
+    """The error that `failure` was made from; a plain `SadTalkerError` for an unknown code."""
     kind = _kinds().get(failure.code, SadTalkerError)
     return kind(failure.message, param=failure.param)
 

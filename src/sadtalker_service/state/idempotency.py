@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a request that is sent again is answered as the first time, its work is done once."""
+"""`Idempotency-Key`: a request that is sent again gets the same session, and its work is done once."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from sadtalker_service.settings import Settings
 from sadtalker_service.state.queue_server import QueueServer
 
 LEASE_SECONDS = 5.0
-"""A claim ends so long after its last renewal: the process that worked on the request has died."""
+"""A claim without a renewal for this long ends, because its process has died."""
 RENEWAL_SECONDS = 1.5
-"""A request that is alive renews its claim so often."""
+"""Interval of renewals."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What a key stands for."""
+    """The claim of a request on its key."""
 
     record: str
-    """Name of the record on the queue's server."""
+    """Name of the record on the queue server."""
     token: str
-    """Of the request that holds the claim."""
+    """Token of the request that holds the claim."""
     session_id: str
-    """Session that the request became, or is to become."""
+    """Session that the request became, or will become."""
     answered: bool
-    """Whether it became that session before: there is nothing to do."""
+    """Whether the session already exists, so that there is nothing to do."""
 
 
 class IdempotencyKeys:
-    """Keys and what their requests became. Every method raises `StoreUnavailable`.
+    """Keys and the sessions of their requests. Every method raises `StoreUnavailable`.
 
-    A claim that is not `answered`: do the work under its `session_id`, `renew` the claim meanwhile, then
-    `complete` it, or `release` it where the work could not be done.
+    For a claim that is not `answered`, create the session `session_id`, `renew` the claim meanwhile, then
+    `complete` it. If the session could not be created, `release` it.
     """
 
     def __init__(self, queue: redis.Redis, settings: Settings, lease_seconds: float = LEASE_SECONDS) -> None:
@@ -47,12 +47,12 @@ class IdempotencyKeys:
     def claim(self, scope: str, key: str, fingerprint: str, session_id: str) -> Claim:
         """The claim of this request, or that of the first one if it was answered.
 
-        `scope` keeps users apart (owner and lane); `fingerprint` is a hash of all that the request asks for;
-        `session_id` is for a session that is new. After the death of a request its claim passes to the next
-        one, with the same session id: the session may have been accepted before.
+        `scope` separates users (owner and lane). `fingerprint` is a hash of the whole request. `session_id`
+        is used for a new session. If the process of a request dies, its claim passes to the next request with
+        the same session id, because the session may already have been accepted.
 
-        Raises `Conflict` while the first request is being answered, with the time until its claim would end,
-        and `IdempotencyKeyReused` for another fingerprint.
+        Raises `Conflict` while the first request is being processed, with the time until its claim ends, and
+        `IdempotencyKeyReused` for a different fingerprint.
         """
         record, token = _name(scope, key), secrets.token_hex(8)
         answer = self._queue.script(
@@ -63,30 +63,30 @@ class IdempotencyKeys:
                 return Claim(record, token, answer[1].decode(), answered=answer[0] == b"done")
             case b"busy":
                 raise Conflict(
-                    "A request with this Idempotency-Key is being answered.",
+                    "A request with this Idempotency-Key is being processed. Try again in a moment.",
                     param="Idempotency-Key",
                     retry_after=min(int(answer[1]), self._lease) / 1000,  # a server may round up
                 )
             case _:
                 raise IdempotencyKeyReused(
-                    "This Idempotency-Key came with another request before; take a new one.",
+                    "This Idempotency-Key was used before with a different request. Use a new key.",
                     param="Idempotency-Key",
                 )
 
     def renew(self, claim: Claim) -> bool:
-        """The request is alive. False where the claim belongs to another one by now."""
+        """Extend the claim. False if it belongs to another request by now."""
         return bool(self._queue.script("renew_key", claim.record, claim.token, self._lease))
 
     def complete(self, claim: Claim) -> None:
-        """The request became its session."""
+        """Record that the session exists."""
         self._queue.script("complete_key", claim.record, claim.token, self._kept)
 
     def release(self, claim: Claim) -> None:
-        """The request was refused or failed: it may be sent again."""
+        """Record that the request was refused or failed, so that it may be sent again."""
         self._queue.script("release_key", claim.record, claim.token)
 
 
 def _name(scope: str, key: str) -> str:
-    """Of the record: users choose keys of any length, with any characters."""
+    """Name of the record. It is hashed, because keys may have any length and any characters."""
     digest = hashlib.sha256(f"{scope}\0{key}".encode()).hexdigest()
     return f"idempotency:{digest}"

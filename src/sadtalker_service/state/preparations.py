@@ -1,4 +1,4 @@
-"""How often the preparation of an avatar was begun: one that brings down its worker is given up."""
+"""Counts how often an avatar's preparation was started, so that one that kills its workers is given up."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _STARTS = "preparation_starts"
 
 
 class Preparations:
-    """Counts starts. Every method raises `StoreUnavailable`."""
+    """Counter of starts. Every method raises `StoreUnavailable`."""
 
     def __init__(self, queue: redis.Redis) -> None:
         self._queue = QueueServer(queue)
 
     def begin(self, image_id: str, mode: PreprocessMode, face_index: int = 0) -> int:
-        """A preparation is begun; the how manieth this is."""
+        """Record a start and return the number of starts so far."""
         return cast(
             "int", self._queue.command("HINCRBY", _STARTS, f"{image_id}:{slot_of(mode, face_index)}", 1)
         )
 
     def end(self, image_id: str, mode: PreprocessMode, face_index: int = 0) -> None:
-        """It came to an end, well or not: the next one counts from the beginning."""
+        """Record that the preparation ended, in success or failure. The next start counts from one."""
         self._queue.command("HDEL", _STARTS, f"{image_id}:{slot_of(mode, face_index)}")

@@ -1,8 +1,9 @@
-"""The queue's server as the stores of this folder see it: commands, scripts, one error for all failures."""
+"""Access to the queue server for the stores of this folder: commands and scripts, with one error class."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha1
 from typing import Any
@@ -18,28 +19,32 @@ Argument = str | bytes | int | float
 
 
 class QueueServer:
-    """Sends commands and scripts. Every method raises `StoreUnavailable` where the server does not answer."""
+    """Sends commands and scripts. Every method raises `StoreUnavailable` if the server does not answer."""
 
     def __init__(self, client: redis.Redis) -> None:
-        """`client` gives bytes (`decode_responses=False`)."""
+        """`client` returns bytes (`decode_responses=False`)."""
         self.client = client
 
     def script(self, name: str, *arguments: Argument) -> Any:
-        """What the script `scripts/{name}.lua` returns for `arguments`."""
+        """Run `scripts/{name}.lua` and return its result."""
         text, digest = _script(name)
         with store_errors():
             try:
                 return self.client.execute_command("EVALSHA", digest, 0, *arguments)  # type: ignore[no-untyped-call]
-            except NoScriptError:  # first use, or the server was started again
+            except NoScriptError:  # first use, or the server was restarted
                 return self.client.execute_command("EVAL", text, 0, *arguments)  # type: ignore[no-untyped-call]
 
+    def named_script(self, name: str, **arguments: Argument) -> Any:
+        """Run a script with many arguments. It gets them by name, as one JSON object of texts."""
+        return self.script(name, _named(arguments))
+
     def command(self, *words: Argument) -> Any:
-        """What one command answers, e.g. `command("ZCARD", "waiting:vip")`."""
+        """Run one command, e.g. `command("ZCARD", "waiting:vip")`."""
         with store_errors():
             return self.client.execute_command(*words)  # type: ignore[no-untyped-call]
 
     def commands(self, *commands: Sequence[Argument]) -> list[Any]:
-        """What several commands answer, sent in one round trip and done without others between them."""
+        """Run several commands in one round trip and as one transaction."""
         with store_errors():
             pipeline = self.client.pipeline(transaction=True)
             for words in commands:
@@ -48,14 +53,14 @@ class QueueServer:
 
 
 class AsyncQueueServer:
-    """The part of `QueueServer` that is needed from asyncio. Every method raises `StoreUnavailable`."""
+    """The part of `QueueServer` that asyncio code needs. Every method raises `StoreUnavailable`."""
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
-        """`client` gives bytes."""
+        """`client` returns bytes."""
         self.client = client
 
     async def script(self, name: str, *arguments: Argument) -> Any:
-        """As that of `QueueServer`."""
+        """As in `QueueServer`."""
         text, digest = _script(name)
         with store_errors():
             try:
@@ -64,13 +69,21 @@ class AsyncQueueServer:
                 return await self.client.execute_command("EVAL", text, 0, *arguments)  # type: ignore[no-untyped-call]
 
     async def command(self, *words: Argument) -> Any:
-        """As that of `QueueServer`."""
+        """As in `QueueServer`."""
         with store_errors():
             return await self.client.execute_command(*words)  # type: ignore[no-untyped-call]
 
 
+def _named(arguments: Mapping[str, Argument]) -> str:
+    """JSON of texts only. As numbers, cjson would round them to fourteen digits."""
+    texts = {
+        name: value.decode() if isinstance(value, bytes) else str(value) for name, value in arguments.items()
+    }
+    return json.dumps(texts, ensure_ascii=False)
+
+
 @lru_cache
 def _script(name: str) -> tuple[str, str]:
-    """Text of a script, and the name by which the server keeps it: 40 bytes to send instead of the text."""
+    """Text of a script and its SHA-1. The server keeps scripts by SHA-1, so usually only that is sent."""
     text = scripts.source(name)
     return text, sha1(text.encode(), usedforsecurity=False).hexdigest()

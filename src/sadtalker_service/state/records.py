@@ -1,4 +1,4 @@
-"""The records that API, queue and workers exchange. JSON-ready: `to_json` and `from_json` are inverse.
+"""The records that API, queue and workers exchange as JSON. `to_json` and `from_json` are inverse.
 
 Times are seconds since 1970, durations seconds.
 """
@@ -22,14 +22,14 @@ LANES: tuple[Lane, ...] = ("vip", "standard")
 SessionState = Literal["queued", "generating", "ready", "failed", "cancelled"]
 
 ENDED: frozenset[SessionState] = frozenset({"ready", "failed", "cancelled"})
-"""States that do not change any more."""
+"""Final states."""
 
 AvatarState = Literal["processing", "ready", "failed"]
 
 
 @dataclass(frozen=True)
 class Failure(JsonRecord):
-    """Why something ended badly, as the error object of an answer says it."""
+    """Why something failed, with the fields of the error object in a response."""
 
     code: str
     message: str
@@ -39,26 +39,26 @@ class Failure(JsonRecord):
 
 @dataclass(frozen=True)
 class VideoSpec(JsonRecord):
-    """What a session shall become: all that a worker needs, and all that makes two requests equal."""
+    """The video of a session: everything a worker needs, and everything that makes two requests equal."""
 
     image_id: str
-    """sha256 of the source image's bytes."""
+    """SHA-256 of the source image's bytes."""
     audio_id: str | None
-    """sha256 of the recording's bytes; None for an idle video."""
+    """SHA-256 of the driven audio's bytes; None for an idle video."""
     options: RenderOptions
-    """Only what the engine will apply: what it leaves out makes no other video."""
+    """Only what the engine applies, because the rest does not change the video."""
     engine: str
-    """Name of the engine, resolved."""
+    """Name of the engine, never empty."""
     engine_version: str
     audio_seconds: float
-    """Length of the recording, or of the idle video."""
+    """Length of the driven audio, or of the idle video."""
     ref_eyeblink_id: str | None = None
-    """sha256 of a reference video's bytes, kept among the recordings."""
+    """SHA-256 of a reference video's bytes. The file is stored with the driven audio files."""
     ref_pose_id: str | None = None
     audio_reading: SoundReading | None = None
-    """How the recording's sound is read, as its inspection found; None for an idle video."""
+    """How the audio is read, according to its inspection; None for an idle video."""
     timeout_factor: float = 1.0
-    """How many times the usual time it may take: the engine's."""
+    """Factor of the engine on the usual time limit."""
 
 
 @dataclass(frozen=True)
@@ -69,53 +69,53 @@ class Session(JsonRecord):
     lane: Lane
     spec: VideoSpec
     result_key: str
-    """Name of the video that it becomes: equal for equal requests (`state.result_key`)."""
+    """Name of its video; equal for equal requests (`state.result_key`)."""
     queued_at: float
     state: SessionState = "queued"
     started_at: float | None = None
     """Start of the last attempt."""
     ended_at: float | None = None
     attempt: int = 0
-    """Starts so far; the number of the running one fences off all earlier ones."""
+    """Starts so far. The number of the running attempt invalidates all earlier ones."""
     leader: str | None = None
-    """Session whose work this one shares, being equal to it; None for one that is worked on itself."""
+    """Equal session whose work this one shares; None for one that is worked on itself."""
     run_as: str | None = None
-    """Session id under which its video is made or was made, where that is another one: its leader's, or that
-    of a session that was cancelled and left its running work to this one."""
+    """Session id under which its video is or was rendered, if that is another one: that of its leader, or
+    of a cancelled session whose running work passed to this one."""
     reused: bool = False
-    """Whether the video was there already."""
+    """Whether the video already existed."""
     moment: Progress | None = None
     outcome: VideoResult | None = None
     failure: Failure | None = None
     warnings: tuple[str, ...] = ()
-    """What of the request and of its recording is left out or guessed."""
+    """What of the request and its driven audio was left out or guessed."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """The request's fields as they were given, to be shown again."""
+    """The fields of the request, for display."""
     callback_url: str | None = None
     user_data: str | None = None
     request_id: str | None = None
     owner: str = LOCAL_OWNER
-    """Who may see it (`state.viewer`)."""
+    """Owner, who may see it (`state.viewer`)."""
 
     @property
     def run_id(self) -> str:
-        """Session id that the worker knows: the name of the media stream, together with `attempt`."""
+        """Session id that the worker uses. With `attempt` it names the media stream."""
         return self.run_as or self.session_id
 
 
 @dataclass(frozen=True)
 class QueuePosition(JsonRecord):
-    """Where a queued session stands."""
+    """Position of a queued session."""
 
     ahead: int
-    """Sessions that will be served before it, running ones not among them."""
+    """Sessions served before it, without running ones."""
     eta_seconds: float | None
-    """Until its video is ready, from measured rates; None while nothing was measured or no worker lives."""
+    """Seconds until its video is ready, from measured rates; None without measurements or workers."""
 
 
 @dataclass(frozen=True)
 class AvatarRecord(JsonRecord):
-    """A face of a source image that was uploaded, in one preprocess mode."""
+    """One face of an uploaded source image in one preprocess mode."""
 
     image_id: str
     mode: PreprocessMode
@@ -131,55 +131,55 @@ class AvatarRecord(JsonRecord):
     stages: tuple[str, ...] = ()
     """Stages computed so far."""
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """Stage -> seconds that its preparation took."""
+    """Stage -> seconds its computation took."""
     face_box: tuple[float, float, float, float] | None = None
     """x0, y0, x1, y1 in pixels of the source image."""
     face_score: float | None = None
     """0..1."""
     failure: Failure | None = None
     face_index: int = 0
-    """Which of the picture's faces it is: 0 is the largest."""
+    """Which of the source image's faces it is: 0 is the largest."""
     faces: tuple[tuple[float, float, float, float], ...] = ()
-    """Boxes of all faces, as `face_box`, the largest first; empty before they are known."""
+    """Boxes of all faces like `face_box`, the largest first; empty until known."""
     warnings: tuple[str, ...] = ()
-    """What was guessed or left out in its preparation."""
+    """What was guessed or left out in the preparation."""
 
     @property
     def slot(self) -> str:
-        """What names it among the avatars of its picture."""
+        """Its name among the avatars of its source image."""
         return slot_of(self.mode, self.face_index)
 
 
 def slot_of(mode: PreprocessMode, face_index: int) -> str:
-    """Name of an avatar among those of its picture: `full`, or `full.1` for another face than the largest."""
+    """Name of an avatar within its source image: `full`, or `full.1` for a face other than the largest."""
     return f"{mode}.{face_index}" if face_index else mode
 
 
 def mode_and_face(slot: str) -> tuple[PreprocessMode, int]:
-    """What `slot_of` was given."""
+    """The arguments of `slot_of`."""
     mode, _, face = slot.partition(".")
     return cast("PreprocessMode", mode), int(face or 0)
 
 
 @dataclass(frozen=True)
 class KnownEngine(JsonRecord):
-    """An engine as a worker published it."""
+    """An engine as published by a worker."""
 
     card: EngineCard
 
 
 @dataclass(frozen=True)
 class WorkerFacts(JsonRecord):
-    """What a worker says of itself with each heartbeat."""
+    """State that a worker reports with each heartbeat."""
 
     queues: tuple[str, ...]
-    """Queues that it serves, in order."""
+    """Queues it serves, in order."""
     engine: str | None = None
-    """Name of the engine that it keeps warm; None before it is loaded."""
+    """Name of its loaded engine; None until it is loaded."""
     state: Literal["starting", "idle", "busy", "stopping"] = "starting"
     session_id: str | None = None
-    """Session that it works on."""
+    """Session it is working on."""
     seen_at: float = 0.0
-    """Time of the heartbeat; the board writes it."""
+    """Time of the heartbeat, set by the server."""
     obstacles: Mapping[str, str] = field(default_factory=dict)
-    """Engine that is installed and cannot run there -> why, and what to do."""
+    """Installed engine that cannot run there -> the reason, and what to do."""

@@ -1,4 +1,4 @@
-"""What workers tell the others: the engines that there are, and who is alive."""
+"""What workers publish: the available engines, and their heartbeats."""
 
 from __future__ import annotations
 
@@ -14,48 +14,46 @@ from sadtalker_service.state.queue_server import QueueServer
 from sadtalker_service.state.records import KnownEngine, WorkerFacts
 
 RENDERING_QUEUES = frozenset({"vip", "normal"})
-"""Who serves one of these makes videos, and counts when it is told how long a video will take."""
+"""Workers of these queues render videos, and count in estimates of the waiting time."""
 
 FORGET_SECONDS = 600.0
-"""After so long without a heartbeat nothing is left of a worker, nor of an engine that only it had."""
+"""After this long without a heartbeat a worker is forgotten, and with it engines that only it had."""
 
 _ENGINES = "engines"
 _DEFAULT = "engine:default"
 _RETRY_AFTER = 3.0
-"""Seconds in which an engine is usually loaded."""
+"""Usual time to load an engine, seconds."""
 
 
 class EngineRegistry:
-    """Engines as workers have published them. Every method raises `StoreUnavailable`."""
+    """Engines published by workers. Every method raises `StoreUnavailable`."""
 
     def __init__(self, queue: redis.Redis) -> None:
         self._queue = QueueServer(queue)
 
     def publish(self, card: EngineCard, *, default: bool) -> None:
-        """A worker can run an engine. `default`: requests that name none get this one.
+        """Publish an engine that a worker can run. `default`: it is used if a request names no engine.
 
-        To be said again and again: an engine that nobody speaks of any more, while others are, is forgotten.
+        Workers repeat this. An engine that is no longer published, while others are, is forgotten.
         """
         text = json.dumps(KnownEngine(card).to_json(), separators=(",", ":"))
         self._queue.script("publish_engine", card.name, text, int(default), FORGET_SECONDS)
 
     def card(self, name: str | None = None) -> EngineCard:
-        """The engine called `name`, or the default one.
+        """The engine `name`, or the default one.
 
-        Raises `EngineStarting` (retryable) while no worker has said anything, `EngineUnavailable` for a name
-        that no worker has.
+        Raises `EngineStarting` (retryable) until a worker has published an engine, `EngineUnavailable` for an
+        unknown name.
         """
         known, default = self._read()
         if not known:
             raise EngineStarting(
-                "No worker has loaded an engine yet; try again in some seconds.", retry_after=_RETRY_AFTER
+                "No worker has loaded an engine yet. Try again in a few seconds.", retry_after=_RETRY_AFTER
             )
         wanted = name or (default if default in known else min(known))
         if wanted not in known:
             names = ", ".join(sorted(known))
-            raise EngineUnavailable(
-                f"There is no engine called {wanted!r}; there are {names}.", param="engine"
-            )
+            raise EngineUnavailable(f"There is no engine {wanted!r}. Use one of: {names}.", param="engine")
         return _card(known[wanted])
 
     def all(self) -> Mapping[str, EngineCard]:
@@ -69,25 +67,25 @@ class EngineRegistry:
 
 
 class WorkerRegistry:
-    """Heartbeats. Every method raises `StoreUnavailable`. Times are of the server's clock."""
+    """Heartbeats of workers. Every method raises `StoreUnavailable`. Times are from the server's clock."""
 
     def __init__(self, queue: redis.Redis) -> None:
         self._queue = QueueServer(queue)
 
     def beat(self, name: str, facts: WorkerFacts) -> None:
-        """The worker called `name` lives. `facts.seen_at` is set by the server."""
+        """Record a heartbeat of the worker `name`. The server sets `facts.seen_at`."""
         renders = facts.state in {"idle", "busy"} and not RENDERING_QUEUES.isdisjoint(facts.queues)
         text = json.dumps(facts.to_json(), separators=(",", ":"))
         self._queue.script("beat", name, text, int(renders))
 
     def leave(self, name: str) -> None:
-        """The worker has ended."""
+        """Record that the worker has ended."""
         self._queue.commands(
             ("HDEL", "workers", name), ("ZREM", "workers:seen", name), ("ZREM", "workers:rendering", name)
         )
 
     def live(self, max_age: float = 10.0) -> Mapping[str, WorkerFacts]:
-        """Name -> facts of the workers heard of in the last `max_age` seconds, sorted by name."""
+        """Name -> facts of the workers with a heartbeat in the last `max_age` seconds, sorted by name."""
         raw = self._queue.script("living_workers", max_age, max(max_age, FORGET_SECONDS))
         found = {
             name.decode(): replace(WorkerFacts.from_json(json.loads(text)), seen_at=float(seen_at))

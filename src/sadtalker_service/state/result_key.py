@@ -1,4 +1,4 @@
-"""The name of the video that a request becomes."""
+"""The name of a request's video."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from sadtalker_service.options.render_options import changed
 from sadtalker_service.state.records import VideoSpec
 
 VIDEO_FORMAT = 2
-"""Part of every key: raise it when equal requests begin to give other videos (encoder, muxer, sound, the
-default of an option)."""
+"""Part of every key. Raise it when equal requests begin to give different videos, because the encoder, the
+muxer, the audio or the default of an option has changed."""
 
 
 def result_key(spec: VideoSpec) -> str:
-    """Name of the video that `spec` becomes: 64 hexadecimal digits, equal for equal videos.
+    """Name of the video for `spec`: 64 hexadecimal digits, equal for equal videos.
 
-    Options that have their defaults are left out: a new option leaves the videos of before where they are.
+    Options with default values are left out, so a new option does not change the names of existing videos.
     """
     facts = {
         "format": VIDEO_FORMAT,
@@ -34,7 +34,7 @@ def result_key(spec: VideoSpec) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """JSON values in which equal numbers look alike: 1, 1.0 and -0.0, 0."""
+    """JSON values with one form for equal numbers: 1 and 1.0, -0.0 and 0."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Waits for a queue server that is being restarted: what was worked for must not be lost for that."""
+"""Waits for a queue server that is restarting, so that finished work is not lost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sadtalker_service.errors import StoreUnavailable
 log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 60.0
-"""Longer than a restart of the server, with the reading of its file, takes."""
+"""Longer than a restart of the server takes, including loading its file."""
 _FIRST_DELAY = 0.1
 _LONGEST_DELAY = 2.0
 
@@ -27,10 +27,10 @@ def retry_while_unavailable(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Answer:
-    """What `call` returns, called again and again for `seconds` while it raises `StoreUnavailable`.
+    """Call `call` repeatedly for up to `seconds` while it raises `StoreUnavailable`, and return its result.
 
-    Raises `StoreUnavailable` when that was in vain. `call` may have been carried out although its answer was
-    lost: it must be one that can be repeated.
+    Raises `StoreUnavailable` if it never succeeded. A call may have been executed although its reply was
+    lost, so `call` must be safe to repeat.
     """
     until, delay = clock() + seconds, _FIRST_DELAY
     while True:
@@ -45,7 +45,7 @@ def retry_while_unavailable(
 
 
 def best_effort(call: Callable[[], object]) -> None:
-    """Call once, for something that nobody misses: a store that is away is logged and no more."""
+    """Call once, for something optional. An unavailable store is only logged."""
     try:
         call()
     except StoreUnavailable as error:

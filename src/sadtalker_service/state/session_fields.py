@@ -1,4 +1,4 @@
-"""How a session lies on the server: a hash of what changes, beside one JSON text of what does not."""
+"""How a session is stored on the server: a hash of the fields that change, and one JSON text of the rest."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _CHANGING = {
     "outcome": None,
     "failure": None,
 }
-"""Fields of `Session` that the scripts change, with the values that they have in the JSON text."""
+"""Fields of `Session` that the scripts change, with their values in the JSON text."""
 
 
-_VIDEO_DELETED = failure_of(VideoDeleted("The video was deleted. Ask for it again."))
+_VIDEO_DELETED = failure_of(VideoDeleted("The video was deleted. Request it again."))
 
 
 def constant_part(session: Session) -> str:
-    """JSON of all that never changes."""
+    """JSON of the fields that never change."""
     return json.dumps(replace(session, **cast("Any", _CHANGING)).to_json(), separators=(",", ":"))
 
 
@@ -42,8 +42,8 @@ def pairs(flat: Iterable[bytes]) -> dict[str, bytes]:
 
 
 def read_session(fields: Mapping[str, bytes], work: Mapping[str, bytes] | None = None) -> Session:
-    """The session with these fields; a waiter shows the state of `work`, the fields of its leader. One whose
-    video was deleted since is not ready any more."""
+    """The session with these fields. A waiter shows the state of `work`, the fields of its leader. A session
+    whose video was deleted is no longer ready."""
     base = Session.from_json(json.loads(fields["base"]))
     shown = work or fields
     state = cast("SessionState", shown["state"].decode())

@@ -1,7 +1,7 @@
-"""What the service has measured of itself: counters, averages, rates. Nothing here is assumed.
+"""Measured figures of the service: counters, averages, rates. Nothing is assumed.
 
-Three kinds of requests are told apart: `first` (something of the avatar had to be computed),
-`cached_avatar` (the avatar came out of the cache, the video was made) and `repeated` (the video was there).
+There are three kinds of requests: `first` (some artefact of the avatar had to be computed), `cached_avatar`
+(the avatar came from the cache, the video was rendered) and `repeated` (the video already existed).
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ RequestKind = Literal["first", "cached_avatar", "repeated"]
 REQUEST_KINDS: tuple[RequestKind, ...] = ("first", "cached_avatar", "repeated")
 
 BUCKETS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
-"""Upper bounds of the distribution of generation times, seconds; one more bucket has no bound."""
+"""Upper bounds of the distribution of generation times, seconds. One more bucket has no bound."""
 
 RECENT = 500
-"""So many durations are kept of each kind, for the median."""
+"""Number of durations kept per kind, for the median."""
 
 RATE_WEIGHT = 0.2
-"""Share of the latest job in an engine's rate: after ten jobs a tenth is left of what was before."""
+"""Weight of the latest job in an engine's rate. After ten jobs, a tenth of the old value remains."""
 
 
 @dataclass(frozen=True)
 class KindFigures:
-    """What requests of one kind took. None where nothing was measured."""
+    """Times of one kind of request. None if not measured."""
 
     count: int
     average_seconds: float | None
-    """From the start of the work to the published video; for `repeated`, from the request to its answer."""
+    """From the start of the work to the published video; for `repeated`, from the request to its response."""
     median_seconds: float | None
     """Of the last 500 requests."""
     average_video_seconds: float | None
     seconds_per_video_second: float | None
-    """Work for a second of video; its inverse is the real-time factor."""
+    """Work per second of video. Its inverse is the real-time factor."""
     saved_seconds: float
-    """What cached artefacts, or for `repeated` the finished videos, have saved, in total."""
+    """Total time saved by cached artefacts, or for `repeated` by finished videos."""
 
     @property
     def without_cache_seconds(self) -> float | None:
-        """What they would have taken on average with nothing cached: measured when it was computed."""
+        """Average time without a cache, from the times measured when the artefacts were computed."""
         if self.average_seconds is None:
             return None
         return self.average_seconds + self.saved_seconds / self.count
@@ -56,88 +56,88 @@ class KindFigures:
 
 @dataclass(frozen=True)
 class CacheFigures:
-    """How often artefacts of one kind were asked for."""
+    """Cache lookups of one kind of artefact."""
 
     hits: int
     misses: int
 
     @property
     def rate(self) -> float | None:
-        """Share of hits, 0..1; None if never asked."""
+        """Share of hits, 0..1; None without lookups."""
         asked = self.hits + self.misses
         return self.hits / asked if asked else None
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All figures at one time."""
+    """All figures at one moment."""
 
     kinds: Mapping[RequestKind, KindFigures]
     cache: Mapping[str, CacheFigures]
-    """Kind of artefact -> how often it was asked for."""
+    """Kind of artefact -> its lookups."""
     accepted: Mapping[Lane, int]
-    """Sessions taken on so far."""
+    """Accepted sessions."""
     ended: Mapping[Lane, Mapping[SessionState, int]]
-    """Sessions by how they ended."""
+    """Ended sessions by final state."""
     reused: int
-    """Sessions that were ready at once, their video being there."""
+    """Sessions that were ready at once, because their video existed."""
     shared: int
     """Sessions that became ready through the work for an equal one."""
     rates: Mapping[str, float]
-    """Engine -> seconds of work per second of video, recent jobs counting more."""
+    """Engine -> seconds of work per second of video, weighted towards recent jobs."""
     distribution: Mapping[float, int]
-    """Upper bound in seconds (the last is infinite) -> number of videos that took at most so long, and longer
-    than the bound before."""
+    """Upper bound in seconds (the last is infinite) -> number of videos that took at most this long, and
+    longer than the previous bound."""
 
     @property
     def hit_rate(self) -> float | None:
-        """Share of hits over all kinds of artefacts, 0..1; None if never asked."""
+        """Share of hits over all kinds of artefacts, 0..1; None without lookups."""
         return CacheFigures(
             sum(figures.hits for figures in self.cache.values()),
             sum(figures.misses for figures in self.cache.values()),
         ).rate
 
     def speedup(self, *kinds: RequestKind) -> float | None:
-        """How much shorter requests of these kinds were than they would have been with nothing cached. None
-        while none was measured."""
+        """How much faster requests of these kinds were than they would have been without a cache. None until
+        one was measured."""
         taken, without = self._totals(kinds)
         return _ratio(without, taken)
 
     @property
     def without_cache_seconds(self) -> float | None:
-        """What a video takes on average with nothing cached; None while none was made."""
+        """Average time of a video without a cache; None until a video was rendered."""
         kinds: tuple[RequestKind, ...] = ("first", "cached_avatar")
         return _ratio(self._totals(kinds)[1], sum(self.kinds[kind].count for kind in kinds))
 
     def _totals(self, kinds: Sequence[RequestKind]) -> tuple[float, float]:
-        """Seconds that requests of these kinds took, and would have taken with nothing cached."""
+        """Time that requests of these kinds took, and would have taken without a cache, seconds."""
         figures = [self.kinds[kind] for kind in kinds]
         taken = sum(one.count * (one.average_seconds or 0.0) for one in figures)
         return taken, taken + sum(one.saved_seconds for one in figures)
 
 
 class Statistics:
-    """Counters on the queue's server. Every method raises `StoreUnavailable`."""
+    """Counters on the queue server. Every method raises `StoreUnavailable`."""
 
     def __init__(self, queue: redis.Redis) -> None:
         self._queue = QueueServer(queue)
 
     def count_cache(self, kind: str, hit: bool) -> None:
-        """An artefact of `kind` was asked for."""
+        """Count a lookup of an artefact of this kind."""
         self._queue.command("HINCRBY", "stats:cache", f"{kind}:{'hit' if hit else 'miss'}", 1)
 
     def job_done(self, kind: RequestKind, lane: Lane, engine: str, outcome: VideoResult) -> None:
-        """A worker has made a video. Sessions are counted where they end, not here."""
+        """Record a rendered video. Sessions are counted where they end, not here."""
         self._measure(kind, lane, outcome.total_seconds, outcome.video_seconds, outcome.saved_seconds, engine)
 
     def answered_again(self, lane: Lane, seconds: float, outcome: VideoResult | None) -> None:
-        """A request was answered `seconds` after it came in with a video that was there, made as `outcome`
-        says."""
+        """Record a request answered after `seconds` with an existing video, whose rendering `outcome`
+        describes."""
         cost = outcome.total_seconds + outcome.saved_seconds if outcome else 0.0
         self._measure("repeated", lane, seconds, 0.0, max(0.0, cost - seconds), "")
 
     def snapshot(self) -> Snapshot:
-        """All figures; one round trip."""
+        """All figures, read in one round trip."""
         sessions, cache, rates, distribution, *kinds = self._queue.commands(
             *(("HGETALL", f"stats:{name}") for name in ("sessions", "cache", "rates", "distribution")),
             *(("HGETALL", f"stats:kind:{kind}") for kind in REQUEST_KINDS),
@@ -167,22 +167,22 @@ class Statistics:
         self, kind: RequestKind, lane: Lane, seconds: float, video_seconds: float, saved: float, engine: str
     ) -> None:
         bucket = next((bound for bound in BUCKETS if seconds <= bound), math.inf)
-        self._queue.script(
+        self._queue.named_script(
             "measure",
-            kind,
-            lane,
-            seconds,
-            video_seconds,
-            saved,
-            str(bucket),
-            engine,
-            RATE_WEIGHT,
-            RECENT,
+            kind=kind,
+            lane=lane,
+            seconds=seconds,
+            video_seconds=video_seconds,
+            saved=saved,
+            bucket=bucket,
+            engine=engine,
+            weight=RATE_WEIGHT,
+            kept=RECENT,
         )
 
 
 class _Counts:
-    """Counters of which some were never counted."""
+    """Counters; one that was never incremented is 0."""
 
     def __init__(self, raw: Mapping[bytes, bytes]) -> None:
         self._values = _decoded(raw)

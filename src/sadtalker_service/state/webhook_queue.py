@@ -1,7 +1,7 @@
-"""Callbacks: telling the one who asked for a video that it has come to its end.
+"""Callbacks, which notify the client of a session that it has ended.
 
-They are kept on the queue's server until they are delivered or given up, so that no restart loses one. What
-is sent follows Standard Webhooks (https://www.standardwebhooks.com).
+They are stored on the queue server until they are delivered or given up, so that no restart loses one. Their
+format follows Standard Webhooks (https://www.standardwebhooks.com).
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ TRIES = 8
 _FIRST_DELAY = 5.0
 _LONGEST_DELAY = 3_600.0
 _GROWTH = 3.2
-"""Delays of 5 s, 16 s, 51 s, 3 min, 9 min, 28 min, 1 h: for receivers that are being restarted, and for those
+"""Delays of 5 s, 16 s, 51 s, 3 min, 9 min, 28 min, 1 h. They suit receivers that are restarting, and those
 that are being repaired."""
 _CLAIM_SECONDS = 60.0
-"""One that was claimed by a process that died meanwhile is tried again after that."""
+"""A callback claimed by a process that died is tried again after this long."""
 _KEPT_SECONDS = 2 * 86_400
 
 
 @dataclass(frozen=True)
 class Callback:
-    """A message that is to be delivered."""
+    """A message to be delivered."""
 
     callback_id: str
-    """The same for every try, so that receivers can drop what came twice: the session's id."""
+    """The session's id. It is the same for every try, so that receivers can drop duplicates."""
     url: str
     body: str
     """JSON, the same for every try."""
@@ -43,30 +43,30 @@ class Callback:
 
 
 class WebhookQueue:
-    """Callbacks that are under way. Every method raises `StoreUnavailable`."""
+    """Callbacks in progress. Every method raises `StoreUnavailable`."""
 
     def __init__(self, queue: redis.Redis, clock: Callable[[], float] = time.time) -> None:
-        """`clock` gives seconds since 1970."""
+        """`clock` returns seconds since 1970."""
         self._queue = QueueServer(queue)
         self._clock = clock
 
     def add(self, callback: Callback) -> None:
-        """Deliver it as soon as can be. Adding the same once more changes nothing."""
+        """Deliver it as soon as possible. Adding the same one again changes nothing."""
         self._keep(callback, self._clock())
 
     def claim(self, limit: int = 20) -> tuple[Callback, ...]:
-        """Callbacks that are due, for this caller alone."""
+        """Due callbacks, given to this caller alone."""
         now = self._clock()
         texts = self._queue.script("claim_callbacks", now, now + _CLAIM_SECONDS, limit)
         return tuple(Callback(**json.loads(text)) for text in texts)
 
     def delivered(self, callback: Callback) -> None:
-        """It has arrived, or will not be tried again."""
+        """Remove a callback that was delivered or given up."""
         name = callback.callback_id
         self._queue.commands(("ZREM", "callbacks", name), ("DEL", f"callback:{name}"))
 
     def failed(self, callback: Callback) -> bool:
-        """A try was in vain. Whether there will be another one."""
+        """Record a failed try. Returns whether there will be another one."""
         tried = replace(callback, tries=callback.tries + 1)
         if tried.tries >= TRIES:
             self.delivered(callback)
@@ -75,7 +75,7 @@ class WebhookQueue:
         return True
 
     def count(self) -> int:
-        """Callbacks under way."""
+        """Number of callbacks in progress."""
         return int(self._queue.command("ZCARD", "callbacks"))
 
     def _keep(self, callback: Callback, due: float) -> None:
@@ -91,7 +91,7 @@ def delay_after(tries: int) -> float:
 
 
 def callback_of(session: Session) -> Callback:
-    """What tells that `session`, which has a `callback_url`, has ended."""
+    """The callback that reports the end of `session`, which has a `callback_url`."""
     ended = datetime.fromtimestamp(session.ended_at or 0.0, UTC)
     content = {
         "type": f"video.{session.state}",

@@ -18,7 +18,7 @@ MOST_FAILED_STARTS = 5
 """A process that exits this often before it was ever ready will not become ready, so the service does not
 start."""
 _PERMANENT_ERRORS = frozenset({2, 3})
-"""Exit codes of our own programs (`errors.py`) for errors that a retry would not fix."""
+"""Exit codes of our own programs (`errors`) for errors that a retry would not fix."""
 _POLL_SECONDS = 0.1
 _LONGEST_MESSAGE = 500
 

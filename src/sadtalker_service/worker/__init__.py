@@ -1,1 +1,1 @@
-"""A worker: its processes, its tasks, and the jobs that prepare avatars and render videos."""
+"""The worker: its two processes, its tasks, and the jobs that prepare avatars and render videos."""

@@ -1,4 +1,4 @@
-"""One run of a session: says how far it is, notices when to stop."""
+"""One attempt at a session: reports progress, and detects when to stop."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import structlog
 
 from sadtalker_service.domain import Progress, VideoResult
 from sadtalker_service.errors import Cancelled, StoreUnavailable
-from sadtalker_service.jobs.video_service import send_waiting
+from sadtalker_service.jobs.dispatch import send_waiting
 from sadtalker_service.state.failures import failure_of
 from sadtalker_service.state.records import Failure, Session
 from sadtalker_service.state.retry import retry_while_unavailable
@@ -21,22 +21,22 @@ from sadtalker_service.worker.job_run import JobRun
 log = structlog.get_logger(__name__)
 
 _ASK_SECONDS = 0.1
-"""The store is asked at most so often whether the session was cancelled."""
+"""Minimum interval between checks of the store for a cancellation."""
 _TELL_SECONDS = 0.2
-"""... and told at most so often how many frames there are."""
+"""Minimum interval between progress reports within one stage."""
 _AWAY_SECONDS = 2.0
-"""A store that did not answer is left alone for so long: rendering must not wait for it batch after batch."""
+"""Pause after a store that did not answer: rendering must not wait for it after every batch."""
 
 StopReason = Literal["cancelled", "stopping", "lost"]
 
 
 class Attempt(JobRun):
-    """Says how far the work is, and notices when it is to stop; as a block, a `JobRun`."""
+    """Context manager (a `JobRun`) that reports progress and detects when the work must stop."""
 
     def __init__(
         self, context: WorkerContext, session: Session, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`session` is what `SessionStore.begin` gave; `clock` gives seconds."""
+        """`session` comes from `SessionStore.begin`; `clock` returns seconds."""
         self._sessions = context.sessions
         self._id, self._number = session.session_id, session.attempt
         self._lane = session.lane
@@ -45,16 +45,16 @@ class Attempt(JobRun):
         self._reason: StopReason | None = None
         self._ask_at = self._tell_at = 0.0
         self.succeeded = False
-        """Whether the session has become ready by it."""
+        """Whether this attempt has made the session ready."""
 
     def must_stop(self) -> bool:
-        """Whether the work shall end now; cheap enough to be asked after each batch of frames."""
+        """True if the work must end now. Cheap enough to call after each batch of frames."""
         if self._reason is None:
             self._reason = self._find_reason(self._clock())
         return self._reason is not None
 
-    def tell(self, progress: Progress) -> None:
-        """Pass on how far the work is: every new stage, and frames now and then."""
+    def report(self, progress: Progress) -> None:
+        """Store the progress: every new stage, and frames at most every 0.2 s."""
         now = self._clock()
         if now < self._tell_at and progress.frame:
             return
@@ -66,17 +66,20 @@ class Attempt(JobRun):
             self._leave_alone(now, error)
 
     def check(self) -> None:
-        """Raises `Cancelled` where the work shall end."""
+        """Raise `Cancelled` if the work must end."""
         if self.must_stop():
             raise Cancelled("The work was stopped.")
 
     def abandon(self) -> None:
-        """Nobody wants the video any more. Raises `Cancelled`."""
+        """Stop because the video is no longer wanted. Raises `Cancelled`."""
         self._reason = "cancelled"
         self.check()
 
     def finish(self, outcome: VideoResult) -> bool:
-        """The video is published. False: nothing has become ready by it. Raises `StoreUnavailable`."""
+        """Mark the session ready with its published video. Raises `StoreUnavailable`.
+
+        Returns False if the session no longer belongs to this attempt.
+        """
         if not retry_while_unavailable(lambda: self._sessions.finish(self._id, self._number, outcome)):
             log.info("job_finished_too_late")
             return False
@@ -119,5 +122,5 @@ class Attempt(JobRun):
         self._send_waiting()
 
     def _send_waiting(self) -> None:
-        """Followers may have been promoted, or the session itself waits again."""
+        """Send waiting sessions: a waiter on the same video was promoted, or this one is queued again."""
         retry_while_unavailable(lambda: send_waiting(self._sessions, self._context.dispatch))

@@ -1,4 +1,4 @@
-"""What a job has at hand: the engine, kept warm, and all stores."""
+"""What a job works with: the warm engine and all stores."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 
 class WorkerContext(Stores):
-    """Everything that making and preparing need. Made once per process."""
+    """Everything that the jobs need. Created once per process."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class WorkerContext(Stores):
         shared: SharedState,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """`worker`: its name, unique among all that live. `clock`: seconds, for durations."""
+        """`worker`: its name, unique among all running workers. `clock`: returns seconds, for durations."""
         super().__init__(settings)
         self.worker = worker
         self.dispatch = dispatch
@@ -46,25 +46,25 @@ class WorkerContext(Stores):
 
     @cached_property
     def scratch(self) -> Path:
-        """Folder for unfinished files, of this process alone."""
+        """Folder for unfinished files, used by this process alone."""
         return scratch_folder(self.settings, self.worker)
 
     @cached_property
     def loaded(self) -> LoadedEngines:
-        """The engines, the default one kept warm. Raises `EngineUnavailable`."""
+        """The engines; the default one is warm. Raises `EngineUnavailable`."""
         return load_engines(self.settings, self.engines)
 
     def cache_terms(self, on_wait: Callable[[], None] | None = None) -> CacheTerms:
-        """How jobs use the cache: equal work is done once over all workers, and lookups are counted.
+        """Return how jobs use the cache: equal work is done once across all workers, lookups are counted.
 
-        `on_wait` is called while another worker computes what is wanted here; it may raise `Cancelled`.
+        `on_wait` is called while another worker computes the artefact; it may raise `Cancelled`.
         """
         return CacheTerms(
             lifetimes(self.settings), RedisSingleFlight(self.cache_client), self._count_lookup, on_wait
         )
 
     def forget_if_deleted(self, image_id: str) -> None:
-        """Remove what a job has left in the cache of a source image that was deleted while it ran."""
+        """Remove the cached artefacts of a source image that was deleted while the job ran."""
         try:
             if not self.avatars.modes(image_id):
                 self.cache.forget(image_id)

@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 class LoadedEngines:
-    """Engines by name. The default one is warm from the start, others are when they were wanted once."""
+    """Engines by name. The default one is warm from the start, others after their first use."""
 
     def __init__(
         self,
@@ -28,17 +28,17 @@ class LoadedEngines:
         others: tuple[Engine, ...] = (),
         lacking: Mapping[str, str] | None = None,
     ) -> None:
-        """`default` is warm already, `others` are cold. `lacking`: name of an engine that cannot run here ->
-        why."""
+        """`default` is already warm, `others` are cold. `lacking` maps an engine that cannot run here to the
+        reason."""
         self.default = default
         self.obstacles = MappingProxyType(dict(lacking or {}))
-        """Engine that is installed and cannot run here -> why, and what to do."""
+        """Installed engine that cannot run here -> the reason, and what to do."""
         self._shelf = shelf
         self._engines = MappingProxyType({engine.name: engine for engine in (default, *others)})
         self._warm = {default.name}
 
     def engine(self, name: str, version: str) -> Engine:
-        """The engine called `name`, warm. Raises `EngineUnavailable`, also for another version of it."""
+        """Return the engine called `name`, warm. Raises `EngineUnavailable`, also if its version differs."""
         if name not in self._engines:
             reason = self.obstacles.get(name, "it is not installed.")
             raise EngineUnavailable(f"This worker has no engine called {name!r}: {reason}", param="engine")
@@ -46,21 +46,21 @@ class LoadedEngines:
         if engine.version != version:
             raise EngineUnavailable(
                 f"The {name} engine was changed (from {version} to {engine.version}) while the request"
-                " waited. Send it again."
+                " waited. Send the request again."
             )
         if name not in self._warm:
             self._warm_up(engine)
         return engine
 
     def leave_if_lost(self, error: Exception) -> None:
-        """End this process, if it is of no use to an engine after `error`: the worker's next one goes on."""
+        """End this process if an engine cannot be used in it after `error`; the worker starts a new one."""
         lost = [engine.name for engine in self._engines.values() if engine.is_lost(error)]
         if lost:
             log.critical("engine_lost", engines=lost, reason=str(error), consequence="this process ends")
             os._exit(1)
 
     def publish(self) -> None:
-        """Tell everybody which engines there are. Raises `StoreUnavailable`."""
+        """Publish the cards of all engines in the registry. Raises `StoreUnavailable`."""
         for engine in self._engines.values():
             self._shelf.publish(card_of(engine), default=engine is self.default)
 
@@ -73,9 +73,9 @@ class LoadedEngines:
 
 
 def load_engines(settings: Settings, shelf: EngineRegistry) -> LoadedEngines:
-    """The default engine of the settings, warm, and cold every other one that can run here.
+    """Load the default engine and warm it up; load every other one that can run here, cold.
 
-    What cannot is logged. Raises `EngineUnavailable` where the default one cannot run.
+    Engines that cannot run are logged. Raises `EngineUnavailable` if the default one cannot run.
     """
     default = load_engine(settings.engine, settings)
     default.warm_up()
@@ -83,7 +83,7 @@ def load_engines(settings: Settings, shelf: EngineRegistry) -> LoadedEngines:
     for name in sorted(installed_engines().keys() - lacking.keys() - {default.name}):
         try:
             engine = load_engine(name, settings)
-            card_of(engine)  # where its files are read, as far as the card tells of them
+            card_of(engine)  # reads the engine's files as far as the card needs them
             others.append(engine)
         except (EngineUnavailable, OSError) as error:
             lacking[name] = f"{error}"

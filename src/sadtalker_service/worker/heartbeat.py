@@ -1,4 +1,4 @@
-"""A worker's sign of life on the board, with what it is doing."""
+"""A worker's heartbeat in the worker registry, with its current state."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ log = structlog.get_logger(__name__)
 
 BEAT_SECONDS = 2.0
 _BEATS_PER_CARD = 15
-"""The engines' cards are pinned up again every half minute: a queue server may have come back empty."""
+"""The engines' cards are published again every half minute: a queue server may have restarted empty."""
 
 
 class Heartbeat:
-    """Tells the board every two seconds, and at once when something changes; runs until the process ends."""
+    """Writes to the registry every two seconds and after each change, until the process ends."""
 
     def __init__(
         self,
@@ -35,32 +35,35 @@ class Heartbeat:
         self._worker = worker
         self._facts = WorkerFacts(queues)
         self._is_stopping = is_stopping
-        self._pin_up: Callable[[], None] | None = None
+        self._publish: Callable[[], None] | None = None
         self._changed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
-        """The worker is there, but has no engine yet."""
+        """Start; the worker has no engine yet."""
         self._thread.start()
 
     def warm(self, engine: str, publish: Callable[[], None], obstacles: Mapping[str, str]) -> None:
-        """The engine called so is ready for work; `publish` publishes its card and those of others that can
-        run here, `obstacles` are those of the engines that cannot."""
-        self._pin_up = publish
-        # folders are for those who read this machine's log
+        """Report that the default engine is ready.
+
+        `publish` publishes the cards of all engines that can run here. `obstacles` maps the others to the
+        reason.
+        """
+        self._publish = publish
+        # the names of folders belong in this machine's log only
         shown = {name: without_folders(why) for name, why in obstacles.items()}
-        self._tell(replace(self._facts, engine=engine, state="idle", obstacles=shown))
+        self._set(replace(self._facts, engine=engine, state="idle", obstacles=shown))
 
     @contextmanager
     def busy(self, session_id: str | None) -> Iterator[None]:
-        """The worker works as long as the block runs; on a session, or an avatar for None."""
-        self._tell(replace(self._facts, state="busy", session_id=session_id))
+        """Context manager that reports the worker as busy with a session (None: with an avatar)."""
+        self._set(replace(self._facts, state="busy", session_id=session_id))
         try:
             yield
         finally:
-            self._tell(replace(self._facts, state="idle", session_id=None))
+            self._set(replace(self._facts, state="idle", session_id=None))
 
-    def _tell(self, facts: WorkerFacts) -> None:
+    def _set(self, facts: WorkerFacts) -> None:
         self._facts = facts
         self._changed.set()
 
@@ -70,8 +73,8 @@ class Heartbeat:
             self._changed.clear()
             self._beat()
             beats += 1
-            if self._pin_up and beats % _BEATS_PER_CARD == 0:
-                self._attempt(self._pin_up)
+            if self._publish and beats % _BEATS_PER_CARD == 0:
+                self._attempt(self._publish)
             self._changed.wait(BEAT_SECONDS)
 
     def _beat(self) -> None:
@@ -84,5 +87,5 @@ class Heartbeat:
     def _attempt(self, call: Callable[[], None]) -> None:
         try:
             call()
-        except StoreUnavailable as error:  # tried again with the next beat
+        except StoreUnavailable as error:  # the next beat tries again
             log.info("heartbeat_missed", reason=error.message)

@@ -1,4 +1,4 @@
-"""One run of a job: holds its lease, and ends whatever comes."""
+"""One run of a job: holds its lease, and always ends it."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ from sadtalker_service.worker.lease import Lease
 
 log = structlog.get_logger(__name__)
 
-INTERNAL_ERROR = Failure("internal_error", "Something went wrong inside the service; its log says what.")
+INTERNAL_ERROR = Failure("internal_error", "Something went wrong inside the service. See its log.")
 
 
 class JobRun(ABC):
-    """As a block: whatever ends the block ends the run.
+    """Context manager that ends the run when its body ends, with or without an error.
 
-    Its errors stay inside: `SadTalkerError` fails the job with its code, `Cancelled` stops it, anything else
-    is a defect: it is logged, and fails the job as `internal_error`. Only what ends the whole process
-    (`SystemExit`, `KeyboardInterrupt`) goes on; an error after which the engine cannot be used in this
-    process ends it. Where the store is away the job is left: its lease runs out, and it runs again.
+    It handles the errors of the body. `SadTalkerError` fails the job with its code, and `Cancelled` stops it.
+    Any other exception is a defect: it is logged, and the job fails as `internal_error`. Only exceptions that
+    end the whole process (`SystemExit`, `KeyboardInterrupt`) propagate. An error after which the engine
+    cannot be used in this process ends the process. If the store is unreachable, the job is left as it is:
+    its lease expires, and it runs again.
     """
 
     def __init__(self, context: WorkerContext, kind: str, renew: Callable[[], bool]) -> None:
-        """`kind` begins the names of log events; `renew` tells whether the job is still this worker's."""
+        """`kind` prefixes the names of log events; `renew` returns whether the job is still this worker's."""
         self._context = context
         self._kind = kind
         self._lease = Lease(renew, context.settings.lease_seconds)
@@ -52,15 +53,15 @@ class JobRun(ABC):
             self._lease.__exit__(kind, error, trace)
 
     def _succeed(self) -> None:  # noqa: B027  most have nothing left to do
-        """The block came to its end. Raises nothing."""
+        """Called if the body ended without an error. Raises nothing."""
 
     @abstractmethod
     def _stop(self, error: Cancelled) -> None:
-        """The work was to end. May raise `StoreUnavailable`."""
+        """Called if the work was stopped. May raise `StoreUnavailable`."""
 
     @abstractmethod
     def _fail(self, failure: Failure) -> None:
-        """The job fails for good. May raise `StoreUnavailable`."""
+        """Called if the job fails for good. May raise `StoreUnavailable`."""
 
     def _end(self, error: Exception) -> None:
         try:

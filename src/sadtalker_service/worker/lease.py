@@ -1,4 +1,4 @@
-"""Keeps work in the hands of the worker that does it: a thread that says again and again that it lives."""
+"""Keeps a job assigned to its worker: a thread renews the lease while the job runs."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from sadtalker_service.errors import StoreUnavailable
 log = structlog.get_logger(__name__)
 
 RENEWALS_PER_LEASE = 5
-"""Three may fail or come late (some libraries keep Python from running for up to 2 s) before it expires."""
+"""Three renewals may fail or be late (some libraries block Python for up to 2 s) before it expires."""
 _RETRY_SECONDS = 0.5
-"""After a server that was away: it must hear of this worker before a janitor takes its work for lost."""
+"""After a failed renewal: the lease must be renewed before a janitor considers the job lost."""
 
 
 class Lease:
-    """As a block: renews from its start to its end."""
+    """Context manager that renews the lease while it is open."""
 
     def __init__(self, renew: Callable[[], bool], seconds: float) -> None:
-        """`renew` tells whether the work is still this worker's; `seconds` is what a renewal gives."""
+        """`renew` returns whether the job is still this worker's; a lease lasts `seconds`."""
         self._renew = renew
         self._interval = seconds / RENEWALS_PER_LEASE
         self._ended = threading.Event()
@@ -32,11 +32,11 @@ class Lease:
 
     @property
     def lost(self) -> bool:
-        """Whether the work has gone on without this worker: nothing that it makes is wanted any more."""
+        """Whether the job now belongs to another worker, or is gone: its results must be discarded."""
         return self._lost.is_set()
 
     def lose(self) -> None:
-        """The store has said so in another answer."""
+        """Mark the lease as lost, because the store said so in another answer."""
         self._lost.set()
 
     def __enter__(self) -> Self:
@@ -57,6 +57,6 @@ class Lease:
                     self._lost.set()
                     return
                 wait = self._interval
-            except StoreUnavailable as error:  # the work goes on: servers come back
+            except StoreUnavailable as error:  # the job goes on: the server may come back
                 wait = min(_RETRY_SECONDS, self._interval)
                 log.warning("lease_not_renewed", reason=error.message)

@@ -1,4 +1,4 @@
-"""Originals as they were uploaded, out of the artefact store."""
+"""Uploaded files, read from the artefact store."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from sadtalker_service.store.cache import ArtefactCache
 def original_image(
     artefacts: ArtefactStore, image_id: str, settings: Settings, cache: ArtefactCache, terms: CacheTerms
 ) -> LazySourceImage:
-    """The source image, fetched and decoded when it is opened.
+    """Return the source image, fetched and decoded when it is opened.
 
-    That raises `NotFound` where it was removed, and what `read_source_image` raises. `terms` are those under
-    which the chosen frame of an animation or a video is looked for in `cache`.
+    Opening raises `NotFound` if it was removed, and the errors of `read_source_image`. `terms` apply to the
+    lookup of the chosen frame of an animation or a video in `cache`.
     """
 
     def load() -> SourceImage:
-        with _local(artefacts, source_image_name(image_id), "picture") as path:
+        with _local(artefacts, source_image_name(image_id), "source image") as path:
             return read_source_image(path, settings, image_id, cache=cache, terms=terms)
 
     return LazySourceImage(image_id, load)
@@ -39,16 +39,16 @@ def original_image(
 def original_speech(
     artefacts: ArtefactStore, cache: ArtefactCache, spec: VideoSpec, settings: Settings
 ) -> Iterator[LazySpeech | None]:
-    """Context manager with the recording, None for an idle video; its file exists while it is open.
-    It is decoded when it is opened, unless the cache has its samples.
+    """Context manager with the driven audio, None for an idle video; its file exists while it is open.
 
-    Raises `NotFound` where it was removed; opening it raises what decoding raises.
+    The audio is decoded when it is opened, unless the cache has its samples. Raises `NotFound` if the file
+    was removed; opening the audio raises the errors of decoding.
     """
     if spec.audio_id is None:
         yield None
         return
     audio_id, reading = spec.audio_id, spec.audio_reading
-    with _local(artefacts, speech_name(audio_id), "recording") as path:
+    with _local(artefacts, speech_name(audio_id), "driven audio") as path:
 
         def load() -> Speech:
             kept = find_decoded(cache, audio_id, path, reading)
@@ -61,7 +61,7 @@ def original_speech(
 def original_references(artefacts: ArtefactStore, spec: VideoSpec) -> Iterator[ReferenceVideos]:
     """Context manager with the reference videos of a spec; their files exist while it is open.
 
-    Raises `NotFound` where one was removed.
+    Raises `NotFound` if one was removed.
     """
     with ExitStack() as stack:
 

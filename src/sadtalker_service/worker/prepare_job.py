@@ -1,4 +1,4 @@
-"""Prepares an uploaded source image, so that the first video of it need not."""
+"""Prepares an avatar after the upload, so that the first video does not have to."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ log = structlog.get_logger(__name__)
 
 
 class PrepareJob:
-    """Prepares avatars, one after the other."""
+    """Prepares avatars, one after another."""
 
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
 
     def prepare(self, image_id: str, mode: PreprocessMode, face_index: int = 0) -> None:
-        """Compute every stage of an avatar if that is still to be done.
+        """Compute every stage of an avatar that is not ready yet.
 
-        The avatar is ready when all that rendering needs is there; previews come after that. Of one that is
-        ready, previews that were lost are made again. Raises
-        `StoreUnavailable` where the store cannot even tell what is to be done.
+        The avatar is ready once everything that rendering needs exists; the previews follow. For an avatar
+        that is already ready, missing previews are made again. Raises `StoreUnavailable` if the record of the
+        avatar cannot be read.
         """
         avatars = self._context.avatars
         record = retry_while_unavailable(lambda: avatars.get(image_id, mode, face_index=face_index))
@@ -66,7 +66,7 @@ class PrepareJob:
 
 
 class _Preparation(JobRun):
-    """Computes what rendering needs of an avatar."""
+    """Computes the stages of an avatar that rendering needs."""
 
     def __init__(self, context: WorkerContext, record: AvatarRecord) -> None:
         self._record = record
@@ -81,16 +81,16 @@ class _Preparation(JobRun):
         self.is_ready = False
 
     def run(self) -> None:
-        """Compute what rendering needs. Raises what the stages raise, and `Cancelled`."""
+        """Compute these stages. Raises their errors, and `Cancelled`."""
         context = self._context
         starts = retry_while_unavailable(lambda: context.preparations.begin(*self._named))
         if starts > context.settings.max_attempts:
-            raise WorkerLost(f"The worker died {starts - 1} times while it prepared this picture.")
+            raise WorkerLost(f"The worker died {starts - 1} times while it prepared this source image.")
         reporter = Reporter(lambda progress: self._begin_stage(progress.stage))
         terms = context.cache_terms(self._check)
         pipeline = Pipeline(context.loaded.default, context.cache, terms, reporter)
         options = RenderOptions(preprocess=self._record.mode, face_index=self._record.face_index)
-        self._tell_ready(pipeline.prepare(_image(context, self._record, terms), options))
+        self._publish_ready(pipeline.prepare(_image(context, self._record, terms), options))
 
     def _succeed(self) -> None:
         best_effort(self._end_count)
@@ -108,7 +108,7 @@ class _Preparation(JobRun):
         if self._lease.lost or self._context.shared.must_stop(time.monotonic()):
             raise Cancelled("The preparation was stopped.")
 
-    def _tell_ready(self, prepared: Prepared) -> None:
+    def _publish_ready(self, prepared: Prepared) -> None:
         image_id, mode, face_index = self._named
         detection = prepared.avatar.artefacts.get(DETECTION) or Artefact({})
         boxes = face_boxes(detection, (self._record.width, self._record.height))
@@ -136,7 +136,7 @@ class _Preparation(JobRun):
         metrics.observe_stages(prepared.seconds)
 
     def _stop(self, error: Cancelled) -> None:
-        if self._lease.lost:  # the avatar was deleted: what was computed meanwhile goes too
+        if self._lease.lost:  # the avatar was deleted: remove what was computed meanwhile
             log.info("preparation_unwanted")
             self._context.forget_if_deleted(self._record.image_id)
             return
@@ -156,7 +156,7 @@ class _Preparation(JobRun):
 
 @contextmanager
 def _optional() -> Iterator[None]:
-    """A block whose errors are logged and no more; what it makes can be made later."""
+    """Context manager that only logs errors, because previews can be made later."""
     try:
         yield
     except Exception as error:

@@ -1,4 +1,4 @@
-"""The child process of a worker: sets up the workplace, then does one task after the other."""
+"""The child process of a worker: opens its stores and engine, then runs one task after another."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ log = structlog.get_logger(__name__)
 
 
 class WorkerTasks:
-    """Does tasks at a workplace, and says so."""
+    """Runs tasks, and reports the worker as busy meanwhile."""
 
     def __init__(self, context: WorkerContext, heartbeat: Heartbeat) -> None:
         self._shared = context.shared
         self._heartbeat = heartbeat
-        self._maker = RenderJob(context)
-        self._preparer = PrepareJob(context)
+        self._render_job = RenderJob(context)
+        self._prepare_job = PrepareJob(context)
 
     def make(self, session_id: str) -> None:
         """Make the video of a session."""
         with self._busy(session_id):
-            self._maker.make(session_id)
+            self._render_job.make(session_id)
 
     def prepare(self, image_id: str, mode: PreprocessMode, face_index: int = 0) -> None:
         """Prepare an avatar."""
         with self._busy(None):
-            self._preparer.prepare(image_id, mode, face_index)
+            self._prepare_job.prepare(image_id, mode, face_index)
 
     @contextmanager
     def _busy(self, session_id: str | None) -> Iterator[None]:
@@ -54,7 +54,7 @@ class WorkerTasks:
 
 
 class WorkerChild:
-    """Made by the parent; all that it holds of its own comes to be in the child, after the fork."""
+    """Created by the parent before the fork; opens its engine and stores in the child."""
 
     def __init__(
         self, settings: Settings, worker: str, queues: Sequence[str], shared: SharedState, app: Celery
@@ -64,29 +64,29 @@ class WorkerChild:
         self._queues = tuple(queues)
         self._shared = shared
         self._app = app
-        self._hands: WorkerTasks | None = None
+        self._tasks: WorkerTasks | None = None
 
-    def hands(self) -> WorkerTasks | None:
-        """Who does the tasks; None before the set-up, and where it failed."""
-        return self._hands
+    def handler(self) -> WorkerTasks | None:
+        """The task handler; None before the set-up, and if that failed."""
+        return self._tasks
 
     def set_up(self, **_: object) -> None:
         """Load the engine and open the stores; receiver of Celery's `worker_process_init`.
 
-        Where that fails the whole worker is brought to its end: a new child would fare no better.
+        If that fails, the whole worker is stopped: a new child would fail the same way.
         """
         with _EndsTheWorker(self._shared):
             deaths = self._shared.begin_set_up()
             if deaths >= self._settings.max_attempts:
                 raise EngineUnavailable(f"The process died {deaths} times while it loaded the engine.")
-            self._hands = self._open()
+            self._tasks = self._open()
             self._shared.end_set_up()
             log.info("worker_ready", worker=self._worker, queues=self._queues)
 
     def _open(self) -> WorkerTasks:
         dispatch = CeleryDispatch(self._app, self._settings)
         context = WorkerContext(self._settings, self._worker, dispatch, self._shared)
-        context.artefacts, context.scratch  # noqa: B018  what is wrong with them is said now
+        context.artefacts, context.scratch  # noqa: B018  opened now, so that errors show at the start
         heartbeat = Heartbeat(context.workers, self._worker, self._queues, lambda: self._shared.stopping)
         heartbeat.start()
         engines = context.loaded
@@ -96,7 +96,7 @@ class WorkerChild:
 
 
 class _EndsTheWorker:
-    """As a block: an error in it is logged, and sends the parent a SIGTERM."""
+    """Context manager that logs an error of its body and then sends the parent a SIGTERM."""
 
     def __init__(self, shared: SharedState) -> None:
         self._shared = shared

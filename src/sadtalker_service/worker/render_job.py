@@ -1,4 +1,4 @@
-"""Makes the video of a session: source image and recording out of the store, the video into it."""
+"""Makes the video of a session: reads source image and driven audio from the store, stores the video."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ log = structlog.get_logger(__name__)
 
 
 class RenderJob:
-    """Makes videos, one after the other."""
+    """Makes videos, one after another."""
 
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
 
     def make(self, session_id: str) -> None:
-        """Make the video of a session if that is still to be done.
+        """Make the video of a session that still needs one.
 
-        Whatever becomes of it stands in the session store. Raises `StoreUnavailable` where that cannot even
-        tell what is to be done.
+        The result, or the failure, goes into the session store. Raises `StoreUnavailable` if the session
+        cannot be read.
         """
         context, start = self._context, self._context.clock()
         session = retry_while_unavailable(lambda: context.sessions.begin(session_id, context.worker))
@@ -58,7 +58,7 @@ class RenderJob:
         unfinished = self._context.scratch / f"{session.session_id}.mp4"
         try:
             made = self._produce(session, attempt, unfinished, start)
-            attempt.check()  # the last moment in which a fenced or cancelled attempt leaves no trace
+            attempt.check()  # last chance for a fenced or cancelled attempt to end without a trace
             published = self._publish(session, attempt, made, unfinished, start)
         finally:
             unfinished.unlink(missing_ok=True)
@@ -68,7 +68,7 @@ class RenderJob:
     def _produce(self, session: Session, attempt: Attempt, output: Path, start: float) -> VideoResult:
         context, spec = self._context, session.spec
         engine = context.loaded.engine(spec.engine, spec.engine_version)
-        reporter = Reporter(attempt.tell, attempt.must_stop)
+        reporter = Reporter(attempt.report, attempt.must_stop)
         terms = context.cache_terms(reporter.check)
         pipeline = Pipeline(engine, context.cache, terms, reporter)
         prepared = pipeline.prepare(
@@ -93,7 +93,7 @@ class RenderJob:
     def _publish(
         self, session: Session, attempt: Attempt, made: VideoResult, file: Path, start: float
     ) -> VideoResult | None:
-        """Put the video where it is looked for. None where nobody wanted it any more."""
+        """Store the video and finish the session. Returns None if the session ended in the meantime."""
         context, key = self._context, session.result_key
         if not retry_while_unavailable(lambda: context.avatars.link_video(session.spec.image_id, key)):
             attempt.abandon()
@@ -125,14 +125,14 @@ class RenderJob:
 
 
 class _Timed:
-    """Passes pieces on, and says when the first one has gone."""
+    """Passes pieces on to a stream, and calls `on_first` after the first one."""
 
     def __init__(self, stream: Writable, on_first: Callable[[], None]) -> None:
         self._stream = stream
         self._on_first: Callable[[], None] | None = on_first
 
     def write(self, data: bytes, /) -> int:
-        """One piece."""
+        """Write one piece."""
         written = self._stream.write(data)
         if self._on_first:
             self._on_first()

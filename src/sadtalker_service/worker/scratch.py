@@ -1,4 +1,4 @@
-"""Folders for unfinished files of workers: what a killed one leaves behind is cleared away."""
+"""Folders for workers' unfinished files; leftovers of killed workers are removed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DAY = 86_400.0
 
 
 def scratch_folder(settings: Settings, worker: str, now: float | None = None) -> Path:
-    """An empty folder for the worker called so; folders of others that were not used for a day are removed.
+    """Create an empty folder for this worker, and remove folders that were not used for a day.
 
     Raises `OSError`.
     """
@@ -28,6 +28,6 @@ def scratch_folder(settings: Settings, worker: str, now: float | None = None) ->
 
 def _sweep(root: Path, oldest: float) -> None:
     for folder in root.iterdir():
-        # writing a file changes the time of its folder; a longer job than a day there is not
+        # writing a file updates the time of its folder, and no job takes longer than a day
         if folder.stat(follow_symlinks=False).st_mtime < oldest:
             shutil.rmtree(folder, ignore_errors=True)

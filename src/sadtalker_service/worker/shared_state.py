@@ -1,4 +1,4 @@
-"""What the two processes of a worker tell each other, in memory that both see."""
+"""Shared memory of a worker's two processes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from multiprocessing.sharedctypes import RawValue
 
 
 class SharedState:
-    """Made by the parent before it forks. Single numbers without locks: a signal handler, too, writes here.
+    """Created by the parent before it forks. Single numbers without locks, since a signal handler writes too.
 
-    Times are those of `time.monotonic`, which is one clock for all processes of a machine.
+    Times come from `time.monotonic`, which is the same clock for all processes of a machine.
     """
 
     def __init__(self) -> None:
@@ -18,7 +18,7 @@ class SharedState:
         self._set_ups = RawValue("i", 0)
 
     def stop_at(self, moment: float) -> None:
-        """The parent: the running job must be finished or handed back at `moment`."""
+        """Called by the parent: the running job must be finished or handed back by `moment`."""
         self._stop_at.value = moment
 
     @property
@@ -27,12 +27,12 @@ class SharedState:
         return bool(self._stop_at.value)
 
     def must_stop(self, now: float) -> bool:
-        """Whether the running job has used up its grace."""
+        """Return whether the grace period of the running job is over."""
         return bool(0.0 < self._stop_at.value <= now)
 
     @property
     def attempt(self) -> int:
-        """Number of the attempt that the child makes at the session of its message; 0 before it has begun."""
+        """Number of the child's current attempt at the session of its message; 0 before it has started."""
         return int(self._attempt.value)
 
     @attempt.setter
@@ -45,14 +45,14 @@ class SharedState:
         return bool(self._broken.value)
 
     def break_down(self) -> None:
-        """The child: there is no engine to work with."""
+        """Called by the child: it has no engine."""
         self._broken.value = 1
 
     def begin_set_up(self) -> int:
-        """The child: its set-up begins; how many before it have begun without coming to an end."""
+        """Called by the child at the start of its set-up. Returns how many earlier set-ups did not finish."""
         self._set_ups.value += 1
         return int(self._set_ups.value) - 1
 
     def end_set_up(self) -> None:
-        """The child: it is ready for work."""
+        """Called by the child when it is ready for work."""
         self._set_ups.value = 0

@@ -1,4 +1,4 @@
-"""The two tasks that workers know. They are thin: what they do is in `making.py` and `preparing.py`."""
+"""The two Celery tasks. They are thin wrappers around `render_job.py` and `prepare_job.py`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 
 class TaskHandler(Protocol):
-    """Who does the tasks, in the child process."""
+    """Runs the tasks, in the child process."""
 
     def make(self, session_id: str) -> None:
         """Make the video of a session."""
@@ -30,43 +30,45 @@ class TaskHandler(Protocol):
 
 
 class WorkerMonitor(Protocol):
-    """Who looks after the child, in the parent process. Neither method raises."""
+    """Handles the end of a child, in the parent process. Neither method raises."""
 
     def child_lost(self) -> None:
-        """The child died in the middle of a task."""
+        """Called if the child died in the middle of a task."""
 
     def time_is_up(self, session_id: str, limit: float) -> None:
-        """The child is being killed because it has worked on a session for longer than `limit` seconds."""
+        """Called if the child is killed because a session took longer than `limit` seconds."""
 
 
-def register_tasks(app: Celery, hands: Callable[[], TaskHandler | None], guardian: WorkerMonitor) -> None:
-    """Make the tasks known to the application of a worker.
+def register_tasks(app: Celery, handler: Callable[[], TaskHandler | None], monitor: WorkerMonitor) -> None:
+    """Register the tasks with a worker's Celery application.
 
-    `hands` gives None in a child that could not be set up: it lets its messages go back into the queue.
+    `handler` returns None in a child that could not be set up. Its messages go back to the queue.
     """
 
     def generate(session_id: str) -> None:
         with _at_work():
-            _ready(hands()).make(session_id)
+            _ready(handler()).make(session_id)
 
     def prepare(image_id: str, mode: PreprocessMode, face_index: int = 0) -> None:
         with _at_work():
-            _ready(hands()).prepare(image_id, mode, face_index)
+            _ready(handler()).prepare(image_id, mode, face_index)
 
-    app.task(generate, name=GENERATE_TASK, Request=_watched(guardian))
+    app.task(generate, name=GENERATE_TASK, Request=_watched(monitor))
     app.task(prepare, name=PREPARE_TASK)
 
 
-def _ready(hands: TaskHandler | None) -> TaskHandler:
-    if hands is None:
+def _ready(handler: TaskHandler | None) -> TaskHandler:
+    if handler is None:
         raise Reject(reason="this worker has no engine", requeue=True)
-    return hands
+    return handler
 
 
 @contextmanager
 def _at_work() -> Iterator[None]:
-    """A SIGTERM to a whole group of processes must not end a job: the parent hears it too, and sees to it
-    that the job is finished or handed back."""
+    """Context manager that ignores SIGTERM, which may go to the whole process group.
+
+    The parent receives it too, and makes sure that the job is finished or handed back.
+    """
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         yield
@@ -74,8 +76,8 @@ def _at_work() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _watched(guardian: WorkerMonitor) -> type[Request]:
-    """Celery's request, as the parent process sees it, that tells `guardian` how a child ended."""
+def _watched(monitor: WorkerMonitor) -> type[Request]:
+    """Return the request class of the parent process; it reports to `monitor` how a child ended."""
 
     class WatchedRequest(Request):  # type: ignore[misc]  # Celery has no types
         def on_failure(
@@ -83,12 +85,12 @@ def _watched(guardian: WorkerMonitor) -> type[Request]:
         ) -> object:
             error = getattr(exc_info, "exception", None)
             if isinstance(getattr(error, "exc", error), WorkerLostError):
-                guardian.child_lost()
+                monitor.child_lost()
             return super().on_failure(exc_info, send_failed_event, return_ok)
 
         def on_timeout(self, soft: bool, timeout: float) -> object:
             if not soft:
-                guardian.time_is_up(str(self.args[0]), timeout)
+                monitor.time_is_up(str(self.args[0]), timeout)
             return super().on_timeout(soft, timeout)
 
     return WatchedRequest

@@ -1,7 +1,7 @@
 """A worker: a light parent that takes messages and watches, and one child that keeps the engine warm.
 
-The parent never waits for the work, so it notices at once when its child dies, hangs, or is to be shut down.
-What it says to the child while a job runs goes through `SharedState`.
+The parent never waits for a job, so it notices at once if its child dies or hangs, or if the worker must shut
+down. While a job runs, the parent communicates with the child through `SharedState`.
 """
 
 from __future__ import annotations
@@ -21,11 +21,10 @@ from celery.exceptions import SecurityWarning
 from sadtalker_service.engines.registry import check_engine
 from sadtalker_service.errors import EngineUnavailable, InvalidOption, StoreUnavailable, TimeLimitExceeded
 from sadtalker_service.jobs.celery_app import make_app
-from sadtalker_service.jobs.dispatch import CeleryDispatch
+from sadtalker_service.jobs.dispatch import CeleryDispatch, send_waiting
 from sadtalker_service.jobs.queues import AGAIN, NORMAL, QUEUES, VIP
 from sadtalker_service.jobs.stores import Stores
 from sadtalker_service.jobs.time_limit import too_long
-from sadtalker_service.jobs.video_service import send_waiting
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.failures import failure_of
 from sadtalker_service.state.retry import best_effort
@@ -41,34 +40,34 @@ log = structlog.get_logger(__name__)
 
 
 def run_worker(settings: Settings, queues: Sequence[str], name: str | None = None) -> int:
-    """Work until SIGTERM or SIGINT; the exit code of the process.
+    """Work until SIGTERM or SIGINT, and return the exit code of the process.
 
-    `queues` are some of `vip`, `normal`, `prepare`. `name` must be unique among the workers of this machine
-    that live; with a name that is used again after a restart, a job whose worker died is begun again as soon
-    as the worker is back.
+    `queues` are some of `vip`, `normal`, `prepare`. `name` must be unique among the running workers of this
+    machine. If a restarted worker reuses its name, a job that died with it starts again as soon as the worker
+    is back.
 
-    On SIGTERM no more jobs are taken; the running one is finished, or handed back to the queue after
-    `shutdown_grace_seconds`, at once on a second SIGTERM. Raises `InvalidOption` for a queue that there is
-    not, and `EngineUnavailable` where the engine cannot be loaded.
+    On SIGTERM no more jobs are taken. The running job is finished, or handed back to the queue after
+    `shutdown_grace_seconds`; a second SIGTERM hands it back at once. Raises `InvalidOption` for an unknown
+    queue, and `EngineUnavailable` if the engine cannot be loaded.
     """
     configure_logging(settings, "worker")
     chosen = _chosen(queues)
-    check_engine(settings.engine, settings)  # before anything is started: it will never load
+    check_engine(settings.engine, settings)  # fail before anything is started
     worker = f"{name or f'worker-{os.getpid()}'}@{socket.gethostname()}"
     app, shared = make_app(settings), SharedState()
     stores = Stores(settings)
-    keeper = Keeper(worker, stores.sessions, CeleryDispatch(app, settings), shared)
+    monitor = Keeper(worker, stores.sessions, CeleryDispatch(app, settings), shared)
     child = WorkerChild(settings, worker, chosen, shared, app)
-    register_tasks(app, child.hands, keeper)
+    register_tasks(app, child.handler, monitor)
     app.steps["worker"].update((ChildWatch, AcknowledgementWatch))
     with _Signals(shared, settings.shutdown_grace_seconds, child), warnings.catch_warnings():
-        # Celery warns of workers run by root for the sake of pickled messages, which are not read here
+        # Celery warns about workers run by root because of pickled messages, which this worker never reads
         warnings.simplefilter("ignore", SecurityWarning)
-        keeper.child_lost()  # what a worker of this name had begun before it died
+        monitor.child_lost()  # requeue what a worker of this name had started before it died
         celery = app.Worker(
             hostname=worker,
             queues=chosen,
-            # workers need not know each other: nobody counts, greets or elects anybody
+            # workers do not need to know about each other
             without_gossip=True,
             without_mingle=True,
             without_heartbeat=True,
@@ -77,14 +76,16 @@ def run_worker(settings: Settings, queues: Sequence[str], name: str | None = Non
         celery.start()
     best_effort(lambda: stores.workers.leave(worker))
     if shared.broken:
-        raise EngineUnavailable("The worker could not load its engine; its log says why.")
+        raise EngineUnavailable("The worker could not load its engine. See its log.")
     return int(celery.exitcode or 0)
 
 
 @dataclass(frozen=True)
 class Keeper:
-    """Looks after what becomes of jobs whose process ends before they do. A store that is away is logged: the
-    janitor finds these jobs too, a little later."""
+    """Handles jobs whose process ended before they did.
+
+    If the store is unreachable, that is logged: the janitor finds these jobs too, a little later.
+    """
 
     worker: str
     sessions: SessionStore
@@ -92,7 +93,7 @@ class Keeper:
     shared: SharedState
 
     def child_lost(self) -> None:
-        """The process that worked under the name of this worker is dead: its job goes back to the queue."""
+        """The process that worked under this worker's name is dead: put its job back into the queue."""
         self.shared.attempt = 0
         try:
             for session_id in self.sessions.running():
@@ -106,7 +107,7 @@ class Keeper:
             log.warning("job_not_requeued", reason=error.message)
 
     def time_is_up(self, session_id: str, limit: float) -> None:
-        """The job has taken longer than it may; it is not tried again."""
+        """The job has exceeded its time limit: fail it without another attempt."""
         attempt, self.shared.attempt = self.shared.attempt, 0
         log.warning("job_too_long", session_id=session_id, attempt=attempt, limit=limit)
         try:
@@ -119,7 +120,7 @@ class Keeper:
 
 
 class _Signals:
-    """As a block: connects what Celery tells its processes with those who want to know."""
+    """Context manager that connects Celery's signals to this worker."""
 
     def __init__(self, shared: SharedState, grace: float, child: WorkerChild) -> None:
         self._shared = shared
@@ -127,7 +128,7 @@ class _Signals:
         self._child = child
 
     def __enter__(self) -> None:
-        # without a receiver Celery would set up handlers of its own
+        # without a receiver, Celery would set up its own logging handlers
         signals.setup_logging.connect(_keep_logging, weak=False)
         signals.worker_process_init.connect(self._child.set_up, weak=False)
         signals.worker_shutting_down.connect(self._shut_down, weak=False)
@@ -138,13 +139,13 @@ class _Signals:
         signals.worker_shutting_down.disconnect(self._shut_down)
 
     def _shut_down(self, **_: object) -> None:
-        """In the parent, inside of the handler of SIGTERM or SIGINT."""
+        """Called in the parent, inside the handler of SIGTERM or SIGINT."""
         now = time.monotonic()
         self._shared.stop_at(now if self._shared.stopping else now + self._grace)
 
 
 def _keep_logging(**_: object) -> None:
-    """Logging is set up already; Celery's process pool shall use it too."""
+    """Make Celery's process pool use the logging that is already set up."""
     get_logger().propagate = True
 
 
@@ -152,7 +153,7 @@ def _chosen(queues: Sequence[str]) -> list[str]:
     unknown = [queue for queue in queues if queue not in QUEUES]
     if unknown or not queues:
         raise InvalidOption(
-            f"There is no queue called {unknown[0]!r}; there are vip, normal and prepare."
+            f"There is no queue called {unknown[0]!r}. The queues are vip, normal and prepare."
             if unknown
             else "A worker needs at least one queue: vip, normal or prepare.",
             param="queues",

@@ -1,4 +1,4 @@
-"""API keys, rights, rate limits; ids that are none; what browsers are told."""
+"""API keys, rights, rate limits; invalid ids; headers for browsers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.support.running_api import RunningApi, picture, recording, running_api
+from tests.support.running_api import RunningApi, audio_bytes, image_bytes, running_api
 from tests.support.servers import StoreServer
 
 from sadtalker_service.api.access.security import KeyRing, load_keys
@@ -16,7 +16,7 @@ from sadtalker_service.errors import StoreMisconfigured
 from sadtalker_service.settings import Settings
 
 KEYS = [
-    {"name": "shop", "key": "k-shop-1234567890"},
+    {"name": "cluster", "key": "k-cluster-1234567890"},
     {"name": "guest", "key": "k-guest-1234567890", "vip": False},
     {"name": "slow", "key": "k-slow-1234567890", "per_minute": 5},
 ]
@@ -26,7 +26,7 @@ SHOP, GUEST, SLOW = ({"X-API-Key": str(entry["key"])} for entry in KEYS)
 @pytest.fixture(scope="module")
 def _guarded(api_settings: Settings) -> Iterator[RunningApi]:
     settings = api_settings.model_copy(
-        update={"api_keys": json.dumps(KEYS), "cors_origins": "https://shop.example"}
+        update={"api_keys": json.dumps(KEYS), "cors_origins": "https://cluster.example"}
     )
     with running_api(settings) as api:
         yield api
@@ -34,7 +34,7 @@ def _guarded(api_settings: Settings) -> Iterator[RunningApi]:
 
 @pytest.fixture
 def guarded(_guarded: RunningApi, queue_server: StoreServer, cache_server: StoreServer) -> RunningApi:
-    """An API that asks for keys."""
+    """An API that requires keys."""
     _guarded.work()
     return _guarded
 
@@ -57,7 +57,7 @@ def guarded(_guarded: RunningApi, queue_server: StoreServer, cache_server: Store
         ("GET", "/"),
     ],
 )
-def test_what_tells_of_others_needs_a_key(guarded: RunningApi, method: str, path: str) -> None:
+def test_routes_about_users_need_a_key(guarded: RunningApi, method: str, path: str) -> None:
     with guarded.client() as client:
         wrong = ({"X-API-Key": "wrong"}, {"Authorization": "Bearer wrong"}, {"Authorization": "x"})
         for headers in ({}, *wrong):
@@ -68,19 +68,19 @@ def test_what_tells_of_others_needs_a_key(guarded: RunningApi, method: str, path
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/docs", "/redoc", "/openapi.json", "/docs/errors"])
-def test_what_is_the_same_for_everybody_needs_none(guarded: RunningApi, path: str) -> None:
+def test_public_routes_need_no_key(guarded: RunningApi, path: str) -> None:
     with guarded.client() as client:
         assert client.get(path).status_code == 200
 
 
-def test_key_in_either_header_is_taken(guarded: RunningApi) -> None:
+def test_key_is_accepted_in_either_header(guarded: RunningApi) -> None:
     with guarded.client() as client:
         assert client.get("/api/avatar", headers=SHOP).status_code == 200
         bearer = {"Authorization": f"Bearer {SHOP['X-API-Key']}"}
         assert client.get("/api/avatar", headers=bearer).status_code == 200
 
 
-def test_key_without_vip_right_uses_the_other_lane(guarded: RunningApi) -> None:
+def test_key_without_vip_right_uses_the_standard_lane(guarded: RunningApi) -> None:
     with guarded.client(headers=GUEST) as client:
         image_id = guarded.upload(client)["image_id"]
         refused = guarded.generate(client, image_id)
@@ -88,7 +88,7 @@ def test_key_without_vip_right_uses_the_other_lane(guarded: RunningApi) -> None:
         assert guarded.generate(client, image_id, lane="standard").status_code == 202
 
 
-def test_requests_beyond_the_minutes_worth_are_told_when_to_come(guarded: RunningApi) -> None:
+def test_rate_limited_response_has_the_time_to_wait(guarded: RunningApi) -> None:
     with guarded.client(headers=SLOW) as client:
         answers = [client.get("/api/avatar") for _ in range(8)]
     assert [answer.status_code for answer in answers] == [200] * 5 + [429] * 3
@@ -98,7 +98,7 @@ def test_requests_beyond_the_minutes_worth_are_told_when_to_come(guarded: Runnin
         assert client.get("/api/avatar").status_code == 200
 
 
-def test_instances_count_together(guarded: RunningApi, api_settings: Settings) -> None:
+def test_rate_limit_is_shared_by_all_instances(guarded: RunningApi, api_settings: Settings) -> None:
     settings = api_settings.model_copy(update={"api_keys": json.dumps(KEYS)})
     with (
         running_api(settings) as other,
@@ -109,33 +109,33 @@ def test_instances_count_together(guarded: RunningApi, api_settings: Settings) -
     assert codes == [200] * 5 + [429] * 3
 
 
-def test_idempotency_keys_of_two_callers_do_not_meet(guarded: RunningApi) -> None:
+def test_idempotency_keys_are_separate_per_caller(guarded: RunningApi) -> None:
     name = {"Idempotency-Key": "mine"}
     with guarded.client() as client:
-        files = {"image_file": ("me.png", picture())}
+        files = {"image_file": ("me.png", image_bytes())}
         for owner in (SHOP, GUEST):
             image_id = client.post("/api/avatar/upload", files=files, headers=owner).json()["image_id"]
         first = guarded.generate(client, image_id, lane="standard", headers={**SHOP, **name})
-        second = guarded.generate(client, image_id, recording(2), "standard", headers={**GUEST, **name})
+        second = guarded.generate(client, image_id, audio_bytes(2), "standard", headers={**GUEST, **name})
     assert (first.status_code, second.status_code) == (202, 202)
 
 
-def test_other_origins_are_told_what_they_may(guarded: RunningApi) -> None:
+def test_allowed_origins_get_cors_headers(guarded: RunningApi) -> None:
     asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-api-key"}
     with guarded.client() as client:
-        known = client.options("/api/avatar/upload", headers={"Origin": "https://shop.example", **asked})
+        known = client.options("/api/avatar/upload", headers={"Origin": "https://cluster.example", **asked})
         assert known.status_code == 200
-        assert known.headers["access-control-allow-origin"] == "https://shop.example"
+        assert known.headers["access-control-allow-origin"] == "https://cluster.example"
         other = client.options("/api/avatar/upload", headers={"Origin": "https://evil.example", **asked})
         assert "access-control-allow-origin" not in other.headers
 
 
-def test_no_origin_is_allowed_unless_set(api: RunningApi, client: httpx.Client) -> None:
-    answer = client.get("/livez", headers={"Origin": "https://shop.example"})
+def test_no_origin_is_allowed_by_default(api: RunningApi, client: httpx.Client) -> None:
+    answer = client.get("/livez", headers={"Origin": "https://cluster.example"})
     assert "access-control-allow-origin" not in answer.headers
 
 
-def test_key_is_not_kept(tmp_path: Path) -> None:
+def test_keys_are_stored_only_as_digests(tmp_path: Path) -> None:
     keys = load_keys(Settings(api_keys=json.dumps(KEYS)))
     assert all(str(entry["key"]) not in repr(keys) for entry in KEYS)
     found = KeyRing(keys).find("k-guest-1234567890")
@@ -144,7 +144,7 @@ def test_key_is_not_kept(tmp_path: Path) -> None:
     assert KeyRing(keys).find("k-guest-123456789") is None
     file = tmp_path / "keys.json"
     file.write_text(json.dumps(KEYS[:1]))
-    assert [key.name for key in load_keys(Settings(api_keys_file=file))] == ["shop"]
+    assert [key.name for key in load_keys(Settings(api_keys_file=file))] == ["cluster"]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_key_is_not_kept(tmp_path: Path) -> None:
         *('[{"name": "a", "key": "two words"}]', '[{"name": "a", "key": "b"}, {"name": "a", "key": "c"}]'),
     ],
 )
-def test_keys_that_cannot_be_read_are_refused_without_being_repeated(text: str) -> None:
+def test_unreadable_keys_are_refused_without_repeating_them(text: str) -> None:
     with pytest.raises(StoreMisconfigured) as caught:
         load_keys(Settings(api_keys=text))
     assert "secret" not in caught.value.message
@@ -168,9 +168,7 @@ def test_keys_that_cannot_be_read_are_refused_without_being_repeated(text: str) 
         *("%00", "*", "a" * 64 + "%0a", "\u0660" * 64, "%F0%9F%98%80", "a" * 5000, "'; drop", "{id}"),
     ],
 )
-def test_id_of_a_source_image_that_is_none_is_unknown(
-    api: RunningApi, client: httpx.Client, name: str
-) -> None:
+def test_invalid_id_of_a_source_image_is_unknown(api: RunningApi, client: httpx.Client, name: str) -> None:
     for method, path in (
         ("GET", f"/api/avatar/status/{name}"),
         ("GET", f"/api/image/{name}/summary"),
@@ -184,22 +182,22 @@ def test_id_of_a_source_image_that_is_none_is_unknown(
         assert answer.json()["error"]["code"] in {"not_found", "method_not_allowed"}
 
 
-def test_answers_are_taken_for_what_they_say(api: RunningApi, client: httpx.Client) -> None:
+def test_responses_forbid_content_sniffing(api: RunningApi, client: httpx.Client) -> None:
     for path in ("/livez", "/api/avatar", "/api/avatar/status/x", "/docs/errors"):
         assert client.get(path).headers["x-content-type-options"] == "nosniff"
 
 
-def test_request_ids_are_given_and_taken(api: RunningApi, client: httpx.Client) -> None:
+def test_request_ids_are_created_and_accepted(api: RunningApi, client: httpx.Client) -> None:
     assert client.get("/livez").headers["x-request-id"] != client.get("/livez").headers["x-request-id"]
     assert client.get("/livez", headers={"X-Request-ID": "abc-1"}).headers["x-request-id"] == "abc-1"
     for wrong in ("a" * 65, "a b", "<script>"):
         assert client.get("/livez", headers={"X-Request-ID": wrong}).headers["x-request-id"] != wrong
 
 
-def test_unknown_address_and_method(api: RunningApi, client: httpx.Client) -> None:
+def test_unknown_path_and_method(api: RunningApi, client: httpx.Client) -> None:
     for path in ("/nothing", "/api", "/api/vip", "/api/avatar/", "/livez/"):
         answer = client.get(path)
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
-    answer = client.put("/api/avatar/upload", content=picture())
+    answer = client.put("/api/avatar/upload", content=image_bytes())
     assert (answer.status_code, answer.json()["error"]["code"]) == (405, "method_not_allowed")
     assert answer.headers["allow"] == "POST"

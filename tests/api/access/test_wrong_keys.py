@@ -1,4 +1,4 @@
-"""Guessing keys is slow, and locks nobody out."""
+"""Guessing keys is slow, and locks no other client out."""
 
 from __future__ import annotations
 
@@ -24,49 +24,49 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def doorman(clock: Clock) -> WrongKeys:
+def tries(clock: Clock) -> WrongKeys:
     return WrongKeys(clock)
 
 
-def guess(doorman: WrongKeys, address: str, times: int) -> int:
-    """How many of so many guesses are looked at."""
+def guess(tries: WrongKeys, address: str, times: int) -> int:
+    """Number of guesses that are checked."""
     looked_at = 0
     for _ in range(times):
-        if doorman.wait(address, OTHER) is None:
-            doorman.was_wrong(address)
+        if tries.wait(address, OTHER) is None:
+            tries.was_wrong(address)
             looked_at += 1
     return looked_at
 
 
-def test_guesses_come_slower_after_some(doorman: WrongKeys, clock: Clock) -> None:
-    assert guess(doorman, HERE, 1_000) == AT_ONCE
+def test_guesses_are_slowed_down_after_some(tries: WrongKeys, clock: Clock) -> None:
+    assert guess(tries, HERE, 1_000) == AT_ONCE
     clock.advance(60)
-    assert guess(doorman, HERE, 1_000) == pytest.approx(60 / SECONDS_PER_TRY, abs=1)
-    assert guess(doorman, THERE, 5) == 5
+    assert guess(tries, HERE, 1_000) == pytest.approx(60 / SECONDS_PER_TRY, abs=1)
+    assert guess(tries, THERE, 5) == 5
 
 
-def test_wait_that_is_told_is_enough(doorman: WrongKeys, clock: Clock) -> None:
-    guess(doorman, HERE, 1_000)
-    wait = doorman.wait(HERE, OTHER)
+def test_reported_wait_is_enough(tries: WrongKeys, clock: Clock) -> None:
+    guess(tries, HERE, 1_000)
+    wait = tries.wait(HERE, OTHER)
     assert wait is not None
     assert 0 < wait <= SECONDS_PER_TRY
     clock.advance(wait)
-    assert doorman.wait(HERE, OTHER) is None
+    assert tries.wait(HERE, OTHER) is None
 
 
-def test_key_that_was_right_here_is_let_in_among_guesses(doorman: WrongKeys, clock: Clock) -> None:
-    doorman.was_right(HERE, RIGHT)
-    guess(doorman, HERE, 1_000)
-    assert doorman.wait(HERE, RIGHT) is None
-    doorman.was_right(THERE, OTHER)
-    assert doorman.wait(HERE, OTHER) is not None  # right elsewhere: a guess would look the same here
+def test_known_correct_key_is_accepted_among_guesses(tries: WrongKeys, clock: Clock) -> None:
+    tries.was_right(HERE, RIGHT)
+    guess(tries, HERE, 1_000)
+    assert tries.wait(HERE, RIGHT) is None
+    tries.was_right(THERE, OTHER)
+    assert tries.wait(HERE, OTHER) is not None  # correct elsewhere, so here it counts as a guess
     clock.advance(2 * 86_400)
-    guess(doorman, HERE, 1_000)
-    assert doorman.wait(HERE, RIGHT) is not None
+    guess(tries, HERE, 1_000)
+    assert tries.wait(HERE, RIGHT) is not None
 
 
-def test_memory_is_bounded_and_guesses_push_no_right_key_out(
-    doorman: WrongKeys, monkeypatch: pytest.MonkeyPatch, clock: Clock
+def test_memory_is_bounded_and_keeps_correct_keys(
+    tries: WrongKeys, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
     monkeypatch.setattr(wrong_keys, "_MOST", 100)
     small = WrongKeys(clock)
@@ -78,28 +78,28 @@ def test_memory_is_bounded_and_guesses_push_no_right_key_out(
     assert len(small._paid_until) == 100
 
 
-def test_a_network_of_one_client_is_one_address() -> None:
+def test_network_of_one_client_counts_as_one_address() -> None:
     assert place_of("2001:db8::1") == place_of("2001:db8::ffff:1") != place_of("2001:db8:0:1::1")
     assert place_of("::ffff:192.0.2.7") == place_of("192.0.2.7")
     assert place_of("fe80::1%eth0") == place_of("fe80::2")
     assert place_of("") == ""
 
 
-KEYS = json.dumps([{"name": "shop", "key": "k-shop"}, {"name": "bank", "key": "k-bank"}])
+KEYS = json.dumps([{"name": "cluster", "key": "k-cluster"}, {"name": "bank", "key": "k-bank"}])
 
 
 @pytest.fixture
 def guessed(
     api_settings: Settings, queue_server: StoreServer, cache_server: StoreServer
 ) -> Iterator[RunningApi]:
-    """An API that nobody has guessed a key of yet."""
+    """An API without any wrong keys so far."""
     with running_api(api_settings.model_copy(update={"api_keys": KEYS})) as api:
         yield api
 
 
 def test_guesses_over_http(guessed: RunningApi) -> None:
     with guessed.client() as client:
-        assert client.get("/api/avatar", headers={"X-API-Key": "k-shop"}).status_code == 200
+        assert client.get("/api/avatar", headers={"X-API-Key": "k-cluster"}).status_code == 200
         answers = [
             client.get("/api/avatar", headers={"X-API-Key": f"guess-{number}"}) for number in range(60)
         ]
@@ -107,5 +107,5 @@ def test_guesses_over_http(guessed: RunningApi) -> None:
         assert AT_ONCE <= codes.count(401) <= AT_ONCE + 10
         assert codes[-1] == 429
         assert 1 <= int(answers[-1].headers["retry-after"]) <= SECONDS_PER_TRY
-        assert client.get("/api/avatar", headers={"X-API-Key": "k-shop"}).status_code == 200
+        assert client.get("/api/avatar", headers={"X-API-Key": "k-cluster"}).status_code == 200
         assert client.get("/api/avatar").status_code == 401

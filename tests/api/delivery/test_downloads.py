@@ -1,4 +1,4 @@
-"""Downloads: ranges, conditions, what is not there."""
+"""Downloads: byte ranges, conditional requests, missing videos."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_range_of_a_video(client: httpx.Client, path: str) -> None:
     assert answer.headers["content-length"] == "100"
 
 
-def test_pieces_of_a_video_make_the_whole(client: httpx.Client, path: str) -> None:
+def test_ranges_of_a_video_make_the_whole(client: httpx.Client, path: str) -> None:
     pieces = [
         client.get(path, headers={"Range": f"bytes={first}-{first + 999}"}).content
         for first in range(0, len(VIDEO), 1000)
@@ -33,14 +33,14 @@ def test_pieces_of_a_video_make_the_whole(client: httpx.Client, path: str) -> No
     assert b"".join(pieces) == VIDEO
 
 
-def test_range_outside_of_the_video(client: httpx.Client, path: str) -> None:
+def test_range_outside_the_video(client: httpx.Client, path: str) -> None:
     answer = client.get(path, headers={"Range": f"bytes={len(VIDEO)}-"})
     assert answer.status_code == 416
     assert answer.headers["content-range"] == f"bytes */{len(VIDEO)}"
     assert answer.json()["error"]["code"] == "range_not_satisfiable"
 
 
-def test_head_tells_of_the_file_without_it(client: httpx.Client, path: str) -> None:
+def test_head_describes_the_file_without_sending_it(client: httpx.Client, path: str) -> None:
     answer = client.head(path)
     assert answer.status_code == 200
     assert answer.content == b""
@@ -49,13 +49,13 @@ def test_head_tells_of_the_file_without_it(client: httpx.Client, path: str) -> N
     assert answer.headers["etag"] == client.get(path).headers["etag"]
 
 
-def test_client_that_has_the_video_gets_it_not_again(client: httpx.Client, path: str) -> None:
+def test_unchanged_video_is_not_sent_again(client: httpx.Client, path: str) -> None:
     etag = client.head(path).headers["etag"]
     answer = client.get(path, headers={"If-None-Match": f'"other", {etag}'})
     assert (answer.status_code, answer.content) == (304, b"")
 
 
-def test_client_with_a_part_of_another_file_gets_the_whole(client: httpx.Client, path: str) -> None:
+def test_range_of_a_different_file_gets_the_whole_video(client: httpx.Client, path: str) -> None:
     etag = client.head(path).headers["etag"]
     part = {"Range": "bytes=0-9"}
     assert client.get(path, headers={**part, "If-Range": etag}).status_code == 206
@@ -63,7 +63,7 @@ def test_client_with_a_part_of_another_file_gets_the_whole(client: httpx.Client,
     assert (whole.status_code, whole.content) == (200, VIDEO)
 
 
-def test_video_that_was_cleared_away_is_gone(api: RunningApi, client: httpx.Client) -> None:
+def test_removed_video_is_not_found(api: RunningApi, client: httpx.Client) -> None:
     session_id = api.accepted(client)
     session = api.make(session_id)
     api.services.artefacts.delete(video_name(session.result_key))
@@ -71,7 +71,7 @@ def test_video_that_was_cleared_away_is_gone(api: RunningApi, client: httpx.Clie
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
 
 
-def test_video_that_is_not_ready_tells_its_state(api: RunningApi, client: httpx.Client) -> None:
+def test_unfinished_video_reports_its_state(api: RunningApi, client: httpx.Client) -> None:
     session_id = api.accepted(client)
     answer = client.get(f"/api/vip/download/{session_id}")
     assert (answer.status_code, answer.json()["status"]) == (409, "queued")
@@ -81,7 +81,7 @@ def test_video_that_is_not_ready_tells_its_state(api: RunningApi, client: httpx.
 
 
 def test_slow_client_gets_the_whole_video(api: RunningApi, client: httpx.Client) -> None:
-    video = VIDEO * 300  # many pieces, more than every buffer on the way
+    video = VIDEO * 300  # more than all buffers on the way hold
     session_id = api.accepted(client)
     api.make(session_id, video)
     with client.stream("GET", f"/api/vip/download/{session_id}") as answer:

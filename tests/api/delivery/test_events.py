@@ -10,14 +10,14 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import routing
-from tests.support.running_api import RunningApi, recording
+from tests.support.running_api import RunningApi, audio_bytes
 
 from sadtalker_service.api.delivery import events
 from sadtalker_service.api.threads import THREADS
 
 
 def read(lines: Iterator[str]) -> Iterator[tuple[str | None, dict[str, Any] | None]]:
-    """(id, record) of each event, whatever the order of its lines; (None, None) for a comment."""
+    """(id, record) of each event, in any order of its lines; (None, None) for a comment."""
     fields: dict[str, str] = {}
     for line in lines:
         if line:
@@ -31,7 +31,7 @@ def read(lines: Iterator[str]) -> Iterator[tuple[str | None, dict[str, Any] | No
         fields = {}
 
 
-def test_events_tell_the_whole_story_and_end(api: RunningApi, client: httpx.Client) -> None:
+def test_events_cover_the_whole_session_and_end(api: RunningApi, client: httpx.Client) -> None:
     session_id = api.accepted(client)
     session = api.begin(session_id)
     api.move(session, 25)
@@ -48,20 +48,20 @@ def test_events_tell_the_whole_story_and_end(api: RunningApi, client: httpx.Clie
     assert story[2][1]["progress"]["frame"] == 25
 
 
-def test_events_come_as_they_happen(api: RunningApi, client: httpx.Client) -> None:
+def test_events_arrive_as_they_happen(api: RunningApi, client: httpx.Client) -> None:
     session_id = api.accepted(client)
     seen: list[str] = []
     with client.stream("GET", f"/api/vip/events/{session_id}") as answer:
         for _, record in read(answer.iter_lines()):
             seen.append(record["status"])
             if seen[-1] == "queued":
-                session = api.begin(session_id)  # only now: nothing was kept back
+                session = api.begin(session_id)  # started only now, so events are not held back
             elif seen[-1] == "generating":
                 api.finish(session)
     assert seen == ["queued", "generating", "ready"]
 
 
-def test_client_that_comes_back_gets_what_it_missed(api: RunningApi, client: httpx.Client) -> None:
+def test_reconnecting_client_gets_missed_events(api: RunningApi, client: httpx.Client) -> None:
     session_id = api.accepted(client)
     path = f"/api/vip/events/{session_id}"
     with client.stream("GET", path) as answer:
@@ -75,7 +75,7 @@ def test_client_that_comes_back_gets_what_it_missed(api: RunningApi, client: htt
         assert rest == ["generating", "ready"]
 
 
-def test_event_id_that_is_none_means_the_beginning(api: RunningApi, client: httpx.Client) -> None:
+def test_invalid_event_id_means_the_beginning(api: RunningApi, client: httpx.Client) -> None:
     session_id = api.accepted(client)
     api.make(session_id)
     headers = {"Last-Event-ID": "nonsense"}
@@ -85,11 +85,11 @@ def test_event_id_that_is_none_means_the_beginning(api: RunningApi, client: http
     assert record["status"] == "queued"
 
 
-def test_place_in_the_queue_is_told_while_waiting(
+def test_queue_position_is_sent_while_waiting(
     api: RunningApi, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "PAUSE_SECONDS", 0.1)
-    first, second = api.accepted(client, recording(1)), api.accepted(client, recording(2))
+    first, second = api.accepted(client, audio_bytes(1)), api.accepted(client, audio_bytes(2))
     positions = []
     with client.stream("GET", f"/api/vip/events/{second}") as answer:
         for name, record in read(answer.iter_lines()):
@@ -97,7 +97,7 @@ def test_place_in_the_queue_is_told_while_waiting(
             if positions == [2]:
                 api.begin(first)
             elif positions[-1] == 1:
-                assert name is None  # not a change of the session: nothing to replay
+                assert name is None  # not a change of the session, so it is not replayed
                 break
     assert positions[-1] == 1
 
@@ -112,7 +112,7 @@ def test_silent_stream_is_kept_alive(
         assert (None, None) in (event for event in read(answer.iter_lines()))
 
 
-def test_many_listeners_leave_threads_to_others(api: RunningApi, client: httpx.Client) -> None:
+def test_many_subscribers_leave_threads_for_others(api: RunningApi, client: httpx.Client) -> None:
     session_id = api.accepted(client)
     listeners = THREADS + 16
 

@@ -1,4 +1,4 @@
-"""Which bytes a `Range` header means."""
+"""Parsing of the `Range` header."""
 
 import pytest
 
@@ -31,12 +31,12 @@ def test_range_within_the_file(header: str, expected: ByteRange) -> None:
         *("bytes=0-" * 500, "bytes=--1", "bytes=1-2-3", "bytes=0x1-2", "bytes=٣-٤", f"bytes={'9' * 50}-"),
     ],
 )
-def test_what_is_no_single_range_means_the_whole_file(header: str | None) -> None:
+def test_anything_but_a_single_range_means_the_whole_file(header: str | None) -> None:
     assert parse_range(header, 100) is None
 
 
 @pytest.mark.parametrize("header", ["bytes=100-", "bytes=100-200", "bytes=-0", "bytes=9999999999999999999-"])
-def test_range_outside_of_the_file(header: str) -> None:
+def test_range_outside_the_file(header: str) -> None:
     with pytest.raises(UnsatisfiableRange):
         parse_range(header, 100)
 

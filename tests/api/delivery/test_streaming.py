@@ -1,4 +1,4 @@
-"""The stream of a video while it is made, and after."""
+"""The stream of a video while it is rendered, and afterwards."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import av
 import httpx
 import numpy as np
 import pytest
-from tests.support.running_api import RunningApi, recording
+from tests.support.running_api import RunningApi, audio_bytes
 
 from sadtalker_service.media.fragments import refragment
 from sadtalker_service.store.artefact_store import video_name
@@ -40,7 +40,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.fixture(scope="module")
 def pieces(video: bytes, tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
-    """The same as a worker sends it."""
+    """The same video as a worker sends it."""
     path = tmp_path_factory.mktemp("pieces") / "v.mp4"
     path.write_bytes(video)
     return list(refragment(path))
@@ -60,7 +60,7 @@ def test_finished_video_is_streamed_in_fragments(api: RunningApi, client: httpx.
     assert frames_in(answer.content) == FRAMES
 
 
-def test_video_is_streamed_while_it_is_made(
+def test_video_is_streamed_while_it_is_rendered(
     api: RunningApi, client: httpx.Client, video: bytes, pieces: list[bytes]
 ) -> None:
     session_id = api.accepted(client)
@@ -72,14 +72,14 @@ def test_video_is_streamed_while_it_is_made(
     with client.stream("GET", f"/api/vip/stream/{session_id}") as answer:
         for chunk in answer.iter_bytes():
             got += chunk
-            if got == pieces[0] + pieces[1]:  # there, although the rest is not made yet
+            if got == pieces[0] + pieces[1]:  # these have arrived although the rest does not exist yet
                 with stream:
                     for piece in pieces[2:]:
                         stream.write(piece)
     assert got == b"".join(pieces)
 
 
-def test_stream_waits_for_the_job_to_begin(
+def test_stream_waits_for_the_start_of_the_job(
     api: RunningApi, client: httpx.Client, video: bytes, pieces: list[bytes]
 ) -> None:
     session_id = api.accepted(client)
@@ -101,12 +101,12 @@ def test_stream_waits_for_the_job_to_begin(
     assert answer.content == b"".join(pieces)
 
 
-def test_session_that_shares_the_work_of_another_streams_it(
+def test_session_that_shares_work_streams_it(
     api: RunningApi, client: httpx.Client, pieces: list[bytes]
 ) -> None:
-    first = api.accepted(client, recording(1))
+    first = api.accepted(client, audio_bytes(1))
     session = api.begin(first)
-    second = api.accepted(client, recording(1))
+    second = api.accepted(client, audio_bytes(1))
     assert second != first
     with MediaStream(api.services.cache_client, first, session.attempt, session.spec.image_id) as stream:
         for piece in pieces:
@@ -114,7 +114,7 @@ def test_session_that_shares_the_work_of_another_streams_it(
     assert client.get(f"/api/vip/stream/{second}").content == b"".join(pieces)
 
 
-def test_attempt_that_broke_before_its_first_byte_is_not_seen(
+def test_attempt_that_broke_before_its_first_byte_is_invisible(
     api: RunningApi, client: httpx.Client, video: bytes
 ) -> None:
     session_id = api.accepted(client)
@@ -126,7 +126,9 @@ def test_attempt_that_broke_before_its_first_byte_is_not_seen(
     assert frames_in(client.get(f"/api/vip/stream/{session_id}").content) == FRAMES
 
 
-def test_stream_that_breaks_ends_visibly(api: RunningApi, client: httpx.Client, pieces: list[bytes]) -> None:
+def test_broken_stream_ends_without_a_proper_end(
+    api: RunningApi, client: httpx.Client, pieces: list[bytes]
+) -> None:
     session_id = api.accepted(client)
     session = api.begin(session_id)
     stream = MediaStream(api.services.cache_client, session_id, session.attempt, session.spec.image_id)
@@ -148,28 +150,28 @@ def test_stream_that_breaks_ends_visibly(api: RunningApi, client: httpx.Client, 
             list(received)
 
 
-def test_stream_of_a_session_without_video(api: RunningApi, client: httpx.Client) -> None:
+def test_stream_of_a_session_without_a_video(api: RunningApi, client: httpx.Client) -> None:
     session_id = api.accepted(client)
     api.fail(api.begin(session_id))
     answer = client.get(f"/api/vip/stream/{session_id}")
     assert (answer.status_code, answer.json()["status"]) == (409, "failed")
 
 
-def test_stream_of_a_session_that_is_cancelled_while_it_waits(api: RunningApi, client: httpx.Client) -> None:
+def test_stream_of_a_waiting_session_that_is_cancelled(api: RunningApi, client: httpx.Client) -> None:
     session_id = api.accepted(client)
     threading.Timer(0.3, lambda: api.services.video_service.cancel(session_id)).start()
     answer = client.get(f"/api/vip/stream/{session_id}")
     assert (answer.status_code, answer.json()["status"]) == (409, "cancelled")
 
 
-def test_stream_of_a_video_that_was_cleared_away(api: RunningApi, client: httpx.Client, video: bytes) -> None:
+def test_stream_of_a_removed_video(api: RunningApi, client: httpx.Client, video: bytes) -> None:
     session_id = api.accepted(client)
     session = api.make(session_id, video)
     api.services.artefacts.delete(video_name(session.result_key))
     assert client.get(f"/api/vip/stream/{session_id}").status_code == 404
 
 
-def test_client_that_leaves_while_it_waits_is_forgotten(api: RunningApi, client: httpx.Client) -> None:
+def test_waiting_request_of_a_disconnected_client_ends(api: RunningApi, client: httpx.Client) -> None:
     session_id = api.accepted(client)
     before = connected(api)
     with pytest.raises(httpx.ReadTimeout):
@@ -182,7 +184,7 @@ def test_client_that_leaves_while_it_waits_is_forgotten(api: RunningApi, client:
 
 
 def blocked(api: RunningApi) -> int:
-    """Connections that wait at the queue's server for an event."""
+    """Connections that block on the queue server for an event."""
     return int(api.services.queue.info("clients")["blocked_clients"])
 
 
@@ -190,6 +192,6 @@ def connected(api: RunningApi) -> int:
     return int(api.services.queue.info("clients")["connected_clients"])
 
 
-def test_media_of_a_path_that_leads_elsewhere(client: httpx.Client, tmp_path: Path) -> None:
+def test_path_traversal_in_media_routes(client: httpx.Client, tmp_path: Path) -> None:
     for name in ("..%2f..%2fetc%2fpasswd", "%00", "a" * 5000, str(tmp_path)):
         assert client.get(f"/api/vip/stream/{name}").status_code == 404

@@ -1,4 +1,4 @@
-"""`?wait=SECONDS`: the answer comes when the work has ended, or when the time is up."""
+"""`?wait=SECONDS`: the response comes when the work has ended or the time is up."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.support.running_api import VIDEO, RunningApi, picture, recording, sha256
+from tests.support.running_api import VIDEO, RunningApi, audio_bytes, image_bytes, sha256
 from tests.support.running_service import until
 from tests.support.shell import Shell
 
 LONG = 30
-"""Seconds: nothing here takes so long, so what is answered was not answered for the time."""
+"""Seconds; longer than anything here takes, so no response comes from the timeout."""
 CLIENTS = 200
 
 
 @contextmanager
 def meanwhile(act: Callable[[], object]) -> Iterator[None]:
-    """`act` in a thread; what it raises is raised."""
+    """Context manager that runs `act` in a thread and raises what it raised."""
     failures: list[BaseException] = []
 
     def run() -> None:
@@ -41,11 +41,11 @@ def meanwhile(act: Callable[[], object]) -> Iterator[None]:
 
 
 def waited_for(api: RunningApi) -> None:
-    """Return when the server holds somebody who waits for events."""
-    until(lambda: api.services.queue.info("clients")["blocked_clients"] > 0, "somebody who waits")
+    """Return when a client is waiting for events on the server."""
+    until(lambda: api.services.queue.info("clients")["blocked_clients"] > 0, "a waiting client")
 
 
-def test_status_is_answered_when_the_video_is_there(api: RunningApi, client: httpx.Client) -> None:
+def test_status_is_sent_when_the_video_is_ready(api: RunningApi, client: httpx.Client) -> None:
     session_id = api.accepted(client)
 
     def make() -> None:
@@ -57,7 +57,7 @@ def test_status_is_answered_when_the_video_is_there(api: RunningApi, client: htt
     assert answer.json()["status"] == "ready"
 
 
-def test_download_waits_for_the_video_and_brings_it(api: RunningApi, client: httpx.Client) -> None:
+def test_download_waits_for_the_video_and_sends_it(api: RunningApi, client: httpx.Client) -> None:
     session_id = api.accepted(client)
 
     def make() -> None:
@@ -69,9 +69,9 @@ def test_download_waits_for_the_video_and_brings_it(api: RunningApi, client: htt
     assert (answer.status_code, answer.content) == (200, VIDEO)
 
 
-def test_failure_and_cancelling_are_ends_too(api: RunningApi, client: httpx.Client) -> None:
-    failing = api.begin(api.accepted(client, recording(1)))
-    cancelled = api.accepted(client, recording(2))
+def test_failure_and_cancellation_end_the_wait(api: RunningApi, client: httpx.Client) -> None:
+    failing = api.begin(api.accepted(client, audio_bytes(1)))
+    cancelled = api.accepted(client, audio_bytes(2))
 
     def end() -> None:
         waited_for(api)
@@ -87,7 +87,7 @@ def test_failure_and_cancelling_are_ends_too(api: RunningApi, client: httpx.Clie
     assert second.json()["status"] == "cancelled"
 
 
-def test_after_the_wait_comes_what_is_there_now(api: RunningApi, client: httpx.Client) -> None:
+def test_timeout_returns_the_current_state(api: RunningApi, client: httpx.Client) -> None:
     session_id = api.accepted(client)
     begun = time.monotonic()
     status = client.get(f"/api/vip/status/{session_id}", params={"wait": 0.5})
@@ -99,19 +99,19 @@ def test_after_the_wait_comes_what_is_there_now(api: RunningApi, client: httpx.C
     assert int(download.headers["Retry-After"]) >= 1
 
 
-def test_avatar_is_waited_for(api: RunningApi, client: httpx.Client) -> None:
+def test_wait_for_an_avatar(api: RunningApi, client: httpx.Client) -> None:
     image_id = api.upload(client)["image_id"]
     path = f"/api/avatar/status/{image_id}"
     assert client.get(path, params={"wait": 0.3}).json()["status"] == "processing"
     with meanwhile(lambda: api.prepare(image_id)):
         assert client.get(path, params={"wait": LONG}, timeout=2 * LONG).json()["status"] == "ready"
-    refused = api.upload(client, picture(5))["image_id"]
+    refused = api.upload(client, image_bytes(5))["image_id"]
     with meanwhile(lambda: api.refuse(refused)):
         answer = client.get(f"/api/avatar/status/{refused}", params={"wait": LONG}, timeout=2 * LONG)
     assert answer.json()["status"] == "failed"
 
 
-def test_what_has_ended_or_is_not_known_is_answered_at_once(api: RunningApi, client: httpx.Client) -> None:
+def test_ended_and_unknown_sessions_are_answered_at_once(api: RunningApi, client: httpx.Client) -> None:
     ready = api.accepted(client)
     api.make(ready)
     nobody = "00000000-0000-4000-8000-000000000000"
@@ -130,11 +130,9 @@ def test_wait_is_bounded(api: RunningApi, client: httpx.Client, wait: str) -> No
         assert (answer.status_code, answer.json()["error"]["param"]) == (422, "wait")
 
 
-def test_many_waiting_clients_take_one_connection_and_are_all_answered(
-    api: RunningApi, client: httpx.Client
-) -> None:
-    sessions = [api.accepted(client, recording(seed)) for seed in range(3)]
-    image_id = api.upload(client, picture(7))["image_id"]
+def test_many_waiting_clients_share_one_connection(api: RunningApi, client: httpx.Client) -> None:
+    sessions = [api.accepted(client, audio_bytes(seed)) for seed in range(3)]
+    image_id = api.upload(client, image_bytes(7))["image_id"]
     before = api.services.queue.info("clients")["connected_clients"]
 
     async def wait_all() -> tuple[list[str], int]:
@@ -161,13 +159,13 @@ def test_many_waiting_clients_take_one_connection_and_are_all_answered(
     states, connected = asyncio.run(wait_all())
     assert states == ["ready"] * (CLIENTS + 1)
     assert connected - before < 20, "as many as threads and polls take, not one for each client"
-    until(lambda: api.services.endings.waiting == 0, "nobody who waits")
+    until(lambda: api.services.endings.waiting == 0, "no waiting client")
 
 
-def test_curl_says_that_there_is_no_video_and_keeps_no_file(
+def test_curl_reports_a_missing_video_and_keeps_no_file(
     api: RunningApi, client: httpx.Client, tmp_path: Path
 ) -> None:
-    """README's third command, where the video is not there in time."""
+    """The third command of the README, if the video is not ready in time."""
     session_id = api.accepted(client)
     url = f"{api.url}/api/vip/download/{session_id}?wait=0.1"
     said = Shell(tmp_path, api.url).run(f'curl -sSf -o talking.mp4 "{url}" 2>&1 || echo "ended: $?"')
@@ -176,13 +174,13 @@ def test_curl_says_that_there_is_no_video_and_keeps_no_file(
     assert not (tmp_path / "talking.mp4").exists()
 
 
-def test_waiting_for_a_face_ends_with_that_face(api: RunningApi, client: httpx.Client) -> None:
+def test_wait_for_one_face_ends_with_that_face(api: RunningApi, client: httpx.Client) -> None:
     image_id = api.upload(client)["image_id"]
     api.upload(client, face_index="1")
     api.prepare(image_id)
 
     def make() -> None:
-        until(lambda: api.services.endings.waiting > 0, "somebody who waits")
+        until(lambda: api.services.endings.waiting > 0, "a waiting client")
         api.prepare(image_id, face_index=1)
 
     query = {"wait": LONG, "face_index": 1}

@@ -1,4 +1,4 @@
-"""Forms that are wrong, too large, too slow or cut short: the right status, and nothing left behind."""
+"""Forms that are wrong, too large, too slow or incomplete get the right status and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from tests.support.running_api import RunningApi, picture, recording
+from tests.support.running_api import RunningApi, audio_bytes, image_bytes
 
 BOUNDARY = "b0undary"
 TYPE = f"multipart/form-data; boundary={BOUNDARY}"
@@ -25,19 +25,19 @@ def part(name: str, content: bytes, filename: str | None = None, kind: str | Non
 
 
 def closed(*parts: bytes) -> bytes:
-    """A whole form."""
+    """A complete form."""
     return b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
 
 
 def post(
     client: httpx.Client, body: bytes, kind: str = TYPE, path: str = "/api/avatar/upload"
 ) -> httpx.Response:
-    """Send a form as it is written."""
+    """Send a form exactly as written."""
     return client.post(path, content=body, headers={"Content-Type": kind})
 
 
 def expect(answer: httpx.Response, status: int, code: str, param: str | None = None) -> None:
-    """An error object."""
+    """Check the error object."""
     assert answer.status_code == status, answer.text
     body = answer.json()
     assert body["error"]["code"] == code
@@ -54,7 +54,7 @@ def _nothing_left(api: RunningApi) -> object:
     assert api.known_sessions() == set()
 
 
-def test_whole_form_by_hand_is_accepted_as_a_form(client: httpx.Client) -> None:
+def test_handwritten_form_is_accepted(client: httpx.Client) -> None:
     body = closed(part("image_file", b"no picture", "a.png", "image/png"))
     expect(post(client, body), 400, "unreadable_image", "image_file")
 
@@ -63,17 +63,17 @@ def test_missing_file(client: httpx.Client) -> None:
     expect(post(client, closed(part("preprocess_mode", b"full"))), 422, "invalid_option", "image_file")
 
 
-def test_file_that_was_not_chosen(client: httpx.Client) -> None:
+def test_empty_file_field(client: httpx.Client) -> None:
     body = closed(part("image_file", b"", "", "application/octet-stream"))
     expect(post(client, body), 422, "invalid_option", "image_file")
 
 
-def test_text_in_place_of_a_file(client: httpx.Client) -> None:
+def test_text_instead_of_a_file(client: httpx.Client) -> None:
     expect(post(client, closed(part("image_file", b"me.png"))), 422, "invalid_option", "image_file")
 
 
 def test_file_sent_twice(client: httpx.Client) -> None:
-    file = part("image_file", picture(), "a.png", "image/png")
+    file = part("image_file", image_bytes(), "a.png", "image/png")
     expect(post(client, closed(file, file)), 422, "invalid_option", "image_file")
 
 
@@ -82,28 +82,28 @@ def test_field_sent_twice(client: httpx.Client) -> None:
     expect(post(client, closed(field, field)), 422, "invalid_option", "preprocess_mode")
 
 
-def test_field_that_is_no_text(client: httpx.Client) -> None:
+def test_field_that_is_not_text(client: httpx.Client) -> None:
     expect(
         post(client, closed(part("preprocess_mode", b"\xff\xfe"))), 422, "invalid_option", "preprocess_mode"
     )
 
 
-def test_field_without_end(client: httpx.Client) -> None:
+def test_endless_field(client: httpx.Client) -> None:
     body = closed(part("preprocess_mode", b"x" * 20_000))
     expect(post(client, body), 413, "request_too_large", "preprocess_mode")
 
 
-def test_form_of_very_many_parts(client: httpx.Client) -> None:
+def test_form_with_too_many_parts(client: httpx.Client) -> None:
     body = closed(*(part(f"f{number}", b"") for number in range(100)))
     expect(post(client, body), 413, "request_too_large")
 
 
-def test_form_that_is_cut_short(client: httpx.Client) -> None:
-    body = part("image_file", picture(), "a.png", "image/png")
+def test_incomplete_form(client: httpx.Client) -> None:
+    body = part("image_file", image_bytes(), "a.png", "image/png")
     expect(post(client, body), 400, "malformed_request")
 
 
-def test_body_that_is_no_form(client: httpx.Client) -> None:
+def test_body_that_is_not_a_form(client: httpx.Client) -> None:
     expect(post(client, b"\x00" * 1000), 400, "malformed_request")
     expect(post(client, b""), 400, "malformed_request")
 
@@ -114,26 +114,26 @@ def test_part_without_a_name(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded", "text/plain", ""])
-def test_body_of_another_kind(client: httpx.Client, kind: str) -> None:
+def test_body_of_another_type(client: httpx.Client, kind: str) -> None:
     expect(post(client, b"{}", kind), 415, "unsupported_media_type")
 
 
 @pytest.mark.parametrize("boundary", ["", "; boundary=", f"; boundary={'x' * 300}"])
-def test_form_without_usable_boundary(client: httpx.Client, boundary: str) -> None:
+def test_form_without_a_usable_boundary(client: httpx.Client, boundary: str) -> None:
     expect(post(client, b"--x", f"multipart/form-data{boundary}"), 400, "malformed_request")
 
 
 @pytest.mark.parametrize(
     "kind", ["application/pdf", "text/html", "audio/wav", "text/plain", "application/zip"]
 )
-def test_part_that_says_it_is_no_picture(client: httpx.Client, kind: str) -> None:
-    body = closed(part("image_file", picture(), "a", kind))
+def test_part_declared_as_something_other_than_an_image(client: httpx.Client, kind: str) -> None:
+    body = closed(part("image_file", image_bytes(), "a", kind))
     expect(post(client, body), 415, "unsupported_media_type", "image_file")
 
 
 @pytest.mark.parametrize("kind", ["text/html", "image/png", "application/pdf", "application/json"])
-def test_part_that_says_it_is_no_sound(client: httpx.Client, kind: str) -> None:
-    body = closed(part("image_id", b"a" * 64), part("audio_file", recording(), "a", kind))
+def test_part_declared_as_something_other_than_audio(client: httpx.Client, kind: str) -> None:
+    body = closed(part("image_id", b"a" * 64), part("audio_file", audio_bytes(), "a", kind))
     answer = post(client, body, path="/api/vip/generate")
     expect(answer, 415, "unsupported_media_type", "audio_file")
 
@@ -160,8 +160,8 @@ def test_body_of_unknown_length_over_the_limit(api: RunningApi) -> None:
         assert b" 413 " in answered(connection)
 
 
-def test_slow_body_is_given_up(api: RunningApi) -> None:
-    body = part("image_file", picture(), "a.png", "image/png")
+def test_slow_body_times_out(api: RunningApi) -> None:
+    body = part("image_file", image_bytes(), "a.png", "image/png")
     start = time.monotonic()
     with raw(api) as connection:
         connection.sendall(head(f"Content-Length: {len(body) + 100}") + body)
@@ -173,7 +173,7 @@ def test_slow_body_is_given_up(api: RunningApi) -> None:
 
 
 def test_aborted_upload_leaves_nothing(api: RunningApi, client: httpx.Client) -> None:
-    body = part("image_file", picture() * 20, "a.png", "image/png")
+    body = part("image_file", image_bytes() * 20, "a.png", "image/png")
     for _ in range(5):
         with raw(api) as connection:
             connection.sendall(head("Content-Length: 280000") + body)
@@ -189,7 +189,7 @@ def test_aborted_upload_leaves_nothing(api: RunningApi, client: httpx.Client) ->
 @pytest.mark.parametrize(
     "name", ["../../etc/passwd", "a/b\\c", "x" * 3000, "\u202e\U0001f600", "%00", "con", ""]
 )
-def test_name_of_a_file_is_not_looked_at(client: httpx.Client, name: str) -> None:
+def test_file_name_is_ignored(client: httpx.Client, name: str) -> None:
     body = closed(part("image_file", b"no picture", name.replace('"', ""), "image/png"))
     expect(post(client, body), 400, "unreadable_image", "image_file")
 
@@ -199,7 +199,7 @@ def test_full_disk(api: RunningApi, client: httpx.Client, tmp_path: Path) -> Non
     mode = folder.stat().st_mode
     folder.rename(folder.with_name("away"))
     try:
-        answer = client.post("/api/avatar/upload", files={"image_file": ("me.png", picture())})
+        answer = client.post("/api/avatar/upload", files={"image_file": ("me.png", image_bytes())})
     finally:
         folder.with_name("away").rename(folder)
     assert folder.stat().st_mode == mode

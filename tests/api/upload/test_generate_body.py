@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of the options of a video is what the service takes."""
+"""The OpenAPI document describes the options of a video as the service accepts them."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ def limits(which: str) -> list[str]:
     return [field for field in FORM_OPTIONS if which in PROPERTIES[field]]
 
 
-def test_every_option_is_a_field_that_is_read() -> None:
+def test_every_option_is_a_field_of_the_form() -> None:
     assert set(FORM_OPTIONS) <= set(PROPERTIES)
     assert set(FORM_OPTIONS) <= set(GENERATE_TEXTS)
-    assert "batch_size" not in PROPERTIES  # of the command only
+    assert "batch_size" not in PROPERTIES  # for the command line only
     assert not any(name.startswith("x-") for field in FORM_OPTIONS for name in PROPERTIES[field])
 
 
 @pytest.mark.parametrize("field", FORM_OPTIONS)
 def test_defaults_are_those_of_the_form(field: str) -> None:
-    """`none` stands for None; what is empty by default has none."""
+    """`none` stands for None; options that are empty by default have no default."""
     said = PROPERTIES[field].get("default")
     value = plain(FORM_DEFAULTS)[FORM_OPTIONS[field]]
     assert (None if said == "none" else said) == (value or None if value in (None, []) else value)
 
 
 @pytest.mark.parametrize("field", limits("enum"))
-def test_every_listed_value_is_taken_and_no_other(field: str) -> None:
+def test_exactly_the_listed_values_are_accepted(field: str) -> None:
     for value in PROPERTIES[field]["enum"]:
         read(field, str(value))
     with pytest.raises(InvalidOption):
@@ -50,7 +50,7 @@ def test_every_listed_value_is_taken_and_no_other(field: str) -> None:
 
 
 @pytest.mark.parametrize("field", limits("maximum"))
-def test_the_largest_value_is_taken_and_no_larger_one(field: str) -> None:
+def test_largest_value_is_accepted_and_no_larger_one(field: str) -> None:
     most = PROPERTIES[field]["maximum"]
     assert plain(read(field, str(most)))[FORM_OPTIONS[field]] == most
     with pytest.raises(InvalidOption):
@@ -58,7 +58,7 @@ def test_the_largest_value_is_taken_and_no_larger_one(field: str) -> None:
 
 
 @pytest.mark.parametrize("field", limits("minimum"))
-def test_the_smallest_value_is_taken_and_no_smaller_one(field: str) -> None:
+def test_smallest_value_is_accepted_and_no_smaller_one(field: str) -> None:
     least = PROPERTIES[field]["minimum"]
     assert plain(read(field, str(least)))[FORM_OPTIONS[field]] == least
     with pytest.raises(InvalidOption):
@@ -66,7 +66,7 @@ def test_the_smallest_value_is_taken_and_no_smaller_one(field: str) -> None:
 
 
 @pytest.mark.parametrize("field", ["input_yaw", "input_pitch", "input_roll"])
-def test_as_many_angles_as_are_allowed_fit_into_the_field(field: str) -> None:
+def test_maximum_number_of_angles_fits_into_the_field(field: str) -> None:
     text = ",".join(["-179.123456789"] * 1_000)
     assert len(text) <= PROPERTIES[field]["maxLength"]
     assert len(plain(read(field, text))[field]) == 1_000
@@ -74,7 +74,7 @@ def test_as_many_angles_as_are_allowed_fit_into_the_field(field: str) -> None:
         read(field, text + ",0")
 
 
-def test_as_many_gestures_as_are_allowed_fit_into_the_field() -> None:
+def test_maximum_number_of_gestures_fits_into_the_field() -> None:
     text = ",".join(f"nod_yes@{second}.123456" for second in range(500))
     assert len(text) <= PROPERTIES["gestures"]["maxLength"]
     assert len(read("gestures", text).gestures) == 500

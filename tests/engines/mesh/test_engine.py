@@ -44,7 +44,7 @@ def test_previews_show_every_mouth_shape(source_image):
     pictures = visemes.arrays["pictures"].astype(float)
     letters = visemes.record["letters"]
     assert "".join(letters) == "AEIOUMBPFVSTLR"
-    assert pictures.shape == (15, 96, 96, 3)
+    assert pictures.shape == (15, 192, 192, 3)
     apart = [abs(a - b).mean() for k, a in enumerate(pictures) for b in pictures[:k]]
     assert min(apart) > 0.05
     clips = stages["gestures"].compute(source_image, "crop", artefacts)

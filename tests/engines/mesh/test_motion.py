@@ -8,13 +8,14 @@ from sadtalker_service.engines.mesh.channels import INDEX
 from sadtalker_service.engines.mesh.faceframe import RestMouth
 from sadtalker_service.engines.mesh.kernels.scene import BREATH, GAZE_X, PITCH, ROLL, SHIFT_X, SHIFT_Y, YAW
 from sadtalker_service.engines.mesh.motion.drive import drive
-from sadtalker_service.engines.mesh.motion.eyes import blink_shape, blink_times, blinks
+from sadtalker_service.engines.mesh.motion.eyes import blink_shape, blinks
 from sadtalker_service.engines.mesh.motion.gestures import GESTURES, gesture_clip
 from sadtalker_service.engines.mesh.motion.head import LIMITS, POSE_STYLES, head_style, keep_clean
 from sadtalker_service.engines.mesh.motion.lips import lip_motion, rest_closure, to_channels
 from sadtalker_service.engines.mesh.motion.signals import frame_times, sample, wander
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.speech.articulation import Articulation
+from sadtalker_service.speech.blinking import blink_times
 from sadtalker_service.speech.visemes import ARTICULATORS, VISEME_TARGETS, VISEMES
 
 CLOSED = RestMouth(opening=0.0, width=50.0)

@@ -88,17 +88,16 @@ def service(environment: Mapping[str, str], folder: Path) -> Iterator[RunningSer
         yield running
 
 
-def test_command_line(
-    environment: Mapping[str, str], service: RunningService, recording: Path, folder: Path
-) -> None:
-    """Uses the networks of the service, so they do not load twice."""
+def test_command_line(environment: Mapping[str, str], service: RunningService, folder: Path) -> None:
+    """Uses the networks of the service, so they do not load twice. Renders a single frame."""
+    audio = spoken(folder / "instant.wav", 0.05)
     output = folder / "talking.mp4"
     source_image = EXAMPLES / "portrait.jpg"
     arguments = (
         "--source_image",
         source_image,
         "--driven_audio",
-        recording,
+        audio,
         "--preprocess",
         "full",
         "--still",
@@ -106,8 +105,8 @@ def test_command_line(
     there = {**environment, "SADTALKER_INFERENCE": str(service.data_dir / "run" / "inference.sock")}
     report = generate(there, *arguments, "--output", output)
     assert report["engine"] == "sadtalker"
-    assert (report["frames"], report["fps"]) == (2, 25)
-    check(output.read_bytes(), frames=2, seconds=0.09)
+    assert (report["frames"], report["fps"]) == (1, 25)
+    check(output.read_bytes(), frames=1, seconds=0.05)
 
 
 def test_service(service: RunningService, recording: Path) -> None:
@@ -129,7 +128,7 @@ def test_service(service: RunningService, recording: Path) -> None:
         assert frames_drawn(client) == drawn + 2
         wrong = client.post("/api/vip/generate", data={**spec, "size": "300"}, files=sound)
         assert (wrong.status_code, wrong.json()["error"]["param"]) == (422, "size")
-    with_networks = [command_line(pid) for pid in service.everybody() if has_torch(pid)]
+    with_networks = [command_line(pid) for pid in service.all_processes() if has_torch(pid)]
     assert [("inference" in line, "worker" in line) for line in with_networks] == [(True, False)]
 
 

@@ -1,1 +1,1 @@
-"""Who may ask, and how often: API keys, their rights, rate limits."""
+"""Access control: API keys, their rights, rate limits."""

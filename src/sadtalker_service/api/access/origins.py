@@ -1,9 +1,9 @@
-"""Which names the service answers to, and whose pages may change something.
+"""Which host names the service accepts, and which web pages may change something.
 
-Without API keys the service is for this machine's own programs and pages. But every page that is open in a
-browser here can send requests to a loopback address too, and can have a name of its own that leads to it (DNS
-rebinding). Browsers tell both: the name in `Host`, the page in `Origin` and `Sec-Fetch-Site`. With keys none
-of that matters: no other page has the key.
+Without API keys the service serves only programs and pages of this machine. But any page open in a local
+browser can send requests to a loopback address, and can have a host name that resolves to it (DNS
+rebinding). Browsers reveal both: the name in `Host`, the page in `Origin` and `Sec-Fetch-Site`. With API keys
+none of that matters, because no other page has a key.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from sadtalker_service.telemetry import metrics
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?", re.IGNORECASE)
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _PROBES = frozenset({"/livez", "/readyz"})
-"""Asked by health checks under whatever name they have; they tell nothing of anybody."""
-_ANY_ADDRESS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104  recognised, not listened on
+"""Health checks may use any host name; these answers contain nothing about users."""
+_ANY_ADDRESS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104  compared with, not bound to
 _PORTS = {"http": 80, "https": 443}
 
 
 class AllowedCallers:
-    """ASGI middleware that refuses what does not come from where it may."""
+    """ASGI middleware that refuses requests from hosts and origins that are not allowed."""
 
     def __init__(self, app: ASGIApp, settings: Settings, *, open_to_all: bool) -> None:
-        """`open_to_all`: only keys decide who is let in."""
+        """`open_to_all`: API keys alone decide which requests are accepted."""
         self._app = app
         self._open_to_all = open_to_all
         self._origins = frozenset(listed(settings.cors_origins))
@@ -48,7 +48,7 @@ class AllowedCallers:
         self._hosts = frozenset(hosts | {settings.host.lower()}) - _ANY_ADDRESS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request of `scope`."""
+        """Handle one ASGI request."""
         if scope["type"] == "http":
             try:
                 self._check(scope)
@@ -66,13 +66,14 @@ class AllowedCallers:
         if scope["path"] not in _PROBES and not self._answers_to(host, scope):
             metrics.request_refused("host")
             raise HostNotAllowed(
-                f"This service does not answer under the name {host[:100]}: without API keys it is for this"
-                " machine alone. Use localhost, or have ALLOWED_HOSTS or API_KEYS set."
+                f"This service does not answer to the host name {host[:100]}. Without API keys it serves this"
+                " machine only. Use localhost, or ask the operator to set ALLOWED_HOSTS or API_KEYS."
             )
         if scope["method"] not in _READING and not self._may_change(headers, host):
             metrics.request_refused("origin")
             raise OriginNotAllowed(
-                "Pages of other origins may not use this service. Have the page's origin set in CORS_ORIGINS."
+                "Pages of other origins may not use this service. Ask the operator to add the page's origin"
+                " to CORS_ORIGINS."
             )
 
     def _answers_to(self, host: str, scope: Scope) -> bool:
@@ -85,12 +86,12 @@ class AllowedCallers:
         except ValueError:
             return False
         mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-        # the address at which the connection has arrived is no name that could have been pointed here
+        # an attacker's DNS name cannot equal the address that the connection arrived at
         return (mapped or address).is_loopback or name == (scope.get("server") or ("",))[0]
 
     def _may_change(self, headers: Headers, host: str) -> bool:
         origins = headers.getlist("origin")
-        if not origins:  # a program, or a browser that does not tell
+        if not origins:  # a program, or a browser that does not send it
             return headers.get("sec-fetch-site", "none") in {"same-origin", "none"}
         if len(origins) > 1:
             return False
@@ -99,7 +100,7 @@ class AllowedCallers:
 
 
 def listed(text: str) -> Iterable[str]:
-    """The words of a setting that are separated by commas."""
+    """The entries of a comma-separated setting."""
     return (word for word in (part.strip() for part in text.split(",")) if word)
 
 
@@ -108,7 +109,7 @@ def _host(headers: Headers, *, must_be_there: bool) -> str | None:
     if not hosts and not must_be_there:
         return None
     if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
-        raise MalformedRequest("A request needs one Host header, with a name or an address.")
+        raise MalformedRequest("A request needs exactly one Host header with a name or an address.")
     return hosts[0]
 
 
@@ -117,7 +118,7 @@ def _has_port(host: str) -> bool:
 
 
 def _authority(origin: str) -> str:
-    """As `Host` has it: without the port that goes without saying."""
+    """The origin in the form of a `Host` header, without the default port."""
     try:
         parts = urlsplit(origin.lower())
         port = parts.port

@@ -1,4 +1,4 @@
-"""Requests per minute of a name, counted on the queue's server, so that all instances count together."""
+"""Rate limit per API key. Requests are counted on the queue server, so all instances count together."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from redis.exceptions import RedisError
 
 from sadtalker_service.errors import StoreUnavailable
 
-# A bucket of `per_minute` drops that refills evenly (generic cell rate algorithm): the key holds the time, in
-# microseconds, at which the bucket will be full again. The server's own clock is used: instances have others.
+# A token bucket that refills evenly (generic cell rate algorithm). The key holds the time in microseconds at
+# which the bucket is full again. The server's clock is used, because the clocks of the instances differ.
 _TAKE = """
 local now = redis.call('TIME')
 now = now[1] * 1000000 + now[2]
@@ -27,20 +27,21 @@ _MINUTE = 60_000_000
 
 
 class RateLimit:
-    """Counts on the queue's server."""
+    """Counts requests on the queue server."""
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._take = client.register_script(_TAKE)
 
     async def take(self, name: str, per_minute: int) -> float | None:
-        """Count a request of `name`: None if it may be served, else the seconds to wait.
+        """Count a request of `name`. Returns None if it may be served, else the seconds to wait.
 
-        A minute's worth may come at once, then they are let in evenly. Raises `StoreUnavailable`.
+        A burst of `per_minute` requests is allowed; after that they are let in evenly. Raises
+        `StoreUnavailable`.
         """
-        # a name may hold anything, a key's name is better without
+        # a name may contain any character, so the key contains its hash
         key = f"rate:{hashlib.sha256(name.encode()).hexdigest()[:32]}"
         try:
             wait: Any = await self._take(keys=[key], args=[_MINUTE // per_minute, _MINUTE])
         except RedisError as error:
-            raise StoreUnavailable("The queue's server does not answer.", retry_after=2.0) from error
+            raise StoreUnavailable("The queue server does not answer.", retry_after=2.0) from error
         return float(wait) / 1e6 if wait else None

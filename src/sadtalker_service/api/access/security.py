@@ -1,8 +1,8 @@
-"""API keys: who may ask, whose avatars and videos they see, who may use the VIP lane, and how often.
+"""API keys: who has access, which avatars and videos a key sees, the VIP lane, and rate limits.
 
-Without keys in the settings nobody is asked for one, and everything belongs to one owner. With keys,
-everything that tells of source images, videos or load needs one; what is the same for everybody (documents,
-studio page, liveness, readiness) needs none.
+Without keys in the settings no key is required, and everything belongs to one owner. With keys, every route
+about source images, videos or load needs one. Routes that are the same for all clients (documentation, studio
+page, liveness, readiness) need none.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sadtalker_service.api.access.wrong_keys import WrongKeys
 from sadtalker_service.errors import Forbidden, RateLimited, StoreMisconfigured, Unauthorized
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.records import Lane
-from sadtalker_service.state.viewer import EVERYBODY, Viewer
+from sadtalker_service.state.viewer import UNRESTRICTED, Viewer
 from sadtalker_service.telemetry import metrics
 
 
@@ -40,28 +40,28 @@ class _KeyEntry(BaseModel):
 
 
 _ENTRIES = TypeAdapter(list[_KeyEntry])
-_SHOW_A_KEY = "Show an API key: `Authorization: Bearer KEY` or `X-API-Key: KEY`."
+_SEND_A_KEY = "Send an API key: `Authorization: Bearer KEY` or `X-API-Key: KEY`."
 
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A key that may use the API. The key itself is not kept, only its digest."""
+    """A key for the API. Only its digest is kept, not the key itself."""
 
     name: str
     digest: bytes = field(repr=False)
     """sha256 of the key."""
     owner: str
-    """Whose avatars and videos it sees and makes. Several keys may share one: an old and a new key, say."""
+    """Owner of the avatars and videos it sees and creates. Several keys may share one, for rotation."""
     admin: bool
-    """Whether it sees those of all owners, and may delete and cancel them."""
+    """Whether it sees the avatars and videos of all owners, and may delete and cancel them."""
     vip: bool
     """Whether it may use the VIP lane."""
     per_minute: int | None
-    """Requests that it may send in a minute; None: any number."""
+    """Requests it may send per minute; None for no limit."""
 
 
 def load_keys(settings: Settings) -> tuple[ApiKey, ...]:
-    """The keys of the settings. Raises `StoreMisconfigured` if they cannot be read."""
+    """The keys in the settings. Raises `StoreMisconfigured` if they cannot be read."""
     text = settings.api_keys
     if settings.api_keys_file is not None:
         try:
@@ -73,32 +73,32 @@ def load_keys(settings: Settings) -> tuple[ApiKey, ...]:
     try:
         entries = _ENTRIES.validate_json(text)
     except ValidationError as error:
-        # the error's own text would repeat the keys
+        # the text of the error would contain the keys
         wrong = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(step) for step in wrong["loc"]) or "the list"
         raise StoreMisconfigured(f"API_KEYS cannot be read: {where}: {wrong['msg']}.") from None
     if len({entry.name for entry in entries}) < len(entries):
-        raise StoreMisconfigured("API_KEYS has two keys of the same name.")
+        raise StoreMisconfigured("API_KEYS has two keys with the same name. Give each its own name.")
     if len({entry.key for entry in entries}) < len(entries):
-        raise StoreMisconfigured("API_KEYS has the same key twice: whose it is cannot be told.")
+        raise StoreMisconfigured("API_KEYS has the same key twice, so its owner is ambiguous. Remove one.")
     return tuple(
         ApiKey(e.name, digest_of(e.key), e.owner or e.name, e.admin, e.vip, e.per_minute) for e in entries
     )
 
 
 class KeyRing:
-    """Finds the key that a client shows."""
+    """Finds the key that a client sent."""
 
     def __init__(self, keys: Sequence[ApiKey]) -> None:
         self._keys = tuple(keys)
 
     def __bool__(self) -> bool:
-        """Whether there are any."""
+        """Whether there are any keys."""
         return bool(self._keys)
 
-    def find(self, shown: str) -> ApiKey | None:
-        """The key, or None. Takes the same time for every wrong one: all are compared, by their digests."""
-        digest, found = digest_of(shown), None
+    def find(self, sent: str) -> ApiKey | None:
+        """The key, or None. Compares the digests of all keys, so every wrong key takes the same time."""
+        digest, found = digest_of(sent), None
         for key in self._keys:
             if hmac.compare_digest(key.digest, digest):
                 found = key
@@ -106,47 +106,47 @@ class KeyRing:
 
 
 class Gate:
-    """Lets requests in that show a key with the right to what they ask for."""
+    """Admits requests whose key has the required rights."""
 
     def __init__(self, keys: KeyRing, limit: RateLimit, wrong_keys: WrongKeys) -> None:
         self._keys = keys
         self._limit = limit
         self._wrong_keys = wrong_keys
 
-    async def admit(self, shown: str | None, address: str) -> ApiKey | None:
-        """The key; None where none is needed. `address` is the client's.
+    async def admit(self, sent: str | None, address: str) -> ApiKey | None:
+        """The key, or None if none is required. `address` is the client's address.
 
         Raises `Unauthorized`, `RateLimited`, `StoreUnavailable`.
         """
         if not self._keys:
             return None
-        if not shown:
+        if not sent:
             metrics.request_refused("no_key")
-            raise Unauthorized(_SHOW_A_KEY)
-        key = self._look(shown, address)
+            raise Unauthorized(_SEND_A_KEY)
+        key = self._find_key(sent, address)
         if key.per_minute is not None:
             wait = await self._limit.take(key.name, key.per_minute)
             if wait is not None:
                 metrics.request_refused("rate")
                 raise RateLimited(
-                    f"This API key may send {key.per_minute} requests a minute; try again in {wait:.1f} s.",
+                    f"This API key may send {key.per_minute} requests per minute. Try again in {wait:.1f} s.",
                     retry_after=wait,
                 )
         return key
 
-    def _look(self, shown: str, address: str) -> ApiKey:
-        digest = digest_of(shown)
+    def _find_key(self, sent: str, address: str) -> ApiKey:
+        digest = digest_of(sent)
         wait = self._wrong_keys.wait(address, digest)
         if wait is not None:
             metrics.request_refused("many_wrong_keys")
             raise RateLimited(
-                f"Many wrong API keys came from this address; try again in {wait:.1f} s.", retry_after=wait
+                f"This address sent too many wrong API keys. Try again in {wait:.1f} s.", retry_after=wait
             )
-        key = self._keys.find(shown)
+        key = self._keys.find(sent)
         if key is None:
             self._wrong_keys.was_wrong(address)
             metrics.request_refused("wrong_key")
-            raise Unauthorized("This API key is not known.")
+            raise Unauthorized("This API key is unknown. Check it, or ask the operator for one.")
         self._wrong_keys.was_right(address, digest)
         return key
 
@@ -160,18 +160,18 @@ async def admitted(
     _header: Annotated[str | None, Security(_HEADER)],
     _bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
 ) -> None:
-    """Dependency of every route that needs a key where there are any."""
+    """Dependency of every route that requires a key if keys are configured."""
     await admit(request)
 
 
 async def admit(request: Request) -> None:
-    """Let `request` in, and remember its key for the route. Raises what `Gate.admit` raises."""
+    """Admit `request`, and store its key for the route. Raises what `Gate.admit` raises."""
     gate: Gate = request.app.state.gate
     address = request.client.host if request.client else ""
-    request.state.api_key = await gate.admit(_shown(request), address)
+    request.state.api_key = await gate.admit(_sent_key(request), address)
 
 
-def _shown(request: Request) -> str | None:
+def _sent_key(request: Request) -> str | None:
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and credentials.strip():
         return credentials.strip()
@@ -183,17 +183,17 @@ def require_lane(request: Request, lane: Lane) -> None:
     key: ApiKey | None = getattr(request.state, "api_key", None)
     if key is not None and lane == "vip" and not key.vip:
         metrics.request_refused("lane")
-        raise Forbidden("This API key may not use the VIP lane; use /api/standard.")
+        raise Forbidden("This API key may not use the VIP lane. Use /api/standard.")
 
 
 def viewer_of(request: Request) -> Viewer:
-    """Who asks, for the stores. Raises `Unauthorized` where there is no key and one is needed."""
+    """The client as the stores see it. Raises `Unauthorized` if a key is required and missing."""
     key: ApiKey | None = getattr(request.state, "api_key", None)
     if key is not None:
         return Viewer(key.owner, sees_all=key.admin)
     if request.app.state.keys:
-        raise Unauthorized(_SHOW_A_KEY)
-    return EVERYBODY
+        raise Unauthorized(_SEND_A_KEY)
+    return UNRESTRICTED
 
 
 Admitted = Depends(admitted)

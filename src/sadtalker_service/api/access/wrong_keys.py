@@ -1,8 +1,8 @@
-"""Guessing keys is slowed down, address by address.
+"""Slows down guessing of API keys, per address.
 
-An address may try some wrong keys at once, then one every few seconds; what it tries beyond that is refused
-unseen, so that guessing tells nothing. Others may live behind the same address, behind a proxy all of them:
-a key that was right there lately is let through whatever else comes from there.
+An address may try some wrong keys at once, then one every few seconds. Further tries are refused without a
+check, so that guessing reveals nothing. Other clients may share the address, and behind a proxy all of them
+do. So a key that was recently correct from an address is always accepted from there.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ AT_ONCE = 40
 SECONDS_PER_TRY = 3.0
 _KNOWN_SECONDS = 86_400.0
 _MOST = 10_000
-"""Addresses, and right keys at addresses, that are remembered."""
+"""Limit on remembered addresses, and on remembered correct keys."""
 
 Key = TypeVar("Key")
 
 
 class WrongKeys:
-    """Remembers who tried what. For the event loop; each process counts for itself."""
+    """Remembers the failed tries of each address. For the event loop only; each process counts separately."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        """`clock` gives seconds from any start."""
+        """`clock` returns seconds since any fixed start."""
         self._clock = clock
         self._paid_until: _Latest[str] = _Latest(_MOST)
-        """Address -> when its tries will all be there again."""
+        """Address -> time at which all its tries are available again."""
         self._right: _Latest[tuple[str, bytes]] = _Latest(_MOST)
-        """(address, digest of a key) -> when it was right there last. Only right keys come in here: nobody
-        can push them out by guessing."""
+        """(address, digest of a key) -> when it was last correct there. Only correct keys are stored, so
+        guessing cannot push them out."""
 
     def wait(self, address: str, digest: bytes) -> float | None:
-        """Seconds until a key from this address is looked at; None for now."""
+        """Seconds until a key from this address is checked; None if it is checked now."""
         now, place = self._clock(), place_of(address)
         seen = self._right.get((place, digest))
         if seen is not None and now - seen < _KNOWN_SECONDS:
@@ -44,12 +44,12 @@ class WrongKeys:
         return left if left > 0 else None
 
     def was_wrong(self, address: str) -> None:
-        """A key from this address was not known."""
+        """Record an unknown key from this address."""
         now, place = self._clock(), place_of(address)
         self._paid_until.put(place, self._paid(place, now) + SECONDS_PER_TRY)
 
     def was_right(self, address: str, digest: bytes) -> None:
-        """A key from this address was known."""
+        """Record a correct key from this address."""
         self._right.put((place_of(address), digest), self._clock())
 
     def _paid(self, place: str, now: float) -> float:
@@ -57,7 +57,7 @@ class WrongKeys:
 
 
 class _Latest(Generic[Key]):
-    """Numbers by name; the name that was set longest ago makes room."""
+    """Numbers by name, limited in count; the entry that was set longest ago is dropped first."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -77,7 +77,7 @@ class _Latest(Generic[Key]):
 
 
 def place_of(address: str) -> str:
-    """An IPv4 address; of an IPv6 one the network, of which a single client has all addresses."""
+    """An IPv4 address, or the /64 network of an IPv6 address, because one client has a whole network."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

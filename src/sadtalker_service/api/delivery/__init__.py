@@ -1,1 +1,1 @@
-"""What goes out while or after a video is rendered: downloads, ranges, live fragments, server-sent events."""
+"""Sends videos: downloads, byte ranges, live fragments, server-sent events."""

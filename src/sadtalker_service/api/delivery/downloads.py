@@ -1,4 +1,4 @@
-"""A kept file as an answer: whole or a range of it, from a local folder and from a remote store alike."""
+"""Sends a stored file, whole or a range of it, from a local folder or a remote store."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from typing import IO
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
 
 from sadtalker_service.api.delivery.ranges import ByteRange, UnsatisfiableRange, parse_range
 from sadtalker_service.api.errors import problem_of, problem_response_of
-from sadtalker_service.api.threads import in_thread
 from sadtalker_service.errors import NotFound
 from sadtalker_service.store.artefact_store import ArtefactStore
 
 CHUNK = 256 * 1024
-"""Bytes read at once: a thread is needed for a moment only, however slow the client is."""
+"""Bytes per read, so that a slow client blocks a thread only for a moment."""
 
 
 async def file_response(
     request: Request, store: ArtefactStore, name: str, *, media_type: str, filename: str, etag: str
 ) -> Response:
-    """The file called `name`, as `request` (GET or HEAD) wants it.
+    """The response with the file `name` to `request` (GET or HEAD).
 
-    `etag` names its content, without quotes. Raises `NotFound`.
+    `etag` identifies its content, without quotes. Raises `NotFound`.
     """
-    size = await in_thread(store.size, name)
+    size = await run_in_threadpool(store.size, name)
     if size is None:
-        raise NotFound("The video is not there any more.")
+        raise NotFound("The video no longer exists. Request it again.")
     headers = {
         "Accept-Ranges": "bytes",
         "ETag": f'"{etag}"',
@@ -55,12 +55,12 @@ async def file_response(
 def _range_header(request: Request, etag: str) -> str | None:
     condition = request.headers.get("if-range")
     if condition is not None and condition.strip() != f'"{etag}"':
-        return None  # the client has a part of another file
+        return None  # the client has part of a different file
     return request.headers.get("range")
 
 
 def names_tag(header: str | None, etag: str) -> bool:
-    """Whether `If-None-Match` has the tag among its own."""
+    """Whether `If-None-Match` contains the tag."""
     if header is None:
         return False
     tags = [tag.strip().removeprefix("W/") for tag in header.split(",")]
@@ -69,7 +69,7 @@ def names_tag(header: str | None, etag: str) -> bool:
 
 def _unsatisfiable(size: int, headers: Mapping[str, str]) -> Response:
     problem = problem_of(
-        "range_not_satisfiable", f"The range lies outside of the file of {size:,} bytes.", retryable=False
+        "range_not_satisfiable", f"The range is outside the file of {size:,} bytes.", retryable=False
     )
     kept = {name: headers[name] for name in ("Accept-Ranges", "ETag")}
     return problem_response_of(416, problem, {**kept, "Content-Range": f"bytes */{size}"})
@@ -82,15 +82,15 @@ async def _opened(store: ArtefactStore, name: str, first: int) -> IO[bytes]:
         return file
 
     try:
-        return await in_thread(opened)
+        return await run_in_threadpool(opened)
     except FileNotFoundError as error:
-        raise NotFound("The video is not there any more.") from error
+        raise NotFound("The video no longer exists. Request it again.") from error
 
 
 async def _pieces(file: IO[bytes], length: int) -> AsyncIterator[bytes]:
     try:
         while length > 0:
-            piece = await in_thread(file.read, min(CHUNK, length))
+            piece = await run_in_threadpool(file.read, min(CHUNK, length))
             if not piece:
                 return
             length -= len(piece)

@@ -1,9 +1,9 @@
-"""Server-sent events: a session's record, again and again, until it has ended.
+"""Server-sent events: the record of a session after every change, until it has ended.
 
-Every event is the whole record of `/status`; who has missed some needs only the last one. Events have the
-ids of the store: a client that comes back with `Last-Event-ID`, to whichever instance, gets what it missed.
-While a session waits, its place in the queue is told too; these events have no id and are not replayed.
-FastAPI writes them as lines, and sends a comment after 15 seconds without one.
+Every event is the whole body of `/status`, so a client that missed some needs only the latest. Events carry
+the ids of the store. A client that reconnects with `Last-Event-ID`, to any instance, gets what it missed.
+While a session waits, changes of its queue position are sent too. These have no id and are not replayed.
+FastAPI encodes the events, and sends a comment after 15 seconds of silence.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from sadtalker_service.state.events import BEGINNING, subscribe
 from sadtalker_service.state.records import ENDED, Failure, QueuePosition, Session
 
 PAUSE_SECONDS = 2.0
-"""After so long without an event: where does the session stand?"""
+"""After this long without an event, the queue position is read."""
 RETRY_MS = 1000
-"""Milliseconds after which a browser connects again."""
+"""Milliseconds after which a browser reconnects."""
 
 
 async def session_events(
     services: Services, session: Session, last_id: str | None
 ) -> AsyncIterator[ServerSentEvent]:
-    """Events of `session` after the one called `last_id`, to its end."""
+    """Events of `session` after the event `last_id`, until the session has ended."""
     yield ServerSentEvent(retry=RETRY_MS)
     shown, queue_position = session, None
-    with suppress(StoreUnavailable):  # the connection ends; the client comes back with the last id
+    with suppress(StoreUnavailable):  # the connection ends; the client reconnects with the last id
         async for event in _with_pauses(services, session.session_id, last_id or BEGINNING):
             if event is None:
                 moved = await _queue_position(services, shown)
@@ -44,12 +44,12 @@ async def session_events(
                     yield await _event(services, shown, queue_position)
                 continue
             name, change = event
-            shown = await _shown(services, session, change)
+            shown = await _session_at(services, session, change)
             yield await _event(services, shown, await _queue_position(services, shown), name)
 
 
-async def _shown(services: Services, session: Session, change: dict[str, Any]) -> Session:
-    """The session as it was at an event; after its end, as it stands: its video may have been deleted."""
+async def _session_at(services: Services, session: Session, change: dict[str, Any]) -> Session:
+    """The session as it was at an event. An ended one is read again, because its video may be deleted."""
     if change["state"] in ENDED:
         found = await services.polls.read_status(session.session_id)
         if found is not None:
@@ -90,7 +90,7 @@ async def _event(
 async def _with_pauses(
     services: Services, session_id: str, last_id: str
 ) -> AsyncIterator[tuple[str, dict[str, Any]] | None]:
-    """The events, and None after each pause without one. Ends when this instance drains, too."""
+    """The events, and None after each pause without one. Ends too when this instance drains."""
     events = subscribe(services.queue_async, session_id, last_id)
     drained = asyncio.ensure_future(services.drain.wait())
     coming: asyncio.Future[Any] = asyncio.ensure_future(anext(events, None))
@@ -112,4 +112,4 @@ async def _with_pauses(
         coming.cancel()
         with suppress(asyncio.CancelledError, StoreUnavailable):
             await coming
-        await events.aclose()  # type: ignore[attr-defined]  # follow is an async generator
+        await events.aclose()  # type: ignore[attr-defined]  # subscribe is an async generator

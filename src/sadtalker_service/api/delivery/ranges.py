@@ -1,4 +1,4 @@
-"""Byte ranges as RFC 9110 has them. One range is served; of several, the whole file is sent, as it allows."""
+"""Byte ranges of RFC 9110. One range is served; for several, the whole file is sent, as the RFC allows."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ class ByteRange:
         return self.last - self.first + 1
 
     def header(self, size: int) -> str:
-        """`Content-Range`."""
+        """The value of `Content-Range`."""
         return f"bytes {self.first}-{self.last}/{size}"
 
 
 class UnsatisfiableRange(Exception):
-    """A range that lies outside of the file."""
+    """The range is outside the file."""
 
 
 def parse_range(header: str | None, size: int) -> ByteRange | None:
-    """The range that `header` asks for of a file of `size` bytes; None for the whole file.
+    """The range that `header` requests of a file of `size` bytes; None for the whole file.
 
-    What is no range, or several, is not looked at. Raises `UnsatisfiableRange`.
+    An invalid header, or one with several ranges, is ignored. Raises `UnsatisfiableRange`.
     """
     found = _ONE.fullmatch(header or "")
     if found is None or not (found[1] or found[2]):
         return None
-    if not found[1]:  # the last so many bytes
+    if not found[1]:  # a suffix: the last N bytes
         length = int(found[2])
         if length == 0 or size == 0:
             raise UnsatisfiableRange(header)

@@ -1,8 +1,8 @@
-"""A video while it is being made: fragmented mp4, from the worker through the cache's server to the client.
+"""Streams a video while it is rendered: fragmented mp4 from worker through cache server to client.
 
-A client that comes too late for the live stream, or whose stream broke before its first byte, gets the same
-kind of stream from the finished file. A stream that breaks later ends without its proper end, so that the
-client sees that something is missing.
+A client that comes too late for the live stream gets the same kind of stream from the finished file. So does
+a client whose stream broke before its first byte. A stream that breaks later ends without its proper end, so
+that the client notices the missing part.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any, TypeVar
 import structlog
 from fastapi import Request
 from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 from starlette.types import Send
 
 from sadtalker_service.api.access.fetching import no_video
 from sadtalker_service.api.services import Services
-from sadtalker_service.api.threads import in_thread
 from sadtalker_service.errors import NotFound
 from sadtalker_service.media.fragments import refragment
 from sadtalker_service.state.events import subscribe
@@ -32,13 +32,13 @@ log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "video/mp4"
 _LOOK_SECONDS = 1.0
-"""How often a request that waits looks whether its client is still there."""
+"""How often a waiting request checks that its client is still connected."""
 
 Value = TypeVar("Value")
 
 
 class MediaResponse(StreamingResponse):
-    """A stream that, when it breaks, ends without its proper end: the connection is closed in mid-air."""
+    """A stream that closes the connection without its proper end if it breaks."""
 
     async def stream_response(self, send: Send) -> None:
         """Send the pieces."""
@@ -49,7 +49,7 @@ class MediaResponse(StreamingResponse):
 
 
 async def media_response(request: Request, services: Services, session: Session) -> MediaResponse:
-    """The stream of `session`, which begins when the first piece is there.
+    """The stream of `session`. It begins when the first piece is available.
 
     Raises `NotReady` for a session that ends without a video, `NotFound` for a video that was removed,
     `Draining`.
@@ -76,13 +76,13 @@ async def _pieces(services: Services, session_id: str) -> AsyncGenerator[bytes, 
         except StreamBroken:
             if sent:
                 raise
-            await asyncio.sleep(0.3)  # the next attempt, or the finished file, is about to be there
+            await asyncio.sleep(0.3)  # the next attempt or the finished file is about to appear
         else:
             return
 
 
 async def _begun(services: Services, session_id: str) -> Session:
-    """The session as soon as it is being made, or is ready. Raises `NotReady`, `NotFound`."""
+    """The session as soon as it is being rendered or ready. Raises `NotReady`, `NotFound`."""
     session = await _session(services, session_id)
     if session.state == "queued":
         events = subscribe(services.queue_async, session_id)
@@ -93,7 +93,7 @@ async def _begun(services: Services, session_id: str) -> Session:
                     if session.state != "queued":
                         break
         finally:
-            await events.aclose()  # type: ignore[attr-defined]  # follow is an async generator
+            await events.aclose()  # type: ignore[attr-defined]  # subscribe is an async generator
     if session.state in ENDED and session.state != "ready":
         raise no_video(session)
     return session
@@ -102,12 +102,14 @@ async def _begun(services: Services, session_id: str) -> Session:
 async def _session(services: Services, session_id: str) -> Session:
     found = await services.polls.read_status(session_id)
     if found is None:
-        raise NotFound("There is no such session.", param="session_id")
+        raise NotFound(
+            "There is no such session. Sessions are deleted some time after they end.", param="session_id"
+        )
     return found[0]
 
 
 def _live(services: Services, session: Session) -> AsyncIterator[bytes]:
-    """What the worker sends while it makes this attempt."""
+    """The stream that the worker sends during this attempt."""
 
     async def is_coming() -> bool:
         found = await services.polls.read_status(session.session_id)
@@ -121,12 +123,12 @@ async def _finished(services: Services, session: Session) -> AsyncIterator[bytes
     name = video_name(session.result_key)
     pieces = _fragments(services, name)
     try:
-        while (piece := await in_thread(next, pieces, None)) is not None:
+        while (piece := await run_in_threadpool(next, pieces, None)) is not None:
             yield piece
     except FileNotFoundError as error:
-        raise NotFound("The video is not there any more.") from error
+        raise NotFound("The video no longer exists. Request it again.") from error
     finally:
-        await in_thread(pieces.close)
+        await run_in_threadpool(pieces.close)
 
 
 def _fragments(services: Services, name: str) -> Any:
@@ -140,7 +142,7 @@ def _fragments(services: Services, name: str) -> Any:
 async def _while_wanted(
     request: Request, services: Services, pieces: AsyncGenerator[bytes, None]
 ) -> bytes | None:
-    """The first piece, None if there is none. Raises `Draining`, `ClientDisconnect`, what `pieces` raises."""
+    """The first piece, or None. Raises `Draining`, `ClientDisconnect`, and what `pieces` raises."""
     first: asyncio.Future[bytes | None] = asyncio.ensure_future(anext(pieces, None))
     try:
         while not first.done():

@@ -1,1 +1,1 @@
-"""Turns records into the JSON of the answers. Values are measured; what was not measured is named so."""
+"""Turns records into response bodies. All values are measured; a text says so if one is not measured yet."""

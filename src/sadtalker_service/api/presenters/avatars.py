@@ -1,4 +1,4 @@
-"""Avatars as answers."""
+"""Response bodies of the avatar routes."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from sadtalker_service.state.statistics import Snapshot
 
 _MESSAGES = {
     "processing": "The avatar is being prepared.",
-    "ready": "The avatar is ready: its videos need no preparation.",
-    "failed": "The avatar could not be prepared; see error.",
+    "ready": "The avatar is ready. Its videos need no preparation.",
+    "failed": "The avatar could not be prepared. See error.",
 }
 
 
@@ -45,7 +45,7 @@ def upload_answer(
     expected_seconds: float | None,
     warnings: Iterable[str],
 ) -> UploadAnswer:
-    """The answer to an upload; `summary` for an avatar that is ready, which makes it `already_processed`."""
+    """The response to an upload. `summary` is given for a ready avatar, which is `already_processed`."""
     status_url = _status_url(record)
     ready = summary is not None
     estimate = about(0.0 if ready else expected_seconds)
@@ -54,8 +54,8 @@ def upload_answer(
         status="already_processed" if ready else "processing",
         preprocess_mode=record.mode,
         face_index=record.face_index,
-        estimated_time="nothing to wait for" if ready else f"{estimate} (first time only)",
-        message="This avatar is ready already." if ready else _MESSAGES["processing"],
+        estimated_time="none, the avatar is ready" if ready else f"{estimate} (first time only)",
+        message="The avatar is already prepared." if ready else _MESSAGES["processing"],
         next_step="POST /api/vip/generate" if ready else f"GET {status_url}",
         cached_stages=CachedComponentNames(summary).cached if summary else list(record.stages),
         cache_summary=cache_summary(summary) if summary else None,
@@ -69,7 +69,7 @@ def upload_answer(
 
 
 def avatar_status(record: AvatarRecord, summary: ImageSummary, figures: Snapshot | None) -> AvatarStatus:
-    """How far an avatar is; `figures` for one that is ready."""
+    """State and progress of an avatar; `figures` for a ready one."""
     failure = record.failure
     shows = CachedComponentNames(summary)
     return AvatarStatus(
@@ -98,7 +98,9 @@ def avatar_status(record: AvatarRecord, summary: ImageSummary, figures: Snapshot
 
 
 class CachedComponentNames:
-    """Names of what is cached of a source image."""
+    """Names of the cached artefacts of a source image."""
+
+    """Measured times of videos with a prepared avatar."""
 
     def __init__(self, summary: ImageSummary) -> None:
         self.cached = [name for name, part in summary.components.items() if part.cached]
@@ -118,7 +120,7 @@ def performance_ready(figures: Snapshot) -> PerformanceReady:
 
 
 def cache_summary(summary: ImageSummary) -> CacheSummary:
-    """What the cache holds of a source image."""
+    """The cached artefacts of a source image."""
     return CacheSummary(
         image_hash=summary.image_id,
         cached_components={
@@ -135,7 +137,7 @@ def cache_summary(summary: ImageSummary) -> CacheSummary:
 
 
 def image_summary(summary: ImageSummary, figures: Snapshot) -> ImageSummaryAnswer:
-    """What is kept of a source image, and what it is worth."""
+    """Everything stored for a source image, and what the cache saves."""
     return ImageSummaryAnswer(
         image_id=summary.image_id,
         cache_summary=cache_summary(summary),

@@ -1,4 +1,4 @@
-"""Durations, ratios, sizes and times as clients read them."""
+"""Formats durations, ratios, sizes and times for clients."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def iso_time(seconds: float | None) -> str | None:
 
 
 def known_time(seconds: float) -> str:
-    """As `iso_time`, for a time that is known."""
+    """Like `iso_time`, for a time that is never None."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
@@ -25,7 +25,7 @@ def stopwatch(seconds: float) -> str:
 
 
 def about(seconds: float | None) -> str:
-    """`about 4.2 seconds`, in two digits that mean something."""
+    """`about 4.2 seconds`, with two significant digits."""
     if seconds is None:
         return NOT_MEASURED
     digits = 0 if seconds >= 10 else 1 if seconds >= 1 else 2
@@ -40,7 +40,7 @@ def times_faster(ratio: float | None) -> str:
 
 
 def per_cent(share: float | None) -> float | None:
-    """A share of 0..1 as 0..100 with one digit after the point."""
+    """A share of 0..1 as 0..100, rounded to one decimal."""
     return None if share is None else round(100.0 * share, 1)
 
 
@@ -50,5 +50,5 @@ def megabytes(size: int) -> str:
 
 
 def rounded(seconds: float | None) -> float | None:
-    """To the millisecond."""
+    """Rounded to the millisecond."""
     return None if seconds is None else round(seconds, 3)

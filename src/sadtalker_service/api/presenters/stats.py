@@ -1,4 +1,4 @@
-"""What was counted and measured, as answers."""
+"""Response bodies of the statistics routes and the front page."""
 
 from __future__ import annotations
 
@@ -43,15 +43,16 @@ ENDPOINTS: Mapping[str, str] = {
     "events": "GET /api/{lane}/events/{session_id}",
     "stream": "GET /api/{lane}/stream/{session_id}",
     "download": "GET /api/{lane}/download/{session_id}",
+    "speech_timeline": "POST /api/speech/timeline",
     "cache_stats": "GET /api/cache/stats",
     "documentation": "/docs",
     "studio": "/studio/",
 }
-DESCRIPTION = "A source image and a recording become a talking-head video."
+DESCRIPTION = "Turns a source image and driven audio into a talking-head video."
 
 
 def queue_status(queue_stats: QueueStats, viewer: Viewer, now: float) -> QueueStatus:
-    """All lanes, as `viewer` may see them; `now` in seconds since 1970."""
+    """Load of all lanes, as `viewer` may see it; `now` in seconds since 1970."""
     lanes = {
         lane: LaneFigures(
             queue_size=load.waiting,
@@ -79,7 +80,7 @@ def home(
     cache_up: bool,
     now: float,
 ) -> Home:
-    """The service in short. Without the queue's store there are no `figures` and no `queue_stats`."""
+    """The overview. Without the queue store there are no `figures` and no `queue_stats`."""
     hit_rate = per_cent(figures.hit_rate) if figures else None
     up = figures is not None and cache_up
     return Home(
@@ -120,7 +121,7 @@ def stats(
     warm_workers: int,
     now: float,
 ) -> Stats:
-    """Everything that is counted. `cached`: kind of artefact -> number; `images`: source images known."""
+    """All statistics. `cached`: kind of artefact -> number; `images`: number of known source images."""
     hit_rate = per_cent(figures.hit_rate)
     average = figures.speedup("first", "cached_avatar", "repeated")
     generated = figures.kinds["first"].count + figures.kinds["cached_avatar"].count
@@ -219,7 +220,7 @@ def _saved(figures: KindFigures) -> str:
 def _asked(figures: Snapshot, kind: str) -> str:
     asked = figures.cache.get(kind)
     rate = per_cent(asked.rate) if asked else None
-    return NOT_MEASURED if rate is None else f"{rate}% of recordings were known"
+    return NOT_MEASURED if rate is None else f"{rate}% of audio files were cached"
 
 
 def _pace(figures: KindFigures) -> str:

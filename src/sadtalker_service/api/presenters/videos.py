@@ -1,4 +1,4 @@
-"""Sessions as answers."""
+"""Response bodies of the session routes."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ from sadtalker_service.state.records import QueuePosition, Session
 from sadtalker_service.state.viewer import Viewer
 
 MESSAGES = {
-    "queued": "The request waits for its turn.",
-    "generating": "The video is being made.",
+    "queued": "The request is waiting in the queue.",
+    "generating": "The video is being rendered.",
     "ready": "The video is ready.",
-    "failed": "The video could not be made; see error.",
+    "failed": "The video could not be rendered. See error.",
     "cancelled": "The request was cancelled.",
 }
-_LISTENING = ("speech_features", "drive")
-"""Stages that turn sound into motion."""
-_RENDERING = ("set_up", "render", "wait", "convert", "finish")
-"""Stages that turn motion into a video file, other than those that run beside them."""
+_AUDIO_STAGES = ("speech_features", "drive")
+"""Stages that turn driven audio into motion."""
+_VIDEO_STAGES = ("set_up", "render", "wait", "convert", "finish")
+"""Stages that turn motion into a video file, without those that run in parallel."""
 _KEPT_AS = {"motion": "speech_features"}
-"""Kind of artefact -> stage under which getting it is measured, where the names differ."""
+"""Kind of artefact -> stage that includes loading it from the cache, if the names differ."""
 
 
 def generate_answer(
     session: Session, queue_position: QueuePosition | None, *, speedup: float | None, warnings: Iterable[str]
 ) -> GenerateAnswer:
-    """The answer to a request; `speedup` is that of prepared avatars, as measured so far."""
+    """The response to a request; `speedup` is the measured one of prepared avatars."""
     ready = session.state == "ready"
     links = links_of(session)
     estimate = 0.0 if ready else queue_position.eta_seconds if queue_position else None
@@ -73,7 +73,7 @@ def generate_answer(
 def session_status(
     session: Session, queue_position: QueuePosition | None, queue_stats: QueueStats
 ) -> SessionStatus:
-    """A session as it stands."""
+    """The current state of a session."""
     links = links_of(session)
     ready, failure, outcome = session.state == "ready", session.failure, session.outcome
     warnings = [*session.warnings, *(outcome.warnings if outcome else ())]
@@ -88,7 +88,7 @@ def session_status(
         queue_info=queue_info(session, queue_stats),
         queue_position=queue_position.ahead + 1 if queue_position else 0,
         estimated_seconds=rounded(queue_position.eta_seconds) if queue_position else None,
-        progress=progress(_last_moment(session.moment) if ready else session.moment)
+        progress=progress(_final_progress(session.moment) if ready else session.moment)
         if session.moment
         else None,
         attempt=session.attempt,
@@ -107,14 +107,14 @@ def session_status(
 
 
 def cancel_answer(session: Session) -> CancelAnswer:
-    """What became of a request to end a session."""
+    """The response to a cancellation."""
     stopping = session.state == "generating"
-    message = "The worker was told to stop." if stopping else MESSAGES[session.state]
+    message = "The worker is stopping." if stopping else MESSAGES[session.state]
     return CancelAnswer(session_id=session.session_id, status=session.state, message=message)
 
 
 def links_of(session: Session) -> SessionLinks:
-    """Addresses of a session."""
+    """Links of a session."""
     base, name = f"/api/{session.lane}", session.session_id
     return SessionLinks(
         status=f"{base}/status/{name}",
@@ -126,7 +126,7 @@ def links_of(session: Session) -> SessionLinks:
 
 
 def queue_info(session: Session, queue_stats: QueueStats) -> QueueInfo:
-    """The session's lane. Of running sessions only one of the same owner is named, by the id's beginning."""
+    """Load of the session's lane. Only a running session of the same owner is named, by its first digits."""
     return QueueInfo(
         queue_size=queue_stats.lanes[session.lane].waiting,
         processing=bool(queue_stats.running),
@@ -135,7 +135,7 @@ def queue_info(session: Session, queue_stats: QueueStats) -> QueueInfo:
 
 
 def progress(moment: Progress) -> schemas.Progress:
-    """How far the work is."""
+    """Progress of the work."""
     return schemas.Progress(
         stage=moment.stage,
         frame=moment.frame,
@@ -146,8 +146,8 @@ def progress(moment: Progress) -> schemas.Progress:
     )
 
 
-def _last_moment(moment: Progress) -> Progress:
-    """Workers tell of their frames now and then only, and hardly ever of the last one."""
+def _final_progress(moment: Progress) -> Progress:
+    """Progress at the end. Workers report frames only now and then, and rarely the last one."""
     return replace(moment, frame=moment.total, eta_seconds=0.0)
 
 
@@ -164,8 +164,8 @@ def video_facts(outcome: VideoResult) -> VideoFacts:
 
 
 def performance(session: Session) -> Performance | None:
-    """What a finished video took. For one that was there already: what the answer took, against the work
-    that made it."""
+    """Measured times of a finished video. For a reused video: the time of this request, compared with the
+    work that rendered it."""
     outcome = session.outcome
     if outcome is None:
         return None
@@ -187,13 +187,13 @@ def performance(session: Session) -> Performance | None:
 
 
 def _parts(session: Session, outcome: VideoResult) -> dict[str, float]:
-    """The parts of the total; nothing of them was done for a video that was there already."""
+    """The parts of the total time; all zero for a reused video."""
     seconds = {} if session.reused else outcome.seconds
     loaded = {_KEPT_AS.get(kind, kind) for kind in outcome.cache_hits}
     return {
         "cache_load_time": sum(seconds.get(stage, 0.0) for stage in loaded),
-        "audio_process_time": sum(seconds.get(stage, 0.0) for stage in _LISTENING if stage not in loaded),
-        "video_render_time": sum(seconds.get(stage, 0.0) for stage in _RENDERING),
+        "audio_process_time": sum(seconds.get(stage, 0.0) for stage in _AUDIO_STAGES if stage not in loaded),
+        "video_render_time": sum(seconds.get(stage, 0.0) for stage in _VIDEO_STAGES),
     }
 
 
@@ -204,7 +204,7 @@ def _stages(session: Session, outcome: VideoResult) -> list[tuple[str, float]]:
 def _boost(session: Session, speedup: float | None) -> str:
     if session.state == "ready":
         mine = performance(session)
-        return f"{mine.speedup}: this video was there already" if mine else NOT_MEASURED
+        return f"{mine.speedup}: this video already existed" if mine else NOT_MEASURED
     return (
         NOT_MEASURED if speedup is None else f"{times_faster(speedup)} than a first request, as measured here"
     )

@@ -1,3 +1,3 @@
-// Shows /openapi.json with ReDoc. The search would need a worker made from a text, which the page's policy forbids.
+// Shows /openapi.json with ReDoc. Its search needs a worker created from a string, which the CSP of the page forbids.
 
 Redoc.init("/openapi.json", { disableSearch: true }, document.getElementById("redoc"));

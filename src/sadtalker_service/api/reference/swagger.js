@@ -1,4 +1,4 @@
-// Shows /openapi.json with Swagger UI. Nothing but this host is asked: no validator either.
+// Shows /openapi.json with Swagger UI. The page contacts no other host, so the online validator is off too.
 
 SwaggerUIBundle({
   url: "/openapi.json",

@@ -1,4 +1,4 @@
-"""Source images: upload, state, list, removal."""
+"""Routes of source images and avatars: upload, status, list, deletion."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 
 import structlog
 from fastapi import APIRouter, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from sadtalker_service.api.access.security import viewer_of
 from sadtalker_service.api.ids import FaceQuery, ImagePath, face_index_of, image_id_of, mode_of
@@ -16,7 +17,6 @@ from sadtalker_service.api.schemas.avatars import AvatarList, AvatarStatus, Uplo
 from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.schemas.waiting import WaitQuery
 from sadtalker_service.api.services import Services, services_of
-from sadtalker_service.api.threads import in_thread
 from sadtalker_service.api.upload.forms import UPLOAD_TEXTS, form_body, remarks, required_file, upload_files
 from sadtalker_service.api.upload.multipart import ReceivedFile
 from sadtalker_service.api.upload.receiving import receive_form
@@ -32,7 +32,7 @@ router = APIRouter(prefix="/api/avatar", tags=["avatars"])
 _ModeQuery = Annotated[
     str | None,
     Query(
-        description="Mode in which the source image was uploaded.",
+        description="`preprocess_mode` of the upload.",
         json_schema_extra={"enum": list(PREPROCESS_MODES), "default": "full"},
     ),
 ]
@@ -43,14 +43,14 @@ _ModeQuery = Annotated[
     status_code=202,
     response_model=UploadAnswer,
     responses={
-        200: {"model": UploadAnswer, "description": "The avatar is ready already."},
+        200: {"model": UploadAnswer, "description": "The avatar already exists."},
         **problems(400, 408, 413, 415, 422, 507),
     },
     openapi_extra=form_body(UploadForm),
     summary="Upload a source image",
 )
 async def upload(request: Request, response: Response) -> UploadAnswer:
-    """Take a source image on and have it prepared in the background; `image_id` names it from then on."""
+    """Accept a source image and prepare its avatar in the background. `image_id` identifies it afterwards."""
     services = services_of(request)
     services.drain.check()
     settings = services.settings
@@ -62,13 +62,15 @@ async def upload(request: Request, response: Response) -> UploadAnswer:
         face = face_index_of(form.texts.get("face_index"))
         facts = await _facts(services, image)
         viewer, keep = viewer_of(request), services.video_service.upload
-        record, known = await in_thread(keep, image.path, image.sha256, mode, facts, viewer, face_index=face)
+        record, known = await run_in_threadpool(
+            keep, image.path, image.sha256, mode, facts, viewer, face_index=face
+        )
     log.info("avatar_uploaded", image_id=record.image_id, mode=mode, known=known, state=record.state)
     if record.state == "ready":
         response.status_code = 200
-        summary = await in_thread(services.video_service.summary, record.image_id, viewer)
+        summary = await run_in_threadpool(services.video_service.summary, record.image_id, viewer)
         return upload_answer(record, summary=summary, expected_seconds=None, warnings=remarks(form))
-    expected = await in_thread(expected_preparation, services.avatars)
+    expected = await run_in_threadpool(expected_preparation, services.avatars)
     return upload_answer(record, summary=None, expected_seconds=expected, warnings=remarks(form))
 
 
@@ -76,7 +78,7 @@ async def upload(request: Request, response: Response) -> UploadAnswer:
     "/status/{image_id}",
     response_model=AvatarStatus,
     responses=problems(404, 422),
-    summary="How far an avatar is",
+    summary="Get the status of an avatar",
 )
 async def status(
     request: Request,
@@ -85,22 +87,22 @@ async def status(
     face_index: FaceQuery = "",
     wait: WaitQuery = 0.0,
 ) -> AvatarStatus:
-    """State, progress and faces of an avatar; with what the cache holds of it."""
+    """State, progress and faces of an avatar, and its cached artefacts."""
     services, name, viewer = services_of(request), image_id_of(image_id), viewer_of(request)
     mode, face = mode_of(preprocess_mode), face_index_of(face_index)
-    answer = await in_thread(_status, services, name, mode, face, viewer)
+    answer = await run_in_threadpool(_status, services, name, mode, face, viewer)
     if wait <= 0 or answer.status != "processing":
         return answer
     await services.endings.avatar(name, mode, wait, services.drain.wait(), face)
-    return await in_thread(_status, services, name, mode, face, viewer)
+    return await run_in_threadpool(_status, services, name, mode, face, viewer)
 
 
 @router.get("", response_model=AvatarList, responses=problems(422), summary="List avatars")
 def avatars(
     request: Request,
-    limit: Annotated[int, Query(ge=1, le=200, description="Most avatars of a page.")] = 50,
+    limit: Annotated[int, Query(ge=1, le=200, description="Maximum number of avatars per page.")] = 50,
     cursor: Annotated[
-        str | None, Query(max_length=200, description="`next_cursor` of the page before.")
+        str | None, Query(max_length=200, description="`next_cursor` of the previous page.")
     ] = None,
 ) -> AvatarList:
     """Avatars, the latest upload first."""
@@ -112,10 +114,10 @@ def avatars(
     status_code=204,
     response_class=Response,
     responses=problems(404),
-    summary="Remove an avatar",
+    summary="Delete an avatar",
 )
 def delete(request: Request, image_id: ImagePath) -> Response:
-    """Remove the original, everything computed from it and every video made from it."""
+    """Delete the source image, its artefacts and every video made from it."""
     name = image_id_of(image_id)
     services_of(request).video_service.delete_avatar(name, viewer_of(request))
     log.info("avatar_deleted", image_id=name)
@@ -125,28 +127,30 @@ def delete(request: Request, image_id: ImagePath) -> Response:
 def _status(
     services: Services, image_id: str, mode: PreprocessMode, face_index: int, viewer: Viewer
 ) -> AvatarStatus:
-    """The avatar as it stands. Raises `NotFound`."""
+    """The current state of the avatar. Raises `NotFound`."""
     record = services.avatars.get(image_id, mode, viewer, face_index=face_index)
     if record is None:
         which = f" with face_index {face_index}" if face_index else ""
-        raise NotFound(f"There is no such source image in mode {mode}{which}; upload it.", param="image_id")
+        raise NotFound(
+            f"There is no such source image in mode {mode}{which}. Upload it first.", param="image_id"
+        )
     figures = services.statistics.snapshot() if record.state == "ready" else None
     return avatar_status(record, services.video_service.summary(image_id, viewer), figures)
 
 
 async def _facts(services: Services, image: ReceivedFile) -> ImageFacts:
-    """Size and kind of a picture; one that was uploaded before is not decoded again.
+    """Size and media type of a source image. A known one is not decoded again.
 
     Raises `UnreadableImage`, `ImageTooLarge`.
     """
-    known = await in_thread(services.avatars.modes, image.sha256)
+    known = await run_in_threadpool(services.avatars.modes, image.sha256)
     if known:
         return ImageFacts(known[0].width, known[0].height, known[0].media_type)
     return await asyncio.wrap_future(services.inspector.inspect_image(image.path))
 
 
 def expected_preparation(avatars: AvatarStore) -> float | None:
-    """What preparing took for the latest avatars, on average, seconds; None if there are none."""
+    """Average preparation time of the latest avatars in seconds; None if there are none."""
     latest, _ = avatars.list(limit=10)
     measured = [sum(record.seconds.values()) for record in latest if record.seconds]
     return fmean(measured) if measured else None

@@ -1,4 +1,4 @@
-"""What is cached, and what it was worth."""
+"""The statistics route."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _KINDS = (
     *("face_detection", "3dmm_coeffs", "face_crop", "face_mesh", "gestures", "visemes", "background"),
     *("enhancement_params", "motion"),
 )
-"""Kinds of artefacts that clients of the SadTalker microservice know, and recordings that were heard."""
+"""Kinds of artefacts that clients of the SadTalker microservice expect, and motion."""
 _AWAY = RedisStatus(connected=False, memory_used=None, memory_used_bytes=None, total_keys=None, uptime=None)
 
 
 @router.get("/stats", response_model=Stats, responses=problems(), summary="Statistics")
 def stats(request: Request) -> Stats:
-    """Cache, queue and videos in figures. Everything was measured; what was not is null."""
+    """Figures of cache, queue and videos. All values are measured; null means not measured yet."""
     services = services_of(request)
     viewer = viewer_of(request)
     images = services.avatars.count(viewer)
@@ -48,7 +48,7 @@ def stats(request: Request) -> Stats:
 
 
 def _cached(services: Services) -> Mapping[str, int]:
-    """Kind -> number; kinds that the engines have, and that clients look for, are there with 0 as well."""
+    """Kind -> number of cached artefacts. Kinds without any appear with 0."""
     kinds = dict.fromkeys(_KINDS, 0)
     kinds |= {name: 0 for card in services.engines.all().values() for name, _, _ in card.stages}
     try:

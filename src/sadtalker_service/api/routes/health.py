@@ -17,19 +17,19 @@ router = APIRouter(tags=["operation"])
 
 @open_router.get("/livez", response_model=Alive, summary="Does the process answer?")
 async def livez() -> JSONResponse:
-    """The process answers. Looks at nothing else: what is wrong elsewhere is not cured by a restart."""
+    """The process answers. Nothing else is checked, because a restart would not fix other problems."""
     return JSONResponse({"status": "alive"})
 
 
 @open_router.get(
     "/readyz",
     response_model=Ready,
-    responses={503: {"model": Ready, "description": "Not ready: the checks say why."}},
-    summary="Is work taken?",
+    responses={503: {"model": Ready, "description": "Not ready; the checks give the reason."}},
+    summary="Does the service accept work?",
 )
 def readyz(request: Request) -> JSONResponse:
-    """Queue store, artefact store, a warm worker, not shutting down. Without its cache the service is slower
-    (`degraded`), and still ready."""
+    """Checks queue store, artefact store, a warm worker and that no shutdown has begun. Without the cache the
+    service is slower (`degraded`) but still ready."""
     health: Health = request.app.state.health
     ready = health.ready()
     return JSONResponse(ready.model_dump(mode="json"), 503 if ready.status == "not_ready" else 200)
@@ -42,7 +42,7 @@ def readyz(request: Request) -> JSONResponse:
     summary="Prometheus metrics",
 )
 def prometheus(request: Request) -> Response:
-    """Counters of every process on this machine, and what lies in the queue's store."""
+    """Counters of every process on this machine, and gauges from the queue store."""
     services = services_of(request)
     folder = services.settings.data_dir.expanduser()
     gauges = StoreGauges(

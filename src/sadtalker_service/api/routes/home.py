@@ -1,4 +1,4 @@
-"""The front page: JSON for programs, the studio for browsers; and the page that explains errors."""
+"""The front page (JSON for programs, the studio for browsers) and the page that explains errors."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import redis
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.concurrency import run_in_threadpool
 
 from sadtalker_service.api.access.security import admit, viewer_of
 from sadtalker_service.api.presenters.stats import home as rendered
@@ -18,7 +19,6 @@ from sadtalker_service.api.queue_stats import measure_queues
 from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.schemas.stats import ErrorEntry, ErrorPage, Home
 from sadtalker_service.api.services import Services, services_of
-from sadtalker_service.api.threads import in_thread
 from sadtalker_service.engines.port import EngineCard
 from sadtalker_service.errors import EngineUnavailable, StoreUnavailable, all_errors
 from sadtalker_service.state.viewer import Viewer
@@ -27,7 +27,7 @@ open_router = APIRouter(tags=["operation"])
 
 STUDIO = Path(__file__).parents[1] / "studio"
 PAGE_HEADERS: Mapping[str, str] = {
-    # what lies beside the page, and pictures and videos that it has made itself; nothing from elsewhere
+    # only files of the service itself, and images and videos that the page created
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self';"
     " img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; manifest-src 'self';"
     " base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
@@ -41,15 +41,17 @@ _HTML = {"text/html": {"schema": {"type": "string"}}}
     "/",
     response_model=Home,
     responses={200: {"content": _HTML}, **problems()},
-    summary="The service in short",
+    summary="Overview of the service",
 )
 async def home(request: Request) -> Response:
-    """JSON; a browser gets the studio page."""
+    """The overview as JSON. A browser gets the studio page."""
     page = STUDIO / "index.html"
     if wants_page(request) and page.is_file():
-        return HTMLResponse(await in_thread(page.read_bytes), headers={**PAGE_HEADERS, "Vary": "Accept"})
+        return HTMLResponse(
+            await run_in_threadpool(page.read_bytes), headers={**PAGE_HEADERS, "Vary": "Accept"}
+        )
     await admit(request)
-    answer = await in_thread(_home, services_of(request), viewer_of(request))
+    answer = await run_in_threadpool(_home, services_of(request), viewer_of(request))
     return JSONResponse(answer.model_dump(mode="json"), headers={"Vary": "Accept"})
 
 
@@ -57,10 +59,10 @@ async def home(request: Request) -> Response:
     "/docs/errors",
     response_model=ErrorPage,
     responses={200: {"content": _HTML}},
-    summary="What the errors mean",
+    summary="List the error codes",
 )
 async def error_page(request: Request) -> Response:
-    """Every code of an error with its status and meaning."""
+    """Every error code with its status and meaning."""
     entries = {entry.code: entry for entry in error_catalogue()}
     if wants_page(request):
         return HTMLResponse(_error_html(entries), headers=dict(PAGE_HEADERS))
@@ -68,13 +70,13 @@ async def error_page(request: Request) -> Response:
 
 
 def wants_page(request: Request) -> bool:
-    """Whether a browser asks: `text/html` is in `Accept`, and JSON is not."""
+    """Whether the client is a browser: `Accept` has `text/html` but not JSON."""
     accept = request.headers.get("accept", "")
     return "text/html" in accept and "application/json" not in accept
 
 
 def error_catalogue() -> Iterator[ErrorEntry]:
-    """Every error that the service knows, in the order of statuses."""
+    """Every error of the service, ordered by status."""
     seen: dict[str, ErrorEntry] = {}
     for kind in all_errors():
         meaning = " ".join((inspect.getdoc(kind) or "").split())
@@ -113,7 +115,7 @@ def _home(services: Services, viewer: Viewer) -> Home:
 def _default_engine(services: Services) -> EngineCard | None:
     try:
         return services.engines.card()
-    except (EngineUnavailable, StoreUnavailable):  # none is loaded yet, or nobody knows
+    except (EngineUnavailable, StoreUnavailable):  # none is loaded yet, or the store is away
         return None
 
 

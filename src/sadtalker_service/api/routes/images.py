@@ -1,4 +1,4 @@
-"""What is kept of a source image."""
+"""The summary route of a source image."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ router = APIRouter(prefix="/api/image", tags=["avatars"])
     "/{image_id}/summary",
     response_model=ImageSummaryAnswer,
     responses=problems(404),
-    summary="What is cached of a source image",
+    summary="List the cached artefacts of a source image",
 )
 def summary(request: Request, image_id: ImagePath) -> ImageSummaryAnswer:
-    """What the cache holds of a source image, stage by stage, and what it is worth."""
+    """The cached artefacts of a source image by stage, and what they save."""
     services = services_of(request)
     return image_summary(
         services.video_service.summary(image_id_of(image_id), viewer_of(request)),

@@ -1,4 +1,4 @@
-"""Videos piece by piece: events, stream, download."""
+"""Routes that send a video: events, live stream, download."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from starlette.concurrency import run_in_threadpool
 
 from sadtalker_service.api.access.fetching import fetch_session, no_video
 from sadtalker_service.api.delivery.downloads import file_response
@@ -17,7 +18,6 @@ from sadtalker_service.api.ids import LanePath, SessionPath, lane_of, session_id
 from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.schemas.waiting import WaitQuery
 from sadtalker_service.api.services import services_of
-from sadtalker_service.api.threads import in_thread
 from sadtalker_service.state.records import Session
 from sadtalker_service.store.artefact_store import video_name
 
@@ -27,7 +27,7 @@ _VIDEO = {"content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binar
 
 
 async def _followed(request: Request, lane: LanePath, session_id: SessionPath) -> Session:
-    """The session to follow: read before the stream begins, so that what is wrong has its own status."""
+    """The session to follow. It is read before the stream begins, so that an error has its own status."""
     services = services_of(request)
     services.drain.check()
     session, _ = await fetch_session(request, lane_of(lane), session_id_of(session_id))
@@ -35,7 +35,7 @@ async def _followed(request: Request, lane: LanePath, session_id: SessionPath) -
 
 
 class _EventStream(EventSourceResponse):
-    """Events. Without the line below, the OpenAPI document would call problems events too; they are JSON."""
+    """Server-sent events. Without the line below, OpenAPI would list errors as events; they are JSON."""
 
     media_type = None  # type: ignore[assignment]  # Response allows it
 
@@ -43,20 +43,23 @@ class _EventStream(EventSourceResponse):
 @router.get(
     "/events/{session_id}",
     response_class=_EventStream,
-    responses={200: {"description": "Events; the data of each is the record of `/status`."}, **problems(404)},
-    summary="Follow a video",
+    responses={
+        200: {"description": "Events. The data of each is the body of `/status`."},
+        **problems(404),
+    },
+    summary="Follow a session",
 )
 async def events(
     request: Request,
     session: Annotated[Session, Depends(_followed)],
     last_event_id: Annotated[
-        str | None, Header(alias="Last-Event-ID", description="Id of the last event that was received.")
+        str | None, Header(alias="Last-Event-ID", description="Id of the last event received.")
     ] = None,
     after: Annotated[
         str | None, Query(max_length=64, description="The same, for clients that cannot set the header.")
     ] = None,
 ) -> AsyncIterator[ServerSentEvent]:
-    """Server-sent events: every change of the session from its beginning, or after `Last-Event-ID`."""
+    """Server-sent events. Every change of the session from its beginning, or after `Last-Event-ID`."""
     async for event in session_events(services_of(request), session, last_event_id or after):
         yield event
 
@@ -65,10 +68,10 @@ async def events(
     "/stream/{session_id}",
     response_class=StreamingResponse,
     responses={200: {"description": "Fragmented mp4 (H.264, AAC).", **_VIDEO}, **problems(404, 409)},
-    summary="Watch a video while it is made",
+    summary="Watch a video while it is rendered",
 )
 async def stream(request: Request, lane: LanePath, session_id: SessionPath) -> Response:
-    """The video as it is being made; the answer begins when its first piece is there. Without ranges."""
+    """The video while it is rendered. The response begins with its first fragment. No byte ranges."""
     services = services_of(request)
     services.drain.check()
     session, _ = await fetch_session(request, lane_of(lane), session_id_of(session_id))
@@ -80,8 +83,8 @@ async def stream(request: Request, lane: LanePath, session_id: SessionPath) -> R
     response_class=Response,
     responses={
         200: {"description": "The video.", **_VIDEO},
-        206: {"description": "The range that was asked for.", **_VIDEO},
-        304: {"description": "The client has it."},
+        206: {"description": "The requested range.", **_VIDEO},
+        304: {"description": "The client's copy is current."},
         **problems(404, 409, 416, 422),
     },
     summary="Download a video",
@@ -95,13 +98,13 @@ async def download(
     ] = None,
     wait: WaitQuery = 0.0,
 ) -> Response:
-    """The finished video as a file; with `wait`, as soon as it is finished."""
+    """The finished video as a file. With `wait`, as soon as it is finished."""
     services = services_of(request)
     session, position = await fetch_session(request, lane_of(lane), session_id_of(session_id), wait)
     if session.state != "ready":
         raise no_video(session, position)
     name = video_name(session.result_key)
-    await in_thread(services.artefacts.touch, name)
+    await run_in_threadpool(services.artefacts.touch, name)
     size = session.outcome.size_bytes if session.outcome else 0
     return await file_response(
         request,

@@ -1,4 +1,4 @@
-"""What there is to look at of an avatar: mouth shapes, gestures, the cropped picture."""
+"""Routes with previews of an avatar: mouth shapes, gestures, the cropped face."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from sadtalker_service.store.cache import CacheUnavailable
 router = APIRouter(prefix="/api/avatar", tags=["avatars"])
 
 _CACHE_CONTROL = "private, no-cache"
-"""A copy may be kept, and is asked for each time whether it still holds: the avatar may have been deleted."""
+"""Clients may keep a copy but must revalidate it each time, because the avatar may have been deleted."""
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
-_UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "The client has it."}}
+_UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "The client's copy is current."}}
 
 Value = TypeVar("Value")
 
@@ -40,17 +40,18 @@ Value = TypeVar("Value")
     "/{image_id}/visemes",
     response_model=Visemes,
     responses={200: {"content": {"image/png": _BINARY}}, **_UNCHANGED, **problems(404, 409, 422)},
-    summary="Mouth shapes",
+    summary="Get the mouth shapes",
 )
 def visemes(
     request: Request,
     image_id: ImagePath,
     form: Annotated[
-        Literal["json", "png"], Query(alias="format", description="Places of the shapes, or their picture.")
+        Literal["json", "png"],
+        Query(alias="format", description="Positions of the mouth shapes, or the sprite sheet."),
     ] = "json",
     face_index: FaceQuery = "",
 ) -> Response:
-    """One picture with all mouth shapes of the avatar, and where each of them is on it."""
+    """A sprite sheet with all mouth shapes of the avatar, and the position of each."""
     services, name, face = services_of(request), image_id_of(image_id), face_index_of(face_index)
     sheet = _shown(request, name, face, lambda card: _sheet(services, card, name, face))
     if form == "png":
@@ -64,7 +65,7 @@ def visemes(
     "/{image_id}/gestures/{name}",
     response_class=Response,
     responses={200: {"content": {"video/mp4": _BINARY}}, **_UNCHANGED, **problems(404, 409, 422)},
-    summary="A gesture as a clip",
+    summary="Get a gesture as a clip",
 )
 def gesture(
     request: Request,
@@ -76,7 +77,7 @@ def gesture(
     services, image, face = services_of(request), image_id_of(image_id), face_index_of(face_index)
     known = services.engines.card().capabilities.gestures
     if name not in known:
-        raise NotFound(f"There is no such gesture; there are {', '.join(known) or 'none'}.", param="name")
+        raise NotFound(f"There is no such gesture. Available: {', '.join(known) or 'none'}.", param="name")
     clip = _shown(request, image, face, lambda card: gesture_clip(services.cache, card, image, name, face))
     return _revalidated(request, clip, "video/mp4")
 
@@ -85,17 +86,17 @@ def gesture(
     "/{image_id}/preview",
     response_class=Response,
     responses={200: {"content": {"image/png": _BINARY}}, **_UNCHANGED, **problems(404, 409, 422)},
-    summary="The cropped picture",
+    summary="Get the cropped face",
 )
 def preview(request: Request, image_id: ImagePath, face_index: FaceQuery = "") -> Response:
-    """The face as the engine sees it, as PNG."""
+    """The face region that the engine uses, as PNG."""
     services, name, face = services_of(request), image_id_of(image_id), face_index_of(face_index)
     picture = _shown(request, name, face, lambda card: preview_picture(services.cache, card, name, face))
     return _revalidated(request, picture, "image/png")
 
 
 def _revalidated(request: Request, content: bytes, media_type: str) -> Response:
-    """`content`, or 304 for a client that has it."""
+    """`content`, or 304 if the client's copy is current."""
     etag = hashlib.sha256(content).hexdigest()[:32]
     headers = {"Cache-Control": _CACHE_CONTROL, "ETag": f'"{etag}"'}
     if names_tag(request.headers.get("if-none-match"), etag):
@@ -104,7 +105,7 @@ def _revalidated(request: Request, content: bytes, media_type: str) -> Response:
 
 
 def _sheet(services: Services, card: EngineCard, image_id: str, face_index: int) -> Sheet | None:
-    """Raises `NotFound` where the engine draws none, `CacheUnavailable`."""
+    """Raises `NotFound` if the engine draws no mouth shapes, `CacheUnavailable`."""
     if VISEMES not in {stage for stage, _, _ in card.stages}:
         raise NotFound(f"The {card.name} engine draws no mouth shapes.")
     return viseme_sheet(services.cache, card, image_id, face_index)
@@ -113,22 +114,22 @@ def _sheet(services: Services, card: EngineCard, image_id: str, face_index: int)
 def _shown(
     request: Request, image_id: str, face_index: int, show: Callable[[EngineCard], Value | None]
 ) -> Value:
-    """What `show` finds in the cache. Raises `NotFound`, `NotReady` if there is none, `StoreUnavailable`."""
+    """What `show` finds in the cache. Raises `NotFound`, `NotReady` if it is missing, `StoreUnavailable`."""
     services = services_of(request)
     known = services.avatars.modes(image_id, viewer_of(request))
     records = [record for record in known if record.face_index == face_index]
     if not records:
         which = f" with face_index {face_index}" if known and face_index else ""
-        raise NotFound(f"There is no such source image{which}; upload it.", param="image_id")
+        raise NotFound(f"There is no such source image{which}. Upload it first.", param="image_id")
     try:
         found = show(services.engines.card())
     except CacheUnavailable as error:
-        raise StoreUnavailable("The cache's server does not answer.", retry_after=2.0) from error
+        raise StoreUnavailable("The cache server does not answer.", retry_after=2.0) from error
     if found is None:
         services.video_service.renew_previews(image_id, face_index)
         state = records[0].state
         raise NotReady(
-            f"There is nothing to look at (yet): the avatar is {state}; ask again in a moment.",
+            f"The preview is not available yet, the avatar is {state}. Ask again in a moment.",
             state=state,
             retry_after=2.0,
             never=state == "failed",

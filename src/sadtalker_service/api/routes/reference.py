@@ -1,6 +1,6 @@
-"""`/docs` and `/redoc`: the OpenAPI document for people, with nothing from another host.
+"""`/docs` and `/redoc`: the OpenAPI document as web pages, without files from other hosts.
 
-Swagger UI and ReDoc come with the package `fastapi-offline`; of it only the files are used.
+Swagger UI and ReDoc come with the package `fastapi-offline`. Only its files are used.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ _OF_THE_PACKAGE = frozenset({"swagger-ui-bundle.js", "swagger-ui.css", "redoc.st
 _FILES = _OF_THE_PACKAGE | {"swagger.js", "redoc.js", "redoc.css"}
 _POLICY = "Content-Security-Policy"
 _STYLES = (
-    "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='",  # an empty one, which ReDoc fills rule by rule
-    "'sha256-QMIg+bpjm3JdElJ388KYke01izlUW0UoNOeKjpMxdgc='",  # of its scroll bars
+    "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='",  # an empty one that ReDoc fills rule by rule
+    "'sha256-QMIg+bpjm3JdElJ388KYke01izlUW0UoNOeKjpMxdgc='",  # for its scroll bars
 )
 """Hashes of the `<style>` elements that ReDoc adds to its page."""
 _LOGO = b"https://cdn.redoc.ly/redoc/logo-mini.svg"
-"""ReDoc's own logo, which it loads from its makers; what stands beside it says whose it is."""
+"""ReDoc's own logo, which it loads from its makers' server; the text beside it still names them."""
 _NO_PICTURE = b"data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
 
 
 @open_router.get("/docs")
 def swagger() -> Response:
-    """The routes, to be tried out."""
+    """The Swagger page, on which routes can be tried."""
     return HTMLResponse((_OURS / "swagger.html").read_bytes(), headers=dict(PAGE_HEADERS))
 
 
 @open_router.get("/redoc")
 def redoc() -> Response:
-    """The same, to be read."""
+    """The ReDoc page, for reading."""
     policy = PAGE_HEADERS[_POLICY].replace("style-src 'self'", " ".join(("style-src 'self'", *_STYLES)))
     return HTMLResponse((_OURS / "redoc.html").read_bytes(), headers={**PAGE_HEADERS, _POLICY: policy})
 
@@ -51,7 +51,7 @@ def redoc() -> Response:
 def asset(name: str) -> Response:
     """A file of one of the two pages. Raises `NotFound`."""
     if name not in _FILES:
-        raise NotFound("There is nothing at this address; see /docs.")
+        raise NotFound("There is nothing at this address. See /docs.")
     kind, headers = _TYPES[Path(name).suffix], {"Cache-Control": "no-cache"}
     if name == "redoc.standalone.js":
         return Response(_redoc_script(), headers=headers, media_type=kind)
@@ -65,8 +65,8 @@ def _redoc_script() -> bytes:
 
 
 def _packaged() -> Path:
-    """The folder of the files that the package brings; the package itself is not imported."""
+    """The folder of the package's files; the package itself is not imported."""
     spec = find_spec("fastapi_offline")
     if spec is None or spec.origin is None:
-        raise NotFound("The pages' files are not installed: install this project's packages again.")
+        raise NotFound("The files of this page are not installed. Reinstall the project's packages.")
     return Path(spec.origin).parent / "static"

@@ -1,4 +1,4 @@
-"""Videos: request, state, cancelling. What is sent piece by piece is in `media.py`."""
+"""Routes of sessions: request a video, read the status, cancel. `media.py` sends the videos."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Annotated
 
 import structlog
 from fastapi import APIRouter, Header, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from sadtalker_service.api.access.fetching import fetch_session
 from sadtalker_service.api.access.security import require_lane, viewer_of
@@ -20,7 +21,7 @@ from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.schemas.videos import CancelAnswer, GenerateAnswer, SessionStatus
 from sadtalker_service.api.schemas.waiting import WaitQuery
 from sadtalker_service.api.services import Services, services_of
-from sadtalker_service.api.threads import in_thread
+from sadtalker_service.api.upload.audio_facts import inspect_audio
 from sadtalker_service.api.upload.forms import (
     GENERATE_TEXTS,
     check_engine,
@@ -29,16 +30,14 @@ from sadtalker_service.api.upload.forms import (
     generate_files,
     options_of,
     remarks,
+    required_audio,
     required_image_id,
-    required_recording,
     video_request,
 )
 from sadtalker_service.api.upload.multipart import Form, ReceivedFile
 from sadtalker_service.api.upload.receiving import receive_form
 from sadtalker_service.errors import AlreadyEnded, NotFound, StoreUnavailable
 from sadtalker_service.jobs.webhooks import check_receiver
-from sadtalker_service.media.inspection import AudioFacts
-from sadtalker_service.pipeline.decoded_speech import keep_decoded
 from sadtalker_service.state.idempotency import RENEWAL_SECONDS, Claim, IdempotencyKeys
 from sadtalker_service.state.records import ENDED, Lane, QueuePosition, Session
 
@@ -49,8 +48,8 @@ _IdempotencyHeader = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
-        description="A name for this request: sent again with the same name within a day, it is answered with"
-        " the same session instead of a second one.",
+        description="Name of this request. If it is sent again with the same name within a day, the response"
+        " is the same session instead of a second one.",
         json_schema_extra={"minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
     ),
 ]
@@ -61,16 +60,16 @@ _IdempotencyHeader = Annotated[
     status_code=202,
     response_model=GenerateAnswer,
     responses={
-        200: {"model": GenerateAnswer, "description": "The video is there already."},
+        200: {"model": GenerateAnswer, "description": "The video already exists."},
         **problems(400, 404, 408, 409, 413, 415, 422, 507),
     },
     openapi_extra=generate_body(),
-    summary="Ask for a video",
+    summary="Request a video",
 )
 async def generate(
     request: Request, response: Response, lane: LanePath, idempotency_key: _IdempotencyHeader = None
 ) -> GenerateAnswer:
-    """Let the source image speak the recording. The source image may still be in preparation."""
+    """Make the avatar speak the driven audio. The avatar may still be in preparation."""
     services, in_lane = services_of(request), lane_of(lane)
     require_lane(request, in_lane)
     services.drain.check()
@@ -78,7 +77,7 @@ async def generate(
     async with receive_form(
         request, GENERATE_TEXTS, generate_files(settings), services.uploads, settings.upload_timeout_seconds
     ) as form:
-        audio = required_recording(form)
+        audio = required_audio(form)
         required_image_id(form)
         async with _once(services, f"{viewer_of(request).owner}:{in_lane}", key, fingerprint(form)) as claim:
             session_id = claim.session_id if claim else None
@@ -86,7 +85,7 @@ async def generate(
                 session_id = await _accept(request, services, in_lane, form, audio, session_id)
     session, queue_position = await _present(services, session_id)
     response.status_code = 200 if session.state == "ready" else 202
-    figures = await in_thread(services.statistics.snapshot)
+    figures = await run_in_threadpool(services.statistics.snapshot)
     speedup = figures.speedup("cached_avatar")
     return generate_answer(session, queue_position, speedup=speedup, warnings=remarks(form))
 
@@ -95,16 +94,16 @@ async def generate(
     "/status/{session_id}",
     response_model=SessionStatus,
     responses=problems(404, 422),
-    summary="How far a video is",
+    summary="Get the status of a session",
 )
 async def status(
     request: Request, lane: LanePath, session_id: SessionPath, wait: WaitQuery = 0.0
 ) -> Response:
-    """State, place in the queue, progress, and in the end what it took."""
+    """State, queue position and progress; after the end, the measured times."""
     services = services_of(request)
     session, queue_position = await fetch_session(request, lane_of(lane), session_id_of(session_id), wait)
     record = session_status(session, queue_position, await services.queue_stats_cache.queue_stats())
-    # rendered here: the framework would check it once more before
+    # serialised here, because the framework would validate it a second time
     return Response(record.model_dump_json(), media_type="application/json")
 
 
@@ -116,15 +115,15 @@ async def status(
     summary="Cancel a video",
 )
 async def cancel(request: Request, lane: LanePath, session_id: SessionPath) -> CancelAnswer:
-    """End a session that waits at once, one that runs within a batch of frames."""
+    """Cancel a session. A waiting one ends at once, a running one within a batch of frames."""
     services = services_of(request)
     session, _ = await fetch_session(request, lane_of(lane), session_id_of(session_id))
     if session.state not in ENDED:
-        session = await in_thread(services.video_service.cancel, session.session_id)
+        session = await run_in_threadpool(services.video_service.cancel, session.session_id)
         log.info("session_cancelled", session_id=session.session_id, state=session.state)
         if session.state in {"queued", "generating", "cancelled"}:
             return cancel_answer(session)
-    raise AlreadyEnded(f"The session has ended already: it is {session.state}.", state=session.state)
+    raise AlreadyEnded(f"The session has already ended. It is {session.state}.", state=session.state)
 
 
 async def _accept(
@@ -135,15 +134,15 @@ async def _accept(
     audio: ReceivedFile,
     session_id: str | None,
 ) -> str:
-    """Take the request on; the id of its session, which is `session_id` if one is given."""
+    """Accept the request and return the id of its session, which is `session_id` if given."""
     received_at = time.time()
-    await in_thread(check_engine, form, services.engines, services.workers)
-    facts = await _facts(services, audio, options_of(form).audio_track)
+    await run_in_threadpool(check_engine, form, services.engines, services.workers)
+    facts = await inspect_audio(services, audio, options_of(form).audio_track)
     request_id = request.state.request_id
     spec = video_request(form, lane, facts, request_id=request_id, received_at=received_at)
     if spec.callback_url is not None:
         await check_receiver(spec.callback_url, services.settings)
-    session = await in_thread(services.video_service.generate, spec, viewer_of(request), session_id)
+    session = await run_in_threadpool(services.video_service.generate, spec, viewer_of(request), session_id)
     log.info(
         "session_accepted",
         session_id=session.session_id,
@@ -158,39 +157,24 @@ async def _accept(
 async def _present(services: Services, session_id: str) -> tuple[Session, QueuePosition | None]:
     found = await services.polls.read_status(session_id)
     if found is None:
-        raise NotFound("The session of this request has been forgotten; send it without its key.")
-    return found
-
-
-async def _facts(services: Services, audio: ReceivedFile, audio_track: int | None) -> AudioFacts:
-    """Length and kind of a recording; one that was sent before is not decoded again.
-
-    Raises `UnreadableAudio`, `AudioTooLarge`, `EmptyAudio`, `InvalidOption`.
-    """
-    name = f"{audio.sha256}:{audio_track}"
-    facts = services.recordings.get(name)
-    if facts is None:
-        samples = audio.path.with_name(f"{audio.path.name}.samples")
-        facts = await asyncio.wrap_future(
-            services.inspector.inspect_audio(audio.path, audio_track, samples=samples)
+        raise NotFound(
+            "The session of this request no longer exists. Send the request without its Idempotency-Key."
         )
-        await in_thread(keep_decoded, services.cache, audio.sha256, facts.reading, samples)
-        services.recordings[name] = facts
-    return facts
+    return found
 
 
 @asynccontextmanager
 async def _once(services: Services, scope: str, key: str | None, print_: str) -> AsyncIterator[Claim | None]:
-    """A block that runs with what is known of the `Idempotency-Key`, None without one.
+    """Context manager that gives the claim on the `Idempotency-Key`, None without a key.
 
-    While it runs the claim is renewed; should this process die, the same request may be sent again a few
-    seconds later. Raises `Conflict` while the first request is being answered, `IdempotencyKeyReused`.
+    The claim is renewed until it exits. If this process dies, the same request may be sent again a few
+    seconds later. Raises `Conflict` while the first request is being processed, `IdempotencyKeyReused`.
     """
     if key is None:
         yield None
         return
     keys = services.idempotency
-    claim = await in_thread(keys.claim, scope, key, print_, str(uuid.uuid4()))
+    claim = await run_in_threadpool(keys.claim, scope, key, print_, str(uuid.uuid4()))
     if claim.answered:
         yield claim
         return
@@ -201,12 +185,12 @@ async def _once(services: Services, scope: str, key: str | None, print_: str) ->
         answered = True
     finally:
         renewal.cancel()
-        # whatever happened: the key must not stay taken
-        await in_thread(keys.complete if answered else keys.release, claim)
+        # also after an error, because the key must not stay taken
+        await run_in_threadpool(keys.complete if answered else keys.release, claim)
 
 
 async def _keep_claim(keys: IdempotencyKeys, claim: Claim) -> None:
     while True:
         await asyncio.sleep(RENEWAL_SECONDS)
         with suppress(StoreUnavailable):
-            await in_thread(keys.renew, claim)
+            await run_in_threadpool(keys.renew, claim)

@@ -1,1 +1,1 @@
-"""What goes over the wire, as the OpenAPI document shows it."""
+"""The bodies of requests and responses, as the OpenAPI document shows them."""

@@ -1,4 +1,4 @@
-"""Avatars over the wire."""
+"""Request and response bodies of the avatar routes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from sadtalker_service.state.records import AvatarState
 
 IMAGE_ID = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 NOT_MEASURED = "not measured yet"
-"""Stands where a text tells of a duration or a ratio, and nothing was measured."""
+"""Text used for a duration or a ratio that has not been measured."""
 
 ImageId = Field(
-    description="sha256 of the picture's bytes.", examples=[IMAGE_ID], pattern=f"^{SHA256.pattern}$"
+    description="SHA-256 of the source image's bytes.", examples=[IMAGE_ID], pattern=f"^{SHA256.pattern}$"
 )
 
 _SUMMARY_EXAMPLE: JsonValue = {
@@ -31,23 +31,23 @@ _SUMMARY_EXAMPLE: JsonValue = {
 
 
 class UploadForm(BaseModel):
-    """The form with which a source image is uploaded."""
+    """The form that uploads a source image."""
 
     model_config = ConfigDict(extra="allow")
 
     image_file: bytes = Field(
-        description="JPEG, PNG, WebP, HEIC, AVIF, TIFF, BMP or GIF with a face; or an MP4, WebM or MOV,"
-        " of which the best frame is taken.",
+        description="JPEG, PNG, WebP, HEIC, AVIF, TIFF, BMP or GIF with a face. An MP4, WebM or MOV also"
+        " works; its best frame becomes the source image.",
         json_schema_extra={"type": "string", "format": "binary"},
     )
     preprocess_mode: PreprocessMode = Field(
-        "full", description="How much of the picture is animated, as in SadTalker."
+        "full", description="How much of the source image is animated, as in SadTalker."
     )
-    face_index: int = Field(0, ge=0, description="Which face speaks, where there are several: 0 the largest.")
+    face_index: int = Field(0, ge=0, description="Which face speaks if there are several; 0 is the largest.")
 
 
 class CachedComponent(BaseModel):
-    """What the cache holds of one stage."""
+    """The cached artefact of one stage."""
 
     cached: bool
     ttl: int | Literal["permanent"] | None = Field(description="Seconds until it expires.")
@@ -55,18 +55,18 @@ class CachedComponent(BaseModel):
 
 
 class CacheSummary(BaseModel):
-    """What the cache holds of a source image."""
+    """The cached artefacts of a source image."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_SUMMARY_EXAMPLE]})
 
     image_hash: str = ImageId
-    cached_components: dict[str, CachedComponent] = Field(description="Stage -> what is cached of it.")
+    cached_components: dict[str, CachedComponent] = Field(description="Stage -> its cached artefact.")
     total_cache_size: int = Field(ge=0, description="Bytes.")
-    cache_coverage: float = Field(ge=0, le=100, description="Per cent of the stages that are cached.")
+    cache_coverage: float = Field(ge=0, le=100, description="Percentage of the stages that are cached.")
 
 
 class AvatarLinks(BaseModel):
-    """Where to go on."""
+    """Links to the next steps."""
 
     status: str
     summary: str
@@ -74,7 +74,7 @@ class AvatarLinks(BaseModel):
 
 
 class UploadAnswer(BaseModel):
-    """A source image was taken on, or was there."""
+    """The source image was accepted, or its avatar already exists."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -102,67 +102,67 @@ class UploadAnswer(BaseModel):
     image_id: str = ImageId
     status: Literal["processing", "already_processed"]
     preprocess_mode: PreprocessMode
-    face_index: int = Field(0, ge=0, description="Which of the faces it is: 0 is the largest.")
-    estimated_time: str = Field(description="How long the preparation takes, as it was measured before.")
+    face_index: int = Field(0, ge=0, description="The face that speaks; 0 is the largest.")
+    estimated_time: str = Field(description="Expected time of the preparation, from earlier measurements.")
     message: str
     next_step: str
-    cached_stages: list[str] = Field(description="Stages that are computed.")
+    cached_stages: list[str] = Field(description="Stages whose artefacts are cached.")
     cache_summary: CacheSummary | None = None
     warnings: list[str] = []
     links: AvatarLinks
 
 
 class AvatarProgress(BaseModel):
-    """How far the preparation is."""
+    """Progress of the preparation."""
 
     stage: str | None = Field(description="Stage that is being computed.")
-    done: int = Field(ge=0, description="Stages computed so far.")
+    done: int = Field(ge=0, description="Number of stages computed so far.")
 
 
 Box = Annotated[
-    tuple[float, float, float, float], Field(description="x0, y0, x1, y1 in pixels of the picture.")
+    tuple[float, float, float, float], Field(description="x0, y0, x1, y1 in pixels of the source image.")
 ]
 
 
 class Face(BaseModel):
-    """The face that will speak."""
+    """The face that speaks."""
 
     box: Box
     confidence: float | None = Field(ge=0, le=1)
 
 
 class PerformanceReady(BaseModel):
-    """What to expect of videos with this avatar, from the videos made so far."""
+    """Expected times of videos with this avatar, from the videos made so far."""
 
     generation_time: str
-    generation_seconds: float | None = Field(description="Average; null while nothing was measured.")
+    generation_seconds: float | None = Field(description="Average; null until a video has been measured.")
     speedup: str
-    speedup_factor: float | None = Field(description="Against requests whose avatar was not prepared.")
+    speedup_factor: float | None = Field(description="Compared with requests whose avatar was not prepared.")
     ready_for_vip: bool
 
 
 class AvatarStatus(BaseModel):
-    """How far an avatar is."""
+    """State and progress of an avatar."""
 
     image_id: str = ImageId
     status: AvatarState
     preprocess_mode: PreprocessMode
-    width: int = Field(ge=1, description="Of the picture, pixels.")
+    width: int = Field(ge=1, description="Width of the source image, pixels.")
     height: int = Field(ge=1)
     uploaded_at: str = Field(description="ISO 8601, UTC.")
     processing_completed: str | None = Field(None, description="ISO 8601, UTC.")
-    processing_seconds: dict[str, float] = Field({}, description="Stage -> seconds that it took.")
+    processing_seconds: dict[str, float] = Field({}, description="Stage -> seconds it took.")
     cached_components: list[str]
     cache_summary: CacheSummary
-    performance_ready: PerformanceReady | None = Field(None, description="For an avatar that is ready.")
+    performance_ready: PerformanceReady | None = Field(None, description="Only if the avatar is ready.")
     progress: AvatarProgress
     face: Face | None = None
-    face_index: int = Field(0, ge=0, description="Which of the faces it is: 0 is the largest.")
+    face_index: int = Field(0, ge=0, description="The face that speaks; 0 is the largest.")
     faces: list[Box] = Field(
-        [], description="Boxes of all faces of the picture, the largest first; the place is the `face_index`."
+        [], description="Boxes of all faces, the largest first; the position in the list is the `face_index`."
     )
-    warnings: list[str] = Field([], description="What was guessed or left out in the preparation.")
-    error: Problem | None = Field(None, description="For one that could not be prepared.")
+    warnings: list[str] = Field([], description="What was guessed or left out during the preparation.")
+    error: Problem | None = Field(None, description="Only if the preparation failed.")
     message: str
     next_step: str
 
@@ -185,11 +185,11 @@ class AvatarList(BaseModel):
     """Avatars, the latest upload first."""
 
     avatars: list[AvatarItem]
-    next_cursor: str | None = Field(description="`cursor` of the next page; null on the last one.")
+    next_cursor: str | None = Field(description="`cursor` of the next page; null on the last page.")
 
 
 class PerformanceImpact(BaseModel):
-    """What the cache is worth for a source image."""
+    """What the cache saves for a source image."""
 
     cache_coverage: str = Field(examples=["100.0%"])
     estimated_speedup: str = Field(examples=["3.1x faster", NOT_MEASURED])
@@ -197,13 +197,13 @@ class PerformanceImpact(BaseModel):
 
 
 class ImageSummaryAnswer(BaseModel):
-    """What is kept of a source image."""
+    """Everything stored for a source image."""
 
     image_id: str = ImageId
     cache_summary: CacheSummary
     performance_impact: PerformanceImpact
-    videos: int = Field(ge=0, description="Videos made from it that are kept.")
-    preprocess_modes: list[PreprocessMode] = Field(description="Modes in which it was uploaded.")
+    videos: int = Field(ge=0, description="Number of stored videos made from it.")
+    preprocess_modes: list[PreprocessMode] = Field(description="Modes it was uploaded in.")
 
 
 class Corner(BaseModel):
@@ -214,12 +214,15 @@ class Corner(BaseModel):
 
 
 class Visemes(BaseModel):
-    """Mouth shapes on one picture."""
+    """Mouth shapes on one sprite sheet."""
 
     image_id: str = ImageId
-    sprite_url: str = Field(description="The picture, PNG.")
-    width: int = Field(ge=1, description="Of the picture, pixels.")
+    sprite_url: str = Field(description="Address of the sprite sheet, PNG.")
+    width: int = Field(ge=1, description="Width of the sprite sheet, pixels.")
     height: int = Field(ge=1)
     cell: int = Field(ge=1, description="Side of a cell, pixels.")
-    visemes: dict[str, Corner] = Field(description="Viseme -> where its cell is.")
+    visemes: dict[str, Corner] = Field(description="Viseme -> position of its cell.")
+    closed_eyes: Corner | None = Field(
+        description="Cell with the first viseme and closed eyes; null if the engine draws none."
+    )
     letters: dict[str, str] = Field(description="Letter -> its viseme.")

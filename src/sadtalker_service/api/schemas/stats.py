@@ -1,4 +1,4 @@
-"""What the service tells of itself."""
+"""Response bodies of the statistics and health routes."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from sadtalker_service.state.records import Lane
 
 
 class LaneFigures(BaseModel):
-    """A lane."""
+    """Load of one lane."""
 
-    queue_size: int = Field(ge=0, description="Sessions that wait.")
-    oldest_seconds: float | None = Field(description="For how long the first of them has waited.")
+    queue_size: int = Field(ge=0, description="Number of waiting sessions.")
+    oldest_seconds: float | None = Field(description="How long the oldest of them has waited.")
 
 
 class QueueStatus(BaseModel):
-    """All lanes."""
+    """Load of all lanes."""
 
-    queue_size: int = Field(ge=0, description="Sessions that wait, of both lanes.")
-    processing: bool = Field(description="Whether any video is being made.")
+    queue_size: int = Field(ge=0, description="Number of waiting sessions in both lanes.")
+    processing: bool = Field(description="Whether a video is being rendered.")
     current_session: str | None = Field(description="First eight characters of the id of a running session.")
     running: int = Field(ge=0)
     lanes: dict[Lane, LaneFigures]
@@ -29,13 +29,13 @@ class QueueStatus(BaseModel):
 class HomePerformance(BaseModel):
     """Averages over the videos made so far."""
 
-    standard_processing: str = Field(description="A request whose avatar was not prepared.")
-    with_cache: str = Field(description="One whose avatar was.")
+    standard_processing: str = Field(description="Requests whose avatar was not prepared.")
+    with_cache: str = Field(description="Requests whose avatar was prepared.")
     speedup: str
 
 
 class CacheStatus(BaseModel):
-    """The cache."""
+    """State of the cache."""
 
     redis_connected: bool
     total_cached_images: int = Field(ge=0)
@@ -43,15 +43,15 @@ class CacheStatus(BaseModel):
 
 
 class HomeEngine(BaseModel):
-    """The engine that makes a video where the request names none."""
+    """The default engine."""
 
     name: str
-    enhancers: list[str] = Field(description="Of faces and of backgrounds; others are left out.")
+    enhancers: list[str] = Field(description="Face and background enhancers; others are ignored.")
     gestures: list[str]
 
 
 class Home(BaseModel):
-    """The service."""
+    """Overview of the service."""
 
     service: str
     version: str
@@ -60,12 +60,12 @@ class Home(BaseModel):
     performance: HomePerformance
     cache_status: CacheStatus
     queue_status: QueueStatus
-    engine: HomeEngine | None = Field(description="Null while no worker has loaded one.")
+    engine: HomeEngine | None = Field(description="Null until a worker has loaded an engine.")
     endpoints: dict[str, str]
 
 
 class RedisStatus(BaseModel):
-    """The cache's server."""
+    """State of the cache server."""
 
     connected: bool
     memory_used: str | None
@@ -75,15 +75,15 @@ class RedisStatus(BaseModel):
 
 
 class SessionFigures(BaseModel):
-    """Sessions."""
+    """Counts of sessions."""
 
     active_sessions: int = Field(ge=0, description="Waiting or running.")
     total_processed: int = Field(ge=0, description="Accepted so far.")
-    total_generated: int = Field(ge=0, description="Videos that were made.")
+    total_generated: int = Field(ge=0, description="Videos rendered so far.")
 
 
 class ProcessingTime(BaseModel):
-    """Averages as texts, and their numeric twins; null while nothing was measured."""
+    """Averages as texts and as numbers; null until measured."""
 
     first_time: str
     with_cache: str
@@ -97,30 +97,30 @@ class ProcessingTime(BaseModel):
 class CachePerformance(BaseModel):
     """How well the cache works."""
 
-    cache_hit_rate: float | None = Field(description="Per cent; null while nothing was asked for.")
+    cache_hit_rate: float | None = Field(description="Percentage; null before the first lookup.")
     avg_processing_time: ProcessingTime
 
 
 class KindHits(BaseModel):
-    """How often artefacts of one kind were asked for."""
+    """Cache hits and misses of one kind of artefact."""
 
     hits: int
     misses: int
-    hit_rate: float | None = Field(description="Per cent.")
+    hit_rate: float | None = Field(description="Percentage.")
 
 
 class CacheStatistics(BaseModel):
-    """The cache in figures."""
+    """Figures of the cache."""
 
     redis_status: RedisStatus
-    cached_data: dict[str, int] = Field(description="Kind of artefact -> how many are cached.")
+    cached_data: dict[str, int] = Field(description="Kind of artefact -> number of cached ones.")
     requests: dict[str, KindHits]
     sessions: SessionFigures
     performance: CachePerformance
 
 
 class KindOfRequest(BaseModel):
-    """What requests of one kind took; null while nothing was measured."""
+    """Times of one kind of request; null until measured."""
 
     count: int
     average_seconds: float | None
@@ -131,7 +131,7 @@ class KindOfRequest(BaseModel):
 
 
 class PerformanceTargets(BaseModel):
-    """What was measured, under the names that clients of the service know."""
+    """Measured times, under the names that existing clients use."""
 
     with_cache: str
     without_cache: str
@@ -139,7 +139,7 @@ class PerformanceTargets(BaseModel):
 
 
 class GenerationStatistics(BaseModel):
-    """The videos."""
+    """Figures of the rendered videos."""
 
     total_videos_generated: int
     generation_time_distribution: dict[str, int] = Field(
@@ -148,11 +148,11 @@ class GenerationStatistics(BaseModel):
     performance_targets: PerformanceTargets
     optimization_status: dict[str, str]
     by_kind: dict[str, KindOfRequest]
-    by_lane: dict[Lane, dict[str, int]] = Field(description="Lane -> how its sessions ended.")
+    by_lane: dict[Lane, dict[str, int]] = Field(description="Lane -> number of sessions by final state.")
 
 
 class PerformanceSummary(BaseModel):
-    """In short."""
+    """The main figures."""
 
     total_images_processed: int
     total_videos_generated: int
@@ -162,7 +162,7 @@ class PerformanceSummary(BaseModel):
 
 
 class ServiceHealth(BaseModel):
-    """Whether the parts are there."""
+    """Whether the parts of the service are available."""
 
     redis_connected: bool
     models_loaded: bool
@@ -171,13 +171,13 @@ class ServiceHealth(BaseModel):
 
 
 class HitRate(BaseModel):
-    """Alias."""
+    """The hit rate once more, where older clients look for it."""
 
     cache_hit_rate: float | None
 
 
 class Stats(BaseModel):
-    """Everything that is counted."""
+    """All statistics."""
 
     cache_statistics: CacheStatistics
     generation_statistics: GenerationStatistics
@@ -194,22 +194,22 @@ class Alive(BaseModel):
 
 
 class Check(BaseModel):
-    """One of the things that readiness needs."""
+    """One condition of readiness."""
 
     ok: bool
-    required: bool = Field(description="Whether the service is not ready without it.")
+    required: bool = Field(description="Whether the service needs it to be ready.")
     detail: str | None = None
 
 
 class Ready(BaseModel):
-    """Whether the service takes work."""
+    """Whether the service accepts work."""
 
     status: Literal["ready", "degraded", "not_ready"]
     checks: dict[str, Check]
 
 
 class ErrorEntry(BaseModel):
-    """A code of an error."""
+    """One error code."""
 
     code: str
     status: int
@@ -218,6 +218,6 @@ class ErrorEntry(BaseModel):
 
 
 class ErrorPage(BaseModel):
-    """The codes of errors."""
+    """All error codes."""
 
     errors: dict[str, ErrorEntry]

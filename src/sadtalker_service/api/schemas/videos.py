@@ -1,4 +1,4 @@
-"""Videos and the sessions in which they are made, over the wire."""
+"""Request and response bodies of the video routes."""
 
 from __future__ import annotations
 
@@ -21,36 +21,47 @@ _LINKS_EXAMPLE: JsonValue = {
     "cancel": f"/api/vip/session/{SESSION_ID}",
 }
 
-SessionId = Field(examples=[SESSION_ID], description="Names the session; whoever knows it has the video.")
+SessionId = Field(
+    examples=[SESSION_ID],
+    description="Id of the session. Without API keys, anyone who knows it can get the video.",
+)
 
 
 class GenerateForm(BaseModel):
-    """The form with which a video is asked for, but for its options: those are `options.RenderOptions`."""
+    """The form that requests a video, without its options. Those are `options.RenderOptions`."""
 
     model_config = ConfigDict(extra="allow")
 
     image_id: str = Field(
-        description="From the upload of the source image.", examples=[IMAGE_ID], pattern=f"^{SHA256.pattern}$"
+        description="From the response to the upload of the source image.",
+        examples=[IMAGE_ID],
+        pattern=f"^{SHA256.pattern}$",
     )
     audio_file: bytes = Field(
-        description="Speech: any audio or video file.",
+        description="The driven audio: any audio or video file with speech.",
         json_schema_extra={"type": "string", "format": "binary"},
     )
     ref_eyeblink: bytes | None = Field(
-        None, description="Video whose blinks are taken over (neural engine).", json_schema_extra=_FILE
+        None,
+        description="Video whose blinks the avatar copies (neural engine only).",
+        json_schema_extra=_FILE,
     )
     ref_pose: bytes | None = Field(
-        None, description="Video whose head motion is taken over (neural engine).", json_schema_extra=_FILE
+        None,
+        description="Video whose head motion the avatar copies (neural engine only).",
+        json_schema_extra=_FILE,
     )
-    engine: str = Field("", description="An engine that a worker has; empty: the default one.", max_length=64)
+    engine: str = Field("", description="Name of a loaded engine; empty for the default.", max_length=64)
     callback_url: str = Field(
-        "", description="https address that is told when the session ends.", max_length=2000
+        "", description="https address that is called when the session ends.", max_length=2000
     )
-    user_data: str = Field("", description="Given back with the status and the callback.", max_length=4000)
+    user_data: str = Field(
+        "", description="Returned unchanged with the status and the callback.", max_length=4000
+    )
 
 
 class SessionLinks(BaseModel):
-    """Where to go on."""
+    """Links to the next steps."""
 
     status: str
     events: str
@@ -60,17 +71,17 @@ class SessionLinks(BaseModel):
 
 
 class Performance(BaseModel):
-    """What the video took: measured. The texts are for people, `seconds` for programs."""
+    """Measured times of the video. The texts are for people, `seconds` is for programs."""
 
     total_time: str = Field(examples=["1.204s"])
     cache_load_time: str = Field(examples=["0.012s"])
     audio_process_time: str = Field(examples=["0.310s"])
     video_render_time: str = Field(examples=["0.850s"])
     estimated_without_cache: str = Field(
-        examples=["1.530s"], description="The total, and what computing the cached parts had cost."
+        examples=["1.530s"], description="The total plus the time that computing the cached parts took."
     )
     speedup: str = Field(examples=["1.3x faster"])
-    seconds: dict[str, float] = Field(description="The same as numbers, and what each stage took.")
+    seconds: dict[str, float] = Field(description="The same times as numbers, and the time of each stage.")
     speedup_factor: float
     real_time_factor: float | None = Field(description="Seconds of video per second of work.")
     cache_hits: list[str]
@@ -89,7 +100,7 @@ class VideoFacts(BaseModel):
 
 
 class GenerateAnswer(BaseModel):
-    """A request for a video was taken on (202), or its video is there (200)."""
+    """The request was accepted (202), or its video already exists (200)."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -117,9 +128,11 @@ class GenerateAnswer(BaseModel):
     session_id: str = SessionId
     status: SessionState
     lane: Lane
-    queue_position: int = Field(ge=0, description="1 is served next; 0 for one that does not wait.")
+    queue_position: int = Field(ge=0, description="1 is served next; 0 if the session is not waiting.")
     estimated_time: str
-    estimated_seconds: float | None = Field(description="Until the video; null while nothing was measured.")
+    estimated_seconds: float | None = Field(
+        description="Seconds until the video is ready; null until videos have been measured."
+    )
     performance_boost: str
     next_step: str
     settings: dict[str, Any] = Field(description="The fields as they are applied.")
@@ -131,26 +144,26 @@ class GenerateAnswer(BaseModel):
 
 
 class QueueInfo(BaseModel):
-    """The lane of the session."""
+    """Load of the session's lane."""
 
-    queue_size: int = Field(ge=0, description="Sessions that wait in this lane.")
-    processing: bool = Field(description="Whether any video is being made.")
+    queue_size: int = Field(ge=0, description="Number of waiting sessions in this lane.")
+    processing: bool = Field(description="Whether a video is being rendered.")
     current_session: str | None = Field(description="First eight characters of the id of a running session.")
 
 
 class Progress(BaseModel):
-    """How far a video is."""
+    """Progress of a video."""
 
     stage: str
     frame: int = Field(ge=0)
-    total: int = Field(ge=0, description="Frames of the video, 0 while that is not known.")
+    total: int = Field(ge=0, description="Frames of the video; 0 until known.")
     percent: float = Field(ge=0, le=100)
     fps: float = Field(ge=0, description="Frames rendered per second.")
     eta_seconds: float | None
 
 
 class SessionStatus(BaseModel):
-    """A session."""
+    """State and result of a session."""
 
     session_id: str = SessionId
     status: SessionState
@@ -160,10 +173,12 @@ class SessionStatus(BaseModel):
     completed_at: str | None = None
     message: str
     queue_info: QueueInfo
-    queue_position: int = Field(0, ge=0, description="1 is served next; 0 for one that does not wait.")
-    estimated_seconds: float | None = Field(None, description="Until the video, for one that waits.")
+    queue_position: int = Field(0, ge=0, description="1 is served next; 0 if the session is not waiting.")
+    estimated_seconds: float | None = Field(
+        None, description="Seconds until the video is ready, for a waiting session."
+    )
     progress: Progress | None = None
-    attempt: int = Field(0, ge=0, description="Starts so far: above 1 when a worker was lost.")
+    attempt: int = Field(0, ge=0, description="Number of starts so far; above 1 if a worker was lost.")
     video_ready: bool = False
     download_url: str | None = None
     performance: Performance | None = None
@@ -176,8 +191,8 @@ class SessionStatus(BaseModel):
 
 
 class CancelAnswer(BaseModel):
-    """A session that was asked to end."""
+    """A session whose cancellation was requested."""
 
     session_id: str = SessionId
-    status: SessionState = Field(description="`generating` until the worker has stopped.")
+    status: SessionState = Field(description="Still `generating` until the worker has stopped.")
     message: str

@@ -1,4 +1,4 @@
-"""The parameter of routes that can answer later."""
+"""The `wait` parameter of routes that support long polling."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Annotated
 from fastapi import Query
 
 MOST_WAIT_SECONDS = 60.0
-"""Proxies close a connection on which nothing comes for longer."""
+"""Proxies close a connection that stays silent for longer."""
 
 WaitQuery = Annotated[
     float,
     Query(
         ge=0,
         le=MOST_WAIT_SECONDS,
-        description="Answer as soon as the work has ended, or after so many seconds with what is there then.",
+        description="Wait up to this many seconds for the work to end, then return the current state.",
     ),
 ]

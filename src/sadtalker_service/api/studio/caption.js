@@ -1,4 +1,4 @@
-// What is written below the picture: how far the video is, then what it took.
+// The text below the video: its progress, then how long it took.
 
 import { bytes, duration, progressInWords, times } from "./words.js";
 
@@ -11,7 +11,7 @@ export class Caption {
     this.hasVideo = false;
   }
 
-  /** One of `idle`, `busy`, `ready`, `failed`, with a line that screen readers hear when the state changes. */
+  /** Set the state (`idle`, `busy`, `ready`, `failed`) and its line. Screen readers announce each new state. */
   say(state, text, { aloud = true } = {}) {
     const { caption, state: line, cancel, progress, figures, download, announcer } = this.parts;
     if (aloud && (caption.dataset.state !== state || state !== "busy")) announcer.textContent = text;
@@ -21,17 +21,17 @@ export class Caption {
     progress.hidden = state !== "busy";
     figures.hidden = download.hidden = !this.hasVideo;
     if (state === "busy") return;
-    cancel.disabled = false; // for the next one
+    cancel.disabled = false; // for the next request
     progress.value = 0;
   }
 
-  /** The video that was made is not shown any more, so it cannot be downloaded here either. */
+  /** Hide the figures and the download of a video that is no longer shown. */
   forgetVideo() {
     this.hasVideo = false;
     this.parts.figures.hidden = this.parts.download.hidden = true;
   }
 
-  /** A session that is on its way. */
+  /** Show the progress of a session. */
   going(record) {
     const { cancel, progress } = this.parts;
     this.say("busy", progressInWords(record));
@@ -41,7 +41,7 @@ export class Caption {
     progress.textContent = `${percent} %`;
   }
 
-  /** A session whose video is there. */
+  /** Show the figures of a finished session. */
   ready({ performance, video, links }) {
     const { download } = this.parts;
     this.hasVideo = true;
@@ -56,7 +56,7 @@ export class Caption {
     download.href = links.download;
   }
 
-  /** What was asked for and left out. */
+  /** Show the warnings of a session. */
   warn(texts) {
     const { warnings } = this.parts;
     warnings.hidden = !texts.length;

@@ -1,9 +1,9 @@
-// Talks to the service: API keys, errors in words, server-sent events.
+// HTTP client of the service: API keys, readable errors, server-sent events.
 
 const KEY_NAME = "sadtalker-api-key";
 const PAUSE_MS = 1000;
 
-/** An answer that is no success. `message` is one readable sentence, as the service wrote it. */
+/** An error response. `message` is a readable sentence from the service. */
 export class Refusal extends Error {
   constructor({ code, message, param = null, retryable = false }, status = 0) {
     super(message);
@@ -11,9 +11,9 @@ export class Refusal extends Error {
   }
 }
 
-/** Tells of a new key by the event `key`. */
+/** Sends requests. A new API key fires the event `key`. */
 export class Client extends EventTarget {
-  /** `askForKey(message)` shows the field for an API key; its promise holds the key that was entered. */
+  /** `askForKey(message)` shows the field for an API key and resolves to the key that was entered. */
   constructor(askForKey) {
     super();
     this.askForKey = askForKey;
@@ -21,7 +21,7 @@ export class Client extends EventTarget {
     this.asking = null;
   }
 
-  /** The response to a request, always a success. Throws `Refusal`. Waits for a key where one is needed. */
+  /** Send a request and return its successful response. Throws `Refusal`. Asks for a key if one is needed. */
   async fetch(path, { headers = {}, ...options } = {}) {
     for (;;) {
       const shown = this.key;
@@ -30,24 +30,24 @@ export class Client extends EventTarget {
       if (response.ok) return response;
       const refusal = await refusalOf(response);
       if (refusal.status !== 401) throw refusal;
-      if (shown === this.key) await this.newKey(shown ? refusal.message : "This service asks for an API key.");
+      if (shown === this.key) await this.newKey(shown ? refusal.message : "This service requires an API key.");
     }
   }
 
-  /** The JSON that is answered. */
+  /** Send a request and return the JSON of its response. */
   async json(path, options = {}) {
     const response = await this.fetch(path, { ...options, headers: { Accept: "application/json" } });
     return response.json();
   }
 
-  /** A URL under which a media element finds what `path` holds: elements cannot show a key. */
+  /** Return a URL of `path` for a media element, which cannot send an API key. */
   async mediaUrl(path, signal) {
     if (!this.key) return path;
     const response = await this.fetch(path, { signal });
     return URL.createObjectURL(await response.blob());
   }
 
-  /** The records of an event stream. Comes back with the last id when the connection breaks. */
+  /** Yield the records of an event stream. Reconnects with the last id if the connection breaks. */
   async *events(path, signal) {
     let last = "";
     for (;;) {
@@ -64,7 +64,7 @@ export class Client extends EventTarget {
     }
   }
 
-  /** One field for all requests that wait for it. */
+  /** Ask for a key once for all requests that wait for it. */
   async newKey(message) {
     this.asking ??= this.askForKey(message).finally(() => (this.asking = null));
     this.key = await this.asking;
@@ -73,7 +73,7 @@ export class Client extends EventTarget {
   }
 }
 
-/** Resolves after `milliseconds`; rejects when `signal` is aborted. */
+/** Resolve after `milliseconds`; reject when `signal` is aborted. */
 export function pause(milliseconds, signal) {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(resolve, milliseconds);
@@ -81,7 +81,7 @@ export function pause(milliseconds, signal) {
   });
 }
 
-/** The pieces of a response's body. */
+/** Yield the chunks of a response's body. */
 export async function* pieces(body) {
   const reader = body.getReader();
   try {
@@ -91,7 +91,7 @@ export async function* pieces(body) {
       yield value;
     }
   } finally {
-    reader.cancel().catch(() => {}); // it is broken or read to its end: there is nothing left to cancel
+    reader.cancel().catch(() => {}); // already at its end, or broken
   }
 }
 
@@ -110,8 +110,8 @@ async function refusalOf(response) {
   try {
     return new Refusal(JSON.parse(text).error, response.status);
   } catch {
-    // not the service: something between it and this page
-    const message = `The answer was ${response.status} ${response.statusText}.`;
+    // not from the service but from a proxy in between
+    const message = `The server answered ${response.status} ${response.statusText}.`;
     return new Refusal({ code: "unexpected_answer", message, retryable: response.status >= 500 }, response.status);
   }
 }

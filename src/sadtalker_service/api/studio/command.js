@@ -1,43 +1,43 @@
-// What the page does, as commands for a shell.
+// The request of the page as shell commands.
 
 import { pause } from "./client.js";
 
-const WIDTH = 44; // columns, where words allow it
+const WIDTH = 44; // columns, unless a word is longer
 const COPIED_MS = 1500;
 
-/** The request as commands for a shell with curl and jq: they can be pasted as they stand. */
-export function shellCommands({ service, lane, mode, portrait, speech, fields, keyed }) {
+/** Return the request as commands for a shell with curl and jq. They can be pasted as they are. */
+export function shellCommands({ service, lane, mode, image, audio, fields, keyed }) {
   const curl = ["curl -sS", ...(keyed ? [`-H "Authorization: Bearer $API_KEY"`] : [])];
   const options = Object.entries(fields).map(([name, value]) => `-F ${quoted(`${name}=${value}`)}`);
   const asMode = mode === "full" ? [] : [`-F preprocess_mode=${mode}`];
   const ofFace = "face_index" in fields ? [`-F face_index=${fields.face_index}`] : [];
-  const upload = [...curl, `-F ${attached("image_file", portrait.name)}`, ...asMode, ...ofFace,
+  const upload = [...curl, `-F ${attached("image_file", image.name)}`, ...asMode, ...ofFace,
     "$service/api/avatar/upload", "| jq -r .image_id)"];
-  const generate = [...curl, "-F image_id=$image", `-F ${attached("audio_file", speech.name)}`, ...options,
+  const generate = [...curl, "-F image_id=$image", `-F ${attached("audio_file", audio.name)}`, ...options,
     `$service/api/${lane}/generate`, "| jq -r .session_id)"];
   return [
     `service=${service}`,
-    portrait.file ? wrapped(["image=$(" + upload[0], ...upload.slice(1)]) : `image=${portrait.imageId}`,
+    image.file ? wrapped(["image=$(" + upload[0], ...upload.slice(1)]) : `image=${image.imageId}`,
     wrapped(["session=$(" + generate[0], ...generate.slice(1)]),
     wrapped([...curl, "--output talking.mp4", `$service/api/${lane}/stream/$session`]),
   ].join("\n");
 }
 
-/** Copy what `element` says; the button tells that it is done. */
+/** Copy the text of `element`; `button` shows that it was copied. */
 export async function copy(element, button) {
   const before = button.textContent;
   try {
     await navigator.clipboard.writeText(element.textContent);
     button.textContent = "Copied";
   } catch {
-    getSelection().selectAllChildren(element); // no clipboard here: one key is left to press
+    getSelection().selectAllChildren(element); // without access to the clipboard, the text is only selected
     button.textContent = "Press Ctrl+C";
   }
   await pause(COPIED_MS);
   button.textContent = before;
 }
 
-/** Words on lines that the shell reads as one. */
+/** Break words into lines that the shell reads as one command. */
 function wrapped(words) {
   const lines = [words[0]];
   for (const word of words.slice(1)) {
@@ -47,7 +47,7 @@ function wrapped(words) {
   return lines.join(" \\\n");
 }
 
-/** A file as a field of curl's form, whatever its name. */
+/** Return a file as a form field for curl, quoted if its name needs it. */
 function attached(field, name) {
   if (/^[\w.-]+$/.test(name)) return `${field}=@${name}`;
   return quoted(`${field}=@"${name.replace(/[\\"]/g, "\\$&")}"`);

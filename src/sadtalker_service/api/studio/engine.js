@@ -1,8 +1,8 @@
-// What the service's engine can do: the form offers nothing else.
+// Limits the form to what the service's engine supports.
 
 const TRY_MS = 3000;
 
-/** Show the enhancers that there are; hide the field where there are none, and until that is known. */
+/** Show the engine's enhancers. Hide the field if there are none, and until that is known. */
 export async function offerEnhancers(client, select, onKnown) {
   const field = select.closest("[data-field]");
   field.hidden = true;
@@ -16,6 +16,6 @@ export async function offerEnhancers(client, select, onKnown) {
       onKnown();
       return;
     }
-    await new Promise((resolve) => setTimeout(resolve, TRY_MS)); // no worker has loaded one yet
+    await new Promise((resolve) => setTimeout(resolve, TRY_MS)); // no worker has loaded an engine yet
   }
 }

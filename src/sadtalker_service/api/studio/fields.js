@@ -1,6 +1,6 @@
-// The fields of the form, and what is wrong with them, said beside them.
+// The fields of the form, and the error messages beside them.
 
-/** Options, and what the service takes where they are not given. */
+/** Options and the defaults of the service. */
 const DEFAULTS = {
   preprocess_mode: "full",
   face_index: "0",
@@ -12,18 +12,18 @@ const DEFAULTS = {
   enhancer: "gfpgan",
 };
 
-/** Always said: who asks for a height is told where it cannot be had. */
-const SAID = ["quality"];
+/** Always sent: only an explicit height gets a warning if the video is lower. */
+const ALWAYS_SENT = ["quality"];
 
-/** What the options say, as fields of the API, without those that say what is taken anyway. */
+/** Return the options as fields of the API, without those that have their default value. */
 export function options(form) {
   const data = new FormData(form);
-  const given = [...SAID, ...Object.keys(DEFAULTS)].map((name) => [name, String(data.get(name) ?? "").trim()]);
+  const given = [...ALWAYS_SENT, ...Object.keys(DEFAULTS)].map((name) => [name, String(data.get(name) ?? "").trim()]);
   return Object.fromEntries(given.filter(([name, value]) => value !== "" && value !== DEFAULTS[name]));
 }
 
-/** Say `message` beside the field that the API calls `param`; else beside `otherwise`, else under the button.
- * Whether there was such a field. */
+/** Show `message` beside the field that the API calls `param`, else beside `otherwise`, else under the button.
+ * Return true if there was such a field. */
 export function complain(message, param, otherwise) {
   const place = fieldOf(param) ?? fieldOf(otherwise);
   const words = place?.querySelector(".problem") ?? document.getElementById("request-problem");
@@ -35,7 +35,7 @@ export function complain(message, param, otherwise) {
   return Boolean(place);
 }
 
-/** Take back what was said beside the field `param`; without it, everywhere. */
+/** Remove the message beside the field `param`, or all messages without `param`. */
 export function forgive(param) {
   const places = param ? [fieldOf(param)] : [...document.querySelectorAll("[data-field]")];
   for (const place of places) {

@@ -1,18 +1,18 @@
-// Whether the service takes work, at the top of the page.
+// The health of the service, at the top of the page.
 
 const PERIOD_MS = 15_000;
 const WORDS = { ready: "Ready", degraded: "Slower than usual", not_ready: "Not ready" };
 
-/** Look now, and again while the page is looked at. */
+/** Check the health now, and repeatedly while the page is visible. */
 export function watchHealth() {
-  look();
-  setInterval(() => document.hidden || look(), PERIOD_MS);
+  check();
+  setInterval(() => document.hidden || check(), PERIOD_MS);
 }
 
-async function look() {
+async function check() {
   try {
     const { status, checks } = await (await fetch("/readyz")).json();
-    const wrong = Object.entries(checks).find(([, check]) => !check.ok);
+    const wrong = Object.entries(checks).find(([, { ok }]) => !ok);
     say(status, wrong ? `${WORDS[status]}: ${inWords(...wrong)}` : WORDS[status]);
   } catch {
     say("away", "The service does not answer");

@@ -1,12 +1,12 @@
-// What survives a reload of this tab: the options, and the picture and sound that were chosen.
+// Keeps the options, the source image and the audio across a reload of this tab.
 
 const OPTIONS = "sadtalker-options";
 const TAB = "sadtalker-tab";
 const DATABASE = "sadtalker-studio";
-const SHELF = "inputs";
+const TABLE = "inputs";
 const DAY_MS = 86_400_000;
 
-/** Options are kept for this browser; those of a fieldset by the value that is checked. */
+/** Keep the options in this browser; for radio buttons, the checked value. */
 export function keepOptions(form) {
   const names = [...form.elements].filter((element) => element.name).map((element) => element.name);
   const data = new FormData(form);
@@ -14,7 +14,7 @@ export function keepOptions(form) {
   attempt(() => localStorage.setItem(OPTIONS, JSON.stringify(values)));
 }
 
-/** Set the form as it was left; values that it does not offer (any more) change nothing. */
+/** Restore the kept options. Values that the form does not offer (any more) are ignored. */
 export function restoreOptions(form) {
   const values = attempt(() => JSON.parse(localStorage.getItem(OPTIONS))) ?? {};
   for (const [name, value] of Object.entries(values)) {
@@ -25,31 +25,31 @@ export function restoreOptions(form) {
   }
 }
 
-/** Keep an input of this tab, `portrait` or `speech`; null forgets it. Files of other days are removed. */
+/** Keep an input of this tab, `image` or `audio`; null removes it. */
 export async function keepInput(kind, value) {
   try {
-    const shelf = await opened("readwrite");
-    await done(value ? shelf.put({ value, at: Date.now() }, `${tab()} ${kind}`) : shelf.delete(`${tab()} ${kind}`));
+    const table = await opened("readwrite");
+    await done(value ? table.put({ value, at: Date.now() }, `${tab()} ${kind}`) : table.delete(`${tab()} ${kind}`));
   } catch (error) {
-    console.info("What was chosen will not survive a reload.", error); // private windows, full disks
+    console.info("The chosen files will not survive a reload.", error); // private windows, full disks
   }
 }
 
-/** What was kept of an input of this tab, or null. */
+/** Return the kept input of this tab, or null. Inputs older than a day are removed. */
 export async function keptInput(kind) {
   try {
-    const shelf = await opened("readwrite");
-    for (const key of await done(shelf.getAllKeys())) {
-      const { at } = await done(shelf.get(key));
-      if (Date.now() - at > DAY_MS) await done(shelf.delete(key));
+    const table = await opened("readwrite");
+    for (const key of await done(table.getAllKeys())) {
+      const { at } = await done(table.get(key));
+      if (Date.now() - at > DAY_MS) await done(table.delete(key));
     }
-    return (await done(shelf.get(`${tab()} ${kind}`)))?.value ?? null;
+    return (await done(table.get(`${tab()} ${kind}`)))?.value ?? null;
   } catch {
     return null;
   }
 }
 
-/** A name for this tab, as long as it is open: two tabs have different portraits. */
+/** Return a name for this tab, because each tab keeps its own inputs. */
 function tab() {
   const name = sessionStorage.getItem(TAB) ?? `${Date.now()}-${Math.random()}`;
   sessionStorage.setItem(TAB, name);
@@ -58,9 +58,9 @@ function tab() {
 
 async function opened(mode) {
   const request = indexedDB.open(DATABASE, 1);
-  request.addEventListener("upgradeneeded", () => request.result.createObjectStore(SHELF));
+  request.addEventListener("upgradeneeded", () => request.result.createObjectStore(TABLE));
   const database = await done(request);
-  return database.transaction(SHELF, mode).objectStore(SHELF);
+  return database.transaction(TABLE, mode).objectStore(TABLE);
 }
 
 function done(request) {

@@ -1,6 +1,6 @@
 // The field for an API key, shown when the service asks for one.
 
-/** The key that is entered; `message` says why it is asked for. */
+/** Resolve to the key that the user enters. `message` says why it is needed. */
 export function askForKey(message) {
   const form = document.getElementById("key-form");
   const field = document.getElementById("api-key");

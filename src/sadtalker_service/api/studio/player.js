@@ -2,11 +2,11 @@
 
 import { pieces } from "./client.js";
 
-const START_SECONDS = 0.4; // so much is buffered before the first frame is shown
-const DOUBT_SECONDS = 0.5; // work comes in batches: the pace of the first moments says little
-const KEEP_SECONDS = 30; // already played, and kept when the browser's buffer is full
+const START_SECONDS = 0.4; // buffered before the first frame is shown
+const DOUBT_SECONDS = 0.5; // frames come in batches, so the pace of the first moments is unreliable
+const KEEP_SECONDS = 30; // already played, but kept when the browser's buffer is full
 
-/** What one `<video>` shows. */
+/** Controls one `<video>` element. */
 export class Player {
   constructor(video, client) {
     this.video = video;
@@ -14,7 +14,7 @@ export class Player {
     this.clear();
   }
 
-  /** Forget everything shown so far. */
+  /** Reset the element. */
   clear() {
     this.stop?.abort();
     this.stop = new AbortController();
@@ -24,20 +24,20 @@ export class Player {
     this.video.load();
   }
 
-  /** Show what is being made at `path`; it will last `seconds`, where that is known. */
+  /** Play the live stream at `path`. `seconds` is its length, if known. */
   watch(path, seconds) {
     const { signal } = this.stop;
     const shown = mediaSource() ? this.feed(path, seconds, signal) : this.plain(path, signal);
     this.watching = shown.then(
       () => true,
       (error) => {
-        if (!signal.aborted) console.info("There is no live picture; the finished video will be shown.", error);
+        if (!signal.aborted) console.info("The live stream cannot be shown. The finished video will be.", error);
         return false;
       },
     );
   }
 
-  /** Show the finished file at `path` once what is being watched has been seen to its end, or was stopped. */
+  /** Show the finished file at `path` once the live stream has been played to its end, or was paused. */
   async finish(path) {
     const { signal } = this.stop;
     const watched = this.watching !== null && (await Promise.race([this.seen(signal), this.failed()]));
@@ -51,11 +51,11 @@ export class Player {
     if (!watched) play(this.video);
   }
 
-  /** Fragments go from the response to the buffer of a media source. */
+  /** Pass fragments from the response to the buffer of a media source. */
   async feed(path, seconds, signal) {
     const Source = mediaSource();
     const source = new Source();
-    this.video.disableRemotePlayback = true; // where only a managed media source exists, it demands this
+    this.video.disableRemotePlayback = true; // required by a managed media source
     this.url = URL.createObjectURL(source);
     this.video.src = this.url;
     await once(source, "sourceopen", signal);
@@ -92,7 +92,7 @@ export class Player {
         return;
       } catch (error) {
         if (error.name !== "QuotaExceededError") throw error;
-        await once(this.video, "timeupdate", signal); // full: what was played some time ago makes room
+        await once(this.video, "timeupdate", signal); // the buffer is full: remove what was played some time ago
         const before = this.video.currentTime - KEEP_SECONDS;
         if (before <= 0) continue;
         buffer.remove(0, before);
@@ -101,15 +101,15 @@ export class Player {
     }
   }
 
-  /** For browsers without media sources: the element reads the stream by itself. */
+  /** For browsers without media sources: the element reads the stream itself. */
   async plain(path, signal) {
-    if (this.client.key) throw new Error("a media element cannot show an API key");
+    if (this.client.key) throw new Error("a media element cannot send an API key");
     this.video.src = path;
     play(this.video);
     await once(this.video, "ended", signal);
   }
 
-  /** True as soon as the viewer has seen the live picture to its end, or has stopped it. */
+  /** Resolve to true once the live stream has been played to its end, or was paused. */
   seen(signal) {
     const { video } = this;
     return new Promise((resolve) => {
@@ -126,7 +126,7 @@ export class Player {
     });
   }
 
-  /** False as soon as there is no live picture any more; never settles where all went well. */
+  /** Resolve to false once the live stream fails; never settle if it does not. */
   failed() {
     return new Promise((resolve) => this.watching.then((well) => well || resolve(false)));
   }
@@ -137,9 +137,10 @@ export class Player {
   }
 }
 
-/** Decides when to play: at once where frames come faster than they are shown, else with a head start.
+/** Decides when to start playing: at once if frames arrive faster than they are shown, else with a head start.
  *
- * Made at x times real time, x < 1, a video of D seconds plays without a halt after (1 - x) D seconds of it are there.
+ * A video of D seconds that is rendered at x times real time, x < 1, plays without a halt once (1 - x) D seconds are
+ * buffered.
  */
 class Starter {
   constructor(video, seconds, signal) {
@@ -151,7 +152,7 @@ class Starter {
     video.addEventListener("waiting", () => this.complete || this.hold(), { signal });
   }
 
-  /** Show nothing more until enough is there. */
+  /** Pause until enough is buffered. */
   hold() {
     this.held = true;
     this.video.dataset.waiting = "yes";
@@ -167,7 +168,7 @@ class Starter {
     if (this.held && ahead >= START_SECONDS + missing) this.go();
   }
 
-  /** Nothing more comes. */
+  /** The stream is complete. */
   all() {
     this.complete = true;
     if (this.held) this.go();
@@ -180,12 +181,12 @@ class Starter {
   }
 }
 
-/** Play, without sound where the browser wants a click before sound. */
+/** Play, muted if the browser requires a click before sound. */
 function play(video) {
   video.play().catch((error) => {
     if (error.name !== "NotAllowedError") return; // interrupted by another source
     video.muted = true;
-    video.play().catch(() => {}); // the viewer has the controls
+    video.play().catch(() => {}); // the user can start it with the controls
   });
 }
 
@@ -193,12 +194,12 @@ function mediaSource() {
   return window.MediaSource ?? window.ManagedMediaSource;
 }
 
-/** Seconds up to which `buffer` holds the video. */
+/** Return the end of the buffered video, seconds. */
 function end(buffer) {
   return buffer.buffered.length ? buffer.buffered.end(buffer.buffered.length - 1) : 0;
 }
 
-/** Rejects when the target reports an error, or `signal` is aborted. */
+/** Resolve with the event `name`; reject if the target reports an error or `signal` is aborted. */
 function once(target, name, signal) {
   return new Promise((resolve, reject) => {
     const settled = new AbortController();
@@ -209,7 +210,7 @@ function once(target, name, signal) {
   });
 }
 
-/** RFC 6381 names of the tracks that the initialisation segment describes; null while it is not complete. */
+/** Return the RFC 6381 names of the tracks in the initialisation segment, or null while it is incomplete. */
 export function codecsOf(head) {
   const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
   for (let at = 0; at + 8 <= head.length; ) {
@@ -224,7 +225,7 @@ export function codecsOf(head) {
 function codecsOfTracks(moov) {
   const codecs = [];
   const avc = find(moov, "avcC");
-  // after the letters: version, then profile, constraints and level, which are the name
+  // after the four letters: the version, then profile, constraints and level, which form the name
   if (avc >= 0) codecs.push("avc1." + [...moov.subarray(avc + 5, avc + 8)].map((b) => b.toString(16).padStart(2, "0")).join(""));
   if (find(moov, "mp4a") >= 0) codecs.push("mp4a.40.2");
   return codecs.join(",");

@@ -3,17 +3,17 @@
 const LEVEL_MS = 60;
 const LOUDEST = 0.35; // root mean square that fills the height
 
-/** Whether this page may ask for the microphone: on localhost and over https only. */
+/** Whether this page may use the microphone: only on localhost and over https. */
 export const canRecord = Boolean(navigator.mediaDevices?.getUserMedia && window.MediaRecorder);
 
 export class Recorder {
-  /** `onLevel(level)` is called some times a second with the loudness, 0..1. */
+  /** `onLevel(level)` is called several times a second with the loudness, 0..1. */
   constructor(onLevel) {
     this.onLevel = onLevel;
     this.running = null;
   }
 
-  /** Begin; rejects where the microphone is refused or missing. */
+  /** Start recording. Rejects if the microphone is refused or missing. */
   async start() {
     const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
     const recorder = new MediaRecorder(stream);
@@ -23,7 +23,7 @@ export class Recorder {
     this.running = { stream, recorder, parts, ...this.meter(stream) };
   }
 
-  /** End; the recording as a file. */
+  /** Stop, and return the recording as a file. */
   async stop() {
     const { stream, recorder, parts, context, timer } = this.running;
     this.running = null;

@@ -1,13 +1,13 @@
-// Portraits uploaded before: choose one again, or remove it with all that was made from it.
+// Earlier source images: choose one again, or remove it with its videos.
 
 import { pause } from "./client.js";
-import { PortraitView } from "./portrait.js";
+import { ImageView } from "./image_view.js";
 
 const PAGE = 12;
-const TRIES = 5; // previews are made after the avatar: the first may have to be asked for again
+const TRIES = 5; // previews are made after the avatar, so the first request may come too early
 
 export class Shelf {
-  /** `onChoose(avatar, picture)` and `onRemove(avatar)` are called with an item of the list. */
+  /** `onChoose(avatar, preview)` and `onRemove(avatar)` are called with an avatar of the list. */
   constructor(client, { onChoose, onRemove, onProblem }) {
     Object.assign(this, { client, onChoose, onRemove, onProblem });
     this.section = document.getElementById("shelf");
@@ -16,7 +16,7 @@ export class Shelf {
     this.more.addEventListener("click", () => this.page(this.cursor));
   }
 
-  /** Show the latest ones. */
+  /** Show the latest avatars. */
   async refresh() {
     const { avatars, next_cursor: cursor } = await this.client.json(`/api/avatar?limit=${PAGE}`);
     this.list.replaceChildren();
@@ -32,7 +32,7 @@ export class Shelf {
     }
   }
 
-  /** A portrait is shown once, in the mode in which it was uploaded last. */
+  /** Add avatars. Each source image is shown once, in the mode of its last upload. */
   add(avatars, cursor) {
     const shown = new Set([...this.list.children].map((item) => item.dataset.image));
     for (const avatar of avatars) {
@@ -49,21 +49,21 @@ export class Shelf {
     const item = document.createElement("li");
     item.dataset.image = avatar.image_id;
     const uploaded = new Date(avatar.uploaded_at);
-    const name = `Portrait of ${uploaded.toLocaleString()}, ${avatar.width} by ${avatar.height}`;
+    const name = `Source image from ${uploaded.toLocaleString()}, ${avatar.width} by ${avatar.height}`;
     const choose = button("choose", "", `Choose: ${name}`);
-    const picture = document.createElement("canvas");
+    const canvas = document.createElement("canvas");
     const remove = button("remove", "×", `Remove: ${name}`);
-    choose.append(picture);
+    choose.append(canvas);
     item.append(choose, remove);
-    const view = new PortraitView(picture);
-    const coming = this.picture(avatar, item).then((blob) => blob && view.show(blob).then(() => blob));
-    choose.addEventListener("click", async () => this.onChoose(avatar, await coming));
+    const view = new ImageView(canvas);
+    const preview = this.preview(avatar, item).then((blob) => blob && view.show(blob).then(() => blob));
+    choose.addEventListener("click", async () => this.onChoose(avatar, await preview));
     remove.addEventListener("click", () => this.remove(avatar, item));
     return item;
   }
 
-  /** The preview of an avatar; null if there is none. */
-  async picture(avatar, item) {
+  /** Return the preview of an avatar, or null. */
+  async preview(avatar, item) {
     for (let k = 0; k < TRIES; k++) {
       try {
         const response = await this.client.fetch(`/api/avatar/${avatar.image_id}/preview?face_index=${avatar.face_index}`);
@@ -77,7 +77,7 @@ export class Shelf {
   }
 
   async remove(avatar, item) {
-    if (!window.confirm("Remove this portrait, and every video made from it?")) return;
+    if (!window.confirm("Remove this source image and all videos made from it?")) return;
     try {
       await this.client.fetch(`/api/avatar/${avatar.image_id}`, { method: "DELETE" });
     } catch (error) {

@@ -1,7 +1,7 @@
-// The recording as bars: what is made already in colour, with a line where the video plays.
+// Draws the driven audio as bars. The rendered part is coloured, and a line shows where the video plays.
 
 const BINS = 1200;
-const BAR = 3; // pixels, and as many between two bars less one
+const BAR = 3; // pixels
 const GAP = 2;
 const RATE = 16000;
 
@@ -19,27 +19,27 @@ export class Waveform {
     this.draw();
   }
 
-  /** Show the sound of `file`; its length in seconds, or null if this browser cannot decode it. */
+  /** Show the audio of `file`. Resolves to its seconds, or null if this browser cannot decode it. */
   async show(file) {
     this.clear();
-    let sound;
+    let decoded;
     try {
-      sound = await new OfflineAudioContext(1, 1, RATE).decodeAudioData(await file.arrayBuffer());
+      decoded = await new OfflineAudioContext(1, 1, RATE).decodeAudioData(await file.arrayBuffer());
     } catch {
-      return null; // the service may well read it
+      return null; // the service may be able to read it
     }
-    this.levels = loudness(sound.getChannelData(0));
+    this.levels = loudness(decoded.getChannelData(0));
     this.draw();
-    return sound.duration;
+    return decoded.duration;
   }
 
-  /** One more level, 0..1, of a recording that is being made. */
+  /** Add a level, 0..1, while recording. */
   push(level) {
     this.levels.push(level);
     this.draw();
   }
 
-  /** `made` and `at` are shares of the whole, 0..1; `at` null: nothing plays. */
+  /** Set the rendered share `made` and the position `at`, both 0..1; null if nothing plays. */
   mark(made, at) {
     if (made === this.made && at === this.at) return;
     Object.assign(this, { made, at });
@@ -70,7 +70,7 @@ export class Waveform {
     }
   }
 
-  /** Loudest of what bar `k` of `count` stands for; the latest levels while there are fewer than bars. */
+  /** Return the loudest level of bar `k` of `count`. While recording, the bars show the latest levels. */
   level(k, count) {
     const { levels } = this;
     if (levels.length < BINS) return levels[Math.max(0, levels.length - count) + k] ?? 0;
@@ -78,7 +78,7 @@ export class Waveform {
   }
 }
 
-/** Root mean square of each of `BINS` pieces, 1 for the loudest; the square root makes quiet speech visible. */
+/** Return the square root of the RMS of each of `BINS` pieces, 1 for the loudest. The root makes quiet speech visible. */
 function loudness(samples) {
   const size = samples.length / BINS;
   const levels = Array.from({ length: BINS }, (_, k) => {

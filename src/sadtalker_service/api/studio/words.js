@@ -1,25 +1,25 @@
-// Numbers and stages in words.
+// Numbers and stages as text.
 
 const STAGES = {
-  decode: "Reading picture and sound",
-  face_detection: "Looking for the face",
+  decode: "Reading the source image and the audio",
+  face_detection: "Detecting the face",
   "3dmm_coeffs": "Measuring the head",
-  face_crop: "Cutting out the face",
+  face_crop: "Cropping the face",
   face_mesh: "Building the mesh",
   background: "Preparing the background",
   gestures: "Preparing gestures",
-  visemes: "Drawing mouth shapes",
-  speech_features: "Listening to the speech",
-  reference_motion: "Following the reference video",
+  visemes: "Rendering mouth shapes",
+  speech_features: "Analysing the speech",
+  reference_motion: "Reading the reference video",
   drive: "Planning the motion",
-  set_up: "Setting up the picture",
-  render: "Drawing",
+  set_up: "Setting up the rendering",
+  render: "Rendering",
   finish: "Finishing the file",
 };
 
-/** A stage of the service, for people. */
+/** Return the name of a stage for users. */
 export function stageInWords(stage) {
-  const plain = stage.replace(/_\d+$/, ""); // of a stage that depends on the size of the video
+  const plain = stage.replace(/_\d+$/, ""); // a number at the end is the size of the video
   return STAGES[plain] ?? stage.replaceAll("_", " ");
 }
 
@@ -37,7 +37,7 @@ export function clock(seconds) {
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
 }
 
-/** `7.2×`, in digits that mean something. */
+/** `7.2×`, rounded to significant digits. */
 export function times(ratio) {
   return `${ratio >= 100 ? Math.round(ratio) : ratio.toFixed(1)}×`;
 }
@@ -48,7 +48,7 @@ export function bytes(count) {
   return `${(count / 1e6).toFixed(1)} MB`;
 }
 
-/** How far a session is, in one line. */
+/** Return the progress of a session in one line. */
 export function progressInWords(record) {
   const { status, queue_position: place, estimated_seconds: estimate, progress } = record;
   if (status === "queued") {
@@ -58,7 +58,7 @@ export function progressInWords(record) {
   if (!progress) return "Starting";
   const parts = [stageInWords(progress.stage)];
   if (progress.frame) parts[0] += ` frame ${progress.frame} of ${progress.total}`;
-  if (progress.frame && progress.fps) parts.push(`${Math.round(progress.fps)} frames a second`);
+  if (progress.frame && progress.fps) parts.push(`${Math.round(progress.fps)} frames per second`);
   if (progress.eta_seconds) parts.push(`${duration(progress.eta_seconds)} left`);
   return parts.join(" · ");
 }

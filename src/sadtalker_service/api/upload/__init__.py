@@ -1,1 +1,1 @@
-"""What comes in: multipart forms read as they arrive, files into a folder, fields into a request."""
+"""Uploads: multipart forms are parsed as they arrive, and their fields become a request."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,10 +38,10 @@ from sadtalker_service.state.records import Lane
 from sadtalker_service.state.registry import EngineRegistry, WorkerRegistry
 
 _FILES = frozenset({"image_file", "audio_file", "ref_eyeblink", "ref_pose"})
-_NOT_SPOKEN = ("text", "voice")
-"""Fields of services that speak a text."""
+_SPEECH_FIELDS = ("text", "voice")
+"""Fields of text-to-speech services."""
 _CALLED = {"preprocess": "preprocess_mode"}
-"""Option -> the form's name for it, where that is another."""
+"""Option -> its field name in the form, if that differs."""
 _SHOWN_AS = {"preprocess": "preprocess_mode", "still": "still_mode"}
 _ALWAYS_SHOWN = ("enhancer", "quality", "still", "preprocess")
 FORM_OPTIONS = {
@@ -49,60 +49,70 @@ FORM_OPTIONS = {
 }
 """Field of the form -> option."""
 FORM_DEFAULTS = RenderOptions(enhancer="gfpgan")
-"""Those of the command line, and the enhancer as in the seed: a warning says that mesh has none."""
+"""The defaults of the command line, with SadTalker's enhancer. A warning says that mesh has none."""
 
 UPLOAD_TEXTS = tuple(name for name in UploadForm.model_fields if name not in _FILES)
 GENERATE_TEXTS = (
     *(name for name in GenerateForm.model_fields if name not in _FILES),
     *FORM_OPTIONS,
-    *_NOT_SPOKEN,
+    *_SPEECH_FIELDS,
 )
 
-_PICTURE = ("image/", "video/", "application/mp4")
-_SOUND = ("audio/", "video/", "application/ogg", "application/mp4", "application/x-")
+_IMAGE_TYPES = ("image/", "video/", "application/mp4")
+_AUDIO_TYPES = ("audio/", "video/", "application/ogg", "application/mp4", "application/x-")
 
 
 def upload_files(settings: Settings) -> tuple[FileKind, ...]:
     """The file of an upload."""
-    return (FileKind("image_file", settings.max_image_bytes, ImageTooLarge, _PICTURE, "picture"),)
+    return (FileKind("image_file", settings.max_image_bytes, ImageTooLarge, _IMAGE_TYPES, "an image"),)
 
 
 def generate_files(settings: Settings) -> tuple[FileKind, ...]:
     """The files of a request for a video."""
     most = settings.max_audio_bytes
     return (
-        FileKind("audio_file", most, AudioTooLarge, _SOUND, "recording"),
-        FileKind("ref_eyeblink", most, RequestTooLarge, ("video/", "application/mp4"), "video"),
-        FileKind("ref_pose", most, RequestTooLarge, ("video/", "application/mp4"), "video"),
+        audio_kind(settings),
+        FileKind("ref_eyeblink", most, RequestTooLarge, ("video/", "application/mp4"), "a video"),
+        FileKind("ref_pose", most, RequestTooLarge, ("video/", "application/mp4"), "a video"),
+    )
+
+
+def audio_kind(settings: Settings) -> FileKind:
+    """The file with the driven audio."""
+    return FileKind(
+        "audio_file", settings.max_audio_bytes, AudioTooLarge, _AUDIO_TYPES, "an audio or video file"
     )
 
 
 def required_file(form: Form, name: str) -> ReceivedFile:
-    """The file called `name`. Raises `InvalidOption` if there is none."""
+    """The file of field `name`. Raises `InvalidOption` if it is missing."""
     if name not in form.files:
-        raise InvalidOption(f"{name} is missing: send a file (curl: -F {name}=@path).", param=name)
+        raise InvalidOption(f"{name} is missing. Send it as a file (curl: -F {name}=@path).", param=name)
     return form.files[name]
 
 
-def required_recording(form: Form) -> ReceivedFile:
-    """The file `audio_file`. Raises `InvalidOption`, or `UnsupportedByEngine` for a text in its place."""
+def required_audio(form: Form) -> ReceivedFile:
+    """The file `audio_file`. Raises `InvalidOption`, or `UnsupportedByEngine` if a text was sent instead."""
     if "audio_file" not in form.files and form.texts.get("text", "").strip():
         raise UnsupportedByEngine(
-            "There is no voice here that could speak a text; send a recording as audio_file.", param="text"
+            "This service has no text-to-speech. Send the speech as an audio file in audio_file.",
+            param="text",
         )
     return required_file(form, "audio_file")
 
 
 def required_image_id(form: Form) -> str:
-    """The field `image_id`. Raises `InvalidOption` if it is missing, `NotFound` if it is none."""
+    """The field `image_id`. Raises `InvalidOption` if it is missing, `NotFound` if it is not an id."""
     text = form.texts.get("image_id", "").strip()
     if not text:
-        raise InvalidOption("image_id is missing: it is in the answer to the upload.", param="image_id")
+        raise InvalidOption(
+            "image_id is missing. It is in the response to the upload of the source image.", param="image_id"
+        )
     return image_id_of(text)
 
 
 def check_engine(form: Form, engines: EngineRegistry, workers: WorkerRegistry) -> None:
-    """Raises `InvalidOption` for an engine that no worker has, if any is known yet; `StoreUnavailable`."""
+    """Raises `InvalidOption` if no worker has the engine and any engine is known; `StoreUnavailable`."""
     name = form.texts.get("engine", "").strip()
     known = engines.all() if name else {}
     if not known or name in known:
@@ -110,19 +120,25 @@ def check_engine(form: Form, engines: EngineRegistry, workers: WorkerRegistry) -
     reasons = [facts.obstacles[name] for facts in workers.live().values() if name in facts.obstacles]
     if reasons:
         raise InvalidOption(f"The {name} engine cannot run here: {reasons[0]}", param="engine")
-    raise InvalidOption(f"There is no such engine; there are {', '.join(known)}.", param="engine")
+    raise InvalidOption(f"There is no such engine. Use one of: {', '.join(known)}.", param="engine")
 
 
 def remarks(form: Form) -> tuple[str, ...]:
     """Warnings about fields that have no effect."""
-    unknown = [
-        f"The field {name} is not known and was ignored.{did_you_mean(name, (*GENERATE_TEXTS, *_FILES))}"
-        for name in form.ignored
+    unknown = unknown_fields(form, (*GENERATE_TEXTS, *_FILES))
+    no_effect = [
+        f"{name} has no effect together with audio_file."
+        for name in _SPEECH_FIELDS
+        if form.texts.get(name, "").strip()
     ]
-    spoken = [
-        f"{name} has no effect beside audio_file." for name in _NOT_SPOKEN if form.texts.get(name, "").strip()
-    ]
-    return (*unknown, *spoken)
+    return (*unknown, *no_effect)
+
+
+def unknown_fields(form: Form, known: Sequence[str]) -> tuple[str, ...]:
+    """Warnings about fields that are not among the `known` ones of a route."""
+    return tuple(
+        f"The field {name} is unknown and was ignored.{did_you_mean(name, known)}" for name in form.ignored
+    )
 
 
 def options_of(form: Form) -> RenderOptions:
@@ -138,9 +154,9 @@ def _given(form: Form) -> dict[str, str]:
 def video_request(
     form: Form, lane: Lane, facts: AudioFacts, *, request_id: str | None, received_at: float
 ) -> VideoRequest:
-    """What `form` asks for; `facts` are those of its recording.
+    """The request that `form` describes; `facts` belong to its driven audio.
 
-    Raises `InvalidOption` for a field that cannot be read, `NotFound` for what is no source image's id.
+    Raises `InvalidOption` for a field that cannot be read, `NotFound` for an invalid `image_id`.
     """
     texts, audio = form.texts, form.files["audio_file"]
     options = options_of(form)
@@ -155,7 +171,7 @@ def video_request(
         engine=texts.get("engine", "").strip() or None,
         ref_eyeblink=_reference(form, "ref_eyeblink"),
         ref_pose=_reference(form, "ref_pose"),
-        settings=_shown(options, {name for name, text in _given(form).items() if text.strip()}),
+        settings=_settings(options, {name for name, text in _given(form).items() if text.strip()}),
         warnings=(*remarks(form), *facts.warnings),
         explain_height=bool(texts.get("quality", "").strip()),
         callback_url=_callback_url(texts.get("callback_url", "")),
@@ -166,7 +182,7 @@ def video_request(
 
 
 def fingerprint(form: Form) -> str:
-    """A hash of all that a form asks for: equal for the same request sent again."""
+    """A hash of everything in the form; equal if the same request is sent again."""
     files = {name: file.sha256 for name, file in form.files.items()}
     text = json.dumps([dict(form.texts), files], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -192,7 +208,7 @@ def form_body(model: type[BaseModel], more: Mapping[str, Any] = MappingProxyType
     """The `openapi_extra` of a route that reads `model`, and `more` fields, as a multipart form."""
     schema = model.model_json_schema()
     for field in schema["properties"].values():
-        if "type" in field:  # said beside the alternatives: a form has no null, a field is there or is not
+        if "type" in field:  # a form has no null: a field is present or absent, so one type is enough
             field.pop("anyOf", None)
             if field.get("default", ...) is None:
                 field.pop("default")
@@ -206,8 +222,8 @@ def _reference(form: Form, name: str) -> tuple[str, Any] | None:
     return (file.sha256, file.path) if file else None
 
 
-def _shown(options: RenderOptions, given: Set[str]) -> dict[str, Any]:
-    """The fields as they are understood: the usual ones always, the others where they were given."""
+def _settings(options: RenderOptions, given: Set[str]) -> dict[str, Any]:
+    """The fields as they were understood: the common ones always, others only if they were sent."""
     values = plain(options)
     return {
         _SHOWN_AS.get(name, name): NONE if values[name] is None else values[name]
@@ -226,7 +242,7 @@ def _callback_url(text: str) -> str | None:
     except ValueError:
         usable = False
     if not usable or len(url) > 2000 or any(c.isspace() or not c.isprintable() for c in url):
-        raise InvalidOption("callback_url must be an absolute http or https address.", param="callback_url")
+        raise InvalidOption("callback_url must be an absolute http or https URL.", param="callback_url")
     return url
 
 

@@ -1,7 +1,7 @@
-"""A multipart form, taken apart while it arrives: texts into memory, files hashed on their way to the disk.
+"""Parses a multipart form while it arrives. Texts stay in memory; files are hashed while they are written.
 
-Nothing of a file is kept in memory, no more than the limits is written, and what nobody asked for is not
-written at all. Names of files are not looked at: they are words of the client.
+Nothing of a file is kept in memory, and nothing above the limits is written. Unknown fields are not written
+at all. File names are ignored, because the client chooses them freely.
 """
 
 from __future__ import annotations
@@ -26,51 +26,51 @@ from sadtalker_service.files import output_errors
 
 MOST_PARTS = 64
 LONGEST_TEXT = 16_384
-"""Bytes of a text field: thousands of angles."""
+"""Largest text field in bytes; enough for thousands of angles."""
 
 _UNTYPED = frozenset(
     {"", "application/octet-stream", "binary/octet-stream", "application/x-www-form-urlencoded"}
 )
-"""Types that say nothing: what clients send that do not know better."""
+"""Generic types that some clients send for any file."""
 
 
 @dataclass(frozen=True)
 class FileKind:
-    """A file that a form may have."""
+    """A file field of a form."""
 
     name: str
-    """Of the field."""
+    """Name of the field."""
     max_bytes: int
     too_large: type[SadTalkerError]
     types: tuple[str, ...]
-    """Beginnings of the declared types that it may have; a file without a type may be anything."""
+    """Accepted prefixes of the declared type. A file without a type is accepted too."""
     noun: str
-    """What it is called in messages."""
+    """What to send, for messages: `a video`."""
 
     def may_be(self, declared: str) -> bool:
-        """Whether a part of this type may hold such a file. What it does hold, its bytes say."""
+        """Whether a part with this declared type may hold such a file. Its bytes are checked later."""
         return declared in _UNTYPED or declared.startswith(self.types)
 
 
 @dataclass(frozen=True)
 class ReceivedFile:
-    """A file of a form, on the disk until the request is answered."""
+    """A file of a form, stored on disk until the request is answered."""
 
     path: Path
     sha256: str
-    """Of its bytes, 64 hexadecimal digits."""
+    """Of the file's bytes, 64 hexadecimal digits."""
     size: int
     """Bytes, at least 1."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """A form that arrived whole."""
+    """A form that has arrived completely."""
 
     texts: Mapping[str, str]
     files: Mapping[str, ReceivedFile]
     ignored: tuple[str, ...]
-    """Names of fields that nobody asked for."""
+    """Names of unknown fields."""
 
 
 @dataclass
@@ -81,7 +81,7 @@ class _Part:
     name: str = ""
     kind: FileKind | None = None
     text: bytearray | None = None
-    """None for a file, and for what is not kept."""
+    """None for a file and for an unknown field."""
     file: BinaryIO | None = None
     path: Path | None = None
     size: int = 0
@@ -89,14 +89,14 @@ class _Part:
 
 
 class FormReader:
-    """Fed with the bytes of a body, it gives the form. Not for several threads at once."""
+    """Takes the bytes of a body and returns the form. Not thread-safe."""
 
     def __init__(
         self, content_type: str, texts: Sequence[str], kinds: Sequence[FileKind], folder: Path
     ) -> None:
-        """`folder` is where files go; whoever made it removes it.
+        """`folder` receives the files; the caller removes it.
 
-        Raises `UnsupportedMedia`, `MalformedRequest` for a body that is no multipart form.
+        Raises `UnsupportedMedia`, or `MalformedRequest` for a body that is not a multipart form.
         """
         self._texts = frozenset(texts)
         self._kinds = {kind.name: kind for kind in kinds}
@@ -126,7 +126,7 @@ class FormReader:
         """Take the next bytes.
 
         Raises `MalformedRequest`, `InvalidOption`, `UnsupportedMedia`, the `too_large` of a kind of file,
-        `OutputError` when the disk is full.
+        `OutputError` if the disk is full.
         """
         try:
             with output_errors(self._folder / "upload"):
@@ -137,11 +137,11 @@ class FormReader:
     def finish(self) -> Form:
         """The form. Raises `MalformedRequest` if it is cut short."""
         if not self._ended:
-            raise MalformedRequest("The multipart form is cut short: its closing boundary is missing.")
+            raise MalformedRequest("The multipart form is incomplete: its closing boundary is missing.")
         return Form(self._form_texts, self._form_files, tuple(self._ignored))
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close the open file, if any."""
         if self._part.file is not None:
             self._part.file.close()
 
@@ -157,7 +157,7 @@ class FormReader:
         self._header = (bytearray(), bytearray())
 
     def _open(self) -> None:
-        """The headers of a part are there: decide what becomes of its content."""
+        """The headers of a part have arrived; decide what to do with its content."""
         part = self._part
         _, options = parse_options_header(part.headers.get(b"content-disposition", b""))
         if b"name" not in options:
@@ -168,12 +168,12 @@ class FormReader:
             self._ignored[part.name[:64]] = None
             return
         if is_file != (part.name in self._kinds):
-            # an empty text where a file belongs is what a form without the file may send
+            # a form without the file may send an empty text in its place
             part.text = bytearray()
             part.kind = self._kinds.get(part.name)
             return
         if part.name in self._form_texts or part.name in self._form_files:
-            raise InvalidOption(f"{part.name} was sent more than once.", param=part.name)
+            raise InvalidOption(f"{part.name} was sent more than once. Send it once.", param=part.name)
         if is_file:
             self._open_file(part)
         else:
@@ -185,7 +185,8 @@ class FormReader:
         media_type = declared.decode("latin-1").strip().lower()
         if not kind.may_be(media_type):
             raise UnsupportedMedia(
-                f"{kind.name} is declared as {media_type[:80]!r}, which is no {kind.noun}.", param=kind.name
+                f"{kind.name} has the type {media_type[:80]!r}. Send {kind.noun} instead.",
+                param=kind.name,
             )
         part.kind = kind
         part.path = self._folder / kind.name
@@ -198,7 +199,7 @@ class FormReader:
         if part.file is not None and part.kind is not None:
             if part.size > part.kind.max_bytes:
                 raise part.kind.too_large(
-                    f"{part.name} has more than {part.kind.max_bytes:,} bytes, which is the limit.",
+                    f"{part.name} is larger than the limit of {part.kind.max_bytes:,} bytes.",
                     param=part.name,
                 )
             piece = memoryview(data)[start:end]
@@ -206,14 +207,16 @@ class FormReader:
             part.file.write(piece)
         elif part.text is not None:
             if part.size > LONGEST_TEXT:
-                raise RequestTooLarge(f"{part.name} has more than {LONGEST_TEXT:,} bytes.", param=part.name)
+                raise RequestTooLarge(
+                    f"{part.name} is larger than the limit of {LONGEST_TEXT:,} bytes.", param=part.name
+                )
             part.text += data[start:end]
 
     def _close(self) -> None:
         part, self._part = self._part, _Part()
         if part.file is not None and part.path is not None:
             part.file.close()
-            if part.size:  # a browser sends an empty part for a file that was not chosen
+            if part.size:  # a browser sends an empty part if no file was chosen
                 self._form_files[part.name] = ReceivedFile(part.path, part.digest.hexdigest(), part.size)
         elif part.text is not None:
             self._close_text(part, bytes(part.text))
@@ -228,7 +231,7 @@ class FormReader:
         try:
             self._form_texts[part.name] = data.decode("utf-8")
         except UnicodeDecodeError as error:
-            raise InvalidOption(f"{part.name} is not UTF-8 text.", param=part.name) from error
+            raise InvalidOption(f"{part.name} is not valid UTF-8 text.", param=part.name) from error
 
     def _end(self) -> None:
         self._ended = True

@@ -1,4 +1,4 @@
-"""A request's form, received within limits of bytes and time; its files go with the request."""
+"""Receives the form of a request within limits on bytes and time, and removes its files afterwards."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from sadtalker_service.errors import RequestTooLarge, SadTalkerError, UploadTooS
 from sadtalker_service.files import output_errors
 
 _AT_ONCE = 262_144
-"""Bytes that are collected before a thread takes them apart and writes them."""
+"""Bytes that are collected before a thread parses and writes them."""
 _SLACK = 64 * 1024 + 8 * LONGEST_TEXT
-"""Bytes of texts, boundaries and headers beside the files."""
+"""Bytes allowed for texts, boundaries and headers in addition to the files."""
 _LINGER_BYTES = 64_000_000
 _LINGER_SECONDS = 3.0
-"""How much of a refused body is read on and thrown away: most clients look for an answer only after they have
-sent everything, and would see a broken connection instead of the reason."""
+"""How much of a refused body is read and discarded. Most clients look for a response only after they have
+sent everything; without this they would see a broken connection instead of the reason."""
 _STALE_SECONDS = 3600.0
 
 
@@ -33,13 +33,13 @@ _STALE_SECONDS = 3600.0
 async def receive_form(
     request: Request, texts: Sequence[str], kinds: Sequence[FileKind], folder: Path, timeout: float
 ) -> AsyncIterator[Form]:
-    """The form of `request`; `folder` holds its files while the block runs.
+    """Context manager that gives the form of `request`. Its files exist in `folder` until it exits.
 
     Raises:
-        UploadTooSlow: it took more than `timeout` seconds.
-        RequestTooLarge: there is more than all the files may have together.
-        ClientDisconnect: the client went away.
-        SadTalkerError: what `FormReader` raises.
+        UploadTooSlow: the body took more than `timeout` seconds.
+        RequestTooLarge: the body is larger than all files together may be.
+        ClientDisconnect: the client closed the connection.
+        SadTalkerError: as raised by `FormReader`.
     """
     own = await to_thread.run_sync(_make_folder, folder)
     try:
@@ -49,7 +49,7 @@ async def receive_form(
 
 
 def sweep(folder: Path) -> None:
-    """Make `folder`, and remove what uploads left there that were killed together with their process."""
+    """Create `folder`, and remove the files of uploads whose process was killed."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for left in folder.iterdir():
         with suppress(FileNotFoundError):
@@ -72,7 +72,10 @@ async def _receive(
             _check_announced(request, kinds, most)
             await _read(request, reader, most)
     except TimeoutError as error:
-        raise UploadTooSlow(f"The body did not arrive within {timeout:g} seconds.") from error
+        raise UploadTooSlow(
+            f"The body did not arrive within {timeout:g} seconds. Try again on a faster connection, or send"
+            " a smaller file."
+        ) from error
     except SadTalkerError:
         await _linger(request)
         raise
@@ -86,7 +89,7 @@ async def _read(request: Request, reader: FormReader, most: int) -> None:
     async for chunk in request.stream():
         total += len(chunk)
         if total > most:
-            raise RequestTooLarge(f"The body has more than {most:,} bytes, which is the limit.")
+            raise RequestTooLarge(f"The body is larger than the limit of {most:,} bytes.")
         waiting += chunk
         if len(waiting) >= _AT_ONCE:
             await to_thread.run_sync(reader.feed, bytes(waiting))
@@ -96,15 +99,15 @@ async def _read(request: Request, reader: FormReader, most: int) -> None:
 
 
 def _check_announced(request: Request, kinds: Sequence[FileKind], most: int) -> None:
-    """Refuse a body by the length that it is said to have, before any of it is asked for."""
+    """Refuse a body that announces too many bytes, before any of it is read."""
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > most:
         if len(kinds) == 1:
             kind = kinds[0]
             raise kind.too_large(
-                f"{kind.name} has more than {kind.max_bytes:,} bytes, which is the limit.", param=kind.name
+                f"{kind.name} is larger than the limit of {kind.max_bytes:,} bytes.", param=kind.name
             )
-        raise RequestTooLarge(f"The body has {int(announced):,} bytes; at most {most:,} are allowed.")
+        raise RequestTooLarge(f"The body has {int(announced):,} bytes. The limit is {most:,}.")
 
 
 async def _linger(request: Request) -> None:
@@ -112,7 +115,7 @@ async def _linger(request: Request) -> None:
     if announced.isdecimal() and int(announced) > _LINGER_BYTES:
         return
     if "expect" in request.headers:
-        return  # this client waits for leave to send, which reading on would give
+        return  # this client waits for permission to send, and reading would give it
     total = 0
     with suppress(TimeoutError, ClientDisconnect, RuntimeError):
         async with asyncio.timeout(_LINGER_SECONDS):

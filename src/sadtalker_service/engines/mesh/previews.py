@@ -9,6 +9,7 @@ from PIL import Image
 
 from sadtalker_service.domain import Artefact, PreprocessMode, SourceImage, Uint8Image
 from sadtalker_service.engines.mesh import stages
+from sadtalker_service.engines.mesh.channels import INDEX
 from sadtalker_service.engines.mesh.faceframe import RestMouth
 from sadtalker_service.engines.mesh.kernels.scene import CONTROLS, TONGUE
 from sadtalker_service.engines.mesh.layout import lay_out
@@ -19,7 +20,7 @@ from sadtalker_service.engines.port import MouthShapes
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.speech.visemes import LETTER_VISEMES, VISEMES
 
-SIDE = 96
+SIDE = 192
 """Side of a viseme image, pixels."""
 
 
@@ -29,7 +30,7 @@ def viseme_pictures(
     """`visemes`: coefficients and images of the letters A E I O U M B P F V S T L R and of all visemes.
 
     `MouthShapes` with images of SIDE pixels, and `controls` float32 (15, CONTROLS), both in the order of
-    `VISEMES`.
+    `VISEMES`. All images have the same pose, so that they can be blended.
     """
     del mode
     crop = stages.build_all(source_image, "crop", artefacts["face_detection"])
@@ -41,8 +42,12 @@ def viseme_pictures(
         row[: len(channels)] = channels
         row[TONGUE] = tongue
     layout = lay_out(crop, RenderOptions(preprocess="crop", size=2 * SIDE))
-    pictures = np.stack([_shrink(picture) for picture in draw_stills(layout, controls)])
-    return MouthShapes(pictures, tuple(VISEMES), LETTER_VISEMES).to_artefact(controls=controls)
+    asleep = controls[:1].copy()
+    asleep[0, [INDEX["blink_right"], INDEX["blink_left"]]] = 1.0
+    stills = draw_stills(layout, np.concatenate([controls, asleep]))
+    *pictures, closed_eyes = (_shrink(picture) for picture in stills)
+    shapes = MouthShapes(np.stack(pictures), tuple(VISEMES), LETTER_VISEMES, closed_eyes)
+    return shapes.to_artefact(controls=controls)
 
 
 def _shrink(picture: Uint8Image) -> Uint8Image:

@@ -1,8 +1,8 @@
-"""Lua scripts that change the queue's server, one per change; `common.lua` is put in front of each.
+"""Lua scripts that change the queue server, one per change. The shared files are put in front of each.
 
-A script runs alone on the server: what it does is done whole or not at all, whatever else happens at the
-same time. All of them look keys up by name, none walks through the key space. They make up names of keys,
-which a cluster would not allow: queue and sessions live on one server.
+A script runs alone on the server, so its changes are atomic. Scripts look up keys by name and never scan the
+key space. They compute names of keys, which a cluster would not allow, so queue and sessions must be on one
+server.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib.resources import files
 
+_SHARED = ("common", "transitions")
+
 
 @lru_cache
 def source(name: str) -> str:
-    """Text of the script called `name`, the common functions before it."""
+    """Text of the script `name`, after the shared functions."""
     folder = files(__name__)
-    return "".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in ("common", name))
+    return "".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in (*_SHARED, name))

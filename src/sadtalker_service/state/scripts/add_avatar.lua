@@ -1,22 +1,24 @@
--- Adds an avatar to those of an owner: {its JSON, 1 if it is the given one, when the owner has uploaded it}. The
--- given one counts where there was none, or one that had failed. failed: the JSON of the failed one that may be
--- replaced. beside: '1' to add it only where the owner has the portrait in another mode.
-local image, mode, json, uploaded_at, failed, beside, owner = unpack(ARGV)
-local name, owners = image .. ':' .. mode, 'avatar_owners:' .. image
+-- Adds an avatar for an owner. Returns {its JSON, 1 if that is the given one, when the owner uploaded it}. The given
+-- JSON is stored if there was no avatar, or if the stored one equals `failed`, a failed avatar to be replaced.
+-- beside: '1' to add it only if the owner has the source image in another mode.
+-- call: {image, slot, json, uploaded_at, failed, beside, owner}
+local call = cjson.decode(ARGV[1])
+local image, uploaded_at, owner = call.image, call.uploaded_at, call.owner
+local name, owners = image .. ':' .. call.slot, 'avatar_owners:' .. image
 local key = 'avatar:' .. name
-if beside == '1' and redis.call('SISMEMBER', owners, owner) == 0 then
-  return { json, 0, uploaded_at }
+if call.beside == '1' and redis.call('SISMEMBER', owners, owner) == 0 then
+  return { call.json, 0, uploaded_at }
 end
 redis.call('SADD', owners, owner)
 redis.call('SREM', 'deleting:' .. image, owner)
 local known = redis.call('GET', key)
-if known and known ~= failed then
+if known and known ~= call.failed then
   redis.call('ZADD', 'avatars:' .. owner, 'NX', uploaded_at, name)
   return { known, 0, redis.call('ZSCORE', 'avatars:' .. owner, name) }
 end
 redis.call('ZADD', 'avatars:' .. owner, uploaded_at, name)
-redis.call('SET', key, json)
-redis.call('SADD', 'avatar_modes:' .. image, mode)
+redis.call('SET', key, call.json)
+redis.call('SADD', 'avatar_modes:' .. image, call.slot)
 redis.call('ZADD', 'avatars', uploaded_at, name)
 redis.call('ZADD', 'preparing', uploaded_at, name)
-return { json, 1, uploaded_at }
+return { call.json, 1, uploaded_at }

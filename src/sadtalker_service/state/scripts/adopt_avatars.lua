@@ -1,4 +1,4 @@
--- Gives avatars of a version that knew no owners, and their videos, to one; how many there were.
+-- Gives avatars without an owner, from an earlier version, and their videos to one owner. Returns their number.
 local owner = ARGV[1]
 local adopted = {}
 local count = 0

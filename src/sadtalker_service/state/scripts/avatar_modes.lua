@@ -1,5 +1,5 @@
--- An avatar in every mode in which its owner has uploaded it, sorted by mode: {JSON, when that was, ...}. An empty
--- owner stands for all of them, and gives no times.
+-- The modes of an avatar that an owner has uploaded, sorted: {JSON, upload time, ...}. An empty owner stands for all
+-- owners, and gives no times.
 local image, owner = unpack(ARGV)
 local modes = redis.call('SMEMBERS', 'avatar_modes:' .. image)
 table.sort(modes)

@@ -1,4 +1,4 @@
--- Notes a heartbeat. The time is written by the server, so that workers and readers share one clock.
+-- Records a heartbeat. The server sets the time, so that workers and readers share one clock.
 local name, json, renders = unpack(ARGV)
 local now = time_of('')
 redis.call('HSET', 'workers', name, json)

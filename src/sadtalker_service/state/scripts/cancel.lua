@@ -1,4 +1,4 @@
--- Ends a session that waits or follows, or one whose work others wait for; flags one that runs for itself.
+-- Ends a session that waits or follows, or one that others wait for. Marks one that runs for itself alone.
 local id, given, ttl = unpack(ARGV)
 local now = time_of(given)
 local state = get(id, 'state')
@@ -12,7 +12,7 @@ elseif state == 'generating' then
     close(id, 'cancelled', now, ttl)
   else
     set(id, 'cancel', '1')
-    stop_leading(id) -- equal requests that come now are worked on for themselves
+    stop_leading(id) -- later equal requests are worked on separately
   end
 end
 return view(id)

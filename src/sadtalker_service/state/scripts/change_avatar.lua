@@ -1,4 +1,4 @@
--- Replaces an avatar's JSON if it is still the one that was read. Gives 1, 0 where it is another one by now.
+-- Replaces an avatar's JSON if it is still the one that was read. Returns 1, or 0 if it has changed since.
 local image, mode, old, new, preparing_since = unpack(ARGV)
 local key = 'avatar:' .. image .. ':' .. mode
 if redis.call('GET', key) ~= old then

@@ -1,4 +1,4 @@
--- Callbacks that are due; nobody else gets them before the claim ends.
+-- Due callbacks. No other caller gets them before the claim ends.
 local now, claim_until, limit = unpack(ARGV)
 local found = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'callbacks', '-inf', now, 'LIMIT', 0, limit)) do

@@ -1,12 +1,12 @@
--- Claims an idempotency key: {'new', session id to use}, {'busy', ms until the claim ends}, {'other'} or
--- {'done', session id}. A claim ends with its lease; the request that held it may have been taken on before.
+-- Claims an idempotency key. Returns {'new', session id to use}, {'busy', ms until the claim ends}, {'other'} or
+-- {'done', session id}. A claim ends with its lease, but its session may have been accepted before.
 local key, fingerprint, token, lease, kept, candidate = unpack(ARGV)
 local known, owner, session, lease_end, done =
   unpack(redis.call('HMGET', key, 'fingerprint', 'token', 'session', 'lease_end', 'done'))
 local now = tonumber(time_of('')) * 1000
 if known then
   local left = tonumber(lease_end) - now
-  local held = not done and left > 0 and owner ~= token -- the same token: sent again after a lost answer
+  local held = not done and left > 0 and owner ~= token -- the same token is a repeat after a lost reply
   local accepted = redis.call('EXISTS', 'session:' .. session) == 1
   if held or accepted then
     if known ~= fingerprint then
@@ -19,7 +19,7 @@ if known then
     return { 'done', session }
   end
   if known == fingerprint and not done then
-    candidate = session -- whoever held the claim may only be slow: both ask for one and the same session
+    candidate = session -- the earlier process may only be slow, so both use one session
   end
   redis.call('HDEL', key, 'done')
 end

@@ -1,4 +1,4 @@
--- Waiting sessions whose ticket was sent long ago, or never; they count as sent from now on.
+-- Waiting sessions whose ticket was sent long ago or never. From now on they count as sent.
 local given, age, limit = unpack(ARGV)
 local now = time_of(given)
 local latest = age == '' and '0' or later(now, '-' .. age)

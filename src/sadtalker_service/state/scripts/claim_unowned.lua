@@ -1,5 +1,5 @@
--- Whether the file of a video is to be removed: nobody owns it, and it is not being made anew. Nothing of it is
--- known after that.
+-- Returns 1 if the file of a video must be removed, because it has no owner and is not being rendered again. Then all
+-- records of the video are deleted.
 local key = ARGV[1]
 if redis.call('SISMEMBER', 'videos_to_remove', key) == 0 then
   return 0

@@ -1,4 +1,4 @@
--- Avatars in preparation of which nothing was heard since a time; they count as heard of now.
+-- Avatars in preparation without progress since the given time. They count as active from now on.
 local since, now = unpack(ARGV)
 local found = redis.call('ZRANGEBYSCORE', 'preparing', '-inf', since)
 for _, name in ipairs(found) do

@@ -1,4 +1,4 @@
--- Notes that the request of an idempotency key became its session.
+-- Records that the session of an idempotency key exists.
 local key, token, kept = unpack(ARGV)
 local owner = redis.call('HGET', key, 'token')
 if owner ~= token then

@@ -1,4 +1,4 @@
--- Number of the kept videos of a portrait, those of one owner.
+-- Number of stored videos of a source image that belong to an owner.
 local image, owner = unpack(ARGV)
 local count = 0
 for _, key in ipairs(redis.call('SMEMBERS', 'avatar_videos:' .. image)) do

@@ -1,6 +1,6 @@
--- Forgets an avatar in every mode and for every owner: {names of its videos}, nil for an unknown one. Its
--- sessions cannot become ready any more: whatever they do next ends them. The list of videos stays until their
--- files are removed.
+-- Deletes an avatar in every mode and for every owner. Returns {names of its videos}, nil if it is unknown. Its
+-- sessions can no longer become ready; their next change ends them. The list of videos stays until their files are
+-- removed.
 local image = ARGV[1]
 local modes = redis.call('SMEMBERS', 'avatar_modes:' .. image)
 local videos = redis.call('SMEMBERS', 'avatar_videos:' .. image)

@@ -1,6 +1,6 @@
--- Takes an avatar from one of its owners: nil where it was not theirs, 1 where it is nobody else's (delete_avatar
--- is to follow), 0 where others keep it. In that case what was this owner's alone is forgotten here; the files
--- of such videos are named in videos_to_remove.
+-- Takes an avatar from one of its owners. Returns nil if it was not theirs, 1 if it has no other owner (delete_avatar
+-- must follow), 0 if other owners keep it. In the last case the modes and videos that only this owner had are
+-- deleted here, and the files of these videos are listed in videos_to_remove.
 local image, owner = unpack(ARGV)
 local owners = 'avatar_owners:' .. image
 local was_theirs = redis.call('SREM', owners, owner) == 1
@@ -9,7 +9,7 @@ if not was_theirs and redis.call('SISMEMBER', 'deleting:' .. image, owner) == 0 
 end
 local others = redis.call('SMEMBERS', owners)
 if #others == 0 then
-  redis.call('SADD', 'deleting:' .. image, owner) -- broken off, it may be asked for again
+  redis.call('SADD', 'deleting:' .. image, owner) -- after an interruption it may be requested again
   return 1
 end
 redis.call('SREM', 'deleting:' .. image, owner)

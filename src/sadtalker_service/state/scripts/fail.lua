@@ -1,4 +1,4 @@
--- A run has ended without a video. how: 'cancelled', 'retry' (waiters may succeed) or 'alike' (they will not)
+-- A run has ended without a video. how: 'cancelled', 'retry' (waiters may succeed) or 'alike' (they fail too)
 local id, attempt, given, failure, how, ttl = unpack(ARGV)
 local owner = session_of_run(id, attempt, ttl)
 if not owner then
@@ -15,7 +15,7 @@ if how == 'retry' then
   local successor = promote_waiter(owner)
   close(owner, 'failed', now, ttl)
   if successor then
-    tell_all(successor, now)
+    send_event_to_all(successor, now)
   end
 else
   close_all(owner, 'failed', now, ttl)

@@ -2,7 +2,7 @@
 local id, attempt, given, outcome, ttl, result_ttl = unpack(ARGV)
 local owner, last = session_of_run(id, attempt, ttl)
 if not owner then
-  -- sent again, the answer to the first sending having been lost
+  -- a repeat, because the reply to the first call was lost
   local state, present, run_as = get(last, 'state', 'attempt', 'run_as')
   return (state == 'ready' and present == attempt and (run_as or last) == id) and 1 or 0
 end

@@ -1,4 +1,4 @@
--- A run ends before its time; its start does not count.
+-- A run ends early and its start does not count.
 local id, attempt, given, ttl = unpack(ARGV)
 local owner = session_of_run(id, attempt, ttl)
 if not owner then

@@ -1,4 +1,4 @@
--- Takes a lock, or extends one's own; 0 where somebody else has it.
+-- Takes a lock, or extends it. Returns 0 if another process holds it.
 local key, token, ms = unpack(ARGV)
 local holder = redis.call('GET', key)
 if holder and holder ~= token then

@@ -1,4 +1,4 @@
--- Ids of the sessions with a portrait that have not ended, those of one owner, or of all for an empty one.
+-- Ids of the unfinished sessions of a source image that belong to an owner. An empty owner stands for all owners.
 local image, owner = unpack(ARGV)
 local found = {}
 for _, id in ipairs(redis.call('SMEMBERS', 'image_sessions:' .. image)) do

@@ -1,4 +1,4 @@
--- Whether the worker that runs a session shall stop.
+-- Whether the worker that runs a session must stop.
 local id = ARGV[1]
 local successor = get(id, 'successor')
 while successor do

@@ -1,4 +1,4 @@
--- {waiting, when the first of them was accepted} of each lane
+-- {number of waiting sessions, when the first was accepted} of each lane
 local loads = {}
 for _, lane in ipairs(ARGV) do
   local first = redis.call('ZRANGE', 'waiting:' .. lane, 0, 0)[1]

@@ -1,6 +1,6 @@
--- A page of avatars, latest first, after the one with this score and name: {JSON texts, last name, its score,
--- when each was uploaded}. An empty owner stands for all of them;
--- the last name is empty on the last page. The one before may have been deleted: then its score must do.
+-- A page of avatars, latest first, after the one with this score and name: {JSON texts, last name, its score, upload
+-- times}. An empty owner stands for all owners. The last name is empty on the last page. If the avatar before the
+-- page was deleted, its score gives the position.
 local limit, score, after, owner = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local avatars = owner == '' and 'avatars' or 'avatars:' .. owner
 local first = 0
@@ -8,7 +8,7 @@ if after ~= '' then
   local rank = redis.call('ZREVRANK', avatars, after)
   first = rank and rank + 1 or redis.call('ZCOUNT', avatars, '(' .. score, '+inf')
 end
-local names = redis.call('ZREVRANGE', avatars, first, first + limit) -- one more than asked for
+local names = redis.call('ZREVRANGE', avatars, first, first + limit) -- one extra shows whether more follow
 local more = #names > limit
 if more then
   names[#names] = nil

@@ -1,4 +1,4 @@
--- {name, JSON, seen at, ...} of the workers heard of lately. Those long gone are forgotten.
+-- {name, JSON, time of heartbeat, ...} of the live workers. Workers that are long dead are deleted.
 local max_age, forget_after = unpack(ARGV)
 local now = time_of('')
 for _, name in ipairs(redis.call('ZRANGEBYSCORE', 'workers:seen', '-inf', later(now, -forget_after))) do

@@ -1,5 +1,5 @@
--- When a place in a lane becomes free: {seconds of work for the average session in it, living workers}
--- Seconds are '' where nothing has been measured.
+-- Data to estimate when a lane has room: {seconds of work of its average session, live workers}. The seconds are ''
+-- if nothing has been measured.
 local lane, max_age = unpack(ARGV)
 local first = redis.call('ZRANGE', 'waiting:' .. lane, 0, 19) -- enough for an average
 local work, known = 0, 0

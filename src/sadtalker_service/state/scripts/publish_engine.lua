@@ -1,5 +1,5 @@
--- Pins up an engine's card. Cards that no worker has pinned up for long are taken down: as long as nobody pins
--- anything up, all of them stay, so that requests are taken on while the workers are started again.
+-- Publishes an engine. Engines that no worker has published for long are deleted. While no worker publishes anything,
+-- all stay, so that requests are accepted during a restart of the workers.
 local name, card, default, forget_after = unpack(ARGV)
 local now = time_of('')
 redis.call('HSET', 'engines', name, card)

@@ -1,6 +1,6 @@
--- A session as it stands and, while it waits, what has to be done before its video is ready:
--- {its fields, its leader's fields, {sessions ahead, seconds of work before it, of its own, living workers}}
--- Seconds are '' where a rate has not been measured.
+-- The current state of a session and, while it waits, the work before its video is ready:
+-- {its fields, its leader's fields, {sessions ahead, seconds of work before it, of its own, live workers}}
+-- The seconds are '' if a rate has not been measured.
 local id, given, max_age, vip_in_a_row = unpack(ARGV)
 local state, leader = get(id, 'state', 'leader')
 if not state then
@@ -18,12 +18,12 @@ if not rank then
   return seen
 end
 
-local CHUNK = 1000 -- Lua hands on some thousand arguments at once, no more
+local CHUNK = 1000 -- Lua passes only a few thousand arguments at once
 local rates = {}
-local function work_of(session, length) -- seconds of work, nil while the engine's rate is not known
+local function work_of(session, length) -- seconds of work, nil if the engine's rate is unknown
   local seconds, engine = string.match(length or '', '^(%S+) (.*)$')
   if not seconds then
-    return 0 -- it has ended between two looks of the caller
+    return 0 -- it has ended since the caller read its id
   end
   if rates[engine] == nil then
     rates[engine] = tonumber(redis.call('HGET', 'stats:rates', engine) or '') or false
@@ -48,12 +48,12 @@ local function work_of_all(ids, reduce)
 end
 
 local now = time_of(given)
-local function left(session, work) -- of a running one
+local function left(session, work) -- remaining work of a running session
   local started = get(session, 'started_at')
   return math.max(0, work - (tonumber(now) - tonumber(started or now)))
 end
 
--- so many of the other lane come first: every standard session lets vip_in_a_row VIP ones pass
+-- Sessions of the other lane that come first: every standard session lets vip_in_a_row VIP sessions pass.
 local other = lane == 'vip' and 'standard' or 'vip'
 local passing = lane == 'vip' and math.floor(rank / vip_in_a_row) or (rank + 1) * vip_in_a_row
 local ahead = rank > 0 and redis.call('ZRANGE', 'waiting:' .. lane, 0, rank - 1) or {}

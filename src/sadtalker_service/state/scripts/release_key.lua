@@ -1,5 +1,5 @@
--- Frees an idempotency key whose request became nothing. One that failed after its session had been accepted
--- keeps the key: sent again, it is answered with that session.
+-- Frees an idempotency key whose request failed. If its session was accepted before the failure, the key stays, and a
+-- repeated request gets that session.
 local key, token = unpack(ARGV)
 local owner, done, session = unpack(redis.call('HMGET', key, 'token', 'done', 'session'))
 if owner == token and not done then

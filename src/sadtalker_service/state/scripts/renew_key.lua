@@ -1,4 +1,4 @@
--- Extends the lease of a claim; 0 where it belongs to another request by now, or has been answered.
+-- Extends the lease of a claim. Returns 0 if it belongs to another request by now, or is complete.
 local key, token, lease = unpack(ARGV)
 local owner, done = unpack(redis.call('HMGET', key, 'token', 'done'))
 if owner ~= token or done then

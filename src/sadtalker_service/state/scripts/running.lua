@@ -1,4 +1,4 @@
--- {id, owner, ...} of the sessions that run, the one whose lease ends first first.
+-- {id, owner, ...} of the running sessions, sorted by the end of their lease.
 local found = {}
 for _, id in ipairs(redis.call('ZRANGE', 'running', 0, -1)) do
   found[#found + 1] = id

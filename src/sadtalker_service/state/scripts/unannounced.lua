@@ -1,4 +1,4 @@
--- Ended sessions whose callback is due; those that have expired meanwhile are dropped.
+-- Ended sessions whose callback is not queued yet. Expired ones are removed.
 local limit = ARGV[1]
 local found = {}
 for _, id in ipairs(redis.call('ZRANGE', 'unannounced', 0, limit - 1)) do

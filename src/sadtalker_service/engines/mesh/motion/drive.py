@@ -20,12 +20,13 @@ from sadtalker_service.engines.mesh.kernels.scene import (
     TONGUE,
 )
 from sadtalker_service.engines.mesh.motion import head
-from sadtalker_service.engines.mesh.motion.eyes import blink_times, blinks, gaze
+from sadtalker_service.engines.mesh.motion.eyes import blinks, gaze
 from sadtalker_service.engines.mesh.motion.gestures import add_gestures
 from sadtalker_service.engines.mesh.motion.lips import lip_motion, rest_closure
 from sadtalker_service.engines.mesh.motion.signals import Signal, frame_times, sample, smooth, ticks
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.speech.articulation import Articulation
+from sadtalker_service.speech.blinking import blink_times
 
 _BROW_FLASHES = 0.35
 """Share of accents at which the brows rise."""

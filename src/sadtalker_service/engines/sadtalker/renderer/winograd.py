@@ -30,8 +30,9 @@ class WinogradConv2d(nn.Module):
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
         combine, kernel, spread = _transforms(conv.weight.device)
-        products = torch.einsum("ay,oiyx,bx->aboi", kernel, conv.weight.double(), kernel)
-        self.kernel = parameter(products.flatten(0, 1), like=conv.weight)
+        taps = conv.weight.double().flatten(2)
+        products = torch.kron(kernel, kernel) @ taps.flatten(0, 1).T
+        self.kernel = parameter(products.view(-1, *taps.shape[:2]), like=conv.weight)
         self.spread = parameter(torch.kron(spread, spread), like=conv.weight)
         self.combine = parameter(torch.kron(combine, combine), like=conv.weight)
         self.bias = nn.Parameter(bias_of(conv), requires_grad=False)

@@ -1,66 +1,66 @@
-// The portrait on its stage, with the face that was found. Painted on a canvas: no address of a picture is needed.
+// Draws the source image and its faces on a canvas, so that the image needs no URL.
 
-const CORNER = 0.22; // length of a bracket, of the side of the face's box
+const CORNER = 0.22; // length of a bracket, as a share of the side of the face's box
 
-export class PortraitView {
+export class ImageView {
   constructor(canvas) {
     this.canvas = canvas;
-    this.picture = null;
+    this.bitmap = null;
     this.boxes = [];
     this.chosen = 0;
     new ResizeObserver(() => this.draw()).observe(canvas);
   }
 
   clear() {
-    this.picture = null;
+    this.bitmap = null;
     this.mark([]);
   }
 
-  /** Show the picture in `blob`, upright; false where this browser cannot decode it. */
+  /** Show the image in `blob`, upright. Resolves to false if this browser cannot decode it. */
   async show(blob) {
     this.clear();
     try {
-      this.picture = await createImageBitmap(blob);
+      this.bitmap = await createImageBitmap(blob);
     } catch {
-      return false; // HEIC and TIFF, mostly: the service reads them
+      return false; // usually HEIC or TIFF, which the service can read
     }
     this.draw();
     return true;
   }
 
-  /** Mark the faces: of each x0, y0, x1, y1 in pixels of the picture, and which of them is chosen. */
+  /** Mark the faces: boxes of x0, y0, x1, y1 in pixels of the image, and the index of the chosen one. */
   mark(boxes, chosen = 0) {
     Object.assign(this, { boxes, chosen });
     this.canvas.classList.toggle("several", boxes.length > 1);
     this.draw();
   }
 
-  /** The number of the face at a place of the canvas in CSS pixels, -1 where there is none. */
+  /** Return the index of the face at a point of the canvas in CSS pixels, or -1. */
   faceAt(x, y) {
-    if (!this.picture) return -1;
+    if (!this.bitmap) return -1;
     const scale = window.devicePixelRatio || 1;
     const { fit, left, top } = this.place();
     const [u, v] = [(x * scale - left) / fit, (y * scale - top) / fit];
     return this.boxes.findIndex(([x0, y0, x1, y1]) => u >= x0 && u <= x1 && v >= y0 && v <= y1);
   }
 
-  /** Where the picture is on the canvas, in pixels of the canvas. */
+  /** Return the position and scale of the image on the canvas, in pixels of the canvas. */
   place() {
-    const { canvas, picture } = this;
-    const fit = Math.min(canvas.width / picture.width, canvas.height / picture.height);
-    return { fit, left: (canvas.width - fit * picture.width) / 2, top: (canvas.height - fit * picture.height) / 2 };
+    const { canvas, bitmap } = this;
+    const fit = Math.min(canvas.width / bitmap.width, canvas.height / bitmap.height);
+    return { fit, left: (canvas.width - fit * bitmap.width) / 2, top: (canvas.height - fit * bitmap.height) / 2 };
   }
 
   draw() {
-    const { canvas, picture } = this;
+    const { canvas, bitmap } = this;
     const scale = window.devicePixelRatio || 1;
     canvas.width = Math.round(canvas.clientWidth * scale);
     canvas.height = Math.round(canvas.clientHeight * scale);
-    if (!picture || !canvas.width) return;
+    if (!bitmap || !canvas.width) return;
     const pen = canvas.getContext("2d");
     const { fit, left, top } = this.place();
     pen.imageSmoothingQuality = "high";
-    pen.drawImage(picture, left, top, fit * picture.width, fit * picture.height);
+    pen.drawImage(bitmap, left, top, fit * bitmap.width, fit * bitmap.height);
     pen.strokeStyle = getComputedStyle(canvas).getPropertyValue("--face");
     pen.shadowColor = "rgb(0 0 0 / 0.6)";
     pen.shadowBlur = 5 * scale;
@@ -73,7 +73,7 @@ export class PortraitView {
   }
 }
 
-/** The four corners of a box. */
+/** Draw the four corners of a box. */
 function brackets(pen, x0, y0, x1, y1) {
   const dx = CORNER * (x1 - x0);
   const dy = CORNER * (y1 - y0);

@@ -1,0 +1,26 @@
+"""The file that a command writes its video to."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from sadtalker_service.errors import InvalidOption
+from sadtalker_service.files import output_errors
+
+
+def output_file(output: Path | None, result_dir: Path, driven_audio: Path | None) -> Path:
+    """`--output`, or a file named after the time in `--result_dir`, as in SadTalker. Creates that folder.
+
+    Raises `InvalidOption`, `OutputError`.
+    """
+    if output:
+        if output.suffix.lower() != ".mp4":
+            raise InvalidOption(f"{output} must end in .mp4. No other format is supported.", param="output")
+        if driven_audio and output.resolve() == driven_audio.resolve():
+            raise InvalidOption(f"{output} is the driven audio itself. Choose another file.", param="output")
+        return output
+    path = result_dir / time.strftime("%Y_%m_%d_%H.%M.%S.mp4")
+    with output_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return path

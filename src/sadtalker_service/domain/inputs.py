@@ -1,0 +1,128 @@
+"""Decoded inputs of a video: source image, driven audio, and the driving values of some options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sadtalker_service.domain.values import SPEECH_RATE, Uint8Image
+
+
+@dataclass(frozen=True, eq=False)
+class SourceImage:
+    """A decoded source image, turned upright according to its EXIF orientation."""
+
+    image_hash: str
+    """SHA-256 of the uploaded bytes, 64 hexadecimal digits."""
+    pixels: Uint8Image
+    """uint8 (H, W, 3) RGB."""
+    face_index: int = 0
+    """Which of its faces speaks: 0 is the largest, 1 the next."""
+    warnings: tuple[str, ...] = ()
+    """What was guessed or left out while decoding."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return int(self.pixels.shape[1]), int(self.pixels.shape[0])
+
+    @property
+    def opened(self) -> SourceImage:
+        """Itself."""
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class LazySourceImage:
+    """A source image that is read and decoded on first use. For a known avatar that never happens."""
+
+    image_hash: str
+    """SHA-256 of the uploaded bytes."""
+    load: Callable[[], SourceImage]
+
+    @cached_property
+    def opened(self) -> SourceImage:
+        """The decoded source image. Raises what `load` raises."""
+        return self.load()
+
+
+@dataclass(frozen=True)
+class SoundReading:
+    """How the audio of a file is read, so that the lips and the video's soundtrack use the same audio."""
+
+    track: int = 0
+    """Number of the audio track, from 0."""
+    gain: float = 1.0
+    """Factor applied to the samples; below 1 if they exceed full scale."""
+    opposed: bool = False
+    """Whether left and right hold the same voice with opposite signs. Then the right channel is inverted."""
+
+
+@dataclass(frozen=True, eq=False)
+class Speech:
+    """A decoded driven audio."""
+
+    audio_hash: str
+    """SHA-256 of the uploaded bytes."""
+    samples: NDArray[np.float32]
+    """float32 (N,), mono, 16 kHz, nominally -1..1, finite."""
+    path: Path
+    """The original file. Its audio goes into the video at its own sample rate."""
+    reading: SoundReading | None = None
+    """How its audio is read; None if it was not decoded from a file."""
+    warnings: tuple[str, ...] = ()
+    """What of the file was left out or guessed."""
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return len(self.samples) / SPEECH_RATE
+
+    @property
+    def opened(self) -> Speech:
+        """Itself."""
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class LazySpeech:
+    """A driven audio that is decoded on first use of its samples. For a known one that never happens."""
+
+    audio_hash: str
+    """SHA-256 of the uploaded bytes."""
+    duration: float
+    """Seconds, exactly as of the decoded samples."""
+    path: Path
+    """As in `Speech`."""
+    load: Callable[[], Speech]
+    reading: SoundReading | None = None
+    """As in `Speech`."""
+    warnings: tuple[str, ...] = ()
+    """As in `Speech`; empty if they were already reported when the file was inspected."""
+
+    @cached_property
+    def opened(self) -> Speech:
+        """The decoded driven audio. Raises what `load` raises."""
+        return self.load()
+
+
+@dataclass(frozen=True)
+class Track:
+    """A piecewise linear head angle over the video, like SadTalker's `input_yaw`. In degrees, evenly spaced
+    from the first frame to the last."""
+
+    degrees: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class GestureCue:
+    """A gesture that starts at a given time, written `nod_yes@1.5`."""
+
+    name: str
+    at: float
+    """Seconds from the start of the video."""
