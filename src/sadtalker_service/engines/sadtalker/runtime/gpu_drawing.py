@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import structlog
@@ -13,6 +13,7 @@ from torch import Tensor
 from sadtalker_service.domain import Uint8Image
 from sadtalker_service.engines.sadtalker.renderer.gpu.choosing import candidates, choose_steps
 from sadtalker_service.engines.sadtalker.renderer.gpu.compiled import compiled_steps
+from sadtalker_service.engines.sadtalker.renderer.gpu.form import FramesOnGpu
 from sadtalker_service.engines.sadtalker.renderer.gpu.graphs import (
     Capture,
     CudaCapture,
@@ -20,7 +21,9 @@ from sadtalker_service.engines.sadtalker.renderer.gpu.graphs import (
     Limits,
     fitting,
 )
+from sadtalker_service.engines.sadtalker.renderer.gpu.plain import PlainSteps
 from sadtalker_service.engines.sadtalker.renderer.gpu.slots import SourceSlots, empty_table
+from sadtalker_service.engines.sadtalker.renderer.gpu.steps import Sources, Steps
 from sadtalker_service.engines.sadtalker.renderer.renderer import FaceRenderer, Scene
 from sadtalker_service.engines.sadtalker.runtime.drawing import Finish, Part
 
@@ -32,6 +35,7 @@ _CAPTURE_SHARE = 0.4
 """Share of the free memory that graphs may take."""
 
 
+@torch.inference_mode()
 def prepared_drawer(
     renderer: FaceRenderer,
     scene: Scene,
@@ -58,16 +62,28 @@ def prepared_drawer(
     device = scene.keypoints.device
     forms = candidates(device) | ({"compiled": compiled_steps} if compiled else {})
     driving = scene.keypoints.expand(min(batch, _CHOOSING_BATCH), -1, -1).contiguous()
-    chosen = choose_steps(frames, scene.sources(len(driving)), driving, forms)
-    for name, reason in chosen.unusable.items():
-        log.warning("passes_unusable", form=name, reason=reason)
+    _choose(frames, scene.sources(len(driving)), driving, forms)
     table = empty_table(scene, batch)
     graphs = FrameGraphs(frames, table, capture or CudaCapture(device), _limits(device))
     graphs.capture([size for size in sizes if size <= batch])
     if graphs.failure:
         log.warning("graphs_incomplete", sizes=graphs.sizes, reason=graphs.failure)
-    log.info("gpu_prepared", passes=chosen.name, seconds=chosen.seconds, graphs=graphs.sizes)
+    log.info("gpu_prepared", graphs=graphs.sizes)
     return GpuDrawer(graphs, SourceSlots(table))
+
+
+def _choose(
+    frames: FramesOnGpu, sources: Sources, driving: Tensor, forms: Mapping[str, Callable[[], Steps]]
+) -> None:
+    try:
+        chosen = choose_steps(frames, sources, driving, forms)
+    except torch.OutOfMemoryError:
+        frames.steps = PlainSteps()
+        log.warning("passes_not_compared", reason="not enough memory", consequence="the plain ones are used")
+        return
+    for name, reason in chosen.unusable.items():
+        log.warning("passes_unusable", form=name, reason=reason)
+    log.info("passes_chosen", form=chosen.name, seconds=chosen.seconds)
 
 
 def _limits(device: torch.device) -> Limits:
@@ -95,6 +111,7 @@ class GpuDrawer:
         """See `drawing.Drawer`."""
         return fitting(wanted, self._graphs.sizes)
 
+    @torch.inference_mode()
     def begin(self, parts: Sequence[Part]) -> Finish:
         """See `drawing.Drawer`."""
         with self._beside():

@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,20 @@ from torch import Tensor
 from sadtalker_service.domain import Uint8Image
 from sadtalker_service.engines.sadtalker.device import choose_device
 from sadtalker_service.engines.sadtalker.enhancing.enhancers import Enhancers
+from sadtalker_service.engines.sadtalker.inference_port import Networks
 from sadtalker_service.engines.sadtalker.renderer.gpu.graphs import SIZES
 from sadtalker_service.engines.sadtalker.renderer.renderer import Scene
 from sadtalker_service.engines.sadtalker.runtime.batch_size import suggested_batch
+from sadtalker_service.engines.sadtalker.runtime.drawing import Drawer
 from sadtalker_service.engines.sadtalker.runtime.frames import FramePainter
-from sadtalker_service.engines.sadtalker.runtime.gpu_drawing import GpuDrawer, prepared_drawer
+from sadtalker_service.engines.sadtalker.runtime.gpu_drawing import prepared_drawer
 from sadtalker_service.engines.sadtalker.runtime.models import Models
 from sadtalker_service.engines.sadtalker.runtime.motion import MotionNetworks
+from sadtalker_service.engines.sadtalker.runtime.one_thread import (
+    DrawerInThread,
+    NetworksInThread,
+    OneThread,
+)
 
 
 @dataclass(frozen=True)
@@ -48,12 +56,14 @@ class Runtime:
         self._lock = threading.Lock()
         self._painters: dict[int, FramePainter] = {}
         self._on_batch = on_batch
+        self._drawing, self._listening = OneThread("drawing"), OneThread("listening")
         self._warming = threading.Lock()
         self._warm: set[tuple[int, bool]] = set()
 
-    def motion(self, size: int) -> MotionNetworks:
-        """See `inference_port.Inference`."""
-        return MotionNetworks(self._models, size)
+    def motion(self, size: int) -> Networks:
+        """See `inference_port.Inference`. On a GPU all of them run in one thread."""
+        networks = MotionNetworks(self._models, size)
+        return NetworksInThread(networks, self._listening) if self.device_config.on_gpu else networks
 
     def frames(
         self,
@@ -91,7 +101,7 @@ class Runtime:
         compiled = self._options.compiled
         self._models.mapping(full_frame=full_frame)
         if self.device_config.on_gpu:
-            self.motion(size).warm_up(full_frame=full_frame)
+            self._listening.run(partial(MotionNetworks(self._models, size).warm_up, full_frame=full_frame))
             self._painter(size, graphs=SIZES)
         elif compiled:
             self._models.of_size(size).renderer.compile_frames()
@@ -125,17 +135,18 @@ class Runtime:
                 )
             return self._painters[size]
 
-    @torch.inference_mode()
-    def _gpu_drawer(self, size: int, graphs: Sequence[int]) -> GpuDrawer:
+    def _gpu_drawer(self, size: int, graphs: Sequence[int]) -> Drawer:
         volume = np.zeros((32, 16, size // 4, size // 4), np.float16)
         scene = self._scene(size, volume, np.zeros((15, 3), np.float32))
-        return prepared_drawer(
+        prepare = partial(
+            prepared_drawer,
             self._models.of_size(size).renderer,
             scene,
             self._batch(size),
             compiled=self._options.compiled and bool(graphs),
             sizes=graphs,
         )
+        return DrawerInThread(self._drawing.run(prepare), self._drawing)
 
     def _batch(self, size: int) -> int:
         return self._options.batch_size or suggested_batch(self.device_config, size)

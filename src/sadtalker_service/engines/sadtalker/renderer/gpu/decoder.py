@@ -58,7 +58,8 @@ class _Conv(nn.Module):
     def __init__(self, conv: nn.Conv2d, dtype: torch.dtype) -> None:
         super().__init__()
         self.weight = map_weight(conv.weight, dtype)
-        self.bias = values(torch.zeros(len(conv.weight)) if conv.bias is None else conv.bias)
+        bias = conv.weight.new_zeros(len(conv.weight)) if conv.bias is None else conv.bias
+        self.bias = values(bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return conv2d(x, self.weight, self.weight.shape[2] // 2)
