@@ -49,6 +49,7 @@ def report(**changes: Any) -> Report:
         milliseconds=5.0,
         shared=5.25,
         direct=7.75,
+        graph_error=0,
         passes="fused",
         stages={"motion": 1.0, "warp": 0.5, "decoder": 3.0, "bytes": 0.5},
         first=2.5,

@@ -60,6 +60,7 @@ class Frames:
             milliseconds=1000 * per_frame,
             shared=milliseconds.get("shared"),
             direct=milliseconds.get("direct"),
+            graph_error=self._graph_error(scene, driving),
             passes=self.passes,
             stages={name: 1000 * value / case.batch for name, value in stages.items()},
             first=first,
@@ -114,6 +115,12 @@ class Frames:
             self._captured = key, graphs
         graphs = self._captured[1]
         return graphs if graphs.sizes else None
+
+    def _graph_error(self, scene: Scene, driving: Tensor) -> int | None:
+        if self._graph(scene, len(driving)) is None:
+            return None
+        found = self.drawing(scene, len(driving))(driving).short()
+        return int((found - self.pixels(scene, driving).short()).abs().max().item())
 
     def _runs(self, scene: Scene, driving: Tensor) -> dict[str, Run]:
         """The ways to draw this batch: as the service does, for several videos, and without a graph."""

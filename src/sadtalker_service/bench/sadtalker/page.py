@@ -27,6 +27,13 @@ def _lines(report: Report) -> Iterator[str]:
         yield f"Not enough memory: {case.size}, {case.precision}, {case.batch} at once."
     for case in report.left_out:
         yield f"Not measured: {case.size}, {case.precision}, {case.batch} at once."
+    for found in report.rendered:
+        if found.graph_error:
+            case = found.case
+            yield (
+                f"{case.size}, {case.precision}, {case.batch} at once: with the graph a byte differs by up to"
+                f" {found.graph_error}."
+            )
     yield ""
     yield from _table(
         "size|type|batch|passes|frames/s|original's|times|CPU, times|ms|direct, ms|shared, ms|CPU, ms|motion"

@@ -61,6 +61,8 @@ class Rendered:
     """The same if every frame of the batch belongs to another video. None for a single frame."""
     direct: float | None
     """Milliseconds per frame without a CUDA graph. None if there is none."""
+    graph_error: int | None
+    """Largest difference of a byte with the graph from one without. None if there is no graph."""
     passes: str
     """How the work between convolutions runs (`renderer.gpu.choosing`), or `tiles` or `maps` on a CPU."""
     stages: Mapping[str, float]

@@ -71,6 +71,7 @@ class MotionForGpu(nn.Module):
 
     def forward(self, steps: Steps, sources: Sources, driving: Tensor) -> tuple[Tensor, Tensor]:
         """(B, K, 3) keypoints of the frames -> (B, D, h, w, 3) source positions, (B, h, w) visible share."""
+        driving = driving.contiguous()
         features = self.features(steps, steps.hints(sources, driving, self.mask))
         planes = conv2d(features.flatten(0, 1), self.mask, 3).unflatten(0, features.shape[:2])
         grid = steps.deformation(planes, self.mask_bias, sources, driving)
