@@ -266,6 +266,8 @@ class VideoService:
             engine_version=card.version,
             audio_seconds=request.audio_seconds,
             audio_reading=request.audio_reading,
+            spoken=request.spoken,
+            transcript=request.transcript,
             ref_eyeblink_id=given.get("ref_eyeblink"),
             ref_pose_id=given.get("ref_pose"),
             timeout_factor=card.capabilities.timeout_factor,
