@@ -85,10 +85,11 @@ def read_options() -> argparse.Namespace:
 
 
 @contextmanager
-def running_service() -> Iterator[Service]:
+def running_service(workers: int = 1) -> Iterator[Service]:
     """Context manager that runs `sadtalker serve` in an empty folder, ready for work."""
     with tempfile.TemporaryDirectory(prefix="sadtalker-bench-") as folder, socket_free_port() as port:
-        program = [sys.executable, "-m", "sadtalker_service", "serve", "--port", str(port), "--workers", "1"]
+        program = [sys.executable, "-m", "sadtalker_service", "serve", "--port", str(port)]
+        program += ["--workers", str(workers)]
         environment = {**os.environ, "DATA_DIR": folder, "LOG_LEVEL": "warning", "MAX_WAITING": "200"}
         process = subprocess.Popen(program, env=environment, stdout=subprocess.DEVNULL)  # noqa: S603
         try:

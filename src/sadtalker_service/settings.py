@@ -113,11 +113,10 @@ class Settings(BaseSettings):
     """Longest driven audio, seconds. Enforced during decoding."""
 
     voice: str = "auto"
-    """Voice of texts that name none: an id from `sadtalker say --list`; `auto` is the best that is
-    installed."""
+    """Default voice: an id from `sadtalker say --list`, or `auto` for the best one that is installed."""
 
     voice_threads: int = Field(0, ge=0, le=64)
-    """Threads on which a voice speaks; 0: two, or one where there is one core."""
+    """Threads of a voice. 0: two, or one on a machine with one core."""
 
     max_idle_seconds: float = Field(600.0, gt=0)
     """Longest idle video, seconds."""

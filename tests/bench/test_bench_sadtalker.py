@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -45,6 +48,9 @@ def report(**changes: Any) -> Report:
         frames_per_second=200.0,
         milliseconds=5.0,
         shared=5.25,
+        direct=7.75,
+        graph_error=0,
+        passes="fused",
         stages={"motion": 1.0, "warp": 0.5, "decoder": 3.0, "bytes": 0.5},
         first=2.5,
         cpu=7.5,
@@ -64,6 +70,7 @@ def report(**changes: Any) -> Report:
         "rendered": [found],
         "clips": [Clip(CASE, 125, 0.7, 0.8, Encoded(0.3, 1.1, 0.9))],
         "out_of_memory": [Case(512, "float32", 32)],
+        "left_out": [Case(512, "float32", 8)],
     }
     return Report(**{**values, **changes})
 
@@ -76,8 +83,9 @@ def test_the_page_says_what_was_measured() -> None:
         "Multiply-adds of a frame of 256, in 1e9: 601.6 in the original's structure, 455.1 reduced,"
         " 261.7 on tiles.",
         "Not enough memory: 512, float32, 32 at once.",
-        "| 256 | bfloat16 | 4 | 200 | 40 | 5.00 | 2.00 | 5 | 5.25 | 7.5 | 1 | 0.5 | 3 | 0.5 | 350e12 | 25% |"
-        " 3.1e-02 | 2.1e-03 | 1.5 | 2.5 |",
+        "Not measured: 512, float32, 8 at once.",
+        "| 256 | bfloat16 | 4 | fused | 200 | 40 | 5.00 | 2.00 | 5 | 7.75 | 5.25 | 7.5 | 1 | 0.5 | 3 |"
+        " 0.5 | 350e12 | 25% | 3.1e-02 | 2.1e-03 | 1.5 | 2.5 |",
         "| 256 | bfloat16 | 4 | 5.00 | 0.70 | 0.80 | 0.30 | 1.10 | 0.90 |",
     ):
         assert line in lines
@@ -86,7 +94,7 @@ def test_the_page_says_what_was_measured() -> None:
 def test_rows_are_as_long_as_their_heads() -> None:
     bare = page(report(clips=[Clip(CASE, 125, 0.7, 0.8, None)])).splitlines()
     rows = [line.count("|") for line in bare if line.startswith("|")]
-    assert rows == [21, 21, 21, 10, 10, 10]
+    assert rows == [23, 23, 23, 10, 10, 10]
 
 
 def test_without_torch_the_command_says_how_to_get_it(
@@ -200,3 +208,74 @@ def test_encoder_ends_when_drawing_fails() -> None:
     with pytest.raises(torch.OutOfMemoryError):
         encode_beside(failing(), 25)
     assert threading.active_count() == before
+
+
+SMALL = ["--device", "cpu", "--sizes", "128", "--repeats", "1", "--threads", "1", "--no-original"]
+
+
+def test_a_measurement_that_runs_out_of_time_keeps_what_it_has() -> None:
+    pytest.importorskip("torch")
+    import torch
+
+    from sadtalker_service.bench.sadtalker.choices import planned
+    from sadtalker_service.bench.sadtalker.measuring import _Measuring
+
+    device = torch.device("cpu")
+    plan = planned(device, sizes=[128], batches=[1, 2], repeats=1, original=False, budget=10)
+    seconds = iter([0.0, 5.0, 9.0, 11.0])
+    kept: list[Report] = []
+    measuring = _Measuring(device, plan, lambda _: None, kept.append, lambda: next(seconds))
+    measuring.work[128] = Work(1.0, 1.0, 1.0)
+    frames: Any = Measured()
+    for batch in plan.batches:
+        measuring._measure(frames, Case(128, "float32", batch))
+    measuring._measure(frames, Case(128, "float32", 4))
+    assert [one.case.batch for one in measuring.report().rendered] == [1, 2]
+    assert [len(one.rendered) for one in kept] == [1, 2], "after each case"
+    assert kept[0].left_out == [Case(128, "float32", 2)]
+
+
+class Measured:
+    """Frames that are drawn at once."""
+
+    def measure(self, case: Case, work: float, *, repeats: int, beside_original: bool) -> Rendered:
+        (found,) = report().rendered
+        return replace(found, case=case)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("torch") is None, reason="needs torch")
+def test_a_measurement_that_is_stopped_leaves_a_whole_file(tmp_path: Path) -> None:
+    """Stopped in its second case, after the first has been written."""
+    output = tmp_path / "found.json"
+    command = [sys.executable, "-m", "sadtalker_service.bench.sadtalker", *SMALL]
+    command += ["--batches", "1", "8", "--output", str(output), "--json"]
+    process = subprocess.Popen(command, env={"PYTHONPATH": str(SOURCE)}, stdout=subprocess.PIPE)
+    until = time.monotonic() + 200
+    while not output.exists():
+        assert time.monotonic() < until
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    printed, _ = process.communicate(timeout=200)
+    assert process.returncode == 0
+    for text in (output.read_text(), printed):
+        found = json.loads(text)
+        assert [one["case"]["batch"] for one in found["rendered"]] == [1]
+        assert [one["batch"] for one in found["left_out"]] == [8]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("torch") is None, reason="needs torch")
+def test_the_profile_names_what_takes_long() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "sadtalker_service.bench.sadtalker", *SMALL, "--batches", "1", "--profile"],
+        env={"PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "128, float32, 1 at once: " in ended.stdout
+    assert "| us per frame | share | launches per batch | kernel |" in ended.stdout
+    assert "convolution" in ended.stdout

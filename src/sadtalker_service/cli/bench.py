@@ -88,6 +88,7 @@ def mesh(
 @click.option("--repeats", type=click.IntRange(min=1), help="Runs per median.")
 @click.option("--clip_seconds", type=click.FloatRange(min=0), help="Length of the whole video. 0 skips it.")
 @click.option("--compile", "compiled", is_flag=True, help="Compile the per-frame networks with torch.")
+@click.option("--budget", type=click.FloatRange(min=0), default=0, help="Seconds after which no case begins.")
 @click.option("--no_original", is_flag=True, help="Do not time the original's structure for comparison.")
 @click.option("--json", "as_json", is_flag=True, help="Print the measurements as JSON.")
 def sadtalker(
@@ -98,6 +99,7 @@ def sadtalker(
     repeats: int | None,
     clip_seconds: float | None,
     compiled: bool,
+    budget: float,
     no_original: bool,
     as_json: bool,
 ) -> None:
@@ -119,6 +121,7 @@ def sadtalker(
         clip_seconds=clip_seconds,
         compiled=compiled,
         original=not no_original,
+        budget=budget,
     )
     with _status(wanted=not as_json) as tell:
         report = measuring.measure(place, plan, tell)

@@ -35,7 +35,6 @@ from sadtalker_service.store.keys import avatar_keys
 
 log = structlog.get_logger(__name__)
 
-
 _RENEWAL_SECONDS = 10.0
 """Shortest time between preparations for lost previews of one source image."""
 

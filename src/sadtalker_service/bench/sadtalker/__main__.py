@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import torch
 
 from sadtalker_service.bench.sadtalker.choices import device_named, planned
+from sadtalker_service.bench.sadtalker.kernels import profiled, table
 from sadtalker_service.bench.sadtalker.measuring import measure
 from sadtalker_service.bench.sadtalker.page import page
+from sadtalker_service.bench.sadtalker.report import Case, Plan, Report
 from sadtalker_service.bench.sadtalker.subjects import TYPES
 from sadtalker_service.errors import SadTalkerError
 
@@ -33,12 +37,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
             clip_seconds=chosen.clip_seconds,
             compiled=chosen.compile,
             original=not chosen.no_original,
+            budget=chosen.budget,
         )
     except SadTalkerError as error:
         _say(error.message)
         sys.exit(error.exit_code)
-    report = measure(device, plan, lambda what: _say(f"{what} ..."))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends it early loses nothing
+    if chosen.profile:
+        _profile(device, plan)
+        return
+    output = chosen.output
+    report = measure(
+        device, plan, lambda what: _say(f"{what} ..."), lambda found: _keep(found, output) if output else None
+    )
     sys.stdout.write((json.dumps(asdict(report), indent=1) if chosen.json else page(report)) + "\n")
+
+
+def _keep(report: Report, path: Path) -> None:
+    """Replace the file, so that it is whole at any time."""
+    unfinished = path.with_name(f"{path.name}.part")
+    unfinished.write_text(json.dumps(asdict(report), indent=1))
+    unfinished.replace(path)
+
+
+def _profile(device: torch.device, plan: Plan) -> None:
+    for size in plan.sizes:
+        for batch in plan.batches:
+            case = Case(size, plan.precisions[0], batch)
+            sys.stdout.write("\n".join((*table(case, profiled(device, case)), "", "")))
+            sys.stdout.flush()
 
 
 def _say(line: str) -> None:
@@ -63,6 +90,13 @@ def _parser() -> argparse.ArgumentParser:
         "--compile", action="store_true", help="let torch compile everything that runs for every frame"
     )
     parser.add_argument("--no-original", action="store_true", help="do not time the original's structure")
+    parser.add_argument("--budget", type=float, default=0.0, help="seconds after which no case begins")
+    parser.add_argument(
+        "--output", type=Path, help="JSON file with everything measured so far, replaced after each case"
+    )
+    parser.add_argument(
+        "--profile", action="store_true", help="instead, print the kernels of each size and batch size"
+    )
     parser.add_argument("--json", action="store_true", help="print for machines")
     return parser
 

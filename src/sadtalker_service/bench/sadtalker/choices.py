@@ -37,6 +37,7 @@ def planned(
     clip_seconds: float | None = None,
     compiled: bool = False,
     original: bool = True,
+    budget: float = 0.0,
 ) -> Plan:
     """Plan a measurement. Defaults are chosen so that it takes minutes. Raises `InvalidOption`."""
     on_gpu = device.type == "cuda"
@@ -47,9 +48,10 @@ def planned(
     return Plan(
         sizes=sizes or ((256, 512) if on_gpu else (256,)),
         precisions=precisions or (tuple(TYPES) if on_gpu else ("float32",)),
-        batches=batches or ((1, 2, 4, 8, 16, 32) if on_gpu else (1, 2)),
+        batches=batches or ((16, 1, 8, 4, 2) if on_gpu else (1, 2)),
         repeats=repeats or (5 if on_gpu else 3),
         clip_seconds=usual_seconds if clip_seconds is None else clip_seconds,
         compiled=compiled,
         original=original,
+        budget=budget,
     )

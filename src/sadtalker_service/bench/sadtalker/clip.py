@@ -99,6 +99,7 @@ class Clips:
         """Batches of frames, uint8 (n, S, S, 3). The last batch is drawn at full size for a compiled form."""
         volume, keypoints = avatar.volume[None].to(self._device), avatar.keypoints.to(self._device)
         scene = self._frames.renderer.scene(volume, keypoints)
+        draw = self._frames.drawing(scene, batch)
         for part in driving.split(batch):
             full = torch.cat([part, part[-1:].expand(batch - len(part), -1, -1)])
-            yield self._frames.pixels(scene, full)[: len(part)]
+            yield draw(full)[: len(part)]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from statistics import median
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -12,10 +15,14 @@ from sadtalker_service.bench.sadtalker.report import Case, Rendered
 from sadtalker_service.bench.sadtalker.subjects import inputs, product, square_matrix
 from sadtalker_service.bench.sadtalker.timing import Clock, Run
 from sadtalker_service.engines.sadtalker.networks.generator import Generator
-from sadtalker_service.engines.sadtalker.renderer.renderer import FaceRenderer, Scene, as_pixels, joined
+from sadtalker_service.engines.sadtalker.renderer.gpu.graphs import CudaCapture, FrameGraphs, Limits
+from sadtalker_service.engines.sadtalker.renderer.gpu.slots import SourceSlots, empty_table
+from sadtalker_service.engines.sadtalker.renderer.renderer import FaceRenderer, Scene, joined
 
 ORIGINAL_BATCH = 2
 """Default number of frames per batch in the original."""
+_CAPTURE_SECONDS = 30.0
+_ANY_MEMORY = 10**15
 
 
 class Frames:
@@ -25,6 +32,8 @@ class Frames:
         self.device = device
         self.renderer = renderer
         self._original = original
+        self._on_gpu = device.type == "cuda"
+        self._captured: tuple[tuple[int, torch.dtype, int], FrameGraphs] | None = None
 
     def measure(self, case: Case, work: float, *, repeats: int, beside_original: bool) -> Rendered:
         """Measure one case, whose frames take `work` 1e9 multiply-adds each. Raises
@@ -33,27 +42,26 @@ class Frames:
         scene, driving = self._scene(case.size, case.batch)
         first = clock.times(lambda: self.pixels(scene, driving)).wall
         largest, mean = self._errors(case.size, scene, driving)
-        if self.device.type == "cuda":
+        if self._on_gpu:
             torch.cuda.reset_peak_memory_stats(self.device)
         stages = self._stages(scene, driving, clock, repeats)
-        memory = torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else 0
+        runs = self._runs(scene, driving)
         matrix = square_matrix(self.device, case.precision)
-        runs: dict[str, Run] = {
-            "ours": lambda: self.pixels(scene, driving),
-            "product": lambda: product(matrix),
-        }
-        if case.batch > 1:
-            runs["shared"] = lambda: self.pixels(_scene_of_videos(scene, case.batch), driving)
+        runs["product"] = lambda: product(matrix)
         if beside_original:
             runs["original"] = lambda: self._with_default_precision(case.size)
         times = clock.medians(runs)
+        memory = torch.cuda.max_memory_allocated(self.device) if self._on_gpu else 0
+        milliseconds = {name: 1000 * found.wall / case.batch for name, found in times.items()}
         per_frame, original = times["ours"].wall / case.batch, times.get("original")
-        shared = times.get("shared")
         return Rendered(
             case=case,
             frames_per_second=1 / per_frame,
             milliseconds=1000 * per_frame,
-            shared=1000 * shared.wall / case.batch if shared else None,
+            shared=milliseconds.get("shared"),
+            direct=milliseconds.get("direct"),
+            graph_error=self._graph_error(scene, driving),
+            passes=self.passes,
             stages={name: 1000 * value / case.batch for name, value in stages.items()},
             first=first,
             cpu=1000 * times["ours"].cpu / case.batch,
@@ -66,12 +74,74 @@ class Frames:
             memory=memory / 1e9,
         )
 
+    @property
+    def passes(self) -> str:
+        """See `Rendered.passes`."""
+        frames = self.renderer.on_gpu
+        if frames is None:
+            return "tiles" if self.renderer.on_tiles else "maps"
+        return type(frames.steps).__name__.removesuffix("Steps").lower()
+
     def pixels(self, scene: Scene, driving: Tensor) -> Tensor:
         """uint8 (B, S, S, 3) in host memory."""
-        return as_pixels(self.renderer.render(scene, driving)).cpu()
+        return self.renderer.pixels(scene, driving).cpu()
 
-    def _scene(self, size: int, frames: int) -> tuple[Scene, Tensor]:
-        pictures, source, driving = inputs(self.device, size, frames)
+    def drawing(self, scene: Scene, batch: int) -> Callable[[Tensor], Tensor]:
+        """Draws batches of this size of one video, as the service does: with a graph, if there can be one.
+        (batch, 15, 3) -> uint8 (batch, S, S, 3) in host memory."""
+        graphs = self._graph(scene, batch)
+        if graphs is None:
+            return lambda driving: self.pixels(scene, driving)
+        slots, owners = SourceSlots(graphs.table), torch.zeros(batch, dtype=torch.int32, device=self.device)
+        slots.place([scene])
+        return lambda driving: graphs.draw(driving, owners).cpu()
+
+    def _graph(self, scene: Scene, batch: int) -> FrameGraphs | None:
+        """A graph of this batch size, with as many slots. None on a CPU, or if capturing fails. The last one
+        is kept."""
+        frames = self.renderer.on_gpu
+        if frames is None or not self._on_gpu:
+            return None
+        key = (scene.volume.shape[3], scene.volume.dtype, batch)
+        if self._captured is None or self._captured[0] != key:
+            self._captured = None
+            graphs = FrameGraphs(
+                frames,
+                empty_table(scene, batch),
+                CudaCapture(self.device),
+                Limits(_CAPTURE_SECONDS, _ANY_MEMORY),
+            )
+            graphs.capture([batch])
+            self._captured = key, graphs
+        graphs = self._captured[1]
+        return graphs if graphs.sizes else None
+
+    def _graph_error(self, scene: Scene, driving: Tensor) -> int | None:
+        if self._graph(scene, len(driving)) is None:
+            return None
+        found = self.drawing(scene, len(driving))(driving).short()
+        return int((found - self.pixels(scene, driving).short()).abs().max().item())
+
+    def _runs(self, scene: Scene, driving: Tensor) -> dict[str, Run]:
+        """The ways to draw this batch: as the service does, for several videos, and without a graph."""
+        batch = len(driving)
+        graphs = self._graph(scene, batch)
+        if graphs is None:
+            runs: dict[str, Run] = {"ours": lambda: self.pixels(scene, driving)}
+            if batch > 1:
+                runs["shared"] = lambda: self.pixels(_scene_of_videos(scene, batch), driving)
+            return runs
+        each = torch.arange(batch, dtype=torch.int32, device=self.device)
+        runs = {
+            "ours": partial(self.drawing(scene, batch), driving),
+            "direct": lambda: self.pixels(scene, driving),
+        }
+        if batch > 1:
+            runs["shared"] = lambda: graphs.draw(driving, each).cpu()
+        return runs
+
+    def _scene(self, size: int, batch: int) -> tuple[Scene, Tensor]:
+        pictures, source, driving = inputs(self.device, size, batch)
         return self.renderer.scene(self.renderer.encode_source(pictures).volume, source), driving
 
     def _with_default_precision(self, size: int) -> Tensor:
@@ -97,16 +167,12 @@ class Frames:
 
     def _staged(self, scene: Scene, driving: Tensor, clock: Clock) -> dict[str, float]:
         """Stage -> seconds of one batch, with a synchronisation after each stage."""
-        times = [clock.now().wall]
-        motion = self.renderer.motion(scene.compressed, scene.keypoints, driving)
-        times.append(clock.now().wall)
-        warped = self.renderer.warped(scene, motion)
-        times.append(clock.now().wall)
-        pictures = self.renderer.decoder(warped)
-        times.append(clock.now().wall)
-        as_pixels(pictures).cpu()
-        times.append(clock.now().wall)
-        names = ("motion", "warp", "decoder", "bytes")
+        times, names = [clock.now().wall], []
+        for name, result in self.renderer.stages(scene, driving):
+            if name == "bytes":
+                cast("Tensor", result).cpu()
+            names.append(name)
+            times.append(clock.now().wall)
         return {name: after - before for name, (before, after) in zip(names, pairwise(times), strict=True)}
 
 

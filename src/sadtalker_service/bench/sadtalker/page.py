@@ -25,10 +25,19 @@ def _lines(report: Report) -> Iterator[str]:
         )
     for case in report.out_of_memory:
         yield f"Not enough memory: {case.size}, {case.precision}, {case.batch} at once."
+    for case in report.left_out:
+        yield f"Not measured: {case.size}, {case.precision}, {case.batch} at once."
+    for found in report.rendered:
+        if found.graph_error:
+            case = found.case
+            yield (
+                f"{case.size}, {case.precision}, {case.batch} at once: with the graph a byte differs by up to"
+                f" {found.graph_error}."
+            )
     yield ""
     yield from _table(
-        "size|type|batch|frames/s|original's|times|CPU, times|ms|shared, ms|CPU, ms|motion|warp|decoder|bytes"
-        "|product|share|error|mean|GB|first, s",
+        "size|type|batch|passes|frames/s|original's|times|CPU, times|ms|direct, ms|shared, ms|CPU, ms|motion"
+        "|warp|decoder|bytes|product|share|error|mean|GB|first, s",
         map(_frame_cells, report.rendered),
     )
     if report.clips:
@@ -41,11 +50,13 @@ def _lines(report: Report) -> Iterator[str]:
 
 def _frame_cells(found: Rendered) -> Iterator[str]:
     case, times = found.case, (found.times_faster, found.times_less_cpu)
-    yield from (str(case.size), case.precision, str(case.batch), f"{found.frames_per_second:.3g}")
+    yield from (str(case.size), case.precision, str(case.batch), found.passes)
+    yield f"{found.frames_per_second:.3g}"
     yield f"{found.original:.3g}" if found.original else ""
     yield from (f"{value:.2f}" if value else "" for value in times)
     yield from (
         f"{found.milliseconds:.4g}",
+        f"{found.direct:.4g}" if found.direct else "",
         f"{found.shared:.4g}" if found.shared else "",
         f"{found.cpu:.4g}",
     )

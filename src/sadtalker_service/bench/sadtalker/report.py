@@ -23,7 +23,9 @@ class Plan:
     compiled: bool
     """Let torch compile everything that runs for every frame."""
     original: bool
-    """Also time the original's structure, alternating with each case."""
+    """Also time the original's structure, alternating with the first case of each size."""
+    budget: float = 0.0
+    """Seconds after which no other case begins, or 0 for no limit."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +59,23 @@ class Rendered:
     """Per frame."""
     shared: float | None
     """The same if every frame of the batch belongs to another video. None for a single frame."""
+    direct: float | None
+    """Milliseconds per frame without a CUDA graph. None if there is none."""
+    graph_error: int | None
+    """Largest difference of a byte with the graph from one without. None if there is no graph."""
+    passes: str
+    """How the work between convolutions runs (`renderer.gpu.choosing`), or `tiles` or `maps` on a CPU."""
     stages: Mapping[str, float]
-    """Milliseconds per frame, in order: `motion`; `warp` and the layers after it; `decoder`; `bytes`, the
-    transfer to host memory."""
+    """Milliseconds per frame, in order, without a graph: `motion`; `warp` and the layers after it; `decoder`;
+    `bytes`, the transfer to host memory."""
     first: float
     """Seconds of the first batch, including compilation and kernel selection."""
     cpu: float
     """Milliseconds of processor time per frame, over all threads. Less affected by other work."""
     original: float | None
-    """Frames per second of the original's structure in float32, two at a time, alternating with this case. On
-    a GPU its convolutions use TF32, which is torch's default."""
+    """Frames per second of the original's structure in float32, two at a time, alternating with this case;
+    None if it was measured with another case of this size. On a GPU its convolutions use TF32, which is
+    torch's default."""
     original_cpu: float | None
     """Its milliseconds of processor time per frame."""
     product: float
@@ -145,3 +154,5 @@ class Report:
     clips: Sequence[Clip]
     out_of_memory: Sequence[Case]
     """Cases for which the device had too little memory."""
+    left_out: Sequence[Case] = ()
+    """Cases that did not begin, because the time was over or the measurement was stopped."""

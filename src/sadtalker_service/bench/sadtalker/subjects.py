@@ -13,10 +13,13 @@ from sadtalker_service.engines.sadtalker.networks.generator import Generator
 from sadtalker_service.engines.sadtalker.networks.keypoint_detector import KeypointDetector
 from sadtalker_service.engines.sadtalker.networks.mapping import KEYPOINTS
 from sadtalker_service.engines.sadtalker.networks.spade import SpectralConv2d
+from sadtalker_service.engines.sadtalker.renderer.gpu.choosing import candidates, choose_steps
 from sadtalker_service.engines.sadtalker.renderer.renderer import FaceRenderer
 
-TYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+TYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+"""By name, in the order in which they are measured."""
 _POWER_ROUNDS = 8
+_CHOOSING_SIZE, _CHOOSING_BATCH = 256, 4
 _MATRIX = {"cuda": 8192, "cpu": 2048}
 
 
@@ -27,6 +30,10 @@ def renderer(device: torch.device, precision: str) -> FaceRenderer:
     found.run_frames_in(TYPES[precision], channels_last=on_gpu)
     if not on_gpu and precision == "float32":
         found.run_frames_on_tiles()
+    if found.on_gpu is not None:
+        pictures, source, driving = inputs(device, _CHOOSING_SIZE, _CHOOSING_BATCH)
+        scene = found.scene(found.encode_source(pictures).volume, source)
+        choose_steps(found.on_gpu, scene.sources(len(driving)), driving, candidates(device))
     return found
 
 

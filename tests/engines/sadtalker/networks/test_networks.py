@@ -146,3 +146,16 @@ def test_whole_clip_equals_its_separate_windows(checkpoints: Path) -> None:
 def test_rotations(golden: Any) -> None:
     wanted = golden("mapping_pose")
     assert wanted.error("rot.out", rotation(*tensor(wanted["rot.in"]).T)) < 1e-6
+
+
+def test_head_motion_does_not_depend_on_what_is_added_for_fixed_shapes() -> None:
+    """The last chunk is decoded from the last windows of the clip, not from those that are added."""
+    from sadtalker_service.bench.sadtalker.subjects import drawn
+    from sadtalker_service.engines.sadtalker.networks.audio_to_pose import AudioToPose
+
+    network = prepare(drawn(AudioToPose()))
+    for frames in (2, 20, 33, 40):
+        windows = tensor(noise("mel", (frames, 1, 80, 16), 2, -1))
+        sampled = draw_noise(chunk_count(frames), torch.Generator().manual_seed(0))
+        found = network(windows, torch.zeros(6), 3, sampled, 64)
+        torch.testing.assert_close(found, network(windows, torch.zeros(6), 3, sampled), rtol=0, atol=1e-5)

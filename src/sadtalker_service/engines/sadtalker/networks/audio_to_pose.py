@@ -44,14 +44,18 @@ class AudioToPose(nn.Module):
         self.audio_encoder = nn.ModuleDict({"audio_encoder": AudioEncoder()})
         self.netG = nn.ModuleDict({"decoder": PoseDecoder()})
 
-    def forward(self, windows: Tensor, source: Tensor, style: int, noise: Tensor) -> Tensor:
+    def forward(
+        self, windows: Tensor, source: Tensor, style: int, noise: Tensor, step: int = CHUNK
+    ) -> Tensor:
         """Motion (T, 6), to be added to the source's pose. The first frame is zero.
 
         windows: (T, 1, 80, 16) mel windows. source: (6,) pose of the source. style: 0..45. noise:
         (chunk_count(T), 64), standard normal.
 
         An incomplete last chunk is decoded from the last 32 windows, and only its last frames are used. If
-        there are fewer than 32 windows, the first one is repeated in front.
+        there are fewer than 32 windows, the first one is repeated in front. With a `step` of several chunks
+        (frames), work is added up to a multiple of it and its result dropped, so that clips of similar length
+        have the same shapes.
         """
         if not 0 <= style < STYLES:
             raise ValueError(f"The pose style is {style}; it must be 0..{STYLES - 1}.")
@@ -60,17 +64,26 @@ class AudioToPose(nn.Module):
         if frames < 1:
             return still
         encoder = self.audio_encoder["audio_encoder"]
-        embedded = torch.cat([encoder(part) for part in windows[1:].split(_EMBEDDED_AT_ONCE)])
+        heard = _extended(windows[1:], step if step > CHUNK else 1)
+        embedded = torch.cat([encoder(part) for part in heard.split(_EMBEDDED_AT_ONCE)])[:frames]
         if frames < CHUNK:
             embedded = torch.cat([embedded[:1].expand(CHUNK - frames, -1), embedded])
         chunks = embedded.unfold(0, CHUNK, CHUNK).transpose(1, 2)
         rest = frames % CHUNK
         if rest and frames > CHUNK:
             chunks = torch.cat([chunks, embedded[None, -CHUNK:]])
-        motion = self.netG["decoder"](chunks, source, style, noise)
+        together = step // CHUNK
+        motion = self.netG["decoder"](_extended(chunks, together), source, style, _extended(noise, together))
+        motion = motion[: len(chunks)]
         if rest:
             motion = torch.cat([motion[:-1].flatten(0, 1), motion[-1, -rest:]])
         return torch.cat([still, motion.reshape(frames, POSE)])
+
+
+def _extended(rows: Tensor, step: int) -> Tensor:
+    """The rows with the last one repeated, up to a multiple of `step`."""
+    missing = -len(rows) % step
+    return torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])]) if missing else rows
 
 
 class PoseDecoder(nn.Module):

@@ -42,7 +42,7 @@ class FastDecoder(nn.Module):
         self.shared = convolution(
             *_shared([norm for block in blocks for norm in (block.norm_0, block.norm_1)]), padding=1
         )
-        self.middle = nn.ModuleList(_MiddleBlock(block) for block in blocks)
+        self.middle = nn.ModuleList(MiddleBlock(block) for block in blocks)
         self.up_0 = _DoubledBlock(trained.up_0)
         self.up_1 = _QuarterBlock(trained.up_1)
         self.conv_img = trained.conv_img
@@ -57,7 +57,7 @@ class FastDecoder(nn.Module):
         return torch.sigmoid(self.conv_img(F.leaky_relu_(x, SLOPE)).float())
 
 
-class _MiddleBlock(nn.Module):
+class MiddleBlock(nn.Module):
     """(B, 512, h, w) in and out."""
 
     def __init__(self, block: SpadeBlock) -> None:

@@ -5,7 +5,7 @@ Frames of several sources may share a batch. A scene holds one source for all fr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -17,6 +17,9 @@ from sadtalker_service.engines.sadtalker.networks.fusing import frozen, prepare
 from sadtalker_service.engines.sadtalker.networks.generator import Generator
 from sadtalker_service.engines.sadtalker.networks.keypoint_detector import KeypointDetector
 from sadtalker_service.engines.sadtalker.renderer.decoder import FastDecoder
+from sadtalker_service.engines.sadtalker.renderer.gpu.compiled import compiled_steps
+from sadtalker_service.engines.sadtalker.renderer.gpu.form import FramesOnGpu
+from sadtalker_service.engines.sadtalker.renderer.gpu.steps import Sources
 from sadtalker_service.engines.sadtalker.renderer.motion import FastMotion
 from sadtalker_service.engines.sadtalker.renderer.winograd import use_tiles
 
@@ -36,7 +39,7 @@ class Scene:
     """Sources in their own pose, ready for frames: one for all frames of a batch, or one per frame."""
 
     volume: Tensor
-    """(N, 32, 16, h, w) float32"""
+    """(N, 32, 16, h, w) float32, for a GPU also float16"""
     compressed: Tensor
     """(N, 4, 16, h, w) float32"""
     keypoints: Tensor
@@ -46,6 +49,18 @@ class Scene:
         """The scene with one source per frame, selected by number."""
         index = torch.as_tensor(numbers, device=self.volume.device)
         return Scene(self.volume[index], self.compressed[index], self.keypoints[index])
+
+    def sources(self, frames: int) -> Sources:
+        """The sources in the layout for a GPU, for a batch of `frames`. Copies only what has another
+        layout."""
+        owners = torch.arange(frames, dtype=torch.int32, device=self.volume.device)
+        if len(self.keypoints) == 1:
+            owners.zero_()
+        return Sources(_rows(self.volume), _rows(self.compressed), self.keypoints.contiguous(), owners)
+
+
+def _rows(volume: Tensor) -> Tensor:
+    return volume.permute(0, 2, 3, 4, 1).contiguous()
 
 
 def joined(scenes: Sequence[Scene]) -> Scene:
@@ -62,7 +77,10 @@ class FaceRenderer(nn.Module):
 
     def __init__(self, generator: Generator, detector: KeypointDetector) -> None:
         super().__init__()
-        self._on_tiles = False
+        self.on_tiles = False
+        """Whether convolutions run on tiles (`renderer.winograd`)."""
+        self.on_gpu: FramesOnGpu | None = None
+        """The form for a GPU, if frames run in it."""
         self.detector = prepare(detector)
         self.motion = FastMotion(generator.dense_motion_network)
         self.decoder = FastDecoder(generator.decoder)
@@ -71,33 +89,41 @@ class FaceRenderer(nn.Module):
         frozen(self)
 
     def run_frames_in(self, dtype: torch.dtype, *, channels_last: bool = False) -> Self:
-        """Set the dtype and the memory layout of the convolutions that run for every frame.
+        """Set the dtype of the convolutions that run for every frame. With `channels_last` they get the form
+        for a GPU (`renderer.gpu`), once and for all.
 
         Keypoints, shares, the deformation and the warp stay in float32. So does everything that is computed
         once.
         """
         motion, trunk = self.motion, self.generator
+        if channels_last:
+            self.on_gpu = FramesOnGpu(motion, trunk, self.decoder, dtype)
+            del trunk.third, trunk.fourth, motion.hourglass, motion.mask, motion.occlusion, self.decoder
+            return self
         every_frame: tuple[nn.Module, ...] = (
             *(motion.hourglass, motion.mask, motion.occlusion),
             *(trunk.third, trunk.fourth, self.decoder),
         )
-        for values in (value for part in every_frame for value in part.to(dtype).parameters()):
-            if channels_last and values.dim() == 4:
-                values.data = values.data.contiguous(memory_format=torch.channels_last)
+        for part in every_frame:
+            part.to(dtype)
         return self
 
     def run_frames_on_tiles(self) -> Self:
         """For float32 on a CPU: the same images within rounding, with half of the multiply-adds."""
         for part in (self.generator.third, self.decoder):
             use_tiles(part)
-        self._on_tiles = True
+        self.on_tiles = True
         return self
 
     def compile_frames(self) -> None:
-        """Have torch compile everything that runs for every frame, when the next frame is drawn. Convolutions
-        on tiles are left as they are, because the compiler does not support them."""
+        """Have torch compile what runs for every frame, when the next frame is drawn: for a GPU all that lies
+        between convolutions, otherwise the networks. Convolutions on tiles are left as they are, because the
+        compiler does not support them."""
+        if self.on_gpu is not None:
+            self.on_gpu.steps = compiled_steps()
+            return
         self.motion.hourglass.compile()
-        if not self._on_tiles:
+        if not self.on_tiles:
             self.decoder.compile()
 
     def encode_source(self, pictures: Tensor) -> EncodedSource:
@@ -107,12 +133,39 @@ class FaceRenderer(nn.Module):
     def scene(self, volume: Tensor, keypoints: Tensor) -> Scene:
         """Once per video. volume: of an `EncodedSource`, also in 16 bits. keypoints: (N, 15, 3) of the
         sources in their own pose."""
-        volume = volume.float()
-        return Scene(volume, self.motion.compressed(volume), keypoints)
+        compressed = self.motion.compressed(volume.float())
+        if self.on_gpu is None:
+            return Scene(volume.float(), compressed, keypoints)
+        last = torch.channels_last_3d
+        return Scene(
+            volume.contiguous(memory_format=last), compressed.contiguous(memory_format=last), keypoints
+        )
 
     def render(self, scene: Scene, driving: Tensor) -> Tensor:
         """(B, 15, 3) keypoints of the frames -> (B, 3, H, W) RGB, 0..1, float32."""
+        if self.on_gpu is not None:
+            return self.on_gpu.pictures(scene.sources(len(driving)), driving)
         return self.decoder(self.warped(scene, self.motion(scene.compressed, scene.keypoints, driving)))
+
+    def pixels(self, scene: Scene, driving: Tensor) -> Tensor:
+        """(B, 15, 3) keypoints of the frames -> (B, H, W, 3) RGB, uint8."""
+        if self.on_gpu is not None:
+            return self.on_gpu.pixels(scene.sources(len(driving)), driving)
+        return as_pixels(self.render(scene, driving))
+
+    def stages(self, scene: Scene, driving: Tensor) -> Iterator[tuple[str, object]]:
+        """`pixels` step by step: the name and the result of each stage, `motion`, `warp`, `decoder` and
+        `bytes`."""
+        if self.on_gpu is not None:
+            yield from self.on_gpu.stages(scene.sources(len(driving)), driving)
+            return
+        motion = self.motion(scene.compressed, scene.keypoints, driving)
+        yield "motion", motion
+        warped = self.warped(scene, motion)
+        yield "warp", warped
+        pictures = self.decoder(warped)
+        yield "decoder", pictures
+        yield "bytes", as_pixels(pictures)
 
     def warped(self, scene: Scene, motion: Deformation) -> Tensor:
         """The decoder's input, (B, 256, h, w): the moved source, masked by its visibility."""

@@ -11,6 +11,8 @@ _ON_CPU = 2
 _MOST = 32
 """A smaller batch already fills a GPU. A larger one only delays the first frames and the end of a cancelled
 job."""
+_MOST_LARGE = 8
+"""The same for frames larger than 256, whose largest maps would have 2^31 values in a batch of 16."""
 _BYTES_PER_VALUE = 1.5e8
 """Memory of one frame of 256 x 256 per byte of the dtype: a generous estimate of the maps alive at the same
 time."""
@@ -24,4 +26,5 @@ def suggested_batch(device_config: DeviceConfig, size: int) -> int:
         return _ON_CPU
     free, _ = torch.cuda.mem_get_info(device_config.device)
     per_frame = _BYTES_PER_VALUE * device_config.dtype.itemsize * (size / 256) ** 2
-    return max(1, min(_MOST, int(_SHARE * free / per_frame)))
+    most = _MOST if size <= 256 else _MOST_LARGE
+    return max(1, min(most, int(_SHARE * free / per_frame)))

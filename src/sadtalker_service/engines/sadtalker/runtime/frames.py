@@ -11,19 +11,29 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import structlog
 import torch
 from torch import Tensor
 
 from sadtalker_service.domain import Uint8Image
-from sadtalker_service.engines.sadtalker.renderer.renderer import FaceRenderer, Scene, as_pixels, joined
+from sadtalker_service.engines.sadtalker.renderer.renderer import FaceRenderer, Scene
+from sadtalker_service.engines.sadtalker.runtime.drawing import (
+    DirectDrawer,
+    Drawer,
+    Finish,
+    Part,
+    divided,
+)
 from sadtalker_service.errors import EngineUnavailable
 
 log = structlog.get_logger(__name__)
 
 _AHEAD = 2
 """Batches that are buffered for a video if its frames are not fetched fast enough."""
+_FIRST = 2
+"""Frames of a video in its first batch, if batches overlap, so that its first picture comes at once."""
 _GROW_SECONDS = 600.0
 """Seconds after a batch was halved until a larger one is tried again."""
 
@@ -38,8 +48,12 @@ class _Video:
     """(F, 15, 3)"""
     limit: int
     """Maximum number of its frames in one batch."""
+    most_at_first: int
+    """The same for its first batch."""
     begun: int = 0
     """Number of frames already assigned to a batch."""
+    drawing: int = 0
+    """Number of batches with frames of this video that are not finished."""
     done: deque[Uint8Image] = field(default_factory=deque)
     error: Exception | None = None
     closed: bool = False
@@ -47,9 +61,24 @@ class _Video:
     @property
     def wants(self) -> int:
         """Number of frames that may go into the next batch."""
-        if self.closed or self.error or len(self.done) >= _AHEAD:
+        if self.closed or self.error or len(self.done) + self.drawing >= _AHEAD:
             return 0
-        return min(self.limit, len(self.keypoints) - self.begun)
+        return min(self.limit if self.begun else self.most_at_first, len(self.keypoints) - self.begun)
+
+
+class _Share(NamedTuple):
+    """Frames of one video in a batch."""
+
+    video: _Video
+    first: int
+    number: int
+
+
+class _Batch(NamedTuple):
+    """A batch that has begun."""
+
+    shares: list[_Share]
+    finish: Finish
 
 
 class FramePainter:
@@ -62,11 +91,13 @@ class FramePainter:
         *,
         padded: bool = False,
         on_batch: Callable[[int, int], None] | None = None,
+        drawer: Drawer | None = None,
     ) -> None:
         """`batch_size`: maximum number of frames at once, over all videos. `padded`: always draw exactly
         `batch_size` frames, for a renderer compiled for that size. `on_batch` is called after each batch with
-        the number of videos that share it and its number of frames."""
-        self._renderer = renderer
+        the number of videos that share it and its number of frames. `drawer` draws instead of the renderer
+        itself; `padded` does not apply to it."""
+        self._drawer = drawer or DirectDrawer(renderer, lambda: self._batch_size if padded else 0)
         self._batch_size = batch_size
         self._padded = padded
         self._most = batch_size
@@ -99,7 +130,8 @@ class FramePainter:
 
         Raises any drawing error, and `EngineUnavailable` if memory is insufficient even for one frame.
         """
-        video = _Video(scene, keypoints, max(1, limit or self._batch_size))
+        most = max(1, limit or self._batch_size)
+        video = _Video(scene, keypoints, most, min(most, _FIRST) if self._drawer.overlaps else most)
         yielded = 0
         try:
             self._add(video)
@@ -136,70 +168,84 @@ class FramePainter:
 
     def _run(self) -> None:
         """Main loop of the thread, until there is nothing left to draw. The next video starts a new
-        thread."""
+        thread. If batches overlap, one is begun before the last one is finished."""
+        begun: deque[_Batch] = deque()
         try:
             with torch.inference_mode():
-                while parts := self._take():
+                while (shares := self._take(wait=not begun)) or begun:
                     self._drawing_since = time.monotonic()
-                    self._draw(parts)
-                    self._drawing_since = None
+                    new = self._begin(shares) if shares else []
+                    begun.extend(new)
+                    while len(begun) > (1 if new and self._drawer.overlaps else 0):
+                        self._finish(begun.popleft())
+                    if not begun:
+                        self._drawing_since = None
         except Exception as error:  # noqa: BLE001 - raised again where frames are waited for
             self._give_up(error)
 
-    def _take(self) -> list[tuple[_Video, int]]:
-        """The next batch: videos with their numbers of frames in it, in rotation. Empty if no video is
-        left."""
+    def _take(self, *, wait: bool) -> list[_Share]:
+        """The next batch, with its videos in rotation. Empty if no video is left, and without `wait` if none
+        wants frames now."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._videos or any(video.wants for video in self._videos))
-            if not self._videos:
-                self._thread = None
-                return []
+            if wait:
+                self._changed.wait_for(lambda: not self._videos or any(video.wants for video in self._videos))
+                if not self._videos:
+                    self._thread = None
+                    return []
             self._grow_again()
             waiting = [video for video in self._videos if video.wants]
-            shares = _shares([video.wants for video in waiting], self._batch_size)
+            if not waiting:
+                return []
+            wants = [video.wants for video in waiting]
+            counts = divided(wants, self._drawer.fit(min(self._batch_size, sum(wants))))
             self._videos.append(self._videos.pop(0))  # rotate, because the first video gets the odd frame
-            return [(video, count) for video, count in zip(waiting, shares, strict=True) if count]
+            return [
+                _Share(video, video.begun, count)
+                for video, count in zip(waiting, counts, strict=True)
+                if count
+            ]
 
-    def _draw(self, parts: list[tuple[_Video, int]]) -> None:
+    def _begin(self, shares: list[_Share]) -> list[_Batch]:
+        """Begin a batch. If one of several videos fails, each gets its own. Empty if no batch has begun."""
         try:
-            pictures = self._pictures(parts)
+            finish = self._drawer.begin([_part(share) for share in shares])
         except torch.OutOfMemoryError as error:
-            self._halve(parts, error)
-            return
+            self._halve(shares, error)
+            return []
         except Exception as error:  # noqa: BLE001 - raised again where the frames are waited for
-            if len(parts) > 1:  # draw each video separately to find the one that fails
-                log.warning("batch_divided", videos=len(parts), reason=str(error))
-                for part in parts:
-                    self._draw([part])
-                return
+            if len(shares) > 1:
+                log.warning("batch_divided", videos=len(shares), reason=str(error))
+                return [batch for share in shares for batch in self._begin([share])]
             with self._changed:
-                parts[0][0].error = error
+                shares[0].video.error = error
+                self._changed.notify_all()
+            return []
+        with self._changed:
+            for share in shares:
+                share.video.begun += share.number
+                share.video.drawing += 1
+        return [_Batch(shares, finish)]
+
+    def _finish(self, batch: _Batch) -> None:
+        """Wait for a batch and give its frames to their videos."""
+        shares = batch.shares
+        try:
+            pictures = batch.finish()
+        except Exception as error:  # noqa: BLE001 - raised again where the frames are waited for
+            with self._changed:
+                for share in shares:
+                    share.video.drawing -= 1
+                    share.video.error = error
                 self._changed.notify_all()
             return
-        self._on_batch(len(parts), len(pictures))
+        self._on_batch(len(shares), len(pictures))
         with self._changed:
             start = 0
-            for video, count in parts:
-                video.begun += count
-                video.done.append(pictures[start : start + count])
-                start += count
+            for share in shares:
+                share.video.drawing -= 1
+                share.video.done.append(pictures[start : start + share.number])
+                start += share.number
             self._changed.notify_all()
-
-    def _pictures(self, parts: list[tuple[_Video, int]]) -> Uint8Image:
-        """uint8 (n, S, S, 3) of all parts, one after the other."""
-        driving = torch.cat([video.keypoints[video.begun : video.begun + count] for video, count in parts])
-        frames = len(driving)
-        missing = self._batch_size - frames if self._padded else 0
-        if missing > 0:
-            driving = torch.cat([driving, driving[-1:].expand(missing, -1, -1)])
-        scene = parts[0][0].scene
-        if len(parts) > 1:
-            owners = [number for number, (_, count) in enumerate(parts) for _ in range(count)]
-            owners += owners[-1:] * max(0, missing)
-            scene = joined([video.scene for video, _ in parts]).take(owners)
-        drawn = as_pixels(self._renderer.render(scene, driving))[:frames]
-        pictures: Uint8Image = drawn.cpu().numpy()
-        return pictures
 
     def _give_up(self, error: Exception) -> None:
         """End this thread with an error for all waiting videos. The next video starts a new thread."""
@@ -215,8 +261,8 @@ class FramePainter:
             self._batch_size = min(self._most, 2 * self._batch_size)
             self._halved_at = time.monotonic()
 
-    def _halve(self, parts: list[tuple[_Video, int]], error: Exception) -> None:
-        frames = self._batch_size if self._padded else sum(count for _, count in parts)
+    def _halve(self, shares: list[_Share], error: Exception) -> None:
+        frames = self._batch_size if self._padded else sum(share.number for share in shares)
         torch.cuda.empty_cache()
         with self._changed:
             if frames > 1:
@@ -227,19 +273,10 @@ class FramePainter:
                 "There is not enough memory for a single frame. Use a smaller size or another device."
             )
             lacking.__cause__ = error
-            parts[0][0].error = lacking
+            shares[0].video.error = lacking
             self._changed.notify_all()
 
 
-def _shares(wants: list[int], room: int) -> list[int]:
-    """Divide `room` places among the videos, as evenly as their `wants` allow."""
-    shares = [0] * len(wants)
-    left = room
-    while left and any(share < want for share, want in zip(shares, wants, strict=True)):
-        open_ = [k for k, want in enumerate(wants) if shares[k] < want]
-        each = max(1, left // len(open_))
-        for k in open_:
-            more = min(each, wants[k] - shares[k], left)
-            shares[k] += more
-            left -= more
-    return shares
+def _part(share: _Share) -> Part:
+    video, first, number = share
+    return Part(video.scene, video.keypoints[first : first + number])
