@@ -45,7 +45,7 @@ class Step:
     disk: int
 
 
-SERVICE = Step("the packages", ("--editable", "."), "numba", 230, 800)
+SERVICE = Step("the packages, 63 MB of them the voice Kokoro-82M", ("--editable", "."), "numba", 300, 920)
 DEVELOP = Step("the tools for development", ("--editable", ".[dev]"), "playwright", 100, 330)
 NEURAL = Step("torch, for the tests of the neural engine", ("--editable", ".[sadtalker]"), "torch", 200, 860)
 NEURAL_WITH_CUDA = replace(NEURAL, download=2_700, disk=5_700)

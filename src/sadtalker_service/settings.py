@@ -112,6 +112,12 @@ class Settings(BaseSettings):
     max_audio_seconds: float = Field(600.0, gt=0)
     """Longest driven audio, seconds. Enforced during decoding."""
 
+    voice: str = "auto"
+    """Default voice: an id from `sadtalker say --list`, or `auto` for the best one that is installed."""
+
+    voice_threads: int = Field(0, ge=0, le=64)
+    """Threads of a voice. 0: two, or one on a machine with one core."""
+
     max_idle_seconds: float = Field(600.0, gt=0)
     """Longest idle video, seconds."""
 

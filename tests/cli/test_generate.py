@@ -103,6 +103,27 @@ def test_files_become_a_video_and_one_line(folder: Path, sadtalker: Run) -> None
         assert len(list(container.decode(video=0))) == 50
 
 
+def test_a_text_is_spoken_and_its_words_have_times(folder: Path, sadtalker: Run) -> None:
+    """By `say` into a sound file, and by `generate` into a video that is as long, from the same cache."""
+    said = sadtalker("say", "Hello there.", "--voice", "bf_emma", "--output", "hello.mp3", "--json")
+    report = json.loads(said.stdout)
+    assert [word["label"] for word in report["words"]] == ["Hello", "there."]
+    assert report["words"][1]["end"] < report["seconds"]
+    with av.open(str(folder / "hello.mp3")) as container:
+        assert float(container.duration or 0) / av.time_base == pytest.approx(report["seconds"], abs=0.1)
+    text = ("generate", "--source_image", "me.png", "--text", "Hello there.", "--voice", "bf_emma")
+    ended = sadtalker(*text, "--output", "talking.mp4", "--json")
+    assert ended.returncode == 0, ended.stderr
+    video = json.loads(ended.stdout)
+    assert video["video_seconds"] == pytest.approx(report["seconds"], abs=0.05)
+    assert "voice" in video["seconds"]
+    both = sadtalker(*text, "--driven_audio", "hello.wav", "--output", "talking.mp4")
+    assert_one_line(both, 2, "Give either driven_audio")
+    assert_one_line(sadtalker("say", "?!", "--output", "a.wav"), 2, "no word")
+    assert_one_line(sadtalker("say", "Hi", "--voice", "af_hart"), 2, "Did you mean af_heart")
+    assert "af_heart" in sadtalker("say", "--list").stdout
+
+
 def test_every_name_of_sadtalker_is_taken(folder: Path, sadtalker: Run) -> None:
     ended = sadtalker(
         *BASIC,

@@ -226,9 +226,13 @@ WISHES = [
     BadRequest("image_id is missing", 422, "invalid_option", "image_id", {"image_id": ""}),
     BadRequest("no recording", 422, "invalid_option", "audio_file", sound=None),
     BadRequest("recording of no bytes", 422, "invalid_option", "audio_file", sound=b""),
+    BadRequest("empty text", 422, "invalid_option", "text", {"text": " "}, sound=None),
+    BadRequest("text without a word", 422, "invalid_option", "text", {"text": "?!"}, sound=None),
+    BadRequest("text that is too long", 422, "text_too_long", "text", {"text": "a" * 5001}, sound=None),
     BadRequest(
-        "text in place of a recording", 422, "unsupported_by_engine", "text", {"text": "Hello"}, sound=None
+        "voice that is not there", 422, "invalid_option", "voice", {"text": "Hi", "voice": "x"}, sound=None
     ),
+    BadRequest("rate", 422, "invalid_option", "rate", {"text": "Hi", "rate": "9"}, sound=None),
     BadRequest(
         "name of a recording", 422, "invalid_option", "audio_file", {"audio_file": "a.wav"}, sound=None
     ),

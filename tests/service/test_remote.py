@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import signal
 import subprocess
 import sys
 import textwrap
 import wave
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +19,21 @@ import pytest
 from PIL import Image, ImageOps
 from tests.support.running_service import RunningService
 
+from sadtalker_service.cli import main
 from sadtalker_service.cli.options import video_options
 from sadtalker_service.cli.remote import generate as remote_generate
 from sadtalker_service.options.render_options import OPTION_NAMES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLES = REPOSITORY / "examples"
+
+
+@dataclass(frozen=True)
+class Printed:
+    """What a command has printed."""
+
+    stdout: str
+    stderr: str
 
 
 @dataclass
@@ -31,14 +43,21 @@ class Remote:
     folder: Path
     url: str
 
-    def run(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        """Run `sadtalker remote`."""
-        command = [sys.executable, "-m", "sadtalker_service", "remote", *arguments, "--url", self.url]
-        done = subprocess.run(
-            command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=120
-        )
-        assert done.returncode == code, done.stderr
-        return done
+    def run(self, *arguments: str, code: int = 0) -> Printed:
+        """Run `sadtalker remote` in this process."""
+        out, err, before = io.StringIO(), io.StringIO(), signal.getsignal(signal.SIGTERM)
+        try:
+            with (
+                chdir(self.folder),
+                redirect_stdout(out),
+                redirect_stderr(err),
+                pytest.raises(SystemExit) as end,
+            ):
+                main(["remote", *arguments, "--url", self.url])
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        assert end.value.code == code, err.getvalue()
+        return Printed(out.getvalue(), err.getvalue())
 
 
 @pytest.fixture

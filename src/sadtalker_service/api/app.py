@@ -26,14 +26,17 @@ from sadtalker_service.api.requests import RequestAccount
 from sadtalker_service.api.routes import (
     avatars,
     cache,
+    captions,
     health,
     home,
     images,
     media,
     previews,
     reference,
+    speech,
     timeline,
     videos,
+    voices,
 )
 from sadtalker_service.api.services import Services
 from sadtalker_service.api.shutdown import Drain
@@ -71,6 +74,7 @@ def create_app(
             {"name": "avatars", "description": "Source images and the avatars prepared from them."},
             {"name": "videos", "description": "Requests for videos in two lanes; `vip` is served first."},
             {"name": "speech", "description": "Driven audio for programs that draw the face themselves."},
+            {"name": "voices", "description": "Texts as speech."},
             {"name": "operation", "description": "Health, statistics and metrics of the service."},
         ],
     )
@@ -95,7 +99,19 @@ def create_app(
 def _add_routes(app: FastAPI, *, protected: bool) -> None:
     needed = [Admitted] if protected else []
     # fixed paths come before those with a lane in the same place
-    for module in (avatars, previews, images, cache, timeline, videos, media, health):
+    for module in (
+        avatars,
+        previews,
+        images,
+        cache,
+        voices,
+        speech,
+        timeline,
+        videos,
+        media,
+        captions,
+        health,
+    ):
         app.include_router(module.router, dependencies=needed)
     app.include_router(health.open_router)
     app.include_router(home.open_router)

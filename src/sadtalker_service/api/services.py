@@ -9,6 +9,7 @@ from fastapi import Request
 
 from sadtalker_service.api.queue_stats import QueueStatsCache
 from sadtalker_service.api.shutdown import Drain
+from sadtalker_service.api.speech_desk import SpeechDesk
 from sadtalker_service.api.upload.receiving import sweep
 from sadtalker_service.jobs.celery_app import make_app
 from sadtalker_service.jobs.dispatch import CeleryDispatch, Dispatch
@@ -42,6 +43,7 @@ class Services(Stores):
         self.polls = AsyncSessions(self.polls_client, settings)
         self.queue_stats_cache = QueueStatsCache(self.polls, time.monotonic)
         self.inspector = Inspector(inspection_limits(settings))
+        self.speech_desk = SpeechDesk(settings, lambda: self.cache)
         self.timelines = Timelines(settings.max_audio_bytes)
         self.uploads = run_dir(settings) / "uploads"
         """Folder for files that are being received."""
@@ -53,6 +55,7 @@ class Services(Stores):
     async def aclose(self) -> None:
         """Close every connection and stop the inspector's processes."""
         self.inspector.close()
+        self.speech_desk.close()
         self.timelines.close()
         for client in (self.queue_async, self.endings_client, self.polls_client, self.cache_async):
             await client.aclose()

@@ -26,6 +26,7 @@ INTERRUPTED = 130
             "sadtalker_service.cli.sheet",
             "Draw the mouth shapes, blinks and poses of a source image.",
         ),
+        "say": ("sadtalker_service.cli.say", "Speak a text into a sound file, or list the voices."),
         "serve": ("sadtalker_service.cli.serve", "Run the service: stores, API and workers."),
         "remote": ("sadtalker_service.cli.remote", "Use a service that runs elsewhere."),
         "worker": ("sadtalker_service.cli.worker", "Run a worker for a service that runs elsewhere."),

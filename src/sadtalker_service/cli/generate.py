@@ -15,13 +15,18 @@ from sadtalker_service.cli.options import GenerateOptions, generate_options
 from sadtalker_service.cli.output_file import output_file
 from sadtalker_service.cli.progress_bar import progress_bar
 from sadtalker_service.cli.spelling import SadTalkerCommand
-from sadtalker_service.domain import VideoResult
+from sadtalker_service.domain import SpokenText, VideoResult
 from sadtalker_service.engines.port import Engine
 from sadtalker_service.engines.registry import AUTO, FALLBACK, load_engine
+from sadtalker_service.errors import InvalidOption
+from sadtalker_service.files import output_errors
+from sadtalker_service.media.cues import to_srt, to_vtt
 from sadtalker_service.pipeline.from_files import make_video, open_cache
 from sadtalker_service.pipeline.progress import Listener
 from sadtalker_service.pipeline.validation import apply_to_engine
 from sadtalker_service.settings import Settings, get_settings
+from sadtalker_service.speech.captions.lines import cues_of
+from sadtalker_service.speech.voices.choice import resolve
 from sadtalker_service.store.cache import NoCache
 
 _EXAMPLES = """\b
@@ -30,6 +35,7 @@ Examples:
   sadtalker generate --source_image me.jpg --driven_audio hello.wav --preprocess crop --still
   sadtalker generate --source_image me.jpg --driven_audio hello.wav --input_yaw -10 20 0 --pose_style 12
   sadtalker generate --source_image me.jpg --driven_audio hello.wav --gestures nod_yes@1.5,smile@3
+  sadtalker generate --source_image me.jpg --text "Hello, this is me." --voice bf_emma
   sadtalker generate --source_image me.jpg --idle 10 --quality high --output idle.mp4
   sadtalker generate --source_image me.jpg --driven_audio hello.wav --json
 
@@ -43,7 +49,7 @@ Option names also work with hyphens: --source-image.
 def command(**given: Any) -> None:
     """Make a talking-head video from a source image and driven audio.
 
-    Needs --source_image and either --driven_audio or --idle.
+    Needs --source_image and one of --driven_audio, --text and --idle.
     """
     as_json, context = bool(given["as_json"]), click.get_current_context()
     with errors_as_json(wanted=as_json), progress_bar(wanted=not as_json) as listener:
@@ -74,6 +80,9 @@ def _generate(
     given = {name for name in ("ref_eyeblink", "ref_pose", "checkpoint_dir") if getattr(options, name)}
     applied = apply_to_engine(engine, options.render, given)
     output = output_file(options.output, options.result_dir, options.driven_audio)
+    captions = options.captions_file
+    if captions and captions.suffix.lower() not in {".vtt", ".srt"}:
+        raise InvalidOption(f"{captions} must end in .vtt or .srt.", param="captions_file")
     result = make_video(
         engine,
         options.source_image,
@@ -87,8 +96,33 @@ def _generate(
         on_progress=listener,
         warnings=(*ignored, *applied.warnings),
         explain_height=explain_height,
+        text=_text(options, settings),
+        transcript=_transcript(options.transcript),
     )
+    if captions:
+        _write_captions(captions, result)
     return output, result
+
+
+def _transcript(path: Path | None) -> str:
+    try:
+        return path.read_text() if path else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidOption(f"Cannot read {path} as text.", param="transcript") from error
+
+
+def _write_captions(path: Path, result: VideoResult) -> None:
+    cues = cues_of(result.words, result.video_seconds)
+    if not cues:
+        raise InvalidOption("There are no captions: give --text or --transcript.", param="captions_file")
+    with output_errors(path):
+        path.write_text(to_vtt(cues) if path.suffix.lower() == ".vtt" else to_srt(cues), encoding="utf-8")
+
+
+def _text(options: GenerateOptions, settings: Settings) -> SpokenText | None:
+    if options.text is None:
+        return None
+    return resolve(SpokenText(options.text, options.voice, options.rate), options.language, settings.voice)
 
 
 def _engine(options: GenerateOptions, settings: Settings) -> Engine:

@@ -26,6 +26,12 @@ class GenerateOptions:
     source_image: Path
     driven_audio: Path | None
     idle: float | None
+    text: str | None
+    voice: str
+    language: str
+    rate: float
+    transcript: Path | None
+    captions_file: Path | None
     output: Path | None
     result_dir: Path
     engine: str | None
@@ -91,6 +97,17 @@ _OWN = (
 _FILES = (
     click.option("--source_image", type=FILE, required=True, help=IMAGE_HELP),
     click.option("--driven_audio", type=FILE, help=AUDIO_HELP),
+    click.option("--text", help="Text to be spoken, instead of --driven_audio: plain, or with SSML."),
+    click.option("--voice", default="", metavar="ID", help="Voice of --text: `sadtalker say --list`."),
+    click.option("--language", default="", metavar="TAG", help="Language of --text, instead of a voice."),
+    click.option("--rate", type=float, default=1.0, show_default=True, help="How fast --text is spoken."),
+    click.option("--transcript", type=FILE, help="Text file with the words of --driven_audio, for captions."),
+    click.option(
+        "--captions_file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Write the captions too: .vtt or .srt.",
+    ),
     click.option(
         "--idle",
         type=click.FloatRange(min=0, min_open=True),

@@ -24,7 +24,7 @@ from sadtalker_service.cli.options import (
 from sadtalker_service.cli.output_file import output_file
 from sadtalker_service.cli.progress_bar import progress_bar
 from sadtalker_service.cli.spelling import SadTalkerCommand
-from sadtalker_service.client import Avatar, Client, Lane, Session, VideoOptions
+from sadtalker_service.client import Avatar, Client, Lane, Retries, Session, VideoOptions
 from sadtalker_service.client.operations import LONGEST_WAIT
 from sadtalker_service.client.transport import DEFAULT_URL
 from sadtalker_service.domain import PREPROCESS_MODES, SHA256, Progress
@@ -36,6 +36,8 @@ _LOCAL_ONLY = frozenset(name for name, schema in OPTION_SCHEMA.items() if COMMAN
 _FIELDS = {"preprocess": "preprocess_mode"}
 """Option -> field of the API, where the names differ."""
 
+_RETRIES = Retries(attempts=3)
+"""Fewer than by default: a person waits."""
 _CONNECTION = (
     click.option(
         "--url",
@@ -64,6 +66,13 @@ _WAIT = click.option(
     default=0.0,
     metavar="SECONDS",
     help="Wait so long for the end of the work.",
+)
+_WAIT_AT_MOST = click.option(
+    "--wait",
+    type=click.FloatRange(0, LONGEST_WAIT),
+    default=0.0,
+    metavar="SECONDS",
+    help="Wait so long for the end of the work, at most 60.",
 )
 _TIMEOUT = click.option(
     "--timeout",
@@ -102,7 +111,10 @@ def _with(*options: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callab
 def _service(given: dict[str, Any]) -> Iterator[Client]:
     """Context manager with a client. Takes the options of the connection out of `given`."""
     url, key = given.pop("url"), given.pop("api_key")
-    with errors_as_json(wanted=given["as_json"]), Client(url, api_key=key or None) as client:
+    with (
+        errors_as_json(wanted=given["as_json"]),
+        Client(url, api_key=key or None, retries=_RETRIES) as client,
+    ):
         yield client
 
 
@@ -158,17 +170,15 @@ def generate(
 
 @command.command("status", cls=SadTalkerCommand)
 @click.argument("id_", metavar="ID")
-@_with(*_WHICH_AVATAR, _LANE, _WAIT)
+@_with(*_WHICH_AVATAR, _LANE, _WAIT_AT_MOST)
 def status(id_: str, preprocess: Any, face_index: int, lane: Lane, wait: float, **given: Any) -> None:
     """Show the state of a session, or of a source image, by its id."""
     with _service(given) as client:
         found: Avatar | Session
         if _is_image(id_):
-            found = client.avatar(
-                id_, preprocess_mode=preprocess, face_index=face_index, wait=min(wait, LONGEST_WAIT)
-            )
+            found = client.avatar(id_, preprocess_mode=preprocess, face_index=face_index, wait=wait)
         else:
-            found = client.status(id_, lane=lane, wait=min(wait, LONGEST_WAIT))
+            found = client.status(id_, lane=lane, wait=wait)
     _show(found, as_json=given["as_json"])
 
 

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -67,15 +68,23 @@ def download(retries: Retries, session: Session | str, lane: Lane, path: Path, t
 
     Raises `Unfinished`, `OutputError`, and `ApiError` for a session that has failed.
     """
+    request = Request("GET", session_path("download", session, lane))
     with whole_file(path) as unfinished, unfinished.open("wb") as file:
-        yield from _fetch(retries, Request("GET", session_path("download", session, lane)), file, timeout)
-        yield Do(_guarded(path, file.flush))
+
+        def write(piece: bytes) -> None:
+            with output_errors(path):
+                file.write(piece)
+                file.flush()  # errors of the disk come up here, with the name of the file
+
+        yield from _fetch(retries, request, file, write, timeout)
     return path
 
 
-def _fetch(retries: Retries, request: Request, file: IO[bytes], timeout: float) -> Work[None]:
-    """Write the whole answer to `file`. A transfer that breaks is resumed where it broke."""
-    path, fruitless, tag = Path(file.name), 0, ""
+def _fetch(
+    retries: Retries, request: Request, file: IO[bytes], write: Callable[[bytes], None], timeout: float
+) -> Work[None]:
+    """Put the whole answer into `file`, with `write`. A transfer that breaks is resumed where it broke."""
+    fruitless, tag = 0, ""
     answer = yield from _when_ready(retries, request, timeout)
     while True:
         if answer.status != http.HTTPStatus.PARTIAL_CONTENT:  # from the beginning
@@ -84,7 +93,7 @@ def _fetch(retries: Retries, request: Request, file: IO[bytes], timeout: float) 
         tag, before = answer.headers.get("etag", ""), file.tell()
         try:
             while (piece := (yield Read())) is not None:
-                yield Do(_guarded(path, lambda piece=piece: file.write(piece)))  # type: ignore[misc]
+                yield Do(partial(write, piece))
         except Unreachable:
             fruitless = 1 if file.tell() > before else fruitless + 1
             if fruitless >= retries.attempts:
@@ -111,11 +120,3 @@ def _when_ready(retries: Retries, request: Request, timeout: float) -> Work[Answ
                 raise Unfinished(unfinished_video(timeout)) from error
             if wait < 1:
                 yield Pause(0.2)
-
-
-def _guarded(path: Path, function: Callable[[], object]) -> Callable[[], None]:
-    def guarded() -> None:
-        with output_errors(path):
-            function()
-
-    return guarded

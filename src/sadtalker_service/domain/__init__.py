@@ -36,10 +36,15 @@ from sadtalker_service.domain.inputs import (
     Speech,
     Track,
 )
+from sadtalker_service.domain.records import JsonRecord
 from sadtalker_service.domain.results import (
-    JsonRecord,
     Progress,
     VideoResult,
+)
+from sadtalker_service.domain.spoken import (
+    SpokenText,
+    SpokenTimeline,
+    TimedLabel,
 )
 from sadtalker_service.domain.values import (
     HEIGHT_CAP,
@@ -77,6 +82,9 @@ __all__ = [
     "SoundReading",
     "SourceImage",
     "Speech",
+    "SpokenText",
+    "SpokenTimeline",
+    "TimedLabel",
     "Track",
     "Uint8Image",
     "VideoResult",

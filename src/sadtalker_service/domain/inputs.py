@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sadtalker_service.domain.spoken import SpokenTimeline
 from sadtalker_service.domain.values import SPEECH_RATE, Uint8Image
 
 
@@ -77,6 +78,8 @@ class Speech:
     """How its audio is read; None if it was not decoded from a file."""
     warnings: tuple[str, ...] = ()
     """What of the file was left out or guessed."""
+    timeline: SpokenTimeline | None = None
+    """What is said when, for a synthesised voice; None for a recording."""
 
     @property
     def duration(self) -> float:

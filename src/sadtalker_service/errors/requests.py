@@ -19,6 +19,12 @@ class InvalidOption(InvalidInput):
     code = "invalid_option"
 
 
+class TextTooLong(InvalidInput):
+    """The text has more characters than are spoken at once."""
+
+    code = "text_too_long"
+
+
 class UnsupportedByEngine(InvalidInput):
     """The chosen engine does not support the request."""
 

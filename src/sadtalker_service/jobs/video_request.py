@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sadtalker_service.domain import SoundReading
+from sadtalker_service.domain import SoundReading, SpokenText
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.state.records import Lane
 
@@ -22,11 +22,15 @@ class VideoRequest:
     audio_id: str | None
     """SHA-256 of the driven audio; None for an idle video."""
     audio_path: Path | None
-    """File of the driven audio; None for an idle video."""
+    """File of the driven audio; None for an idle video and for a text."""
     audio_seconds: float
     """Length of the driven audio, or of the idle video."""
     audio_reading: SoundReading | None = None
     """How the audio is read, according to its inspection."""
+    spoken: SpokenText | None = None
+    """A text in place of driven audio; then `audio_id` names it, and `audio_seconds` is an estimate."""
+    transcript: str = ""
+    """The words of the driven audio, for captions."""
     engine: str | None = None
     """Name of an engine; None for the default one."""
     ref_eyeblink: tuple[str, Path] | None = None

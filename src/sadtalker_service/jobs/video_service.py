@@ -35,7 +35,6 @@ from sadtalker_service.store.keys import avatar_keys
 
 log = structlog.get_logger(__name__)
 
-
 _RENEWAL_SECONDS = 10.0
 """Shortest time between preparations for lost previews of one source image."""
 
@@ -266,6 +265,8 @@ class VideoService:
             engine_version=card.version,
             audio_seconds=request.audio_seconds,
             audio_reading=request.audio_reading,
+            spoken=request.spoken,
+            transcript=request.transcript,
             ref_eyeblink_id=given.get("ref_eyeblink"),
             ref_pose_id=given.get("ref_pose"),
             timeout_factor=card.capabilities.timeout_factor,

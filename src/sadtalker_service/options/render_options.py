@@ -175,6 +175,9 @@ class RenderOptions:
     quality: Annotated[Quality, _choice(*QUALITIES)] = "medium"
     """Quality of the video: at most 480, 720 or 1080 pixels high, with more encoder effort for higher
     quality."""
+    captions: Annotated[Literal["track", "burned"] | None, *_or_none("track", "burned")] = None
+    """Captions in the video: as a track that players switch on, or burned into the picture. Needs a text, or
+    the transcript of the recording."""
     fps: Annotated[Literal[24, 25, 30, 50, 60], _WHOLE] = 25
     """Frames per second: 24, 25, 30, 50 or 60."""
     seed: Annotated[int, Field(ge=-_LARGEST_WHOLE, le=_LARGEST_WHOLE), _WHOLE] = 0

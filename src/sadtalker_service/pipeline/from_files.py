@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from sadtalker_service.domain import HEIGHT_CAP, Speech, VideoResult
+from sadtalker_service.domain import HEIGHT_CAP, Speech, SpokenText, VideoResult
 from sadtalker_service.engines.port import Engine
 from sadtalker_service.errors import InvalidOption, UnreadableAudio
 from sadtalker_service.files import check_writable
@@ -13,11 +14,14 @@ from sadtalker_service.media.audio import decode_speech
 from sadtalker_service.media.stopwatch import Stopwatch
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.options.render_options import DEFAULTS
+from sadtalker_service.pipeline.cached import CachedComputation
 from sadtalker_service.pipeline.height import height_remark
 from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.pipeline.progress import Listener, Reporter
 from sadtalker_service.pipeline.references import ReferenceVideo, ReferenceVideos
 from sadtalker_service.pipeline.sources import lazy_source_image
+from sadtalker_service.pipeline.spoken import speak_text
+from sadtalker_service.pipeline.transcripts import with_transcript
 from sadtalker_service.pipeline.validation import apply_to_engine
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.cache import ArtefactCache
@@ -38,8 +42,10 @@ def make_video(
     on_progress: Listener | None = None,
     warnings: tuple[str, ...] = (),
     explain_height: bool = False,
+    text: SpokenText | None = None,
+    transcript: str = "",
 ) -> VideoResult:
-    """Make a video of the person in `source_image` speaking `driven_audio`.
+    """Make a video of the person in `source_image` speaking `driven_audio` or `text`.
 
     If `driven_audio` is None, the person idles for `idle_seconds`.
 
@@ -53,9 +59,9 @@ def make_video(
     settings = engine.settings
     references = {"ref_eyeblink": ref_eyeblink, "ref_pose": ref_pose}
     applied = apply_to_engine(engine, options, {name for name, path in references.items() if path})
-    if (driven_audio is None) == (idle_seconds == 0.0):
+    if [driven_audio is not None, text is not None, idle_seconds != 0.0].count(True) != 1:
         raise InvalidOption(
-            "Give either driven_audio (an audio file) or idle (seconds of silence), not both.",
+            "Give either driven_audio (an audio file) or idle (seconds of silence) or text, not several.",
             param="driven_audio",
         )
     if idle_seconds > settings.max_idle_seconds:
@@ -70,23 +76,38 @@ def make_video(
         image = lazy_source_image(Path(source_image), settings, pipeline.cache)
         track = applied.options.audio_track
         speech = read_speech(Path(driven_audio), settings, track) if driven_audio else None
-    result = pipeline.render(
-        pipeline.prepare(image, applied.options),
-        speech,
-        applied.options,
-        Path(output),
-        references=videos,
-        idle_seconds=idle_seconds,
-        warnings=(*warnings, *applied.warnings),
-    )
+    with TemporaryDirectory() as folder:
+        if text:
+            with watch("voice"):
+                speech = _spoken(text, Path(folder, "speech.wav"), pipeline)
+        elif speech and transcript:
+            with watch("alignment"):
+                computation = CachedComputation(pipeline.cache, pipeline.terms)
+                speech = with_transcript(speech, transcript, computation)
+        result = pipeline.render(
+            pipeline.prepare(image, applied.options),
+            speech,
+            applied.options,
+            Path(output),
+            references=videos,
+            idle_seconds=idle_seconds,
+            warnings=(*warnings, *applied.warnings),
+        )
     missing = explain_height and result.height < HEIGHT_CAP[options.quality]
     remark = height_remark(applied.options, image.opened.size, made=result.height) if missing else None
     return replace(
         result,
         seconds={**watch.seconds, **result.seconds},
-        total_seconds=watch.seconds["decode"] + result.total_seconds,
+        total_seconds=sum(watch.seconds.values()) + result.total_seconds,
         warnings=(*result.warnings, remark) if remark else result.warnings,
     )
+
+
+def _spoken(text: SpokenText, file: Path, pipeline: Pipeline) -> Speech:
+    reporter = pipeline.reporter
+    reporter.stage("voice")
+    computation = CachedComputation(pipeline.cache, pipeline.terms)
+    return speak_text(text, file, computation, reporter.check, pipeline.engine.settings.voice_threads)
 
 
 def open_cache(settings: Settings, folder: Path | None = None) -> DirectoryCache:

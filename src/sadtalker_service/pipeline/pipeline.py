@@ -26,6 +26,7 @@ from sadtalker_service.media.stopwatch import Clock, Stopwatch
 from sadtalker_service.media.video import write_video
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.cached import CachedComputation, CacheLog, CacheTerms
+from sadtalker_service.pipeline.captioned import Captions
 from sadtalker_service.pipeline.init_segment import LiveStream, announcement
 from sadtalker_service.pipeline.progress import Reporter
 from sadtalker_service.pipeline.references import NO_VIDEOS, ReferenceVideos, extract_reference_motion
@@ -124,7 +125,8 @@ class Pipeline:
         with watch("drive"):
             motion = engine.drive(prepared.avatar, features, options, duration, reference_motion)
         with watch("set_up"):
-            rendering = engine.render(prepared.avatar, motion, options)
+            captions = Captions(speech, options)
+            rendering = captions.drawn_into(engine.render(prepared.avatar, motion, options))
         reporter.rendering(rendering.frames)
         video = write_video(
             rendering,
@@ -134,6 +136,8 @@ class Pipeline:
             on_frame=reporter.frames,
             stream=viewers,
         )
+        with watch("captions"):
+            captions.add_to(output)
         problems = [*prepared.cache.problems, *computation.log.problems]
         speech_warnings = speech.warnings if speech else ()
         return VideoResult(
@@ -143,7 +147,7 @@ class Pipeline:
             fps=video.fps,
             frames=video.frames,
             video_seconds=video.frames / video.fps,
-            size_bytes=video.size_bytes,
+            size_bytes=output.stat().st_size,
             total_seconds=sum(prepared.seconds.values()) + self.clock() - start,
             seconds={**prepared.seconds, **watch.seconds, **video.seconds},
             cache_hits=(*prepared.cache.hits, *computation.log.hits),
@@ -156,10 +160,12 @@ class Pipeline:
                         *prepared.avatar.warnings,
                         *speech_warnings,
                         *_remarks(options, motion),
+                        *captions.remarks(),
                         *problems,
                     )
                 )
             ),
+            words=captions.words,
         )
 
     def _sized(self, options: RenderOptions) -> RenderOptions:

@@ -7,12 +7,12 @@ import os
 from functools import lru_cache, partial
 from typing import Protocol, runtime_checkable
 
-from sadtalker_service.domain import Speech
+from sadtalker_service.domain import Speech, SpokenTimeline
 from sadtalker_service.media.voice_activity import activity
 from sadtalker_service.speech.articulation import Articulation, articulate
 from sadtalker_service.speech.belief import believed
 from sadtalker_service.speech.loudness import pitched_share
-from sadtalker_service.speech.phonemes import PhonemeSource, PhonemeTrack
+from sadtalker_service.speech.phonemes import Phoneme, PhonemeSource, PhonemeTrack
 from sadtalker_service.speech.signal_source import SignalSource
 from sadtalker_service.speech.utterances import recognize_stretches, utterances
 
@@ -27,11 +27,20 @@ _SIGNALS = 0.15
 def recognize_speech(speech: Speech, source: PhonemeSource | None = None) -> Articulation:
     """Articulation of the driven audio. The mouth stays shut for silence and for steady noise.
 
+    Speech with a timeline is not recognised: its phonemes are known.
+
     Args:
         speech: the driven audio.
         source: where phonemes come from. By default the recogniser, which is loaded once.
     """
+    if speech.timeline is not None and speech.timeline.phonemes:
+        return articulate(known_phonemes(speech.timeline), speech)
     return articulate(recognize_phonemes(speech, source or default_source()), speech)
+
+
+def known_phonemes(timeline: SpokenTimeline) -> PhonemeTrack:
+    """The phonemes of a synthesised voice, which are known exactly."""
+    return PhonemeTrack.exact(tuple(Phoneme(one.label, one.start, one.end) for one in timeline.phonemes))
 
 
 def recognize_phonemes(speech: Speech, source: PhonemeSource) -> PhonemeTrack:

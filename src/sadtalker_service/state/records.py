@@ -9,7 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from sadtalker_service.domain import JsonRecord, PreprocessMode, Progress, SoundReading, VideoResult
+from sadtalker_service.domain import (
+    JsonRecord,
+    PreprocessMode,
+    Progress,
+    SoundReading,
+    SpokenText,
+    VideoResult,
+)
 from sadtalker_service.engines.port import EngineCard
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.state.viewer import LOCAL_OWNER
@@ -57,6 +64,10 @@ class VideoSpec(JsonRecord):
     ref_pose_id: str | None = None
     audio_reading: SoundReading | None = None
     """How the audio is read, according to its inspection; None for an idle video."""
+    spoken: SpokenText | None = None
+    """The text that a voice speaks; then `audio_id` names it, and `audio_seconds` is an estimate."""
+    transcript: str = ""
+    """The words of the driven audio, for captions; empty if none were sent."""
     timeout_factor: float = 1.0
     """Factor of the engine on the usual time limit."""
 

@@ -29,6 +29,8 @@ def result_key(spec: VideoSpec) -> str:
         "engine": [spec.engine, spec.engine_version],
         "references": [spec.ref_eyeblink_id, spec.ref_pose_id],
     }
+    if spec.transcript:
+        facts["transcript"] = spec.transcript
     text = json.dumps(_plain(facts), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -5,6 +5,8 @@
     face_mesh:{image_hash}:{mode}:face1:{engine}:{version}   a face other than the largest
     motion:{audio_hash}:{engine}:{version}:2.0           speech features: features version, track
     decoded:{audio_hash}:0                               decoded samples of an audio track, for an hour
+    voice:{phrase_hash}:{version}                        a spoken phrase and its times
+    captions:{hash}:{version}                            words of a recording with their times
     reference:{video_hash}:{mode}:{engine}:{version}     what an engine takes from a reference video
 
 A new engine version changes every key, so stale data is never read.
@@ -59,6 +61,16 @@ def speech_features_key(audio_hash: str, engine: str, version: str, track: int =
 def decoded_speech_key(audio_hash: str, track: int) -> str:
     """Key of the decoded samples of one audio track."""
     return _join("decoded", audio_hash, str(track))
+
+
+def voice_key(phrase_hash: str, version: str) -> str:
+    """Key of a phrase that a voice has spoken."""
+    return _join("voice", phrase_hash, version)
+
+
+def captions_key(words_hash: str, version: str) -> str:
+    """Key of the words of a recording."""
+    return _join("captions", words_hash, version)
 
 
 def reference_key(video_hash: str, mode: PreprocessMode, engine: str, version: str) -> str:

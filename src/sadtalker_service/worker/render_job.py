@@ -21,7 +21,8 @@ from sadtalker_service.telemetry import metrics
 from sadtalker_service.telemetry.logs import bound
 from sadtalker_service.worker.attempt import Attempt
 from sadtalker_service.worker.context import WorkerContext
-from sadtalker_service.worker.originals import original_image, original_references, original_speech
+from sadtalker_service.worker.driven_audio import driven_audio
+from sadtalker_service.worker.originals import original_image, original_references
 
 log = structlog.get_logger(__name__)
 
@@ -77,11 +78,10 @@ class RenderJob:
         )
         media = MediaStream(context.cache_client, session.session_id, session.attempt, session.spec.image_id)
         references = original_references(context.artefacts, spec)
-        driven_audio = original_speech(context.artefacts, context.cache, spec, context.settings)
-        with driven_audio as speech, references as videos, media:
-            return pipeline.render(
+        with driven_audio(context, session, terms, reporter) as audio, references as videos, media:
+            made = pipeline.render(
                 prepared,
-                speech,
+                audio.speech,
                 spec.options,
                 output,
                 references=videos,
@@ -89,6 +89,7 @@ class RenderJob:
                 idle_seconds=spec.audio_seconds,
                 warnings=session.warnings,
             )
+            return replace(made, seconds={**audio.seconds, **made.seconds})
 
     def _publish(
         self, session: Session, attempt: Attempt, made: VideoResult, file: Path, start: float

@@ -37,8 +37,8 @@ MESSAGES = {
     "failed": "The video could not be rendered. See error.",
     "cancelled": "The request was cancelled.",
 }
-_AUDIO_STAGES = ("speech_features", "drive")
-"""Stages that turn driven audio into motion."""
+_AUDIO_STAGES = ("voice", "speech_features", "drive")
+"""Stages that turn a text into audio, and audio into motion."""
 _VIDEO_STAGES = ("set_up", "render", "wait", "convert", "finish")
 """Stages that turn motion into a video file, without those that run in parallel."""
 _KEPT_AS = {"motion": "speech_features"}
@@ -122,6 +122,7 @@ def links_of(session: Session) -> SessionLinks:
         stream=f"{base}/stream/{name}",
         download=f"{base}/download/{name}",
         cancel=f"{base}/session/{name}",
+        captions=f"{base}/captions/{name}.vtt",
     )
 
 

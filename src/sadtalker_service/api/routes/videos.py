@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Annotated
 
 import structlog
@@ -24,20 +25,24 @@ from sadtalker_service.api.services import Services, services_of
 from sadtalker_service.api.upload.audio_facts import inspect_audio
 from sadtalker_service.api.upload.forms import (
     GENERATE_TEXTS,
+    ReadText,
+    audio_or_text,
     check_engine,
     fingerprint,
     generate_body,
     generate_files,
     options_of,
     remarks,
-    required_audio,
     required_image_id,
     video_request,
 )
 from sadtalker_service.api.upload.multipart import Form, ReceivedFile
 from sadtalker_service.api.upload.receiving import receive_form
+from sadtalker_service.domain import SpokenText
 from sadtalker_service.errors import AlreadyEnded, NotFound, StoreUnavailable
 from sadtalker_service.jobs.webhooks import check_receiver
+from sadtalker_service.media.inspection import AudioFacts
+from sadtalker_service.speech.voices.speaker import estimated_seconds
 from sadtalker_service.state.idempotency import RENEWAL_SECONDS, Claim, IdempotencyKeys
 from sadtalker_service.state.records import ENDED, Lane, QueuePosition, Session
 
@@ -69,7 +74,7 @@ _IdempotencyHeader = Annotated[
 async def generate(
     request: Request, response: Response, lane: LanePath, idempotency_key: _IdempotencyHeader = None
 ) -> GenerateAnswer:
-    """Make the avatar speak the driven audio. The avatar may still be in preparation."""
+    """Make the avatar speak the driven audio or the text. The avatar may still be in preparation."""
     services, in_lane = services_of(request), lane_of(lane)
     require_lane(request, in_lane)
     services.drain.check()
@@ -77,7 +82,7 @@ async def generate(
     async with receive_form(
         request, GENERATE_TEXTS, generate_files(settings), services.uploads, settings.upload_timeout_seconds
     ) as form:
-        audio = required_audio(form)
+        audio = audio_or_text(form)
         required_image_id(form)
         async with _once(services, f"{viewer_of(request).owner}:{in_lane}", key, fingerprint(form)) as claim:
             session_id = claim.session_id if claim else None
@@ -131,15 +136,19 @@ async def _accept(
     services: Services,
     lane: Lane,
     form: Form,
-    audio: ReceivedFile,
+    audio: ReceivedFile | SpokenText,
     session_id: str | None,
 ) -> str:
     """Accept the request and return the id of its session, which is `session_id` if given."""
     received_at = time.time()
     await run_in_threadpool(check_engine, form, services.engines, services.workers)
-    facts = await inspect_audio(services, audio, options_of(form).audio_track)
+    sound: AudioFacts | ReadText
+    if isinstance(audio, SpokenText):
+        sound = await _text(services, audio, form.texts.get("language", ""))
+    else:
+        sound = await inspect_audio(services, audio, options_of(form).audio_track)
     request_id = request.state.request_id
-    spec = video_request(form, lane, facts, request_id=request_id, received_at=received_at)
+    spec = video_request(form, lane, sound, request_id=request_id, received_at=received_at)
     if spec.callback_url is not None:
         await check_receiver(spec.callback_url, services.settings)
     session = await run_in_threadpool(services.video_service.generate, spec, viewer_of(request), session_id)
@@ -152,6 +161,13 @@ async def _accept(
         audio_seconds=round(spec.audio_seconds, 3),
     )
     return session.session_id
+
+
+async def _text(services: Services, spoken: SpokenText, language: str) -> ReadText:
+    """A text that can be spoken. Raises `InvalidOption`, `TextTooLong`, `EngineUnavailable`."""
+    script = await services.speech_desk.read(spoken, language)
+    seconds = estimated_seconds(spoken.text, spoken.rate)
+    return ReadText(replace(spoken, voice=script.card.id), seconds, script.warnings)
 
 
 async def _present(services: Services, session_id: str) -> tuple[Session, QueuePosition | None]:

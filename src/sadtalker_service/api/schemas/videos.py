@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from sadtalker_service.api.schemas.avatars import IMAGE_ID
 from sadtalker_service.api.schemas.problem import Problem
 from sadtalker_service.domain import SHA256
+from sadtalker_service.speech.voices.markup import FASTEST, SLOWEST
+from sadtalker_service.speech.voices.speaker import MOST_CHARACTERS
 from sadtalker_service.state.records import Lane, SessionState
 
 SESSION_ID = "0b8f8f6e-5f0e-4a53-9d0f-3f0f5f1f2f3f"
@@ -19,6 +21,7 @@ _LINKS_EXAMPLE: JsonValue = {
     "stream": f"/api/vip/stream/{SESSION_ID}",
     "download": f"/api/vip/download/{SESSION_ID}",
     "cancel": f"/api/vip/session/{SESSION_ID}",
+    "captions": f"/api/vip/captions/{SESSION_ID}.vtt",
 }
 
 SessionId = Field(
@@ -37,9 +40,18 @@ class GenerateForm(BaseModel):
         examples=[IMAGE_ID],
         pattern=f"^{SHA256.pattern}$",
     )
-    audio_file: bytes = Field(
-        description="The driven audio: any audio or video file with speech.",
-        json_schema_extra={"type": "string", "format": "binary"},
+    audio_file: bytes | None = Field(
+        None, description="The driven audio: any audio or video file with speech.", json_schema_extra=_FILE
+    )
+    text: str = Field(
+        "",
+        description="A text to be spoken, in place of `audio_file`: plain, or with SSML.",
+        max_length=MOST_CHARACTERS,
+    )
+    voice: str = Field("", description="Id of a voice for `text`; empty: the default one.", max_length=64)
+    rate: float = Field(1.0, description="How fast `text` is spoken.", ge=SLOWEST, le=FASTEST)
+    language: str = Field(
+        "", description="Language of `text`, in place of a voice: `en-gb`, `es`.", max_length=35
     )
     ref_eyeblink: bytes | None = Field(
         None,
@@ -50,6 +62,11 @@ class GenerateForm(BaseModel):
         None,
         description="Video whose head motion the avatar copies (neural engine only).",
         json_schema_extra=_FILE,
+    )
+    transcript: str = Field(
+        "",
+        description="The words of `audio_file`, English: they are found in the sound, for captions.",
+        max_length=20_000,
     )
     engine: str = Field("", description="Name of a loaded engine; empty for the default.", max_length=64)
     callback_url: str = Field(
@@ -68,6 +85,7 @@ class SessionLinks(BaseModel):
     stream: str
     download: str
     cancel: str
+    captions: str = Field(description="WebVTT; `.srt` in place of `.vtt` for SubRip.")
 
 
 class Performance(BaseModel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,16 +16,17 @@ from sadtalker_service.api.ids import image_id_of
 from sadtalker_service.api.schemas.avatars import UploadForm
 from sadtalker_service.api.schemas.videos import GenerateForm
 from sadtalker_service.api.upload.multipart import FileKind, Form, ReceivedFile
+from sadtalker_service.domain import SpokenText
 from sadtalker_service.errors import (
     AudioTooLarge,
     ImageTooLarge,
     InvalidOption,
     RequestTooLarge,
-    UnsupportedByEngine,
 )
 from sadtalker_service.jobs.video_request import VideoRequest
 from sadtalker_service.media.inspection import AudioFacts
 from sadtalker_service.options import RenderOptions
+from sadtalker_service.options.fields import parse_number
 from sadtalker_service.options.refusals import did_you_mean
 from sadtalker_service.options.render_options import (
     COMMAND_ONLY,
@@ -33,13 +35,15 @@ from sadtalker_service.options.render_options import (
     options_from_texts,
     plain,
 )
+from sadtalker_service.pipeline.spoken import spoken_id
+from sadtalker_service.pipeline.transcripts import check_transcript
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.records import Lane
 from sadtalker_service.state.registry import EngineRegistry, WorkerRegistry
 
 _FILES = frozenset({"image_file", "audio_file", "ref_eyeblink", "ref_pose"})
-_SPEECH_FIELDS = ("text", "voice")
-"""Fields of text-to-speech services."""
+_OF_TEXT = ("text", "voice", "rate", "language")
+"""Fields that have no effect next to driven audio."""
 _CALLED = {"preprocess": "preprocess_mode"}
 """Option -> its field name in the form, if that differs."""
 _SHOWN_AS = {"preprocess": "preprocess_mode", "still": "still_mode"}
@@ -55,7 +59,6 @@ UPLOAD_TEXTS = tuple(name for name in UploadForm.model_fields if name not in _FI
 GENERATE_TEXTS = (
     *(name for name in GenerateForm.model_fields if name not in _FILES),
     *FORM_OPTIONS,
-    *_SPEECH_FIELDS,
 )
 
 _IMAGE_TYPES = ("image/", "video/", "application/mp4")
@@ -92,13 +95,39 @@ def required_file(form: Form, name: str) -> ReceivedFile:
 
 
 def required_audio(form: Form) -> ReceivedFile:
-    """The file `audio_file`. Raises `InvalidOption`, or `UnsupportedByEngine` if a text was sent instead."""
-    if "audio_file" not in form.files and form.texts.get("text", "").strip():
-        raise UnsupportedByEngine(
-            "This service has no text-to-speech. Send the speech as an audio file in audio_file.",
-            param="text",
-        )
+    """The file `audio_file`. Raises `InvalidOption`."""
     return required_file(form, "audio_file")
+
+
+def audio_or_text(form: Form) -> ReceivedFile | SpokenText:
+    """The file `audio_file`, or the text in its place, its voice as it was asked for. Raises
+    `InvalidOption`."""
+    texts = form.texts
+    if "audio_file" in form.files:
+        return form.files["audio_file"]
+    if not texts.get("text", "").strip():
+        if "text" in texts:
+            raise InvalidOption(
+                "text is empty. Write what is to be spoken, or send an audio file.", param="text"
+            )
+        raise InvalidOption(
+            "audio_file is missing: send a file (curl: -F audio_file=@path), or a text to be spoken"
+            " (curl: -F text=Hello).",
+            param="audio_file",
+        )
+    rate = texts.get("rate", "").strip()
+    return SpokenText(texts["text"], texts.get("voice", ""), parse_number(rate, "rate") if rate else 1.0)
+
+
+@dataclass(frozen=True)
+class ReadText:
+    """A text that can be spoken."""
+
+    spoken: SpokenText
+    """Its voice chosen."""
+    seconds: float
+    """About how long it will take to speak."""
+    warnings: tuple[str, ...] = ()
 
 
 def required_image_id(form: Form) -> str:
@@ -128,8 +157,8 @@ def remarks(form: Form) -> tuple[str, ...]:
     unknown = unknown_fields(form, (*GENERATE_TEXTS, *_FILES))
     no_effect = [
         f"{name} has no effect together with audio_file."
-        for name in _SPEECH_FIELDS
-        if form.texts.get(name, "").strip()
+        for name in _OF_TEXT
+        if "audio_file" in form.files and form.texts.get(name, "").strip()
     ]
     return (*unknown, *no_effect)
 
@@ -152,27 +181,31 @@ def _given(form: Form) -> dict[str, str]:
 
 
 def video_request(
-    form: Form, lane: Lane, facts: AudioFacts, *, request_id: str | None, received_at: float
+    form: Form, lane: Lane, sound: AudioFacts | ReadText, *, request_id: str | None, received_at: float
 ) -> VideoRequest:
-    """The request that `form` describes; `facts` belong to its driven audio.
+    """What `form` asks for; `sound` tells of its driven audio or its text.
 
     Raises `InvalidOption` for a field that cannot be read, `NotFound` for an invalid `image_id`.
     """
-    texts, audio = form.texts, form.files["audio_file"]
+    texts, audio = form.texts, form.files.get("audio_file")
+    spoken = sound.spoken if isinstance(sound, ReadText) else None
+    given = {name for name, text in _given(form).items() if text.strip()}
     options = options_of(form)
     return VideoRequest(
         lane=lane,
         image_id=required_image_id(form),
         options=options,
-        audio_id=audio.sha256,
-        audio_path=audio.path,
-        audio_seconds=facts.seconds,
-        audio_reading=facts.reading,
+        audio_id=spoken_id(spoken) if spoken else audio.sha256 if audio else None,
+        audio_path=audio.path if audio else None,
+        audio_seconds=sound.seconds,
+        audio_reading=None if isinstance(sound, ReadText) else sound.reading,
+        spoken=spoken,
+        transcript="" if spoken else _transcript(texts.get("transcript", "")),
         engine=texts.get("engine", "").strip() or None,
         ref_eyeblink=_reference(form, "ref_eyeblink"),
         ref_pose=_reference(form, "ref_pose"),
-        settings=_settings(options, {name for name, text in _given(form).items() if text.strip()}),
-        warnings=(*remarks(form), *facts.warnings),
+        settings=_settings(options, given) | ({"voice": spoken.voice, "rate": spoken.rate} if spoken else {}),
+        warnings=(*remarks(form), *sound.warnings),
         explain_height=bool(texts.get("quality", "").strip()),
         callback_url=_callback_url(texts.get("callback_url", "")),
         user_data=_user_data(texts.get("user_data", "")),
@@ -230,6 +263,13 @@ def _settings(options: RenderOptions, given: Set[str]) -> dict[str, Any]:
         for name in (*_ALWAYS_SHOWN, *values)
         if name in _ALWAYS_SHOWN or (name in given and values[name] not in (None, []))
     }
+
+
+def _transcript(text: str) -> str:
+    """Raises `TextTooLong`, `InvalidOption`."""
+    if text.strip():
+        check_transcript(text)
+    return " ".join(text.split())
 
 
 def _callback_url(text: str) -> str | None:

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO
 
 from python_multipart.exceptions import FormParserError
@@ -27,6 +28,8 @@ from sadtalker_service.files import output_errors
 MOST_PARTS = 64
 LONGEST_TEXT = 16_384
 """Largest text field in bytes; enough for thousands of angles."""
+LONGER_TEXTS: Mapping[str, int] = MappingProxyType({"text": 20_480, "transcript": 81_920})
+"""Fields that may be larger, in bytes: 5,000 and 20,000 characters of any script."""
 
 _UNTYPED = frozenset(
     {"", "application/octet-stream", "binary/octet-stream", "application/x-www-form-urlencoded"}
@@ -206,9 +209,10 @@ class FormReader:
             part.digest.update(piece)
             part.file.write(piece)
         elif part.text is not None:
-            if part.size > LONGEST_TEXT:
+            most = LONGER_TEXTS.get(part.name, LONGEST_TEXT)
+            if part.size > most:
                 raise RequestTooLarge(
-                    f"{part.name} is larger than the limit of {LONGEST_TEXT:,} bytes.", param=part.name
+                    f"{part.name} is larger than the limit of {most:,} bytes.", param=part.name
                 )
             part.text += data[start:end]
 

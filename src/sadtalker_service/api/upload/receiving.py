@@ -14,13 +14,13 @@ from anyio import to_thread
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from sadtalker_service.api.upload.multipart import LONGEST_TEXT, FileKind, Form, FormReader
+from sadtalker_service.api.upload.multipart import LONGER_TEXTS, LONGEST_TEXT, FileKind, Form, FormReader
 from sadtalker_service.errors import RequestTooLarge, SadTalkerError, UploadTooSlow
 from sadtalker_service.files import output_errors
 
 _AT_ONCE = 262_144
 """Bytes that are collected before a thread parses and writes them."""
-_SLACK = 64 * 1024 + 8 * LONGEST_TEXT
+_SLACK = 64 * 1024 + 8 * LONGEST_TEXT + sum(LONGER_TEXTS.values())
 """Bytes allowed for texts, boundaries and headers in addition to the files."""
 _LINGER_BYTES = 64_000_000
 _LINGER_SECONDS = 3.0

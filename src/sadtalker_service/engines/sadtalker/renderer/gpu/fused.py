@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -40,10 +41,7 @@ def launch(kernel: Any, grid: Sequence[int], *arguments: object, **constants: ob
     """Run a kernel on the device of its first argument."""
     first = arguments[0]
     assert isinstance(first, Tensor)  # noqa: S101 - of our own kernels
-    if first.device.type == "cuda":
-        with torch.cuda.device(first.device):
-            kernel[tuple(grid)](*arguments, **constants)
-    else:
+    with torch.cuda.device(first.device) if first.device.type == "cuda" else nullcontext():
         kernel[tuple(grid)](*arguments, **constants)
 
 

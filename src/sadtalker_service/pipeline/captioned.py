@@ -1,0 +1,48 @@
+"""Captions of a video: into its frames, or beside them as a track."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from sadtalker_service.domain import LazySpeech, Rendering, Speech, TimedLabel
+from sadtalker_service.media.caption_overlay import burn_in
+from sadtalker_service.media.cues import Cue
+from sadtalker_service.media.text_track import add_text_track
+from sadtalker_service.options import RenderOptions
+from sadtalker_service.speech.captions.lines import cues_of
+
+_NO_WORDS = (
+    "captions were not applied: nothing says when which word is spoken. Send a text in place of the"
+    " recording, or the recording's own words as transcript."
+)
+
+
+class Captions:
+    """Those of one video."""
+
+    def __init__(self, speech: Speech | LazySpeech | None, options: RenderOptions) -> None:
+        timeline = speech.timeline if isinstance(speech, Speech) else None
+        self.words: tuple[TimedLabel, ...] = timeline.words if timeline else ()
+        """Empty where nothing tells the times of words."""
+        self._wanted = options.captions
+        self._cues: Sequence[Cue] = cues_of(self.words, speech.duration) if speech else ()
+
+    def drawn_into(self, rendering: Rendering) -> Rendering:
+        """The rendering with captions in its frames, if these are wanted."""
+        return burn_in(rendering, self._cues) if self._wanted == "burned" else rendering
+
+    def add_to(self, file: Path) -> bool:
+        """Add the captions to a finished file, if a track is wanted; whether that was done.
+
+        Raises `OutputError`.
+        """
+        if self._wanted != "track" or not self._cues:
+            return False
+        add_text_track(file, self._cues)
+        return True
+
+    def remarks(self) -> Iterator[str]:
+        """What is wanted and missing."""
+        if self._wanted and not self._cues:
+            yield _NO_WORDS
