@@ -85,7 +85,7 @@ def read_options() -> argparse.Namespace:
 
 
 @contextmanager
-def running_service(workers: int = 1) -> Iterator[Service]:
+def running_service(workers: int = 1, patience: float = 90.0) -> Iterator[Service]:
     """Context manager that runs `sadtalker serve` in an empty folder, ready for work."""
     with tempfile.TemporaryDirectory(prefix="sadtalker-bench-") as folder, socket_free_port() as port:
         program = [sys.executable, "-m", "sadtalker_service", "serve", "--port", str(port)]
@@ -94,7 +94,7 @@ def running_service(workers: int = 1) -> Iterator[Service]:
         process = subprocess.Popen(program, env=environment, stdout=subprocess.DEVNULL)  # noqa: S603
         try:
             url = f"http://127.0.0.1:{port}"
-            wait_until_ready(url)
+            wait_until_ready(url, patience)
             yield Service(url, process.pid)
         finally:
             process.terminate()
@@ -109,7 +109,7 @@ def socket_free_port() -> Iterator[int]:
     yield port
 
 
-def wait_until_ready(url: str, seconds: float = 90.0) -> None:
+def wait_until_ready(url: str, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:

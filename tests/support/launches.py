@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ class Launches(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.by_name: Counter[str] = Counter()
+        self._inside_a_pass = False
         self.convolutions: list[tuple[Any, Any]] = []
         """Input and result of each."""
 
@@ -43,6 +45,19 @@ class Launches(TorchDispatchMode):
         assert all(grid)
         self.by_name[f"triton.{kernel.__name__}"] += 1
 
+    def passes(self, steps: Any) -> Any:
+        """`steps`, each of whose passes counts as one kernel, however many it has in plain torch."""
+        return _Passes(self, steps)
+
+    def one_pass(self, name: str, run: Callable[..., Any]) -> Any:
+        """Run a pass and count it as one kernel."""
+        self.by_name[f"pass.{name}"] += 1
+        self._inside_a_pass = True
+        try:
+            return run()
+        finally:
+            self._inside_a_pass = False
+
     def __torch_dispatch__(
         self,
         func: Callable[..., Any],
@@ -50,6 +65,8 @@ class Launches(TorchDispatchMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
+        if self._inside_a_pass:
+            return func(*args, **(kwargs or {}))
         with self:  # what is made of other operations counts as those
             found = func.decompose(*args, **(kwargs or {}))  # type: ignore[attr-defined]
         if found is not NotImplemented:
@@ -65,6 +82,18 @@ class Launches(TorchDispatchMode):
         if name not in _NOTHING and not getattr(func, "is_view", False):
             self.by_name[name] += 1
         return found
+
+
+class _Passes:
+    """Hands calls on to other steps."""
+
+    def __init__(self, launches: Launches, steps: Any) -> None:
+        self._launches = launches
+        self._steps = steps
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._steps, name)
+        return lambda *args, **options: self._launches.one_pass(name, partial(method, *args, **options))
 
 
 def _laid_out_like(given: Any, found: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -10,6 +12,7 @@ from tests.support.launches import Launches  # noqa: E402
 
 from sadtalker_service.engines.sadtalker.networks.generator import Generator  # noqa: E402
 from sadtalker_service.engines.sadtalker.networks.keypoint_detector import KeypointDetector  # noqa: E402
+from sadtalker_service.engines.sadtalker.renderer.gpu.plain import PlainSteps  # noqa: E402
 from sadtalker_service.engines.sadtalker.renderer.renderer import FaceRenderer  # noqa: E402
 
 MOST_COPIES = 10
@@ -19,18 +22,28 @@ copies among them."""
 LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
-@pytest.fixture(scope="module")
-def counted() -> Launches:
-    """A batch of sixteen frames of 256 in bfloat16, without values."""
+def counting_passes(launches: Launches) -> Any:
+    """Plain passes, each of which counts as the one kernel that it is on a GPU."""
+    return launches.passes(PlainSteps())
+
+
+def counting_kernels(launches: Launches) -> Any:
+    """The kernels themselves."""
     pytest.importorskip("triton", reason="needs Triton: pip install triton")
     from sadtalker_service.engines.sadtalker.renderer.gpu.fused import FusedSteps
 
+    return FusedSteps(launches.kernel)
+
+
+@pytest.fixture(scope="module", params=[counting_passes, counting_kernels], ids=["passes", "kernels"])
+def counted(request: pytest.FixtureRequest) -> Launches:
+    """A batch of sixteen frames of 256 in bfloat16, without values."""
     with torch.inference_mode(), torch.device("meta"):
         renderer = FaceRenderer(Generator(), KeypointDetector())
         renderer.run_frames_in(torch.bfloat16, channels_last=True)
         scene = renderer.scene(torch.empty(1, 32, 16, 64, 64, dtype=torch.float16), torch.empty(1, 15, 3))
         launches = Launches()
-        renderer.on_gpu.steps = FusedSteps(launches.kernel)
+        renderer.on_gpu.steps = request.param(launches)
         with launches:
             pixels = renderer.pixels(scene, torch.empty(16, 15, 3))
     assert pixels.shape == (16, 256, 256, 3)
