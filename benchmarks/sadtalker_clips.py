@@ -29,7 +29,7 @@ from typing import Any
 
 import httpx
 
-from service import Service, generate, running_service, source_image, speech, stream_delays, upload, wait_for
+from service import Service, generate, running_service, source_image, speech, stream_delays, wait_for
 
 FRAME_RATE = 25
 _PATIENCE = 400.0
@@ -98,7 +98,12 @@ def measure(service: Service, options: argparse.Namespace, found: dict[str, Any]
 
 def avatar(client: httpx.Client, mode: str) -> str:
     """Upload the source image and wait for its avatar."""
-    image_id = str(upload(client, source_image(0))["image_id"])
+    answer = client.post(
+        "/api/avatar/upload",
+        files={"image_file": ("portrait.jpg", source_image(0), "image/jpeg")},
+        data={"preprocess_mode": mode},
+    )
+    image_id = str(answer.raise_for_status().json()["image_id"])
     while True:
         status = client.get(f"/api/avatar/status/{image_id}", params={"preprocess_mode": mode})
         if status.raise_for_status().json()["status"] != "processing":
