@@ -231,10 +231,10 @@ def timings(clips: list[Clip], recogniser: PocketsphinxRecogniser, repeats: int)
     speeches = [clip.speech for clip in clips]
     tracks = [recogniser.phonemes(speech) for speech in speeches]
     steps: dict[str, Callable[[], object]] = {
-        "word pass": lambda: [recogniser.hear_words(s.samples) for s in speeches],
+        "word pass": lambda: [recogniser.recognize_words(s.samples) for s in speeches],
         **{
             f"phones at {speed:.3f}": lambda speed=speed: [
-                recogniser.hear_phones(s.samples, speed) for s in speeches
+                recogniser.recognize_phones(s.samples, speed) for s in speeches
             ]
             for speed in SPEEDS
         },

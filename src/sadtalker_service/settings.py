@@ -110,7 +110,8 @@ class Settings(BaseSettings):
     """Largest driven audio, bytes."""
 
     max_audio_seconds: float = Field(600.0, gt=0)
-    """Longest driven audio, seconds. Enforced during decoding."""
+    """Longest driven audio, seconds; enforced while decoding. It may be hours: memory does not grow with it.
+    `MAX_AUDIO_BYTES` must allow for it too."""
 
     voice: str = "auto"
     """Default voice: an id from `sadtalker say --list`, or `auto` for the best one that is installed."""

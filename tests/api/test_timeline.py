@@ -19,10 +19,12 @@ from tests.support.jobs import CARD
 from tests.support.running_api import RunningApi, audio_bytes, sha256
 from tests.support.running_service import children, command_line
 
+from sadtalker_service.domain import Artefact
 from sadtalker_service.pipeline.heard_speech import features_key
 from sadtalker_service.pipeline.timelines import MOST_AT_ONCE
 from sadtalker_service.speech.articulation import Articulation
 from sadtalker_service.speech.visemes import VISEMES
+from sadtalker_service.store.keys import window_key
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MESH = replace(CARD, name="mesh", version="7")
@@ -68,7 +70,7 @@ def test_speech_becomes_mouth_shapes_and_blinks(api: RunningApi, client: httpx.C
     assert all(0 < begin < 1.0 for begin in made["blinks"])
     assert made["warnings"] == ["The field sead is unknown and was ignored. Did you mean seed?"]
     # what was recognised is there for a video of the same driven audio
-    kept = api.services.cache.get(features_key(MESH, sha256(sound), 0))
+    kept = api.services.cache.get(window_key(features_key(MESH, sha256(sound), 0), 0))
     assert kept is not None
     assert len(Articulation.from_artefact(kept).visemes) == pytest.approx(100, abs=2)
     assert asked(client, sound, seed="3").json()["cues"] == made["cues"]
@@ -83,7 +85,9 @@ def test_features_of_a_video_are_not_computed_again(api: RunningApi, client: htt
     features = Articulation(
         np.zeros((100, 8), np.float32), rows, np.zeros((0, 3), np.float32), rows[:, 0], none, none
     )
-    api.services.cache.put(features_key(MESH, sha256(sound), 0), features.to_artefact(), 60)
+    key = features_key(MESH, sha256(sound), 0)
+    api.services.cache.put(window_key(key, 0), features.to_artefact(), 60)
+    api.services.cache.put(key, Artefact({}, {"windows": 1}), 60)
     assert [cue["shapes"] for cue in asked(client, sound).json()["cues"]] == [{"O": 1.0}] * 2
 
 

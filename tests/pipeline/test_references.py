@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tests.support.reference_videos import grey_video
 
-from sadtalker_service.domain import Progress, SourceImage, Speech
+from sadtalker_service.domain import Motion, Progress, SourceImage, Speech
 from sadtalker_service.errors import UnreadableVideo
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.cached import CachedComputation
@@ -69,7 +69,6 @@ def test_reference_motion_and_enhancers_reach_the_engine(
     reference_motion = extract_reference_motion(
         sketch, ReferenceVideos(pose=grey), "full", CachedComputation(NoCache())
     )
-    levels = sketch.drive(prepared.avatar, None, RenderOptions(size=512), 1.0, reference_motion).coefficients[
-        "level"
-    ]
+    motion = sketch.drive(prepared.avatar, None, RenderOptions(size=512), 1.0, reference_motion)
+    levels = Motion.joined(motion).coefficients["level"]
     np.testing.assert_allclose(levels, 200 / 4 / 400, rtol=0.05)

@@ -16,7 +16,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sadtalker_service.domain import Artefact, Avatar, Motion, PreprocessMode, Rendering, SourceImage, Speech
+from sadtalker_service.domain import (
+    SPEECH_RATE,
+    Artefact,
+    Avatar,
+    Motion,
+    PreprocessMode,
+    Rendering,
+    SourceImage,
+    SpokenTimeline,
+)
 from sadtalker_service.engines.port import (
     NO_REFERENCES,
     Capabilities,
@@ -29,6 +38,7 @@ from sadtalker_service.errors import NoFaceFound
 from sadtalker_service.media.video_frames import read_footage
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.settings import Settings
+from sadtalker_service.speech.sound_buffer import in_blocks
 
 BATCH = 8
 
@@ -96,28 +106,46 @@ class PatternEngine(Engine):
         names = tuple(f"v{n}" for n in range(len(pictures)))
         return MouthShapes(pictures, names, {"A": "v0", "B": "v6"}).to_artefact()
 
-    def extract_speech_features(self, speech: Speech) -> Artefact:
+    def extract_speech_features(
+        self, sound: Iterator[NDArray[np.float32]], timeline: SpokenTimeline | None = None
+    ) -> Iterator[Artefact]:
         self.calls["speech_features"] += 1
-        ticks = speech.samples[: len(speech.samples) // 160 * 160].reshape(-1, 160)
-        return Artefact({"loudness": np.sqrt((ticks**2).mean(axis=1)).astype(np.float32)})
+        return self._loudness(sound)
+
+    @staticmethod
+    def _loudness(sound: Iterator[NDArray[np.float32]]) -> Iterator[Artefact]:
+        seconds = 0.0
+        for block in in_blocks(sound, SPEECH_RATE // 2):
+            ticks = np.resize(block, (-(-len(block) // 160), 160))
+            seconds += len(block) / SPEECH_RATE
+            loudness = np.sqrt((ticks**2).mean(axis=1)).astype(np.float32)
+            yield Artefact({"loudness": loudness}, {"seconds": seconds})
+
+    def frame_count(self, duration: float, fps: int) -> int:
+        return round(duration * fps)
 
     def drive(
         self,
         avatar: Avatar,
-        speech_features: Artefact | None,
+        speech_features: Iterator[Artefact] | None,
         options: RenderOptions,
-        duration: float,
+        duration: float | None,
         references: References = NO_REFERENCES,
-    ) -> Motion:
-        frames = round(duration * options.fps)
-        level = np.zeros(frames, np.float32)
-        if speech_features is not None:
-            ticks = np.arange(frames) * 100 // options.fps
-            level = speech_features.arrays["loudness"][
-                np.minimum(ticks, len(speech_features.arrays["loudness"]) - 1)
-            ]
+    ) -> Iterator[Motion]:
         record = {"warnings": ["input_yaw was limited to 6 degrees."]} if options.input_yaw else {}
-        return Motion(options.fps, {"level": level * options.expression_scale}, record)
+        if speech_features is None:
+            level = np.zeros(self.frame_count(duration or 0.0, options.fps), np.float32)
+            yield Motion(options.fps, {"level": level}, record)
+            return
+        first_tick = frame = 0
+        for window in speech_features:
+            loudness = window.arrays["loudness"]
+            stop = self.frame_count(window.record["seconds"], options.fps)
+            ticks = np.arange(frame, stop) * 100 // options.fps - first_tick
+            frame, first_tick = stop, first_tick + len(loudness)
+            if len(ticks):
+                heard = loudness[np.clip(ticks, 0, len(loudness) - 1)] * options.expression_scale
+                yield Motion(options.fps, {"level": heard.astype(np.float32)}, record)
 
     def frame_size(self, avatar: Avatar, options: RenderOptions) -> tuple[int, int]:
         height, width = avatar.artefacts[self._mesh_name(options)].arrays["background"].shape[:2]
@@ -129,7 +157,7 @@ class PatternEngine(Engine):
     def render(
         self,
         avatar: Avatar,
-        motion: Motion,
+        motion: Iterator[Motion],
         options: RenderOptions,
     ) -> Rendering:
         mesh = avatar.artefacts["face_mesh"]
@@ -138,14 +166,25 @@ class PatternEngine(Engine):
 
         def draw() -> Iterator[NDArray[np.uint8]]:
             pictures = np.empty((BATCH, y1 - y0, x1 - x0, 3), np.uint8)
-            for first in range(0, motion.frames, BATCH):
-                levels = motion.coefficients["level"][first : first + BATCH]
+            for levels in _in_batches(motion):
                 for picture, level in zip(pictures, levels, strict=False):
                     picture[:] = min(255, int(16 + 400 * level))
                 yield pictures[: len(levels)]
                 _misbehave(options)
 
-        return Rendering(background, (x0, y0, x1, y1), motion.fps, motion.frames, draw())
+        return Rendering(background, (x0, y0, x1, y1), options.fps, None, draw())
+
+
+def _in_batches(motion: Iterator[Motion]) -> Iterator[NDArray[np.float32]]:
+    """Whole batches, except for the last one."""
+    rest = np.zeros(0, np.float32)
+    for window in motion:
+        rest = np.concatenate([rest, window.coefficients["level"]])
+        while len(rest) >= BATCH:
+            yield rest[:BATCH]
+            rest = rest[BATCH:]
+    if len(rest):
+        yield rest
 
 
 def _misbehave(options: RenderOptions) -> None:
@@ -201,20 +240,20 @@ class SketchEngine(PatternEngine):
     def drive(
         self,
         avatar: Avatar,
-        speech_features: Artefact | None,
+        speech_features: Iterator[Artefact] | None,
         options: RenderOptions,
-        duration: float,
+        duration: float | None,
         references: References = NO_REFERENCES,
-    ) -> Motion:
-        motion = super().drive(avatar, speech_features, options, duration)
+    ) -> Iterator[Motion]:
         reference_motion = [video for video in (references.eyeblink, references.pose) if video is not None]
         extra = sum(float(video.arrays["mean"][0]) for video in reference_motion) / 4 / 400
-        return replace(motion, coefficients={"level": motion.coefficients["level"] + np.float32(extra)})
+        for motion in super().drive(avatar, speech_features, options, duration):
+            yield replace(motion, coefficients={"level": motion.coefficients["level"] + np.float32(extra)})
 
     def render(
         self,
         avatar: Avatar,
-        motion: Motion,
+        motion: Iterator[Motion],
         options: RenderOptions,
     ) -> Rendering:
         self.batches.append(options.batch_size)

@@ -62,6 +62,10 @@ class Services(Stores):
         self.close()
 
 
+_INSPECTED = 0.05
+"""Seconds that the inspection of a second of sound may take: ten times as long as it takes."""
+
+
 def inspection_limits(settings: Settings) -> Limits:
     """The limits on uploads."""
     return Limits(
@@ -69,6 +73,7 @@ def inspection_limits(settings: Settings) -> Limits:
         max_image_pixels=settings.max_image_pixels,
         max_audio_bytes=settings.max_audio_bytes,
         max_audio_seconds=settings.max_audio_seconds,
+        timeout=max(Limits.timeout, _INSPECTED * settings.max_audio_seconds),
     )
 
 

@@ -10,6 +10,8 @@ import wave
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from sadtalker_service.pipeline.from_files import read_speech
 from sadtalker_service.settings import Settings
 
@@ -46,7 +48,7 @@ def _peak(source_image: Path, speech: Path, folder: Path) -> int:
 def _repeated(driven_audio: Path, seconds: int, folder: Path) -> Path:
     """A WAV file with the driven audio repeated."""
     speech = read_speech(driven_audio, Settings())
-    pcm = (speech.samples * 32_767).astype("<i2").tobytes()
+    pcm = (np.concatenate(list(speech.pieces())) * 32_767).astype("<i2").tobytes()
     wanted = seconds * 16_000 * 2
     path = folder / f"speech-{seconds}.wav"
     with wave.open(str(path), "wb") as file:

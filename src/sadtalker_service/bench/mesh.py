@@ -177,9 +177,8 @@ class _Work:
         speech = read_speech(self._speech, self._settings)
         self._reading = speech.reading
         avatar = Pipeline(self.engine, NoCache()).prepare(source_image, self._options).avatar
-        motion = self.engine.drive(
-            avatar, self.engine.extract_speech_features(speech), self._options, speech.duration
-        )
+        features = self.engine.extract_speech_features(speech.pieces())
+        motion = self.engine.drive(avatar, features, self._options, None)
         self._rendering = self.engine.render(avatar, motion, self._options)
         self._frames = [batch.copy() for batch in self._rendering.batches]
 

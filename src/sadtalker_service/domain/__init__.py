@@ -28,12 +28,14 @@ from sadtalker_service.domain.artefacts import (
     Rendering,
 )
 from sadtalker_service.domain.inputs import (
+    DrivenAudio,
     GestureCue,
     LazySourceImage,
     LazySpeech,
     SoundReading,
     SourceImage,
     Speech,
+    SpeechFile,
     Track,
 )
 from sadtalker_service.domain.records import JsonRecord
@@ -69,6 +71,7 @@ __all__ = [
     "SPEECH_RATE",
     "Artefact",
     "Avatar",
+    "DrivenAudio",
     "GestureCue",
     "JsonRecord",
     "LazySourceImage",
@@ -82,6 +85,7 @@ __all__ = [
     "SoundReading",
     "SourceImage",
     "Speech",
+    "SpeechFile",
     "SpokenText",
     "SpokenTimeline",
     "TimedLabel",

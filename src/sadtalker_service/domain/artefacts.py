@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -49,7 +49,7 @@ class Avatar:
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """Per-frame coefficients of an engine, independent of pixels."""
+    """Per-frame coefficients of an engine, of a video or a window of it. Independent of pixels."""
 
     fps: int
     coefficients: Mapping[str, NDArray[np.float32]]
@@ -60,6 +60,16 @@ class Motion:
     def frames(self) -> int:
         """Number of frames F."""
         return len(next(iter(self.coefficients.values())))
+
+    @classmethod
+    def joined(cls, windows: Iterable[Motion]) -> Motion:
+        """The motion of a whole video from all of its windows, at least one."""
+        parts = list(windows)
+        arrays = {
+            name: np.concatenate([part.coefficients[name] for part in parts])
+            for name in parts[0].coefficients
+        }
+        return cls(parts[0].fps, arrays, parts[-1].record)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +85,7 @@ class Rendering:
     box: tuple[int, int, int, int]
     """(x0, y0, x1, y1), all even, inside the background; the whole background if everything moves."""
     fps: int
-    frames: int
+    frames: int | None
+    """None if it is not known before the last batch, because the motion comes in windows."""
     batches: Iterator[Uint8Image]
     """uint8 (n, y1 - y0, x1 - x0, 3) RGB, n >= 1. A batch is valid until the next one is requested."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -91,6 +91,56 @@ class Speech:
         """Itself."""
         return self
 
+    def pieces(self) -> Iterator[NDArray[np.float32]]:
+        """The samples, in one piece."""
+        yield self.samples
+
+    def whole(self) -> Speech:
+        """Itself."""
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class SpeechFile:
+    """A driven audio that is decoded piece by piece, each time that its pieces are asked for."""
+
+    audio_hash: str
+    """As of `Speech`."""
+    path: Path
+    """As of `Speech`."""
+    reading: SoundReading
+    """As of `Speech`."""
+    decode: Callable[[], Iterator[NDArray[np.float32]]]
+    """See `pieces`."""
+    expected: float | None = None
+    """Seconds, as far as the file says. What decodes may differ."""
+    notes: list[str] = field(default_factory=list)
+    """Grows while pieces are taken."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What of the file was left out or guessed. Complete when all pieces were taken."""
+        return tuple(dict.fromkeys(self.notes))
+
+    @cached_property
+    def duration(self) -> float:
+        """Seconds of what decodes. All of it is decoded to know that."""
+        return sum(len(piece) for piece in self.decode()) / SPEECH_RATE
+
+    @property
+    def opened(self) -> SpeechFile:
+        """Itself."""
+        return self
+
+    def pieces(self) -> Iterator[NDArray[np.float32]]:
+        """float32 (n,), mono, 16 kHz, -1..1. Raises what decoding raises, at the latest at the end."""
+        return self.decode()
+
+    def whole(self) -> Speech:
+        """All of it in memory. Raises what decoding raises."""
+        samples = np.concatenate(list(self.decode()))
+        return Speech(self.audio_hash, samples, self.path, self.reading, self.warnings)
+
 
 @dataclass(frozen=True, eq=False)
 class LazySpeech:
@@ -102,16 +152,24 @@ class LazySpeech:
     """Seconds, exactly as of the decoded samples."""
     path: Path
     """As in `Speech`."""
-    load: Callable[[], Speech]
+    load: Callable[[], Speech | SpeechFile]
     reading: SoundReading | None = None
     """As in `Speech`."""
     warnings: tuple[str, ...] = ()
     """As in `Speech`; empty if they were already reported when the file was inspected."""
 
     @cached_property
-    def opened(self) -> Speech:
-        """The decoded driven audio. Raises what `load` raises."""
+    def opened(self) -> Speech | SpeechFile:
+        """The opened driven audio. Raises what `load` raises."""
         return self.load()
+
+    def pieces(self) -> Iterator[NDArray[np.float32]]:
+        """As of `SpeechFile`. Raises what `load` raises, with the first one."""
+        yield from self.opened.pieces()
+
+
+DrivenAudio = Speech | SpeechFile | LazySpeech
+"""Driven audio, however it is kept."""
 
 
 @dataclass(frozen=True)

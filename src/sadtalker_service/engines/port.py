@@ -1,14 +1,16 @@
 """The engine port: all that a talking-head engine offers to the pipeline, the workers and the service.
 
 An engine turns a source image into artefacts (its stages), driven audio into speech features, both into
-motion, and motion into frames. It knows no cache, no jobs and no HTTP. Third parties add one through the
-entry-point group `sadtalker_service.engines`.
+motion, and motion into frames. All but the stages come window by window: nothing waits for the end of the
+sound. It knows no cache, no jobs and no HTTP. Third parties add one through the entry-point group
+`sadtalker_service.engines`.
 """
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from sadtalker_service.domain import (
     PreprocessMode,
     Rendering,
     SourceImage,
-    Speech,
+    SpokenTimeline,
 )
 from sadtalker_service.errors import UnsupportedByEngine
 from sadtalker_service.options import RenderOptions
@@ -169,27 +171,45 @@ class Engine(ABC):
         size, has another name for another value."""
 
     @abstractmethod
-    def extract_speech_features(self, speech: Speech) -> Artefact:
-        """What motion needs to know of a recording; depends on the sound alone."""
+    def extract_speech_features(
+        self, sound: Iterator[NDArray[np.float32]], timeline: SpokenTimeline | None = None
+    ) -> Iterator[Artefact]:
+        """What motion needs to know of a recording, window by window, each as soon as it is settled.
+
+        Depends on the sound alone: float32 (n,) pieces, mono, 16 kHz. How the sound is cut must not change
+        the result. The next piece is taken when it is needed, and the end is not known before. There is at
+        least one window. `timeline`: what is said when, if that is known exactly.
+        """
 
     @abstractmethod
     def drive(
         self,
         avatar: Avatar,
-        speech_features: Artefact | None,
+        speech_features: Iterator[Artefact] | None,
         options: RenderOptions,
-        duration: float,
+        duration: float | None,
         references: References = NO_REFERENCES,
-    ) -> Motion:
-        """Coefficients for `duration` seconds. `speech_features` is None for an idle video."""
+    ) -> Iterator[Motion]:
+        """Coefficients, window by window: each frame as soon as the speech features decide it.
+
+        `speech_features` is None for an idle video of `duration` seconds. With speech, their end is the end
+        of the video, and `duration` is given only if something in `options` depends on it: a track of angles.
+        """
+
+    def frame_count(self, duration: float, fps: int) -> int:
+        """Frames of a video of `duration` seconds."""
+        return max(1, math.ceil(duration * fps - 1e-6))
 
     @abstractmethod
     def frame_size(self, avatar: Avatar, options: RenderOptions) -> tuple[int, int]:
         """(width, height) of the frames that `render` gives, both even; asked for before there is one."""
 
     @abstractmethod
-    def render(self, avatar: Avatar, motion: Motion, options: RenderOptions) -> Rendering:
-        """Frames, one batch at a time: memory does not grow with the length of the video."""
+    def render(self, avatar: Avatar, motion: Iterator[Motion], options: RenderOptions) -> Rendering:
+        """Frames, one batch at a time: memory does not grow with the length of the video.
+
+        The windows of the motion are taken one by one while frames are asked for, none before.
+        """
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -198,6 +218,9 @@ class Engine(ABC):
 
     def warm_up(self) -> None:  # noqa: B027  an engine need not
         """Compile, load and touch everything, so that the first request is as fast as the second."""
+
+    def expect_speech(self) -> None:  # noqa: B027  an engine need not
+        """A recording will be heard soon: start what can load meanwhile. Returns at once."""
 
     def extract_reference_motion(self, video: Path, mode: PreprocessMode) -> Artefact:
         """Extract the motion of a reference video. Depends on `video` and `mode` only.

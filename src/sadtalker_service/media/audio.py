@@ -1,8 +1,9 @@
 """Decode the audio of any audio or video file that FFmpeg reads.
 
-`decode_speech` gives the mono 16 kHz signal that drives the lips. `stream_sound` gives the same audio at its
-own rate for the video, with the same track, pauses, gain and mix. Sample 0 of both is the same instant: the
-first sample that the codec outputs after its priming samples are dropped.
+`open_speech` gives the mono 16 kHz signal that drives the lips, piece by piece, and `decode_speech` all of
+it. `stream_sound` gives the same audio at its own rate for the video, with the same track, pauses, gain and
+mix. Sample 0 of both is the same instant: the first sample that the codec outputs after its priming samples
+are dropped.
 """
 
 from __future__ import annotations
@@ -11,18 +12,20 @@ import hashlib
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sadtalker_service.domain import SPEECH_RATE, SoundReading, Speech
+from sadtalker_service.domain import SPEECH_RATE, SoundReading, Speech, SpeechFile
 from sadtalker_service.errors import AudioTooLarge, EmptyAudio, UnreadableAudio
 from sadtalker_service.media.mixing import Mixer
+from sadtalker_service.media.one_pole import one_pole
 from sadtalker_service.media.sound_block import Block
 from sadtalker_service.media.sound_file import SoundFile
-from sadtalker_service.media.sound_survey import survey
+from sadtalker_service.media.sound_survey import losses, refuse_longer, survey
 
 Float32 = NDArray[np.float32]
 
@@ -34,8 +37,6 @@ AAC_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_0
 
 _OFFSET_HZ = 20.0
 """Anything slower than this is an offset of the microphone, not sound."""
-_FILTERED = 1 << 20
-"""Number of samples that are filtered at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,13 +59,32 @@ def decode_speech(
     audio_track: int | None = None,
     audio_hash: str | None = None,
 ) -> Speech:
-    """Decode the audio of an audio or video file to mono 16 kHz.
+    """Decode the whole audio of a file to memory. Arguments and errors are those of `open_speech`."""
+    file = open_speech(
+        path, max_bytes=max_bytes, max_seconds=max_seconds, audio_track=audio_track, audio_hash=audio_hash
+    )
+    decoded = bytearray()  # grows in place, as a list of pieces would need twice the memory
+    for piece in file.pieces():
+        decoded += piece.tobytes()
+    return Speech(file.audio_hash, np.frombuffer(decoded, np.float32), path, file.reading, file.warnings)
+
+
+def open_speech(
+    path: Path,
+    *,
+    max_bytes: int,
+    max_seconds: float,
+    audio_track: int | None = None,
+    audio_hash: str | None = None,
+    reading: SoundReading | None = None,
+) -> SpeechFile:
+    """Open the audio of an audio or video file, to be decoded to mono 16 kHz piece by piece.
 
     `audio_track` is the number of an audio track, starting at 1. None selects the main track, or another one
     if only that has a voice. Any offset is removed, non-finite samples become 0, and a signal beyond full
-    scale is scaled down. Memory is bounded by `max_seconds`, which is enforced while decoding. If most of a
-    damaged file decodes, that part is kept and `Speech.warnings` describes the rest. `audio_hash` is the
-    sha256 of the file if it is known, which saves computing it.
+    scale is scaled down. `max_seconds` is enforced while decoding. If most of a damaged file decodes, that
+    part is kept and the warnings describe the rest. `audio_hash` is the sha256 of the file, and `reading` how
+    it was read before, if they are known, which saves finding out. Memory is bounded by one decoder frame.
 
     Raises:
         UnreadableAudio: the file is missing, has no audio, or is too damaged.
@@ -74,53 +94,36 @@ def decode_speech(
     """
     _check_size(path, max_bytes)
     digest = audio_hash or _digest(path)
-    first_track = _FirstTrackSamples()
-    found = survey(path, max_seconds=max_seconds, audio_track=audio_track, on_block=first_track.take)
-    if found.seconds < SHORTEST_SECONDS:
+    notes: list[str] = []
+    if reading is None:
+        found = survey(path, max_seconds=max_seconds, audio_track=audio_track)
+        reading = found.reading
+        notes += found.warnings
+    expected = SoundFile(path).announced_seconds(reading.track)
+    decode = partial(_decoded, path, reading, max_seconds, notes)
+    return SpeechFile(digest, path, reading, decode, expected, notes)
+
+
+def _decoded(path: Path, reading: SoundReading, max_seconds: float, notes: list[str]) -> Iterator[Float32]:
+    """float32 (n,) pieces of the speech. Adds to `notes` what was left out."""
+    file, mixer, offset = SoundFile(path), Mixer(SPEECH_RATE, 1, reading), OffsetFilter()
+    with closing(file.blocks([reading.track])) as blocks:
+        for _, block in blocks:
+            refuse_longer(file.log.tracks[reading.track].seconds, max_seconds)
+            piece = mixer.push(block)[:, 0]
+            if len(piece):
+                yield offset.push(piece)
+    file.refuse_mostly_damaged()
+    log = file.log.tracks[reading.track]
+    if log.seconds < SHORTEST_SECONDS:
         raise EmptyAudio(
             "The driven audio has no sound, or is shorter than one video frame. Use a longer recording.",
             param="driven_audio",
         )
-    samples = first_track.samples if first_track.reading == found.reading else _decoded(path, found.reading)
-    if not len(samples):  # the file has changed since the survey
-        raise EmptyAudio("The driven audio has no sound. Use a recording with a voice.", param="driven_audio")
-    _remove_offset(samples)
-    return Speech(digest, samples, path, found.reading, found.warnings)
-
-
-class _FirstTrackSamples:
-    """Samples of the first track, read with the settings that nearly all files need.
-
-    If the survey finds other settings, the file is decoded again.
-    """
-
-    def __init__(self) -> None:
-        self.reading: SoundReading | None = None
-        self._mixer: Mixer | None = None
-        self._bytes = bytearray()  # grows in place, as a list of pieces would need twice the memory
-
-    def take(self, track: int, block: Block) -> None:
-        """Add a frame of a track."""
-        if self._mixer is None or self.reading is None:
-            self.reading = SoundReading(track)
-            self._mixer = Mixer(SPEECH_RATE, 1, self.reading)
-        if track == self.reading.track:
-            self._bytes += self._mixer.push(block).tobytes()
-
-    @property
-    def samples(self) -> Float32:
-        """float32 (N,), all samples received. Call it once, at the end."""
-        if self._mixer:
-            self._bytes += self._mixer.finish().tobytes()
-        return np.frombuffer(self._bytes, np.float32)
-
-
-def _decoded(path: Path, reading: SoundReading) -> Float32:
-    decoded, mixer = bytearray(), Mixer(SPEECH_RATE, 1, reading)
-    for _, block in SoundFile(path).blocks([reading.track]):
-        decoded += mixer.push(block).tobytes()
-    decoded += mixer.finish().tobytes()
-    return np.frombuffer(decoded, np.float32)
+    tail = mixer.finish()[:, 0]
+    if len(tail):
+        yield offset.push(tail)
+    notes += losses(file.log, log)
 
 
 def stream_sound(
@@ -165,21 +168,29 @@ def _mixed(first: Block, rest: Generator[Block], mixer: Mixer) -> Iterator[Float
                 yield piece
 
 
-def _remove_offset(samples: Float32) -> None:
-    """Remove the offset in place with a first-order high-pass.
+class OffsetFilter:
+    """Removes the offset with a first-order high-pass, piece by piece.
 
     It only depends on the last hundredths of a second. Subtracting the mean of the whole recording would add
     an offset wherever digital silence was joined to a voice.
     """
-    from scipy.signal import lfilter  # noqa: PLC0415  slow import, unneeded for inspection
 
-    keep = 1.0 - 2.0 * np.pi * _OFFSET_HZ / SPEECH_RATE
-    state = np.array([-samples[0]], np.float64)
-    for start in range(0, len(samples), _FILTERED):
-        piece = samples[start : start + _FILTERED]
-        filtered, state = lfilter([1.0, -1.0], [1.0, -keep], piece.astype(np.float64), zi=state)
+    _KEEP = 1.0 - 2.0 * np.pi * _OFFSET_HZ / SPEECH_RATE
+
+    def __init__(self) -> None:
+        self._state = np.zeros(1)
+        self._before: float | None = None
+
+    def push(self, samples: Float32) -> Float32:
+        """float32 (n,) -> float32 (n,), within -1..1."""
+        if not len(samples):
+            return samples
+        before = samples[0] if self._before is None else self._before
+        steps = np.diff(samples.astype(np.float64), prepend=float(before))
+        self._before = float(samples[-1])
+        filtered = one_pole(steps[:, None], self._KEEP, self._state)[:, 0]
         filtered[np.abs(filtered) < 1e-9] = 0.0  # the filter's decay is not sound
-        np.clip(filtered, -1.0, 1.0, out=piece)
+        return np.clip(filtered, -1.0, 1.0).astype(np.float32)
 
 
 def _digest(path: Path) -> str:

@@ -116,7 +116,9 @@ class Mp4Encoder:
             packets = self._video.encode(None)
         self._mux(packets)
         if self._soundtrack and self._audio:
-            self._encode_sound_until(Fraction(self._soundtrack.samples, self._soundtrack.rate))
+            length = Fraction(self._frames, self._fps)
+            self._soundtrack.end(length)
+            self._encode_sound_until(length)
             with self.watch("sound"):
                 packets = self._audio.encode(None)
             self._mux(packets)
@@ -155,9 +157,8 @@ class Mp4Encoder:
             return
         packets: list[Packet[Stream]] = []
         with self.watch("sound"):
-            while track.taken < track.samples and Fraction(track.taken, track.rate) < seconds:
-                start = track.taken
-                samples = track.take(audio.codec_context.frame_size or 1024)
+            while len(samples := track.take(audio.codec_context.frame_size or 1024, seconds)):
+                start = track.taken - len(samples)
                 frame = av.AudioFrame.from_ndarray(
                     np.ascontiguousarray(samples.T), "fltp", _LAYOUTS[track.channels]
                 )

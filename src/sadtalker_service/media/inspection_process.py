@@ -10,13 +10,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from sadtalker_service.domain import SPEECH_RATE, SpeechFile
 from sadtalker_service.errors import InvalidInput, UnreadableAudio, UnreadableImage
-from sadtalker_service.media.audio import audio_media_type, decode_speech
+from sadtalker_service.media.audio import audio_media_type, open_speech
 from sadtalker_service.media.child_process import answer_questions
 from sadtalker_service.media.clip import VIDEO_ADVICE, decode_clip, is_video, video_media_type
 from sadtalker_service.media.image import check_bytes, decode_image, image_media_type, is_picture
 from sadtalker_service.media.inspection import Limits
 
+LONGEST_KEPT = 120.0
+"""Seconds of the longest recording whose samples are handed on."""
 _UNUSED_HASH = "-"
 """Placeholder for hashes. The process that received the file knows its own."""
 
@@ -61,13 +64,14 @@ def _video(path: Path, data: bytes, limits: Limits) -> dict[str, Any]:
 def _audio(question: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
     path = Path(question["path"])
     try:
-        speech = decode_speech(
+        speech = open_speech(
             path,
             max_bytes=limits.max_audio_bytes,
             max_seconds=limits.max_audio_seconds,
             audio_track=question["audio_track"],
             audio_hash=_UNUSED_HASH,
         )
+        seconds = _written(speech, question["samples"])
     except InvalidInput as error:
         error.message = error.message.replace(path.name, "The driven audio")  # the name is internal
         raise
@@ -75,15 +79,28 @@ def _audio(question: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
         raise UnreadableAudio(
             f"The driven audio cannot be read: {error.strerror}.", param="audio_file"
         ) from error
-    if question["samples"]:
-        with suppress(OSError):  # a reader without the samples decodes again
-            speech.samples.tofile(question["samples"])
     return {
-        "seconds": speech.duration,
+        "seconds": seconds,
         "media_type": audio_media_type(path),
         "warnings": speech.warnings,
         "reading": asdict(speech.reading) if speech.reading else None,
     }
+
+
+def _written(speech: SpeechFile, target: str) -> float:
+    """Seconds of the recording, all of which is decoded. The samples go into the file `target`, if any.
+
+    A recording beyond `LONGEST_KEPT` is not written. A reader without the samples decodes again.
+    """
+    samples, kept = 0, bytearray()
+    for piece in speech.pieces():
+        samples += len(piece)
+        if target and samples <= LONGEST_KEPT * SPEECH_RATE:
+            kept += piece.tobytes()
+    if target and samples <= LONGEST_KEPT * SPEECH_RATE:
+        with suppress(OSError):
+            Path(target).write_bytes(kept)
+    return samples / SPEECH_RATE
 
 
 def _nothing(question: Mapping[str, Any], limits: Limits) -> dict[str, Any]:

@@ -100,6 +100,21 @@ class SoundFile:
                 for track in tracks:
                     self.log.tracks[track].bad += 1
 
+    def announced_seconds(self, track: int) -> float | None:
+        """Seconds of a track as far as its container says, or None. What decodes may differ.
+
+        Raises:
+            UnreadableAudio: the file is not a media file, or has no audio stream with a decoder.
+        """
+        parts = self._parts()
+        if len(parts) > 1 or parts[0].beyond:
+            return None
+        with self._open(parts[0]) as container:
+            stream = self._streams(container)[track]
+            if stream.duration and stream.time_base:
+                return float(stream.duration * stream.time_base)
+            return container.duration / av.time_base if container.duration else None
+
     def refuse_mostly_damaged(self) -> None:
         """Raise UnreadableAudio if more frames failed than decoded."""
         good, bad = (sum(getattr(t, name) for t in self.log.tracks) for name in ("good", "bad"))

@@ -1,12 +1,14 @@
-"""Survey a whole file first: which track to use, how loud it is, and what is missing.
+"""Survey a file first: which track to use, and how to read it.
 
 Two facts are unknown at the start of a recording: the scale of its samples, and which of several tracks has
-the voice. Lips and video then use the same result.
+the voice. Lips and video then use the same result. Several tracks are read to the end. Of a single one, the
+first seconds with sound decide, so that a long recording need not be read twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +44,10 @@ _NO_FLOATS = 16.0
 _INTEGER_SCALES = (2.0**15, 2.0**23, 2.0**31)
 _MAIN_TRACK = 0.5
 """The main track is kept if it has at least this share of the voice in the best track."""
+_ENOUGH = 10.0
+"""Seconds of sound that show how a track must be read."""
+_AUDIBLE = 2e-3
+"""A frame with a sample beyond this has sound, -54 dBFS."""
 _CHUNK = 10 * SPEECH_RATE
 """Number of samples that are analysed at a time."""
 
@@ -51,9 +57,8 @@ class Survey:
     """The content of a file, and the settings for reading it."""
 
     reading: SoundReading
-    seconds: float
     warnings: tuple[str, ...]
-    """What was left out or guessed."""
+    """What was guessed."""
 
 
 def survey(
@@ -61,12 +66,11 @@ def survey(
     *,
     max_seconds: float = float("inf"),
     audio_track: int | None = None,
-    on_block: Callable[[int, Block], None] | None = None,
 ) -> Survey:
-    """Read a file through once.
+    """Read so much of a file that it is clear how to read it.
 
     `audio_track` is the number of an audio track, starting at 1. None selects the main track, or another one
-    if only that has a voice. `on_block` receives every frame with the number of its track, starting at 0.
+    if only that has a voice.
 
     Raises:
         UnreadableAudio: the file is missing, has no audio, or is too damaged.
@@ -84,16 +88,14 @@ def survey(
         )
     candidates = [audio_track - 1] if audio_track else sorted({main, *range(min(count, MOST_TRACKS))})
     statistics = {track: _TrackStatistics(choosing=len(candidates) > 1) for track in candidates}
-    for track, block in file.blocks(candidates):
-        statistics[track].add(block)
-        if on_block:
-            on_block(track, block)
-        if file.log.tracks[track].seconds > max_seconds + _PADDING:
-            raise AudioTooLarge(
-                f"The driven audio is longer than {max_seconds:g} seconds. Cut it into several.",
-                param="driven_audio",
-            )
-    file.refuse_mostly_damaged()
+    with closing(file.blocks(candidates)) as blocks:
+        for track, block in blocks:
+            statistics[track].add(block)
+            refuse_longer(file.log.tracks[track].seconds, max_seconds)
+            if len(candidates) == 1 and statistics[track].sure:
+                break
+        else:
+            file.refuse_mostly_damaged()
     track, chosen = _choose(statistics, main)
     log = file.log.tracks[track]
     if log.seconds == 0:
@@ -103,8 +105,17 @@ def survey(
         )
     gain, scaled = statistics[track].gain()
     opposed = statistics[track].opposed()
-    warnings = (*chosen, *_losses(file.log, log), *scaled, *([_OPPOSED_WARNING] if opposed else []))
-    return Survey(SoundReading(track, gain, opposed), log.seconds, warnings)
+    warnings = (*chosen, *scaled, *([_OPPOSED_WARNING] if opposed else []))
+    return Survey(SoundReading(track, gain, opposed), warnings)
+
+
+def refuse_longer(seconds: float, max_seconds: float) -> None:
+    """Raise `AudioTooLarge` for more seconds than allowed."""
+    if seconds > max_seconds + _PADDING:
+        raise AudioTooLarge(
+            f"The driven audio is longer than {max_seconds:g} seconds. Cut it into several.",
+            param="driven_audio",
+        )
 
 
 _OPPOSED_WARNING = (
@@ -126,11 +137,19 @@ class _TrackStatistics:
         self.voiced = 0.0
         """Seconds with a voice. Stays 0 if there is only one track."""
         self._loudest = 0.0
+        self._audible = 0.0
+
+    @property
+    def sure(self) -> bool:
+        """Whether there was so much sound that more would change nothing."""
+        return self._audible >= _ENOUGH
 
     def add(self, block: Block) -> None:
         """Add one frame."""
         both = left_and_right(block)
         self._count(both)
+        if float(np.abs(both).max(initial=0.0)) > _AUDIBLE:
+            self._audible += len(both) / block.rate
         if both.shape[1] == 2:
             mono = (both[:, :1] + both[:, 1:]) * np.float32(mono_share(len(block.names)))
             if len(block.names) > 2:
@@ -222,7 +241,7 @@ def _choose(statistics: dict[int, _TrackStatistics], main: int) -> tuple[int, tu
     )
 
 
-def _losses(file: FileLog, track: TrackLog) -> Iterator[str]:
+def losses(file: FileLog, track: TrackLog) -> Iterator[str]:
     """Warnings about parts of the recording that the video lacks, and about inserted silence."""
     used = track.seconds
     if track.missing > 0:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TypeVar
+
+T = TypeVar("T")
 
 Clock = Callable[[], float]
 """Seconds that never decrease, such as `time.perf_counter`."""
@@ -30,3 +33,23 @@ class Stopwatch:
     def seconds(self) -> Mapping[str, float]:
         """Stage -> seconds so far, in the order of first use."""
         return dict(self._seconds)
+
+
+def measured(items: Iterator[T], watch: Stopwatch, stage: str) -> Iterator[T]:
+    """The items. The seconds until each is there are added to `stage`, in the thread that takes them."""
+    while True:
+        with watch(stage):
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+        yield item
+
+
+def apart(
+    seconds: Mapping[str, float], outer: str, inner: str, of: Mapping[str, float] | None = None
+) -> Mapping[str, float]:
+    """The seconds, with those of stage `inner`, which ran within `outer`, taken off that. `of`: where the
+    inner stage stands, by default beside the outer one."""
+    within = (seconds if of is None else of).get(inner, 0.0)
+    return {stage: max(0.0, s - within) if stage == outer else s for stage, s in seconds.items()}

@@ -71,10 +71,10 @@ def write_video(
     """
     _check(rendering)
     with whole_file(path) as unfinished:
-        seconds = _encode(rendering, unfinished, path, sound, quality, on_frame, stream)
+        frames, seconds = _encode(rendering, unfinished, path, sound, quality, on_frame, stream)
         size = unfinished.stat().st_size
     height, width = rendering.background.shape[:2]
-    return VideoFile(path, width, height, rendering.fps, rendering.frames, size, seconds)
+    return VideoFile(path, width, height, rendering.fps, frames, size, seconds)
 
 
 def initialisation(size: tuple[int, int], fps: int, *, sound: Sound | None, quality: Quality) -> bytes:
@@ -130,11 +130,14 @@ def _encode(
     quality: Quality,
     on_frame: Callable[[int], None] | None,
     stream: Writable | None,
-) -> Mapping[str, float]:
-    track = Soundtrack(sound, Fraction(rendering.frames, rendering.fps)) if sound else None
+) -> tuple[int, Mapping[str, float]]:
+    """Number of frames, and stage -> seconds."""
+    track = Soundtrack(sound) if sound else None
     height, width = rendering.background.shape[:2]
     watch = Stopwatch()
-    ring = [_RingFrame(rendering.background) for _ in range(min(RING_FRAMES, rendering.frames))]
+    ring = [
+        _RingFrame(rendering.background) for _ in range(min(RING_FRAMES, rendering.frames or RING_FRAMES))
+    ]
     encoder = Mp4Encoder(
         f"file:{unfinished}",
         width=width,
@@ -146,10 +149,10 @@ def _encode(
     )
     with closing(_EncoderThread(encoder, ring, path)) as thread:
         thread.start()
-        _feed(thread, rendering, watch, on_frame)
+        frames = _feed(thread, rendering, watch, on_frame)
         with watch("finish"):
             thread.finish()
-    return {**watch.seconds, **encoder.watch.seconds}
+    return frames, {**watch.seconds, **encoder.watch.seconds}
 
 
 def _feed(
@@ -157,17 +160,20 @@ def _feed(
     rendering: Rendering,
     watch: Stopwatch,
     on_frame: Callable[[int], None] | None,
-) -> None:
-    done = 0
+) -> int:
+    """Number of frames."""
+    done, announced = 0, rendering.frames
     batches = iter(rendering.batches)
     while True:
         with watch("render"):
             batch = next(batches, None)
         count = 0 if batch is None else len(batch)
-        if done + count > rendering.frames or (batch is None and done < rendering.frames):
-            raise ValueError(f"{done + count} frames were rendered, but {rendering.frames} were announced")
+        if batch is None and done == 0:
+            raise ValueError("a video needs at least one frame")
+        if announced is not None and (done + count > announced or (batch is None and done < announced)):
+            raise ValueError(f"{done + count} frames were rendered, but {announced} were announced")
         if batch is None:
-            return
+            return done
         for picture in batch:
             with watch("wait"):
                 frame = thread.free_frame()
@@ -276,5 +282,5 @@ def _check(rendering: Rendering) -> None:
         raise ValueError(f"background {rendering.background.shape} and box {rendering.box} must be even")
     if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
         raise ValueError(f"box {rendering.box} is not inside the background {rendering.background.shape}")
-    if rendering.frames < 1:
+    if rendering.frames is not None and rendering.frames < 1:
         raise ValueError("a video needs at least one frame")

@@ -71,6 +71,8 @@ _TONAL = 0.4
 """Largest share of steady sound in a voice. In speech and song it is below 0.1, for instruments above 0.5."""
 _LEAST_TONES = 45
 """Ticks of steady sound that make a tune. A single syllable may be steady too."""
+ACTIVITY_MARGIN = 330
+"""Ticks before and after a moment on which its activity depends."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -194,6 +194,11 @@ class RenderOptions:
     """Also draw the face model (neural engines)."""
 
     @property
+    def has_tracks(self) -> bool:
+        """Whether head angles follow a track over the whole video, whose length must be known then."""
+        return any((self.input_yaw, self.input_pitch, self.input_roll))
+
+    @property
     def side(self) -> int:
         """Side of a close-up, pixels: `size`, or 512 if no size is set."""
         return self.size or DEFAULT_SIZE

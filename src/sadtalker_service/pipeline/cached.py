@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from sadtalker_service.domain import Artefact, Lifetime
 from sadtalker_service.media.stopwatch import Clock
 from sadtalker_service.store.cache import ArtefactCache, CacheUnavailable
-from sadtalker_service.store.keys import SECONDS
+from sadtalker_service.store.keys import SECONDS, window_key
 from sadtalker_service.store.single_flight import NoSingleFlight, SingleFlight
 
 
@@ -39,6 +40,13 @@ class CacheLog:
     """Why the cache could not be used, each reason once."""
     saved_seconds: float = 0.0
     """Time saved by hits: what computing them took originally, minus what loading them took."""
+
+
+@dataclass
+class WindowsLog:
+    """What was noticed while the windows of an artefact were computed."""
+
+    warnings: tuple[str, ...] = ()
 
 
 class CachedComputation:
@@ -83,15 +91,85 @@ class CachedComputation:
         self.log.saved_seconds += max(0.0, found.seconds - (self._clock() - start))
         return found
 
+    def windows(
+        self,
+        kind: str,
+        key: str,
+        lifetime: Lifetime,
+        compute: Callable[[], Iterator[Artefact]],
+        log: WindowsLog,
+    ) -> Iterator[Artefact]:
+        """The windows of an artefact that comes piece by piece, from the cache or as they are computed.
+
+        They are kept one by one, and found again once all were computed: under `key` is their number. `log`
+        is kept with them: at the end it has what it had when they were computed. Who comes before that
+        computes too, because waiting for the end would take longer than the first window.
+        """
+        start = self._clock()
+        found = self._get(key)
+        self._count(kind, hit=found is not None)
+        seconds = self._clock() - start
+        if found is None:
+            return self._computed_windows(key, lifetime, compute, log)
+        return self._kept_windows(found, seconds, kind, key, lifetime, compute, log)
+
+    def _kept_windows(
+        self,
+        found: Artefact,
+        seconds: float,
+        kind: str,
+        key: str,
+        lifetime: Lifetime,
+        compute: Callable[[], Iterator[Artefact]],
+        log: WindowsLog,
+    ) -> Iterator[Artefact]:
+        """The windows that were kept, and from the first that is missing on those that are computed again."""
+        for number in range(found.record["windows"]):
+            start = self._clock()
+            part = self._get(window_key(key, number))
+            seconds += self._clock() - start
+            if part is None:
+                self._count(kind, hit=False)
+                yield from islice(self._computed_windows(key, lifetime, compute, log), number, None)
+                return
+            yield part
+        log.warnings = tuple(found.record.get("warnings", ()))
+        self.log.saved_seconds += max(0.0, found.seconds - seconds)
+
+    def _computed_windows(
+        self, key: str, lifetime: Lifetime, compute: Callable[[], Iterator[Artefact]], log: WindowsLog
+    ) -> Iterator[Artefact]:
+        seconds, number, kept = 0.0, 0, True
+        windows = compute()
+        while True:
+            start = self._clock()
+            part = next(windows, None)
+            seconds += self._clock() - start
+            if part is None:
+                break
+            kept = kept and self._put(window_key(key, number), part, lifetime)
+            number += 1
+            yield part
+        if kept:
+            self._put(
+                key, Artefact({}, {"windows": number, "warnings": list(log.warnings)}, seconds), lifetime
+            )
+
+    def _put(self, key: str, artefact: Artefact, lifetime: Lifetime) -> bool:
+        """Whether the cache took it."""
+        try:
+            self._cache.put(key, artefact, self._terms.lifetimes[lifetime])
+        except CacheUnavailable as error:
+            self._note(error)
+            return False
+        return True
+
     def _compute(self, kind: str, key: str, lifetime: Lifetime, compute: Callable[[], Artefact]) -> Artefact:
         self._count(kind, hit=False)
         start = self._clock()
         computed = compute()
         computed = replace(computed, seconds=self._clock() - start)
-        try:
-            self._cache.put(key, computed, self._terms.lifetimes[lifetime])
-        except CacheUnavailable as error:
-            self._note(error)
+        self._put(key, computed, lifetime)
         return computed
 
     def _count(self, kind: str, *, hit: bool) -> None:

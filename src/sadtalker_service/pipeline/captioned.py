@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sadtalker_service.domain import LazySpeech, Rendering, Speech, TimedLabel
+from sadtalker_service.domain import DrivenAudio, Rendering, Speech, TimedLabel
 from sadtalker_service.media.caption_overlay import burn_in
 from sadtalker_service.media.cues import Cue
 from sadtalker_service.media.text_track import add_text_track
@@ -21,12 +21,12 @@ _NO_WORDS = (
 class Captions:
     """Those of one video."""
 
-    def __init__(self, speech: Speech | LazySpeech | None, options: RenderOptions) -> None:
+    def __init__(self, speech: DrivenAudio | None, options: RenderOptions) -> None:
         timeline = speech.timeline if isinstance(speech, Speech) else None
         self.words: tuple[TimedLabel, ...] = timeline.words if timeline else ()
         """Empty where nothing tells the times of words."""
         self._wanted = options.captions
-        self._cues: Sequence[Cue] = cues_of(self.words, speech.duration) if speech else ()
+        self._cues: Sequence[Cue] = cues_of(self.words, speech.duration) if speech and self.words else ()
 
     def drawn_into(self, rendering: Rendering) -> Rendering:
         """The rendering with captions in its frames, if these are wanted."""

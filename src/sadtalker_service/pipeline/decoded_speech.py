@@ -15,7 +15,11 @@ _SECONDS = 3600.0
 
 
 def keep_decoded(cache: ArtefactCache, audio_hash: str, reading: SoundReading | None, samples: Path) -> None:
-    """Cache the samples that `media.inspection` wrote into `samples`. A failing cache only costs time."""
+    """Keep what `media.inspection` wrote into `samples`. A cache that fails costs time only.
+
+    A recording beyond `LONGEST_KEPT` is not there: decoding it piece by piece costs little, and holding it
+    costs memory.
+    """
     if reading is None:
         return
     try:

@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sadtalker_service.domain import HEIGHT_CAP, Speech, SpokenText, VideoResult
+from sadtalker_service.domain import HEIGHT_CAP, SoundReading, Speech, SpeechFile, SpokenText, VideoResult
 from sadtalker_service.engines.port import Engine
 from sadtalker_service.errors import InvalidOption, UnreadableAudio
 from sadtalker_service.files import check_writable
-from sadtalker_service.media.audio import decode_speech
+from sadtalker_service.media.audio import open_speech
 from sadtalker_service.media.stopwatch import Stopwatch
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.options.render_options import DEFAULTS
@@ -71,11 +71,15 @@ def make_video(
         *(ReferenceVideo.of_file(Path(path), name) if path else None for name, path in references.items())
     )
     pipeline = Pipeline(engine, cache or open_cache(settings), reporter=Reporter(on_progress))
+    if driven_audio:
+        engine.expect_speech()
     watch = Stopwatch(pipeline.clock)
     with watch("decode"):
         image = lazy_source_image(Path(source_image), settings, pipeline.cache)
         track = applied.options.audio_track
-        speech = read_speech(Path(driven_audio), settings, track) if driven_audio else None
+        speech: Speech | SpeechFile | None = None
+        if driven_audio:
+            speech = read_speech(Path(driven_audio), settings, track)
     with TemporaryDirectory() as folder:
         if text:
             with watch("voice"):
@@ -116,21 +120,25 @@ def open_cache(settings: Settings, folder: Path | None = None) -> DirectoryCache
 
 
 def read_speech(
-    path: Path, settings: Settings, audio_track: int | None = None, audio_hash: str | None = None
-) -> Speech:
-    """Decode the driven audio in `path`.
+    path: Path,
+    settings: Settings,
+    audio_track: int | None = None,
+    audio_hash: str | None = None,
+    reading: SoundReading | None = None,
+) -> SpeechFile:
+    """The sound in `path`; of a track, from 1 on, or of that with the voice. Its sha256 and how it was read
+    before may be known.
 
-    `audio_track` counts from 1; without it, the track with the voice is used. `audio_hash` is the sha256 of
-    the file, if it is already known. Raises `UnreadableAudio`, `AudioTooLarge`, `EmptyAudio` and
-    `InvalidOption`.
+    Raises `UnreadableAudio`, `AudioTooLarge`, `EmptyAudio`, `InvalidOption`; and so does taking its pieces.
     """
     try:
-        return decode_speech(
+        return open_speech(
             path,
             max_bytes=settings.max_audio_bytes,
             max_seconds=settings.max_audio_seconds,
             audio_track=audio_track,
             audio_hash=audio_hash,
+            reading=reading,
         )
     except OSError as error:
         raise UnreadableAudio(f"Cannot read {path}: {error.strerror}.", param="driven_audio") from error

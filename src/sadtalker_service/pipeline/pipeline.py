@@ -8,33 +8,37 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sadtalker_service.domain import (
+    SPEECH_RATE,
     Artefact,
     Avatar,
+    DrivenAudio,
     LazySourceImage,
-    LazySpeech,
     Motion,
     SourceImage,
     Speech,
+    SpeechFile,
     VideoResult,
 )
 from sadtalker_service.engines.port import NO_REFERENCES, Engine, Stage
 from sadtalker_service.errors import EmptyAudio, InvalidOption, UnsupportedByEngine
 from sadtalker_service.media.audio import stream_sound
 from sadtalker_service.media.boxes import Writable
-from sadtalker_service.media.stopwatch import Clock, Stopwatch
-from sadtalker_service.media.video import write_video
+from sadtalker_service.media.stopwatch import Clock, Stopwatch, apart, measured
+from sadtalker_service.media.video import VideoFile, write_video
 from sadtalker_service.options import RenderOptions
-from sadtalker_service.pipeline.cached import CachedComputation, CacheLog, CacheTerms
+from sadtalker_service.pipeline.ahead import taken_ahead
+from sadtalker_service.pipeline.cached import CachedComputation, CacheLog, CacheTerms, WindowsLog
 from sadtalker_service.pipeline.captioned import Captions
-from sadtalker_service.pipeline.init_segment import LiveStream, announcement
 from sadtalker_service.pipeline.progress import Reporter
 from sadtalker_service.pipeline.references import NO_VIDEOS, ReferenceVideos, extract_reference_motion
 from sadtalker_service.store.cache import ArtefactCache
 from sadtalker_service.store.keys import speech_features_key, stage_key
 
 AnySourceImage = SourceImage | LazySourceImage
-DrivenAudio = Speech | LazySpeech
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,21 +104,22 @@ class Pipeline:
     ) -> VideoResult:
         """Make the video of `prepared` speaking `speech`, or idling for `idle_seconds` if that is None.
 
-        `stream` receives the video as fragmented mp4 while it is being made, see `media.video.write_video`.
-        `warnings` and those of the speech are included in the result. A cancelled job raises `Cancelled`
-        within one batch of frames. After that or any other error there is no file. Raises `EmptyAudio`,
-        `OutputError` and the errors of the engine.
+        The frames of one window of the recording are drawn while the next one is heard.
+
+        `stream` gets the video as fragmented mp4 while it is being made, see `media.video.write_video`.
+        `warnings` and those of the speech are handed on into the result. The work ends with `Cancelled`
+        within one batch of frames; then, and after any other error, there is no file. Raises `EmptyAudio`,
+        `OutputError` and what the engine raises.
         """
         engine, reporter, options = self.engine, self.reporter, self._sized(options)
-        watch, start = Stopwatch(self.clock), self.clock()
+        watch, hearing, start = Stopwatch(self.clock), Stopwatch(self.clock), self.clock()
         duration = self._duration(speech, options, idle_seconds)
         computation = CachedComputation(self.cache, self.terms)
-        viewers = LiveStream(stream) if stream else None
-        features, reference_motion = None, NO_REFERENCES
+        features, reference_motion, known = None, NO_REFERENCES, WindowsLog()
         if speech:
             reporter.stage("speech_features")
-            with watch("speech_features"):
-                features = self._speech_features(prepared.avatar, speech, options, computation, viewers)
+            heard = self._speech_features(speech, options, computation, known)
+            features = measured(heard, hearing, "speech_features")
         if references:
             reporter.stage("reference_motion")
             with watch("reference_motion"):
@@ -122,24 +127,31 @@ class Pipeline:
                     engine, references, options.preprocess, computation
                 )
         reporter.stage("drive")
-        with watch("drive"):
-            motion = engine.drive(prepared.avatar, features, options, duration, reference_motion)
-        with watch("set_up"):
-            captions = Captions(speech, options)
-            rendering = captions.drawn_into(engine.render(prepared.avatar, motion, options))
-        reporter.rendering(rendering.frames)
-        video = write_video(
-            rendering,
-            output,
-            sound=stream_sound(speech.path, speech.reading) if speech else None,
-            quality=options.quality,
-            on_frame=reporter.frames,
-            stream=viewers,
-        )
+        needed = duration if speech is None or options.has_tracks else None
+        motion = engine.drive(prepared.avatar, features, options, needed, reference_motion)
+        remarks: list[str] = []
+        with taken_ahead(measured(_noting(motion, remarks), hearing, "drive")) as windows:
+            with watch("set_up"):
+                waited = measured(windows, watch, "motion")
+                captions = Captions(speech, options)
+                rendering = captions.drawn_into(engine.render(prepared.avatar, waited, options))
+            reporter.rendering(engine.frame_count(duration, options.fps) if duration else 0)
+            video = write_video(
+                rendering,
+                output,
+                sound=stream_sound(speech.path, speech.reading) if speech else None,
+                quality=options.quality,
+                on_frame=reporter.frames,
+                stream=stream,
+            )
+        reporter.finished(video.frames)
         with watch("captions"):
             captions.add_to(output)
         problems = [*prepared.cache.problems, *computation.log.problems]
-        speech_warnings = speech.warnings if speech else ()
+        told = (*speech.warnings, *known.warnings) if speech else ()
+        said = (*warnings, *prepared.avatar.warnings, *told, *_too_late(options, video), *remarks)
+        said = (*said, *captions.remarks(), *problems)
+        seconds = {**prepared.seconds, **apart(hearing.seconds, "drive", "speech_features"), **watch.seconds}
         return VideoResult(
             engine=engine.name,
             width=video.width,
@@ -149,22 +161,11 @@ class Pipeline:
             video_seconds=video.frames / video.fps,
             size_bytes=output.stat().st_size,
             total_seconds=sum(prepared.seconds.values()) + self.clock() - start,
-            seconds={**prepared.seconds, **watch.seconds, **video.seconds},
+            seconds={**seconds, **apart(video.seconds, "render", "motion", watch.seconds)},
             cache_hits=(*prepared.cache.hits, *computation.log.hits),
             cache_misses=(*prepared.cache.misses, *computation.log.misses),
             saved_seconds=prepared.cache.saved_seconds + computation.log.saved_seconds,
-            warnings=tuple(
-                dict.fromkeys(
-                    (
-                        *warnings,
-                        *prepared.avatar.warnings,
-                        *speech_warnings,
-                        *_remarks(options, motion),
-                        *captions.remarks(),
-                        *problems,
-                    )
-                )
-            ),
+            warnings=tuple(dict.fromkeys(said)),
             words=captions.words,
         )
 
@@ -172,8 +173,10 @@ class Pipeline:
         """Return `options` with the engine's default size if none was chosen."""
         return replace(options, size=options.size or self.engine.capabilities.default_size)
 
-    def _duration(self, speech: DrivenAudio | None, options: RenderOptions, idle_seconds: float) -> float:
-        """Return the seconds of video to make."""
+    def _duration(
+        self, speech: DrivenAudio | None, options: RenderOptions, idle_seconds: float
+    ) -> float | None:
+        """Seconds of video to make, None if that is not known before the sound was decoded."""
         if speech is None:
             if not self.engine.capabilities.idle:
                 raise UnsupportedByEngine(
@@ -182,35 +185,43 @@ class Pipeline:
             if idle_seconds * options.fps < 1:
                 raise InvalidOption("An idle video must be at least one frame long.", param="idle")
             return idle_seconds
-        if speech.duration * options.fps < 1:
-            raise EmptyAudio(
-                f"The driven audio is {speech.duration * 1000:.0f} ms long, shorter than one frame.",
-                param="driven_audio",
-            )
+        if isinstance(speech, SpeechFile) and not options.has_tracks:
+            return speech.expected
+        _refuse_shorter(speech.duration, options)
         return speech.duration
 
     def _speech_features(
         self,
-        avatar: Avatar,
         speech: DrivenAudio,
         options: RenderOptions,
         computation: CachedComputation,
-        viewers: LiveStream | None,
-    ) -> Artefact:
-        """Load or extract speech features; on a miss, viewers get the initialisation segment first."""
-
-        def announce() -> None:
-            if viewers:
-                viewers.announce(announcement(self.engine, avatar, speech, options))
-
+        known: WindowsLog,
+    ) -> Iterator[Artefact]:
+        """Windows from the cache, or as they are heard. `known` gets what was said when they were."""
         track = speech.reading.track if speech.reading else 0
         key = speech_features_key(speech.audio_hash, self.engine.name, self.engine.version, track)
-        return computation.artefact(
-            "motion",
-            key,
-            "week",
-            lambda: self.engine.extract_speech_features(speech.opened),
-            on_miss=announce,
+
+        def hear() -> Iterator[Artefact]:
+            timeline = speech.timeline if isinstance(speech, Speech) else None
+            yield from self.engine.extract_speech_features(_long_enough(speech, options), timeline)
+            known.warnings = speech.opened.warnings
+
+        return computation.windows("motion", key, "week", hear, known)
+
+
+def _long_enough(speech: DrivenAudio, options: RenderOptions) -> Iterator[NDArray[np.float32]]:
+    """The pieces of the recording. Raises `EmptyAudio` at its end if it is shorter than a frame."""
+    samples = 0
+    for piece in speech.pieces():
+        samples += len(piece)
+        yield piece
+    _refuse_shorter(samples / SPEECH_RATE, options)
+
+
+def _refuse_shorter(seconds: float, options: RenderOptions) -> None:
+    if seconds * options.fps < 1:
+        raise EmptyAudio(
+            f"The recording is {seconds * 1000:.0f} ms long, shorter than one frame.", param="driven_audio"
         )
 
 
@@ -221,10 +232,16 @@ def _compute(
     return stage.compute(source_image, options.preprocess, artefacts)
 
 
-def _remarks(options: RenderOptions, motion: Motion) -> Iterator[str]:
-    """Yield what was requested but is not in the video; an engine adds its own in the record's `warnings`."""
-    end = motion.frames / motion.fps
+def _too_late(options: RenderOptions, video: VideoFile) -> Iterator[str]:
+    """What was asked for after the end of the video."""
+    end = video.frames / video.fps
     for cue in options.gestures:
         if cue.at >= end:
             yield f"gesture {cue.name}@{cue.at:g} begins after the end of the video at {end:.1f} s."
-    yield from motion.record.get("warnings", ())
+
+
+def _noting(motion: Iterator[Motion], remarks: list[str]) -> Iterator[Motion]:
+    """The windows of a motion. What an engine says in `warnings` of their records is added to `remarks`."""
+    for window in motion:
+        remarks += window.record.get("warnings", ())
+        yield window

@@ -33,17 +33,25 @@ class Reporter:
         self._report(Progress(name))
 
     def rendering(self, total: int) -> None:
-        """Report the start of rendering `total` frames. Raises `Cancelled`."""
+        """Rendering of `total` frames begins, 0 if their number is not known. Raises `Cancelled`."""
         self._total = total
         self._start = self._clock()
         self._report(Progress("render", 0, total))
 
     def frames(self, done: int) -> None:
-        """Report that `done` frames are rendered. Raises `Cancelled`."""
+        """`done` frames are rendered. Raises `Cancelled`."""
+        self._done = done
+        self._total = max(done, self._total) if self._total else 0  # it may have been an estimate
         seconds = self._clock() - self._start
         fps = done / seconds if seconds > 0 else 0.0
-        eta = (self._total - done) / fps if fps > 0 else None
+        eta = (self._total - done) / fps if fps > 0 and self._total else None
         self._report(Progress("render", done, self._total, fps, eta))
+
+    def finished(self, total: int) -> None:
+        """All frames are rendered: `total`. Tells it if that was not known. Raises `Cancelled`."""
+        if self._total != total:
+            self._total = total
+            self.frames(total)
 
     def check(self) -> None:
         """Raise `Cancelled` if the work must stop; for waits without progress to report."""

@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import replace
 
-from sadtalker_service.domain import Artefact, Speech, SpokenTimeline, TimedLabel
+from sadtalker_service.domain import Artefact, Speech, SpeechFile, SpokenTimeline, TimedLabel
 from sadtalker_service.errors import InvalidOption, TextTooLong
 from sadtalker_service.pipeline.cached import CachedComputation
 from sadtalker_service.speech.voices.scripts import check_scripts, without_pictures
@@ -37,9 +37,10 @@ def transcript_id(text: str) -> str:
     return hashlib.sha256(" ".join(text.split()).encode()).hexdigest()
 
 
-def with_transcript(speech: Speech, text: str, computation: CachedComputation) -> Speech:
+def with_transcript(recording: Speech | SpeechFile, text: str, computation: CachedComputation) -> Speech:
     """The recording with the times of the words of `text`. Raises what `check_transcript` raises."""
     check_transcript(text)
+    speech = recording.whole()  # its words are looked for in all of it
 
     def align() -> Artefact:
         from sadtalker_service.speech.captions.alignment import align_words  # noqa: PLC0415  loads a recogniser

@@ -2,7 +2,8 @@
 
 A `PhonemeTrack` comes from `recogniser` (pocketsphinx), from `signal_source` (no model), or from the times of
 a speech synthesiser. `visemes` defines the mouth shape of each sound. `articulation` blends the shapes into
-curves in millimetres with closures, pauses and accents. `recognize_speech` runs the whole chain.
+curves in millimetres with closures, pauses and accents. `articulation_windows` runs the whole chain while the
+sound comes in, and `recognize_speech` joins its windows.
 """
 
 from __future__ import annotations
@@ -12,22 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sadtalker_service.speech.articulation import Articulation
-    from sadtalker_service.speech.listening import recognize_speech, start_word_alignment
+    from sadtalker_service.speech.listening import (
+        articulation_windows,
+        recognize_speech,
+        start_word_alignment,
+    )
 
-__all__ = ["Articulation", "recognize_speech", "start_word_alignment"]
-
-_PLACES = {
-    "Articulation": "sadtalker_service.speech.articulation",
-    "recognize_speech": "sadtalker_service.speech.listening",
-    "start_word_alignment": "sadtalker_service.speech.listening",
-}
+__all__ = ["Articulation", "articulation_windows", "recognize_speech", "start_word_alignment"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load what is asked for by name: the API needs the voices of this room, and no recogniser.
-
-    Raises `AttributeError`.
-    """
-    if name not in _PLACES:
+    """Import what is asked for when it is: the recogniser's child process needs none of it."""
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_PLACES[name]), name)
+    module = "articulation" if name == "Articulation" else "listening"
+    return getattr(import_module(f"{__name__}.{module}"), name)

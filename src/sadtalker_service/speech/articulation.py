@@ -1,30 +1,40 @@
-"""Articulation of recognised speech: articulator curves in millimetres, closures, pauses and accents."""
+"""Articulation of recognised speech: articulator curves in millimetres, closures, pauses and accents.
+
+`Articulator` takes the phonemes of one window of the recording after the other, and returns what no later
+phoneme can change. Its memory is a few seconds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter1d
+from scipy.ndimage import maximum_filter1d
 
 from sadtalker_service.domain import Artefact, Speech
+from sadtalker_service.speech.amplitude import AmplitudeRestorer
 from sadtalker_service.speech.closing import close_lips, closures_of, pauses_of, rest_in_pauses
 from sadtalker_service.speech.coarticulation import TICK_RATE, viseme_weights
 from sadtalker_service.speech.loudness import accents, level_db, loudness
-from sadtalker_service.speech.phonemes import PhonemeTrack
-from sadtalker_service.speech.visemes import ARTICULATORS, JAW, OPENING, VISEME_TARGETS, VISEMES
+from sadtalker_service.speech.phonemes import Phoneme, PhonemeTrack, Segmentation
+from sadtalker_service.speech.visemes import ARTICULATORS, JAW, OPENING, VISEMES
 
-__all__ = ["ARTICULATORS", "Articulation", "articulate"]
+__all__ = ["ARTICULATORS", "Articulation", "Articulator", "HeardWindow", "articulate", "joined"]
 
 Float32 = NDArray[np.float32]
 
-_RESTORE_AT_MOST = 1.4
-"""Averaging segmentations reduces the motion. It is amplified again, by at most this factor."""
-_AROUND = 600
-"""Ticks before and after each moment over which its amplitude is measured."""
+SETTLING = 35
+"""Ticks. Later phonemes change no motion before this. It covers the reach of a viseme, the longest closure
+and the time in which a mouth opens before speech."""
+_MEMORY = 3.0
+"""Seconds of phonemes that are kept before the first tick that is not settled."""
+_SMOOTHED = 20
+"""Ticks on both sides that the smoothing of the weights needs."""
+_GATE_AFTER, _GATE_BEFORE = 200, 50
+"""Ticks after and before speech in which loudness counts. Other sound moves nothing."""
 _KNEE = 2.0
 """Below this opening, mm, the lips slow down and do not meet. Only closures close them."""
 _WIDEST = 24.0
@@ -33,9 +43,10 @@ _WIDEST = 24.0
 
 @dataclass(frozen=True, eq=False)
 class Articulation:
-    """The motion of a mouth that speaks the driven audio.
+    """The motion of a mouth that speaks the driven audio, or a window of it.
 
-    Tick i is at i / rate seconds of the audio. The lead of the lips over the sound is already applied.
+    Row i is at (begin + i) / rate seconds of the audio. The lead of the lips over the sound is already
+    applied. Times count from the beginning of the audio.
     """
 
     articulators: Float32
@@ -49,16 +60,24 @@ class Articulation:
     loudness: Float32
     """float32 (T,), 0..1."""
     pauses: Float32
-    """float32 (P, 2): start and end in seconds of stretches without speech."""
+    """float32 (P, 2): start and end in seconds of stretches without speech. A pause that goes on in the next
+    window ends with its own window, and begins with the next."""
     accents: Float32
-    """float32 (A, 2): time in seconds and strength 0..1 of stressed syllables, for nods and brows."""
+    """float32 (A, 2): time in seconds and strength 0..1 of stressed syllables, for nods and brows. A window
+    has those of the next 0.65 s too, because nods begin early, and not those of its first 0.65 s, which the
+    window before had."""
     rate: int = TICK_RATE
     """Ticks per second."""
+    begin: int = 0
+    """Tick of the first row."""
+    end: float | None = None
+    """Length of the whole audio in seconds, from the last window on. None in windows before."""
 
     def to_artefact(self) -> Artefact:
-        """Convert to an artefact with all arrays and the rate."""
+        """Convert to an artefact with all arrays, the rate, and the place in the audio."""
         arrays = {name: getattr(self, name) for name in _ARRAYS}
-        return Artefact(MappingProxyType(arrays), MappingProxyType({"rate": self.rate}))
+        record = {"rate": self.rate, "begin": self.begin, "end": self.end}
+        return Artefact(MappingProxyType(arrays), MappingProxyType(record))
 
     @classmethod
     def from_artefact(cls, artefact: Artefact) -> Articulation:
@@ -67,33 +86,166 @@ class Articulation:
         Raises:
             KeyError: an array or the rate is missing.
         """
-        return cls(**{name: artefact.arrays[name] for name in _ARRAYS}, rate=int(artefact.record["rate"]))
+        record = artefact.record
+        return cls(
+            **{name: artefact.arrays[name] for name in _ARRAYS},
+            rate=int(record["rate"]),
+            begin=int(record["begin"]),
+            end=record["end"],
+        )
 
 
 _ARRAYS = ("articulators", "visemes", "closures", "loudness", "pauses", "accents")
 
 
+@dataclass(frozen=True, eq=False)
+class HeardWindow:
+    """What was recognised in one window of the driven audio. Nothing later changes it."""
+
+    track: PhonemeTrack
+    """Phonemes from the end of the last window to the end of this one. Times count from the beginning of the
+    audio."""
+    loudness: Float32
+    """float32 (n,) of the ticks of the window."""
+    accents: Float32
+    """float32 (A, 2) of the window and 0.3 s more, without those that the window before had."""
+    end: float | None
+    """Length of the audio in seconds if this is the last window."""
+
+
 def articulate(track: PhonemeTrack, speech: Speech) -> Articulation:
-    """How a mouth speaks `track`. An empty track keeps it shut.
+    """How a mouth speaks `track`. An empty track keeps it shut."""
+    loud = loudness(level_db(speech.samples))
+    return Articulator().push(HeardWindow(track, loud, accents(loud), speech.duration))
+
+
+def joined(windows: Iterable[Articulation]) -> Articulation:
+    """The articulation of the whole from all of its windows."""
+    parts = list(windows)
+    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
+    starts, ends = arrays["pauses"].T
+    first = np.concatenate([[True], starts[1:] > ends[:-1] + 1e-6])[: len(starts)]
+    last = np.concatenate([first[1:], [True]])[: len(starts)]
+    arrays["pauses"] = np.stack([starts[first], ends[last]], axis=1).astype(np.float32)
+    return Articulation(**arrays, rate=parts[0].rate, begin=parts[0].begin, end=parts[-1].end)
+
+
+class Articulator:
+    """Turns phonemes into motion, window by window.
 
     Loudness does not open the mouth, because that made the match with real speakers worse (docs/speech.md).
     """
-    loud = loudness(level_db(speech.samples))
-    if track.voiced_seconds() == 0:
-        track, loud = PhonemeTrack.exact(()), np.zeros_like(loud)
-    opinions = [viseme_weights(s, len(loud)) for s in track.segmentations]
-    shares = np.array([s.weight for s in track.segmentations], np.float32)
-    shares /= shares.sum()
-    visemes = _average(opinions, shares)
-    motion = visemes @ VISEME_TARGETS
-    _restore_amplitude(motion, visemes, opinions, shares)
-    motion[:, OPENING] = _within_reach(motion[:, OPENING])
-    closures = closures_of(track)
-    pauses = pauses_of(track, speech.duration)
-    close_lips(motion, closures)
-    rest_in_pauses(motion, pauses, speech.duration)
-    motion[:, JAW] = np.minimum(motion[:, JAW], 0.9 * motion[:, OPENING])
-    return Articulation(motion, visemes, closures, loud, pauses, accents(loud))
+
+    def __init__(self) -> None:
+        self._opinions: list[list[Phoneme]] = [[]]
+        self._weights: tuple[float, ...] = (1.0,)
+        self._memory_from = 0.0
+        self._settled = 0
+        """Tick up to which everything was returned."""
+        self._restorer = AmplitudeRestorer()
+        self._loudness = np.zeros(0, np.float32)
+        """From tick `_settled` on."""
+        self._spoken = np.zeros(0, np.bool_)
+        """Whether there was speech in the last ticks before `_settled`."""
+        self._closures = np.zeros((0, 3), np.float32)
+        """Those of the last windows."""
+
+    def push(self, heard: HeardWindow) -> Articulation:
+        """The motion that follows and is settled. It may have no rows."""
+        self._remember(heard)
+        begin = self._settled
+        known = begin + len(self._loudness)
+        stop = known if heard.end is not None else max(begin, known - SETTLING)
+        until = known / TICK_RATE if heard.end is None else heard.end
+        track = self._track()
+        first = max(0, begin - _SMOOTHED)
+        opinions = [viseme_weights(s, known - first, first) for s in track.segmentations]
+        visemes = _average(opinions, self._shares)
+        here = slice(begin - first, stop - first)
+        motion = self._restorer.restored(visemes[here], [o[here] for o in opinions], self._shares)
+        motion[:, OPENING] = _within_reach(motion[:, OPENING])
+        new, all_near = self._closures_until(track, begin, stop, last=heard.end is not None)
+        pauses = pauses_of(track, until, self._memory_from)
+        close_lips(motion, all_near, begin)
+        rest_in_pauses(motion, pauses, until, begin, self._memory_from)
+        motion[:, JAW] = np.minimum(motion[:, JAW], 0.9 * motion[:, OPENING])
+        gate = self._gate(visemes[begin - first :], stop - begin)
+        window = Articulation(
+            motion,
+            visemes[here],
+            new,
+            self._loudness[: stop - begin] * gate[: stop - begin],
+            _within(pauses, begin / TICK_RATE, stop / TICK_RATE if heard.end is None else until),
+            _gated(heard.accents, gate, begin),
+            begin=begin,
+            end=heard.end,
+        )
+        self._forget(stop)
+        return window
+
+    @property
+    def _shares(self) -> Float32:
+        weights = np.array(self._weights, np.float32)
+        return np.asarray(weights / weights.sum(), np.float32)
+
+    def _remember(self, heard: HeardWindow) -> None:
+        new = heard.track.segmentations
+        if len(new) > len(self._opinions):  # so far all were alike, or there was silence
+            copies = [list(self._opinions[-1]) for _ in range(len(new) - len(self._opinions))]
+            self._opinions += copies
+        if new and len(new) >= len(self._weights):
+            self._weights = tuple(s.weight for s in new)
+        for i, so_far in enumerate(self._opinions if new else ()):
+            append(so_far, new[min(i, len(new) - 1)].phonemes)
+        self._loudness = np.concatenate([self._loudness, heard.loudness])
+
+    def _track(self) -> PhonemeTrack:
+        pairs = zip(self._opinions, self._weights, strict=True)
+        return PhonemeTrack(tuple(Segmentation(tuple(phonemes), weight) for phonemes, weight in pairs))
+
+    def _closures_until(
+        self, track: PhonemeTrack, begin: int, stop: int, *, last: bool
+    ) -> tuple[Float32, Float32]:
+        """Closures with their middle before tick `stop` that were not returned yet, and all that reach into
+        the motion before it."""
+        rows = closures_of(track)
+        middles = (rows[:, 1] + rows[:, 2]) / 2
+        wanted = np.full(len(rows), begin == 0) | (middles >= begin / TICK_RATE)
+        for kind, _, end in self._closures:  # a sound that went on was longer than it seemed
+            wanted &= (rows[:, 0] != kind) | (rows[:, 1] > end)
+        coming = wanted & (middles >= stop / TICK_RATE) & (not last)
+        new = rows[wanted & ~coming]
+        recent = self._closures[self._closures[:, 2] > begin / TICK_RATE - 0.5]
+        self._closures = np.concatenate([recent, new])
+        return new, np.concatenate([self._closures, rows[coming]])
+
+    def _gate(self, visemes: Float32, settled: int) -> Float32:
+        """float32: 1 where speech is near, for every known tick from `_settled` on."""
+        spoken = visemes[:, VISEMES.index("sil")] < 0.5
+        flags = np.concatenate([self._spoken, spoken]).astype(np.float32)
+        size = _GATE_AFTER + _GATE_BEFORE + 1
+        near = maximum_filter1d(flags, size, mode="constant", origin=size // 2 - _GATE_BEFORE)
+        gate: Float32 = near[len(self._spoken) :]
+        self._spoken = flags[: len(self._spoken) + settled][-_GATE_AFTER:] > 0
+        return gate
+
+    def _forget(self, stop: int) -> None:
+        self._loudness = self._loudness[stop - self._settled :]
+        self._settled = stop
+        before = stop / TICK_RATE - _MEMORY
+        if before > 0:
+            self._opinions = [[p for p in so_far if p.end > before] for so_far in self._opinions]
+            self._memory_from = before
+
+
+def append(so_far: list[Phoneme], phonemes: Iterable[Phoneme]) -> None:
+    """Append phonemes. One that goes on in the next window becomes one again."""
+    for phoneme in phonemes:
+        last = so_far[-1] if so_far else None
+        if last and last.label == phoneme.label and abs(last.end - phoneme.start) < 1e-6:
+            so_far[-1] = Phoneme(last.label, last.start, phoneme.end)
+        else:
+            so_far.append(phoneme)
 
 
 def _average(opinions: Sequence[Float32], shares: Float32) -> Float32:
@@ -103,32 +255,17 @@ def _average(opinions: Sequence[Float32], shares: Float32) -> Float32:
     return mean
 
 
-def _restore_amplitude(
-    motion: Float32, visemes: Float32, opinions: Sequence[Float32], shares: Float32
-) -> None:
-    """Amplify the millimetres of `motion` in place so that they vary as much as in a single segmentation.
-
-    Both amplitudes are measured on speech around each moment, because silence has none and speakers change.
-    """
-    weight = 1.0 - visemes[:, VISEMES.index("sil")] + 1e-3
-    total = _around(weight)
-
-    def spread(curve: Float32) -> tuple[Float32, Float32]:
-        mean = _around(weight * curve) / total
-        return mean, np.maximum(_around(weight * np.square(curve)) / total - np.square(mean), 0.0)
-
-    for column in range(JAW + 1):
-        singles = (spread(o @ VISEME_TARGETS[:, column])[1] for o in opinions)
-        single = sum(share * one for share, one in zip(shares, singles, strict=True))
-        mean, variance = spread(motion[:, column])
-        gain = np.clip(np.sqrt(single / np.maximum(variance, 1e-6)), 1.0, _RESTORE_AT_MOST)
-        motion[:, column] = mean + gain * (motion[:, column] - mean)
+def _within(pauses: Float32, start: float, end: float) -> Float32:
+    """The parts of the pauses between two times."""
+    clipped = np.clip(pauses, np.float32(start), np.float32(end))
+    whole = clipped[:, 1] >= clipped[:, 0] if start == end == 0 else clipped[:, 1] > clipped[:, 0]
+    return clipped[whole]
 
 
-def _around(curve: Float32) -> Float32:
-    """Mean over six seconds before and after each tick, computed in double precision."""
-    mean = uniform_filter1d(curve, 2 * _AROUND + 1, mode="nearest", output=np.float64)
-    return np.asarray(mean, np.float32)
+def _gated(accents: Float32, gate: Float32, begin: int) -> Float32:
+    """The accents near speech."""
+    ticks = np.clip(np.round(accents[:, 0] * TICK_RATE).astype(int) - begin, 0, max(0, len(gate) - 1))
+    return accents[gate[ticks] > 0] if len(gate) else accents[:0]
 
 
 def _within_reach(opening: Float32) -> Float32:

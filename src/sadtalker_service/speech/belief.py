@@ -32,6 +32,8 @@ _NEAR = 0.05
 """Seconds."""
 _AROUND = 150
 """Ticks before and after each moment over which agreement is counted."""
+BELIEF_MARGIN = 160
+"""Ticks before and after a moment that decide whether its phonemes are accepted."""
 _AGREED = 0.55
 """Share of the sound in which segmentations agree on short phones, as in speech and song. Above it there is a
 voice in spite of the tones."""

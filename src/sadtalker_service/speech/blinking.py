@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,20 +12,40 @@ CLOSING, HOLD, REOPENING = 0.085, 0.035, 0.16
 
 _GAP = (2.2, 5.2)
 """Seconds between blinks."""
+_WAIT = 0.6
+"""Longest time that a blink waits for a pause, seconds."""
 _DOUBLE = 0.10
 """Share of blinks that are double."""
 
 
 def blink_times(rng: np.random.Generator, duration: float, pauses: NDArray[np.float32]) -> list[float]:
     """Seconds at which blinks begin. A blink shortly before a speech pause is delayed until the pause."""
-    times: list[float] = []
-    at = float(rng.uniform(0.5, 1.6))
-    while at < duration - 0.1:
-        begin = at
-        for start, _end in pauses:
-            if 0.0 <= start - at < 0.6:
-                begin = float(start)
-                break
-        times.append(begin)
-        at = begin + (0.36 if rng.random() < _DOUBLE else float(rng.uniform(*_GAP)))
-    return times
+    plan = BlinkPlan(rng)
+    plan.decide(duration, [float(start) for start, _end in pauses], duration)
+    return plan.begins
+
+
+class BlinkPlan:
+    """Decides one blink after the other."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._rng = rng
+        self._next = float(rng.uniform(0.5, 1.6))
+        self.begins: list[float] = []
+        """Seconds at which blinks begin. Whoever does not need the early ones may remove them."""
+
+    def decide(self, until: float, pause_starts: Sequence[float], end: float | None) -> list[float]:
+        """Decide the blinks that are due before `until` seconds, and return them.
+
+        A blink shortly before a speech pause is delayed until the pause. There is none just before the `end`.
+        """
+        new: list[float] = []
+        last = until if end is None else min(until, end - 0.1)
+        while self._next < last:
+            near = [start for start in pause_starts if 0.0 <= start - self._next < _WAIT]
+            begin = near[0] if near else self._next
+            new.append(begin)
+            double = self._rng.random() < _DOUBLE
+            self._next = begin + (0.36 if double else float(self._rng.uniform(*_GAP)))
+        self.begins += new
+        return new

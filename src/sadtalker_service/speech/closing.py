@@ -47,13 +47,16 @@ def closures_of(track: PhonemeTrack) -> Float32:
     return np.array(sorted(rows, key=lambda row: row[1]), np.float32).reshape(-1, 3)
 
 
-def pauses_of(track: PhonemeTrack, duration: float) -> Float32:
-    """float32 (P, 2): start and end of the stretches that most segmentations count as silent."""
+def pauses_of(track: PhonemeTrack, duration: float, begin: float = 0.0) -> Float32:
+    """float32 (P, 2): start and end of the stretches that most segmentations count as silent.
+
+    The track covers `begin` to `duration`, seconds.
+    """
     spans = [
         [(a, b) for v, a, b in as_visemes(s.phonemes) if not _is_rest(v, b - a)] for s in track.segmentations
     ]
     spoken = _agreed(spans, [s.weight for s in track.segmentations])
-    edges = [0.0, *(t - LEAD for span in spoken for t in span), duration]
+    edges = [begin, *(t - LEAD for span in spoken for t in span), duration]
     gaps = zip(edges[::2], edges[1::2], strict=True)
     kept = [(a, b) for a, b in gaps if b - a >= _SHORTEST_PAUSE or not spoken]
     return np.array(kept, np.float32).reshape(-1, 2)
@@ -64,9 +67,12 @@ def _is_rest(viseme: int, seconds: float) -> bool:
     return viseme == VISEMES.index("sil") or (viseme == VISEMES.index("PP") and seconds > _WAITING)
 
 
-def close_lips(motion: Float32, closures: Float32) -> None:
-    """Shut the lips of `motion` (T, 8) for every p b m, and put the lower lip under the teeth for f v."""
-    seconds = np.arange(len(motion)) / TICK_RATE
+def close_lips(motion: Float32, closures: Float32, begin: int = 0) -> None:
+    """Shut the lips of `motion` (T, 8) for every p b m, and put the lower lip under the teeth for f v.
+
+    The first row is that of tick `begin`.
+    """
+    seconds = np.arange(begin, begin + len(motion)) / TICK_RATE
     for kind, start, end in closures:
         near = slice(*np.searchsorted(seconds, (start - _APPROACH, end + _APPROACH)))
         closed = _ramp(1.0 - _outside(seconds[near], start, end) / _APPROACH)
@@ -80,11 +86,17 @@ def close_lips(motion: Float32, closures: Float32) -> None:
             part[:, TUCK] = np.maximum(part[:, TUCK], closed)
 
 
-def rest_in_pauses(motion: Float32, pauses: Float32, duration: float) -> None:
-    """Shut the mouth of `motion` (T, 8) in long pauses, and before and after all speech."""
-    seconds = np.arange(len(motion)) / TICK_RATE
+def rest_in_pauses(
+    motion: Float32, pauses: Float32, duration: float, begin: int = 0, speech_from: float = 0.0
+) -> None:
+    """Shut the mouth of `motion` (T, 8) in long pauses, and before and after all speech.
+
+    The first row is that of tick `begin`. A pause that begins at `speech_from` seconds has lasted for long,
+    and the end of one that reaches `duration` is not near.
+    """
+    seconds = np.arange(begin, begin + len(motion)) / TICK_RATE
     for start, end in pauses:
-        since = np.inf if start <= 0 else seconds - start
+        since = np.inf if start <= speech_from else seconds - start
         until = np.inf if end >= duration else end - seconds
         shut = np.minimum(_ramp((since - _AJAR) / (_SHUT - _AJAR)), _ramp(until / _REOPEN))
         inside = (seconds >= start) & (seconds <= end)

@@ -40,13 +40,14 @@ _SMOOTHING = 2.5
 Float32 = NDArray[np.float32]
 
 
-def viseme_weights(segmentation: Segmentation, length: int) -> Float32:
-    """float32 (length, 15): the share of every viseme at every tick. Each row sums to 1."""
+def viseme_weights(segmentation: Segmentation, length: int, begin: int = 0) -> Float32:
+    """float32 (length, 15): the share of every viseme at each tick from `begin` on. Each row sums to 1."""
     weights = np.zeros((length, len(VISEMES)))
     weights[:, VISEMES.index("sil")] = _IDLE
     for viseme, start, end in as_visemes(segmentation.phonemes):
         strength, fade = _DOMINANCE[VISEMES[viseme]]
-        middle, half = (start + end) / 2 - LEAD, max(end - start, _SHORTEST) / 2
+        middle = (start + end) / 2 - LEAD - begin / TICK_RATE
+        half = max(end - start, _SHORTEST) / 2
         first = max(0, int((middle - half - _REACH) * TICK_RATE))
         last = min(length, int((middle + half + _REACH) * TICK_RATE) + 2)
         if first >= last:

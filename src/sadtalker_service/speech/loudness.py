@@ -15,8 +15,16 @@ QUIET_DBFS = -66.0
 _RANGE_DB = 38.0
 """Range from the loud parts of speech down to silence."""
 _LOUD_SMOOTHING = 8.0
-_AROUND = 500
-"""Ticks. Length of a loud part, and how far before and after each moment it is searched for."""
+_AROUND = 250
+"""Ticks before and after each moment in which its loud part is searched for."""
+LOUDNESS_MARGIN = 500
+"""Ticks before and after a moment on which its loudness depends."""
+_ACCENT_SMOOTHING = 9.0
+_ACCENTS_APART = 45
+"""Ticks."""
+_LEAST_PROMINENCE, _FULL_PROMINENCE = 0.12, 0.5
+_PROMINENCE_AROUND = 200
+"""Ticks before and after a peak between which it must stand out."""
 
 Float32 = NDArray[np.float32]
 Samples = NDArray[np.float32]
@@ -45,13 +53,29 @@ def loudness(level: Float32) -> Float32:
 
 def accents(loud: Float32) -> Float32:
     """Prosodic peaks, float32 (A, 2): seconds, strength 0..1. At most about two a second."""
-    # This takes half a second to import. A process that only loads an engine does not pay for it.
-    from scipy.signal import find_peaks  # noqa: PLC0415
+    smooth = gaussian_filter1d(loud, _ACCENT_SMOOTHING, mode="constant")
+    inner = smooth[1:-1]
+    peaks = 1 + np.flatnonzero((inner > smooth[:-2]) & (inner >= smooth[2:]))
+    kept: list[int] = []
+    for peak in sorted(peaks.tolist(), key=lambda p: (-smooth[p], p)):  # the highest of those that are close
+        if all(abs(peak - other) >= _ACCENTS_APART for other in kept):
+            kept.append(peak)
+    rows = [(peak / 100.0, _prominence(smooth, peak)) for peak in sorted(kept)]
+    found = [(at, min(p / _FULL_PROMINENCE, 1.0)) for at, p in rows if p >= _LEAST_PROMINENCE]
+    return np.array(found, np.float32).reshape(-1, 2)
 
-    smooth = gaussian_filter1d(loud, 9.0, mode="constant")
-    peaks, facts = find_peaks(smooth, distance=45, prominence=0.12)
-    strength = np.clip(facts["prominences"] / 0.5, 0.0, 1.0)
-    return np.stack([peaks / 100.0, strength], axis=1).astype(np.float32)
+
+def _prominence(curve: Float32, peak: int) -> float:
+    """How far the curve falls on both sides of a peak before it is higher again."""
+    falls = []
+    for side in (
+        curve[max(0, peak - _PROMINENCE_AROUND) : peak][::-1],
+        curve[peak + 1 : peak + 1 + _PROMINENCE_AROUND],
+    ):
+        higher = np.flatnonzero(side > curve[peak])
+        until = side[: higher[0]] if len(higher) else side
+        falls.append(float(curve[peak] - until.min(initial=curve[peak])))
+    return min(falls)
 
 
 def pitched_share(samples: Samples) -> float:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import json
 import os
-import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,11 +22,10 @@ from numpy.typing import NDArray
 
 from sadtalker_service.settings import bare_environment
 from sadtalker_service.speech.phonemes import Phoneme
+from sadtalker_service.speech.word_pipe import LENGTH
 
 log = structlog.get_logger(__name__)
 
-LENGTH = struct.Struct("<I")
-"""Header of a request: the number of bytes of samples that follow. A reply is a line of JSON."""
 _CHILD = "sadtalker_service.speech.word_alignment_process"
 
 
@@ -49,6 +47,12 @@ class WordAligner:
         self._closed = False
         self._process: subprocess.Popen[bytes] | None = None
 
+    def start(self) -> None:
+        """Start the process now. The next request waits until it has loaded."""
+        with self._busy:
+            if self._process is None and not self._closed and os.getpid() == self._owner:
+                self._start()
+
     def ask(self, samples: NDArray[np.float32]) -> Callable[[], Reply | None] | None:
         """Request the words of `samples`, float32 (N,).
 
@@ -63,10 +67,13 @@ class WordAligner:
         if self._process is not None and self._sent(self._process, samples):
             return self._read_reply
         if not self._closed:
-            self._process = _started()
-            atexit.register(self.close)
+            self._start()
         self._busy.release()
         return None
+
+    def _start(self) -> None:
+        self._process = _started()
+        atexit.register(self.close)
 
     def close(self) -> None:
         """End the process."""

@@ -9,8 +9,8 @@ import sys
 
 import numpy as np
 
-from sadtalker_service.speech.recogniser import PocketsphinxRecogniser
-from sadtalker_service.speech.word_aligner import LENGTH
+from sadtalker_service.speech.passes import RecognitionPasses
+from sadtalker_service.speech.word_pipe import LENGTH
 
 _TIMEOUT = 120.0
 """Seconds for a piece of at most twenty. A piece takes two even on a busy machine, so longer means a hang."""
@@ -20,7 +20,8 @@ def main() -> None:
     """Serve requests until standard input ends, which happens when the parent exits."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # library output is not a reply
-    recogniser = PocketsphinxRecogniser()
+    recogniser = RecognitionPasses()
+    recogniser.load_words()
     while header := sys.stdin.buffer.read(LENGTH.size):
         (length,) = LENGTH.unpack(header)
         samples = np.frombuffer(sys.stdin.buffer.read(length), "<f4")

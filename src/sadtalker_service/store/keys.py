@@ -3,7 +3,9 @@
     face_mesh:{image_hash}:{mode}:{engine}:{version}     a stage that depends on the preprocess mode
     face_detection:{image_hash}:{engine}:{version}       a stage that does not
     face_mesh:{image_hash}:{mode}:face1:{engine}:{version}   a face other than the largest
-    motion:{audio_hash}:{engine}:{version}:2.0           speech features: features version, track
+    motion:{audio_hash}:{engine}:{version}:3.0           speech features: features version, track;
+                                                         how many windows there are
+    motion:{audio_hash}:{engine}:{version}:3.0:7         one window of them
     decoded:{audio_hash}:0                               decoded samples of an audio track, for an hour
     voice:{phrase_hash}:{version}                        a spoken phrase and its times
     captions:{hash}:{version}                            words of a recording with their times
@@ -27,7 +29,7 @@ SECONDS: Mapping[Lifetime, float | None] = MappingProxyType(
 )
 """Lifetime -> seconds, or None for no expiry. `lifetimes` returns those of the settings."""
 
-HEARING = 2
+HEARING = 3
 """Increase it when decoding or speech features change. Avatars remain valid."""
 
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
@@ -56,6 +58,11 @@ def stage_key(
 def speech_features_key(audio_hash: str, engine: str, version: str, track: int = 0) -> str:
     """Key of the speech features of one audio track."""
     return _join("motion", audio_hash, engine, version, f"{HEARING}.{track}")
+
+
+def window_key(speech_features: str, number: int) -> str:
+    """Key of one window of the speech features with that key, from 0 on."""
+    return f"{speech_features}:{number}"
 
 
 def decoded_speech_key(audio_hash: str, track: int) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from sadtalker_service.domain import LazySourceImage, LazySpeech, SourceImage, Speech
+from sadtalker_service.domain import LazySourceImage, LazySpeech, SourceImage, Speech, SpeechFile
 from sadtalker_service.errors import NotFound
 from sadtalker_service.pipeline.cached import CacheTerms
 from sadtalker_service.pipeline.decoded_speech import find_decoded
@@ -50,9 +50,9 @@ def original_speech(
     audio_id, reading = spec.audio_id, spec.audio_reading
     with _local(artefacts, speech_name(audio_id), "driven audio") as path:
 
-        def load() -> Speech:
+        def load() -> Speech | SpeechFile:
             kept = find_decoded(cache, audio_id, path, reading)
-            return kept or read_speech(path, settings, spec.options.audio_track, audio_id)
+            return kept or read_speech(path, settings, spec.options.audio_track, audio_id, reading)
 
         yield LazySpeech(audio_id, spec.audio_seconds, path, load, reading)
 

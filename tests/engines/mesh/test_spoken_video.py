@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from sadtalker_service.domain import SpokenText
+from sadtalker_service.domain import Motion, SpokenText
 from sadtalker_service.engines.mesh import MeshEngine
 from sadtalker_service.engines.mesh.faceframe import fit_face_frame
 from sadtalker_service.faces.landmarker import FaceLandmarker
@@ -17,7 +17,7 @@ from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.cached import CachedComputation
 from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.pipeline.spoken import speak_text
-from sadtalker_service.speech.articulation import Articulation
+from sadtalker_service.speech.articulation import Articulation, joined
 from sadtalker_service.store.cache import MemoryCache
 
 PORTRAIT = Path(__file__).parents[3] / "examples" / "portrait.jpg"
@@ -40,12 +40,13 @@ def test_lips_follow_the_voice(voice: str, tmp_path: Path) -> None:
     pipeline = Pipeline(engine, cache)
     prepared = pipeline.prepare(picture, STYLE)
     pipeline.render(prepared, speech, STYLE, tmp_path / "a.mp4")
-    features = engine.extract_speech_features(speech)
-    intended = engine.drive(prepared.avatar, features, STYLE, speech.duration).coefficients["opening"]
+    features = list(engine.extract_speech_features(speech.pieces(), speech.timeline))
+    motion = Motion.joined(engine.drive(prepared.avatar, iter(features), STYLE, None))
+    intended = motion.coefficients["opening"]
     opening = _opening(tmp_path / "a.mp4")
     assert len(opening) == len(intended)
     assert np.corrcoef(opening, intended)[0, 1] >= 0.95
-    shut = [(a, b) for kind, a, b in Articulation.from_artefact(features).closures if kind == 0]
+    shut = [(a, b) for kind, a, b in joined(map(Articulation.from_artefact, features)).closures if kind == 0]
     assert len(shut) >= 5
     least = [opening[max(0, int(a * 25 - 0.5)) : int(b * 25 + 0.5) + 1].min() for a, b in shut]
     assert np.mean(np.array(least) < 1.5) >= 0.85

@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 
+from sadtalker_service.domain import Motion
 from sadtalker_service.engines.mesh import MeshEngine
 from sadtalker_service.engines.mesh.channels import INDEX
 from sadtalker_service.engines.mesh.faceframe import fit_face_frame
@@ -15,7 +16,7 @@ from sadtalker_service.media.audio import decode_speech
 from sadtalker_service.media.image import decode_image
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.pipeline import Pipeline
-from sadtalker_service.speech.articulation import Articulation
+from sadtalker_service.speech.articulation import Articulation, joined
 from sadtalker_service.store.cache import MemoryCache
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -33,13 +34,13 @@ def talk(tmp_path_factory):
     path = tmp_path_factory.mktemp("talk") / "talk.mp4"
     prepared = Pipeline(engine, cache).prepare(source_image, RenderOptions(preprocess="crop"))
     Pipeline(engine, cache).render(prepared, speech, style, path)
-    speech_features = engine.extract_speech_features(speech)
-    motion = engine.drive(prepared.avatar, speech_features, style, speech.duration)
+    speech_features = list(engine.extract_speech_features(speech.pieces()))
+    motion = Motion.joined(engine.drive(prepared.avatar, iter(speech_features), style, None))
     opening, eyes = _measure(path)
     return SimpleNamespace(
         path=path,
         speech=speech,
-        articulation=Articulation.from_artefact(speech_features),
+        articulation=joined(map(Articulation.from_artefact, speech_features)),
         intended=motion.coefficients["opening"].astype(float),
         blink=motion.coefficients["controls"][:, INDEX["blink_right"]],
         opening=opening,

@@ -12,8 +12,8 @@ from tests.support.sadtalker_weights import picture
 
 torch = pytest.importorskip("torch")
 
-from sadtalker_service.domain import Artefact, Avatar, Speech, Track  # noqa: E402
-from sadtalker_service.engines.port import References  # noqa: E402
+from sadtalker_service.domain import Artefact, Avatar, Motion, Track  # noqa: E402
+from sadtalker_service.engines.port import NO_REFERENCES, References  # noqa: E402
 from sadtalker_service.engines.sadtalker.engine import SadTalkerEngine  # noqa: E402
 from sadtalker_service.media.image import decode_image  # noqa: E402
 from sadtalker_service.media.video import write_video  # noqa: E402
@@ -53,11 +53,24 @@ def avatars(engine: SadTalkerEngine, source_image: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def speech_features(engine: SadTalkerEngine) -> Artefact:
+def speech_features(engine: SadTalkerEngine) -> list[Artefact]:
     """A quarter of a second of voice-like audio."""
     times = np.arange(4000) / 16000
     samples = (0.3 * np.sin(2 * np.pi * 140 * times) * np.sin(2 * np.pi * 4 * times)).astype(np.float32)
-    return engine.extract_speech_features(Speech("0" * 64, samples, Path()))
+    return list(engine.extract_speech_features(iter([samples])))
+
+
+def driven(
+    engine: SadTalkerEngine,
+    avatar: Avatar,
+    speech_features: list[Artefact] | None,
+    style: RenderOptions,
+    duration: float,
+    references: References = NO_REFERENCES,
+) -> Motion:
+    """The motion of a whole video."""
+    features = None if speech_features is None else iter(speech_features)
+    return Motion.joined(engine.drive(avatar, features, style, duration, references))
 
 
 def test_avatar_is_small_and_complete(engine: SadTalkerEngine, avatars: Any) -> None:
@@ -109,7 +122,7 @@ def test_free_view_is_that_of_the_original(engine: SadTalkerEngine, golden: Any)
 
 
 def test_sixteen_bits_in_the_cache_are_not_visible(
-    engine: SadTalkerEngine, avatars: Any, speech_features: Artefact
+    engine: SadTalkerEngine, avatars: Any, speech_features: list[Artefact]
 ) -> None:
     """Compares a frame of the cached features with one of the features before rounding.
 
@@ -117,7 +130,7 @@ def test_sixteen_bits_in_the_cache_are_not_visible(
     """
     avatar = avatars("crop")
     mesh = avatar.artefacts["face_mesh"].arrays
-    motion = engine.drive(avatar, speech_features, RenderOptions(preprocess="crop", size=256), 0.08)
+    motion = driven(engine, avatar, speech_features, RenderOptions(preprocess="crop", size=256), 0.08)
     models: Any = engine._inference
     networks, driving = models._models.of_size(256), motion.coefficients["keypoints"][1:2]
     square = torch.from_numpy(avatar.artefacts["face_crop"].arrays["square"].copy())
@@ -137,21 +150,21 @@ def test_sixteen_bits_in_the_cache_are_not_visible(
 
 @pytest.mark.parametrize(("fps", "frames"), [(25, 6), (24, 6), (50, 12)])
 def test_motion_has_as_many_frames_as_the_audio(
-    engine: SadTalkerEngine, avatars: Any, speech_features: Artefact, fps: int, frames: int
+    engine: SadTalkerEngine, avatars: Any, speech_features: list[Artefact], fps: int, frames: int
 ) -> None:
-    motion = engine.drive(
-        avatars("crop"), speech_features, RenderOptions(preprocess="crop", size=256, fps=fps), 0.25
+    motion = driven(
+        engine, avatars("crop"), speech_features, RenderOptions(preprocess="crop", size=256, fps=fps), 0.25
     )
     assert motion.coefficients["keypoints"].shape == (frames, 15, 3)
     assert motion.coefficients["keypoints"].dtype == np.float32
 
 
 def test_other_rates_show_the_same_motion(
-    engine: SadTalkerEngine, avatars: Any, speech_features: Artefact
+    engine: SadTalkerEngine, avatars: Any, speech_features: list[Artefact]
 ) -> None:
     style = RenderOptions(preprocess="crop", size=256)
-    usual = engine.drive(avatars("crop"), speech_features, style, 0.25).coefficients["keypoints"]
-    fast = engine.drive(avatars("crop"), speech_features, replace(style, fps=50), 0.25).coefficients[
+    usual = driven(engine, avatars("crop"), speech_features, style, 0.25).coefficients["keypoints"]
+    fast = driven(engine, avatars("crop"), speech_features, replace(style, fps=50), 0.25).coefficients[
         "keypoints"
     ]
     assert np.abs(fast[::2] - usual).max() < 1e-6
@@ -159,11 +172,15 @@ def test_other_rates_show_the_same_motion(
 
 
 def test_equal_seeds_give_equal_motion(
-    engine: SadTalkerEngine, avatars: Any, speech_features: Artefact
+    engine: SadTalkerEngine, avatars: Any, speech_features: list[Artefact]
 ) -> None:
     def keypoints(**style: Any) -> Any:
-        found = engine.drive(
-            avatars("full"), speech_features, RenderOptions(preprocess="full", size=256, **style), 0.25
+        found = driven(
+            engine,
+            avatars("full"),
+            speech_features,
+            RenderOptions(preprocess="full", size=256, **style),
+            0.25,
         )
         return found.coefficients["keypoints"]
 
@@ -178,14 +195,14 @@ def test_equal_seeds_give_equal_motion(
 
 
 def test_idle_video_moves_without_audio(engine: SadTalkerEngine, avatars: Any) -> None:
-    motion = engine.drive(avatars("crop"), None, RenderOptions(preprocess="crop", size=256), 0.6)
+    motion = driven(engine, avatars("crop"), None, RenderOptions(preprocess="crop", size=256), 0.6)
     keypoints = motion.coefficients["keypoints"]
     assert len(keypoints) == 15
     assert np.abs(keypoints - keypoints[0]).max() > 1e-4
 
 
 def test_reference_video_drives_the_motion(
-    engine: SadTalkerEngine, avatars: Any, source_image: Any, speech_features: Artefact, tmp_path: Path
+    engine: SadTalkerEngine, avatars: Any, source_image: Any, speech_features: list[Artefact], tmp_path: Path
 ) -> None:
     """A video in which the example face moves from left to right."""
     video = moving(source_image.pixels, tmp_path / "reference.mp4", frames=8)
@@ -195,7 +212,7 @@ def test_reference_video_drives_the_motion(
 
     def keypoints(references: References, **style: Any) -> Any:
         wanted = RenderOptions(preprocess="full", size=256, **style)
-        return engine.drive(avatar, speech_features, wanted, 0.25, references).coefficients["keypoints"]
+        return driven(engine, avatar, speech_features, wanted, 0.25, references).coefficients["keypoints"]
 
     plain = keypoints(References())
     assert np.abs(plain - keypoints(References(pose=reference_motion))).max() > 1e-4
@@ -207,11 +224,11 @@ def test_reference_video_drives_the_motion(
 
 
 def test_frames_are_pasted_and_can_be_written(
-    engine: SadTalkerEngine, avatars: Any, speech_features: Artefact, tmp_path: Path
+    engine: SadTalkerEngine, avatars: Any, speech_features: list[Artefact], tmp_path: Path
 ) -> None:
     avatar, style = avatars("full"), RenderOptions(preprocess="full", size=256)
-    motion = engine.drive(avatar, speech_features, style, 0.04)
-    rendering = engine.render(avatar, motion, style)
+    motion = driven(engine, avatar, speech_features, style, 0.04)
+    rendering = engine.render(avatar, iter([motion]), style)
     batches = list(rendering.batches)
     x0, y0, x1, y1 = rendering.box
     assert [len(batch) for batch in batches] == [1]
@@ -227,11 +244,11 @@ def test_frames_are_pasted_and_can_be_written(
     ("mode", "shape"), [("crop", (256, 256)), ("resize", (256, 256)), ("extfull", (512, 512))]
 )
 def test_every_mode_places_its_frames(
-    engine: SadTalkerEngine, avatars: Any, speech_features: Artefact, mode: Any, shape: tuple[int, int]
+    engine: SadTalkerEngine, avatars: Any, speech_features: list[Artefact], mode: Any, shape: tuple[int, int]
 ) -> None:
     style = RenderOptions(preprocess=mode, size=256)
-    motion = engine.drive(avatars(mode), speech_features, style, 0.04)
-    rendering = engine.render(avatars(mode), motion, style)
+    motion = driven(engine, avatars(mode), speech_features, style, 0.04)
+    rendering = engine.render(avatars(mode), iter([motion]), style)
     height, width = rendering.background.shape[:2]
     assert engine.frame_size(avatars(mode), style) == (width, height)
     x0, y0, x1, y1 = rendering.box

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sadtalker_service.domain import (
     PREPROCESS_MODES,
@@ -19,13 +20,14 @@ from sadtalker_service.domain import (
     Rendering,
     SourceImage,
     Speech,
+    SpokenTimeline,
 )
 from sadtalker_service.engines.detection import detect_face
 from sadtalker_service.engines.mesh import previews, stages
 from sadtalker_service.engines.mesh.faceframe import RestMouth
 from sadtalker_service.engines.mesh.layout import frame_size
 from sadtalker_service.engines.mesh.lids import warn_of_covered_eyes
-from sadtalker_service.engines.mesh.motion.drive import drive
+from sadtalker_service.engines.mesh.motion.drive import drive_windows
 from sadtalker_service.engines.mesh.motion.gestures import GESTURES
 from sadtalker_service.engines.mesh.renderer import render
 from sadtalker_service.engines.mesh.warmup import warm_up_renderer
@@ -39,7 +41,7 @@ from sadtalker_service.engines.port import (
 from sadtalker_service.errors import InvalidOption
 from sadtalker_service.faces.landmarker import FaceLandmarker
 from sadtalker_service.options import RenderOptions
-from sadtalker_service.speech import recognize_speech, start_word_alignment
+from sadtalker_service.speech import articulation_windows, recognize_speech, start_word_alignment
 from sadtalker_service.speech.articulation import Articulation
 
 _LIFETIMES: dict[str, Lifetime] = {
@@ -94,18 +96,24 @@ class MeshEngine(Engine):
         start_word_alignment()  # only long-lived processes warm up
         warm_up_renderer()
 
-    def extract_speech_features(self, speech: Speech) -> Artefact:
+    def expect_speech(self) -> None:
+        """Start the process that recognises words."""
+        start_word_alignment(now=True)
+
+    def extract_speech_features(
+        self, sound: Iterator[NDArray[np.float32]], timeline: SpokenTimeline | None = None
+    ) -> Iterator[Artefact]:
         """Lip articulation, loudness, pauses and accents of the driven audio."""
-        return recognize_speech(speech).to_artefact()
+        return (window.to_artefact() for window in articulation_windows(sound, timeline=timeline))
 
     def drive(
         self,
         avatar: Avatar,
-        speech_features: Artefact | None,
+        speech_features: Iterator[Artefact] | None,
         options: RenderOptions,
-        duration: float,
+        duration: float | None,
         references: References = NO_REFERENCES,
-    ) -> Motion:
+    ) -> Iterator[Motion]:
         """Controls of the rig, one row per frame. See `motion.drive`."""
         unknown = [cue.name for cue in options.gestures if cue.name not in GESTURES]
         if unknown:
@@ -114,8 +122,8 @@ class MeshEngine(Engine):
             )
         fit = avatar.artefacts["3dmm_coeffs"].record
         mouth = RestMouth(float(fit["rest_opening"]), float(fit["rest_width"]))
-        articulation = None if speech_features is None else Articulation.from_artefact(speech_features)
-        return drive(articulation, mouth, options, duration)
+        windows = None if speech_features is None else map(Articulation.from_artefact, speech_features)
+        return drive_windows(windows, mouth, options, duration)
 
     def frame_size(self, avatar: Avatar, options: RenderOptions) -> tuple[int, int]:
         """Size of the video, derived from the window of the source image that is shown."""
@@ -124,7 +132,7 @@ class MeshEngine(Engine):
     def render(
         self,
         avatar: Avatar,
-        motion: Motion,
+        motion: Iterator[Motion],
         options: RenderOptions,
     ) -> Rendering:
         """Render the frames of a motion."""

@@ -17,31 +17,36 @@ BATCH = 8
 """Frames drawn per call without the GIL. A cancelled job stops after at most one batch."""
 
 
-def render(avatar: Avatar, motion: Motion, style: RenderOptions) -> Rendering:
+def render(avatar: Avatar, motion: Iterator[Motion], style: RenderOptions) -> Rendering:
     """Render the video of a motion. Memory holds one batch of frames, whatever the length."""
     layout = lay_out(avatar.artefacts, style)
-    controls = np.array(motion.coefficients["controls"], np.float32, order="C")
     return Rendering(
         background=layout.background,
         box=layout.box,
-        fps=motion.fps,
-        frames=len(controls),
-        batches=_batches(layout, controls),
+        fps=style.fps,
+        frames=None,
+        batches=_batches(layout, motion),
     )
 
 
-def _batches(layout: Layout, controls: NDArray[np.float32]) -> Iterator[Uint8Image]:
+def _batches(layout: Layout, motion: Iterator[Motion]) -> Iterator[Uint8Image]:
     """Yield batches, each drawn by two threads. Together with the encoder they keep two cores busy."""
-    buffer = _blank(layout, min(BATCH, len(controls)))
+    buffer = _blank(layout, BATCH)
     with ThreadPoolExecutor(1, thread_name_prefix="draw") as second:
-        for start in range(0, len(controls), BATCH):
-            part = controls[start : start + BATCH]
+        for part in _controls(motion):
             batch = buffer[: len(part)]
             half = len(part) // 2
             other = second.submit(draw_frames, layout.scene, part[half:], batch[half:])
             draw_frames(layout.scene, part[:half], batch[:half])
             other.result()
             yield batch
+
+
+def _controls(motion: Iterator[Motion]) -> Iterator[NDArray[np.float32]]:
+    """Controls of at most `BATCH` frames at a time, without waiting for motion that is not there yet."""
+    for window in motion:
+        controls = np.array(window.coefficients["controls"], np.float32, order="C")
+        yield from (controls[start : start + BATCH] for start in range(0, len(controls), BATCH))
 
 
 def _blank(layout: Layout, frames: int) -> Uint8Image:

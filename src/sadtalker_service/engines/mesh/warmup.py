@@ -26,7 +26,7 @@ def warm_up_renderer() -> None:
     controls = np.full((1, CONTROLS), 0.1, np.float32)
     controls[0, len(CHANNELS) :] = 0.01
     for batch in render(
-        avatar, Motion(25, {"controls": controls}), RenderOptions(preprocess="crop", size=128)
+        avatar, iter([Motion(25, {"controls": controls})]), RenderOptions(preprocess="crop", size=128)
     ).batches:
         del batch
 

@@ -6,7 +6,7 @@ read without it.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from functools import cached_property, partial
 from importlib import import_module
@@ -23,7 +23,7 @@ from sadtalker_service.domain import (
     PreprocessMode,
     Rendering,
     SourceImage,
-    Speech,
+    SpokenTimeline,
     Uint8Image,
 )
 from sadtalker_service.engines.detection import DETECTION, detect_face
@@ -40,9 +40,10 @@ from sadtalker_service.engines.sadtalker.driving import angles
 from sadtalker_service.engines.sadtalker.driving.blinking import blinks
 from sadtalker_service.engines.sadtalker.driving.coefficients import drive, driving_semantics
 from sadtalker_service.engines.sadtalker.driving.mel import (
+    BANDS,
     VIDEO_RATE,
     idle_windows,
-    mel_spectrogram,
+    mel_columns,
     mel_windows,
 )
 from sadtalker_service.engines.sadtalker.driving.reference import (
@@ -161,9 +162,12 @@ class SadTalkerEngine(Engine):
         self._landmarker  # noqa: B018
         self._inference.warm_up(self._ready.default_size, full_frame=self._ready.full_frame)
 
-    def extract_speech_features(self, speech: Speech) -> Artefact:
-        """Mel features of driven audio, (M, 80)."""
-        return Artefact({"mel": mel_spectrogram(speech.samples)})
+    def extract_speech_features(
+        self, sound: Iterator[NDArray[np.float32]], timeline: SpokenTimeline | None = None
+    ) -> Iterator[Artefact]:
+        """Mel features of driven audio, some columns (m, 80) at a time."""
+        for columns, end in mel_columns(sound):
+            yield Artefact({"mel": columns}, {"end": end})
 
     def extract_reference_motion(self, video: Path, mode: PreprocessMode) -> Artefact:
         """Rows of coefficients of a reference video, (N, 73) at 25 fps.
@@ -179,21 +183,32 @@ class SadTalkerEngine(Engine):
     def drive(
         self,
         avatar: Avatar,
-        speech_features: Artefact | None,
+        speech_features: Iterator[Artefact] | None,
+        options: RenderOptions,
+        duration: float | None,
+        references: References = NO_REFERENCES,
+    ) -> Iterator[Motion]:
+        """Keypoints of every frame, (F, 15, 3)."""
+        mel = np.zeros((0, BANDS), np.float32)
+        if speech_features is not None:
+            windows = list(speech_features)
+            mel = np.concatenate([window.arrays["mel"] for window in windows])
+            duration = windows[-1].record["end"] if duration is None else duration
+        yield self._motion(avatar, mel, options, duration or 0.0, references)
+
+    def _motion(
+        self,
+        avatar: Avatar,
+        mel: NDArray[np.float32],
         options: RenderOptions,
         duration: float,
-        references: References = NO_REFERENCES,
+        references: References,
     ) -> Motion:
-        """Keypoints of every frame, (F, 15, 3)."""
         full_frame, networks = stages.is_full_frame(avatar.mode), self._networks(options.side)
         source = avatar.artefacts[stages.named("3dmm_coeffs", options.side)].arrays["row"]
         frames = _frames(duration, VIDEO_RATE)
         numbers = np.arange(frames)
-        windows = (
-            idle_windows(frames)
-            if speech_features is None
-            else mel_windows(speech_features.arrays["mel"], numbers)
-        )
+        windows = idle_windows(frames) if len(mel) == 0 else mel_windows(mel, numbers)
         rows = drive(
             windows,
             source,
@@ -220,20 +235,23 @@ class SadTalkerEngine(Engine):
             keypoints = flat.reshape(wanted, *keypoints.shape[1:])
         return Motion(options.fps, {"keypoints": keypoints})
 
+    def frame_count(self, duration: float, fps: int) -> int:
+        """Whole frames only, as in the original."""
+        return _frames(duration, fps)
+
     def frame_size(self, avatar: Avatar, options: RenderOptions) -> tuple[int, int]:
         """Size of the source image or of its moving part. Runs the background enhancer if there is one."""
         return self._canvas.frame_size(avatar, options, self._side(options))
 
-    def render(self, avatar: Avatar, motion: Motion, options: RenderOptions) -> Rendering:
+    def render(self, avatar: Avatar, motion: Iterator[Motion], options: RenderOptions) -> Rendering:
         """Draw, enhance and paste the frames of a motion."""
-        keypoints = motion.coefficients["keypoints"]
         paste = self._canvas.paste(avatar, options, self._side(options))
         return Rendering(
             background=paste.background,
             box=paste.box,
-            fps=motion.fps,
-            frames=len(keypoints),
-            batches=self._batches(avatar, keypoints, options, paste),
+            fps=options.fps,
+            frames=None,
+            batches=self._batches(avatar, motion, options, paste),
         )
 
     def _face_enhancer(self, options: RenderOptions) -> FaceEnhancer | None:
@@ -264,21 +282,26 @@ class SadTalkerEngine(Engine):
         return found.landmarks if found.quarter_turns == 0 else None
 
     def _batches(
-        self, avatar: Avatar, keypoints: NDArray[np.float32], options: RenderOptions, paste: Paste
+        self, avatar: Avatar, motion: Iterator[Motion], options: RenderOptions, paste: Paste
     ) -> Generator[Uint8Image]:
         mesh, enhance = (
             avatar.artefacts[stages.named("face_mesh", options.side)].arrays,
             self._face_enhancer(options),
         )
-        frames = self._inference.frames(
-            options.side, mesh["volume"], mesh["keypoints"], keypoints, options.batch_size
-        )
         window = face_window(
             stages.crop_of(avatar.artefacts[stages.named("face_crop", options.side)]), avatar.mode
         )
-        with closing(frames):  # a consumer that stops early leaves no frames in the queue
-            for pictures in frames:
-                yield paste.frames(enhance(pictures, window) if enhance else pictures)
+        for part in motion:
+            frames = self._inference.frames(
+                options.side,
+                mesh["volume"],
+                mesh["keypoints"],
+                part.coefficients["keypoints"],
+                options.batch_size,
+            )
+            with closing(frames):  # a consumer that stops early leaves no frames in the queue
+                for pictures in frames:
+                    yield paste.frames(enhance(pictures, window) if enhance else pictures)
 
     def _networks(self, size: int) -> Networks:
         return self._inference.motion(size)

@@ -11,7 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from sadtalker_service.domain import Artefact, Avatar, Rendering  # noqa: E402
+from sadtalker_service.domain import Artefact, Avatar, Motion, Rendering  # noqa: E402
 from sadtalker_service.engines.sadtalker.engine import SadTalkerEngine  # noqa: E402
 from sadtalker_service.media.image import decode_image  # noqa: E402
 from sadtalker_service.options import RenderOptions  # noqa: E402
@@ -47,10 +47,10 @@ def test_face_is_restored_in_its_window_and_the_background_enlarged(engine: SadT
     for stage in engine.stages:
         artefacts[stage.name] = stage.compute(source_image, "extfull", artefacts)
     avatar = Avatar(source_image.image_hash, engine.name, "extfull", artefacts)
-    motion = engine.drive(avatar, None, STYLE, 0.04)
+    motion = Motion.joined(engine.drive(avatar, None, STYLE, 0.04))
 
-    plain = engine.render(avatar, motion, STYLE)
-    restored = engine.render(avatar, motion, replace(STYLE, enhancer="gfpgan"))
+    plain = engine.render(avatar, iter([motion]), STYLE)
+    restored = engine.render(avatar, iter([motion]), replace(STYLE, enhancer="gfpgan"))
     assert np.array_equal(restored.background, plain.background)
     assert restored.box == plain.box
     before, after = drawn(plain), drawn(restored)
@@ -63,7 +63,9 @@ def test_face_is_restored_in_its_window_and_the_background_enlarged(engine: SadT
     rim[border:-border, border:-border] = False
     assert abs((after - before)[rim].mean()) < 2
 
-    both = engine.render(avatar, motion, replace(STYLE, enhancer="gfpgan", background_enhancer="realesrgan"))
+    both = engine.render(
+        avatar, iter([motion]), replace(STYLE, enhancer="gfpgan", background_enhancer="realesrgan")
+    )
     assert both.background.shape[0] >= plain.background.shape[0]
     size = engine.frame_size(avatar, replace(STYLE, background_enhancer="realesrgan"))
     assert size == both.background.shape[1::-1]

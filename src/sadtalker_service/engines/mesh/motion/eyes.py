@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sadtalker_service.engines.mesh.motion.signals import RATE, Signal, smooth, ticks
+from sadtalker_service.engines.mesh.motion.signals import RATE, Signal, smooth
 from sadtalker_service.speech.blinking import CLOSING, HOLD, REOPENING
 
 _FIXATION = (0.35, 1.9)
@@ -27,29 +27,57 @@ def blinks(begins: list[float], times: Signal, fps: int) -> Signal:
     """
     closure = np.zeros(len(times))
     for begin in begins:
-        since = times - begin
-        full = CLOSING + HOLD / 2
-        nearest = since[np.argmin(np.abs(since - full))]
-        if abs(nearest - full) <= 0.5 / fps + 1e-9:
-            since = since - (nearest - full)
-        closure = np.maximum(closure, blink_shape(since))
+        full = begin + CLOSING + HOLD / 2
+        nearest = (np.round(full * fps - 0.5) + 0.5) / fps  # the frame in the middle of which it is closed
+        closure = np.maximum(closure, blink_shape(times - begin - (nearest - full)))
     return closure
 
 
-def gaze(rng: np.random.Generator, duration: float, begins: list[float]) -> Signal:
-    """Deviation of the gaze in mm, (T, 2) at `RATE`: fixations with quick jumps in between."""
-    length = ticks(duration)
-    target = np.zeros((length, 2))
-    at = 0.0
-    while at < duration:
-        hold = float(rng.uniform(*_FIXATION))
-        away = rng.uniform(-1.0, 1.0, 2) * (_GAZE_X, _GAZE_Y)
-        if rng.random() < 0.45:
-            away *= 0.15  # back to the viewer
-        target[int(at * RATE) : int((at + hold) * RATE) + 1] = away
-        at += hold
-    for begin in begins:
-        start = int((begin + CLOSING) * RATE)
-        if start < length and rng.random() < 0.5:
-            target[start : start + int(0.4 * RATE)] *= 0.2
-    return smooth(target, 0.012)
+class Gaze:
+    """Small eye movements: fixations with quick jumps in between, without end."""
+
+    _SMOOTHING = 0.012
+    _EDGE = 6
+    """Ticks on both sides that the smoothing needs."""
+    _CALM = int(0.4 * RATE)
+    """Ticks after a blink in which the gaze may be at the viewer."""
+
+    def __init__(self, fixations: np.random.Generator, after_blinks: np.random.Generator) -> None:
+        self._fixations = fixations
+        self._after_blinks = after_blinks
+        self._targets = np.zeros((0, 2))
+        """From tick `_first` on."""
+        self._first = 0
+        self._at = 0.0
+        self._calm: list[int] = []
+
+    def blink(self, begin: float) -> None:
+        """A blink begins at `begin` seconds. It is later than all that was taken."""
+        if self._after_blinks.random() < 0.5:
+            self._calm.append(int((begin + CLOSING) * RATE))
+
+    def between(self, first: int, last: int) -> Signal:
+        """Deviation in mm, (last - first, 2), of the ticks from `first` to `last`. Later calls ask later."""
+        self._extend(last + self._EDGE)
+        start = max(0, first - self._EDGE)
+        target = self._targets[start - self._first : last + self._EDGE - self._first].copy()
+        for begin in self._calm:
+            target[max(0, begin - start) : max(0, begin + self._CALM - start)] *= 0.2
+        moved = smooth(target, self._SMOOTHING)[first - start : last - start]
+        self._targets = self._targets[start - self._first :]
+        self._first = start
+        self._calm = [begin for begin in self._calm if begin + self._CALM > start]
+        return moved
+
+    def _extend(self, tick: int) -> None:
+        rows = [self._targets]
+        known = self._first + len(self._targets)
+        while known < tick:
+            self._at += float(self._fixations.uniform(*_FIXATION))
+            away = self._fixations.uniform(-1.0, 1.0, 2) * (_GAZE_X, _GAZE_Y)
+            if self._fixations.random() < 0.45:
+                away *= 0.15  # back to the viewer
+            held = max(0, int(self._at * RATE) - known)
+            rows.append(np.repeat(away[None], held, axis=0))
+            known += held
+        self._targets = np.concatenate(rows)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sadtalker_service.domain import Track
-from sadtalker_service.engines.mesh.motion.signals import RATE, Signal, smooth, ticks, wander
+from sadtalker_service.engines.mesh.motion.signals import RATE, Signal, Wander, smooth
 
 POSE_STYLES = 46
 
 LIMITS = np.radians([10.0, 14.0, 13.0])
 """Largest pitch, yaw and roll that the warp draws without artefacts, radians."""
+
+_TRACK_SMOOTHING, _TRACK_EDGE = 0.08, 0.4
+"""Standard deviation of the low-pass filter over a given track, and the time on both sides that it needs,
+seconds."""
 
 
 @dataclass(frozen=True)
@@ -50,67 +54,80 @@ def head_style(number: int) -> HeadStyle:
     )
 
 
-def head_motion(
-    rng: np.random.Generator,
-    duration: float,
-    style: HeadStyle,
-    liveliness: Signal,
-    accents: NDArray[np.float32],
-) -> tuple[Signal, Signal]:
-    """Angles and shift of the head.
+class HeadMotion:
+    """Angles, shift and breath of the head, tick by tick without end."""
 
-    Args:
-        rng: source of the wandering.
-        duration: seconds.
-        style: how the person moves.
-        liveliness: (T,) 0..1 at `RATE`: how active the speech is. The head is calmer in silence.
-        accents: (A, 2) times and strengths of prosodic accents.
+    def __init__(self, seeds: Sequence[np.random.Generator], style: HeadStyle) -> None:
+        """`seeds`: ten sources of random numbers, one for each movement."""
+        paces = [hertz * style.pace for hertz in (0.25, 0.16, 0.20, 0.7, 0.6, 0.5)]
+        self._waves = [
+            Wander(rng, hertz) for rng, hertz in zip(seeds, (*paces, 0.15, 0.2, 0.1), strict=False)
+        ]
+        self._style = style
+        self._nod_sizes = seeds[-1]
+        self._nods: list[tuple[float, float]] = []
+        self._tick = 0
+        self._phase = float(seeds[-1].random())
 
-    Returns:
-        angles (T, 3) pitch, yaw, roll in radians; shift (T, 2) in mm.
-    """
-    length = ticks(duration)
-    calm = 0.45 + 0.55 * liveliness[:length]
-    calm = np.pad(calm, (0, length - len(calm)), mode="edge")
-    slow = [wander(rng, length, hertz * style.pace) for hertz in (0.25, 0.16, 0.20)]
-    quick = [wander(rng, length, hertz * style.pace) for hertz in (0.7, 0.6, 0.5)]
-    nods = _nods(length, accents, rng)
-    degrees = np.stack(
-        [
-            style.pitch * (0.88 * slow[0] + 0.47 * quick[0]) * calm + style.nod * nods,
-            style.yaw * (0.95 * slow[1] + 0.30 * quick[1]) * calm + style.turn,
-            style.roll * (0.93 * slow[2] + 0.36 * quick[2]) * calm + style.tilt,
-        ],
-        axis=1,
-    )
-    shift = np.stack([0.9 * wander(rng, length, 0.15), 0.5 * wander(rng, length, 0.2) + 0.4 * nods], axis=1)
-    return np.radians(degrees), shift
+    def accent(self, at: float, strength: float) -> None:
+        """A prosodic accent at `at` seconds, at least 0.6 s after all that was taken."""
+        self._nods.append((at, strength * self._nod_sizes.uniform(0.6, 1.0)))
 
+    def take(self, liveliness: Signal) -> Signal:
+        """The next ticks, (T, 6): pitch, yaw and roll in radians, shift x and y in mm, and breath -1..1.
 
-def _nods(length: int, accents: NDArray[np.float32], rng: np.random.Generator) -> Signal:
-    """A dip of the chin at each accent, with a small rise before it. 1 is a strong nod."""
-    seconds = np.arange(length) / RATE
-    nods = np.zeros(length)
-    for at, strength in accents:
-        size = float(strength) * rng.uniform(0.6, 1.0)
-        around = slice(max(0, int((at - 0.8) * RATE)), int((at + 0.8) * RATE))
-        since = seconds[around] - at
-        nods[around] += size * np.exp(-(((since - 0.02) / 0.14) ** 2))
-        nods[around] -= 0.45 * size * np.exp(-(((since + 0.24) / 0.16) ** 2))
-    return nods
+        `liveliness` (T,) 0..1: how active the speech is. The head is calmer in silence.
+        """
+        length = len(liveliness)
+        calm = 0.45 + 0.55 * liveliness
+        *waves, across, down, pace = (wave.take(length) for wave in self._waves)
+        slow, quick = waves[:3], waves[3:]
+        nods, style = self._nodding(length), self._style
+        breath = 0.27 * (1 + 0.12 * pace)  # about 16 per minute, never fully regular
+        phase = self._phase + np.cumsum(breath) / RATE
+        self._tick += length
+        self._phase = float(phase[-1] % 1.0) if length else self._phase
+        return np.stack(
+            [
+                np.radians(style.pitch * (0.88 * slow[0] + 0.47 * quick[0]) * calm + style.nod * nods),
+                np.radians(style.yaw * (0.95 * slow[1] + 0.30 * quick[1]) * calm + style.turn),
+                np.radians(style.roll * (0.93 * slow[2] + 0.36 * quick[2]) * calm + style.tilt),
+                0.9 * across,
+                0.5 * down + 0.4 * nods,
+                np.sin(2 * np.pi * phase),
+            ],
+            axis=1,
+        )
+
+    def _nodding(self, length: int) -> Signal:
+        """A dip of the chin at each accent, with a small rise before it. 1 is a strong nod."""
+        seconds = (self._tick + np.arange(length)) / RATE
+        nods = np.zeros(length)
+        for at, size in self._nods:
+            since = seconds - at
+            nods += size * np.exp(-(((since - 0.02) / 0.14) ** 2))
+            nods -= 0.45 * size * np.exp(-(((since + 0.24) / 0.16) ** 2))
+        now = (self._tick + length) / RATE
+        self._nods = [(at, size) for at, size in self._nods if at > now - 1.0]
+        return nods
 
 
 def follow_tracks(
-    angles: Signal, tracks: tuple[Track | None, Track | None, Track | None], duration: float
+    angles: Signal, tracks: tuple[Track | None, Track | None, Track | None], duration: float, begin: int = 0
 ) -> Signal:
-    """Angles (T, 3) that follow the tracks. A small part of the free motion remains."""
+    """Angles (T, 3) that follow the tracks over `duration` seconds, from tick `begin` on.
+
+    A small part of the free motion remains.
+    """
     out = angles.copy()
+    edge = int(_TRACK_EDGE * RATE)
+    seconds = np.arange(begin - edge, begin + len(angles) + edge) / RATE
     for k, track in enumerate(tracks):
         if track is not None:
             stops = np.linspace(0.0, duration, max(2, len(track.degrees)))
             degrees = track.degrees if len(track.degrees) > 1 else track.degrees * 2
-            wanted = np.interp(np.arange(len(angles)) / RATE, stops, np.radians(degrees))
-            out[:, k] = smooth(wanted, 0.08) + 0.15 * angles[:, k]
+            wanted = np.interp(seconds, stops, np.radians(degrees))
+            out[:, k] = smooth(wanted, _TRACK_SMOOTHING)[edge : edge + len(angles)] + 0.15 * angles[:, k]
     return out
 
 
@@ -121,11 +138,3 @@ def keep_clean(angles: Signal) -> Signal:
     room = LIMITS - knee
     bent: Signal = np.sign(angles) * (np.minimum(np.abs(angles), knee) + room * (1 - np.exp(-over / room)))
     return bent
-
-
-def breathing(rng: np.random.Generator, duration: float) -> Signal:
-    """Breath (T,) -1..1, about 16 per minute, never fully regular."""
-    length = ticks(duration)
-    rate = 0.27 * (1 + 0.12 * wander(rng, length, 0.1))
-    phase = 2 * np.pi * (np.cumsum(rate) / RATE + rng.random())
-    return np.sin(phase)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from sadtalker_service.engines.mesh.channels import CHANNELS, INDEX
 from sadtalker_service.engines.mesh.faceframe import RestMouth
-from sadtalker_service.engines.mesh.motion.signals import Signal, sample
+from sadtalker_service.engines.mesh.motion.signals import RATE, Signal, sample
 from sadtalker_service.speech.articulation import Articulation
 from sadtalker_service.speech.closing import BILABIAL, LABIODENTAL
 from sadtalker_service.speech.visemes import (
@@ -42,18 +42,50 @@ def lip_motion(
 
     Args:
         articulation: the articulation of the driven audio.
-        times: seconds of the frames, (F,).
+        times: seconds of the frames, (F,), evenly spaced from half a frame on.
         mouth: the mouth of the source image, where the motion starts.
         expression_scale: 1 = natural.
 
     Returns:
         channels float64 (F, C), tongue float64 (F,) 0..1, and the intended opening float64 (F,) in mm.
     """
-    wanted = sample(articulation.articulators, times)
-    wanted[:, :PUCKER] *= expression_scale
-    _close_on_time(wanted, articulation.closures, times)
-    channels, opening = to_channels(wanted, mouth)
-    return channels, wanted[:, TONGUE], opening
+    lips = LipMotion(mouth, expression_scale)
+    lips.add(articulation)
+    return lips.at(times, 2.0 * float(times[0]))
+
+
+class LipMotion:
+    """Lips of one window after the other."""
+
+    def __init__(self, mouth: RestMouth, expression_scale: float) -> None:
+        self._mouth = mouth
+        self._scale = expression_scale
+        self._rows = np.zeros((0, 8), np.float32)
+        """Articulators from tick `_first` on."""
+        self._first = 0
+        self._closures = np.zeros((0, 3), np.float32)
+
+    def add(self, window: Articulation) -> None:
+        """The next window."""
+        self._rows = np.concatenate([self._rows, window.articulators])
+        self._closures = np.concatenate([self._closures, window.closures])
+
+    def at(self, times: Signal, frame: float) -> tuple[Signal, Signal, Signal]:
+        """As of `lip_motion`, for `times` within what was added. Later calls ask for later times.
+
+        `frame` is the time from one frame to the next, seconds.
+        """
+        if not len(times):
+            return np.zeros((0, len(CHANNELS))), np.zeros(0), np.zeros(0)
+        wanted = sample(self._rows, times - self._first / RATE)
+        wanted[:, :PUCKER] *= self._scale
+        _close_on_time(wanted, self._closures, times, frame)
+        channels, opening = to_channels(wanted, self._mouth)
+        done = int(times[-1] * RATE) - self._first
+        self._rows = self._rows[done:]
+        self._first += done
+        self._closures = self._closures[self._closures[:, 2] > times[-1] - 0.5]
+        return channels, wanted[:, TONGUE], opening
 
 
 def to_channels(wanted: Signal, mouth: RestMouth) -> tuple[Signal, Signal]:
@@ -101,17 +133,17 @@ def rest_closure(mouth: RestMouth) -> Signal:
     return closure
 
 
-def _close_on_time(wanted: Signal, closures: NDArray[np.float32], times: Signal) -> None:
+def _close_on_time(wanted: Signal, closures: NDArray[np.float32], times: Signal, frame: float) -> None:
     """Close the lips in one frame of every /p b m/, and tuck the lip in one frame of every /f v/.
 
-    This holds for sounds of any length, however short.
+    This holds for sounds of any length, however short. `frame` is the time from one frame to the next.
     """
     for kind, start, end in closures:
         middle = (start + end) / 2
-        frame = int(np.argmin(np.abs(times - middle)))
-        if not start - 0.06 <= times[frame] <= end + 0.06:
+        nearest = (max(0.0, np.round(middle / frame - 0.5)) + 0.5) * frame
+        if not start - 0.06 <= nearest <= end + 0.06:
             continue
-        around = np.exp(-(((times - times[frame]) / 0.030) ** 2))
+        around = np.exp(-(((times - nearest) / 0.030) ** 2))
         if kind == BILABIAL:
             for articulator in (OPENING, JAW, TONGUE):
                 wanted[:, articulator] *= 1 - around

@@ -44,10 +44,26 @@ def wander(rng: np.random.Generator, length: int, hertz: float) -> Signal:
 
     A longer signal starts like a shorter one. The scale is that of the process, not of the finite piece.
     """
-    sigma = RATE / (2 * np.pi * hertz)
-    lead = int(4 * sigma)
-    noise = rng.standard_normal(length + 2 * lead)
-    result: Signal = gaussian_filter1d(noise, sigma)[lead : lead + length] * np.sqrt(
-        2 * sigma * np.sqrt(np.pi)
-    )
-    return result
+    return Wander(rng, hertz).take(length)
+
+
+class Wander:
+    """Low-pass noise without end, taken piece by piece. The pieces do not change it."""
+
+    def __init__(self, rng: np.random.Generator, hertz: float) -> None:
+        """`rng` belongs to this noise alone. `hertz`: about how many times per second it changes."""
+        sigma = RATE / (2 * np.pi * hertz)
+        reach = np.arange(-int(4 * sigma), int(4 * sigma) + 1)
+        kernel = np.exp(-0.5 * (reach / sigma) ** 2)
+        self._kernel = kernel / kernel.sum() * np.sqrt(2 * sigma * np.sqrt(np.pi))
+        self._rng = rng
+        self._noise = rng.standard_normal(len(kernel) - 1)
+
+    def take(self, length: int) -> Signal:
+        """The next (length,) ticks."""
+        if length <= 0:
+            return np.zeros(0)
+        noise = np.concatenate([self._noise, self._rng.standard_normal(length)])
+        self._noise = noise[length:]
+        result: Signal = np.convolve(noise, self._kernel, mode="valid")
+        return result

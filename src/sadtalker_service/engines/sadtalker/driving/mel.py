@@ -5,10 +5,14 @@ T frames of video at 25 fps, M columns of the spectrogram at 80 Hz.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
 from sadtalker_service.domain import SPEECH_RATE
+from sadtalker_service.speech.sound_buffer import SoundBuffer
 
 VIDEO_RATE = 25
 """Frame rate that the networks were trained with. Other rates are resampled from it."""
@@ -28,8 +32,8 @@ _PREEMPHASIS = 0.97
 _FLOOR, _REFERENCE, _RANGE, _LARGEST = 1e-5, 20.0, 100.0, 4.0
 """Minimum magnitude, dB of full scale, range in dB. The features are -4..4."""
 
-_BLOCK = 2048
-"""Columns that are transformed together, so that long driven audio needs no more memory than short."""
+_WINDOW_COLUMNS = 1024
+"""Columns that come together: 320 frames of video."""
 
 
 def frame_count(samples: int) -> int:
@@ -42,19 +46,43 @@ def mel_spectrogram(samples: NDArray[np.floating]) -> NDArray[np.float32]:
 
     Only whole frames of video are used: M = 1 + 3.2 T, rounded down. Column k is centred at sample 200 k.
     """
-    sound = np.asarray(samples[: frame_count(len(samples)) * SAMPLES_PER_FRAME], np.float64)
-    emphasised = sound.copy()
-    emphasised[1:] -= _PREEMPHASIS * sound[:-1]
-    padded = np.pad(emphasised, _FFT // 2)
+    pieces = iter([np.asarray(samples, np.float32)])
+    return np.concatenate([columns for columns, _ in mel_columns(pieces)])
+
+
+def mel_columns(
+    pieces: Iterator[NDArray[np.float32]],
+) -> Iterator[tuple[NDArray[np.float32], float | None]]:
+    """The spectrogram of sound that comes in pieces (n,), some columns (m, 80) at a time.
+
+    Each comes as soon as its samples are known. With the last ones comes the length of the sound in seconds.
+    How the sound is cut changes nothing.
+    """
+    sound = SoundBuffer(pieces)
+    done = 0
+    while sound.reaches((done + _WINDOW_COLUMNS) * _HOP + _FFT // 2 + SAMPLES_PER_FRAME):
+        yield _columns(sound, done, done + _WINDOW_COLUMNS, sound.end), None
+        done += _WINDOW_COLUMNS
+        sound.forget(done * _HOP - _FFT)
+    used = frame_count(sound.end) * SAMPLES_PER_FRAME
+    last = max(done, used // _HOP + 1)
+    yield _columns(sound, done, last, used), sound.end / SPEECH_RATE
+
+
+def _columns(sound: SoundBuffer, first: int, last: int, end: int) -> NDArray[np.float32]:
+    """Columns `first` to `last`, with silence before the sound and from sample `end` on."""
+    before, after = first * _HOP - _FFT // 2, (last - 1) * _HOP + _FFT // 2
+    start, stop = max(0, before), min(after, end)
+    values = np.asarray(sound.between(max(0, start - 1), stop), np.float64)
+    emphasised = values.copy()
+    emphasised[1:] -= _PREEMPHASIS * values[:-1]
+    emphasised = emphasised[1:] if start > 0 else emphasised
+    padded = np.pad(emphasised, (start - before, max(0, after - stop)))
     pieces = np.lib.stride_tricks.sliding_window_view(padded, _FFT)[::_HOP]
-    window, filters = _hann(), mel_filters()
-    out = np.empty((len(pieces), BANDS), np.float32)
-    for start in range(0, len(pieces), _BLOCK):
-        magnitude = np.abs(np.fft.rfft(pieces[start : start + _BLOCK] * window))
-        decibels = 20.0 * np.log10(np.maximum(magnitude @ filters.T, _FLOOR)) - _REFERENCE
-        features = 2 * _LARGEST * (decibels + _RANGE) / _RANGE - _LARGEST
-        out[start : start + _BLOCK] = np.clip(features, -_LARGEST, _LARGEST)
-    return out
+    magnitude = np.abs(np.fft.rfft(pieces * _hann()))
+    decibels = 20.0 * np.log10(np.maximum(magnitude @ mel_filters().T, _FLOOR)) - _REFERENCE
+    features = 2 * _LARGEST * (decibels + _RANGE) / _RANGE - _LARGEST
+    return np.clip(features, -_LARGEST, _LARGEST).astype(np.float32)
 
 
 def mel_windows(mel: NDArray[np.float32], frames: NDArray[np.integer]) -> NDArray[np.float32]:
@@ -75,6 +103,7 @@ def idle_windows(frames: int) -> NDArray[np.float32]:
     return np.zeros((frames, BANDS, WINDOW), np.float32)
 
 
+@lru_cache(maxsize=1)
 def mel_filters() -> NDArray[np.float64]:
     """(80, 401) triangles over the FFT's frequencies, evenly spaced on Slaney's mel scale, each of unit area.
 
