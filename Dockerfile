@@ -6,7 +6,8 @@
 #
 #     docker build -t sadtalker:gpu --build-arg EXTRAS=sadtalker,enhance --build-arg TORCH=cuda .
 #
-# Two stages: the first installs packages and compiles kernels. The second has no pip, no compiler and no sources.
+# Two stages: the first installs packages and compiles kernels. The second has no pip, no compiler and no sources. With
+# TORCH=cuda it has gcc and Python's headers, because Triton builds its launchers for the GPU that it finds at run time.
 
 # By digest, so that every build starts from the same files. Security updates of the base image need a new digest:
 #     docker buildx imagetools inspect python:3.11-slim-bookworm --format '{{.Manifest.Digest}}'
@@ -38,13 +39,18 @@ LABEL org.opencontainers.image.title="SadTalker service" \
       org.opencontainers.image.licenses="Apache-2.0"
 
 # Numeric ids instead of names: an orchestrator that forbids root can check them. A new volume gets the owner of the
-# folder that it is mounted on. The base image's pip and headers are removed, since nothing is installed here.
+# folder that it is mounted on. The base image's pip is removed, since nothing is installed here.
+ARG TORCH=cpu
 RUN groupadd --gid 10001 sadtalker \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin sadtalker \
     && install --directory --owner=10001 --group=10001 --mode=0700 \
         /data /data/artefacts /checkpoints /run/sadtalker \
     && rm -rf /usr/local/bin/pip* /usr/local/bin/idle* /usr/local/lib/python3*/site-packages/* \
-        /usr/local/lib/python3*/ensurepip /usr/local/lib/python3*/config-* /usr/local/include
+        /usr/local/lib/python3*/ensurepip /usr/local/lib/python3*/config-* \
+    && if [ "$TORCH" = cuda ]; then \
+        apt-get update --quiet && apt-get install --quiet --yes --no-install-recommends gcc libc6-dev \
+        && rm -rf /var/lib/apt/lists/*; \
+    else rm -rf /usr/local/include; fi
 
 COPY --from=build /opt/sadtalker /opt/sadtalker
 COPY --from=build /opt/kernels /opt/kernels

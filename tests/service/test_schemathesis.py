@@ -25,6 +25,13 @@ positive_data_acceptance.enabled = false
 include-name = "POST /api/avatar/upload"
 checks.unsupported_method.enabled = false
 
+# Speaking thousands of characters takes long, and tests/api/test_speech.py looks at the limits.
+[[operations]]
+include-name = "POST /v1/audio/speech"
+request-timeout = 60
+phases.coverage.enabled = false
+phases.fuzzing.generation.max-examples = 4
+
 [[operations]]
 include-method = "GET"
 parameters = {{ image_id = "{image_id}", session_id = "{session_id}", lane = "vip", name = "smile" }}

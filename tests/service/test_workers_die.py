@@ -94,7 +94,7 @@ def test_a_job_that_kills_its_worker_fails_after_three_attempts(
     session = cluster.wait(poison, "failed")
     assert session.failure is not None
     assert (session.failure.code, session.attempt) == ("worker_lost", 3)
-    assert "3 times" in session.failure.message
+    assert "3 of 3 attempts" in session.failure.message
     assert cluster.sessions.dead() == (poison,)
     cluster.wait(harmless, "ready")
     assert worker.process.poll() is None

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from sadtalker_service.domain import Artefact
 from sadtalker_service.engines.port import EngineCard
-from sadtalker_service.speech.articulation import Articulation, joined
 from sadtalker_service.store.cache import ArtefactCache, CacheUnavailable
 from sadtalker_service.store.codec import CorruptArtefact, decode, encode
 from sadtalker_service.store.keys import speech_features_key, window_key
@@ -15,26 +14,32 @@ ENGINE = "mesh"
 """The engine whose speech features are an `Articulation`."""
 
 
-def fetch_features(cache: ArtefactCache, key: str, file: Path) -> bool:
-    """Write the features under `key` to `file`, if there are any. A cache that fails costs time only."""
+def fetch_features(cache: ArtefactCache, key: str, folder: Path) -> bool:
+    """Write the windows of the features under `key` into a new `folder`, if the cache has all of them.
+
+    A cache that fails costs time only.
+    """
     try:
         known = cache.get(key)
-        parts = [cache.get(window_key(key, n)) for n in range(known.record["windows"])] if known else []
+        windows = [cache.get(window_key(key, n)) for n in range(known.record["windows"])] if known else []
     except CacheUnavailable:
         return False
-    windows = [Articulation.from_artefact(part) for part in parts if part is not None]
-    if not windows or len(windows) < len(parts):
+    parts = [window for window in windows if window is not None]
+    if not parts or len(parts) < len(windows):
         return False
-    file.write_bytes(encode(joined(windows).to_artefact()))
+    folder.mkdir()
+    for number, part in enumerate(parts):
+        (folder / f"{number:06}").write_bytes(encode(part))
     return True
 
 
-def keep_features(cache: ArtefactCache, key: str, file: Path, seconds: float) -> None:
-    """Keep the features in `file` under `key` for so many seconds, as a single window. A cache that fails
-    costs time only."""
+def keep_features(cache: ArtefactCache, key: str, folder: Path, seconds: float) -> None:
+    """Keep the windows in `folder` under `key` for `seconds`. A cache that fails costs time only."""
     try:
-        cache.put(window_key(key, 0), decode(file.read_bytes()), seconds)
-        cache.put(key, Artefact({}, {"windows": 1}), seconds)
+        files = sorted(folder.iterdir())
+        for number, file in enumerate(files):
+            cache.put(window_key(key, number), decode(file.read_bytes()), seconds)
+        cache.put(key, Artefact({}, {"windows": len(files)}), seconds)
     except (OSError, CorruptArtefact, CacheUnavailable):
         return
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from sadtalker_service.media.audio import decode_speech
 from sadtalker_service.media.child_process import answer_questions
-from sadtalker_service.speech.articulation import Articulation
+from sadtalker_service.speech.articulation import Articulation, joined
 from sadtalker_service.speech.listening import recognize_speech
 from sadtalker_service.speech.timeline import timeline
 from sadtalker_service.store.codec import decode, encode
@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def _answer(question: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, Any]:
-    """Duration, cues and blinks. Speech features come from the file `features`, or go there."""
+    """Duration, cues and blinks. The windows of the speech features are files in the folder `features`."""
     speech = decode_speech(
         Path(question["path"]),
         max_bytes=limits["max_bytes"],
@@ -36,10 +36,12 @@ def _answer(question: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str,
     )
     features = Path(question["features"])
     if features.exists():
-        articulation = Articulation.from_artefact(decode(features.read_bytes()))
+        files = sorted(features.iterdir())
+        articulation = joined([Articulation.from_artefact(decode(file.read_bytes())) for file in files])
     else:
         articulation = recognize_speech(speech)
-        features.write_bytes(encode(articulation.to_artefact()))
+        features.mkdir()
+        (features / "000000").write_bytes(encode(articulation.to_artefact()))
     return asdict(timeline(articulation, speech.duration, question["seed"]))
 
 

@@ -88,16 +88,17 @@ def service(environment: Mapping[str, str], folder: Path) -> Iterator[RunningSer
         yield running
 
 
-def test_command_line(environment: Mapping[str, str], service: RunningService, folder: Path) -> None:
-    """Uses the networks of the service, so they do not load twice. Renders a single frame."""
-    audio = spoken(folder / "instant.wav", 0.05)
+def test_command_line(
+    environment: Mapping[str, str], service: RunningService, recording: Path, folder: Path
+) -> None:
+    """Uses the networks of the service, so they do not load twice."""
     output = folder / "talking.mp4"
     source_image = EXAMPLES / "portrait.jpg"
     arguments = (
         "--source_image",
         source_image,
         "--driven_audio",
-        audio,
+        recording,
         "--preprocess",
         "full",
         "--still",
@@ -105,8 +106,8 @@ def test_command_line(environment: Mapping[str, str], service: RunningService, f
     there = {**environment, "SADTALKER_INFERENCE": str(service.data_dir / "run" / "inference.sock")}
     report = generate(there, *arguments, "--output", output)
     assert report["engine"] == "sadtalker"
-    assert (report["frames"], report["fps"]) == (1, 25)
-    check(output.read_bytes(), frames=1, seconds=0.05)
+    assert (report["frames"], report["fps"]) == (2, 25)
+    check(output.read_bytes(), frames=2, seconds=0.09)
 
 
 def test_service(service: RunningService, recording: Path) -> None:
