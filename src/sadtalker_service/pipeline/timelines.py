@@ -38,7 +38,7 @@ class Timelines:
     def make(self, path: Path, audio_track: int | None, seed: int, features: Path) -> Future[dict[str, Any]]:
         """Timeline of the driven audio in `path`, as JSON values of `timeline.Timeline`.
 
-        `features`: a folder with the windows of its speech features. If there is no such folder, they are computed
+        `features`: a folder with the windows of its speech features. If it does not exist, they are computed
         and written there. Raises `Busy`. The future raises `UnreadableAudio` if the process dies over it.
         """
         if not self._places.acquire(blocking=False):
