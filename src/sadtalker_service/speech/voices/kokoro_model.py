@@ -47,14 +47,14 @@ class KokoroModel:
 
     def __init__(self, threads: int) -> None:
         """Loads in half a second. Raises `EngineUnavailable` where the packages are missing or damaged."""
-        set_environment(
-            {"ORT_DISABLE_TELEMETRY": "1"}
-        )  # before it is loaded: it would tell its makers of its use
+        set_environment({"ORT_DISABLE_TELEMETRY": "1"})  # read when the library is loaded
         onnxruntime = import_module("onnxruntime")  # 80 MB that the API needs only when it speaks
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        # threads that wait sleep: as fast, for a seventh less of the processors
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(
             _joined() + _as_output(_DURATIONS), options, providers=["CPUExecutionProvider"]
         )
