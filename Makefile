@@ -42,7 +42,7 @@ serve: install ## set up .venv and run the service (stores, API, workers) on por
 	@$(BIN)/sadtalker serve
 
 # Twice as many processes as cores on the smallest supported machine, because many tests only wait. tests/conftest.py
-# says how they share the work. The process with the neural engine takes 4 GB.
+# says how they share the work. A process with the neural engine takes 4 GB.
 test: $(DEVELOP) $(TORCH) $(WARMED) ## set up, check style, types and imports, and run the tests (TESTS=... selects some)
 	@$(MAKE) --no-print-directory --keep-going lint; lint=$$?; \
 	[ $$lint -eq 0 ] || echo "make: the checks above failed; running the tests anyway." >&2; \

@@ -23,8 +23,13 @@ import sadtalker_service
 collect_ignore = ["engines/sadtalker"] if os.environ.get("NEURAL") == "0" else []
 """`make test NEURAL=0` leaves out the neural engine."""
 MESH = Path(sadtalker_service.__file__).parent / "engines" / "mesh"
-TOGETHER = ("tests/engines/sadtalker/", "tests/service/", "tests/browser/")
-"""Folders whose tests run in one process each."""
+TOGETHER = (
+    "tests/engines/sadtalker/renderer/",
+    "tests/engines/sadtalker/",
+    "tests/service/",
+    "tests/browser/",
+)
+"""Folders whose tests run in one process each. A test belongs to the first that fits."""
 
 
 class ByFileOrFolder(LoadScopeScheduling):
