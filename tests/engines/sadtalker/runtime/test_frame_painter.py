@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.running_service import until
 
 torch = pytest.importorskip("torch")
 
@@ -27,6 +28,7 @@ class Shades:
 
     def __init__(self, *, most: int = 1000) -> None:
         self.batches: list[int] = []
+        self.sources: list[list[int]] = []
         self.most = most
         self.gate = threading.Event()
         self.gate.set()
@@ -34,6 +36,7 @@ class Shades:
     def render(self, scene: Any, driving: Any) -> Any:
         assert self.gate.wait(PATIENCE)
         self.batches.append(len(driving))
+        self.sources.append(scene.keypoints[:, 0, 0].int().tolist())
         if len(driving) > self.most:
             raise torch.OutOfMemoryError("no room")
         if (driving < 0).any():
@@ -86,7 +89,7 @@ def test_concurrent_videos_share_batches_and_keep_their_faces() -> None:
             shade: threads.submit(painted, painter, source(shade), frames(count, shade))
             for shade, count in counts.items()
         }
-        time.sleep(0.2)  # until all have requested frames
+        until(lambda: len(painter._videos) == 3, "all videos wait", PATIENCE)
         renderer.gate.set()
         for shade, count in counts.items():
             pictures = found[shade].result(PATIENCE)
@@ -99,15 +102,15 @@ def test_concurrent_videos_share_batches_and_keep_their_faces() -> None:
 def test_a_long_video_does_not_starve_others() -> None:
     renderer = Shades()
     painter = FramePainter(renderer, 4)
-    with closing(painter.paint(source(1), frames(200))) as long, ThreadPoolExecutor(1) as threads:
-        next(long)
+    renderer.gate.clear()
+    with ThreadPoolExecutor(2) as threads:
+        long = threads.submit(painted, painter, source(1), frames(200))
         short = threads.submit(painted, painter, source(2), frames(4))
-        taken = 1
-        while not short.done():
-            next(long, None)
-            taken += 1
-        assert shades(short.result()) == [(2, k) for k in range(4)]
-        assert taken < 20
+        until(lambda: len(painter._videos) == 2, "both videos wait", PATIENCE)
+        renderer.gate.set()
+        assert shades(short.result(PATIENCE)) == [(2, k) for k in range(4)]
+        assert len(long.result(PATIENCE)) == 200
+    assert max(number for number, shown in enumerate(renderer.sources) if 2 in shown) < 4
 
 
 def test_out_of_memory_halves_the_batch_and_continues() -> None:
@@ -137,7 +140,7 @@ def test_a_defect_of_one_video_does_not_fail_others_in_its_batch() -> None:
     with ThreadPoolExecutor(2) as threads:
         good = threads.submit(painted, painter, source(7), frames(6))
         bad = threads.submit(painted, painter, source(8), frames(6, -10))
-        time.sleep(0.2)  # until both have requested frames
+        until(lambda: len(painter._videos) == 2, "both videos wait", PATIENCE)
         renderer.gate.set()
         assert shades(good.result(PATIENCE)) == [(7, k) for k in range(6)]
         with pytest.raises(RuntimeError, match="a defect"):
