@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 
-PROCESSES ?= 4
+PROCESSES ?= 3
 
 # 0: do not install torch, and skip the tests that need it
 NEURAL ?= 1
@@ -41,7 +41,7 @@ install: $(INSTALLED) $(WARMED) ## set up .venv with the command sadtalker, and 
 serve: install ## set up .venv and run the service (stores, API, workers) on port 8000 until Ctrl-C
 	@$(BIN)/sadtalker serve
 
-# Twice as many processes as cores on the smallest supported machine, because many tests only wait. tests/conftest.py
+# One process more than cores on the smallest supported machine, because many tests only wait. tests/conftest.py
 # says how they share the work. A process with the neural engine takes 4 GB.
 test: $(DEVELOP) $(TORCH) $(WARMED) ## set up, check style, types and imports, and run the tests (TESTS=... selects some)
 	@$(MAKE) --no-print-directory --keep-going lint; lint=$$?; \
