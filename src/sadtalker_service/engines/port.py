@@ -26,6 +26,7 @@ from sadtalker_service.domain import (
     PreprocessMode,
     Rendering,
     SourceImage,
+    SourceType,
     SpokenTimeline,
 )
 from sadtalker_service.errors import UnsupportedByEngine
@@ -52,6 +53,8 @@ class Capabilities:
     """Further options of SadTalker that have an effect here: `batch_size`, `checkpoint_dir`, `face3dvis`."""
     idle: bool = True
     """Can make a video of a length without any speech."""
+    source_type: SourceType = "trainedAlgorithmicMedia"
+    """How the manifest of a finished video calls what the engine makes."""
     timeout_factor: float = 1.0
     """How many times the usual time a video may take before it counts as hanging."""
 

@@ -26,6 +26,8 @@ from sadtalker_service.media.stopwatch import Stopwatch
 FASTSTART: Mapping[str, str] = MappingProxyType({"movflags": "+faststart"})
 """mp4 with its index before the media, so that playback can start early. Needs a named file."""
 
+NO_TAGS: Mapping[str, str] = MappingProxyType({})
+
 _BT709 = 1
 """Code of BT.709 for primaries, transfer and matrix in ITU-T H.273."""
 _LIMITED_RANGE = 1
@@ -85,17 +87,21 @@ class Mp4Encoder:
         soundtrack: Soundtrack | None = None,
         layout: Mapping[str, str] = FASTSTART,
         stream: Writable | None = None,
+        tags: Mapping[str, str] = NO_TAGS,
     ) -> None:
         """`width` and `height` are even. `layout` holds options of FFmpeg's mp4 muxer.
 
         `stream` receives the same video as fragmented mp4: the initialisation segment now, and each fragment
-        as soon as it is encoded. If it raises `OSError`, it receives no more, and encoding continues.
+        as soon as it is encoded. If it raises `OSError`, it receives no more, and encoding continues. Both
+        have `tags` in their metadata.
         """
         self.watch = Stopwatch()
         self._fps = fps
         self._frames = 0
         self._soundtrack = soundtrack
         self._container = av.open(target, "w", format="mp4", container_options=dict(layout))
+        self._container.metadata.update(tags)
+        self._tags = tags
         self._video = self._add_video(width, height, EFFORTS[quality])
         self._audio = self._add_audio(soundtrack) if soundtrack else None
         self._live = LiveFragments(partial(self._fragmenter, stream)) if stream else None
@@ -149,6 +155,7 @@ class Mp4Encoder:
             self._audio,
             video_delay=Fraction(_REORDERED_FRAMES, self._fps),
             audio_delay=Fraction(_AAC_PRIMING_SAMPLES, self._soundtrack.rate if self._soundtrack else 1),
+            tags=self._tags,
         )
 
     def _encode_sound_until(self, seconds: Fraction) -> None:

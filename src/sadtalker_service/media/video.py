@@ -22,7 +22,7 @@ from sadtalker_service.domain import Quality, Rendering, Uint8Image
 from sadtalker_service.files import output_error, whole_file
 from sadtalker_service.media.boxes import Writable
 from sadtalker_service.media.colour import rgb_to_yuv420
-from sadtalker_service.media.encoder import Mp4Encoder
+from sadtalker_service.media.encoder import NO_TAGS, Mp4Encoder
 from sadtalker_service.media.soundtrack import Sound, Soundtrack
 from sadtalker_service.media.stopwatch import Stopwatch
 
@@ -57,6 +57,7 @@ def write_video(
     quality: Quality = "medium",
     on_frame: Callable[[int], None] | None = None,
     stream: Writable | None = None,
+    tags: Mapping[str, str] = NO_TAGS,
 ) -> VideoFile:
     """Encode `rendering` to `path`, which appears only when it is complete.
 
@@ -67,21 +68,29 @@ def write_video(
 
     `stream` receives the same video and audio as fragmented mp4 during rendering, one whole piece per call.
     The initialisation segment comes first, before anything is rendered, then fragments of a fifth of a
-    second. If it raises `OSError` it is dropped, and the file is still written.
+    second. If it raises `OSError` it is dropped, and the file is still written. `tags` become metadata of
+    both.
     """
     _check(rendering)
     with whole_file(path) as unfinished:
-        frames, seconds = _encode(rendering, unfinished, path, sound, quality, on_frame, stream)
+        frames, seconds = _encode(rendering, unfinished, path, sound, quality, on_frame, stream, tags)
         size = unfinished.stat().st_size
     height, width = rendering.background.shape[:2]
     return VideoFile(path, width, height, rendering.fps, frames, size, seconds)
 
 
-def initialisation(size: tuple[int, int], fps: int, *, sound: Sound | None, quality: Quality) -> bytes:
+def initialisation(
+    size: tuple[int, int],
+    fps: int,
+    *,
+    sound: Sound | None,
+    quality: Quality,
+    tags: Mapping[str, str] = NO_TAGS,
+) -> bytes:
     """The first piece that `write_video` sends to its `stream`.
 
     It is the same for every video of this size (width, height), rate and quality, with audio of this rate and
-    number of channels. Nothing is rendered or read.
+    number of channels, and the same tags. Nothing is rendered or read.
     """
     width, height = size
     pieces = _FirstPiece()
@@ -94,6 +103,7 @@ def initialisation(size: tuple[int, int], fps: int, *, sound: Sound | None, qual
         soundtrack=Soundtrack(sound, Fraction(1)) if sound else None,
         layout={},
         stream=pieces,
+        tags=tags,
     )
     encoder.abandon()
     return pieces.first
@@ -130,6 +140,7 @@ def _encode(
     quality: Quality,
     on_frame: Callable[[int], None] | None,
     stream: Writable | None,
+    tags: Mapping[str, str],
 ) -> tuple[int, Mapping[str, float]]:
     """Number of frames, and stage -> seconds."""
     track = Soundtrack(sound) if sound else None
@@ -146,6 +157,7 @@ def _encode(
         quality=quality,
         soundtrack=track,
         stream=stream,
+        tags=tags,
     )
     with closing(_EncoderThread(encoder, ring, path)) as thread:
         thread.start()

@@ -16,6 +16,7 @@ from sadtalker_service.options import RenderOptions
 from sadtalker_service.options.render_options import DEFAULTS
 from sadtalker_service.pipeline.cached import CachedComputation
 from sadtalker_service.pipeline.height import height_remark
+from sadtalker_service.pipeline.marking import marker_of
 from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.pipeline.progress import Listener, Reporter
 from sadtalker_service.pipeline.references import ReferenceVideo, ReferenceVideos
@@ -70,7 +71,9 @@ def make_video(
     videos = ReferenceVideos(
         *(ReferenceVideo.of_file(Path(path), name) if path else None for name, path in references.items())
     )
-    pipeline = Pipeline(engine, cache or open_cache(settings), reporter=Reporter(on_progress))
+    pipeline = Pipeline(
+        engine, cache or open_cache(settings), reporter=Reporter(on_progress), marker=marker_of(settings)
+    )
     if driven_audio:
         engine.expect_speech()
     watch = Stopwatch(pipeline.clock)

@@ -25,8 +25,11 @@ from sadtalker_service.domain import (
 )
 from sadtalker_service.engines.port import NO_REFERENCES, Engine, Stage
 from sadtalker_service.errors import EmptyAudio, InvalidOption, UnsupportedByEngine
+from sadtalker_service.files import removed_on_error
 from sadtalker_service.media.audio import stream_sound
 from sadtalker_service.media.boxes import Writable
+from sadtalker_service.media.encoder import NO_TAGS
+from sadtalker_service.media.marking.marker import Marker
 from sadtalker_service.media.stopwatch import Clock, Stopwatch, apart, measured
 from sadtalker_service.media.video import VideoFile, write_video
 from sadtalker_service.options import RenderOptions
@@ -61,6 +64,8 @@ class Pipeline:
     reporter: Reporter = field(default_factory=Reporter)
     """Receives every stage and batch of frames; raises `Cancelled` if the work must stop."""
     clock: Clock = time.perf_counter
+    marker: Marker | None = None
+    """Marks finished videos as synthetic; None: they are not marked."""
 
     def prepare(self, image: AnySourceImage, options: RenderOptions, *, previews: bool = False) -> Prepared:
         """Compute or load every stage that rendering needs; with `previews`, all stages.
@@ -143,10 +148,15 @@ class Pipeline:
                 quality=options.quality,
                 on_frame=reporter.frames,
                 stream=stream,
+                tags=self.marker.tags(engine.capabilities.source_type) if self.marker else NO_TAGS,
             )
         reporter.finished(video.frames)
-        with watch("captions"):
-            captions.add_to(output)
+        with removed_on_error(output):
+            with watch("captions"):
+                captions.add_to(output)
+            if self.marker:
+                with watch("marking"):  # last: a signed file must not change
+                    self.marker.sign(output, engine.capabilities.source_type)
         problems = [*prepared.cache.problems, *computation.log.problems]
         told = (*speech.warnings, *known.warnings) if speech else ()
         said = (*warnings, *prepared.avatar.warnings, *told, *_too_late(options, video), *remarks)

@@ -94,6 +94,10 @@ class ArtefactStore:
         """Size in bytes, or None if it does not exist."""
         return self._files.size(_checked(name))
 
+    def version(self, name: str) -> str | None:
+        """Text that another file under this name would not have. None if there is no file."""
+        return self._files.version(_checked(name))
+
     def exists(self, name: str) -> bool:
         """Whether it exists."""
         return self.size(name) is not None

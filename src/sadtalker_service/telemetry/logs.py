@@ -60,6 +60,13 @@ def configure_logging(settings: Settings, role: str, stream: TextIO | None = Non
     )
 
 
+def configure_command_logging(settings: Settings) -> None:
+    """Like `configure_logging`, for a command: only warnings, unless the settings say more."""
+    quiet = {"log_level": "warning"} if settings.log_level == "auto" else {}
+    readable = {"log_format": "console"} if settings.log_format == "auto" else {}
+    configure_logging(settings.model_copy(update=quiet | readable), "command")
+
+
 def bound(**values: object) -> AbstractContextManager[None]:
     """Context manager that adds `values` (`request_id`, `session_id`) to every event. None is left out.
 

@@ -71,7 +71,7 @@ class RenderJob:
         engine = context.loaded.engine(spec.engine, spec.engine_version)
         reporter = Reporter(attempt.report, attempt.must_stop)
         terms = context.cache_terms(reporter.check)
-        pipeline = Pipeline(engine, context.cache, terms, reporter)
+        pipeline = Pipeline(engine, context.cache, terms, reporter, marker=context.marker)
         prepared = pipeline.prepare(
             original_image(context.artefacts, spec.image_id, context.settings, context.cache, terms),
             spec.options,

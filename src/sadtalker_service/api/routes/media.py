@@ -105,14 +105,14 @@ async def download(
         raise no_video(session, position)
     name = video_name(session.result_key)
     await run_in_threadpool(services.artefacts.touch, name)
-    size = session.outcome.size_bytes if session.outcome else 0
+    version = await run_in_threadpool(services.artefacts.version, name)  # a video may have been made again
     return await file_response(
         request,
         services.artefacts,
         name,
         media_type=MEDIA_TYPE,
         filename=f"sadtalker_{session.lane}_{session.session_id[:8]}.mp4",
-        etag=f"{session.result_key[:32]}-{size:x}",
+        etag=f"{session.result_key[:32]}-{version}",
     )
 
 

@@ -64,6 +64,7 @@ class MeshEngine(Engine):
         preprocess_modes=PREPROCESS_MODES,
         sizes=(128, 1024),
         gestures=tuple(GESTURES),
+        source_type="compositeWithTrainedAlgorithmicMedia",
     )
 
     @cached_property
