@@ -81,7 +81,7 @@ def _generate(
     engine = _engine(options, settings)
     given = {name for name in ("ref_eyeblink", "ref_pose", "checkpoint_dir") if getattr(options, name)}
     applied = apply_to_engine(engine, options.render, given)
-    output = output_file(options.output, options.result_dir, options.driven_audio)
+    output = output_file(options.output, options.result_dir, options.driven_audio, applied.options.container)
     captions = options.captions_file
     if captions and captions.suffix.lower() not in {".vtt", ".srt"}:
         raise InvalidOption(f"{captions} must end in .vtt or .srt.", param="captions_file")
@@ -94,6 +94,7 @@ def _generate(
         idle_seconds=options.idle or 0.0,
         ref_eyeblink=options.ref_eyeblink,
         ref_pose=options.ref_pose,
+        background_picture=options.background_picture,
         cache=NoCache() if options.no_cache else open_cache(settings, options.cache_dir),
         on_progress=listener,
         warnings=(*ignored, *applied.warnings),

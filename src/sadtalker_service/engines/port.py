@@ -49,6 +49,10 @@ class Capabilities:
     """Of faces and of backgrounds."""
     gestures: tuple[str, ...] = ()
     reference_video: bool = False
+    backgrounds: bool = False
+    """Can cut the person out: `render` gives RGBA if `RenderOptions.background` is set."""
+    aspect_ratios: bool = False
+    """Can give the video another shape than that of the source image: `RenderOptions.aspect_ratio`."""
     honours: tuple[str, ...] = ()
     """Further options of SadTalker that have an effect here: `batch_size`, `checkpoint_dir`, `face3dvis`."""
     idle: bool = True

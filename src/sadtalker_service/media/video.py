@@ -16,13 +16,13 @@ from pathlib import Path
 from queue import SimpleQueue
 
 import av
-import numpy as np
 
-from sadtalker_service.domain import Quality, Rendering, Uint8Image
+from sadtalker_service.domain import Quality, Rendering
 from sadtalker_service.files import output_error, whole_file
+from sadtalker_service.media.alpha_encoder import MovEncoder, WebmEncoder
 from sadtalker_service.media.boxes import Writable
-from sadtalker_service.media.colour import rgb_to_yuv420
-from sadtalker_service.media.encoder import NO_TAGS, Mp4Encoder
+from sadtalker_service.media.encoder import FASTSTART, NO_TAGS, Mp4Encoder
+from sadtalker_service.media.ring_frame import RingFrame
 from sadtalker_service.media.soundtrack import Sound, Soundtrack
 from sadtalker_service.media.stopwatch import Stopwatch
 
@@ -60,6 +60,9 @@ def write_video(
     tags: Mapping[str, str] = NO_TAGS,
 ) -> VideoFile:
     """Encode `rendering` to `path`, which appears only when it is complete.
+
+    An RGB rendering becomes mp4. An RGBA rendering becomes WebM, or mov if `path` ends so, and has no
+    `stream`.
 
     `sound` is cut or padded to the length of the video. `on_frame` is called in this thread after each batch,
     with the number of frames given to the encoder so far. An exception that it raises ends the work. After
@@ -146,17 +149,21 @@ def _encode(
     track = Soundtrack(sound) if sound else None
     height, width = rendering.background.shape[:2]
     watch = Stopwatch()
+    alpha = rendering.background.shape[2] == 4
+    kind = (MovEncoder if path.suffix == ".mov" else WebmEncoder) if alpha else Mp4Encoder
     ring = [
-        _RingFrame(rendering.background) for _ in range(min(RING_FRAMES, rendering.frames or RING_FRAMES))
+        RingFrame(rendering.background, kind.pixel_format)
+        for _ in range(min(RING_FRAMES, rendering.frames or RING_FRAMES))
     ]
-    encoder = Mp4Encoder(
+    encoder = kind(
         f"file:{unfinished}",
         width=width,
         height=height,
         fps=rendering.fps,
         quality=quality,
         soundtrack=track,
-        stream=stream,
+        layout=FASTSTART if kind.container == "mp4" else {},
+        stream=None if alpha else stream,
         tags=tags,
     )
     with closing(_EncoderThread(encoder, ring, path)) as thread:
@@ -197,35 +204,15 @@ def _feed(
             on_frame(done)
 
 
-class _RingFrame:
-    """A frame of Y'CbCr 4:2:0 that shows the background. Its box is overwritten each time."""
-
-    def __init__(self, background: Uint8Image) -> None:
-        height, width = background.shape[:2]
-        self.frame = av.VideoFrame(width, height, "yuv420p")
-        self._y, self._cb, self._cr = (
-            np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-            for plane in self.frame.planes
-        )
-        self.paste(background, (0, 0, width, height))
-
-    def paste(self, picture: Uint8Image, box: tuple[int, int, int, int]) -> None:
-        """Write `picture`, uint8 (y1 - y0, x1 - x0, 3) RGB, into `box`."""
-        x0, y0, x1, y1 = box
-        if picture.shape != (y1 - y0, x1 - x0, 3):
-            raise ValueError(f"a picture of shape {picture.shape} does not fill the box {box}")
-        rgb_to_yuv420(np.ascontiguousarray(picture), self._y, self._cb, self._cr, x0, y0)
-
-
 class _EncoderThread:
     """Runs the encoder in a separate thread. An error on either side ends both."""
 
-    def __init__(self, encoder: Mp4Encoder, ring: list[_RingFrame], path: Path) -> None:
+    def __init__(self, encoder: Mp4Encoder, ring: list[RingFrame], path: Path) -> None:
         self._encoder = encoder
         self._path = path
-        self._free: SimpleQueue[_RingFrame | None] = SimpleQueue()
+        self._free: SimpleQueue[RingFrame | None] = SimpleQueue()
         """Frames to draw into. None means that the encoder has ended."""
-        self._ready: SimpleQueue[_RingFrame | _Last] = SimpleQueue()
+        self._ready: SimpleQueue[RingFrame | _Last] = SimpleQueue()
         """Frames to encode, at most as many as the ring has."""
         for frame in ring:
             self._free.put(frame)
@@ -240,7 +227,7 @@ class _EncoderThread:
         self._ready.put(_Last(keep=False))
         self._pool.shutdown(wait=True)
 
-    def free_frame(self) -> _RingFrame:
+    def free_frame(self) -> RingFrame:
         """Wait for a frame to draw into. Raises the error that ended the encoder, if there was one."""
         frame = self._free.get()
         if frame is None:
@@ -248,7 +235,7 @@ class _EncoderThread:
             raise RuntimeError("the encoder ended before the last frame")
         return frame
 
-    def send(self, frame: _RingFrame) -> None:
+    def send(self, frame: RingFrame) -> None:
         """Give a drawn frame to the encoder."""
         self._ready.put(frame)
 
@@ -265,7 +252,7 @@ class _EncoderThread:
 
     def _run(self) -> None:
         try:
-            while isinstance(item := self._next(), _RingFrame):
+            while isinstance(item := self._next(), RingFrame):
                 self._encoder.encode(item.frame)
                 self._free.put(item)
             if item.keep:
@@ -274,7 +261,7 @@ class _EncoderThread:
             self._encoder.abandon()
             self._free.put(None)
 
-    def _next(self) -> _RingFrame | _Last:
+    def _next(self) -> RingFrame | _Last:
         with self._encoder.watch("starve"):
             return self._ready.get()
 
@@ -290,7 +277,7 @@ class _Last:
 def _check(rendering: Rendering) -> None:
     height, width, channels = rendering.background.shape
     x0, y0, x1, y1 = rendering.box
-    if channels != 3 or height % 2 or width % 2 or any(side % 2 for side in rendering.box):
+    if channels not in {3, 4} or height % 2 or width % 2 or any(side % 2 for side in rendering.box):
         raise ValueError(f"background {rendering.background.shape} and box {rendering.box} must be even")
     if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
         raise ValueError(f"box {rendering.box} is not inside the background {rendering.background.shape}")

@@ -37,7 +37,9 @@ from sadtalker_service.domain import (
 )
 from sadtalker_service.errors import InvalidOption
 from sadtalker_service.options.fields import (
+    TRANSPARENT,
     parse_angles,
+    parse_background,
     parse_flag,
     parse_gestures,
     parse_number,
@@ -132,6 +134,11 @@ _ANGLES = (
     PlainSerializer(lambda track: track and list(track.degrees)),
     WithJsonSchema({"type": "string", "format": "angles", "maxLength": LONGEST_TEXT}),
 )
+_BACKGROUND = (
+    BeforeValidator(lambda v: None if isinstance(v, str) and v.strip().lower() in {"", NONE} else v),
+    _text(parse_background),
+    WithJsonSchema({"type": "string", "format": "background", "maxLength": 64}),
+)
 _CUES = (
     BeforeValidator(_cues),
     WithJsonSchema({"type": "string", "format": "gestures", "maxLength": LONGEST_TEXT}),
@@ -178,6 +185,14 @@ class RenderOptions:
     captions: Annotated[Literal["track", "burned"] | None, *_or_none("track", "burned")] = None
     """Captions in the video: as a track that players switch on, or burned into the picture. Needs a text, or
     the transcript of the recording."""
+    background: Annotated[str | None, *_BACKGROUND, Field(examples=["#1e90ff"])] = None
+    """What is behind the person: a colour such as #1e90ff, transparent, or a picture. Without it, the
+    background of the source image stays."""
+    aspect_ratio: Annotated[Literal["16:9", "9:16", "1:1"] | None, *_or_none("16:9", "9:16", "1:1")] = None
+    """Shape of the video, with room above the head. With a background, it may be wider than the source
+    image."""
+    format: Annotated[Literal["mp4", "webm", "mov"] | None, *_or_none("mp4", "webm", "mov")] = None
+    """Format of the file. A transparent video is webm (VP9) or mov (ProRes 4444), any other is mp4."""
     fps: Annotated[Literal[24, 25, 30, 50, 60], _WHOLE] = 25
     """Frames per second: 24, 25, 30, 50 or 60."""
     seed: Annotated[int, Field(ge=-_LARGEST_WHOLE, le=_LARGEST_WHOLE), _WHOLE] = 0
@@ -202,6 +217,16 @@ class RenderOptions:
     def side(self) -> int:
         """Side of a close-up, pixels: `size`, or 512 if no size is set."""
         return self.size or DEFAULT_SIZE
+
+    @property
+    def transparent(self) -> bool:
+        """Whether the video has an alpha channel."""
+        return self.background == TRANSPARENT
+
+    @property
+    def container(self) -> Literal["mp4", "webm", "mov"]:
+        """Format of the file, also its suffix."""
+        return self.format or ("webm" if self.transparent else "mp4")
 
     @model_validator(mode="wrap")
     @classmethod

@@ -21,12 +21,14 @@ from sadtalker_service.domain import (
     SourceImage,
     Speech,
     SpeechFile,
+    Uint8Image,
     VideoResult,
 )
 from sadtalker_service.engines.port import NO_REFERENCES, Engine, Stage
 from sadtalker_service.errors import EmptyAudio, InvalidOption, UnsupportedByEngine
 from sadtalker_service.files import removed_on_error
 from sadtalker_service.media.audio import stream_sound
+from sadtalker_service.media.backdrop import in_front_of
 from sadtalker_service.media.boxes import Writable
 from sadtalker_service.media.encoder import NO_TAGS
 from sadtalker_service.media.marking.marker import Marker
@@ -103,6 +105,7 @@ class Pipeline:
         output: Path,
         *,
         references: ReferenceVideos = NO_VIDEOS,
+        backdrop: Uint8Image | None = None,
         stream: Writable | None = None,
         idle_seconds: float = 0.0,
         warnings: tuple[str, ...] = (),
@@ -112,6 +115,7 @@ class Pipeline:
         The frames of one window of the recording are drawn while the next one is heard.
 
         `stream` gets the video as fragmented mp4 while it is being made, see `media.video.write_video`.
+        `backdrop` is the picture that `options.background` names, uint8 (H, W, 3) RGB.
         `warnings` and those of the speech are handed on into the result. The work ends with `Cancelled`
         within one batch of frames; then, and after any other error, there is no file. Raises `EmptyAudio`,
         `OutputError` and what the engine raises.
@@ -139,7 +143,10 @@ class Pipeline:
             with watch("set_up"):
                 waited = measured(windows, watch, "motion")
                 captions = Captions(speech, options)
-                rendering = captions.drawn_into(engine.render(prepared.avatar, waited, options))
+                rendering = engine.render(prepared.avatar, waited, options)
+                if options.background and not options.transparent:
+                    rendering = in_front_of(rendering, options.background, backdrop)
+                rendering = captions.drawn_into(rendering)
             reporter.rendering(engine.frame_count(duration, options.fps) if duration else 0)
             video = write_video(
                 rendering,

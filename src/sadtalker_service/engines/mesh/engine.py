@@ -64,6 +64,8 @@ class MeshEngine(Engine):
         preprocess_modes=PREPROCESS_MODES,
         sizes=(128, 1024),
         gestures=tuple(GESTURES),
+        backgrounds=True,
+        aspect_ratios=True,
         source_type="compositeWithTrainedAlgorithmicMedia",
     )
 
@@ -79,6 +81,7 @@ class MeshEngine(Engine):
         return (
             Stage("face_detection", False, "month", self._detect),
             *(Stage(name, True, _LIFETIMES[name], compute) for name, compute in stages.RIG_STAGES),
+            *((Stage("person_matte", True, "week", stages.cut_person),) if options.background else ()),
             Stage("visemes", False, "week", previews.viseme_pictures, essential=False),
             Stage("gestures", False, "week", previews.gesture_clips, essential=False),
         )

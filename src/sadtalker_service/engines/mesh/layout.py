@@ -31,16 +31,20 @@ class Layout:
     """Placement of everything in the video."""
 
     background: Uint8Image
-    """uint8 (H, W, 3), even sides."""
+    """uint8 (H, W, 3 or 4), even sides."""
     box: Rect
     """The part that moves, with even sides."""
     scene: Scene
+    matte: NDArray[np.uint64] | None = None
+    """Texels of the person's opacity, as large as those of the scene. Then `background` is RGBA."""
 
 
 def lay_out(artefacts: Mapping[str, Artefact], style: RenderOptions) -> Layout:
     """Place an avatar in a video of the requested size and quality."""
     crop = artefacts["face_crop"]
-    source_region = assemble_source_region(crop, artefacts["background"])
+    cut = artefacts["person_matte"] if style.background else None
+    source_region = cut.arrays["foreground"] if cut else assemble_source_region(crop, artefacts["background"])
+    alpha = cut.arrays["alpha"] if cut else None
     sx0, sy0, *_ = crop.record["stage"]
     wx0, wy0, wx1, wy1 = crop.record["window"]
     width, height = video_size((wx1 - wx0, wy1 - wy0), crop.record["square"], style)
@@ -51,6 +55,10 @@ def lay_out(artefacts: Mapping[str, Artefact], style: RenderOptions) -> Layout:
         source_region = np.asarray(
             Image.fromarray(source_region).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
         )
+        if alpha is not None:
+            alpha = np.asarray(
+                Image.fromarray(alpha).resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
+            )
         fx, fy = size[0] / (crop.record["stage"][2] - sx0), size[1] / (crop.record["stage"][3] - sy0)
     left = min(max(round((wx0 - sx0) * fx), 0), size[0] - width)
     top = min(max(round((wy0 - sy0) * fy), 0), size[1] - height)
@@ -62,8 +70,13 @@ def lay_out(artefacts: Mapping[str, Artefact], style: RenderOptions) -> Layout:
     )
     box = _even_box(moving, (background.shape[1], background.shape[0]))
     origin = np.array([-sx0 * fx - left, -sy0 * fy - top])
-    scene = _scene(artefacts, source_region, (left, top), box, moving, origin, np.array([fx, fy]))
-    return Layout(background, box, scene)
+    place = ((left, top), box, moving, origin, np.array([fx, fy]))
+    scene = _scene(artefacts, source_region, *place)
+    if alpha is None:
+        return Layout(background, box, scene)
+    at_rest = _even(np.ascontiguousarray(alpha[top : top + height, left : left + width, None]))
+    matte = _scene(artefacts, np.repeat(alpha[..., None], 3, axis=2), *place).texels
+    return Layout(np.concatenate([background, at_rest], axis=2), box, scene, matte)
 
 
 def frame_size(artefacts: Mapping[str, Artefact], style: RenderOptions) -> tuple[int, int]:
