@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -19,6 +19,7 @@ from sadtalker_service.cli.options import (
     IMAGE_HELP,
     OUTPUT_OPTIONS,
     decorated,
+    picture_of,
     video_options,
 )
 from sadtalker_service.cli.output_file import output_file
@@ -103,6 +104,9 @@ Examples:
 """
 
 
+_OWN_FILES = ("engine", "ref_eyeblink", "ref_pose", "background_file")
+
+
 def _with(*options: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return lambda function: decorated(function, [*options, *_CONNECTION])
 
@@ -153,7 +157,7 @@ def generate(
         options = _options(given)
         if (source_image is None) == (image_id is None):
             raise InvalidOption("Give either --source_image or --image_id.", param="source_image")
-        path = None if detach else output_file(output, result_dir, driven_audio)
+        path = None if detach else output_file(output, result_dir, driven_audio, _container(options))
         session = client.generate(
             _avatar(client, source_image, image_id, options),
             driven_audio,
@@ -190,8 +194,8 @@ def download(
 ) -> None:
     """Wait for the video of a session and download it."""
     with _service(given) as client:
-        path = output_file(output, result_dir, None)
         session = client.status(session_id, lane=lane)
+        path = output_file(output, result_dir, None, _container(session.record["settings"]))
         session = _downloaded(client, session, path, timeout, quiet=given["as_json"])
     _show(session, path, as_json=given["as_json"])
 
@@ -240,10 +244,19 @@ def _options(given: dict[str, Any]) -> VideoOptions:
     source = click.get_current_context().get_parameter_source
     written = {name: given[name] for name in given if source(name) is ParameterSource.COMMANDLINE}
     texts = {name: written[name] for name in OPTION_SCHEMA if name in written}
+    picture = picture_of(texts)
+    if picture:
+        written["background_file"] = picture
     RenderOptions(**texts)  # what is wrong is said before anything is sent
     fields = {_FIELDS.get(name, name): value for name, value in texts.items()}
-    own = {name: written[name] for name in ("engine", "ref_eyeblink", "ref_pose") if name in written}
+    own = {name: written[name] for name in _OWN_FILES if name in written}
     return cast(VideoOptions, {"enhancer": NONE, **fields, **own})
+
+
+def _container(options: Mapping[str, Any]) -> str:
+    """Format of the file with these options."""
+    given = {name: options[name] for name in ("background", "format") if name in options}
+    return RenderOptions(**given).container
 
 
 def _is_image(id_: str) -> bool:

@@ -36,6 +36,9 @@ SURE = 0.9
 BAND = 2.5
 """Half the width of the unknown band at the edge, pixels of the network."""
 
+HAZE = 0.03
+"""Opacity below this becomes 0, and above 1 minus this 1: traces of compression, which would show as haze."""
+
 MOST_UNSURE = 0.15
 """Largest area where the network is not sure, relative to the person. Ten pictures and a photo have 0.03 to
 0.13; the same faces on their own colour or on noise 0.17 to 1."""
@@ -80,7 +83,7 @@ def cut_out(network: Network, pixels: Uint8Image, landmarks: NDArray[np.floating
         alpha = np.asarray(
             Image.fromarray(alpha.astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC)
         )
-    alpha = np.clip(alpha, 0.0, 1.0)
+    alpha = np.clip((alpha - HAZE) / (1 - 2 * HAZE), 0.0, 1.0)
     foreground = _foreground(_floats(picture), alpha.astype(np.float64))
     return Matte(_bytes(alpha), _bytes(foreground))
 

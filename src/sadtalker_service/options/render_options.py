@@ -30,6 +30,7 @@ from sadtalker_service.domain import (
     MOST_FACES,
     PREPROCESS_MODES,
     QUALITIES,
+    SHA256,
     GestureCue,
     PreprocessMode,
     Quality,
@@ -222,6 +223,11 @@ class RenderOptions:
     def transparent(self) -> bool:
         """Whether the video has an alpha channel."""
         return self.background == TRANSPARENT
+
+    @property
+    def picture(self) -> str | None:
+        """SHA-256 of the picture behind the person, if there is one."""
+        return self.background if self.background and SHA256.fullmatch(self.background) else None
 
     @property
     def container(self) -> Literal["mp4", "webm", "mov"]:

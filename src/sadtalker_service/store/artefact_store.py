@@ -1,8 +1,8 @@
 """Uploads and videos, in a folder or anything else that fsspec reaches (`s3://bucket/folder`).
 
     portraits/{sha256}        uploaded source images, bit for bit
-    speech/{sha256}           uploaded driven audio and reference videos
-    videos/{result_key}.mp4
+    speech/{sha256}           uploaded driven audio, reference videos and pictures of backgrounds
+    videos/{result_key}.mp4   also a WebM or mov has such a name
 
 Files are written completely or not at all.
 """
@@ -34,7 +34,7 @@ def source_image_name(image_id: str) -> str:
 
 
 def speech_name(audio_id: str) -> str:
-    """Name of an uploaded driven audio or reference video."""
+    """Name of an uploaded driven audio, reference video or picture of a background."""
     return f"speech/{audio_id}"
 
 

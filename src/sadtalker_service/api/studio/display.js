@@ -1,5 +1,6 @@
 // Updates the page after each change.
 
+import { backdropFile } from "./backdrop.js";
 import { shellCommands } from "./command.js";
 import { options } from "./fields.js";
 import { caption, chosen, client, form, part, player, video, waveform } from "./page.js";
@@ -67,6 +68,7 @@ export function refresh() {
     image: chosen.image ?? { file: true, name: "face.jpg" },
     audio: chosen.audio ?? { name: "speech.wav" },
     fields: options(form),
+    backdrop: backdropFile()?.name,
     keyed: Boolean(client.key),
   });
 }

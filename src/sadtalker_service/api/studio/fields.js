@@ -10,6 +10,8 @@ const DEFAULTS = {
   seed: "0",
   gestures: "",
   enhancer: "gfpgan",
+  background: "",
+  aspect_ratio: "none",
 };
 
 /** Always sent: only an explicit height gets a warning if the video is lower. */

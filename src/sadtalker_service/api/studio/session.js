@@ -1,11 +1,13 @@
 // One request for a video: sent, followed to its end, cancelled, or resumed after a reload.
 
+import { backdropFile, missingBackdrop } from "./backdrop.js";
 import { busy, lookAtFilm, mark } from "./display.js";
 import { record, recorder } from "./driven_audio.js";
 import { complain, forgive, options } from "./fields.js";
 import { caption, chosen, client, form, part, player, video } from "./page.js";
 import { prepare } from "./source_image.js";
 
+const SUFFIXES = { "video/webm": "webm", "video/quicktime": "mov" };
 const CANCELLED = "Cancelled. Nothing was kept.";
 const BESIDE_THE_FIELD = "No video was made. See the message beside the field.";
 
@@ -15,7 +17,8 @@ export async function generate() {
   const { image, audio } = chosen;
   if (!audio) complain("Choose or record the driven audio.", "audio_file");
   if (!image) complain("Choose a source image.", "image_file");
-  if (!audio || !image || chosen.work) return;
+  if (missingBackdrop()) complain(missingBackdrop(), "background");
+  if (!audio || !image || missingBackdrop() || chosen.work) return;
   const mine = (chosen.work = { stop: new AbortController(), links: null });
   busy(true);
   caption.warn([]);
@@ -27,6 +30,7 @@ export async function generate() {
     body.set("image_id", await prepare(image).catch(() => Promise.reject(null)));
     body.set("audio_file", audio.file, audio.name);
     for (const [name, value] of Object.entries(fields)) body.set(name, value);
+    if (backdropFile()) body.set("background_file", backdropFile());
     const lane = new FormData(form).get("lane");
     const answer = await client.json(`/api/${lane}/generate`, { method: "POST", body });
     if (mine.stop.signal.aborted) await client.fetch(answer.links.cancel, { method: "DELETE" }).catch(() => {});
@@ -54,7 +58,8 @@ async function attend(mine, session, seconds) {
     if (record.status === "queued" || record.status === "generating") {
       caption.going(record);
       mark((record.progress?.percent ?? 0) / 100);
-      if (record.status === "generating" && !player.watching) player.watch(session.links.stream, seconds);
+      const { stream } = session.links; // a transparent video has none
+      if (record.status === "generating" && stream && !player.watching) player.watch(stream, seconds);
       continue;
     }
     await ended(record);
@@ -75,7 +80,7 @@ async function ended(record) {
   }
   mark(1);
   caption.ready(record);
-  part("download").download = `sadtalker_${record.lane}_${record.session_id.slice(0, 8)}.mp4`;
+  part("download").download = `sadtalker_${record.lane}_${record.session_id.slice(0, 8)}.${SUFFIXES[record.video?.media_type] ?? "mp4"}`;
   player.finish(record.download_url).catch((error) => player.stop.signal.aborted || complain(error.message));
 }
 

@@ -1,5 +1,6 @@
 // The studio: makes a video from a source image and driven audio. This module connects the page's events.
 
+import { connectBackdrop } from "./backdrop.js";
 import { copy } from "./command.js";
 import { mark, nextStep, refresh } from "./display.js";
 import { listen, listening, record, takeAudio } from "./driven_audio.js";
@@ -82,6 +83,7 @@ function connectEvents() {
 }
 
 restoreOptions(form);
+connectBackdrop();
 connectEvents();
 part("record").hidden = !canRecord;
 refresh();

@@ -25,7 +25,8 @@ from sadtalker_service.domain import (
 from sadtalker_service.engines.detection import detect_face
 from sadtalker_service.engines.mesh import previews, stages
 from sadtalker_service.engines.mesh.faceframe import RestMouth
-from sadtalker_service.engines.mesh.layout import frame_size
+from sadtalker_service.engines.mesh.framing import window_of
+from sadtalker_service.engines.mesh.layout import frame_size, lay_out
 from sadtalker_service.engines.mesh.lids import warn_of_covered_eyes
 from sadtalker_service.engines.mesh.motion.drive import drive_windows
 from sadtalker_service.engines.mesh.motion.gestures import GESTURES
@@ -131,6 +132,11 @@ class MeshEngine(Engine):
 
     def frame_size(self, avatar: Avatar, options: RenderOptions) -> tuple[int, int]:
         """Size of the video, derived from the window of the source image that is shown."""
+        if options.aspect_ratio:
+            x0, y0, x1, y1 = window_of(
+                lay_out(avatar.artefacts, options), options.aspect_ratio, options.quality
+            )
+            return x1 - x0, y1 - y0
         return frame_size(avatar.artefacts, options)
 
     def render(

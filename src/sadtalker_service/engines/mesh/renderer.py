@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sadtalker_service.domain import Avatar, Motion, Rendering, Uint8Image
+from sadtalker_service.engines.mesh.framing import framed, window_of
 from sadtalker_service.engines.mesh.kernels.frame import draw_frames, draw_mattes
 from sadtalker_service.engines.mesh.layout import Layout, lay_out
 from sadtalker_service.options import RenderOptions
@@ -20,13 +21,16 @@ BATCH = 8
 def render(avatar: Avatar, motion: Iterator[Motion], style: RenderOptions) -> Rendering:
     """Render the video of a motion. Memory holds one batch of frames, whatever the length."""
     layout = lay_out(avatar.artefacts, style)
-    return Rendering(
+    rendering = Rendering(
         background=layout.background,
         box=layout.box,
         fps=style.fps,
         frames=None,
         batches=_batches(layout, motion),
     )
+    if style.aspect_ratio is None:
+        return rendering
+    return framed(rendering, window_of(layout, style.aspect_ratio, style.quality))
 
 
 def _batches(layout: Layout, motion: Iterator[Motion]) -> Iterator[Uint8Image]:
