@@ -226,6 +226,9 @@ class Engine(ABC):
     def warm_up(self) -> None:  # noqa: B027  an engine need not
         """Compile, load and touch everything, so that the first request is as fast as the second."""
 
+    def prepare_machine(self) -> None:  # noqa: B027  an engine need not
+        """Slow work that is done once per machine, at its installation, such as compiling what few need."""
+
     def expect_speech(self) -> None:  # noqa: B027  an engine need not
         """A recording will be heard soon: start what can load meanwhile. Returns at once."""
 

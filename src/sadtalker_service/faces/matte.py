@@ -84,8 +84,9 @@ def cut_out(network: Network, pixels: Uint8Image, landmarks: NDArray[np.floating
             Image.fromarray(alpha.astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC)
         )
     alpha = np.clip((alpha - HAZE) / (1 - 2 * HAZE), 0.0, 1.0)
-    foreground = _foreground(_floats(picture), alpha.astype(np.float64))
-    return Matte(_bytes(alpha), _bytes(foreground))
+    foreground = _bytes(_foreground(_floats(picture), alpha.astype(np.float64)))
+    opacity = _bytes(alpha)
+    return Matte(opacity, np.where(opacity[..., None] == 255, np.asarray(picture), foreground))
 
 
 def person_mask(network: Network, picture: Image.Image) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ from sadtalker_service.api.presenters.videos import MEDIA_TYPES
 from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.schemas.waiting import WaitQuery
 from sadtalker_service.api.services import services_of
-from sadtalker_service.errors import Conflict
+from sadtalker_service.errors import NoStream
 from sadtalker_service.state.records import Session
 from sadtalker_service.store.artefact_store import video_name
 
@@ -80,7 +80,7 @@ async def stream(request: Request, lane: LanePath, session_id: SessionPath) -> R
     services.drain.check()
     session, _ = await fetch_session(request, lane_of(lane), session_id_of(session_id))
     if session.spec.options.transparent:
-        raise Conflict("A transparent video has no stream. Download it when it is ready.")
+        raise NoStream("A transparent video has no stream. Download it when it is ready.")
     return await media_response(request, services, session)
 
 

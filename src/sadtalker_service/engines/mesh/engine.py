@@ -41,6 +41,7 @@ from sadtalker_service.engines.port import (
 )
 from sadtalker_service.errors import InvalidOption
 from sadtalker_service.faces.landmarker import FaceLandmarker
+from sadtalker_service.faces.matte import warm_up_matting
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.speech import articulation_windows, recognize_speech, start_word_alignment
 from sadtalker_service.speech.articulation import Articulation
@@ -100,6 +101,10 @@ class MeshEngine(Engine):
         recognize_speech(Speech("", np.zeros(SPEECH_RATE // 2, np.float32), Path()))
         start_word_alignment()  # only long-lived processes warm up
         warm_up_renderer()
+
+    def prepare_machine(self) -> None:
+        """Compile what cuts out persons."""
+        warm_up_matting()
 
     def expect_speech(self) -> None:
         """Start the process that recognises words."""

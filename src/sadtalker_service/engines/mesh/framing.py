@@ -143,9 +143,9 @@ def _inside(head: Head, size: tuple[int, int], shape: float, ratio: str) -> tupl
     top = max(top, min(head.chin + margin - high, size[1] - high))
     if top > max(0.0, head.face - margin) or wide < head.width:
         raise InvalidOption(
-            f"The face does not fit into a video of {ratio} from this picture. Use a picture with more around "
-            "the face, or another aspect_ratio. With a background, the video may be larger than the picture, "
-            "if the shoulders do not touch its sides.",
+            f"The face does not fit into a video of {ratio} from this picture. Use a picture with more "
+            "around the face, or another aspect_ratio. With a background, the video may be larger than the "
+            "picture, if the shoulders do not touch its sides.",
             param="aspect_ratio",
         )
     left = min(max(head.x - wide / 2, 0.0), size[0] - wide)
