@@ -136,8 +136,8 @@ _ANGLES = (
     WithJsonSchema({"type": "string", "format": "angles", "maxLength": LONGEST_TEXT}),
 )
 _BACKGROUND = (
-    BeforeValidator(lambda v: None if isinstance(v, str) and v.strip().lower() in {"", NONE} else v),
     _text(parse_background),
+    BeforeValidator(lambda v: None if isinstance(v, str) and v.strip().lower() == NONE else v),  # comes first
     WithJsonSchema({"type": "string", "format": "background", "maxLength": 64}),
 )
 _CUES = (
