@@ -28,7 +28,7 @@ from sadtalker_service.settings import Settings, get_settings
 from sadtalker_service.speech.captions.lines import cues_of
 from sadtalker_service.speech.voices.choice import resolve
 from sadtalker_service.store.cache import NoCache
-from sadtalker_service.telemetry.logs import configure_command_logging
+from sadtalker_service.telemetry.logs import command_logging
 
 _EXAMPLES = """\b
 Examples:
@@ -52,9 +52,12 @@ def command(**given: Any) -> None:
 
     Needs --source_image and one of --driven_audio, --text and --idle.
     """
-    configure_command_logging(get_settings())
     as_json, context = bool(given["as_json"]), click.get_current_context()
-    with errors_as_json(wanted=as_json), progress_bar(wanted=not as_json) as listener:
+    with (
+        command_logging(get_settings()),
+        errors_as_json(wanted=as_json),
+        progress_bar(wanted=not as_json) as listener,
+    ):
         options = GenerateOptions.of_command_line(given)
         ignored = leftover_warnings(context)
         asked = context.get_parameter_source("quality") is ParameterSource.COMMANDLINE
