@@ -115,7 +115,10 @@ def test_an_option_that_makes_no_sense_is_named(option: str) -> None:
         ({"gestures": (GestureCue("smile", 1.0),) * 501}, "gestures has 501 entries"),
         ({"input_yaw": "0" * 16_001}, "input_yaw has 16,001 characters, but may have at most 16,000"),
         ({"gestures": " " * 16_001}, "gestures has 16,001 characters"),
-        ({"background": "blue"}, "background is 'blue', but must be a colour such as #1e90ff, transparent"),
+        (
+            {"background": "blue"},
+            "background is 'blue', but must be a colour such as #1e90ff, transparent, still",
+        ),
         ({"background": "#12345"}, "must be a colour"),
         ({"background": 7}, "must be something like #1e90ff"),
         ({"aspect_ratio": "4:3"}, "aspect_ratio is '4:3', but must be one of 16:9, 9:16, 1:1, none"),

@@ -37,7 +37,7 @@ class VideoOptions(TypedDict, total=False):
     quality: Literal["low", "medium", "high"]
     captions: Literal["track", "burned", "none"]
     background: str
-    """`"#1e90ff"`, `"transparent"` or `"none"`."""
+    """`"#1e90ff"`, `"transparent"`, `"still"` or `"none"`."""
     background_file: Source
     """A picture behind the person."""
     aspect_ratio: Literal["16:9", "9:16", "1:1", "none"]

@@ -50,7 +50,8 @@ class Capabilities:
     gestures: tuple[str, ...] = ()
     reference_video: bool = False
     backgrounds: bool = False
-    """Can cut the person out: `render` gives RGBA if `RenderOptions.background` is set."""
+    """Can cut the person out: `render` gives RGBA if `RenderOptions.background` is set, and RGB if it is
+    `still`."""
     aspect_ratios: bool = False
     """Can give the video another shape than that of the source image: `RenderOptions.aspect_ratio`."""
     honours: tuple[str, ...] = ()

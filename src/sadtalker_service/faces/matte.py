@@ -58,6 +58,8 @@ class Matte:
     """uint8 (H, W): 0 background .. 255 person."""
     foreground: Uint8Image
     """uint8 (H, W, 3) RGB: colours of the person, continued into the background."""
+    behind: Uint8Image
+    """uint8 (H, W, 3) RGB: the background, continued behind the person."""
 
 
 def cut_out(network: Network, pixels: Uint8Image, landmarks: NDArray[np.floating]) -> Matte:
@@ -84,9 +86,10 @@ def cut_out(network: Network, pixels: Uint8Image, landmarks: NDArray[np.floating
             Image.fromarray(alpha.astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC)
         )
     alpha = np.clip((alpha - HAZE) / (1 - 2 * HAZE), 0.0, 1.0)
-    foreground = _bytes(_foreground(_floats(picture), alpha.astype(np.float64)))
-    opacity = _bytes(alpha)
-    return Matte(opacity, np.where(opacity[..., None] == 255, np.asarray(picture), foreground))
+    foreground, behind = map(_bytes, _layers(_floats(picture), alpha.astype(np.float64)))
+    opacity, own = _bytes(alpha), np.asarray(picture)
+    person, nobody = opacity[..., None] == 255, opacity[..., None] == 0
+    return Matte(opacity, np.where(person, own, foreground), np.where(nobody, own, behind))
 
 
 def person_mask(network: Network, picture: Image.Image) -> NDArray[np.float32]:
@@ -144,11 +147,43 @@ def _solve(pixels: Float, trimap: Float) -> Float:
     return alpha
 
 
-def _foreground(pixels: Float, alpha: Float) -> Float:
+def _layers(pixels: Float, alpha: Float) -> tuple[Float, Float]:
+    """Colours of the person and of the background, each where it is hidden too."""
     from pymatting import estimate_foreground_ml  # noqa: PLC0415
 
-    foreground: Float = estimate_foreground_ml(pixels, alpha)
-    return foreground
+    foreground, background = estimate_foreground_ml(pixels, alpha, return_background=True)
+    # Where little of the background is seen, the estimate of its colours has those of the person.
+    filled, share = (
+        _continued(pixels, (alpha == 0).astype(np.float64)),
+        np.minimum(1.0, 4.0 * alpha)[..., None],
+    )
+    return foreground, (1 - share) * background + share * filled
+
+
+def _continued(pixels: Float, known: Float) -> Float:
+    """Smooth continuation of the known pixels, by a pyramid (pull-push, Gortler et al. 1996).
+
+    `known`: weights (H, W), 0 where a pixel is to be filled.
+    """
+    weight = known[..., None]
+    if min(pixels.shape[:2]) <= 2:
+        total = weight.sum()
+        mean = (pixels * weight).sum(axis=(0, 1)) / total if total else pixels.mean(axis=(0, 1))
+        return np.broadcast_to(mean, pixels.shape)
+    height, width = pixels.shape[:2]
+    rim = ((0, height % 2), (0, width % 2), (0, 0))
+    sums, weights = (np.pad(values, rim) for values in (pixels * weight, weight))
+    sums, weights = (_quarters(values) for values in (sums, weights))
+    coarse = _continued(sums / np.maximum(weights, 1e-9), np.minimum(weights[..., 0], 1.0))
+    smooth = ndimage.gaussian_filter(coarse.repeat(2, axis=0).repeat(2, axis=1), (1.0, 1.0, 0.0))
+    filled: Float = weight * pixels + (1 - weight) * smooth[:height, :width]
+    return filled
+
+
+def _quarters(values: Float) -> Float:
+    """Sums of squares of 2x2."""
+    summed: Float = values[::2, ::2] + values[1::2, ::2] + values[::2, 1::2] + values[1::2, 1::2]
+    return summed
 
 
 def _floats(picture: Image.Image) -> Float:

@@ -28,6 +28,11 @@ def in_front_of(rendering: Rendering, background: str, picture: Uint8Image | Non
         behind = covering(picture, (width, height))
     else:
         raise InvalidOption("The picture of the background is missing. Send it again.", param="background")
+    return laid_over(rendering, behind)
+
+
+def laid_over(rendering: Rendering, behind: Uint8Image) -> Rendering:
+    """An RGBA rendering in front of `behind`, uint8 (H, W, 3) RGB of the same size, as RGB."""
     whole = np.empty_like(behind)
     _lay_over(np.ascontiguousarray(rendering.background), behind, whole)
     return replace(rendering, background=whole, batches=_batches(rendering, behind))

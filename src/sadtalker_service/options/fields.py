@@ -21,6 +21,8 @@ _WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 
 TRANSPARENT = "transparent"
 """Value of a background that is not there."""
+STILL = "still"
+"""Value of the source image's own background, which does not move with the head."""
 _COLOUR, _SHORT_COLOUR = re.compile("#[0-9a-f]{6}"), re.compile("#[0-9a-f]{3}")
 
 Choice = TypeVar("Choice", bound=str)
@@ -50,14 +52,17 @@ def parse_gestures(text: str, param: str) -> tuple[GestureCue, ...]:
 
 
 def parse_background(text: str, param: str) -> str:
-    """Parse `#rrggbb` (or `#rgb`), `transparent`, or the SHA-256 of a picture. Raises `InvalidOption`."""
+    """Parse `#rrggbb` (or `#rgb`), `transparent`, `still`, or the SHA-256 of a picture.
+
+    Raises `InvalidOption`.
+    """
     value = text.strip().lower()
     if _SHORT_COLOUR.fullmatch(value):
         value = "#" + "".join(2 * digit for digit in value[1:])
-    if value == TRANSPARENT or _COLOUR.fullmatch(value) or SHA256.fullmatch(value):
+    if value in {TRANSPARENT, STILL} or _COLOUR.fullmatch(value) or SHA256.fullmatch(value):
         return value
     raise InvalidOption(
-        f"{param} is {shown(text)}, but must be a colour such as #1e90ff, transparent, or a picture.",
+        f"{param} is {shown(text)}, but must be a colour such as #1e90ff, transparent, still, or a picture.",
         param=param,
     )
 

@@ -38,6 +38,7 @@ from sadtalker_service.domain import (
 )
 from sadtalker_service.errors import InvalidOption
 from sadtalker_service.options.fields import (
+    STILL,
     TRANSPARENT,
     parse_angles,
     parse_background,
@@ -187,8 +188,9 @@ class RenderOptions:
     """Captions in the video: as a track that players switch on, or burned into the picture. Needs a text, or
     the transcript of the recording."""
     background: Annotated[str | None, *_BACKGROUND, Field(examples=["#1e90ff"])] = None
-    """What is behind the person: a colour such as #1e90ff, transparent, or a picture. Without it, the
-    background of the source image stays."""
+    """What is behind the person: a colour such as #1e90ff, a picture, transparent, or still: the background
+    of the source image without the person, which does not move at all. Without it, what is close to the head
+    moves along."""
     aspect_ratio: Annotated[Literal["16:9", "9:16", "1:1"] | None, *_or_none("16:9", "9:16", "1:1")] = None
     """Shape of the video, with room above the head. With a background, it may be wider than the source
     image."""
@@ -223,6 +225,11 @@ class RenderOptions:
     def transparent(self) -> bool:
         """Whether the video has an alpha channel."""
         return self.background == TRANSPARENT
+
+    @property
+    def backdrop(self) -> str | None:
+        """The colour, or the SHA-256 of the picture, that is put behind what the engine draws."""
+        return None if self.background in {TRANSPARENT, STILL} else self.background
 
     @property
     def picture(self) -> str | None:

@@ -144,8 +144,8 @@ class Pipeline:
                 waited = measured(windows, watch, "motion")
                 captions = Captions(speech, options)
                 rendering = engine.render(prepared.avatar, waited, options)
-                if options.background and not options.transparent:
-                    rendering = in_front_of(rendering, options.background, backdrop)
+                if options.backdrop:
+                    rendering = in_front_of(rendering, options.backdrop, backdrop)
                 rendering = captions.drawn_into(rendering)
             reporter.rendering(engine.frame_count(duration, options.fps) if duration else 0)
             video = write_video(

@@ -48,8 +48,8 @@ class Show:
         style = RenderOptions(**{"size": 512, **TURNING, **options})
         avatar = self.avatar(style)
         rendering = self.engine.render(avatar, self.engine.drive(avatar, None, style, seconds), style)
-        if style.background and not style.transparent:
-            rendering = in_front_of(rendering, style.background, None)
+        if style.backdrop:
+            rendering = in_front_of(rendering, style.backdrop, None)
         x0, y0, x1, y1 = rendering.box
         frames = []
         for batch in rendering.batches:
@@ -139,3 +139,22 @@ def test_no_cut_shows_beside_a_person_in_a_wide_video(show: Show) -> None:
 def test_a_closeup_does_not_become_wide(show: Show) -> None:
     with pytest.raises(InvalidOption, match="does not fit into a video of 16:9"):
         show(0.04, preprocess="crop", aspect_ratio="16:9")
+
+
+def test_the_own_background_stands_still(show: Show, source_image: SourceImage) -> None:
+    """Where no frame shows the person, every frame is the source image, bit for bit. Without `still`, what is
+    close to the head moves along."""
+    alpha = show(background="transparent").frames[..., 3]
+    never = (alpha == 0).all(axis=0)
+    still = show(background="still").frames
+    assert (still[:, never] == source_image.pixels[never]).all()
+    assert (show().frames[:, never] != source_image.pixels[never]).any(axis=-1).mean() > 0.02
+
+
+def test_the_person_leaves_no_trace_in_the_background(show: Show, source_image: SourceImage) -> None:
+    """Behind the hair of the example is a light grey curtain."""
+    behind = show.avatar(RenderOptions(background="still")).artefacts["person_matte"].arrays["behind"]
+    beside = source_image.pixels[60:100, 130:145].reshape(-1, 3).mean(axis=0)
+    hidden = behind[70:100, 170:280].reshape(-1, 3)
+    assert np.abs(hidden.mean(axis=0) - beside).max() < 35
+    assert hidden.std(axis=0).max() < 25

@@ -20,7 +20,7 @@ export function missingBackdrop() {
 /** Show what was restored, and write every change into the form's field. */
 export function connectBackdrop() {
   if (field.value.startsWith("#")) [kind.value, colour.value] = ["colour", field.value];
-  else if (field.value === "transparent") kind.value = "transparent";
+  else if (field.value) kind.value = field.value; // transparent or still
   show();
   // before the form hears of the change, so that it finds the new value
   for (const control of [kind, colour, picture]) control.addEventListener("input", show);
@@ -29,5 +29,5 @@ export function connectBackdrop() {
 function show() {
   colour.hidden = kind.value !== "colour";
   picture.hidden = kind.value !== "picture";
-  field.value = { colour: colour.value, transparent: "transparent" }[kind.value] ?? "";
+  field.value = { colour: colour.value, transparent: "transparent", still: "still" }[kind.value] ?? "";
 }

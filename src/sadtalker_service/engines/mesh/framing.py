@@ -57,7 +57,8 @@ def window_of(layout: Layout, ratio: str, quality: Quality) -> Rect:
     Raises `InvalidOption` if the face does not fit into it.
     """
     size = (layout.background.shape[1], layout.background.shape[0])
-    alpha = layout.background[..., 3] if layout.background.shape[2] == 4 else None
+    cut_out = layout.background.shape[2] == 4 and layout.behind is None
+    alpha = layout.background[..., 3] if cut_out else None
     head, shape = _head(layout, alpha), RATIOS[ratio]
     found = _beyond(head, alpha, shape, HEIGHT_CAP[quality]) if alpha is not None else None
     x0, y0, x1, y1 = found or _inside(head, size, shape, ratio)

@@ -18,6 +18,7 @@ from sadtalker_service.engines.mesh.lids import lid_anchor
 from sadtalker_service.engines.mesh.mouth_interior import DENSITY, ORIGIN
 from sadtalker_service.faces.topology import EYES, LOWER_LIP, UPPER_LIP
 from sadtalker_service.options import RenderOptions
+from sadtalker_service.options.fields import STILL
 
 _PIVOT_BELOW_EARS = (0.0, 18.0, 10.0)
 """Offset from the midpoint between the ears to the joint of skull and neck, mm."""
@@ -35,6 +36,8 @@ class Layout:
     box: Rect
     """The part that moves, with even sides."""
     scene: Scene
+    behind: Uint8Image | None = None
+    """uint8 (H, W, 3): the background without the person, if it is to stand still."""
     matte: NDArray[np.uint64] | None = None
     """Texels of the person's opacity, as large as those of the scene. Then `background` is RGBA."""
 
@@ -76,7 +79,15 @@ def lay_out(artefacts: Mapping[str, Artefact], style: RenderOptions) -> Layout:
         return Layout(background, box, scene)
     at_rest = _even(np.ascontiguousarray(alpha[top : top + height, left : left + width, None]))
     matte = _scene(artefacts, np.repeat(alpha[..., None], 3, axis=2), *place).texels
-    return Layout(np.concatenate([background, at_rest], axis=2), box, scene, matte)
+    behind = None
+    if cut and style.background == STILL:
+        whole = cut.arrays["behind"]
+        if not exact:
+            whole = np.asarray(
+                Image.fromarray(whole).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+            )
+        behind = _even(np.ascontiguousarray(whole[top : top + height, left : left + width]))
+    return Layout(np.concatenate([background, at_rest], axis=2), box, scene, behind, matte)
 
 
 def frame_size(artefacts: Mapping[str, Artefact], style: RenderOptions) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from sadtalker_service.domain import Avatar, Motion, Rendering, Uint8Image
 from sadtalker_service.engines.mesh.framing import framed, window_of
 from sadtalker_service.engines.mesh.kernels.frame import draw_frames, draw_mattes
 from sadtalker_service.engines.mesh.layout import Layout, lay_out
+from sadtalker_service.media.backdrop import laid_over
 from sadtalker_service.options import RenderOptions
 
 BATCH = 8
@@ -28,6 +29,8 @@ def render(avatar: Avatar, motion: Iterator[Motion], style: RenderOptions) -> Re
         frames=None,
         batches=_batches(layout, motion),
     )
+    if layout.behind is not None:
+        rendering = laid_over(rendering, layout.behind)
     if style.aspect_ratio is None:
         return rendering
     return framed(rendering, window_of(layout, style.aspect_ratio, style.quality))

@@ -154,6 +154,7 @@ def cut_person(source_image: SourceImage, mode: PreprocessMode, artefacts: Artef
         {
             "alpha": np.ascontiguousarray(matte.alpha[y0:y1, x0:x1]),
             "foreground": np.ascontiguousarray(matte.foreground[y0:y1, x0:x1]),
+            "behind": np.ascontiguousarray(matte.behind[y0:y1, x0:x1]),
         }
     )
 
