@@ -5,6 +5,7 @@ const DEFAULTS = {
   preprocess_mode: "full",
   face_index: "0",
   still: "false",
+  captions: "none",
   expression_scale: "1",
   pose_style: "0",
   seed: "0",
@@ -51,5 +52,5 @@ function fieldOf(param) {
 }
 
 function controlsOf(place) {
-  return [...(place?.querySelectorAll("input, select") ?? [])];
+  return [...(place?.querySelectorAll("input, select, textarea") ?? [])];
 }
