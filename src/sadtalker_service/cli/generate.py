@@ -114,7 +114,9 @@ def _transcript(path: Path | None) -> str:
 def _write_captions(path: Path, result: VideoResult) -> None:
     cues = cues_of(result.words, result.video_seconds)
     if not cues:
-        raise InvalidOption("There are no captions: give --text or --transcript.", param="captions_file")
+        raise InvalidOption(
+            "There are no captions: give --text, --transcript or --captions.", param="captions_file"
+        )
     with output_errors(path):
         path.write_text(to_vtt(cues) if path.suffix.lower() == ".vtt" else to_srt(cues), encoding="utf-8")
 

@@ -12,6 +12,7 @@ const STAGES = {
   speech_features: "Analysing the speech",
   reference_motion: "Reading the reference video",
   voice: "Speaking the text",
+  alignment: "Finding the words",
   drive: "Planning the motion",
   set_up: "Getting ready to draw",
   render: "Drawing the video",
