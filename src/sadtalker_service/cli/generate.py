@@ -12,7 +12,7 @@ from click.core import ParameterSource
 from sadtalker_service.cli.errors_as_json import errors_as_json
 from sadtalker_service.cli.leftovers import leftover_options, leftover_warnings
 from sadtalker_service.cli.options import GenerateOptions, generate_options
-from sadtalker_service.cli.output_file import output_file
+from sadtalker_service.cli.output_file import output_file, read_transcript
 from sadtalker_service.cli.progress_bar import progress_bar
 from sadtalker_service.cli.spelling import SadTalkerCommand
 from sadtalker_service.domain import SpokenText, VideoResult
@@ -97,18 +97,11 @@ def _generate(
         warnings=(*ignored, *applied.warnings),
         explain_height=explain_height,
         text=_text(options, settings),
-        transcript=_transcript(options.transcript),
+        transcript=read_transcript(options.transcript),
     )
     if captions:
         _write_captions(captions, result)
     return output, result
-
-
-def _transcript(path: Path | None) -> str:
-    try:
-        return path.read_text() if path else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidOption(f"Cannot read {path} as text.", param="transcript") from error
 
 
 def _write_captions(path: Path, result: VideoResult) -> None:
