@@ -41,7 +41,7 @@ def recognise_words(
 ) -> tuple[tuple[TimedLabel, ...], str]:
     """The words of `samples`, float32 (n,), mono, 16 kHz, with their times, and the language, `en`.
 
-    Both are empty for a recording without a voice. The network takes 0.3 GB, which are free again afterwards.
+    Both are empty for a recording without a voice. It takes half a gigabyte, which is free again afterwards.
     `check` is called every few seconds of speech and may raise. Raises `EngineUnavailable` for damaged
     weights.
     """
