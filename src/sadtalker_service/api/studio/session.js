@@ -2,7 +2,7 @@
 
 import { busy, lookAtFilm, mark, refresh, spokenFields } from "./display.js";
 import { record, recorder } from "./driven_audio.js";
-import { complain, forgive, options } from "./fields.js";
+import { complain, forgive, numbersAreRight, options } from "./fields.js";
 import { caption, chosen, client, form, part, player, speech, speechFrom, video } from "./page.js";
 import { stop } from "./sound.js";
 import { prepare } from "./source_image.js";
@@ -24,6 +24,7 @@ export async function generate() {
   if (!said) complain(...NO_SPEECH[speechFrom()]);
   if (!image) complain("Choose a source image.", "image_file");
   if (!said || !image || chosen.work) return;
+  if (!numbersAreRight(form)) return caption.say("failed", BESIDE_THE_FIELD);
   const mine = (chosen.work = { stop: new AbortController(), links: null });
   stop();
   busy(true);
@@ -107,7 +108,8 @@ async function ended(record) {
   part("share").hidden = false;
   caption.ready(record);
   part("download").download = fileName(title);
-  const captioned = record.settings.voice || ["track", "burned"].includes(record.settings.captions);
+  const without = record.warnings.some((warning) => warning.startsWith("captions were not applied"));
+  const captioned = record.settings.voice || (["track", "burned"].includes(record.settings.captions) && !without);
   offerCaptions(captioned ? record.links.captions : null);
   player.finish(record.download_url).catch((error) => player.stop.signal.aborted || complain(error.message));
   keep(record, shown).catch((error) => console.info("The video is not in the list.", error));
