@@ -7,7 +7,7 @@ const DEFAULTS = {
   still: "false",
   expression_scale: "1",
   pose_style: "0",
-  seed: "0",
+  seed: "",
   gestures: "",
   enhancer: "gfpgan",
 };
