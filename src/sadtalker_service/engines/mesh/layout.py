@@ -172,6 +172,7 @@ def _scene(
         cavity=rig.arrays["cavity"],
         seam=rig.arrays["seam"],
         lash=rig.arrays["lash"],
+        lashes=rig.arrays["lashes"],
         line=np.float32(rig.record["line"]),
         jaw_rest=np.float32(fit.record["jaw_rest"]),
         scale=np.float32(np.sqrt(pixels_per_mm[0] * pixels_per_mm[1])),

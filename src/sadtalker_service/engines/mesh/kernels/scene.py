@@ -78,6 +78,8 @@ class Scene(NamedTuple):
     """(3,) RGB of the line between closed lips."""
     lash: F32
     """(3,) RGB."""
+    lashes: NDArray[np.uint8]
+    """(2, rows, columns): coverage of both eyes' lashes, see `lashes`."""
     line: np.float32
     """Height of the lip line, mm."""
     jaw_rest: np.float32
