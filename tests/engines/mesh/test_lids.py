@@ -146,7 +146,7 @@ def test_a_lid_has_the_tone_of_the_skin_around_the_eye(
 def test_lashes_are_where_the_image_is_dark_along_the_lid(
     source_image: SourceImage, points: NDArray[np.float64], frame: FaceFrame
 ) -> None:
-    """Black lines along the lids give full coverage there, none above, and none at the corners."""
+    """Black lines along the lids give much coverage there, none at the corners."""
     black = np.zeros(3)
     bare = Image.fromarray(np.full_like(source_image.pixels, 190))
     painted = bare.copy()
@@ -161,5 +161,5 @@ def test_lashes_are_where_the_image_is_dark_along_the_lid(
         middle = bands[:, row, 20:44]
         assert middle.min() > least
         assert bands[:, :, [0, -1]].max() == 0
-        assert bands[:, 0].max() < 80
     assert draw_lashes(np.asarray(bare), points, frame.scale, black)[:, row].max() < 110
+    assert draw_lashes(np.asarray(bare), points, frame.scale, black)[:, 0].max() < 5

@@ -18,7 +18,7 @@ from sadtalker_service.domain import Artefact, Uint8Image
 from sadtalker_service.engines.mesh.channels import smoothstep
 from sadtalker_service.engines.mesh.surface import EYE_HOLE_GROWTH
 from sadtalker_service.engines.mesh.tone import LUMA
-from sadtalker_service.faces.topology import EYES, Eye, Ring
+from sadtalker_service.faces.topology import EYES, Eye
 
 DENSITY = 3.0
 """Pixels per millimetre of a lid image."""
@@ -34,8 +34,8 @@ POSITIONS = np.linspace(-0.16, 1.16, COLUMNS)
 _ROWS = 16
 _LASHES_MM = 1.3
 """Height of the lowest part of the strip, in which the lashes are."""
-_TOWARDS_FACE = 0.5
-"""Share of the skin above and below the eye in the colour of the lid."""
+_TOWARDS_FACE = 0.75
+"""Share of the skin around the eye in the colour of the lid."""
 _BELOW_LID = 1.5
 """How far the image goes on below the lower lid, mm. The edge of the lid cuts it."""
 _BESIDE = 0.08
@@ -223,18 +223,23 @@ def lid_colours(pixels: Uint8Image, p: Field, eye: Eye, lines: EyeLines, scale: 
     bright = strip @ LUMA
     level = gaussian_filter1d(np.percentile(bright, 80, axis=0), 6.0, mode="nearest")
     lid = _mean(strip, smoothstep(0.75, 0.98, bright / np.maximum(level, 1.0)) + 0.003)
-    around = (
-        skin_beside(pixels, p, eye.rings_below, scale) + skin_beside(pixels, p, eye.rings_above, scale)
-    ) / 2
+    around = skin_around(pixels, p, eye, scale)
     return lid + _TOWARDS_FACE * (around - lid)
 
 
-def skin_beside(pixels: Uint8Image, p: Field, rings: tuple[Ring, Ring], scale: float) -> Field:
-    """(3,) colour of the skin between two rings over or under an eye, without shadows and lashes."""
-    near, far = (p[list(ring[1:-1])] for ring in rings)
-    colours = sample(pixels, np.concatenate([near, 0.5 * (near + far), far]), scale)
+def skin_around(pixels: Uint8Image, p: Field, eye: Eye, scale: float) -> Field:
+    """(3,) colour of the skin over the crease and under the lower lid, without shadows, lashes and shine."""
+    share = np.linspace(0.1, 1.0, 8)[:, None, None]
+    samples = []
+    for near, far in (eye.rings_above, eye.rings_below):
+        first, second = p[list(near[1:-1])], p[list(far[1:-1])]
+        samples.append((first + share * (second - first)).reshape(-1, 2))
+    colours = sample(pixels, np.concatenate(samples), 0.0)
     luma = colours @ LUMA
-    mean: Field = colours[luma >= np.percentile(luma, 75)].mean(axis=0)
+    clear = luma > 0.5 * np.percentile(luma, 85)  # no brow, no lashes, no glasses
+    colours, luma = colours[clear], luma[clear]
+    usual = (luma >= np.percentile(luma, 40)) & (luma <= np.percentile(luma, 75))
+    mean: Field = colours[usual].mean(axis=0)
     return mean
 
 

@@ -42,6 +42,8 @@ class Scene(NamedTuple):
     """(T, 3)."""
     shaded: NDArray[np.bool_]
     """(T,)."""
+    edges: NDArray[np.int32]
+    """(E, 4), see `silhouette.shared_edges`."""
     texture: F32
     """(V, 2) texel coordinates."""
     projection: F32
