@@ -57,7 +57,7 @@ def believed(track: PhonemeTrack, sound: Activity) -> PhonemeTrack:
         plausible = sound.active & ~tones & ((spoken > _FEW) | (agreed > _DIFFERENT))
     else:
         plausible = sound.voiced
-    spans = _spans(binary_dilation(plausible, iterations=_HANGOVER))
+    spans = spans_of(binary_dilation(plausible, iterations=_HANGOVER))
     return PhonemeTrack(tuple(Segmentation(within(s.phonemes, spans), s.weight) for s in kept_segmentations))
 
 
@@ -153,7 +153,7 @@ def _line(segmentation: Segmentation, ticks: int, longest: float) -> NDArray[np.
     return line
 
 
-def _spans(flags: Flags) -> Spans:
+def spans_of(flags: Flags) -> Spans:
     """Stretches in which the flags are set, seconds."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
     return [(float(a) / TICK_RATE, float(b) / TICK_RATE) for a, b in edges.reshape(-1, 2)]

@@ -74,7 +74,7 @@ def drive_windows(
         `controls` float32 (F, CONTROLS) and `opening` float32 (F,), the intended opening of the lips in mm.
         There are ceil(duration · fps) frames in all.
     """
-    driver = _Driver(mouth, style, duration)
+    driver = Driver(mouth, style, duration)
     if articulation is None:
         length = duration or 0.0
         for start in np.arange(0.0, length, _IDLE_SECONDS):
@@ -96,11 +96,15 @@ def _idle_closure(mouth: RestMouth) -> float:
     return 0.0 if mouth.opening > 2.5 else 1.0
 
 
-class _Driver:
+class Driver:
     """Moves a face, one window after the other. Its memory is a few seconds."""
 
-    def __init__(self, mouth: RestMouth, style: RenderOptions, duration: float | None) -> None:
+    def __init__(
+        self, mouth: RestMouth, style: RenderOptions, duration: float | None, margin: float = _MARGIN
+    ) -> None:
+        """`margin`: seconds before the end of a window that need the next one."""
         self._mouth = mouth
+        self._margin = margin
         self._style = style
         self._duration = duration
         self._frame = 0
@@ -130,7 +134,7 @@ class _Driver:
             self._brows += [(at, size * strength)] if flash else []
         self._enliven(window.loudness)
         self._lips.add(window)
-        times = self._times(until - _MARGIN, window.end)
+        times = self._times(until - self._margin, window.end)
         controls = np.zeros((len(times), CONTROLS))
         channels, tongue, opening = self._lips.at(times, 1.0 / self._style.fps)
         controls[:, : len(CHANNELS)], controls[:, TONGUE] = channels, tongue
