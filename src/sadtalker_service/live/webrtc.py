@@ -77,11 +77,7 @@ class WebRtcOutput:
             self._connection.addTrack(track)
         self._prefer_h264()  # has an effect only before the offer is applied
         try:
-            await self._connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
-            kinds = {line.kind for line in self._connection.getTransceivers() if line.mid is not None}
-            if kinds != {"video", "audio"}:
-                raise ValueError(kinds)
-            await self._connection.setLocalDescription(await self._connection.createAnswer())
+            await self._apply(offer)
         except Exception as error:  # aiortc raises many kinds for what it cannot read
             await self.close()
             _log.info("webrtc_offer_refused: %s", error)
@@ -91,6 +87,13 @@ class WebRtcOutput:
                 param="sdp",
             ) from error
         return str(self._connection.localDescription.sdp)
+
+    async def _apply(self, offer: str) -> None:
+        await self._connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+        kinds = {line.kind for line in self._connection.getTransceivers() if line.mid is not None}
+        if kinds != {"video", "audio"}:
+            raise ValueError(f"the offer has {kinds or 'nothing'}")
+        await self._connection.setLocalDescription(await self._connection.createAnswer())
 
     def push(self, frame: LiveFrame) -> None:
         """Send a frame: its picture, and its sound in pieces of 20 ms."""
