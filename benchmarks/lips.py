@@ -142,12 +142,9 @@ def predictions(clips: list[Clip], tracks: list[PhonemeTrack]) -> dict[str, list
         "word pass": only(0),
         "phone passes": only(*loops),
         **{f"phones at {speed:.3f}": only(i) for i, speed in zip(loops, SPEEDS, strict=True)},
-<<<<<<< HEAD
         "live, 140 ms ahead": live(clips, running_source()),
         "live, signal alone": live(clips, RunningSignal()),
-=======
         "network alone": say(PhonemeTrack.exact(tuple(network.recognize(c.speech.samples))) for c in clips),
->>>>>>> ea0a2d261ee84c2d70533de0eb41a5894acc61b4
         "signal alone": say(SignalSource().phonemes(clip.speech) for clip in clips),
         "loudness": [np.repeat(loudness_of(clip)[:, None], 3, axis=1) for clip in clips],
     }

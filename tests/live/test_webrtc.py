@@ -12,6 +12,7 @@ from sadtalker_service.domain import SPEECH_RATE, Avatar
 from sadtalker_service.engines.mesh import MeshEngine
 from sadtalker_service.errors import InvalidInput
 from sadtalker_service.live.avatar import LiveAvatar
+from sadtalker_service.live.ice import IceServer
 from sadtalker_service.options import RenderOptions
 
 aiortc = pytest.importorskip("aiortc")
@@ -110,7 +111,7 @@ def test_a_viewer_that_leaves_is_noticed(engine: MeshEngine, avatar: Avatar) -> 
 
 def test_ice_servers_are_given_to_the_connection() -> None:
     async def run() -> None:
-        servers = [webrtc.IceServer(("turn:turn.example.org:3478?transport=udp",), "user", "secret")]
+        servers = [IceServer(("turn:turn.example.org:3478?transport=udp",), "user", "secret")]
         output = webrtc.WebRtcOutput(servers)
         (given,) = output._connection._RTCPeerConnection__configuration.iceServers
         assert (given.urls, given.username, given.credential) == (list(servers[0].urls), "user", "secret")

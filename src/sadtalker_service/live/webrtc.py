@@ -10,7 +10,6 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from fractions import Fraction
 
 import av
@@ -26,6 +25,7 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from sadtalker_service.errors import InvalidInput
 from sadtalker_service.live.avatar import LIVE_FPS, LIVE_RATE, LiveFrame
+from sadtalker_service.live.ice import IceServer
 
 _log = logging.getLogger(__name__)
 
@@ -37,16 +37,6 @@ _MOST_PICTURES, _MOST_PIECES = 3, 12
 """Frames that wait for a sender that is behind. Older ones are dropped, and nothing is late afterwards."""
 _PREFERRED = "video/H264"
 """Most devices decode it in hardware, and aiortc would offer VP8 first."""
-
-
-@dataclass(frozen=True)
-class IceServer:
-    """A STUN or TURN server."""
-
-    urls: tuple[str, ...]
-    """Such as `stun:stun.example.org:3478` or `turn:turn.example.org:3478?transport=udp`."""
-    username: str | None = None
-    credential: str | None = None
 
 
 class WebRtcOutput:
