@@ -130,7 +130,7 @@ class MeshEngine(Engine):
 
     def live_driver(self, avatar: Avatar, options: RenderOptions) -> LiveDriver:
         """See `live`. It has a recogniser of its own."""
-        return MeshLiveDriver(_rest_mouth(avatar), options)
+        return MeshLiveDriver(_rest_mouth(avatar), seeded(options, avatar.image_hash))
 
     def frame_size(self, avatar: Avatar, options: RenderOptions) -> tuple[int, int]:
         """Size of the video, derived from the window of the source image that is shown."""
