@@ -1,10 +1,9 @@
-"""Measure what a viewer sees of a face: lids, outline, mouth, the ends of the video, and the motion of the head.
+"""Measure what a viewer sees of a face: lids, outline, mouth, both ends of the video, and head motion.
 
     .venv/bin/python benchmarks/picture.py IMAGES AUDIO [--before CHECKOUT] [--seconds 12] [--json]
 
 IMAGES is a folder of source images, AUDIO the driven audio of all of them. Faces are found again in the drawn
-frames by the landmark network, as a viewer finds them. `--before` is a checkout of another build, whose column
-is shown beside; its kernels must be compiled or it takes longer. docs/picture.md says what the measures mean.
+frames by the landmark network. `--before` is a checkout of another build, whose values are shown beside.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ def measure(portrait: Portrait) -> dict[str, float | None]:
 
 
 def lid_tone(closed: Picture, points: Points) -> float:
-    """CIE76 difference of the median colours of closed lids and of the skin above and below, the larger eye."""
+    """CIE76 difference between closed lids and the skin above and below, medians, of the worse eye."""
     worst = 0.0
     for eye in EYES:
         crease, fold = points[list(eye.rings_above[0][1:-1])], points[list(eye.rings_above[1][1:-1])]
@@ -148,8 +148,7 @@ def outline_steps(portrait: Portrait) -> float:
 
     oval = (scene.texture[list(OVAL)] - PAD) / 2.0
     ImageDraw.Draw(image).polygon([(float(x), float(y)) for x, y in oval], fill=255)
-    soft = gaussian_filter(np.asarray(image).astype(np.float32), 0.6)
-    white = np.repeat(soft.astype(np.uint8)[..., None], 3, axis=2)
+    white = np.repeat(np.asarray(image)[..., None], 3, axis=2)
     painted = scene._replace(texels=pack(white))
     controls = np.zeros((2, CONTROLS), np.float32)
     controls[:, YAW] = np.radians([10.0, -10.0])
@@ -157,14 +156,14 @@ def outline_steps(portrait: Portrait) -> float:
     hard = border = 0
     for frame in draw_stills(layout, controls)[..., 0].astype(int):
         for a, b in ((frame[:, 1:], frame[:, :-1]), (frame[1:], frame[:-1])):
-            hard += int((np.abs(a - b) > 200).sum())
+            hard += int((np.abs(a - b) > 235).sum())
         inside = frame > 127
         border += int((binary_dilation(inside) & ~inside).sum())
     return hard / max(1, border)
 
 
 def open_share(portrait: Portrait) -> float:
-    """Of five columns of a mouth that says p b m: share with .8 mm or more that are no lip between the lips."""
+    """Of five columns of a mouth that says p b m: share with .8 mm or more between the lips that is no lip."""
     channels, tongue = shape_controls("PP", portrait.mouth)
     controls = portrait.rest(1)
     controls[0, : len(channels)], controls[0, TONGUE] = channels, tongue

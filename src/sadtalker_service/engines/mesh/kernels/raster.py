@@ -69,10 +69,13 @@ def draw_triangles(
     count = triangles.shape[0]
     edges = np.empty((count, EDGE_FIELDS), np.float32)
     planes = np.empty((count, 9), np.float32)
-    rows = np.zeros((count, 2), np.int32)
+    rows = np.zeros((count, 2), np.int32)  # touched
+    centres = np.zeros((count, 2), np.int32)  # of which the centre line is inside
     starts = np.zeros(out.shape[0] + 1, np.int32)  # start of each row's triangles in `active`
     for t in range(count):
         if _set_up(t, triangles, position, texture, shade, edges, planes):
+            centres[t, 0] = _first_centre(edges[t, TOP_Y])
+            centres[t, 1] = _first_centre(edges[t, BOTTOM_Y])
             rows[t, 0] = max(int(edges[t, TOP_Y]), 0)
             rows[t, 1] = min(int(max(edges[t, BOTTOM_Y], np.float32(-1.0))) + 1, out.shape[0])
             for y in range(rows[t, 0], rows[t, 1]):
@@ -92,8 +95,8 @@ def draw_triangles(
         touched = _touch(texels, touched, top + 2 * (y + LOOK_AHEAD), left, left + 2 * out.shape[1], out)
         for k in range(starts[y], starts[y + 1]):
             t = active[k]
-            if y < _first_centre(edges[t, TOP_Y]) or y >= _first_centre(edges[t, BOTTOM_Y]):
-                continue  # it touches the row, but not its centres
+            if y < centres[t, 0] or y >= centres[t, 1]:
+                continue
             x0, x1 = _span(edges, t, np.float32(y + 0.5), out.shape[1])
             if x1 > x0:
                 _paint(texels, planes, t, shaded[t], out, y, x0, x1)

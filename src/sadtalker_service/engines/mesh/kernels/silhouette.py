@@ -35,12 +35,13 @@ _WIDEST = 40
 """Longest stretch, pixels. Longer ones are edges that lie flat."""
 
 
-def shared_edges(triangles: NDArray[np.int32], first: int) -> NDArray[np.int32]:
+def shared_edges(triangles: NDArray[np.int32], first: int, without: NDArray[np.int32]) -> NDArray[np.int32]:
     """Edges between two triangles.
 
     Args:
         triangles: int32 (T, 3).
         first: triangles before this one are holes, which have no outline.
+        without: int32 (n,): vertices of lips and lids, which are pressed without being an outline.
 
     Returns:
         int32 (E, 4): both ends, then both triangles.
@@ -51,7 +52,8 @@ def shared_edges(triangles: NDArray[np.int32], first: int) -> NDArray[np.int32]:
     ends.sort(axis=1)
     order = np.lexsort((ends[:, 1], ends[:, 0]))
     ends, owner = ends[order], owner[order]
-    pair = np.flatnonzero((ends[1:] == ends[:-1]).all(axis=1))
+    shared = (ends[1:] == ends[:-1]).all(axis=1) & ~np.isin(ends[1:], without).any(axis=1)
+    pair = np.flatnonzero(shared)
     return np.concatenate([ends[pair], owner[pair, None], owner[pair + 1, None]], axis=1).astype(np.int32)
 
 
@@ -143,6 +145,9 @@ def _paint_again(
     for k in range(drawing.starts[y], drawing.starts[y + 1]):
         t = drawing.active[k]
         edge = drawing.edges[t]
+        lowest = edge[TOP_X] + (edge[BOTTOM_Y] - edge[TOP_Y]) * edge[LONG]
+        if max(edge[TOP_X], edge[MIDDLE_X], lowest) < x0 or min(edge[TOP_X], edge[MIDDLE_X], lowest) > x1:
+            continue
         for row in range(_DOWN):
             _sample(drawing, t, edge, np.float32(y + (row + 0.5) / _DOWN), x0, x1, lanes[row])
     for x in range(x0, x1):
