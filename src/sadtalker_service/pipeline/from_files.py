@@ -20,7 +20,6 @@ from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.pipeline.progress import Listener, Reporter
 from sadtalker_service.pipeline.references import ReferenceVideo, ReferenceVideos
 from sadtalker_service.pipeline.sources import lazy_source_image
-from sadtalker_service.pipeline.spoken import speak_text
 from sadtalker_service.pipeline.transcripts import with_recognised_words, with_transcript
 from sadtalker_service.pipeline.validation import apply_to_engine
 from sadtalker_service.settings import Settings
@@ -110,6 +109,8 @@ def _spoken(text: SpokenText, file: Path, pipeline: Pipeline) -> Speech:
     reporter = pipeline.reporter
     reporter.stage("voice")
     computation = CachedComputation(pipeline.cache, pipeline.terms)
+    from sadtalker_service.pipeline.spoken import speak_text  # noqa: PLC0415  a recording needs no voices
+
     return speak_text(text, file, computation, reporter.check, pipeline.engine.settings.voice_threads)
 
 

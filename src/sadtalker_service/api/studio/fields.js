@@ -8,7 +8,7 @@ const DEFAULTS = {
   captions: "none",
   expression_scale: "1",
   pose_style: "0",
-  seed: "0",
+  seed: "",
   gestures: "",
   enhancer: "gfpgan",
 };
