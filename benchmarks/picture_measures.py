@@ -163,7 +163,7 @@ def outline_steps(portrait: Portrait) -> float:
 
 
 def open_share(portrait: Portrait) -> float:
-    """Of five columns of a mouth that says p b m: share with .8 mm or more between the lips that is no lip."""
+    """Of five columns of a mouth that says p b m: share with .8 mm or more of no lip between the lips."""
     channels, tongue = shape_controls("PP", portrait.mouth)
     controls = portrait.rest(1)
     controls[0, : len(channels)], controls[0, TONGUE] = channels, tongue
