@@ -114,6 +114,8 @@ def lid_tone(closed: Picture, points: Points) -> float:
         around = np.concatenate(
             [_between(closed, crease, fold, (0.2, 0.9)), _between(closed, lower, below, (0.5, 1.0))]
         )
+        bright = around @ _LUMA
+        around = around[bright > 0.5 * np.percentile(bright, 85)]  # no lashes, brows and glasses
         worst = max(
             worst, float(np.linalg.norm(np.median(_lab(lid), axis=0) - np.median(_lab(around), axis=0)))
         )
