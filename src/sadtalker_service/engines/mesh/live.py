@@ -36,7 +36,7 @@ class MeshLiveDriver(LiveDriver):
         style = replace(options, input_pitch=None, input_yaw=None, input_roll=None)
         self._articulator = LiveArticulator(source or running_source())
         self._driver = Driver(mouth, style, None)
-        self._attention = _Attention(np.random.default_rng([options.seed, options.pose_style, 7]))
+        self._attention = _Attention(np.random.default_rng([options.seed or 0, options.pose_style, 7]))
 
     def move(self, moment: LiveMoment) -> Motion:
         """`controls` float32 (1, CONTROLS) and `opening` float32 (1,) in mm. See `LiveDriver`."""
