@@ -195,13 +195,14 @@ def test_speech_begins_and_ends_without_a_jump(
 ) -> None:
     features = engine.extract_speech_features(iter([voice]))
     whole = Motion.joined(engine.drive(avatar, features, OPTIONS, None))
-    allowed = largest_steps(whole.coefficients["controls"])
-    frames(60)
+    idle = Motion.joined(engine.drive(avatar, None, OPTIONS, 60.0))  # for the gaze, which is random
+    videos = [largest_steps(video.coefficients["controls"]) for video in (whole, idle)]
+    allowed = np.maximum(*videos)
+    frames(40)
     for n in range(3):
-        part = voice[n * 3 * SPEECH_RATE : (n + 1) * 3 * SPEECH_RATE]
-        live.push_audio(part, SPEECH_RATE, str(n))
+        live.push_audio(voice[3 * n * SPEECH_RATE : 3 * (n + 1) * SPEECH_RATE], SPEECH_RATE, str(n))
         live.end_audio(str(n))
-        frames(130)
+        frames(110)
     steps = largest_steps(controls(motions))
     assert (steps <= 1.25 * allowed + 0.02).all(), np.stack([steps, allowed])
 

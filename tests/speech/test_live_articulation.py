@@ -45,6 +45,7 @@ def spoken(samples: Samples, source: RunningSource) -> Articulation:
 
 
 def test_the_lips_are_about_those_of_the_recording(voice: Samples, source: RunningSource) -> None:
+    voice = voice[: 6 * SPEECH_RATE]
     live = spoken(voice, source).articulators[LOOK_AHEAD:, OPENING]
     file = joined(articulation_windows(iter([voice]))).articulators[:, OPENING]
     count = min(len(live), len(file))
@@ -52,7 +53,7 @@ def test_the_lips_are_about_those_of_the_recording(voice: Samples, source: Runni
 
 
 def test_nothing_moves_faster_than_in_recordings(voice: Samples, source: RunningSource) -> None:
-    motion = spoken(voice, source).articulators
+    motion = spoken(voice[: 5 * SPEECH_RATE], source).articulators
     assert (np.abs(np.diff(motion, axis=0)) <= FASTEST + 1e-5).all()
     assert np.abs(np.diff(motion, axis=0)).max() > 2.0
 
@@ -71,7 +72,7 @@ def test_phones_go_on_when_a_long_search_begins_anew(voice: Samples) -> None:
     source = RunningPhones(StreamingDecoder())
     source.begin(300)
     loud = voice[np.abs(voice) > 0.003]  # nearly no pauses
-    sound = np.tile(loud, 4)[: 25 * SPEECH_RATE]
+    sound = np.tile(loud, 4)[: 20 * SPEECH_RATE]
     longest = 0
     for number, piece in enumerate(sound[: len(sound) // FRAME * FRAME].reshape(-1, FRAME)):
         source.push(piece)
