@@ -266,6 +266,17 @@ def test_saying_waits_for_room_and_an_interruption_ends_it(
     live.close()
 
 
+def test_an_interruption_also_drops_known_phonemes(
+    live: LiveAvatar, frames: Callable, motions: list[Motion]
+) -> None:
+    live.say(iter([spoken(2.0, ("AA", 0.0, 2.0)), spoken(1.0, ("AA", 0.0, 1.0))]), "a")
+    frames(20)
+    assert openings(motions)[-1] > 8.0
+    live.clear_buffer()
+    frames(60)
+    assert openings(motions)[22:].max() < 0.5
+
+
 def test_sound_may_come_from_other_threads(live: LiveAvatar, frames: Callable, voice: Voice) -> None:
     def push(name: str) -> None:
         for begin in range(0, SPEECH_RATE, 160):

@@ -104,7 +104,7 @@ class LiveHearing:
             self._level[-dropped:] = level_db(np.zeros(dropped * TICK, np.float32))
             self._bands[-dropped:] = band_levels(np.zeros(dropped * TICK, np.float32), dropped)
         now = self._told / _SECOND
-        self._known = [p for p in self._known if p.start < now]
+        self._known = list(cut(self._known, 0.0, now))
         self._known_spans = [(a, min(b, now)) for a, b in self._known_spans if a < now]
         self._rest()
 

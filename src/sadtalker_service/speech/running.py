@@ -29,8 +29,8 @@ _REMEMBERED = 2 * _SECOND
 """Ticks of sound from which the signal source takes the range of a voice."""
 _LONG = 5 * _SECOND
 _LONGEST = 15 * _SECOND
-"""Ticks after which the decoder begins anew: the first in a pause, the second anywhere. Reading its guess takes
-longer the longer it runs."""
+"""Ticks after which the decoder begins anew: the first in a pause, the second anywhere. The longer it
+runs, the longer it takes to read its guess."""
 _REPEATED = _SECOND // 2
 """Ticks of sound that a decoder hears again when it begins anew."""
 _PAUSE = 0.15
