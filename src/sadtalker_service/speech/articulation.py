@@ -16,10 +16,17 @@ from scipy.ndimage import maximum_filter1d
 
 from sadtalker_service.domain import Artefact, Speech
 from sadtalker_service.speech.amplitude import AmplitudeRestorer
-from sadtalker_service.speech.closing import close_lips, closures_of, pauses_of, rest_in_pauses
+from sadtalker_service.speech.closing import (
+    close_lips,
+    closures_of,
+    pauses_of,
+    rest_in_pauses,
+    rest_in_silence,
+)
 from sadtalker_service.speech.coarticulation import TICK_RATE, viseme_weights
 from sadtalker_service.speech.loudness import accents, level_db, loudness
 from sadtalker_service.speech.phonemes import Phoneme, PhonemeTrack, Segmentation
+from sadtalker_service.speech.quiet import QuietStretches, united
 from sadtalker_service.speech.visemes import ARTICULATORS, JAW, OPENING, VISEMES
 
 __all__ = ["ARTICULATORS", "Articulation", "Articulator", "HeardWindow", "articulate", "joined"]
@@ -111,6 +118,9 @@ class HeardWindow:
     """float32 (A, 2) of the window and 0.3 s more, without those that the window before had."""
     end: float | None
     """Length of the audio in seconds if this is the last window."""
+    ahead: PhonemeTrack | None = None
+    """Phonemes after the window that may still change. With them the motion is returned up to the end of the
+    window, and without them only what no later phoneme can change."""
 
 
 def articulate(track: PhonemeTrack, speech: Speech) -> Articulation:
@@ -149,15 +159,17 @@ class Articulator:
         """Whether there was speech in the last ticks before `_settled`."""
         self._closures = np.zeros((0, 3), np.float32)
         """Those of the last windows."""
+        self._quiet = QuietStretches()
+        self._silence = np.zeros((0, 2), np.float32)
+        """The last stretches without a voice."""
 
     def push(self, heard: HeardWindow) -> Articulation:
         """The motion that follows and is settled. It may have no rows."""
         self._remember(heard)
         begin = self._settled
-        known = begin + len(self._loudness)
-        stop = known if heard.end is not None else max(begin, known - SETTLING)
+        known, stop = self._reach(heard)
         until = known / TICK_RATE if heard.end is None else heard.end
-        track = self._track()
+        track = self._track(heard.ahead)
         first = max(0, begin - _SMOOTHED)
         opinions = [viseme_weights(s, known - first, first) for s in track.segmentations]
         visemes = _average(opinions, self._shares)
@@ -165,9 +177,11 @@ class Articulator:
         motion = self._restorer.restored(visemes[here], [o[here] for o in opinions], self._shares)
         motion[:, OPENING] = _within_reach(motion[:, OPENING])
         new, all_near = self._closures_until(track, begin, stop, last=heard.end is not None)
-        pauses = pauses_of(track, until, self._memory_from)
+        quiet = self._quiet_until(heard.loudness, until)
+        pauses = united(pauses_of(track, until, self._memory_from), quiet)
         close_lips(motion, all_near, begin)
         rest_in_pauses(motion, pauses, until, begin, self._memory_from)
+        rest_in_silence(motion, quiet, until, begin)
         motion[:, JAW] = np.minimum(motion[:, JAW], 0.9 * motion[:, OPENING])
         gate = self._gate(visemes[begin - first :], stop - begin)
         window = Articulation(
@@ -188,6 +202,14 @@ class Articulator:
         weights = np.array(self._weights, np.float32)
         return np.asarray(weights / weights.sum(), np.float32)
 
+    def _quiet_until(self, loudness: Float32, until: float) -> Float32:
+        """float32 (Q, 2): start and end of silence that reaches into the ticks that are not settled yet."""
+        new = self._quiet.add(loudness)
+        known = np.concatenate([self._silence, new])
+        known = known[~np.isin(known[:, 0], new[:, 0]) | (np.arange(len(known)) >= len(self._silence))]
+        self._silence = known[known[:, 1] > until - _MEMORY]
+        return np.asarray(np.minimum(known, np.float32(until)), np.float32)
+
     def _remember(self, heard: HeardWindow) -> None:
         new = heard.track.segmentations
         if len(new) > len(self._opinions):  # so far all were alike, or there was silence
@@ -199,8 +221,19 @@ class Articulator:
             append(so_far, new[min(i, len(new) - 1)].phonemes)
         self._loudness = np.concatenate([self._loudness, heard.loudness])
 
-    def _track(self) -> PhonemeTrack:
-        pairs = zip(self._opinions, self._weights, strict=True)
+    def _reach(self, heard: HeardWindow) -> tuple[int, int]:
+        """Tick up to which phonemes are known, and that up to which motion is returned."""
+        known = self._settled + len(self._loudness)
+        if heard.ahead is not None:
+            return known + round(max(_length(s) for s in heard.ahead.segmentations) * TICK_RATE), known
+        return known, known if heard.end is not None else max(self._settled, known - SETTLING)
+
+    def _track(self, ahead: PhonemeTrack | None) -> PhonemeTrack:
+        opinions = [list(phonemes) for phonemes in self._opinions]
+        for i, phonemes in enumerate(opinions if ahead else ()):
+            later = ahead.segmentations if ahead else ()
+            append(phonemes, later[min(i, len(later) - 1)].phonemes)
+        pairs = zip(opinions, self._weights, strict=True)
         return PhonemeTrack(tuple(Segmentation(tuple(phonemes), weight) for phonemes, weight in pairs))
 
     def _closures_until(
@@ -236,6 +269,12 @@ class Articulator:
         if before > 0:
             self._opinions = [[p for p in so_far if p.end > before] for so_far in self._opinions]
             self._memory_from = before
+
+
+def _length(segmentation: Segmentation) -> float:
+    """Seconds from the first to the last phoneme."""
+    phonemes = segmentation.phonemes
+    return phonemes[-1].end - phonemes[0].start if phonemes else 0.0
 
 
 def append(so_far: list[Phoneme], phonemes: Iterable[Phoneme]) -> None:

@@ -23,11 +23,13 @@ from sadtalker_service.domain import (
     SpokenTimeline,
 )
 from sadtalker_service.engines.detection import detect_face
+from sadtalker_service.engines.live_port import LiveDriver
 from sadtalker_service.engines.mesh import previews, stages
 from sadtalker_service.engines.mesh.faceframe import RestMouth
 from sadtalker_service.engines.mesh.framing import window_of
 from sadtalker_service.engines.mesh.layout import frame_size, lay_out
 from sadtalker_service.engines.mesh.lids import warn_of_covered_eyes
+from sadtalker_service.engines.mesh.live import MeshLiveDriver
 from sadtalker_service.engines.mesh.motion.drive import drive_windows
 from sadtalker_service.engines.mesh.motion.gestures import GESTURES
 from sadtalker_service.engines.mesh.renderer import render
@@ -43,6 +45,7 @@ from sadtalker_service.errors import InvalidOption
 from sadtalker_service.faces.landmarker import FaceLandmarker
 from sadtalker_service.faces.matte import warm_up_matting
 from sadtalker_service.options import RenderOptions
+from sadtalker_service.options.seeds import seeded
 from sadtalker_service.speech import articulation_windows, recognize_speech, start_word_alignment
 from sadtalker_service.speech.articulation import Articulation
 
@@ -61,7 +64,7 @@ class MeshEngine(Engine):
     """
 
     name = "mesh"
-    version = "2"
+    version = "3"
     capabilities = Capabilities(
         preprocess_modes=PREPROCESS_MODES,
         sizes=(128, 1024),
@@ -69,6 +72,7 @@ class MeshEngine(Engine):
         backgrounds=True,
         aspect_ratios=True,
         source_type="compositeWithTrainedAlgorithmicMedia",
+        live=True,
     )
 
     @cached_property
@@ -130,10 +134,13 @@ class MeshEngine(Engine):
             raise InvalidOption(
                 f"unknown gesture {unknown[0]!r}: choose from {', '.join(GESTURES)}", param="gestures"
             )
-        fit = avatar.artefacts["3dmm_coeffs"].record
-        mouth = RestMouth(float(fit["rest_opening"]), float(fit["rest_width"]))
+        mouth = _rest_mouth(avatar)
         windows = None if speech_features is None else map(Articulation.from_artefact, speech_features)
-        return drive_windows(windows, mouth, options, duration)
+        return drive_windows(windows, mouth, seeded(options, avatar.image_hash), duration)
+
+    def live_driver(self, avatar: Avatar, options: RenderOptions) -> LiveDriver:
+        """See `live`. It has a recogniser of its own."""
+        return MeshLiveDriver(_rest_mouth(avatar), seeded(options, avatar.image_hash))
 
     def frame_size(self, avatar: Avatar, options: RenderOptions) -> tuple[int, int]:
         """Size of the video, derived from the window of the source image that is shown."""
@@ -152,3 +159,8 @@ class MeshEngine(Engine):
     ) -> Rendering:
         """Render the frames of a motion."""
         return render(avatar, motion, options)
+
+
+def _rest_mouth(avatar: Avatar) -> RestMouth:
+    fit = avatar.artefacts["3dmm_coeffs"].record
+    return RestMouth(float(fit["rest_opening"]), float(fit["rest_width"]))

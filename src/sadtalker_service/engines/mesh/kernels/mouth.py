@@ -12,6 +12,8 @@ from sadtalker_service.engines.mesh.kernels.scene import Scene
 _ONE = np.float32(1.0)
 _EDGE = np.float32(0.35)
 """Coverage of the opening at the edge of a lip."""
+_CORNER = np.float32(3.0)
+"""In the last millimetres before the corners the line between the lips fades into that of the image."""
 _LOWER_TEETH = np.float32(2.8)
 """How far the lower teeth are below the upper teeth when the jaw is closed, mm."""
 
@@ -23,6 +25,7 @@ def draw_mouth(
     place: NDArray[np.float32],
     jaw: float,
     tongue: float,
+    moved: float,
     out: NDArray[np.uint8],
 ) -> None:
     """Draw teeth, tongue and cavity between the lips, and a soft line where the lips are closed.
@@ -34,6 +37,7 @@ def draw_mouth(
             hang at y = 0.
         jaw: how far the jaw is open, mm.
         tongue: 0 down, 1 with its tip at the teeth.
+        moved: 0 for the mouth of the source image, which is left as it is, to 1.
         out: uint8 (H, W, 3), painted in place.
     """
     det = place[0, 0] * place[1, 1] - place[0, 1] * place[1, 0]
@@ -46,8 +50,10 @@ def draw_mouth(
     middle = np.float32(0.5) * (start + end)
     per_mm = (ENTRIES - 1) / (end - start)
     sharp = scene.scale * np.float32(0.8)  # a lip's edge is slightly wider than a pixel
-    fade = clamp01((gap - np.float32(0.12)) / np.float32(0.6))
-    closed = np.float32(0.8) * (_ONE - clamp01((gap - np.float32(0.3)) / np.float32(1.2)))
+    if moved <= 0.0:
+        return
+    fade = moved * clamp01((gap - np.float32(0.12)) / np.float32(0.6))
+    closed = moved * np.float32(0.8) * (_ONE - clamp01((gap - np.float32(0.3)) / np.float32(1.2)))
     half_seam = np.float32(0.45) + np.float32(0.35) / scene.scale  # mm, at least a third of a pixel
     lower_at = jaw + _LOWER_TEETH
     tongue_at = jaw * np.float32(0.8) - np.float32(4.2) - tongue * np.float32(2.5)
@@ -67,7 +73,8 @@ def draw_mouth(
             over_lower = height_at(lower, at) - my
             across = (mx - middle) / half
             if closed > 0.0:
-                line = closed * _seam(under_upper - over_lower, across, half_seam)
+                inwards = (_ONE - abs(across)) * half
+                line = closed * _seam(under_upper - over_lower, half_seam) * clamp01(inwards / _CORNER)
                 if line > 0.01:
                     for c in range(3):
                         value = out[y, x, c] * (_ONE - line) + scene.seam[c] * line
@@ -130,13 +137,10 @@ def _trace_lips(
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _seam(gap: float, across: float, half_width: float) -> float:
-    """Strength 0..1 of the line between closed lips, fading towards the corners.
-
-    `gap` is the gap between the upper and the lower lip, mm. `across` is -1 and 1 at the corners.
-    """
+def _seam(gap: float, half_width: float) -> float:
+    """Strength 0..1 of the line between closed lips. `gap` is the gap between both lips, mm."""
     off = np.float32(0.5) * gap / half_width
-    return np.exp(-off * off) * (_ONE - across**8)
+    return np.exp(-off * off)
 
 
 @njit(cache=True, nogil=True, inline="always")

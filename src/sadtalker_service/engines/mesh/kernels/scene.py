@@ -16,9 +16,10 @@ GAZE_X, GAZE_Y = TONGUE + 1, TONGUE + 2
 PITCH, YAW, ROLL = TONGUE + 3, TONGUE + 4, TONGUE + 5
 SHIFT_X, SHIFT_Y = TONGUE + 6, TONGUE + 7
 BREATH = TONGUE + 8
-CONTROLS = TONGUE + 9
+SWAY = TONGUE + 9
+CONTROLS = TONGUE + 10
 """Columns of the control array, float32 (F, CONTROLS): the channels, tongue 0..1, gaze (mm), head angles
-(radians), head shift (mm), breath -1..1."""
+(radians), head shift (mm), breath -1..1, shift of the shoulders (mm)."""
 
 
 class Scene(NamedTuple):
@@ -42,6 +43,8 @@ class Scene(NamedTuple):
     """(T, 3)."""
     shaded: NDArray[np.bool_]
     """(T,)."""
+    edges: NDArray[np.int32]
+    """(E, 4), see `silhouette.shared_edges`."""
     texture: F32
     """(V, 2) texel coordinates."""
     projection: F32
@@ -78,6 +81,8 @@ class Scene(NamedTuple):
     """(3,) RGB of the line between closed lips."""
     lash: F32
     """(3,) RGB."""
+    lashes: NDArray[np.uint8]
+    """(2, rows, columns): coverage of both eyes' lashes, see `lashes`."""
     line: np.float32
     """Height of the lip line, mm."""
     jaw_rest: np.float32
