@@ -178,6 +178,8 @@ def test_image_with_extras_runs_the_neural_engine_with_an_inference_server(
                 video = tmp_path / "talking.mp4"
                 video.write_bytes(make_video(url, seconds=0.16, engine="sadtalker"))
         finally:
+            for inner in children(server.pid):  # ends everything in the container
+                os.kill(inner, signal.SIGKILL)
             server.kill()
     with av.open(str(video)) as container:
         assert sum(1 for _ in container.decode(video=0)) == 4
@@ -188,6 +190,8 @@ def write_checkpoints(folder: Path) -> None:
     write_networks(folder / "SadTalker_V0.0.2_256.safetensors")
     for coefficients, stem in MAPPING.items():
         write_mapping(folder / f"{stem}-model.pth.tar", coefficients)
+    for path in folder.iterdir():
+        path.chmod(0o644)  # safetensors writes 0600, and the user in the container is another one
 
 
 def wait_for_health(image: RootFileSystem, test: list[str], volumes: Mapping[str, Path]) -> None:

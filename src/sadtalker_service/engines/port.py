@@ -28,6 +28,7 @@ from sadtalker_service.domain import (
     SourceImage,
     SpokenTimeline,
 )
+from sadtalker_service.engines.live_port import LiveDriver
 from sadtalker_service.errors import UnsupportedByEngine
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.settings import Settings, get_settings
@@ -52,6 +53,8 @@ class Capabilities:
     """Further options of SadTalker that have an effect here: `batch_size`, `checkpoint_dir`, `face3dvis`."""
     idle: bool = True
     """Can make a video of a length without any speech."""
+    live: bool = False
+    """Can talk while its sound arrives, see `Engine.live_driver`."""
     timeout_factor: float = 1.0
     """How many times the usual time a video may take before it counts as hanging."""
 
@@ -210,6 +213,15 @@ class Engine(ABC):
 
         The windows of the motion are taken one by one while frames are asked for, none before.
         """
+
+    def live_driver(self, avatar: Avatar, options: RenderOptions) -> LiveDriver:
+        """Motion for a live session, drawn by `render`. Angles along a track have no effect.
+
+        Raises `UnsupportedByEngine` where `capabilities.live` is false.
+        """
+        raise UnsupportedByEngine(
+            f"The {self.name} engine cannot talk live. Use the mesh engine for live sessions.", param="engine"
+        )
 
     @property
     def stages(self) -> tuple[Stage, ...]:

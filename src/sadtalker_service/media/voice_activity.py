@@ -102,7 +102,7 @@ def activity(samples: Float32) -> Activity:
     ticks = max(1, -(-len(samples) // TICK))
     levels = band_levels(samples, ticks)
     steady = _steady(samples, ticks)
-    active = _above_floor(levels) | (_held(samples, levels) & ~steady)
+    active = above_floor(levels) | (_held(samples, levels) & ~steady)
     active = binary_closing(
         binary_opening(np.pad(active, _JOIN), np.ones(_SHORTEST, np.bool_)), np.ones(_JOIN, np.bool_)
     )
@@ -152,7 +152,7 @@ def _frames(samples: Float32, count: int, size: int, hop: int) -> Iterator[Float
     yield from (frames[start : start + _BLOCK] for start in range(0, count, _BLOCK))
 
 
-def _above_floor(levels: Float32) -> Flags:
+def above_floor(levels: Float32) -> Flags:
     """bool (T,): louder than the quietest moment nearby."""
     smooth = gaussian_filter1d(levels, _SMOOTHING, axis=0, mode="nearest")
     dead = smooth.max(axis=1) < _DEAD_DB

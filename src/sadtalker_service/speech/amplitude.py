@@ -42,7 +42,7 @@ class AmplitudeRestorer:
             single = (opinion @ VISEME_TARGETS[:, :_COLUMNS]).astype(np.float64)
             rows += [share * weight * single, share * weight * single**2]
         sums = self._remembered(np.concatenate(rows, axis=1))
-        rest = sums[:, 1:].reshape(len(motion), -1, 2, _COLUMNS) / sums[:, :1, None, None]
+        rest = sums[:, 1:].reshape(len(motion), 1 + len(opinions), 2, _COLUMNS) / sums[:, :1, None, None]
         mean = rest[:, 0, 0]
         variance = np.maximum(rest[:, 0, 1] - mean**2, 0.0)
         parts = rest[:, 1:] / np.asarray(shares, np.float64)[:, None, None]

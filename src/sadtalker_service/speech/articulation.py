@@ -118,6 +118,9 @@ class HeardWindow:
     """float32 (A, 2) of the window and 0.3 s more, without those that the window before had."""
     end: float | None
     """Length of the audio in seconds if this is the last window."""
+    ahead: PhonemeTrack | None = None
+    """Phonemes after the window that may still change. With them the motion is returned up to the end of the
+    window, and without them only what no later phoneme can change."""
 
 
 def articulate(track: PhonemeTrack, speech: Speech) -> Articulation:
@@ -164,10 +167,9 @@ class Articulator:
         """The motion that follows and is settled. It may have no rows."""
         self._remember(heard)
         begin = self._settled
-        known = begin + len(self._loudness)
-        stop = known if heard.end is not None else max(begin, known - SETTLING)
+        known, stop = self._reach(heard)
         until = known / TICK_RATE if heard.end is None else heard.end
-        track = self._track()
+        track = self._track(heard.ahead)
         first = max(0, begin - _SMOOTHED)
         opinions = [viseme_weights(s, known - first, first) for s in track.segmentations]
         visemes = _average(opinions, self._shares)
@@ -219,8 +221,19 @@ class Articulator:
             append(so_far, new[min(i, len(new) - 1)].phonemes)
         self._loudness = np.concatenate([self._loudness, heard.loudness])
 
-    def _track(self) -> PhonemeTrack:
-        pairs = zip(self._opinions, self._weights, strict=True)
+    def _reach(self, heard: HeardWindow) -> tuple[int, int]:
+        """Tick up to which phonemes are known, and that up to which motion is returned."""
+        known = self._settled + len(self._loudness)
+        if heard.ahead is not None:
+            return known + round(max(_length(s) for s in heard.ahead.segmentations) * TICK_RATE), known
+        return known, known if heard.end is not None else max(self._settled, known - SETTLING)
+
+    def _track(self, ahead: PhonemeTrack | None) -> PhonemeTrack:
+        opinions = [list(phonemes) for phonemes in self._opinions]
+        for i, phonemes in enumerate(opinions if ahead else ()):
+            later = ahead.segmentations if ahead else ()
+            append(phonemes, later[min(i, len(later) - 1)].phonemes)
+        pairs = zip(opinions, self._weights, strict=True)
         return PhonemeTrack(tuple(Segmentation(tuple(phonemes), weight) for phonemes, weight in pairs))
 
     def _closures_until(
@@ -256,6 +269,12 @@ class Articulator:
         if before > 0:
             self._opinions = [[p for p in so_far if p.end > before] for so_far in self._opinions]
             self._memory_from = before
+
+
+def _length(segmentation: Segmentation) -> float:
+    """Seconds from the first to the last phoneme."""
+    phonemes = segmentation.phonemes
+    return phonemes[-1].end - phonemes[0].start if phonemes else 0.0
 
 
 def append(so_far: list[Phoneme], phonemes: Iterable[Phoneme]) -> None:

@@ -62,7 +62,7 @@ def believed(track: PhonemeTrack, sound: Activity) -> PhonemeTrack:
         plausible = sound.active & ~tones & ((spoken > _FEW) | (agreed > _DIFFERENT))
     else:
         plausible = sound.voiced
-    spans = _spans(binary_dilation(plausible, iterations=_HANGOVER))
+    spans = spans_of(binary_dilation(plausible, iterations=_HANGOVER))
     kept = [replace(s, phonemes=within(s.phonemes, spans)) for s in kept_segmentations]
     return PhonemeTrack(tuple(_filled(s, kept[0].phonemes) if s.sparse else s for s in kept))
 
@@ -171,7 +171,7 @@ def _line(segmentation: Segmentation, ticks: int, longest: float) -> NDArray[np.
     return line
 
 
-def _spans(flags: Flags) -> Spans:
+def spans_of(flags: Flags) -> Spans:
     """Stretches in which the flags are set, seconds."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
     return [(float(a) / TICK_RATE, float(b) / TICK_RATE) for a, b in edges.reshape(-1, 2)]

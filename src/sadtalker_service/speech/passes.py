@@ -35,7 +35,10 @@ _WORD_SEARCH: dict[str, object] = {
 _PHONE_BEAM, _PHONE_END_BEAM, _PHONE_LM_WEIGHT = 1e-15, 1e-10, 2.0
 """With a beam of 1e-10 the loop sometimes stays in one phone for seconds."""
 
-_WORDS, _PHONES, _ALL_PHONES = "_default", "phones", "all_phones"
+FULL_SCALE = 32767.0
+"""Largest 16-bit sample."""
+
+_WORDS, PHONES, _ALL_PHONES = "_default", "phones", "all_phones"
 
 Samples = NDArray[np.float32]
 
@@ -49,7 +52,7 @@ class RecognitionPasses:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._phones = _phone_decoder()
+        self._phones = phone_decoder()
         noise = np.random.default_rng(0).standard_normal(SPEECH_RATE // 5).astype(np.float32)
         self._noise = _pcm(noise)
 
@@ -57,9 +60,9 @@ class RecognitionPasses:
         """The most likely phones, ignoring words, of the sound played `speed` times as slow."""
         played = samples if speed == 1.0 else soxr.resample(samples, SPEECH_RATE, SPEECH_RATE * speed)
         with self._lock:
-            self._decode(self._phones, _PHONES, _pcm(played))
+            self._decode(self._phones, PHONES, _pcm(played))
             found = [(s.word, s.start_frame, s.end_frame + 1) for s in self._phones.seg() or ()]
-        return _timed(found, 1.0 / speed, len(samples) / SPEECH_RATE)
+        return timed_phonemes(found, 1.0 / speed, len(samples) / SPEECH_RATE)
 
     def recognize_words(self, samples: Samples) -> list[Phoneme] | None:
         """Phones of the most likely words in the sound, or None if none could be aligned."""
@@ -76,7 +79,7 @@ class RecognitionPasses:
                 return None
             phones = [phone for word in decoder.get_alignment() for phone in word]
             found = [(p.name, p.start, p.start + p.duration) for p in phones]
-        return _timed(found, 1.0, len(samples) / SPEECH_RATE)
+        return timed_phonemes(found, 1.0, len(samples) / SPEECH_RATE)
 
     def load_words(self) -> None:
         """Load the decoder of words now."""
@@ -121,7 +124,7 @@ def _word_decoder() -> Decoder:
     )
 
 
-def _phone_decoder() -> Decoder:
+def phone_decoder() -> Decoder:
     """Without the word model, which is most of what there is to load."""
     model = get_model_path("en-us/en-us")
     return _with_phone_loops(Decoder(hmm=model, lm=None, dict=None, loglevel="FATAL", **_WORD_SEARCH))
@@ -133,7 +136,7 @@ def _with_phone_loops(decoder: Decoder) -> Decoder:
     phone_model = get_model_path("en-us/en-us-phone.lm.bin")
     config["lw"] = _PHONE_LM_WEIGHT
     config["beam"], config["pbeam"] = _PHONE_BEAM, _PHONE_END_BEAM
-    decoder.add_allphone_file(_PHONES, phone_model)
+    decoder.add_allphone_file(PHONES, phone_model)
     config["beam"], config["pbeam"] = 0.0, 0.0
     decoder.add_allphone_file(_ALL_PHONES, phone_model)
     return decoder
@@ -143,11 +146,16 @@ def _pcm(samples: Samples) -> bytes:
     """16-bit samples with a peak of 0.8, padded if very short."""
     padded = np.pad(samples, (0, max(0, _SHORTEST - len(samples))))
     peak = float(np.max(np.abs(padded)))
-    scaled = padded * (0.8 * 32767.0 / peak) if peak > 0 else padded
-    return scaled.astype(np.int16).tobytes()
+    return pcm16(padded, 0.8 * FULL_SCALE / peak if peak > 0 else 1.0)
 
 
-def _timed(found: list[tuple[str, int, int]], stretch: float, seconds: float) -> list[Phoneme]:
+def pcm16(samples: Samples, factor: float) -> bytes:
+    """16-bit samples. `FULL_SCALE` is the factor of those that keep their level."""
+    scaled: NDArray[np.int16] = np.clip(samples * factor, -FULL_SCALE, FULL_SCALE).astype(np.int16)
+    return scaled.tobytes()
+
+
+def timed_phonemes(found: list[tuple[str, int, int]], stretch: float, seconds: float) -> list[Phoneme]:
     """Phonemes from (label, first frame, last frame + 1). Fillers such as [NOISE] or +SPN+ are pauses."""
     phonemes = []
     for name, first, last in found:

@@ -23,10 +23,12 @@ from sadtalker_service.domain import (
     SpokenTimeline,
 )
 from sadtalker_service.engines.detection import detect_face
+from sadtalker_service.engines.live_port import LiveDriver
 from sadtalker_service.engines.mesh import previews, stages
 from sadtalker_service.engines.mesh.faceframe import RestMouth
 from sadtalker_service.engines.mesh.layout import frame_size
 from sadtalker_service.engines.mesh.lids import warn_of_covered_eyes
+from sadtalker_service.engines.mesh.live import MeshLiveDriver
 from sadtalker_service.engines.mesh.motion.drive import drive_windows
 from sadtalker_service.engines.mesh.motion.gestures import GESTURES
 from sadtalker_service.engines.mesh.renderer import render
@@ -65,6 +67,7 @@ class MeshEngine(Engine):
         preprocess_modes=PREPROCESS_MODES,
         sizes=(128, 1024),
         gestures=tuple(GESTURES),
+        live=True,
     )
 
     @cached_property
@@ -121,10 +124,13 @@ class MeshEngine(Engine):
             raise InvalidOption(
                 f"unknown gesture {unknown[0]!r}: choose from {', '.join(GESTURES)}", param="gestures"
             )
-        fit = avatar.artefacts["3dmm_coeffs"].record
-        mouth = RestMouth(float(fit["rest_opening"]), float(fit["rest_width"]))
+        mouth = _rest_mouth(avatar)
         windows = None if speech_features is None else map(Articulation.from_artefact, speech_features)
         return drive_windows(windows, mouth, seeded(options, avatar.image_hash), duration)
+
+    def live_driver(self, avatar: Avatar, options: RenderOptions) -> LiveDriver:
+        """See `live`. It has a recogniser of its own."""
+        return MeshLiveDriver(_rest_mouth(avatar), seeded(options, avatar.image_hash))
 
     def frame_size(self, avatar: Avatar, options: RenderOptions) -> tuple[int, int]:
         """Size of the video, derived from the window of the source image that is shown."""
@@ -138,3 +144,8 @@ class MeshEngine(Engine):
     ) -> Rendering:
         """Render the frames of a motion."""
         return render(avatar, motion, options)
+
+
+def _rest_mouth(avatar: Avatar) -> RestMouth:
+    fit = avatar.artefacts["3dmm_coeffs"].record
+    return RestMouth(float(fit["rest_opening"]), float(fit["rest_width"]))

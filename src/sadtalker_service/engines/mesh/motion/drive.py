@@ -79,7 +79,7 @@ def drive_windows(
         `controls` float32 (F, CONTROLS) and `opening` float32 (F,), the intended opening of the lips in mm.
         There are ceil(duration · fps) frames in all.
     """
-    driver = _Driver(mouth, style, duration, ease)
+    driver = Driver(mouth, style, duration, ease)
     if articulation is None:
         length = duration or 0.0
         for start in np.arange(0.0, length, _IDLE_SECONDS):
@@ -101,10 +101,12 @@ def _idle_closure(mouth: RestMouth) -> float:
     return 0.0 if mouth.opening > 2.5 else 1.0
 
 
-class _Driver:
+class Driver:
     """Moves a face, one window after the other. Its memory is a few seconds."""
 
-    def __init__(self, mouth: RestMouth, style: RenderOptions, duration: float | None, ease: Ease) -> None:
+    def __init__(
+        self, mouth: RestMouth, style: RenderOptions, duration: float | None, ease: Ease = BOTH_ENDS
+    ) -> None:
         self._mouth = mouth
         self._style = style
         self._ease = ease
@@ -127,8 +129,11 @@ class _Driver:
         self._brow_sizes = self._random(5)
         self._brows: list[tuple[float, float]] = []
 
-    def speak(self, window: Articulation) -> Motion:
-        """The frames that the window settles, maybe none."""
+    def speak(self, window: Articulation, margin: float = _MARGIN) -> Motion:
+        """The frames that the window settles, maybe none.
+
+        `margin`: seconds before its end that need the next one.
+        """
         until = (window.begin + len(window.articulators)) / RATE
         self._note_pauses(window.pauses)
         for at, strength in window.accents.tolist():
@@ -137,7 +142,7 @@ class _Driver:
             self._brows += [(at, size * strength)] if flash else []
         self._enliven(window.loudness)
         self._lips.add(window)
-        times = self._times(until - _MARGIN, window.end)
+        times = self._times(until - margin, window.end)
         controls = np.zeros((len(times), CONTROLS))
         channels, tongue, opening = self._lips.at(times, 1.0 / self._style.fps)
         controls[:, : len(CHANNELS)], controls[:, TONGUE] = channels, tongue
