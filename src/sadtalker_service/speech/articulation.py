@@ -26,7 +26,7 @@ from sadtalker_service.speech.closing import (
 from sadtalker_service.speech.coarticulation import TICK_RATE, viseme_weights
 from sadtalker_service.speech.loudness import accents, level_db, loudness
 from sadtalker_service.speech.phonemes import Phoneme, PhonemeTrack, Segmentation
-from sadtalker_service.speech.quiet import QuietStretches, united
+from sadtalker_service.speech.quiet import QuietStretches, united, within
 from sadtalker_service.speech.visemes import ARTICULATORS, JAW, OPENING, VISEMES
 
 __all__ = ["ARTICULATORS", "Articulation", "Articulator", "HeardWindow", "articulate", "joined"]
@@ -160,8 +160,6 @@ class Articulator:
         self._closures = np.zeros((0, 3), np.float32)
         """Those of the last windows."""
         self._quiet = QuietStretches()
-        self._silence = np.zeros((0, 2), np.float32)
-        """The last stretches without a voice."""
 
     def push(self, heard: HeardWindow) -> Articulation:
         """The motion that follows and is settled. It may have no rows."""
@@ -177,7 +175,7 @@ class Articulator:
         motion = self._restorer.restored(visemes[here], [o[here] for o in opinions], self._shares)
         motion[:, OPENING] = _within_reach(motion[:, OPENING])
         new, all_near = self._closures_until(track, begin, stop, last=heard.end is not None)
-        quiet = self._quiet_until(heard.loudness, until)
+        quiet = self._quiet.until(heard.loudness, until, until - _MEMORY)
         pauses = united(pauses_of(track, until, self._memory_from), quiet)
         close_lips(motion, all_near, begin)
         rest_in_pauses(motion, pauses, until, begin, self._memory_from)
@@ -189,7 +187,7 @@ class Articulator:
             visemes[here],
             new,
             self._loudness[: stop - begin] * gate[: stop - begin],
-            _within(pauses, begin / TICK_RATE, stop / TICK_RATE if heard.end is None else until),
+            within(pauses, begin / TICK_RATE, stop / TICK_RATE if heard.end is None else until),
             _gated(heard.accents, gate, begin),
             begin=begin,
             end=heard.end,
@@ -201,14 +199,6 @@ class Articulator:
     def _shares(self) -> Float32:
         weights = np.array(self._weights, np.float32)
         return np.asarray(weights / weights.sum(), np.float32)
-
-    def _quiet_until(self, loudness: Float32, until: float) -> Float32:
-        """float32 (Q, 2): start and end of silence that reaches into the ticks that are not settled yet."""
-        new = self._quiet.add(loudness)
-        known = np.concatenate([self._silence, new])
-        known = known[~np.isin(known[:, 0], new[:, 0]) | (np.arange(len(known)) >= len(self._silence))]
-        self._silence = known[known[:, 1] > until - _MEMORY]
-        return np.asarray(np.minimum(known, np.float32(until)), np.float32)
 
     def _remember(self, heard: HeardWindow) -> None:
         new = heard.track.segmentations
@@ -292,13 +282,6 @@ def _average(opinions: Sequence[Float32], shares: Float32) -> Float32:
     for opinion, share in zip(opinions, shares, strict=True):
         mean += share * opinion
     return mean
-
-
-def _within(pauses: Float32, start: float, end: float) -> Float32:
-    """The parts of the pauses between two times."""
-    clipped = np.clip(pauses, np.float32(start), np.float32(end))
-    whole = clipped[:, 1] >= clipped[:, 0] if start == end == 0 else clipped[:, 1] > clipped[:, 0]
-    return clipped[whole]
 
 
 def _gated(accents: Float32, gate: Float32, begin: int) -> Float32:

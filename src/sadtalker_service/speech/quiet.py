@@ -21,12 +21,25 @@ _ONGOING = 45
 
 
 class QuietStretches:
-    """Finds them window by window. Its memory is one stretch."""
+    """Finds them window by window. Its memory is a few seconds."""
 
     def __init__(self) -> None:
         self._heard = 0
         self._since: int | None = None
         """Tick since which it has been quiet."""
+        self._known = np.zeros((0, 2), np.float32)
+        """The last stretches."""
+
+    def until(self, loudness: Float32, end: float, since: float) -> Float32:
+        """float32 (Q, 2): start and end of all stretches after `since` seconds, up to `end`.
+
+        `loudness` (n,) is that of the next ticks.
+        """
+        new = self.add(loudness)
+        before = self._known[~np.isin(self._known[:, 0], new[:, 0])]
+        known = np.concatenate([before, new])
+        self._known = known[known[:, 1] > since]
+        return np.asarray(np.minimum(known, np.float32(end)), np.float32)
 
     def add(self, loudness: Float32) -> Float32:
         """float32 (Q, 2): start and end in seconds of the pauses in the next ticks of loudness (n,).
@@ -63,3 +76,10 @@ def united(first: Float32, second: Float32) -> Float32:
         else:
             out.append([start, end])
     return np.array(out, np.float32).reshape(-1, 2)
+
+
+def within(pauses: Float32, start: float, end: float) -> Float32:
+    """The parts of the pauses between two times."""
+    clipped = np.clip(pauses, np.float32(start), np.float32(end))
+    whole = clipped[:, 1] >= clipped[:, 0] if start == end == 0 else clipped[:, 1] > clipped[:, 0]
+    return clipped[whole]
