@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
+from starlette.routing import Match
 
 from sadtalker_service.api.schemas.problem import Problem, ProblemAnswer
 from sadtalker_service.errors import (
@@ -116,7 +117,17 @@ async def _http(request: Request, error: Exception) -> Response:
     phrase = http.HTTPStatus(error.status_code).phrase
     code = re.sub(r"[^a-z]+", "_", phrase.lower())
     problem = problem_of(code, f"{phrase}.", retryable=False)
-    return problem_response_of(error.status_code, problem, error.headers or {})
+    headers = dict(error.headers or {})
+    if error.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = _allowed(request)
+    return problem_response_of(error.status_code, problem, headers)
+
+
+def _allowed(request: Request) -> str:
+    """Methods of all routes of this path. The framework names those of the first one only."""
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    methods = {method for route in routes for method in getattr(route, "methods", None) or ()}
+    return ", ".join(sorted(methods))
 
 
 async def _store(request: Request, error: Exception) -> Response:
