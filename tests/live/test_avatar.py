@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tests.live.conftest import OPTIONS, Clock
 
-from sadtalker_service.domain import SPEECH_RATE, Avatar, Motion
+from sadtalker_service.domain import SPEECH_RATE, Avatar, Motion, SpokenTimeline, TimedLabel
 from sadtalker_service.engines.live_port import LiveMoment
 from sadtalker_service.engines.mesh import MeshEngine
 from sadtalker_service.engines.mesh.kernels.scene import PITCH
@@ -202,6 +204,85 @@ def test_speech_begins_and_ends_without_a_jump(
         frames(130)
     steps = largest_steps(controls(motions))
     assert (steps <= 1.25 * allowed + 0.02).all(), np.stack([steps, allowed])
+
+
+def spoken(seconds: float, *phonemes: tuple[str, float, float]) -> tuple[Voice, SpokenTimeline]:
+    """A sentence of noise, in which the phonemes are only known from its timeline."""
+    sound = np.random.default_rng(5).standard_normal(round(seconds * LIVE_RATE)).astype(np.float32) * 0.05
+    return sound, SpokenTimeline(tuple(TimedLabel(*one) for one in phonemes), ())
+
+
+def test_known_phonemes_move_the_lips_at_their_times(
+    live: LiveAvatar, frames: Callable, motions: list[Motion]
+) -> None:
+    first = spoken(1.0, ("AA", 0.0, 0.4), ("M", 0.4, 0.55), ("AA", 0.55, 1.0))
+    second = spoken(0.7, ("M", 0.1, 0.25), ("AA", 0.25, 0.7))
+    live.say(iter([first, second]), "a")
+    made = frames(60)
+    begin = live.look_ahead
+    opening = openings(motions)
+
+    def at(seconds: float) -> float:
+        return float(opening[int((begin + seconds) * 25)])
+
+    assert at(0.45) < 0.5
+    assert at(1.15) < 0.5
+    assert min(at(0.2), at(0.8), at(1.5)) > 8.0
+    heard = np.concatenate([frame.sound for frame in made])
+    start = round(begin * LIVE_RATE)
+    both = np.concatenate([first[0], second[0]])
+    assert np.array_equal(heard[start : start + len(both)], both)
+    assert [type(event) for _, event in events_of(made)] == [SpeakStarted, SpeakEnded]
+
+
+def test_saying_waits_for_room_and_an_interruption_ends_it(
+    engine: MeshEngine, avatar: Avatar, clock: Clock
+) -> None:
+    live = LiveAvatar(engine, avatar, OPTIONS, clock=clock, queue_seconds=3.0)
+    taken: list[int] = []
+
+    def sentences() -> Iterator[tuple[Voice, SpokenTimeline]]:
+        for n in range(100):
+            taken.append(n)
+            yield spoken(1.0, ("AA", 0.0, 1.0))
+
+    saying = threading.Thread(target=live.say, args=(sentences(), "a"))
+    saying.start()
+    deadline = time.monotonic() + 10.0
+    while len(taken) < 4 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert live.queued_seconds == 3.0
+    for _ in range(30):
+        clock.now += 0.04
+        live.next_frame(draw=False)
+    while len(taken) < 5 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert len(taken) == 5
+    live.clear_buffer()
+    saying.join(10.0)
+    assert not saying.is_alive()
+    assert live.queued_seconds == 0.0
+    live.close()
+
+
+def test_sound_may_come_from_other_threads(live: LiveAvatar, frames: Callable, voice: Voice) -> None:
+    def push(name: str) -> None:
+        for begin in range(0, SPEECH_RATE, 160):
+            live.push_audio(voice[begin : begin + 160], SPEECH_RATE, name)
+
+    threads = [threading.Thread(target=push, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    made = frames(20)
+    for thread in threads:
+        thread.join()
+    live.end_audio()
+    made += frames(70)
+    sound = sum(np.count_nonzero(frame.sound) for frame in made) / LIVE_RATE
+    assert sound == pytest.approx(2.0, abs=0.2)
+    started = [event.event_id for _, event in events_of(made) if isinstance(event, SpeakStarted)]
+    ended = [event.event_id for _, event in events_of(made) if isinstance(event, SpeakEnded)]
+    assert started == ended
 
 
 def test_too_much_sound_is_refused_and_the_rest_is_kept(live: LiveAvatar) -> None:

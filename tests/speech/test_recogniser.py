@@ -51,17 +51,20 @@ def test_passes_cover_the_recording_in_order(track: PhonemeTrack, example: Speec
         assert all(a.end <= b.start + 1e-6 for a, b in pairwise(segmentation.phonemes))
         assert segmentation.phonemes[0].start < 0.1
         assert example.duration - 0.3 < segmentation.phonemes[-1].end <= example.duration + 1e-6
-        assert all(label.isalpha() and label.isupper() for label in spoken(segmentation.phonemes))
+        assert all(
+            label.isalpha() and label.isupper() != segmentation.sparse
+            for label in spoken(segmentation.phonemes)
+        )
 
 
 def test_passes_agree_on_the_time(track: PhonemeTrack) -> None:
     """Played at another speed, a recording gives the same times: a hiss of s is where it was."""
-    words, usual, slow = (s.phonemes for s in track.segmentations)
+    words, *others = (s.phonemes for s in track.segmentations)
     hisses = [(p.start + p.end) / 2 for p in words if p.label in {"S", "Z"}]
-    for other in (usual, slow):
-        theirs = np.array([(p.start + p.end) / 2 for p in other if p.label in {"S", "Z"}])
+    for other, apart in zip(others, (0.03, 0.03, 0.045), strict=True):  # the network's frames are longer
+        theirs = np.array([(p.start + p.end) / 2 for p in other if p.label in {"S", "Z", "s", "z"}])
         gaps = [np.abs(theirs - hiss).min() for hiss in hisses]
-        assert np.median(gaps) < 0.03
+        assert np.median(gaps) < apart
 
 
 def test_what_was_heard_before_does_not_matter(recogniser: PocketsphinxRecogniser, example: Speech) -> None:

@@ -15,7 +15,7 @@ from sadtalker_service.engines.live_port import LiveMoment
 from sadtalker_service.engines.port import Engine
 from sadtalker_service.live.events import LiveEvent, SpeakEnded, SpeakStarted
 from sadtalker_service.live.resampling import StreamResampler
-from sadtalker_service.live.sound_queue import LIVE_RATE, SoundQueue
+from sadtalker_service.live.sound_queue import LIVE_RATE, LONGEST_QUEUE, SoundQueue
 from sadtalker_service.options import RenderOptions
 
 __all__ = ["LIVE_FPS", "LIVE_RATE", "LiveAvatar", "LiveEvent", "LiveFrame", "SpeakEnded", "SpeakStarted"]
@@ -58,8 +58,9 @@ class LiveAvatar:
         options: RenderOptions,
         *,
         clock: Callable[[], float] = time.monotonic,
+        queue_seconds: float = LONGEST_QUEUE,
     ) -> None:
-        """`clock`: seconds, tells how long sound has waited.
+        """`clock`: seconds, tells how long sound has waited. `queue_seconds`: how much sound may wait.
 
         Raises `UnsupportedByEngine` if the engine cannot talk live.
         """
@@ -68,7 +69,7 @@ class LiveAvatar:
         """(width, height) of the pictures."""
         self._driver = engine.live_driver(avatar, options)
         self._clock = clock
-        self._queue = SoundQueue(clock)
+        self._queue = SoundQueue(clock, queue_seconds)
         self._canvas = _Canvas(engine, avatar, options)
         self._to_speech = StreamResampler(LIVE_RATE, SPEECH_RATE)
         self._delay = round(self._driver.look_ahead * LIVE_RATE)
@@ -85,6 +86,11 @@ class LiveAvatar:
         return self._driver.look_ahead
 
     @property
+    def room_seconds(self) -> float:
+        """Seconds of sound that may be pushed now."""
+        return max(0.0, self._queue.limit - self._queue.seconds)
+
+    @property
     def queued_seconds(self) -> float:
         """Seconds of sound that wait to be spoken."""
         return self._queue.seconds
@@ -98,7 +104,7 @@ class LiveAvatar:
             event_id: of the utterance to which it belongs. Another one than before begins a new utterance,
                 and an empty one continues the newest.
 
-        Raises `AudioTooLarge` if more than `LONGEST_QUEUE` seconds would wait, `InvalidOption` for the rate,
+        Raises `AudioTooLarge` if more than `queue_seconds` would wait, `InvalidOption` for the rate,
         `InvalidInput` for the samples, and `AlreadyEnded` after `close`.
         """
         self._queue.push(samples, rate, event_id)

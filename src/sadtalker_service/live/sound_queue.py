@@ -19,7 +19,7 @@ from sadtalker_service.live.resampling import StreamResampler
 LIVE_RATE = 24_000
 """Samples per second of the sound of a live session."""
 LONGEST_QUEUE = 120.0
-"""Seconds of sound that may wait."""
+"""Seconds of sound that may wait by default."""
 RATES = (8_000, 48_000)
 """Lowest and highest rate of sound that is taken, Hz."""
 
@@ -63,9 +63,10 @@ class Taken:
 class SoundQueue:
     """What was pushed and not spoken yet."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        """`clock`: seconds."""
+    def __init__(self, clock: Callable[[], float], limit: float = LONGEST_QUEUE) -> None:
+        """`clock`: seconds. `limit`: seconds of sound that may wait."""
         self._clock = clock
+        self.limit = limit
         self._changed = Condition()
         self._waiting: deque[_Utterance] = deque()
         self._current: _Utterance | None = None
@@ -111,7 +112,7 @@ class SoundQueue:
                 lambda: (
                     self._closed
                     or self._turn != turn
-                    or self._seconds() + seconds <= LONGEST_QUEUE
+                    or self._seconds() + seconds <= self.limit
                     or not self._seconds()
                 )
             )
@@ -245,12 +246,12 @@ class SoundQueue:
 
     def _check_room(self, seconds: float) -> None:
         waiting = self._seconds()
-        if waiting + seconds > LONGEST_QUEUE:
+        if waiting + seconds > self.limit:
             raise AudioTooLarge(
                 f"{waiting:.0f} s of sound are waiting to be spoken, and {seconds:.1f} s more would be over"
-                f" the limit of {LONGEST_QUEUE:.0f} s. Send it later, or interrupt first.",
+                f" the limit of {self.limit:.0f} s. Send it later, or interrupt first.",
                 param="audio",
-                retry_after=max(1.0, waiting + seconds - LONGEST_QUEUE),
+                retry_after=max(1.0, waiting + seconds - self.limit),
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain, combinations
 
 import numpy as np
@@ -30,6 +31,8 @@ _SHORT_PHONE = 0.3
 """Seconds. Segmentations that agree on a longer phone agree on a musical note."""
 _NEAR = 0.05
 """Seconds."""
+_SILENT = 0.1
+"""Seconds. Shorter silence of a sparse segmentation stays."""
 _AROUND = 150
 """Ticks before and after each moment over which agreement is counted."""
 BELIEF_MARGIN = 160
@@ -47,18 +50,33 @@ def believed(track: PhonemeTrack, sound: Activity) -> PhonemeTrack:
     """Replace implausible parts of `track` by silence.
 
     These are parts with only noise or tones, parts where the segmentations have too little speech or agree
-    too little for a voice, and long phones that only one segmentation has.
+    too little for a voice, and long phones that only one segmentation has. Silence of a sparse segmentation
+    is then filled with what the first one has there.
     """
     kept_segmentations = _drop_held_phones(track.segmentations)
     plausible = sound.active
-    if len(kept_segmentations) > 1:
-        spoken, agreed = _shares(kept_segmentations, sound.active)
+    witnesses = [s for s in kept_segmentations if not s.sparse]
+    if len(witnesses) > 1:
+        spoken, agreed = _shares(witnesses, sound.active)
         tones = sound.tonal & (agreed < _AGREED)
         plausible = sound.active & ~tones & ((spoken > _FEW) | (agreed > _DIFFERENT))
     else:
         plausible = sound.voiced
     spans = spans_of(binary_dilation(plausible, iterations=_HANGOVER))
-    return PhonemeTrack(tuple(Segmentation(within(s.phonemes, spans), s.weight) for s in kept_segmentations))
+    kept = [replace(s, phonemes=within(s.phonemes, spans)) for s in kept_segmentations]
+    return PhonemeTrack(tuple(_filled(s, kept[0].phonemes) if s.sparse else s for s in kept))
+
+
+def _filled(segmentation: Segmentation, others: Sequence[Phoneme]) -> Segmentation:
+    """The segmentation with `others` where it is silent for long."""
+    found: list[Phoneme] = []
+    for phoneme in segmentation.phonemes:
+        if phoneme.label != SILENCE or phoneme.end - phoneme.start < _SILENT:
+            found.append(phoneme)
+            continue
+        cut = (replace(p, start=max(p.start, phoneme.start), end=min(p.end, phoneme.end)) for p in others)
+        found += [p for p in cut if p.end > p.start]
+    return replace(segmentation, phonemes=tuple(found))
 
 
 def within(phonemes: Sequence[Phoneme], spans: Spans) -> tuple[Phoneme, ...]:
@@ -112,7 +130,7 @@ def _drop_held_phones(segmentations: Sequence[Segmentation]) -> tuple[Segmentati
             (phoneme,) if phoneme.end - phoneme.start <= _HELD else within((phoneme,), _joined(others))
             for phoneme in mine.phonemes
         ]
-        kept.append(Segmentation(tuple(chain.from_iterable(parts)), mine.weight))
+        kept.append(replace(mine, phonemes=tuple(chain.from_iterable(parts))))
     return tuple(kept)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import chain, repeat
 from pathlib import Path
@@ -47,9 +47,10 @@ _RATE = SPEECH_RATE // TICK
 class Pace:
     """How much of the recording is heard at a time. All in ticks of 10 ms."""
 
-    windows: tuple[int, ...] = (120, 300, 1000)
+    windows: tuple[int, ...] = (120, 500, 1000)
     """Lengths of the first windows. The last one repeats. Motion begins after the first one. The recogniser
-    hears better in long windows, and the second one is done before the motion of the first is over."""
+    hears better in long windows: 5 s are almost as good as all, 3 s are not (docs/speech.md). The second one
+    is done before the motion of the first is over."""
     before: int = 100
     """Sound before a window that the recogniser hears too."""
     after: int = 30
@@ -91,9 +92,7 @@ def recognize_phonemes(speech: Speech, source: PhonemeSource) -> PhonemeTrack:
     for track in tracks:
         for i, row in enumerate(rows):
             append(row, track[min(i, len(track) - 1)].phonemes)
-    return PhonemeTrack(
-        tuple(Segmentation(tuple(row), s.weight) for row, s in zip(rows, widest, strict=True))
-    )
+    return PhonemeTrack(tuple(replace(s, phonemes=tuple(row)) for row, s in zip(rows, widest, strict=True)))
 
 
 def articulation_windows(
@@ -157,7 +156,7 @@ class _Listener:
         track = self._known or self._believed(sound, begin, stop, limit)
         loud, peaks = self._loudness(sound, begin, stop, limit)
         inside = tuple(
-            Segmentation(_cut(s.phonemes, begin / _RATE, stop / _RATE), s.weight) for s in track.segmentations
+            replace(s, phonemes=_cut(s.phonemes, begin / _RATE, stop / _RATE)) for s in track.segmentations
         )
         return HeardWindow(PhonemeTrack(inside), loud, peaks, None if end is None else end / SPEECH_RATE)
 
@@ -201,18 +200,14 @@ class _Listener:
         rows = [list(recent) for recent in self._recent]
         for i, row in enumerate(rows):
             append(row, _cut(new[min(i, len(new) - 1)].phonemes, begin / _RATE, latest / _RATE))
-        weights = [new[i].weight if len(new) == count else self._weight(i) for i in range(count)]
-        return tuple(Segmentation(tuple(row), weight) for row, weight in zip(rows, weights, strict=True))
+        kinds = new if len(new) == count else self._kinds
+        return tuple(replace(kind, phonemes=tuple(row)) for kind, row in zip(kinds, rows, strict=True))
 
     def _remember(self, segmentations: Iterable[Segmentation], begin: int, stop: int) -> None:
-        segmentations = tuple(segmentations)
-        self._weights = [s.weight for s in segmentations]
+        self._kinds = segmentations = tuple(segmentations)
         oldest = (stop - BELIEF_MARGIN) / _RATE
         rows = [_cut(s.phonemes, 0.0, stop / _RATE) for s in segmentations]
         self._recent = [[p for p in row if p.end > oldest] for row in rows]
-
-    def _weight(self, number: int) -> float:
-        return self._weights[number]
 
     @staticmethod
     def _loudness(
@@ -233,7 +228,7 @@ def _moved(track: PhonemeTrack, ticks: int) -> PhonemeTrack:
     by = ticks / _RATE
     return PhonemeTrack(
         tuple(
-            Segmentation(tuple(Phoneme(p.label, p.start + by, p.end + by) for p in s.phonemes), s.weight)
+            replace(s, phonemes=tuple(Phoneme(p.label, p.start + by, p.end + by) for p in s.phonemes))
             for s in track.segmentations
         )
     )

@@ -20,7 +20,10 @@ FASTEST = np.array([3.6, 1.0, 2.6, 0.05, 0.29, 0.29, 0.09, 0.05], np.float32)
 """Largest change of each articulator in a tick, mm and shares: what 999 of 1000 ticks of recordings stay
 below. A guess that is corrected would jump."""
 _SHUTTING = 10
-"""Ticks in which an interrupted mouth shuts: the middle of the third frame. It opens as fast again."""
+"""Ticks in which an interrupted mouth shuts: the middle of the third frame. It opens as fast again, which is
+done before the first sound is heard."""
+_AT_REST = 0.05
+"""Largest value of the articulators of a mouth at rest."""
 
 
 class LiveArticulator:
@@ -49,16 +52,19 @@ class LiveArticulator:
         """As many ticks as `samples` have: float32 (n · TICK,), mono, 16 kHz."""
         heard = self._hearing.hear(samples)
         window = self._articulator.push(heard)
-        motion = self._limited(window.articulators * self._opened(heard, len(window.articulators)))
+        speaks = _has_speech(heard)
+        motion = self._limited(window.articulators * self._opened(len(window.articulators), speaks=speaks))
+        if not speaks and len(motion) and np.abs(motion[-1]).max() < _AT_REST:
+            self._open, self._shut = 0.0, True
         return replace(window, articulators=motion)
 
     def close(self) -> None:
         """No more sound follows."""
         self._source.close()
 
-    def _opened(self, heard: HeardWindow, ticks: int) -> Float32:
-        """float32 (ticks, 1): 0 after an interruption, 1 otherwise, and the way between."""
-        if self._open == 0.0 and _has_speech(heard):
+    def _opened(self, ticks: int, *, speaks: bool) -> Float32:
+        """float32 (ticks, 1): 0 at rest and after an interruption, 1 in speech, and the way between."""
+        if self._open == 0.0 and speaks:
             self._shut = False
         steps = np.arange(1, ticks + 1) / _SHUTTING
         share = np.clip(self._open - steps if self._shut else self._open + steps, 0.0, 1.0)

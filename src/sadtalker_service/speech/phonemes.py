@@ -30,6 +30,8 @@ class Segmentation:
     phonemes: tuple[Phoneme, ...]
     weight: float = 1.0
     """Weight relative to other segmentations, > 0. Only ratios matter."""
+    sparse: bool = False
+    """Its silences are no evidence: the first segmentation counts there."""
 
     def voiced_seconds(self) -> float:
         """Length without pauses."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +53,7 @@ def recognize_stretches(
             _append(so_far, segmentation, begin, begin + length / SPEECH_RATE)
     return PhonemeTrack(
         tuple(
-            Segmentation(_ended(p, speech.duration), s.weight)
+            replace(s, phonemes=_ended(p, speech.duration))
             for p, s in zip(segmentations, weights, strict=True)
         )
     )

@@ -29,7 +29,7 @@ SECONDS: Mapping[Lifetime, float | None] = MappingProxyType(
 )
 """Lifetime -> seconds, or None for no expiry. `lifetimes` returns those of the settings."""
 
-HEARING = 3
+HEARING = 4
 """Increase it when decoding or speech features change. Avatars remain valid."""
 
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")

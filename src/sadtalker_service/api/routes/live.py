@@ -87,7 +87,7 @@ async def end(request: Request, session_id: SessionPath) -> LiveAnswer:
 
 @open_router.websocket("/{session_id}/ws")
 async def connect(websocket: WebSocket, session_id: str, token: str = "") -> None:
-    """The session itself, for whoever has its token. See docs/live.md."""
+    """The session itself, for whoever has its token. See docs/live-service.md."""
     offered = websocket.scope.get("subprotocols", [])
     shown = token or next((p.removeprefix("token.") for p in offered if p.startswith("token.")), "")
     services: Services = websocket.app.state.services

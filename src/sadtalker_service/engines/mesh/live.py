@@ -35,7 +35,7 @@ class MeshLiveDriver(LiveDriver):
         """`source`: where phonemes come from. By default a recogniser of its own."""
         style = replace(options, input_pitch=None, input_yaw=None, input_roll=None)
         self._articulator = LiveArticulator(source or running_source())
-        self._driver = Driver(mouth, style, None, margin=0.0)
+        self._driver = Driver(mouth, style, None)
         self._attention = _Attention(np.random.default_rng([options.seed, options.pose_style, 7]))
 
     def move(self, moment: LiveMoment) -> Motion:
@@ -49,7 +49,7 @@ class MeshLiveDriver(LiveDriver):
         late = window.accents + np.array([_NOD_DELAY, 0.0], np.float32)
         now = (window.begin + len(window.articulators)) / _RATE
         nods = self._attention.nods(moment.visitor, now, len(window.articulators) / _RATE)
-        motion = self._driver.speak(replace(window, accents=np.concatenate([late, nods])))
+        motion = self._driver.speak(replace(window, accents=np.concatenate([late, nods])), margin=0.0)
         return self._attention.applied(motion)
 
     def close(self) -> None:

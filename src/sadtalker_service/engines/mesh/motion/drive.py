@@ -99,12 +99,8 @@ def _idle_closure(mouth: RestMouth) -> float:
 class Driver:
     """Moves a face, one window after the other. Its memory is a few seconds."""
 
-    def __init__(
-        self, mouth: RestMouth, style: RenderOptions, duration: float | None, margin: float = _MARGIN
-    ) -> None:
-        """`margin`: seconds before the end of a window that need the next one."""
+    def __init__(self, mouth: RestMouth, style: RenderOptions, duration: float | None) -> None:
         self._mouth = mouth
-        self._margin = margin
         self._style = style
         self._duration = duration
         self._frame = 0
@@ -124,8 +120,11 @@ class Driver:
         self._brow_sizes = self._random(5)
         self._brows: list[tuple[float, float]] = []
 
-    def speak(self, window: Articulation) -> Motion:
-        """The frames that the window settles, maybe none."""
+    def speak(self, window: Articulation, margin: float = _MARGIN) -> Motion:
+        """The frames that the window settles, maybe none.
+
+        `margin`: seconds before its end that need the next one.
+        """
         until = (window.begin + len(window.articulators)) / RATE
         self._note_pauses(window.pauses)
         for at, strength in window.accents.tolist():
@@ -134,7 +133,7 @@ class Driver:
             self._brows += [(at, size * strength)] if flash else []
         self._enliven(window.loudness)
         self._lips.add(window)
-        times = self._times(until - self._margin, window.end)
+        times = self._times(until - margin, window.end)
         controls = np.zeros((len(times), CONTROLS))
         channels, tongue, opening = self._lips.at(times, 1.0 / self._style.fps)
         controls[:, : len(CHANNELS)], controls[:, TONGUE] = channels, tongue
