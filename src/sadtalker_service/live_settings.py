@@ -43,6 +43,10 @@ class LiveSettings(BaseSettings):
     """URL at which clients reach this live worker directly (`wss://live1.example.org`), past the API.
     Default: the API passes everything on."""
 
+    live_ice_servers: str = ""
+    """STUN and TURN servers for WebRTC as a JSON list:
+    `[{"urls": ["turn:turn.example.org"], "username": "u", "credential": "c"}]`. Empty: none."""
+
     @property
     def slots_for_live(self) -> int:
         """Live sessions that this machine carries at once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
+import aiortc
 import httpx
 import numpy as np
 import pytest
@@ -156,6 +158,58 @@ def test_text_is_spoken_and_the_visitor_is_listened_to(live: LiveClient) -> None
     assert np.abs(decoded(bytes(live.video))[1]).max() > 0.05
     live.send("agent.say", text="Hello", voice="nobody")
     assert live.error("invalid_option")["param"] == "voice"
+
+
+def test_picture_over_webrtc(client: httpx.Client, service: RunningService, session: Event) -> None:
+    with pytest.raises(httpx.HTTPStatusError, match="409"):
+        client.post(session["links"]["offer"], json={"type": "offer", "sdp": "v=0"}).raise_for_status()
+    session["links"]["websocket"] += "&video=off"
+    with LiveClient(service.url, session) as live:
+        assert live.event("session.state_updated", state="connected")["media_type"] is None
+        pcm, rate = speech(2.0)
+        live.speak(pcm, rate, "seen")
+        shapes, samples = asyncio.run(watch_over_webrtc(client, session))
+        live.event("agent.speak_started", event_id="seen")
+        assert shapes == {(128, 128, 3)}
+        assert samples > 0
+        assert live.binary == 0
+        refused = client.post(session["links"]["offer"], json={"type": "offer", "sdp": "nonsense"})
+        assert (refused.status_code, refused.json()["error"]["param"]) == (422, "sdp")
+    wrong = session["links"]["offer"].partition("?")[0]
+    assert client.post(wrong, json={"type": "offer", "sdp": "v=0"}).status_code == 401
+
+
+async def watch_over_webrtc(client: httpx.Client, session: Event) -> tuple[set[tuple[int, ...]], int]:
+    """Shapes of ten pictures, and samples of ten pieces of sound."""
+    viewer, tracks = aiortc.RTCPeerConnection(), {}
+    viewer.on("track", lambda track: tracks.update({track.kind: track}))
+    for kind in ("video", "audio"):
+        viewer.addTransceiver(kind, direction="recvonly")
+    await viewer.setLocalDescription(await viewer.createOffer())
+    body = {"type": "offer", "sdp": viewer.localDescription.sdp}
+    answer = await asyncio.to_thread(client.post, session["links"]["offer"], json=body)
+    assert answer.status_code == 200, answer.text
+    await viewer.setRemoteDescription(aiortc.RTCSessionDescription(**answer.json()))
+    try:
+        async with asyncio.timeout(ENOUGH):
+            pictures = [await tracks["video"].recv() for _ in range(10)]
+            pieces = [await tracks["audio"].recv() for _ in range(10)]
+    finally:
+        await viewer.close()
+    return {p.to_ndarray(format="rgb24").shape for p in pictures}, sum(p.samples for p in pieces)
+
+
+def test_metrics_show_sessions_and_slots(client: httpx.Client, live: LiveClient) -> None:
+    def figures() -> dict[str, float]:
+        lines = [
+            line for line in client.get("/metrics").text.splitlines() if line.startswith("sadtalker_live")
+        ]
+        return {line.partition("{")[0].split()[0]: float(line.split()[-1]) for line in lines}
+
+    until(lambda: figures().get("sadtalker_live_sessions_open") == 1, "an open session")
+    assert figures()["sadtalker_live_slots"] == 2
+    assert 0 <= figures()["sadtalker_live_load"] <= 1
+    until(lambda: figures().get("sadtalker_live_frames_total", -1) >= 0, "counted frames")
 
 
 # ---------------------------------------------------------------------- wrong messages

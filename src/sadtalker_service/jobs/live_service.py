@@ -45,7 +45,6 @@ class LiveRequest:
     engine: str | None = None
     """Name of an engine; None for the default one."""
     voice: str = ""
-    record: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,6 @@ class LiveService:
             engine=card.name,
             engine_version=card.version,
             voice=request.voice,
-            record=request.record,
         )
         token = self._new_token()
         session = self._live.claim(self._new_id(), token_digest(token), owner, spec)

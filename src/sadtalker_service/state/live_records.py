@@ -39,8 +39,6 @@ class LiveSpec(JsonRecord):
     engine_version: str
     voice: str = ""
     """Voice of texts that name none; empty for the default one."""
-    record: bool = False
-    """Whether the session is recorded."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +106,6 @@ def request_body(spec: LiveSpec) -> dict[str, Any]:
     body: dict[str, Any] = {"image_id": spec.image_id, "engine": spec.engine, **options}
     if spec.voice:
         body["voice"] = spec.voice
-    if spec.record:
-        body["record"] = True
     return body
 
 

@@ -26,16 +26,26 @@ CUT_BYTES = 8_000_000
 """A longer message is not received: the connection is closed with 1009."""
 WORKER_LOST = 1012
 """Close code: the worker has died, and the session with it."""
-_OPEN_SECONDS = 5.0
+_OPEN_SECONDS, _ANSWER_SECONDS = 5.0, 20.0
 _LOST_MESSAGE = (
     "The process that carried the live session has died. Send the request in resume to start it anew."
 )
 
 
-async def relay(websocket: WebSocket, session: LiveSession, token: str, subprotocol: str | None) -> None:
-    """Accept the client's connection and pass every message on, until one side ends."""
+async def relay(
+    websocket: WebSocket,
+    session: LiveSession,
+    token: str,
+    subprotocol: str | None,
+    *,
+    with_video: bool = True,
+) -> None:
+    """Accept the client's connection and pass every message on, until one side ends.
+
+    Raises `LiveSessionLost` if the worker does not answer.
+    """
     try:
-        async with _connected(session, token) as worker:
+        async with _connected(session, token, "ws", "" if with_video else "&video=off") as worker:
             await websocket.accept(subprotocol)
             await _pass_on(websocket, session, worker)
     except InvalidStatus as error:  # the worker refuses it and says why
@@ -45,17 +55,40 @@ async def relay(websocket: WebSocket, session: LiveSession, token: str, subproto
             Response(answer.body, answer.status_code, headers, "application/json")
         )
     except (OSError, InvalidHandshake) as error:
-        log.warning("live_worker_unreachable", worker=session.worker, reason=str(error))
-        raise LiveSessionLost(
-            "The process that carries the live session does not answer. Try again in a moment, or start a new"
-            " session.",
-            retry_after=2.0,
-        ) from error
+        raise _unreachable(session, error) from error
+
+
+async def answer_offer(session: LiveSession, token: str, sdp: str) -> str | dict[str, Any]:
+    """The worker's answer to an offer of WebRTC: SDP, or an object with `error` and `status`.
+
+    Raises `LiveSessionLost` if the worker does not answer.
+    """
+    try:
+        async with _connected(session, token, "offer") as worker, asyncio.timeout(_ANSWER_SECONDS):
+            await worker.send(sdp)
+            answer = str(await worker.recv(decode=True))
+    except (OSError, InvalidHandshake, ConnectionClosed) as error:
+        raise _unreachable(session, error) from error
+    if answer.startswith("{"):
+        refusal: dict[str, Any] = json.loads(answer)
+        return refusal
+    return answer
+
+
+def _unreachable(session: LiveSession, error: Exception) -> LiveSessionLost:
+    log.warning("live_worker_unreachable", worker=session.worker, reason=str(error))
+    return LiveSessionLost(
+        "The process that carries the live session does not answer. Try again in a moment, or start a new"
+        " session.",
+        retry_after=2.0,
+    )
 
 
 @asynccontextmanager
-async def _connected(session: LiveSession, token: str) -> AsyncIterator[ClientConnection]:
-    path = f"/api/live/{session.session_id}/ws?token={quote(token)}"
+async def _connected(
+    session: LiveSession, token: str, what: str, more: str = ""
+) -> AsyncIterator[ClientConnection]:
+    path = f"/api/live/{session.session_id}/{what}?token={quote(token)}{more}"
     options: dict[str, Any] = {
         "max_size": None,  # the worker is trusted
         "compression": None,

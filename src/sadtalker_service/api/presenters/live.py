@@ -71,7 +71,7 @@ def _links(session: LiveSession, token: str | None) -> LiveLinks:
     return LiveLinks(
         websocket=direct or relay,
         relay=relay if direct else None,
-        offer=f"{base}/offer",
+        offer=f"{base}/offer?token={token}" if token else None,
         status=base,
         end=base,
     )

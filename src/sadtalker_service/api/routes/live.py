@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import structlog
-from fastapi import APIRouter, Request, WebSocket
+from fastapi import APIRouter, Query, Request, WebSocket
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse, Response
 
 from sadtalker_service.api.access.security import require_live, viewer_of
-from sadtalker_service.api.delivery.live_relay import relay
-from sadtalker_service.api.errors import problem_response
+from sadtalker_service.api.delivery.live_relay import answer_offer, relay
+from sadtalker_service.api.errors import problem_response, problem_response_of
 from sadtalker_service.api.ids import SessionPath, image_id_of, session_id_of
 from sadtalker_service.api.presenters.live import live_answer
-from sadtalker_service.api.schemas.live import LiveAnswer, LiveForm, live_schema
-from sadtalker_service.api.schemas.problem import problems
+from sadtalker_service.api.schemas.live import LiveAnswer, LiveForm, LiveOffer, live_schema
+from sadtalker_service.api.schemas.problem import Problem, problems
 from sadtalker_service.api.services import Services, services_of
 from sadtalker_service.api.upload.json_body import read_json
 from sadtalker_service.errors import InvalidOption, LiveSessionEnded, SadTalkerError, Unauthorized
@@ -85,8 +86,42 @@ async def end(request: Request, session_id: SessionPath) -> LiveAnswer:
     return live_answer(session, services.settings)
 
 
+@open_router.post(
+    "/{session_id}/offer",
+    response_model=LiveOffer,
+    responses=problems(404, 409, 410, 413, 501),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": LiveOffer.model_json_schema()}},
+        }
+    },
+    tags=["live"],
+    summary="Receive a live session over WebRTC",
+)
+async def offer(
+    request: Request,
+    session_id: SessionPath,
+    token: Annotated[str, Query(max_length=200, description="Of the session, as in `links.offer`.")] = "",
+) -> Response:
+    """Answer an SDP offer. Open the WebSocket with `&video=off` first: it carries the events."""
+    services = services_of(request)
+    session = await _of_token(services, session_id_of(session_id), token)
+    seconds = services.settings.upload_timeout_seconds
+    values = await read_json(request, _LARGEST_BODY, seconds, '{"type": "offer", "sdp": "..."}')
+    try:
+        wanted = LiveOffer.model_validate(values)
+    except ValidationError as error:
+        raise InvalidOption("Send an SDP offer: type and sdp.", param="sdp") from error
+    answer = await answer_offer(session, token, wanted.sdp)
+    if isinstance(answer, str):
+        return JSONResponse({"type": "answer", "sdp": answer})
+    problem = Problem.model_validate(answer["error"])
+    return problem_response_of(int(answer["status"]), problem, {})
+
+
 @open_router.websocket("/{session_id}/ws")
-async def connect(websocket: WebSocket, session_id: str, token: str = "") -> None:
+async def connect(websocket: WebSocket, session_id: str, token: str = "", video: str = "") -> None:
     """The session itself, for whoever has its token. See docs/live-service.md."""
     offered = websocket.scope.get("subprotocols", [])
     shown = token or next((p.removeprefix("token.") for p in offered if p.startswith("token.")), "")
@@ -94,7 +129,8 @@ async def connect(websocket: WebSocket, session_id: str, token: str = "") -> Non
     try:
         services.drain.check()
         session = await _of_token(services, session_id_of(session_id), shown)
-        await relay(websocket, session, shown, _PROTOCOL if _PROTOCOL in offered else None)
+        subprotocol = _PROTOCOL if _PROTOCOL in offered else None
+        await relay(websocket, session, shown, subprotocol, with_video=video != "off")
     except SadTalkerError as error:
         await websocket.send_denial_response(problem_response(error))
 
@@ -129,5 +165,4 @@ def _request(values: Any) -> LiveRequest:
         options=live_options(given, called),
         engine=form.engine,
         voice=form.voice,
-        record=form.record,
     )

@@ -21,7 +21,6 @@ class LiveForm(BaseModel):
     image_id: str = Field(description="Of the uploaded source image.", examples=[IMAGE_ID])
     engine: str | None = Field(None, max_length=64, description="Engine; the default one if it is left out.")
     voice: str = Field("", max_length=200, description="Voice of `agent.say` where it names none.")
-    record: bool = Field(False, description="Whether to record the session.")
 
 
 class LiveLinks(BaseModel):
@@ -33,10 +32,9 @@ class LiveLinks(BaseModel):
     relay: str | None = Field(
         None, description="The same through this service, where `websocket` leads directly to a worker."
     )
-    offer: str = Field(description="WebRTC offer, with `POST`.")
+    offer: str | None = Field(None, description="WebRTC offer, with `POST`; only in the same answer.")
     status: str
     end: str = Field(description="Ends the session, with `DELETE`.")
-    recording: str | None = Field(None, description="The recorded video, once the session has ended.")
 
 
 class LiveResume(BaseModel):

@@ -6,14 +6,14 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from sadtalker_service.errors import SadTalkerError
-from sadtalker_service.live.avatar import LiveAvatar
+from sadtalker_service.errors import NotReady, SadTalkerError
+from sadtalker_service.live.avatar import LiveAvatar, LiveFrame
 from sadtalker_service.state.live_records import (
     RESUMABLE,
     EndReason,
@@ -34,6 +34,19 @@ REPLACED, TOO_SLOW = 4001, 4002
 _LAST_WORDS_SECONDS = 2.0
 
 
+class Viewer(Protocol):
+    """A WebRTC connection, see `live.webrtc.WebRtcOutput`."""
+
+    async def answer(self, offer: str) -> str:
+        """The answer to an SDP offer."""
+
+    def push(self, frame: LiveFrame) -> None:
+        """Send a frame."""
+
+    async def close(self) -> None:
+        """End it."""
+
+
 class Carried:
     """For the event loop's thread."""
 
@@ -42,19 +55,19 @@ class Carried:
         session: LiveSession,
         make_avatar: Callable[[LiveSession], LiveAvatar],
         make_inbox: Callable[[LiveSession, LiveAvatar, Callable[[SadTalkerError], None]], Inbox],
-        record: Callable[[bytes], None] | None = None,
     ) -> None:
         """`make_avatar` takes a while, and is called in a thread. `make_inbox` gets what reports an error
-        to the client, from any thread. `record` gets every piece of the video."""
+        to the client, from any thread."""
         self.session = session
         self._make_avatar = make_avatar
         self._make_inbox = make_inbox
-        self._record = record
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[EndReason] = self._loop.create_future()
         self.recorded = asyncio.Event()
         """Set once the queue server knows the end: only then is the client told."""
         self._connection: ServerConnection | None = None
+        self._with_video = True
+        self._viewer: Viewer | None = None
         self._turn = asyncio.Lock()
         """Held by the connection that is served."""
         self._avatar: LiveAvatar | None = None
@@ -99,8 +112,12 @@ class Carried:
         if not self.ended.done():
             self.ended.set_result(reason)
 
-    async def serve(self, connection: ServerConnection) -> None:
-        """Serve a connection of the client until it or the session ends. It replaces an earlier one."""
+    async def serve(self, connection: ServerConnection, *, with_video: bool = True) -> None:
+        """Serve a connection of the client until it or the session ends. It replaces an earlier one.
+
+        Without `with_video` it carries events only; the picture goes to a WebRTC viewer.
+        """
+        self._with_video = with_video
         with structlog.contextvars.bound_contextvars(session_id=self.session.session_id):
             await self._take_over(connection)
 
@@ -111,6 +128,31 @@ class Carried:
         async with self._turn:
             if self._connection is connection:
                 await self._serve(connection)
+
+    async def answer(self, offer: str, make_viewer: Callable[[], Viewer]) -> str:
+        """The SDP answer to an offer of WebRTC. The picture then goes to this viewer, no longer to an earlier
+        one.
+
+        Raises `NotReady` without an open WebSocket, `InvalidInput` for what is no offer.
+        """
+        drawing = self._drawing
+        if drawing is None:
+            raise NotReady("Open the WebSocket of the session first. It carries the events.", retry_after=1.0)
+        viewer = make_viewer()
+        answer = await viewer.answer(offer)
+        await self._close_viewer()
+        self._viewer = viewer
+
+        def show(frame: LiveFrame) -> None:
+            self._loop.call_soon_threadsafe(viewer.push, frame)
+
+        drawing.viewer = show
+        return answer
+
+    async def _close_viewer(self) -> None:
+        viewer, self._viewer = self._viewer, None
+        if viewer:
+            await viewer.close()
 
     async def close(self) -> None:
         """Give back the avatar, after the end."""
@@ -144,7 +186,11 @@ class Carried:
         avatar, inbox = self._avatar, self._inbox
         assert inbox is not None  # noqa: S101  made with the avatar
         self._drawing = drawing = Drawing(
-            avatar, self.session.spec.options.quality, outbox.deliver, self._on_failure, self._record
+            avatar,
+            self.session.spec.options.quality,
+            outbox.deliver,
+            self._on_failure,
+            with_video=self._with_video,
         )
         width, height = avatar.size
         outbox.put(
@@ -187,6 +233,7 @@ class Carried:
         self._loop.call_soon_threadsafe(self.end, "failed")
 
     async def _stop_drawing(self) -> None:
+        await self._close_viewer()
         if self._drawing is None:
             return
         await asyncio.to_thread(self._drawing.stop)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 import structlog
 
 from sadtalker_service.domain import Quality
-from sadtalker_service.live.avatar import LIVE_FPS, LiveAvatar, LiveEvent, SpeakStarted
+from sadtalker_service.live.avatar import LIVE_FPS, LiveAvatar, LiveEvent, LiveFrame, SpeakStarted
 from sadtalker_service.live.pacing import Pacer
 from sadtalker_service.media.live_encoder import LiveEncoder
 from sadtalker_service.telemetry import live_metrics
@@ -29,15 +29,18 @@ class Drawing:
         quality: Quality,
         deliver: Deliver,
         on_failure: Callable[[Exception], None],
-        record: Callable[[bytes], None] | None = None,
+        *,
+        with_video: bool = True,
     ) -> None:
-        """`deliver` and `on_failure` are called in the thread. `record` gets every piece of the video."""
+        """`deliver` and `on_failure` are called in the thread. Without `with_video`, only events are
+        delivered."""
         self._avatar = avatar
         self._deliver = deliver
         self._on_failure = on_failure
-        self._record = record
+        self.viewer: Callable[[LiveFrame], None] | None = None
+        """Gets every frame, in the thread."""
         self._pacer = Pacer(LIVE_FPS, time.monotonic)
-        self._encoder = LiveEncoder(avatar.size, LIVE_FPS, quality)
+        self._encoder = LiveEncoder(avatar.size, LIVE_FPS, quality) if with_video else None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="live", daemon=True)
         self.is_speaking = False
@@ -45,9 +48,9 @@ class Drawing:
         """Seconds from the arrival of sound to its frame, of the latest utterance."""
 
     @property
-    def media_type(self) -> str:
+    def media_type(self) -> str | None:
         """Of the video, for players."""
-        return self._encoder.media_type
+        return self._encoder.media_type if self._encoder else None
 
     @property
     def frames(self) -> int:
@@ -70,22 +73,26 @@ class Drawing:
 
     def _run(self) -> None:
         try:
-            self._send((), self._encoder.initialisation)
+            if self._encoder:
+                self._deliver([self._encoder.initialisation])
             turn = self._pacer.turn()
             while not self._stopped.wait(turn.wait):
-                frame = self._avatar.next_frame(draw=turn.draw)
-                self._send(frame.events, self._encoder.encode(frame.picture, frame.sound))
+                self._hand_on(self._avatar.next_frame(draw=turn.draw))
                 self._pacer.done()
                 turn = self._pacer.turn()
-            self._send((), self._encoder.close())
+            if self._encoder:
+                self._deliver([self._encoder.close()])
         except Exception as error:
             log.exception("live_drawing_failed")
             self._on_failure(error)
 
-    def _send(self, events: Sequence[LiveEvent], piece: bytes) -> None:
-        if self._record and piece:
-            self._record(piece)
-        self._deliver([*self._messages(events), *([piece] if piece else [])])
+    def _hand_on(self, frame: LiveFrame) -> None:
+        messages: list[str | bytes] = [*self._messages(frame.events)]
+        piece = self._encoder.encode(frame.picture, frame.sound) if self._encoder else b""
+        if viewer := self.viewer:
+            viewer(frame)
+        if messages or piece:
+            self._deliver([*messages, *([piece] if piece else [])])
 
     def _messages(self, events: Sequence[LiveEvent]) -> Iterator[str]:
         for one in events:

@@ -108,7 +108,9 @@ class LiveProcess:
             self._stores.artefacts, spec.image_id, self._settings, self._stores.cache, terms
         )
         prepared = Pipeline(engine, self._stores.cache, terms).prepare(image, spec.options)
-        return LiveAvatar(engine, prepared.avatar, spec.options)
+        return LiveAvatar(
+            engine, prepared.avatar, spec.options, queue_seconds=self._settings.live_queue_seconds
+        )
 
     def _make_inbox(
         self, session: LiveSession, avatar: LiveAvatar, on_error: Callable[[SadTalkerError], None]

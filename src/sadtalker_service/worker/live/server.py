@@ -7,6 +7,7 @@ import asyncio
 import hmac
 import json
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,6 +20,7 @@ from sadtalker_service.errors import (
     LiveSessionEnded,
     LiveSessionLost,
     NotFound,
+    NotReady,
     SadTalkerError,
     StoreUnavailable,
     Unauthorized,
@@ -31,6 +33,7 @@ from sadtalker_service.telemetry import live_metrics
 from sadtalker_service.worker.live.carried import Carried
 from sadtalker_service.worker.live.load import LoadMeter
 from sadtalker_service.worker.live.messages import error_object
+from sadtalker_service.worker.live.viewers import make_viewer
 
 log = structlog.get_logger(__name__)
 
@@ -47,15 +50,13 @@ class LiveServer:
         live: LiveSessionStore,
         settings: Settings,
         carry: Callable[[LiveSession], Carried],
-        on_end: Callable[[Carried, EndReason], None] = lambda _carried, _reason: None,
     ) -> None:
-        """`carry` makes a session. `on_end` is called in a thread when one has ended."""
+        """`carry` makes a session."""
         self._name = name
         self._facts = facts
         self._live = live
         self._settings = settings
         self._carry = carry
-        self._on_end = on_end
         self._carried: dict[str, Carried] = {}
         self._ends: set[asyncio.Task[None]] = set()
         self._load = LoadMeter()
@@ -69,17 +70,21 @@ class LiveServer:
     async def admit(self, connection: ServerConnection, request: Request) -> Response | None:
         """Before a connection is accepted: the refusal, or None."""
         try:
-            session_id, token = _path(request.path)
-            session = await asyncio.to_thread(self._live.get, session_id)
-            self._check(session, token)
+            target = _target(request.path)
+            session = await asyncio.to_thread(self._live.get, target.session_id)
+            self._check(session, target.token)
         except SadTalkerError as error:
             return _refusal(error)
-        connection.session = session  # type: ignore[attr-defined]  # for `serve`
+        connection.session, connection.target = session, target  # type: ignore[attr-defined]  # for `serve`
         return None
 
     async def serve(self, connection: ServerConnection) -> None:
         """An accepted connection, until it ends."""
         session: LiveSession = connection.session  # type: ignore[attr-defined]  # set by `admit`
+        target: _Target = connection.target  # type: ignore[attr-defined]  # as above
+        if target.is_offer:
+            await self._answer(connection, session)
+            return
         carried = self._carried.get(session.session_id)
         if carried is None:
             carried = self._carried[session.session_id] = self._carry(session)
@@ -87,9 +92,21 @@ class LiveServer:
             self._ends.add(task)
             task.add_done_callback(self._ends.discard)
             log.info("live_session_started", session_id=session.session_id, image_id=session.spec.image_id)
-        serving = asyncio.create_task(carried.serve(connection))
+        serving = asyncio.create_task(carried.serve(connection, with_video=target.with_video))
         await self._look_after(carried)  # the queue server shows it as connected
         await serving
+
+    async def _answer(self, connection: ServerConnection, session: LiveSession) -> None:
+        """Read an offer of WebRTC, and send the answer or the error."""
+        carried = self._carried.get(session.session_id)
+        try:
+            offer = await connection.recv(decode=True)
+            if carried is None:
+                raise NotReady("Open the WebSocket of the session first. It carries the events.")
+            await connection.send(await carried.answer(str(offer), lambda: make_viewer(self._settings)))
+        except SadTalkerError as error:
+            refusal = {"error": error_object(error), "status": error.status}
+            await connection.send(json.dumps(refusal))
 
     def _check(self, session: LiveSession | None, token: str) -> None:
         """Raises `NotFound`, `Unauthorized`, `LiveSessionEnded`, `LiveSessionLost`."""
@@ -118,7 +135,6 @@ class LiveServer:
         del self._carried[session_id]
         live_metrics.session_ended(reason)
         log.info("live_session_ended", session_id=session_id, reason=reason, **figures.to_json())
-        await asyncio.to_thread(self._on_end, carried, reason)
 
     # ------------------------------------------------------------------ beats
 
@@ -178,13 +194,25 @@ class LiveServer:
                 carried.end(reason)
 
 
-def _path(path: str) -> tuple[str, str]:
-    """Session id and token of `/api/live/{session_id}/ws?token=...`. Raises `NotFound`."""
+@dataclass(frozen=True)
+class _Target:
+    """What a connection asks for."""
+
+    session_id: str
+    token: str = field(repr=False)
+    is_offer: bool
+    with_video: bool
+
+
+def _target(path: str) -> _Target:
+    """Of `/api/live/{session_id}/ws?token=...`, or `/offer`. Raises `NotFound`."""
     parts = urlsplit(path)
     session_id, _, rest = parts.path.removeprefix(PATH).partition("/")
-    if not parts.path.startswith(PATH) or rest != "ws" or not session_id:
+    if not parts.path.startswith(PATH) or rest not in {"ws", "offer"} or not session_id:
         raise NotFound("There is nothing at this address. Use the link of the live session.")
-    return session_id, parse_qs(parts.query).get("token", [""])[0]
+    query = parse_qs(parts.query)
+    token = query.get("token", [""])[0]
+    return _Target(session_id, token, rest == "offer", query.get("video", [""])[0] != "off")
 
 
 def _refusal(error: SadTalkerError) -> Response:
