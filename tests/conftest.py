@@ -3,7 +3,7 @@ real servers for those that ask.
 
 Parallel processes share the work by file. The tests of some folders share something that is expensive to
 start: a browser, a service or the neural networks. Each of these folders goes to one process, and they come
-first, because they take longest.
+first, because they take longest. Files that start a service of their own come next.
 """
 
 from __future__ import annotations
@@ -30,13 +30,19 @@ TOGETHER = (
     "tests/browser/",
 )
 """Folders whose tests run in one process each. A test belongs to the first that fits."""
+APART = tuple(
+    f"tests/service/test_{name}.py"
+    for name in ("serve", "workers_die", "kills", "private", "engine_choice", "retried_requests", "lanes")
+)
+"""Files in these folders that share nothing with the others: any process may take them."""
 
 
 class ByFileOrFolder(LoadScopeScheduling):
     """Gives each process whole files, and whole folders of `TOGETHER`."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return next((folder for folder in TOGETHER if nodeid.startswith(folder)), nodeid.partition("::")[0])
+        file = nodeid.partition("::")[0]
+        return next((folder for folder in TOGETHER if file.startswith(folder) and file not in APART), file)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -46,9 +52,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the folders of `TOGETHER` first."""
-    places = [*TOGETHER, ""]
-    items.sort(key=lambda item: next(i for i, place in enumerate(places) if item.nodeid.startswith(place)))
+    """Put the folders of `TOGETHER` first, then the files of `APART`."""
+    items.sort(key=lambda item: _place(item.nodeid.partition("::")[0]))
+
+
+def _place(file: str) -> int:
+    if file in APART:
+        return len(TOGETHER) + APART.index(file)
+    folders = [i for i, folder in enumerate(TOGETHER) if file.startswith(folder)]
+    return folders[0] if folders else len(TOGETHER) + len(APART)
 
 
 def pytest_sessionstart() -> None:

@@ -59,7 +59,7 @@ def main() -> None:
 def resolve(pip: Sequence[str]) -> Pins:
     """Install this package, its tools and its build backend without any pin, and see what came."""
     run(*pip, "install", "--quiet", "--no-deps", f"--extra-index-url={TORCH_INDEX}", "torch")
-    run(*pip, "install", "--quiet", "--editable", f"{REPOSITORY}[dev,sadtalker]", "hatchling")
+    run(*pip, "install", "--quiet", "--editable", f"{REPOSITORY}[dev,sadtalker,captions]", "hatchling")
     frozen = run(*pip, "freeze", "--exclude-editable")
     pins = dict(line.split("==") for line in frozen.split())
     return {name: version.partition("+")[0] for name, version in pins.items()}  # 2.13.0+cpu is 2.13.0 too

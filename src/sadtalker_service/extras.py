@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-Extra = Literal["sadtalker", "enhance", "webrtc"]
+Extra = Literal["sadtalker", "enhance", "captions", "webrtc"]
 """A name under `[project.optional-dependencies]`."""
 
 _CHECKOUT = Path(__file__).resolve().parents[2]

@@ -348,7 +348,7 @@ def test_key_is_shown_and_a_silent_address_is_told_apart(network: BrokenNetwork,
 
 
 def test_options_are_those_of_the_form() -> None:
-    own = set(GenerateForm.model_fields) & {"engine", "callback_url", "user_data", "ref_eyeblink", "ref_pose"}
+    own = set(GenerateForm.model_fields) - {"image_id", "audio_file"}
     assert set(VideoOptions.__annotations__) == set(FORM_OPTIONS) | own
 
 

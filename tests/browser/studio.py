@@ -41,9 +41,7 @@ class Studio:
     def choose(self, source_image: Path | None = None, speech: Path | None = None) -> None:
         """Choose files, and wait until the face is found."""
         if speech:
-            self.page.get_by_label("Driven audio", exact=True).and_(
-                self.page.locator("input")
-            ).set_input_files(speech)
+            self.page.get_by_label("Audio file", exact=True).set_input_files(speech)
         if source_image:
             self.page.get_by_label("Source image", exact=True).and_(
                 self.page.locator("input")
@@ -52,9 +50,18 @@ class Studio:
 
     def set_seed(self, seed: int) -> None:
         """Set a seed that makes a new video."""
-        if not self.page.get_by_label("Seed").is_visible():
+        self.show_more()
+        self.page.get_by_label("Variation").fill(str(seed))
+
+    def show_more(self) -> None:
+        """Open the part with more options."""
+        if not self.page.get_by_label("Variation").is_visible():
             self.page.get_by_text("More", exact=True).click()
-        self.page.get_by_label("Seed").fill(str(seed))
+
+    def show_commands(self) -> None:
+        """Open the part with the commands for a terminal."""
+        self.show_more()
+        self.page.get_by_text("The same request from a terminal").click()
 
     def generate(self) -> None:
         """Press the Generate button."""

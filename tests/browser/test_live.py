@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
 from tests.browser.conftest import running
 from tests.browser.studio import Studio
@@ -43,6 +44,10 @@ def test_one_click_then_text_microphone_and_the_end(
     state = page.locator("#state")
     expect(state).to_have_text("Live", timeout=LONG)
     page.wait_for_function(SHOWN, timeout=LONG)
+    assert Axe().run(page).response["violations"] == []
+    for width in (390, 1280):
+        page.set_viewport_size({"width": width, "height": 844})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.get_by_label("What it should say").fill("Hello. I am here.")
     page.get_by_role("button", name="Say it").click()
     expect(state).to_have_text("Speaking", timeout=LONG)

@@ -36,7 +36,7 @@ def test_on_a_phone_generate_scrolls_to_the_video_progress_and_cancel(
     page.set_viewport_size(PHONE)
     studio.choose(source_image, speech)
     studio.set_seed(A_WHILE)
-    page.get_by_role("button", name="Generate").scroll_into_view_if_needed()
+    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
     assert not page.locator("#film").evaluate(IN_VIEW)
     studio.generate()
     cancel = page.get_by_role("button", name="Cancel")
@@ -68,7 +68,7 @@ def test_wrong_kind_of_file_is_refused_at_once(studio: Studio, source_image: Pat
     studio.choose(source_image)
     page.set_input_files("#audio_file", source_image)
     expect(page.locator("#audio-problem")).to_contain_text("portrait.jpg has no audio")
-    expect(page.locator("#state")).to_have_text("Next, choose the driven audio.")
+    expect(page.locator("#state")).to_have_text("Next, choose or record the speech.")
     page.set_input_files("#image_file", speech)
     expect(page.locator("#image-problem")).to_contain_text("speech.wav is not an image")
     expect(page.locator("#image-what")).to_contain_text("portrait.jpg")
@@ -85,15 +85,15 @@ def test_video_can_still_be_downloaded_after_a_refused_request(
     studio.set_seed(11)
     studio.generate()
     studio.wait_ready()
-    page.get_by_label("Pose style").fill("99")
+    page.locator("#pose_style").fill("99")
     studio.generate()
     expect(page.locator("#caption")).to_have_attribute("data-state", "failed")
     expect(page.locator("video")).to_be_visible()
     with page.expect_download() as download:
-        page.get_by_role("link", name="Download").click()
+        page.get_by_role("link", name="Download", exact=True).click()
     assert b"ftyp" in download.value.path().read_bytes()[:12]
     page.set_input_files("#audio_file", short_speech)  # this starts a different request
-    expect(page.get_by_role("link", name="Download")).to_be_hidden()
+    expect(page.get_by_role("link", name="Download", exact=True)).to_be_hidden()
 
 
 def test_inputs_and_options_survive_a_reload(studio: Studio, source_image: Path, speech: Path) -> None:
@@ -107,6 +107,7 @@ def test_inputs_and_options_survive_a_reload(studio: Studio, source_image: Path,
     before, address = options_of_the_page(studio), page.url
     page.reload()
     studio.wait_ready()
+    page.locator("#voice option").first.wait_for(state="attached")
     expect(page.locator("#image-what")).to_contain_text("portrait.jpg")
     expect(page.locator("#audio-what")).to_contain_text("speech.wav")
     page.get_by_text("face found").wait_for()
@@ -133,8 +134,8 @@ def test_enhancers_that_the_engine_lacks_are_not_offered(studio: Studio, paced: 
     engine = httpx.get(f"{paced.url}/", headers={"Accept": "application/json"}).json()["engine"]
     assert engine["enhancers"] == []
     expect(studio.page.locator("#enhancer option")).to_have_count(1)
-    studio.page.get_by_text("More", exact=True).click()
-    expect(studio.page.get_by_label("Pose style")).to_be_visible()
+    studio.show_more()
+    expect(studio.page.get_by_label("Variation")).to_be_visible()
     expect(studio.page.get_by_label("Face enhancer")).to_be_hidden()
 
 
@@ -147,7 +148,7 @@ def test_clicking_the_audio_strip_opens_the_file_chooser(studio: Studio, speech:
 
 def test_shell_commands_are_shown_on_request(studio: Studio) -> None:
     expect(studio.page.locator("#command")).to_be_hidden()
-    studio.page.get_by_text("The same request from a terminal").click()
+    studio.show_commands()
     expect(studio.page.locator("#command")).to_contain_text("curl")
 
 
@@ -156,7 +157,7 @@ def test_defaults_of_the_page_are_those_of_the_api(studio: Studio, paced: Runnin
     form = document["paths"]["/api/{lane}/generate"]["post"]["requestBody"]["content"]["multipart/form-data"]
     fields = form["schema"]["properties"]
     page = options_of_the_page(studio)
-    for name in ("preprocess_mode", "quality", "still", "expression_scale", "pose_style", "seed"):
+    for name in ("preprocess_mode", "quality", "still", "captions", "expression_scale", "pose_style", "seed"):
         assert page[name].lower() == f"{fields[name]['default']}".lower().removesuffix(".0"), name
 
 
@@ -167,6 +168,7 @@ def test_lower_height_than_requested_is_explained_in_full(
     Image.open(source_image).resize((400, 400)).save(small)
     studio = opened(context.new_page(), service.url)
     studio.choose(small, short_speech)
+    expect(studio.page.locator("#height-note")).to_contain_text("This image gives 400 pixels")
     studio.generate()
     studio.wait_ready()
     session = studio.page.url.rpartition("/")[2]
@@ -181,5 +183,5 @@ def test_lower_height_than_requested_is_explained_in_full(
 @pytest.mark.parametrize("width", [340, 390, 1280])
 def test_page_never_scrolls_sideways(studio: Studio, width: int) -> None:
     studio.page.set_viewport_size({"width": width, "height": 844})
-    studio.page.get_by_text("The same request from a terminal").click()
+    studio.show_commands()
     assert studio.page.evaluate("document.documentElement.scrollWidth") <= width

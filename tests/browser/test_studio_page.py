@@ -68,7 +68,7 @@ def test_page_asks_for_the_key_and_works_with_it(
     state = studio.watch_until("video.currentTime > 0.2")
     assert state["error"] is None
     with studio.page.expect_download() as download:
-        studio.page.get_by_role("link", name="Download").click()
+        studio.page.get_by_role("link", name="Download", exact=True).click()
     assert b"ftyp" in download.value.path().read_bytes()[:12]
     assert "$API_KEY" in (studio.page.locator("#command").text_content() or "")
     assert studio.faults == []

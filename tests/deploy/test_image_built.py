@@ -188,6 +188,8 @@ def write_checkpoints(folder: Path) -> None:
     write_networks(folder / "SadTalker_V0.0.2_256.safetensors")
     for coefficients, stem in MAPPING.items():
         write_mapping(folder / f"{stem}-model.pth.tar", coefficients)
+    for path in folder.iterdir():
+        path.chmod(0o644)  # safetensors writes 0600, and the user in the container is another one
 
 
 def wait_for_health(image: RootFileSystem, test: list[str], volumes: Mapping[str, Path]) -> None:

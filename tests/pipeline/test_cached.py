@@ -20,7 +20,7 @@ from sadtalker_service.store.cache import ArtefactCache, MemoryCache
 from sadtalker_service.store.connections import connect
 from sadtalker_service.store.directory import DirectoryCache
 from sadtalker_service.store.redis_cache import RedisCache
-from sadtalker_service.store.single_flight import RedisSingleFlight
+from sadtalker_service.store.redis_single_flight import RedisSingleFlight
 
 KEY = "face_mesh:" + "ab" * 32 + ":full:mesh:1"
 MADE = Artefact({"a": np.arange(6.0)}, {"b": 1})

@@ -106,6 +106,23 @@ def test_what_is_wrong_is_said_before_anything_is_sent(remote: Remote) -> None:
     assert "Nothing answers at http://127.0.0.1:9" in done.stderr
 
 
+def test_text_is_spoken_with_captions(remote: Remote) -> None:
+    done = remote.run(
+        *("generate", "--source_image=me.jpg", "--preprocess=crop", "--size=256", "--text=Hello Bob."),
+        *("--voice=bm_george", "--rate=1.2", "--captions=track", "--captions_file=said.srt"),
+        *("--output=said.mp4", "--json"),
+    )
+    settings = json.loads(done.stdout)["settings"]
+    assert (settings["voice"], settings["rate"], settings["captions"]) == ("bm_george", 1.2, "track")
+    with av.open(str(remote.folder / "said.mp4")) as video:
+        assert len(video.streams.subtitles) == 1
+    assert "Hello Bob." in (remote.folder / "said.srt").read_text()
+    both = ("--text=Hello", "--driven_audio=hello.wav")
+    for speech in ((), both):
+        done = remote.run("generate", "--source_image=me.jpg", *speech, code=2)
+        assert "either audio (a recording) or text" in done.stderr
+
+
 def test_python_of_the_pages_runs(remote: Remote) -> None:
     examples = remote.folder / "examples"
     examples.mkdir()
@@ -113,7 +130,7 @@ def test_python_of_the_pages_runs(remote: Remote) -> None:
     (remote.folder / "hello.wav").rename(examples / "speech.wav")
     guide = (REPOSITORY / "docs" / "client.md").read_text()
     blocks = re.findall(r"^```python\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     readme = (REPOSITORY / "README.md").read_text()
     (lines,) = [
         block

@@ -141,6 +141,8 @@ def test_a_job_that_hangs_is_ended_by_its_time_limit(
 def test_a_full_disk_fails_the_session_with_the_reason_and_leaves_no_file(
     cluster: Cluster, worker: WorkerProcess, wanted: tuple[str, str]
 ) -> None:
+    # a session ends a moment before its worker has removed the scratch file
+    wait_for(lambda: not any("scratch" in path.parts for path in cluster.files()), "no scratch file is left")
     before = cluster.files()
     endless = resource.prlimit(worker.child, resource.RLIMIT_FSIZE)
     resource.prlimit(worker.child, resource.RLIMIT_FSIZE, (2_000, endless[1]))
@@ -148,7 +150,7 @@ def test_a_full_disk_fails_the_session_with_the_reason_and_leaves_no_file(
     resource.prlimit(worker.child, resource.RLIMIT_FSIZE, endless)
     assert session.failure is not None
     assert (session.failure.code, session.failure.retryable) == ("output_error", True)
-    assert cluster.files() == before
+    wait_for(lambda: cluster.files() == before, "every file is removed", 10)
     cluster.wait(cluster.request(*wanted, RenderOptions(seed=4)), "ready")
 
 

@@ -14,14 +14,15 @@ from tests.support.servers import StoreServer
 
 from sadtalker_service.errors import Cancelled
 from sadtalker_service.store.connections import connect
-from sadtalker_service.store.single_flight import NoSingleFlight, RedisSingleFlight
+from sadtalker_service.store.redis_single_flight import RedisSingleFlight
+from sadtalker_service.store.single_flight import NoSingleFlight
 
 KEY = "face_mesh:" + "ab" * 32 + ":full:mesh:1"
 
 PROCESS = """
 import sys, time
 from sadtalker_service.store.connections import connect
-from sadtalker_service.store.single_flight import RedisSingleFlight
+from sadtalker_service.store.redis_single_flight import RedisSingleFlight
 client = connect(sys.argv[1])
 single_flight = RedisSingleFlight(client, lease_seconds=1.0)
 print("waiting", flush=True)

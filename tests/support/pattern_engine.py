@@ -44,6 +44,8 @@ BATCH = 8
 
 SLOW = 1000
 """Options with the seed `SLOW + n` take n milliseconds longer for each batch."""
+SLOWEST = 10**6
+"""Milliseconds. Larger seeds are those that the pipeline derives."""
 DEADLY, HANGING, DEFECT, LOST = 40, 41, 42, 43
 """Values of `pose_style`: end the process in the second batch, never return a second batch, raise an
 unexpected error, and raise an error that no process survives."""
@@ -197,7 +199,7 @@ def _misbehave(options: RenderOptions) -> None:
         raise RuntimeError("a defect of the engine")
     if options.pose_style == LOST:
         raise RuntimeError("the device is lost")
-    if options.seed >= SLOW:
+    if options.seed is not None and SLOW <= options.seed < SLOW + SLOWEST:
         time.sleep((options.seed - SLOW) / 1000)
 
 

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 from sadtalker_service.cli.errors_as_json import errors_as_json
 from sadtalker_service.cli.leftovers import leftover_options, leftover_warnings
 from sadtalker_service.cli.options import GenerateOptions, generate_options
-from sadtalker_service.cli.output_file import output_file
+from sadtalker_service.cli.output_file import output_file, read_transcript
 from sadtalker_service.cli.progress_bar import progress_bar
 from sadtalker_service.cli.spelling import SadTalkerCommand
 from sadtalker_service.domain import SpokenText, VideoResult
@@ -26,7 +26,6 @@ from sadtalker_service.pipeline.progress import Listener
 from sadtalker_service.pipeline.validation import apply_to_engine
 from sadtalker_service.settings import Settings, get_settings
 from sadtalker_service.speech.captions.lines import cues_of
-from sadtalker_service.speech.voices.choice import resolve
 from sadtalker_service.store.cache import NoCache
 
 _EXAMPLES = """\b
@@ -97,24 +96,19 @@ def _generate(
         warnings=(*ignored, *applied.warnings),
         explain_height=explain_height,
         text=_text(options, settings),
-        transcript=_transcript(options.transcript),
+        transcript=read_transcript(options.transcript),
     )
     if captions:
         _write_captions(captions, result)
     return output, result
 
 
-def _transcript(path: Path | None) -> str:
-    try:
-        return path.read_text() if path else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidOption(f"Cannot read {path} as text.", param="transcript") from error
-
-
 def _write_captions(path: Path, result: VideoResult) -> None:
     cues = cues_of(result.words, result.video_seconds)
     if not cues:
-        raise InvalidOption("There are no captions: give --text or --transcript.", param="captions_file")
+        raise InvalidOption(
+            "There are no captions: give --text, --transcript or --captions.", param="captions_file"
+        )
     with output_errors(path):
         path.write_text(to_vtt(cues) if path.suffix.lower() == ".vtt" else to_srt(cues), encoding="utf-8")
 
@@ -122,6 +116,9 @@ def _write_captions(path: Path, result: VideoResult) -> None:
 def _text(options: GenerateOptions, settings: Settings) -> SpokenText | None:
     if options.text is None:
         return None
+    # the voices' dictionaries take a tenth of a second that a recording does not need
+    from sadtalker_service.speech.voices.choice import resolve  # noqa: PLC0415
+
     return resolve(SpokenText(options.text, options.voice, options.rate), options.language, settings.voice)
 
 

@@ -94,8 +94,7 @@ _OWN = (
     click.option("--json", "as_json", is_flag=True, help="Print a JSON report."),
     click.option("--verbose", is_flag=True, help="Show the time of every stage."),
 )
-_FILES = (
-    click.option("--source_image", type=FILE, required=True, help=IMAGE_HELP),
+SPEECH_OPTIONS = (
     click.option("--driven_audio", type=FILE, help=AUDIO_HELP),
     click.option("--text", help="Text to be spoken, instead of --driven_audio: plain, or with SSML."),
     click.option("--voice", default="", metavar="ID", help="Voice of --text: `sadtalker say --list`."),
@@ -108,6 +107,10 @@ _FILES = (
         metavar="FILE",
         help="Write the captions too: .vtt or .srt.",
     ),
+)
+_FILES = (
+    click.option("--source_image", type=FILE, required=True, help=IMAGE_HELP),
+    *SPEECH_OPTIONS,
     click.option(
         "--idle",
         type=click.FloatRange(min=0, min_open=True),

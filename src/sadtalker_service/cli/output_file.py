@@ -1,4 +1,4 @@
-"""The file that a command writes its video to."""
+"""Files that commands name: the video to write, the transcript to read."""
 
 from __future__ import annotations
 
@@ -24,3 +24,11 @@ def output_file(output: Path | None, result_dir: Path, driven_audio: Path | None
     with output_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def read_transcript(path: Path | None) -> str:
+    """The text of a file; empty without one. Raises `InvalidOption`."""
+    try:
+        return path.read_text() if path else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidOption(f"Cannot read {path} as text.", param="transcript") from error

@@ -14,14 +14,14 @@ from click.core import ParameterSource
 
 from sadtalker_service.cli.errors_as_json import errors_as_json
 from sadtalker_service.cli.options import (
-    AUDIO_HELP,
     FILE,
     IMAGE_HELP,
     OUTPUT_OPTIONS,
+    SPEECH_OPTIONS,
     decorated,
     video_options,
 )
-from sadtalker_service.cli.output_file import output_file
+from sadtalker_service.cli.output_file import output_file, read_transcript
 from sadtalker_service.cli.progress_bar import progress_bar
 from sadtalker_service.cli.spelling import SadTalkerCommand
 from sadtalker_service.client import Avatar, Client, Lane, Retries, Session, VideoOptions
@@ -29,12 +29,16 @@ from sadtalker_service.client.operations import LONGEST_WAIT
 from sadtalker_service.client.transport import DEFAULT_URL
 from sadtalker_service.domain import PREPROCESS_MODES, SHA256, Progress
 from sadtalker_service.errors import InvalidOption
+from sadtalker_service.files import output_errors
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.options.render_options import COMMAND_ONLY, NONE, OPTION_SCHEMA
 
 _LOCAL_ONLY = frozenset(name for name, schema in OPTION_SCHEMA.items() if COMMAND_ONLY in schema)
 _FIELDS = {"preprocess": "preprocess_mode"}
 """Option -> field of the API, where the names differ."""
+
+_OWN = ("engine", "ref_eyeblink", "ref_pose", "text", "voice", "language", "rate", "transcript")
+"""Fields of the API that are no video options."""
 
 _RETRIES = Retries(attempts=3)
 """Fewer than by default: a person waits."""
@@ -85,7 +89,7 @@ _TIMEOUT = click.option(
 _VIDEO_FILES = (
     click.option("--source_image", type=FILE, help=IMAGE_HELP),
     click.option("--image_id", metavar="ID", help="An uploaded source image, instead of --source_image."),
-    click.option("--driven_audio", type=FILE, required=True, help=AUDIO_HELP),
+    *SPEECH_OPTIONS,
     click.option("--engine", metavar="NAME", help="Engine of the service [default: the service's]."),
     click.option("--ref_eyeblink", type=FILE, help="Video to copy the blinks from (neural engines)."),
     click.option("--ref_pose", type=FILE, help="Video to copy the head motion from (neural engines)."),
@@ -96,6 +100,7 @@ _VIDEO_FILES = (
 _EXAMPLES = """\b
 Examples:
   sadtalker remote generate --source_image me.jpg --driven_audio hello.wav --output talking.mp4
+  sadtalker remote generate --source_image me.jpg --text "Hello!" --voice bf_emma --captions track
   sadtalker remote upload --source_image me.jpg --preprocess crop --wait 60
   sadtalker remote generate --image_id ID --preprocess crop --driven_audio hello.wav --detach
   sadtalker remote status ID --wait 60
@@ -139,7 +144,8 @@ def upload(source_image: Path, preprocess: Any, face_index: int, wait: float, **
 def generate(
     source_image: Path | None,
     image_id: str | None,
-    driven_audio: Path,
+    driven_audio: Path | None,
+    captions_file: Path | None,
     output: Path | None,
     result_dir: Path,
     lane: Lane,
@@ -163,6 +169,8 @@ def generate(
         )
         if path:
             session = _downloaded(client, session, path, timeout, quiet=given["as_json"])
+            if captions_file:
+                _write_captions(client, session, captions_file)
     for warning in session.warnings:
         click.echo(f"warning: {warning}", err=True)
     _show(session, path, as_json=given["as_json"])
@@ -225,6 +233,12 @@ def _downloaded(client: Client, session: Session, path: Path, timeout: float, *,
     return session
 
 
+def _write_captions(client: Client, session: Session, path: Path) -> None:
+    text = client.captions(session, format="vtt" if path.suffix.lower() == ".vtt" else "srt")
+    with output_errors(path):
+        path.write_text(text, encoding="utf-8")
+
+
 def _avatar(
     client: Client, source_image: Path | None, image_id: str | None, options: VideoOptions
 ) -> Avatar | str:
@@ -242,7 +256,9 @@ def _options(given: dict[str, Any]) -> VideoOptions:
     texts = {name: written[name] for name in OPTION_SCHEMA if name in written}
     RenderOptions(**texts)  # what is wrong is said before anything is sent
     fields = {_FIELDS.get(name, name): value for name, value in texts.items()}
-    own = {name: written[name] for name in ("engine", "ref_eyeblink", "ref_pose") if name in written}
+    own = {name: written[name] for name in _OWN if name in written}
+    if path := own.get("transcript"):
+        own["transcript"] = read_transcript(path)
     return cast(VideoOptions, {"enhancer": NONE, **fields, **own})
 
 

@@ -19,6 +19,16 @@ _FILES = ("ref_eyeblink", "ref_pose")
 class VideoOptions(TypedDict, total=False):
     """Options of a video: the fields of the service's form. An absent one has the service's default."""
 
+    text: str
+    """To be spoken, in place of a recording: plain, or with SSML."""
+    voice: str
+    """Id of a voice for `text`."""
+    rate: float
+    """How fast `text` is spoken, 0.5 to 2."""
+    language: str
+    """Of `text`, in place of a voice: `en-gb`, `es`."""
+    transcript: str
+    """The words of the recording, for captions."""
     preprocess_mode: PreprocessMode
     """A mode in which the source image was uploaded."""
     face_index: int

@@ -6,7 +6,8 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Literal, TypeAlias
 
 from sadtalker_service.client.errors import ApiError, Unfinished, WorkFailed
 from sadtalker_service.client.exchange import Answer, Do, Give, Request, Source, Work
@@ -14,6 +15,8 @@ from sadtalker_service.client.forms import checked, field_text, split_options
 from sadtalker_service.client.records import Avatar, Lane, Problem, Session, avatar_of, session_of
 from sadtalker_service.client.retrying import Retries, ask
 from sadtalker_service.errors import InvalidOption
+
+CaptionFormat: TypeAlias = Literal["vtt", "srt"]
 
 LONGEST_WAIT = 60.0
 """Seconds that the service waits for the end of the work in one request."""
@@ -94,7 +97,7 @@ def delete_avatar(retries: Retries, avatar: Avatar | str) -> Work[None]:
 def generate(
     retries: Retries,
     avatar: Avatar | str,
-    audio: Source,
+    audio: Source | None,
     lane: Lane,
     idempotency_key: str | None,
     options: Mapping[str, Any],
@@ -102,7 +105,10 @@ def generate(
     """Ask for a video, once: every attempt carries the same Idempotency-Key."""
     which = which_avatar(avatar, options.get("preprocess_mode"), options.get("face_index"))
     texts, files = yield Do(lambda: split_options(options))
-    files["audio_file"] = yield Do(lambda: checked(audio, "driven_audio"))
+    if (audio is None) == (not texts.get("text")):
+        yield Do(_one_speech)
+    if audio is not None:
+        files["audio_file"] = yield Do(partial(checked, audio, "driven_audio"))
     request = Request(
         "POST",
         f"/api/{lane}/generate",
@@ -112,6 +118,10 @@ def generate(
     )
     answer = yield from ask(request, retries)
     return session_of(answer.json())
+
+
+def _one_speech() -> None:
+    raise InvalidOption("Give either audio (a recording) or text (to be spoken).", param="driven_audio")
 
 
 def session_status(retries: Retries, session: Session | str, lane: Lane, wait: float = 0.0) -> Work[Session]:
@@ -144,6 +154,13 @@ def cancel(retries: Retries, session: Session | str, lane: Lane) -> Work[str]:
             return error.state
         raise
     return str(answer.json()["status"])
+
+
+def captions(retries: Retries, session: Session | str, lane: Lane, format_: CaptionFormat) -> Work[str]:
+    """The captions of a finished video."""
+    path = f"{session_path('captions', session, lane)}.{format_}"
+    answer: Answer = yield from ask(Request("GET", path), retries)
+    return answer.body.decode()
 
 
 def call(retries: Retries, request: Request) -> Work[Answer]:

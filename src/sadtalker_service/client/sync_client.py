@@ -27,6 +27,7 @@ from sadtalker_service.client.exchange import (
     Work,
 )
 from sadtalker_service.client.forms import VideoOptions
+from sadtalker_service.client.operations import CaptionFormat
 from sadtalker_service.client.records import Avatar, Lane, PreprocessMode, Session
 from sadtalker_service.client.retrying import Retries
 from sadtalker_service.client.transport import (
@@ -117,14 +118,14 @@ class Client:
     def generate(
         self,
         avatar: Avatar | str,
-        audio: Source,
+        audio: Source | None = None,
         *,
         lane: Lane = "standard",
         idempotency_key: str | None = None,
         **options: Unpack[VideoOptions],
     ) -> Session:
-        """Ask for a video. A request without an `idempotency_key` gets a new one, so that it is carried out
-        once, however often it is sent.
+        """Ask for a video of a recording, or of the option `text`. A request without an `idempotency_key`
+        gets a new one, so that it is carried out once, however often it is sent.
         """
         return self._run(operations.generate(self._retries, avatar, audio, lane, idempotency_key, options))
 
@@ -160,19 +161,30 @@ class Client:
     def make_video(
         self,
         image: Source,
-        audio: Source,
+        audio: Source | None,
         path: str | Path,
         *,
         lane: Lane = "standard",
         timeout: float = 600.0,
         **options: Unpack[VideoOptions],
     ) -> Session:
-        """Upload, generate and download in one call. The session, with its `warnings`."""
+        """Upload, generate and download in one call; `audio` is None with the option `text`. The session,
+        with its `warnings`."""
         mode, face = options.get("preprocess_mode", "full"), options.get("face_index", 0)
         avatar = self.upload(image, preprocess_mode=mode, face_index=face)
         session = self.generate(avatar, audio, lane=lane, **options)
         self.download(session, path, timeout=timeout)
         return self.status(session)
+
+    def captions(
+        self,
+        session: Session | str,
+        *,
+        lane: Lane = "standard",
+        format: CaptionFormat = "vtt",  # noqa: A002
+    ) -> str:
+        """The captions of a finished video, as WebVTT or SubRip. `ApiError` if it has none."""
+        return self._run(operations.captions(self._retries, session, lane, format))
 
     def cancel(self, session: Session | str, *, lane: Lane = "standard") -> str:
         """Cancel a session. Its status: `cancelled`, or `generating` until its worker has stopped."""

@@ -52,11 +52,16 @@ def http_request(request: Request, timeout: float) -> Iterator[dict[str, Any]]:
             "method": request.method,
             "url": request.path,
             "params": dict(request.params),
-            "data": dict(request.form) or None,
-            "files": files or None,
+            "data": dict(request.form) or None if files else None,
+            "files": files or _fields(request) or None,
             "headers": dict(request.headers),
             "timeout": httpx.Timeout(timeout, connect=_CONNECT_SECONDS, read=timeout + request.silence),
         }
+
+
+def _fields(request: Request) -> dict[str, tuple[None, str]]:
+    """The form as parts of a multipart form, which httpx does not send of itself where there is no file."""
+    return {name: (None, text) for name, text in request.form.items()}
 
 
 def answer_of(response: httpx.Response, body: bytes = b"") -> Answer:

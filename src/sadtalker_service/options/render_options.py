@@ -127,6 +127,8 @@ def _name(info: ValidationInfo) -> str:
 
 _FLAG, _WHOLE, _NUMBER = _text(parse_flag), _text(parse_whole), _text(parse_number)
 _WHOLE_OR_NONE = (_WHOLE, WithJsonSchema({"type": "integer", "minimum": 1}))
+_Seed = Annotated[int, Field(ge=-_LARGEST_WHOLE, le=_LARGEST_WHOLE)]
+_SEED_SCHEMA = WithJsonSchema({"type": "integer", "minimum": -_LARGEST_WHOLE, "maximum": _LARGEST_WHOLE})
 _ANGLES = (
     BeforeValidator(_angles),
     PlainSerializer(lambda track: track and list(track.degrees)),
@@ -180,8 +182,9 @@ class RenderOptions:
     the transcript of the recording."""
     fps: Annotated[Literal[24, 25, 30, 50, 60], _WHOLE] = 25
     """Frames per second: 24, 25, 30, 50 or 60."""
-    seed: Annotated[int, Field(ge=-_LARGEST_WHOLE, le=_LARGEST_WHOLE), _WHOLE] = 0
-    """Equal seeds give equal videos."""
+    seed: Annotated[_Seed | None, _WHOLE, _SEED_SCHEMA] = None
+    """Number that blinks, glances and head motion come from. Equal seeds give equal motion. By default it is
+    derived from the source image and the driven audio, so equal requests give equal videos."""
     enhancer: Annotated[Literal["gfpgan", "RestoreFormer"] | None, *_or_none("gfpgan", "RestoreFormer")] = (
         None
     )

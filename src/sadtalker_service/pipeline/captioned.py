@@ -10,6 +10,7 @@ from sadtalker_service.media.caption_overlay import burn_in
 from sadtalker_service.media.cues import Cue
 from sadtalker_service.media.text_track import add_text_track
 from sadtalker_service.options import RenderOptions
+from sadtalker_service.speech.captions import recogniser
 from sadtalker_service.speech.captions.lines import cues_of
 
 _NO_WORDS = (
@@ -45,4 +46,5 @@ class Captions:
     def remarks(self) -> Iterator[str]:
         """What is wanted and missing."""
         if self._wanted and not self._cues:
-            yield _NO_WORDS
+            obstacle = recogniser.obstacle()
+            yield f"{_NO_WORDS} Or let them be recognised: {obstacle}" if obstacle else _NO_WORDS

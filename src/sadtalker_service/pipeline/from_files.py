@@ -20,8 +20,7 @@ from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.pipeline.progress import Listener, Reporter
 from sadtalker_service.pipeline.references import ReferenceVideo, ReferenceVideos
 from sadtalker_service.pipeline.sources import lazy_source_image
-from sadtalker_service.pipeline.spoken import speak_text
-from sadtalker_service.pipeline.transcripts import with_transcript
+from sadtalker_service.pipeline.transcripts import with_recognised_words, with_transcript
 from sadtalker_service.pipeline.validation import apply_to_engine
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.cache import ArtefactCache
@@ -84,10 +83,9 @@ def make_video(
         if text:
             with watch("voice"):
                 speech = _spoken(text, Path(folder, "speech.wav"), pipeline)
-        elif speech and transcript:
+        elif speech and (transcript or applied.options.captions):
             with watch("alignment"):
-                computation = CachedComputation(pipeline.cache, pipeline.terms)
-                speech = with_transcript(speech, transcript, computation)
+                speech = _with_words(speech, transcript, pipeline)
         result = pipeline.render(
             pipeline.prepare(image, applied.options),
             speech,
@@ -111,7 +109,17 @@ def _spoken(text: SpokenText, file: Path, pipeline: Pipeline) -> Speech:
     reporter = pipeline.reporter
     reporter.stage("voice")
     computation = CachedComputation(pipeline.cache, pipeline.terms)
+    from sadtalker_service.pipeline.spoken import speak_text  # noqa: PLC0415  a recording needs no voices
+
     return speak_text(text, file, computation, reporter.check, pipeline.engine.settings.voice_threads)
+
+
+def _with_words(speech: Speech | SpeechFile, transcript: str, pipeline: Pipeline) -> Speech | SpeechFile:
+    computation = CachedComputation(pipeline.cache, pipeline.terms)
+    if transcript:
+        return with_transcript(speech, transcript, computation)
+    threads = pipeline.engine.settings.voice_threads
+    return with_recognised_words(speech, computation, threads, pipeline.reporter.check)
 
 
 def open_cache(settings: Settings, folder: Path | None = None) -> DirectoryCache:

@@ -30,6 +30,7 @@ from sadtalker_service.media.boxes import Writable
 from sadtalker_service.media.stopwatch import Clock, Stopwatch, apart, measured
 from sadtalker_service.media.video import VideoFile, write_video
 from sadtalker_service.options import RenderOptions
+from sadtalker_service.options.seeds import seeded
 from sadtalker_service.pipeline.ahead import taken_ahead
 from sadtalker_service.pipeline.cached import CachedComputation, CacheLog, CacheTerms, WindowsLog
 from sadtalker_service.pipeline.captioned import Captions
@@ -111,7 +112,9 @@ class Pipeline:
         within one batch of frames; then, and after any other error, there is no file. Raises `EmptyAudio`,
         `OutputError` and what the engine raises.
         """
-        engine, reporter, options = self.engine, self.reporter, self._sized(options)
+        engine, reporter, avatar = self.engine, self.reporter, prepared.avatar
+        inputs = (avatar.image_hash, str(avatar.face_index), *((speech.audio_hash,) if speech else ()))
+        options = seeded(self._sized(options), *inputs)
         watch, hearing, start = Stopwatch(self.clock), Stopwatch(self.clock), self.clock()
         duration = self._duration(speech, options, idle_seconds)
         computation = CachedComputation(self.cache, self.terms)
@@ -128,13 +131,13 @@ class Pipeline:
                 )
         reporter.stage("drive")
         needed = duration if speech is None or options.has_tracks else None
-        motion = engine.drive(prepared.avatar, features, options, needed, reference_motion)
+        motion = engine.drive(avatar, features, options, needed, reference_motion)
         remarks: list[str] = []
         with taken_ahead(measured(_noting(motion, remarks), hearing, "drive")) as windows:
             with watch("set_up"):
                 waited = measured(windows, watch, "motion")
                 captions = Captions(speech, options)
-                rendering = captions.drawn_into(engine.render(prepared.avatar, waited, options))
+                rendering = captions.drawn_into(engine.render(avatar, waited, options))
             reporter.rendering(engine.frame_count(duration, options.fps) if duration else 0)
             video = write_video(
                 rendering,
@@ -149,7 +152,7 @@ class Pipeline:
             captions.add_to(output)
         problems = [*prepared.cache.problems, *computation.log.problems]
         told = (*speech.warnings, *known.warnings) if speech else ()
-        said = (*warnings, *prepared.avatar.warnings, *told, *_too_late(options, video), *remarks)
+        said = (*warnings, *avatar.warnings, *told, *_too_late(options, video), *remarks)
         said = (*said, *captions.remarks(), *problems)
         seconds = {**prepared.seconds, **apart(hearing.seconds, "drive", "speech_features"), **watch.seconds}
         return VideoResult(

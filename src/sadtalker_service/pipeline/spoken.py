@@ -24,7 +24,7 @@ from sadtalker_service.store.keys import voice_key
 
 KIND = "voice"
 """Kind of the artefact that holds a spoken phrase."""
-_READING = 1
+_READING = 2
 """Raise it when texts begin to be read differently."""
 
 

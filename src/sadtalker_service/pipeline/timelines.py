@@ -35,7 +35,9 @@ class Timelines:
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="timelines")
         self._places = BoundedSemaphore(MOST_AT_ONCE)
 
-    def make(self, path: Path, audio_track: int | None, seed: int, features: Path) -> Future[dict[str, Any]]:
+    def make(
+        self, path: Path, audio_track: int | None, seed: int | None, features: Path
+    ) -> Future[dict[str, Any]]:
         """Timeline of the driven audio in `path`, as JSON values of `timeline.Timeline`.
 
         `features`: a folder with the windows of its speech features. If it does not exist, they are computed

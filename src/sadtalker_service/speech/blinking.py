@@ -14,6 +14,8 @@ _GAP = (2.2, 5.2)
 """Seconds between blinks."""
 _WAIT = 0.6
 """Longest time that a blink waits for a pause, seconds."""
+_OPEN_AT_END = 0.35
+"""Seconds before the end in which the eyes are open. A blink that begins just before would end in them."""
 _DOUBLE = 0.10
 """Share of blinks that are double."""
 
@@ -40,9 +42,10 @@ class BlinkPlan:
         A blink shortly before a speech pause is delayed until the pause. There is none just before the `end`.
         """
         new: list[float] = []
-        last = until if end is None else min(until, end - 0.1)
-        while self._next < last:
-            near = [start for start in pause_starts if 0.0 <= start - self._next < _WAIT]
+        latest = np.inf if end is None else end - _OPEN_AT_END - CLOSING - HOLD - REOPENING
+        while self._next < min(until, latest):
+            wait = min(_WAIT, latest - self._next)
+            near = [start for start in pause_starts if 0.0 <= start - self._next < wait]
             begin = near[0] if near else self._next
             new.append(begin)
             double = self._rng.random() < _DOUBLE

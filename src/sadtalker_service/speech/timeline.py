@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sadtalker_service.options.seeds import random_stream
 from sadtalker_service.speech.articulation import Articulation
 from sadtalker_service.speech.blinking import blink_times
 from sadtalker_service.speech.visemes import VISEMES
@@ -53,11 +54,11 @@ class Timeline:
     """Seconds at which a blink begins. Its phases are in `blinking`."""
 
 
-def timeline(articulation: Articulation, duration: float, seed: int = 0) -> Timeline:
+def timeline(articulation: Articulation, duration: float, seed: int | None = None) -> Timeline:
     """The timeline of driven audio that takes `duration` seconds. Equal seeds give equal blinks."""
     shares = _shares(articulation)
     kept = sorted({0, *_corners(shares), len(shares) - 1})
-    begins = blink_times(np.random.default_rng([seed, 0, 1]), duration, articulation.pauses)
+    begins = blink_times(random_stream(seed, 0, 1), duration, articulation.pauses)
     return Timeline(
         round(duration, 3),
         tuple(Cue(round(tick / articulation.rate, 3), _named(shares[tick])) for tick in kept),

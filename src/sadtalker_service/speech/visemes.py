@@ -105,7 +105,7 @@ _IPA: Mapping[str, str] = MappingProxyType(
             "FF": "fvɱʋ",
             "TH": "θð",
             "DD": "tdʈɖɗɾ",
-            "kk": "kɡgŋxɣhɦqɢχʁħʕçʝʔɠ",
+            "kk": "kɡgcɟŋxɣhɦqɢχʁħʕçʝʔɠ",
             "CH": "ʃʒɕʑʂʐ",
             "SS": "szɬɮ",
             "nn": "nlɲɳʎɭɫɴ",

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sadtalker_service.options.render_options import changed
+from sadtalker_service.speech.captions.recogniser import VERSION, obstacle
 from sadtalker_service.state.records import VideoSpec
 
 VIDEO_FORMAT = 2
@@ -31,6 +32,8 @@ def result_key(spec: VideoSpec) -> str:
     }
     if spec.transcript:
         facts["transcript"] = spec.transcript
+    elif spec.options.captions and not spec.spoken and not obstacle():
+        facts["recogniser"] = VERSION  # without it, the same request gives a video without captions
     text = json.dumps(_plain(facts), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -17,7 +17,7 @@ from sadtalker_service.settings import Settings
 from sadtalker_service.state.retry import best_effort
 from sadtalker_service.store.cache import CacheUnavailable
 from sadtalker_service.store.keys import lifetimes
-from sadtalker_service.store.single_flight import RedisSingleFlight
+from sadtalker_service.store.redis_single_flight import RedisSingleFlight
 from sadtalker_service.telemetry import metrics
 from sadtalker_service.worker.engines import LoadedEngines, load_engines
 from sadtalker_service.worker.scratch import scratch_folder

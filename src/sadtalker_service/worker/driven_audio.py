@@ -7,24 +7,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from sadtalker_service.domain import LazySpeech, Speech
+from sadtalker_service.domain import LazySpeech, Speech, SpeechFile
 from sadtalker_service.pipeline.cached import CachedComputation, CacheTerms
 from sadtalker_service.pipeline.progress import Reporter
 from sadtalker_service.pipeline.spoken import speak_text
-from sadtalker_service.pipeline.transcripts import with_transcript
-from sadtalker_service.state.records import Session
+from sadtalker_service.pipeline.transcripts import with_recognised_words, with_transcript
+from sadtalker_service.speech.captions.recogniser import obstacle
+from sadtalker_service.state.records import Session, VideoSpec
 from sadtalker_service.worker.context import WorkerContext
 from sadtalker_service.worker.originals import original_speech
 
 STAGE = "voice"
 """Name of the stage in which a text is spoken."""
+WORDS = "alignment"
+"""Name of the stage in which the words of a recording get their times."""
 
 
 @dataclass
 class DrivenAudio:
     """What is spoken, and what speaking it took."""
 
-    speech: Speech | LazySpeech | None
+    speech: Speech | SpeechFile | LazySpeech | None
     """None for an idle video."""
     seconds: dict[str, float] = field(default_factory=dict)
     """`voice` -> seconds, for a text."""
@@ -41,7 +44,8 @@ def driven_audio(
     spec = session.spec
     if spec.spoken is None:
         with original_speech(context.artefacts, context.cache, spec, context.settings) as recording:
-            yield _with_words(recording, spec.transcript, CachedComputation(context.cache, terms))
+            computation = CachedComputation(context.cache, terms)
+            yield _with_words(recording, spec, computation, context.settings.voice_threads, reporter)
         return
     file = context.scratch / f"{session.session_id}.wav"
     start = time.perf_counter()
@@ -54,10 +58,22 @@ def driven_audio(
         file.unlink(missing_ok=True)
 
 
-def _with_words(recording: LazySpeech | None, transcript: str, computation: CachedComputation) -> DrivenAudio:
-    """The recording, with the times of the words of its transcript if there is one."""
-    if recording is None or not transcript:
+def _with_words(
+    recording: LazySpeech | None,
+    spec: VideoSpec,
+    computation: CachedComputation,
+    threads: int,
+    reporter: Reporter,
+) -> DrivenAudio:
+    """The recording, with the times of its words if there is a transcript or captions are wanted."""
+    if recording is None or not (spec.transcript or spec.options.captions):
         return DrivenAudio(recording)
     start = time.perf_counter()
-    speech = with_transcript(recording.opened, transcript, computation)
-    return DrivenAudio(speech, {"alignment": time.perf_counter() - start})
+    if spec.transcript:
+        speech: Speech | SpeechFile = with_transcript(recording.opened, spec.transcript, computation)
+    elif obstacle():
+        return DrivenAudio(recording)
+    else:
+        reporter.stage(WORDS)
+        speech = with_recognised_words(recording.opened, computation, threads, reporter.check)
+    return DrivenAudio(speech, {WORDS: time.perf_counter() - start})

@@ -9,7 +9,15 @@ from PIL import Image, ImageDraw
 
 from sadtalker_service.domain import SourceImage
 from sadtalker_service.engines.mesh.faceframe import FaceFrame, fit_face_frame
-from sadtalker_service.engines.mesh.lids import DENSITY, HALF_SIZE, draw_lids, lid_anchor
+from sadtalker_service.engines.mesh.lashes import ABOVE, ROWS_PER_MM, draw_lashes
+from sadtalker_service.engines.mesh.lids import (
+    DENSITY,
+    HALF_SIZE,
+    POSITIONS,
+    draw_lids,
+    eye_lines,
+    lid_anchor,
+)
 from sadtalker_service.engines.mesh.surface import build_surface
 from sadtalker_service.engines.mesh.tone import LUMA
 from sadtalker_service.faces.topology import EYES, LANDMARKS
@@ -118,3 +126,40 @@ def test_lids_of_a_face_at_the_border_are_still_drawn(
     drawn = draw_lids(cut, moved, frame.scale)
     assert drawn.shape[0] == 2
     assert (drawn[..., 3] > 200).any(axis=(1, 2)).all()
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_lid_has_the_tone_of_the_skin_around_the_eye(
+    source_image: SourceImage, points: NDArray[np.float64], frame: FaceFrame, side: int
+) -> None:
+    """Whatever colour that is."""
+    eye = EYES[side]
+    for colour in ((1.0, 1.0, 1.0), (0.55, 0.42, 0.35), (0.9, 0.6, 0.3)):
+        pixels = (source_image.pixels * np.array(colour)).astype(np.uint8)
+        lid = draw_lids(pixels, points, frame.scale)[side]
+        tone = np.median(lid[lid[..., 3] > 200][:, :3].astype(float), axis=0)
+        around = points[[*eye.rings_above[1][1:6], *eye.rings_below[1][1:6]], :2].round().astype(int)
+        skin = np.median(pixels[around[:, 1], around[:, 0]].astype(float), axis=0)
+        assert np.abs(tone - skin).max() < 0.2 * skin.max()
+
+
+def test_lashes_are_where_the_image_is_dark_along_the_lid(
+    source_image: SourceImage, points: NDArray[np.float64], frame: FaceFrame
+) -> None:
+    """Black lines along the lids give much coverage there, none at the corners."""
+    black = np.zeros(3)
+    bare = Image.fromarray(np.full_like(source_image.pixels, 190))
+    painted = bare.copy()
+    for eye in EYES:
+        lines = eye_lines(points, eye)
+        line = lines.at(POSITIONS, lines.upper)
+        ImageDraw.Draw(painted).line([(float(x), float(y)) for x, y in line], fill=(0, 0, 0), width=2)
+    for picture, least in ((bare, 60), (painted, 150)):
+        bands = draw_lashes(np.asarray(picture), points, frame.scale, black)
+        row = round(ABOVE * ROWS_PER_MM)
+        assert bands.shape[0] == 2
+        middle = bands[:, row, 20:44]
+        assert middle.min() > least
+        assert bands[:, :, [0, -1]].max() == 0
+    assert draw_lashes(np.asarray(bare), points, frame.scale, black)[:, row].max() < 110
+    assert draw_lashes(np.asarray(bare), points, frame.scale, black)[:, 0].max() < 5

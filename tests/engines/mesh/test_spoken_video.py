@@ -22,7 +22,7 @@ from sadtalker_service.store.cache import MemoryCache
 
 PORTRAIT = Path(__file__).parents[3] / "examples" / "portrait.jpg"
 INNER_UPPER, INNER_LOWER = [81, 82, 13, 312, 311], [178, 87, 14, 317, 402]
-STYLE = RenderOptions(preprocess="crop", size=512, quality="medium")
+STYLE = RenderOptions(preprocess="crop", size=512, quality="medium", seed=0)
 TEXTS = {
     "af_heart": "My brother Bob made a big map of the old bay.",
     "bm_george": "Please remember the blue umbrella on the table.",

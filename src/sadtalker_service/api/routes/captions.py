@@ -49,7 +49,7 @@ async def _cues(request: Request, lane: str, session_id: str) -> tuple[Cue, ...]
     if not cues:
         raise NotFound(
             "This video has no captions: nothing says when which word is spoken. Send a text in place of the"
-            " recording, or the recording's own words as transcript.",
+            " recording, or the recording's own words as transcript, or ask for captions with the request.",
             param="session_id",
         )
     return cues

@@ -1,9 +1,8 @@
-// The text below the video: its progress, then how long it took.
+// The line below the video: what to do next, the progress, then what was made.
 
-import { bytes, duration, progressInWords, times } from "./words.js";
+import { bytes, duration, progressInWords } from "./words.js";
 
-const ids = ["caption", "state", "cancel", "progress", "figures", "figure-time", "figure-pace", "figure-saved",
-  "download", "warnings", "announcer"];
+const ids = ["caption", "state", "cancel", "progress", "outcome", "download", "warnings", "announcer"];
 
 export class Caption {
   constructor() {
@@ -13,22 +12,22 @@ export class Caption {
 
   /** Set the state (`idle`, `busy`, `ready`, `failed`) and its line. Screen readers announce each new state. */
   say(state, text, { aloud = true } = {}) {
-    const { caption, state: line, cancel, progress, figures, download, announcer } = this.parts;
+    const { caption, state: line, cancel, progress, outcome, announcer } = this.parts;
     if (aloud && (caption.dataset.state !== state || state !== "busy")) announcer.textContent = text;
     caption.dataset.state = state;
     line.textContent = text;
     cancel.hidden = state !== "busy";
     progress.hidden = state !== "busy";
-    figures.hidden = download.hidden = !this.hasVideo;
+    outcome.hidden = !this.hasVideo;
     if (state === "busy") return;
     cancel.disabled = false; // for the next request
     progress.value = 0;
   }
 
-  /** Hide the figures and the download of a video that is no longer shown. */
+  /** Hide what can be done with a video that is no longer shown. */
   forgetVideo() {
     this.hasVideo = false;
-    this.parts.figures.hidden = this.parts.download.hidden = true;
+    this.parts.outcome.hidden = true;
   }
 
   /** Show the progress of a session. */
@@ -41,19 +40,19 @@ export class Caption {
     progress.textContent = `${percent} %`;
   }
 
-  /** Show the figures of a finished session. */
+  /** Show what was made: the size of a finished session's video, and how long it took. */
   ready({ performance, video, links }) {
-    const { download } = this.parts;
-    this.hasVideo = true;
     const size = video ? `${video.width} × ${video.height}, ${bytes(video.size_bytes)}` : "";
-    this.say("ready", size, { aloud: false });
+    const made = `Made in ${duration(performance.seconds.total_time)}`;
+    this.offer([made, size].filter(Boolean).join(" · "), links.download);
     this.parts.announcer.textContent = `The video is ready. ${size}`;
-    const { seconds, real_time_factor: pace } = performance;
-    this.parts["figure-time"].textContent = duration(seconds.total_time);
-    this.parts["figure-pace"].textContent = pace ? times(pace) : "–";
-    const saved = seconds.estimated_without_cache - seconds.total_time;
-    this.parts["figure-saved"].textContent = saved > 0.0005 ? duration(saved) : "0 s";
-    download.href = links.download;
+  }
+
+  /** Offer a video at `address` for download, described by `text`. */
+  offer(text, address) {
+    this.hasVideo = true;
+    this.say("ready", text, { aloud: false });
+    this.parts.download.href = address;
   }
 
   /** Show the warnings of a session. */

@@ -6,14 +6,18 @@ const WIDTH = 44; // columns, unless a word is longer
 const COPIED_MS = 1500;
 
 /** Return the request as commands for a shell with curl and jq. They can be pasted as they are. */
-export function shellCommands({ service, lane, mode, image, audio, fields, keyed }) {
+export function shellCommands({ service, lane, mode, image, audio, spoken, fields, keyed }) {
   const curl = ["curl -sS", ...(keyed ? [`-H "Authorization: Bearer $API_KEY"`] : [])];
   const options = Object.entries(fields).map(([name, value]) => `-F ${quoted(`${name}=${value}`)}`);
   const asMode = mode === "full" ? [] : [`-F preprocess_mode=${mode}`];
   const ofFace = "face_index" in fields ? [`-F face_index=${fields.face_index}`] : [];
   const upload = [...curl, `-F ${attached("image_file", image.name)}`, ...asMode, ...ofFace,
     "$service/api/avatar/upload", "| jq -r .image_id)"];
-  const generate = [...curl, "-F image_id=$image", `-F ${attached("audio_file", audio.name)}`, ...options,
+  // a text may begin with @ or <, which -F would take for the name of a file
+  const said = spoken
+    ? Object.entries(spoken).map(([name, value]) => `--form-string ${quoted(`${name}=${value}`)}`)
+    : [`-F ${attached("audio_file", audio.name)}`];
+  const generate = [...curl, "-F image_id=$image", ...said, ...options,
     `$service/api/${lane}/generate`, "| jq -r .session_id)"];
   return [
     `service=${service}`,

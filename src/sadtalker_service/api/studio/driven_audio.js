@@ -2,34 +2,44 @@
 
 import { describe, leaveVideo, refresh } from "./display.js";
 import { complain, forgive } from "./fields.js";
+import { notSound } from "./file_kind.js";
 import { keepInput } from "./keep.js";
-import { chosen, part, waveform } from "./page.js";
+import { chosen, form, part, speechFrom, waveform } from "./page.js";
 import { Recorder } from "./recorder.js";
+import { play, stop } from "./sound.js";
 import { clock } from "./words.js";
 
-const NO_AUDIO = /^(image|text|font)\/|^application\/(pdf|zip|json|msword)/;
-
 export const recorder = new Recorder((level) => waveform.push(level));
-/** Plays the chosen audio. */
-export const listening = new Audio();
 
 export async function takeAudio(file, { restored = false } = {}) {
+  if (!restored) useRecording();
   forgive("audio_file");
-  if (NO_AUDIO.test(file.type)) {
+  if (await notSound(file)) {
     return complain(`${file.name} has no audio. Choose an audio or video file with speech.`, "audio_file");
   }
+  stop();
   const taken = (chosen.audio = { file, name: file.name, seconds: null });
   if (!restored) leaveVideo();
   if (!restored) keepInput("audio", { file });
   refresh();
   describe("audio", file.name);
-  const seconds = await waveform.show(file);
+  await showAudio(taken);
+}
+
+/** Switch to the recording as the speech. */
+function useRecording() {
+  form.elements.speech_from.value = "recording";
+  form.dispatchEvent(new Event("input"));
+}
+
+/** Show the waveform of the audio, if it is the speech. */
+export async function showAudio(taken) {
+  if (speechFrom() !== "recording" || taken !== chosen.audio) return;
+  const seconds = await waveform.show(taken.file);
   if (taken !== chosen.audio) return;
   taken.seconds = seconds;
-  const length = seconds === null ? "" : ` · ${clock(seconds)}`;
-  describe("audio", `${file.name}${length}`);
-  part("clock").textContent = seconds === null ? "" : clock(seconds);
-  part("wave").setAttribute("aria-label", `Loudness of ${file.name}${length}`);
+  describe("audio", `${taken.name}${seconds === null ? "" : ` · ${clock(seconds)}`}`);
+  refresh();
 }
 
 /** Start recording, or stop and take the recording as driven audio. */
@@ -42,6 +52,7 @@ export async function record() {
       await takeAudio(await recorder.stop());
       return;
     }
+    stop();
     forgive("audio_file");
     await recorder.start();
     waveform.clear();
@@ -56,8 +67,6 @@ export async function record() {
 
 /** Play the chosen audio, or stop playing it. */
 export function listen() {
-  if (!listening.paused) return listening.pause();
-  URL.revokeObjectURL(listening.src);
-  listening.src = URL.createObjectURL(chosen.audio.file);
-  listening.play().catch(() => complain("This browser cannot play the audio.", "audio_file"));
+  if (stop(part("listen"))) return;
+  play(chosen.audio.file, part("listen")).catch(() => complain("This browser cannot play the audio.", "audio_file"));
 }

@@ -5,9 +5,10 @@ const DEFAULTS = {
   preprocess_mode: "full",
   face_index: "0",
   still: "false",
+  captions: "none",
   expression_scale: "1",
   pose_style: "0",
-  seed: "0",
+  seed: "",
   gestures: "",
   enhancer: "gfpgan",
 };
@@ -35,6 +36,15 @@ export function complain(message, param, otherwise) {
   return Boolean(place);
 }
 
+/** Whether all numbers are in their range; else the first one that is not has a message. */
+export function numbersAreRight(form) {
+  const wrong = [...form.querySelectorAll("input[type=number]")].find((input) => !input.checkValidity());
+  if (!wrong) return true;
+  const range = wrong.max ? ` between ${wrong.min} and ${wrong.max}` : "";
+  complain(`This must be a whole number${range}.`, wrong.name);
+  return false;
+}
+
 /** Remove the message beside the field `param`, or all messages without `param`. */
 export function forgive(param) {
   const places = param ? [fieldOf(param)] : [...document.querySelectorAll("[data-field]")];
@@ -51,5 +61,5 @@ function fieldOf(param) {
 }
 
 function controlsOf(place) {
-  return [...(place?.querySelectorAll("input, select") ?? [])];
+  return [...(place?.querySelectorAll("input, select, textarea") ?? [])];
 }

@@ -16,7 +16,7 @@ export class ImageView {
     this.mark([]);
   }
 
-  /** Show the image in `blob`, upright. Resolves to false if this browser cannot decode it. */
+  /** Show the image in `blob` (or a bitmap), upright. Resolves to false if this browser cannot decode it. */
   async show(blob) {
     this.clear();
     try {

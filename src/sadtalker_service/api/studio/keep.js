@@ -1,9 +1,10 @@
-// Keeps the options, the source image and the audio across a reload of this tab.
+// Keeps the options, the texts, the source image and the audio across a reload of this tab.
+
+import { done, opened } from "./database.js";
 
 const OPTIONS = "sadtalker-options";
 const TAB = "sadtalker-tab";
-const DATABASE = "sadtalker-studio";
-const TABLE = "inputs";
+const INPUTS = "inputs";
 const DAY_MS = 86_400_000;
 
 /** Keep the options in this browser; for radio buttons, the checked value. */
@@ -25,10 +26,25 @@ export function restoreOptions(form) {
   }
 }
 
+/** Return the kept value of one option, or null. */
+export function keptOption(name) {
+  return attempt(() => JSON.parse(localStorage.getItem(OPTIONS))[name]) ?? null;
+}
+
+/** Keep a text of this tab. */
+export function keepText(name, text) {
+  attempt(() => sessionStorage.setItem(`sadtalker-${name}`, text));
+}
+
+/** Return a kept text of this tab; empty if there is none. */
+export function keptText(name) {
+  return attempt(() => sessionStorage.getItem(`sadtalker-${name}`)) ?? "";
+}
+
 /** Keep an input of this tab, `image` or `audio`; null removes it. */
 export async function keepInput(kind, value) {
   try {
-    const table = await opened("readwrite");
+    const table = await opened(INPUTS, "readwrite");
     await done(value ? table.put({ value, at: Date.now() }, `${tab()} ${kind}`) : table.delete(`${tab()} ${kind}`));
   } catch (error) {
     console.info("The chosen files will not survive a reload.", error); // private windows, full disks
@@ -38,7 +54,7 @@ export async function keepInput(kind, value) {
 /** Return the kept input of this tab, or null. Inputs older than a day are removed. */
 export async function keptInput(kind) {
   try {
-    const table = await opened("readwrite");
+    const table = await opened(INPUTS, "readwrite");
     for (const key of await done(table.getAllKeys())) {
       const { at } = await done(table.get(key));
       if (Date.now() - at > DAY_MS) await done(table.delete(key));
@@ -54,20 +70,6 @@ function tab() {
   const name = sessionStorage.getItem(TAB) ?? `${Date.now()}-${Math.random()}`;
   sessionStorage.setItem(TAB, name);
   return name;
-}
-
-async function opened(mode) {
-  const request = indexedDB.open(DATABASE, 1);
-  request.addEventListener("upgradeneeded", () => request.result.createObjectStore(TABLE));
-  const database = await done(request);
-  return database.transaction(TABLE, mode).objectStore(TABLE);
-}
-
-function done(request) {
-  return new Promise((resolve, reject) => {
-    request.addEventListener("success", () => resolve(request.result));
-    request.addEventListener("error", () => reject(request.error));
-  });
 }
 
 function attempt(act) {

@@ -51,6 +51,14 @@ export class Player {
     if (!watched) play(this.video);
   }
 
+  /** Play a video from a blob. Return its address. */
+  open(blob) {
+    this.url = URL.createObjectURL(blob);
+    this.video.src = this.url;
+    play(this.video);
+    return this.url;
+  }
+
   /** Pass fragments from the response to the buffer of a media source. */
   async feed(path, seconds, signal) {
     const Source = mediaSource();

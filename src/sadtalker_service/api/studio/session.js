@@ -1,38 +1,45 @@
 // One request for a video: sent, followed to its end, cancelled, or resumed after a reload.
 
-import { busy, lookAtFilm, mark } from "./display.js";
+import { busy, lookAtFilm, mark, refresh, spokenFields } from "./display.js";
 import { record, recorder } from "./driven_audio.js";
-import { complain, forgive, options } from "./fields.js";
-import { caption, chosen, client, form, part, player, video } from "./page.js";
+import { complain, forgive, numbersAreRight, options } from "./fields.js";
+import { caption, chosen, client, form, part, player, speech, speechFrom, video } from "./page.js";
+import { stop } from "./sound.js";
 import { prepare } from "./source_image.js";
+import { offerCaptions } from "./subtitles.js";
+import { expectVideo } from "./video_store.js";
+import { addVideo } from "./videos.js";
+import { bytes, fileName } from "./words.js";
 
 const CANCELLED = "Cancelled. Nothing was kept.";
 const BESIDE_THE_FIELD = "No video was made. See the message beside the field.";
+const TITLE = 80; // characters
+const NO_SPEECH = { text: ["Write what the face shall say.", "text"], recording: ["Choose or record the speech.", "audio_file"] };
 
 export async function generate() {
   forgive();
   if (recorder.running) await record(); // stops the recording
-  const { image, audio } = chosen;
-  if (!audio) complain("Choose or record the driven audio.", "audio_file");
+  const { image } = chosen;
+  const said = speech();
+  if (!said) complain(...NO_SPEECH[speechFrom()]);
   if (!image) complain("Choose a source image.", "image_file");
-  if (!audio || !image || chosen.work) return;
+  if (!said || !image || chosen.work) return;
+  if (!numbersAreRight(form)) return caption.say("failed", BESIDE_THE_FIELD);
   const mine = (chosen.work = { stop: new AbortController(), links: null });
+  stop();
   busy(true);
   caption.warn([]);
-  caption.say("busy", "Uploading the source image and the audio");
+  caption.say("busy", said.kind === "text" ? "Sending the source image and the text" : "Uploading the source image and the audio");
   lookAtFilm();
   try {
-    const fields = options(form);
-    const body = new FormData();
-    body.set("image_id", await prepare(image).catch(() => Promise.reject(null)));
-    body.set("audio_file", audio.file, audio.name);
-    for (const [name, value] of Object.entries(fields)) body.set(name, value);
-    const lane = new FormData(form).get("lane");
+    const body = await requestBody(image, said);
+    const lane = form.elements.lane.value;
     const answer = await client.json(`/api/${lane}/generate`, { method: "POST", body });
     if (mine.stop.signal.aborted) await client.fetch(answer.links.cancel, { method: "DELETE" }).catch(() => {});
     mine.stop.signal.throwIfAborted();
     history.replaceState(null, "", `#/${lane}/${answer.session_id}`);
-    await attend(mine, answer, audio.seconds);
+    await expectVideo(answer.session_id);
+    await attend(mine, answer, said.seconds);
   } catch (error) {
     if (mine.stop.signal.aborted) caption.say("idle", CANCELLED);
     else failed(error);
@@ -42,12 +49,34 @@ export async function generate() {
   }
 }
 
+async function requestBody(image, said) {
+  const body = new FormData();
+  body.set("image_id", await prepare(image).catch(() => Promise.reject(null)));
+  if (said.kind === "text") {
+    for (const [name, value] of Object.entries(spokenFields())) body.set(name, value);
+  } else {
+    body.set("audio_file", said.file, said.name);
+  }
+  for (const [name, value] of Object.entries(options(form))) body.set(name, value);
+  const transcript = part("transcript").value.trim();
+  if (said.kind === "recording" && body.has("captions") && transcript) body.set("transcript", transcript);
+  body.set("user_data", titleOf(said)); // comes back with the session, also after a reload
+  return body;
+}
+
+function titleOf(said) {
+  const whole = said.kind === "text" ? said.text.replace(/<[^>]*>/g, " ").replace(/\s+/g, " ").trim() : said.name;
+  return whole.length > TITLE ? `${whole.slice(0, TITLE - 1).trimEnd()}…` : whole;
+}
+
 /** Follow a session to its end. `seconds` is the length of its video, if known. */
 async function attend(mine, session, seconds) {
   const { signal } = mine.stop;
   mine.links = session.links;
   player.clear();
+  offerCaptions(null);
   video.hidden = true;
+  chosen.video = null;
   caption.forgetVideo();
   for await (const record of client.events(session.links.events, signal)) {
     caption.warn(record.warnings);
@@ -74,18 +103,50 @@ async function ended(record) {
     return;
   }
   mark(1);
+  const title = record.user_data || "Video";
+  const shown = (chosen.video = { title, address: `${location.origin}/#/${record.lane}/${record.session_id}`, blob: null });
+  part("share").hidden = false;
   caption.ready(record);
-  part("download").download = `sadtalker_${record.lane}_${record.session_id.slice(0, 8)}.mp4`;
+  part("download").download = fileName(title);
+  const without = record.warnings.some((warning) => warning.startsWith("captions were not applied"));
+  const captioned = record.settings.voice || (["track", "burned"].includes(record.settings.captions) && !without);
+  offerCaptions(captioned ? record.links.captions : null);
   player.finish(record.download_url).catch((error) => player.stop.signal.aborted || complain(error.message));
+  keep(record, shown).catch((error) => console.info("The video is not in the list.", error));
 }
 
-/** Download the video. A link cannot send an API key, so it gets an address that needs none. */
+/** Keep a copy of the video in this browser. */
+async function keep(record, shown) {
+  const file = await (await client.fetch(record.download_url)).blob();
+  shown.blob = file;
+  await addVideo({ id: record.session_id, title: shown.title, seconds: record.video?.seconds ?? 0, file });
+}
+
+/** Show a video that this browser has kept. */
+export function showKept({ title, seconds, file }) {
+  player.clear();
+  offerCaptions(null);
+  chosen.video = { title, address: "", blob: file };
+  caption.warn([]);
+  part("share").hidden = !navigator.canShare?.({ files: [new File([file], "video.mp4", { type: "video/mp4" })] });
+  const address = player.open(file);
+  caption.offer(`${title} · ${bytes(file.size)}`, address);
+  part("download").download = fileName(title);
+  history.replaceState(null, "", location.pathname);
+  mark(0);
+  lookAtFilm();
+  refresh();
+}
+
+/** Download the video. From the service, a link could not send an API key, and the file would be named after its
+ * session. */
 export async function download(event) {
   const link = event.currentTarget;
-  if (!client.key || link.protocol === "blob:") return;
+  if (link.protocol === "blob:") return;
   event.preventDefault();
   try {
-    link.href = await client.mediaUrl(link.href);
+    const file = chosen.video.blob ?? (await (await client.fetch(link.href)).blob());
+    link.href = URL.createObjectURL(file);
     link.click();
   } catch (error) {
     complain(error.message);
@@ -102,10 +163,10 @@ function failed(error) {
 }
 
 export async function cancel() {
-  const { links, stop } = chosen.work ?? {};
+  const { links, stop: end } = chosen.work ?? {};
   part("film").focus({ preventScroll: true }); // a disabled button cannot keep the focus
   part("cancel").disabled = true;
-  if (!links) return stop?.abort(); // nothing was sent yet
+  if (!links) return end?.abort(); // nothing was sent yet
   try {
     await client.fetch(links.cancel, { method: "DELETE" });
   } catch (error) {

@@ -4,6 +4,7 @@ import { pause } from "./client.js";
 import { ImageView } from "./image_view.js";
 
 const PAGE = 12;
+const FACE_SIDES = 1.9; // side of a preview, in sides of the face's box
 const TRIES = 5; // previews are made after the avatar, so the first request may come too early
 
 export class Shelf {
@@ -14,6 +15,17 @@ export class Shelf {
     this.list = document.getElementById("shelf-list");
     this.more = document.getElementById("shelf-more");
     this.more.addEventListener("click", () => this.page(this.cursor));
+    this.local = new Map();
+  }
+
+  /** Take the preview of an image of this page from its file: the service's own is made a little later.
+   * `box` is x0, y0, x1, y1 of the face. */
+  async know(imageId, file, box) {
+    const [x0, y0, x1, y1] = box;
+    const side = FACE_SIDES * Math.max(x1 - x0, y1 - y0);
+    const [left, top] = [(x0 + x1 - side) / 2, (y0 + y1 - side) / 2].map(Math.round);
+    const whole = await createImageBitmap(file).catch(() => null); // a video, or HEIC
+    if (whole) this.local.set(imageId, await createImageBitmap(whole, left, top, Math.round(side), Math.round(side)));
   }
 
   /** Show the latest avatars. */
@@ -62,8 +74,9 @@ export class Shelf {
     return item;
   }
 
-  /** Return the preview of an avatar, or null. */
+  /** Return the preview of an avatar (a blob or a bitmap), or null. */
   async preview(avatar, item) {
+    if (this.local.has(avatar.image_id)) return this.local.get(avatar.image_id);
     for (let k = 0; k < TRIES; k++) {
       try {
         const response = await this.client.fetch(`/api/avatar/${avatar.image_id}/preview?face_index=${avatar.face_index}`);

@@ -3,19 +3,19 @@
 import { pause } from "./client.js";
 import { describe, leaveVideo, refresh, shade } from "./display.js";
 import { complain, forgive } from "./fields.js";
+import { notPicture } from "./file_kind.js";
 import { keepInput } from "./keep.js";
 import { chosen, client, form, imageView, part } from "./page.js";
 import { Shelf } from "./shelf.js";
 
 const POLL_MS = 300; // between two status requests while an avatar is prepared
-const NOT_AN_IMAGE = /^(audio|text|font)\/|^application\//;
 
 export const shelf = new Shelf(client, { onChoose: chooseAvatar, onRemove: forgetAvatar, onProblem: (e) => complain(e.message) });
 
 /** Show the image at once, and let the service prepare it while the user chooses the audio. */
 export async function takeImage(file, { restored = false, face = 0 } = {}) {
   forgive("image_file");
-  if (NOT_AN_IMAGE.test(file.type)) {
+  if (notPicture(file)) {
     return complain(`${file.name} is not an image. Choose an image or a video of a face.`, "image_file");
   }
   const taken = (chosen.image = { file, name: file.name, imageId: null, mode: null });
@@ -84,8 +84,14 @@ async function follow(taken, mode, face) {
     remark(status.warnings);
     const state = status.face ? "face found" : ready ? "ready" : "detecting the face";
     describe("image", `${taken.name} · ${status.width} × ${status.height} · ${state}`);
-    if (ready) return void shelf.refresh();
-    await pause(POLL_MS);
+    Object.assign(taken, { width: status.width, height: status.height });
+    refresh();
+    if (!ready) {
+      await pause(POLL_MS);
+      continue;
+    }
+    if (taken.file && status.face) await shelf.know(taken.imageId, taken.file, status.face.box);
+    return void shelf.refresh();
   }
 }
 
@@ -131,7 +137,8 @@ export async function chooseAvatar(avatar, preview, { restored = false } = {}) {
   if (chosen.work && !restored) return;
   forgive("image_file");
   const day = new Date(avatar.uploaded_at).toLocaleDateString();
-  const taken = (chosen.image = { file: null, name: `Source image from ${day}`, imageId: avatar.image_id, mode: null });
+  const taken = (chosen.image = { file: null, name: `Source image from ${day}`, imageId: avatar.image_id, mode: null,
+    width: avatar.width, height: avatar.height });
   if (!restored) form.elements.preprocess_mode.value = avatar.preprocess_mode;
   showFaces([], 0);
   remark([]);

@@ -5,15 +5,17 @@ const STAGES = {
   face_detection: "Detecting the face",
   "3dmm_coeffs": "Measuring the head",
   face_crop: "Cropping the face",
-  face_mesh: "Building the mesh",
+  face_mesh: "Preparing the face",
   background: "Preparing the background",
   gestures: "Preparing gestures",
-  visemes: "Rendering mouth shapes",
+  visemes: "Drawing mouth shapes",
   speech_features: "Analysing the speech",
   reference_motion: "Reading the reference video",
+  voice: "Speaking the text",
+  alignment: "Finding the words",
   drive: "Planning the motion",
-  set_up: "Setting up the rendering",
-  render: "Rendering",
+  set_up: "Getting ready to draw",
+  render: "Drawing the video",
   finish: "Finishing the file",
 };
 
@@ -37,15 +39,16 @@ export function clock(seconds) {
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
 }
 
-/** `7.2×`, rounded to significant digits. */
-export function times(ratio) {
-  return `${ratio >= 100 ? Math.round(ratio) : ratio.toFixed(1)}×`;
-}
-
 /** `1.2 MB`. */
 export function bytes(count) {
   if (count < 1e6) return `${Math.max(1, Math.round(count / 1e3))} kB`;
   return `${(count / 1e6).toFixed(1)} MB`;
+}
+
+/** Return a name for the file of a video: `hello-and-welcome.mp4`. */
+export function fileName(title) {
+  const plain = title.normalize("NFKD").replace(/\.\w{2,4}$/, "").replace(/[^\p{Letter}\p{Number}]+/gu, "-");
+  return `${plain.replace(/^-|-$/g, "").toLowerCase().slice(0, 40).replace(/-$/, "") || "video"}.mp4`;
 }
 
 /** Return the progress of a session in one line. */
@@ -57,8 +60,7 @@ export function progressInWords(record) {
   }
   if (!progress) return "Starting";
   const parts = [stageInWords(progress.stage)];
-  if (progress.frame) parts[0] += ` frame ${progress.frame} of ${progress.total}`;
-  if (progress.frame && progress.fps) parts.push(`${Math.round(progress.fps)} frames per second`);
+  if (progress.frame) parts.push(`${Math.round(progress.percent)} %`);
   if (progress.eta_seconds) parts.push(`${duration(progress.eta_seconds)} left`);
   return parts.join(" · ");
 }

@@ -43,6 +43,7 @@ from sadtalker_service.engines.port import (
 from sadtalker_service.errors import InvalidOption
 from sadtalker_service.faces.landmarker import FaceLandmarker
 from sadtalker_service.options import RenderOptions
+from sadtalker_service.options.seeds import seeded
 from sadtalker_service.speech import articulation_windows, recognize_speech, start_word_alignment
 from sadtalker_service.speech.articulation import Articulation
 
@@ -61,7 +62,7 @@ class MeshEngine(Engine):
     """
 
     name = "mesh"
-    version = "2"
+    version = "3"
     capabilities = Capabilities(
         preprocess_modes=PREPROCESS_MODES,
         sizes=(128, 1024),
@@ -125,11 +126,11 @@ class MeshEngine(Engine):
             )
         mouth = _rest_mouth(avatar)
         windows = None if speech_features is None else map(Articulation.from_artefact, speech_features)
-        return drive_windows(windows, mouth, options, duration)
+        return drive_windows(windows, mouth, seeded(options, avatar.image_hash), duration)
 
     def live_driver(self, avatar: Avatar, options: RenderOptions) -> LiveDriver:
         """See `live`. It has a recogniser of its own."""
-        return MeshLiveDriver(_rest_mouth(avatar), options)
+        return MeshLiveDriver(_rest_mouth(avatar), seeded(options, avatar.image_hash))
 
     def frame_size(self, avatar: Avatar, options: RenderOptions) -> tuple[int, int]:
         """Size of the video, derived from the window of the source image that is shown."""

@@ -13,15 +13,20 @@ from sadtalker_service.domain import HEIGHT_CAP, Artefact, Uint8Image, width_cap
 from sadtalker_service.engines.mesh import lids
 from sadtalker_service.engines.mesh.canvas import Rect
 from sadtalker_service.engines.mesh.kernels.scene import Scene
+from sadtalker_service.engines.mesh.kernels.silhouette import shared_edges
 from sadtalker_service.engines.mesh.kernels.texels import PAD, pack
 from sadtalker_service.engines.mesh.lids import lid_anchor
 from sadtalker_service.engines.mesh.mouth_interior import DENSITY, ORIGIN
-from sadtalker_service.faces.topology import EYES, LOWER_LIP, UPPER_LIP
+from sadtalker_service.engines.mesh.surface import HOLES
+from sadtalker_service.faces.topology import EYES, LIPS, LOWER_LIP, UPPER_LIP
 from sadtalker_service.options import RenderOptions
 
 _PIVOT_BELOW_EARS = (0.0, 18.0, 10.0)
 """Offset from the midpoint between the ears to the joint of skull and neck, mm."""
 _EARS = (234, 454)
+_SOFT_PARTS = np.array(
+    [*LIPS, *(i for eye in EYES for i in (*eye.contour, *eye.rings_above[0], *eye.rings_below[0]))]
+)
 _MARGIN = 6
 """Pixels of source kept around the moving region."""
 
@@ -153,6 +158,7 @@ def _scene(
         shading=shading,
         triangles=triangles,
         shaded=shading.max(axis=0)[triangles].max(axis=1) > 0.004,
+        edges=shared_edges(triangles, HOLES, _SOFT_PARTS),
         texture=texture.astype(np.float32),
         projection=projection.astype(np.float32),
         origin=(head - np.array(box[:2])).astype(np.float32),
@@ -172,6 +178,7 @@ def _scene(
         cavity=rig.arrays["cavity"],
         seam=rig.arrays["seam"],
         lash=rig.arrays["lash"],
+        lashes=rig.arrays["lashes"],
         line=np.float32(rig.record["line"]),
         jaw_rest=np.float32(fit.record["jaw_rest"]),
         scale=np.float32(np.sqrt(pixels_per_mm[0] * pixels_per_mm[1])),

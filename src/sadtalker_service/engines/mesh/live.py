@@ -15,6 +15,7 @@ from sadtalker_service.engines.mesh.kernels.scene import GAZE_X, GAZE_Y
 from sadtalker_service.engines.mesh.motion.drive import Driver
 from sadtalker_service.media.voice_activity import TICK
 from sadtalker_service.options import RenderOptions
+from sadtalker_service.options.seeds import random_stream
 from sadtalker_service.speech.live_articulation import LiveArticulator
 from sadtalker_service.speech.live_hearing import LOOK_AHEAD
 from sadtalker_service.speech.phonemes import Phoneme
@@ -36,7 +37,7 @@ class MeshLiveDriver(LiveDriver):
         style = replace(options, input_pitch=None, input_yaw=None, input_roll=None)
         self._articulator = LiveArticulator(source or running_source())
         self._driver = Driver(mouth, style, None)
-        self._attention = _Attention(np.random.default_rng([options.seed, options.pose_style, 7]))
+        self._attention = _Attention(random_stream(options.seed, options.pose_style, 7))
 
     def move(self, moment: LiveMoment) -> Motion:
         """`controls` float32 (1, CONTROLS) and `opening` float32 (1,) in mm. See `LiveDriver`."""

@@ -11,6 +11,7 @@ from sadtalker_service.domain import Artefact, PreprocessMode, SourceImage
 from sadtalker_service.engines.detection import covered_eyes, landmarks_of, upright
 from sadtalker_service.engines.mesh.canvas import Canvas, Rect, plan_canvas, scale_picture
 from sadtalker_service.engines.mesh.faceframe import FaceFrame, fit_face_frame, rest_mouth
+from sadtalker_service.engines.mesh.lashes import draw_lashes
 from sadtalker_service.engines.mesh.lids import draw_lids, hold_still
 from sadtalker_service.engines.mesh.mouth_interior import draw_mouth_interior
 from sadtalker_service.engines.mesh.surface import build_surface, outline
@@ -104,6 +105,7 @@ def build_rig(source_image: SourceImage, mode: PreprocessMode, artefacts: Artefa
     for eye, is_hidden in zip(EYES, hidden, strict=True):
         if is_hidden:
             hold_still(basis, eye)
+    points = frame.to_picture(surface.rest[:LANDMARKS])
     interior = draw_mouth_interior(pixels, frame, local, rest_mouth(local), tone)
     return Artefact(
         {
@@ -114,12 +116,13 @@ def build_rig(source_image: SourceImage, mode: PreprocessMode, artefacts: Artefa
             "basis": basis,
             "shading": surface.shading,
             "triangles": surface.triangles.astype(np.int16),
-            "lid_skin": draw_lids(pixels, frame.to_picture(surface.rest[:LANDMARKS]), frame.scale),
+            "lid_skin": draw_lids(pixels, points, frame.scale),
             "upper_teeth": interior.upper,
             "lower_teeth": interior.lower,
             "tongue": interior.tongue,
             "cavity": interior.cavity,
             "seam": tone.seam.astype(np.float32),
+            "lashes": draw_lashes(pixels, points, frame.scale, tone.lash),
             "lash": tone.lash.astype(np.float32),
         },
         {"line": interior.line, "hidden_eyes": list(hidden)},

@@ -33,6 +33,9 @@ EYE_HOLE_GROWTH = (0.055, 0.05)
 """Upper and lower lid, in eye widths. The hole is cut slightly outside the lash line, so that a closing lid
 is pure skin and drags no part of the eyeball along."""
 
+HOLES = 18 + 2 * 14
+"""Triangles of mouth and eyes, the first in drawing order."""
+
 _FLAT_DEPTH, _FLAT_SLOPE = 22.0, 0.45
 """Depth beyond 22 mm behind the mouth counts less. The depth of the head's sides is a guess, so they must not
 swing out."""
@@ -147,7 +150,7 @@ def _keep_inside(factors: Array, middle: Array, spokes: Array, size: tuple[int, 
 
 
 def _triangles(local: Array, rings: int) -> NDArray[np.int32]:
-    holes = [_strip(UPPER_LIP[-1], LOWER_LIP[-1])]
+    holes = [_strip(UPPER_LIP[-1], LOWER_LIP[-1])]  # HOLES triangles with those of the eyes
     for eye, mirrored in zip(EYES, (False, True), strict=True):
         first, last = eye.corners
         strip = _strip((first, *eye.upper_lid, last), (first, *eye.lower_lid, last))

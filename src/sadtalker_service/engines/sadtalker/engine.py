@@ -65,6 +65,7 @@ from sadtalker_service.errors import FaceTooSmall, NoFaceFound
 from sadtalker_service.faces.landmarker import FaceLandmarker
 from sadtalker_service.media.video_frames import read_footage
 from sadtalker_service.options import RenderOptions
+from sadtalker_service.options.seeds import seeded
 from sadtalker_service.settings import Settings
 
 if TYPE_CHECKING:
@@ -194,6 +195,7 @@ class SadTalkerEngine(Engine):
             windows = list(speech_features)
             mel = np.concatenate([window.arrays["mel"] for window in windows])
             duration = windows[-1].record["end"] if duration is None else duration
+        options = seeded(options, avatar.image_hash)
         yield self._motion(avatar, mel, options, duration or 0.0, references)
 
     def _motion(
@@ -212,9 +214,9 @@ class SadTalkerEngine(Engine):
         rows = drive(
             windows,
             source,
-            blinks(frames, options.seed),
+            blinks(frames, options.seed or 0),
             expression=networks.expression,
-            pose=partial(networks.pose, style=options.pose_style, seed=options.seed),
+            pose=partial(networks.pose, style=options.pose_style, seed=options.seed or 0),
             reference_expression=taken_over(expressions, references.eyeblink, frames),
             reference_motion=taken_over(head_motion, references.pose, frames),
         )

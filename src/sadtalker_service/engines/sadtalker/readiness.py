@@ -48,9 +48,25 @@ class Readiness:
             old = old_files(self.folder)
             first = f" Found {', '.join(old)} from the first release, which is not read." if old else ""
             reasons.append(f"{self.folder} lacks {usual}.{first} Get them with: sadtalker models download.")
+        closed = [name for name in _NEEDED_FILES if not _readable(self.folder / name)]
+        if closed:
+            reasons.append(
+                f"This user may not read {', '.join(closed)} in {self.folder}. Change the owner or the mode: "
+                "safetensors writes files that only their owner can read."
+            )
         if find_spec("torch") is None:
             reasons.append(f"torch is not installed. {how_to_get('sadtalker')}")
         return " ".join(reasons) or None
+
+
+def _readable(path: Path) -> bool:
+    try:
+        with path.open("rb"):
+            return True
+    except FileNotFoundError:
+        return True  # that it is missing is said elsewhere
+    except OSError:
+        return False
 
 
 def readiness(folder: Path) -> Readiness:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import islice
 
 from sadtalker_service.speech.voices.espeak import phonemes_of
 from sadtalker_service.speech.voices.numerals import in_words
 from sadtalker_service.speech.voices.port import Token
 from sadtalker_service.speech.voices.scripts import check_scripts
-from sadtalker_service.speech.voices.splitting import split
+from sadtalker_service.speech.voices.splitting import Piece, split
 
 _SCRIPTS = {"hi": ("DEVANAGARI", "LATIN")}
 _NUMBER = re.compile(r"(\d[\d.,\u202f']*)(.*)", re.DOTALL)
@@ -16,7 +18,9 @@ _LANGUAGES_OF_NUMBERS = {"pt-br": "pt_BR"}
 
 
 class EspeakReader:
-    """A reader of one language. Every word is read for itself: the program does not say where words begin."""
+    """A reader of one language. Words between two marks are read together: that gives liaisons, and articles
+    without a stress. Where the program joins or parts words, each is read for itself, because it does not say
+    where they begin."""
 
     def __init__(self, language: str, name: str) -> None:
         """`name`: of the language, for messages."""
@@ -27,11 +31,24 @@ class EspeakReader:
         """Tokens of a text without markup. Raises `InvalidOption`, `EngineUnavailable`."""
         check_scripts(text, self._name, _SCRIPTS.get(self._language, ("LATIN",)))
         pieces = split(text)
+        tokens: list[Token] = []
+        clause: list[Piece] = []
+        for piece in pieces:
+            clause.append(piece)
+            if piece.mark or piece is pieces[-1]:
+                tokens += self._clause(clause)
+                clause = []
+        return tokens
+
+    def _clause(self, pieces: list[Piece]) -> Iterator[Token]:
         said = [self._said(piece.text) for piece in pieces]
-        return [
-            Token(piece.text, phonemes_of(words, self._language), piece.mark, words)
-            for piece, words in zip(pieces, said, strict=True)
-        ]
+        sounds = iter(phonemes_of(" ".join(said), self._language).split())
+        counts = [len(words.split()) for words in said]
+        together = [" ".join(islice(sounds, count)) for count in counts]
+        if next(sounds, None) is not None or not all(together):
+            together = [phonemes_of(words, self._language) for words in said]
+        for piece, words, spoken in zip(pieces, said, together, strict=True):
+            yield Token(piece.text, spoken, piece.mark, words)
 
     def read_as(self, text: str, kind: str) -> list[Token]:
         """Tokens of the text of `<say-as>`: letter by letter, or as text."""

@@ -32,7 +32,7 @@ def is_installed() -> bool:
 class FliteVoice:
     """Speaks with the program flite, which also tells the times of its phonemes."""
 
-    version = "flite-1"
+    version = "flite-2"
 
     def speak(self, phrase: Phrase, card: VoiceCard) -> Utterance:
         """Speak a phrase. Raises `EngineUnavailable`."""
@@ -61,10 +61,10 @@ def read_wave(data: bytes) -> NDArray[np.float32]:
 
 
 def _phonemes(said: str, length: float) -> tuple[TimedLabel, ...]:
-    """The pairs of phoneme and end that flite prints."""
+    """The pairs of phoneme and end that flite prints, as `aa:0.42` or `aa 0.42`."""
     found: list[TimedLabel] = []
     start = 0.0
-    for name, end in re.findall(r"([a-z]+) (\d+\.\d+)", said):
+    for name, end in re.findall(r"([a-z]+)[: ](\d+\.\d+)", said):
         label = SILENCE if name == "pau" else name.upper()
         found.append(TimedLabel(label, start, min(float(end), length)))
         start = found[-1].end

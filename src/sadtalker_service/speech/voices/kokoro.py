@@ -78,6 +78,11 @@ def sounds_of(tokens: Sequence[Token]) -> tuple[str, list[int]]:
     return "".join(sounds)[:MOST_PHONEMES], owners[:MOST_PHONEMES]
 
 
+def label_of(sound: str) -> str:
+    """The label of a sound of the network, as in `speech.phonemes`."""
+    return _LABELS.get(sound, sound)
+
+
 def _phonemes(heard: Sequence[_Heard], length: float) -> tuple[TimedLabel, ...]:
     """Phonemes with pauses at punctuation. A stress mark belongs to its vowel, and the space between words to
     the sound that follows: there the mouth closes for it already (docs/voices.md)."""
@@ -98,7 +103,7 @@ def _phonemes(heard: Sequence[_Heard], length: float) -> tuple[TimedLabel, ...]:
             early, paused = None, True
         else:
             start = one.start if early is None else early
-            found.append([_LABELS.get(one.sound, one.sound), start, one.end])
+            found.append([label_of(one.sound), start, one.end])
             early, paused = None, False
     return tuple(
         TimedLabel(str(label), _seconds(start, length), _seconds(end, length)) for label, start, end in found

@@ -31,7 +31,7 @@ from sadtalker_service.state.live_records import LiveSession, LiveWorker
 from sadtalker_service.state.retry import best_effort, retry_while_unavailable
 from sadtalker_service.store.connections import run_dir
 from sadtalker_service.store.keys import lifetimes
-from sadtalker_service.store.single_flight import RedisSingleFlight
+from sadtalker_service.store.redis_single_flight import RedisSingleFlight
 from sadtalker_service.telemetry import metrics
 from sadtalker_service.telemetry.logs import configure_logging
 from sadtalker_service.worker.engines import LoadedEngines, load_engines

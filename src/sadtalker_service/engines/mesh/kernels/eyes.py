@@ -12,12 +12,20 @@ from numpy.typing import NDArray
 from sadtalker_service.engines.mesh.kernels.contour import ENTRIES, clamp01, fill_curve, height_at
 from sadtalker_service.engines.mesh.kernels.raster import blend
 from sadtalker_service.engines.mesh.kernels.scene import Scene
+from sadtalker_service.engines.mesh.lashes import ABOVE, ROWS_PER_MM
+from sadtalker_service.engines.mesh.surface import EYE_HOLE_GROWTH
 
 _ONE = np.float32(1.0)
-_LID_HEIGHT = np.float32(16.0)
+_LID_HEIGHT = np.float32(10.0)
 """Largest height of a lid above the opening, mm."""
 _LID_BESIDE = np.float32(4.5)
 """How far a lid extends beyond the corners, mm."""
+_GROWN_UP, _GROWN_DOWN = np.float32(EYE_HOLE_GROWTH[0]), np.float32(0.35 * EYE_HOLE_GROWTH[1])
+"""The hole begins so far over the upper lash line, and ends so far under a closed lid, in eye widths."""
+_SHOWN = np.float32(0.12)
+"""Closure from which the skin of the lid is opaque. Up to there the lid covers next to nothing."""
+_LASH_ROWS = np.float32(ROWS_PER_MM)
+_LASH_ABOVE = np.float32(ABOVE)
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -31,7 +39,7 @@ def draw_eye(
     gaze_y: float,
     out: NDArray[np.uint8],
 ) -> None:
-    """Draw the eyeball below the upper lid, the skin of the lid above it, and a lash line in between.
+    """Draw the eyeball, and over it the skin of the upper lid down to its edge, with the lashes.
 
     Args:
         scene: the constant part.
@@ -53,14 +61,17 @@ def draw_eye(
     upper = np.empty(ENTRIES, np.float32)
     lower = np.empty(ENTRIES, np.float32)
     left, top, right, bottom = _trace_lids(lids, position, cx, cy, upper, lower)
-    for k in range(ENTRIES):  # edge of the lid
-        upper[k] += blink * max(lower[k] - upper[k], np.float32(0.0))
+    edge = np.empty(ENTRIES, np.float32)  # of the lid: the hole is cut outside the lash lines
+    for k in range(ENTRIES):
+        bulge = np.sin(np.float32(np.pi) * k / (ENTRIES - 1)) * length
+        lash_line = upper[k] + _GROWN_UP * bulge
+        edge[k] = lash_line + blink * max(lower[k] - _GROWN_DOWN * bulge - lash_line, np.float32(0.0))
     source = _fit_affine(still, scene, side)
-    shown = clamp01((blink - np.float32(0.04)) / np.float32(0.26))
-    lash = clamp01((blink - np.float32(0.2)) / np.float32(0.5)) * np.float32(0.8)
+    shown = clamp01(blink / _SHOWN)
     above = int(_LID_HEIGHT * scene.scale) + 1 if blink > 0.0 else 1
+    below = int(_LASH_ABOVE * scene.scale) + 1 if blink > 0.0 else 1
     beside = int(_LID_BESIDE * scene.scale) + 1 if blink > 0.0 else 1
-    for y in range(max(int(top) - above, 0), min(int(bottom) + 2, out.shape[0])):
+    for y in range(max(int(top) - above, 0), min(int(bottom) + 1 + below, out.shape[0])):
         for x in range(max(int(left) - beside, 0), min(int(right) + beside + 1, out.shape[1])):
             px, py = np.float32(x + 0.5), np.float32(y + 0.5)
             along = (px - ax) * cx + (py - ay) * cy
@@ -68,20 +79,20 @@ def draw_eye(
             at = along * (ENTRIES - 1) / length
             between = 0.0 < at < ENTRIES - 1
             at = min(max(at, np.float32(0.0)), np.float32(ENTRIES - 1.001))
-            under_edge = height - height_at(upper, at)
+            under_edge = height - height_at(edge, at)
             u = source[0, 0] * px + source[0, 1] * py + source[0, 2]
             v = source[1, 0] * px + source[1, 1] * py + source[1, 2]
             if between:
-                over_lower = height_at(lower, at) - height
-                cover = clamp01(under_edge + np.float32(0.5)) * clamp01(over_lower + np.float32(0.5))
+                under_upper, over_lower = height - height_at(upper, at), height_at(lower, at) - height
+                cover = clamp01(under_upper + np.float32(0.5)) * clamp01(over_lower + np.float32(0.5))
                 if cover > 0.004:
                     _paint_ball(scene, side, u, v, gaze_x, gaze_y, blink, under_edge, cover, out, y, x)
             if shown > 0.0:
                 cover = shown * clamp01(np.float32(0.5) - under_edge)
                 if cover > 0.004:
                     _paint_lid(scene, side, u, v, under_edge, cover, out, y, x)
-                if between and lash > 0.0:
-                    _paint_lash(scene, at, under_edge, lash, out, y, x)
+                if between:
+                    _paint_lashes(scene, side, at, under_edge / scene.scale, blink, shown, out, y, x)
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -166,7 +177,7 @@ def _paint_lid(
     y: int,
     x: int,
 ) -> None:
-    """Paint the skin of the lid, slightly darker towards the lashes."""
+    """Paint the skin of the lid."""
     lid = scene.lid_skin[side]
     i = (v - scene.lid_anchor[side, 1]) * scene.lid_step[1] + np.float32(0.5 * lid.shape[0] - 0.5)
     j = (u - scene.lid_anchor[side, 0]) * scene.lid_step[0] + np.float32(0.5 * lid.shape[1] - 0.5)
@@ -179,28 +190,52 @@ def _paint_lid(
     w00 = _ONE - w11 - w10 - w01
     a, b, c, d = lid[i0, j0], lid[i0, j0 + 1], lid[i0 + 1, j0], lid[i0 + 1, j0 + 1]
     cover *= (a[3] * w00 + b[3] * w01 + c[3] * w10 + d[3] * w11) / np.float32(255.0)
-    near = np.exp(min(under_edge, np.float32(0.0)) / (np.float32(1.6) * scene.scale))
-    shade = np.float32(1.0) - np.float32(0.12) * near
+    near = np.exp(min(under_edge, np.float32(0.0)) / (np.float32(1.3) * scene.scale))
+    shade = np.float32(1.0) - np.float32(0.08) * near
     for k in range(3):
         skin = (a[k] * w00 + b[k] * w01 + c[k] * w10 + d[k] * w11) * shade
         out[y, x, k] = np.uint8(out[y, x, k] * (_ONE - cover) + skin * cover + np.float32(0.5))
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _paint_lash(
-    scene: Scene, at: float, under_edge: float, lash: float, out: NDArray[np.uint8], y: int, x: int
+def _paint_lashes(
+    scene: Scene,
+    side: int,
+    at: float,
+    under_edge: float,
+    blink: float,
+    shown: float,
+    out: NDArray[np.uint8],
+    y: int,
+    x: int,
 ) -> None:
-    """Paint the lash line along the lid edge: thickest in the middle, softer below, where lashes hang."""
-    swell = np.sin(np.float32(np.pi) * at / (ENTRIES - 1))
-    thick = scene.scale * (np.float32(0.15) + np.float32(0.45) * swell) + np.float32(0.2)
-    off = under_edge / thick - np.float32(0.3)
-    if off > 0.0:
-        off *= np.float32(0.6)
-    cover = lash * np.exp(-off * off)
+    """Paint the lashes, `under_edge` mm below the edge of the lid. Those that stand up turn down with it."""
+    band = scene.lashes[side]
+    column = at * np.float32((band.shape[1] - 1) / (ENTRIES - 1))
+    cover = _band_at(band, column, (under_edge + _LASH_ABOVE) * _LASH_ROWS)
+    if under_edge < 0.0:
+        cover *= clamp01(_ONE + under_edge * (np.float32(0.5) + blink))
+    else:
+        hanging = blink * clamp01(_ONE - under_edge / (_LASH_ABOVE - np.float32(0.6)))
+        cover = max(cover, hanging * _band_at(band, column, (_LASH_ABOVE - under_edge) * _LASH_ROWS))
+    cover *= shown
     if cover > 0.01:
         for c in range(3):
             value = out[y, x, c] * (_ONE - cover) + scene.lash[c] * cover
             out[y, x, c] = np.uint8(value + np.float32(0.5))
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _band_at(band: NDArray[np.uint8], column: float, row: float) -> float:
+    """Coverage 0..1 at a column and a row of `Scene.lashes`, 0 outside."""
+    result = np.float32(0.0)
+    if row >= 0.0 and row < band.shape[0] - 1:
+        i, j = int(row), min(int(column), band.shape[1] - 2)
+        fi, fj = np.float32(row - i), np.float32(column - j)
+        above = band[i, j] * (_ONE - fj) + band[i, j + 1] * fj
+        below = band[i + 1, j] * (_ONE - fj) + band[i + 1, j + 1] * fj
+        result = (above * (_ONE - fi) + below * fi) / np.float32(255.0)
+    return result
 
 
 @njit(cache=True, nogil=True)

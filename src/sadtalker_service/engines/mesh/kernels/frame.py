@@ -22,10 +22,14 @@ from sadtalker_service.engines.mesh.kernels.scene import (
     YAW,
     Scene,
 )
+from sadtalker_service.engines.mesh.kernels.silhouette import soften_outline
 
 _JAW, _BLINK = INDEX["jaw"], INDEX["blink_right"]
 _BREATH_RISE, _BREATH_SPREAD = np.float32(1.1), np.float32(0.012)
 """A breath lifts the chest by 1.1 mm and widens it by 1.2 %."""
+_MOUTH_CHANNELS = INDEX["smile"]
+_MOVED = np.float32(0.12)
+"""Sum of mouth channels from which the inside of the mouth is drawn: about 1 mm."""
 F32 = NDArray[np.float32]
 
 
@@ -51,7 +55,10 @@ def draw_frames(scene: Scene, controls: F32, frames: NDArray[np.uint8]) -> None:
         _displace(scene, control, displacement)
         _project(scene, control, turn, displacement, position, still)
         _shade(scene, control, shade)
-        draw_triangles(scene.texels, scene.triangles, scene.shaded, position, scene.texture, shade, frames[f])
+        drawing = draw_triangles(
+            scene.texels, scene.triangles, scene.shaded, position, scene.texture, shade, frames[f]
+        )
+        soften_outline(drawing, scene.edges, scene.triangles, position, scene.texture, frames[f])
         for side in range(2):
             if scene.hidden[side]:  # covered eyes neither blink nor change their gaze
                 blink, gaze_x, gaze_y = np.float32(0.0), np.float32(0.0), np.float32(0.0)
@@ -61,7 +68,16 @@ def draw_frames(scene: Scene, controls: F32, frames: NDArray[np.uint8]) -> None:
             draw_eye(scene, side, position, still[side], blink, gaze_x, gaze_y, frames[f])
         _place_mouth(scene, control, turn, place)
         jaw = np.float32(10.0) * control[_JAW] + scene.jaw_rest
-        draw_mouth(scene, position, place, jaw, control[TONGUE], frames[f])
+        draw_mouth(scene, position, place, jaw, control[TONGUE], _mouth_moved(control), frames[f])
+
+
+@njit(cache=True, nogil=True)
+def _mouth_moved(control: F32) -> float:
+    """0 with the mouth as in the source image, 1 from a movement on that it does not show."""
+    moved = np.float32(0.0)
+    for c in range(_MOUTH_CHANNELS):
+        moved += abs(control[c])
+    return min(np.float32(1.0), moved / _MOVED)
 
 
 @njit(cache=True, nogil=True)

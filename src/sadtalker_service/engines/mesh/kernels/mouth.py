@@ -23,6 +23,7 @@ def draw_mouth(
     place: NDArray[np.float32],
     jaw: float,
     tongue: float,
+    moved: float,
     out: NDArray[np.uint8],
 ) -> None:
     """Draw teeth, tongue and cavity between the lips, and a soft line where the lips are closed.
@@ -34,6 +35,7 @@ def draw_mouth(
             hang at y = 0.
         jaw: how far the jaw is open, mm.
         tongue: 0 down, 1 with its tip at the teeth.
+        moved: 0 for the mouth of the source image, which is left as it is, to 1.
         out: uint8 (H, W, 3), painted in place.
     """
     det = place[0, 0] * place[1, 1] - place[0, 1] * place[1, 0]
@@ -46,8 +48,10 @@ def draw_mouth(
     middle = np.float32(0.5) * (start + end)
     per_mm = (ENTRIES - 1) / (end - start)
     sharp = scene.scale * np.float32(0.8)  # a lip's edge is slightly wider than a pixel
-    fade = clamp01((gap - np.float32(0.12)) / np.float32(0.6))
-    closed = np.float32(0.8) * (_ONE - clamp01((gap - np.float32(0.3)) / np.float32(1.2)))
+    if moved <= 0.0:
+        return
+    fade = moved * clamp01((gap - np.float32(0.12)) / np.float32(0.6))
+    closed = moved * np.float32(0.8) * (_ONE - clamp01((gap - np.float32(0.3)) / np.float32(1.2)))
     half_seam = np.float32(0.45) + np.float32(0.35) / scene.scale  # mm, at least a third of a pixel
     lower_at = jaw + _LOWER_TEETH
     tongue_at = jaw * np.float32(0.8) - np.float32(4.2) - tongue * np.float32(2.5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -23,6 +25,20 @@ EDGE_FIELDS = 8
 of the long edge, and those of the two short edges."""
 
 
+class Drawing(NamedTuple):
+    """What was computed to paint triangles."""
+
+    texels: NDArray[np.uint64]
+    edges: NDArray[np.float32]
+    """(T, EDGE_FIELDS)."""
+    planes: NDArray[np.float32]
+    """(T, 9): u, v and shade of each triangle: at pixel (0, 0), step in x, step in y."""
+    active: NDArray[np.int32]
+    """The triangles that touch each row, in drawing order."""
+    starts: NDArray[np.int32]
+    """(H + 1,): where each row begins in `active`."""
+
+
 @njit(cache=True, nogil=True, fastmath=True)
 def draw_triangles(
     texels: NDArray[np.uint64],
@@ -32,7 +48,7 @@ def draw_triangles(
     texture: NDArray[np.float32],
     shade: NDArray[np.float32],
     out: NDArray[np.uint8],
-) -> None:
+) -> Drawing:
     """Paint triangles in order and skip those that face away.
 
     Pixel (i, j) covers [i, i + 1) × [j, j + 1) and is painted if its centre is inside. Spans are half open,
@@ -53,12 +69,15 @@ def draw_triangles(
     count = triangles.shape[0]
     edges = np.empty((count, EDGE_FIELDS), np.float32)
     planes = np.empty((count, 9), np.float32)
-    rows = np.zeros((count, 2), np.int32)
+    rows = np.zeros((count, 2), np.int32)  # touched
+    centres = np.zeros((count, 2), np.int32)  # of which the centre line is inside
     starts = np.zeros(out.shape[0] + 1, np.int32)  # start of each row's triangles in `active`
     for t in range(count):
         if _set_up(t, triangles, position, texture, shade, edges, planes):
-            rows[t, 0] = _first_centre(edges[t, TOP_Y])
-            rows[t, 1] = min(_first_centre(edges[t, BOTTOM_Y]), out.shape[0])
+            centres[t, 0] = _first_centre(edges[t, TOP_Y])
+            centres[t, 1] = _first_centre(edges[t, BOTTOM_Y])
+            rows[t, 0] = max(int(edges[t, TOP_Y]), 0)
+            rows[t, 1] = min(int(max(edges[t, BOTTOM_Y], np.float32(-1.0))) + 1, out.shape[0])
             for y in range(rows[t, 0], rows[t, 1]):
                 starts[y + 1] += 1
     for y in range(out.shape[0]):
@@ -76,9 +95,12 @@ def draw_triangles(
         touched = _touch(texels, touched, top + 2 * (y + LOOK_AHEAD), left, left + 2 * out.shape[1], out)
         for k in range(starts[y], starts[y + 1]):
             t = active[k]
+            if y < centres[t, 0] or y >= centres[t, 1]:
+                continue
             x0, x1 = _span(edges, t, np.float32(y + 0.5), out.shape[1])
             if x1 > x0:
                 _paint(texels, planes, t, shaded[t], out, y, x0, x1)
+    return Drawing(texels, edges, planes, active, starts)
 
 
 @njit(cache=True, nogil=True)

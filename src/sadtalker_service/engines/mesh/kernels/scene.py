@@ -42,6 +42,8 @@ class Scene(NamedTuple):
     """(T, 3)."""
     shaded: NDArray[np.bool_]
     """(T,)."""
+    edges: NDArray[np.int32]
+    """(E, 4), see `silhouette.shared_edges`."""
     texture: F32
     """(V, 2) texel coordinates."""
     projection: F32
@@ -78,6 +80,8 @@ class Scene(NamedTuple):
     """(3,) RGB of the line between closed lips."""
     lash: F32
     """(3,) RGB."""
+    lashes: NDArray[np.uint8]
+    """(2, rows, columns): coverage of both eyes' lashes, see `lashes`."""
     line: np.float32
     """Height of the lip line, mm."""
     jaw_rest: np.float32

@@ -23,12 +23,14 @@ from sadtalker_service.engines.mesh.kernels.scene import (
     TONGUE,
 )
 from sadtalker_service.engines.mesh.motion import head
+from sadtalker_service.engines.mesh.motion.ease import BOTH_ENDS, Ease, apply_ease
 from sadtalker_service.engines.mesh.motion.eyes import Gaze, blinks
 from sadtalker_service.engines.mesh.motion.gestures import add_gestures
 from sadtalker_service.engines.mesh.motion.lips import LipMotion, rest_closure
 from sadtalker_service.engines.mesh.motion.signals import RATE, Signal, sample
 from sadtalker_service.media.one_pole import one_pole
 from sadtalker_service.options import RenderOptions
+from sadtalker_service.options.seeds import random_stream
 from sadtalker_service.speech.articulation import Articulation
 from sadtalker_service.speech.blinking import BlinkPlan
 
@@ -60,21 +62,23 @@ def drive_windows(
     mouth: RestMouth,
     style: RenderOptions,
     duration: float | None,
+    ease: Ease = BOTH_ENDS,
 ) -> Iterator[Motion]:
     """Controls of a video, window by window.
 
     Args:
         articulation: windows of the speech features, or None for an idle video.
         mouth: the mouth of the source image.
-        style: how to move. Equal styles, including the seed, give equal motion.
+        style: how to move. Equal styles, including the seed, give equal motion. No seed is seed 0.
         duration: seconds of an idle video, and of speech if `style` has angles along a track. Otherwise the
             last window of the articulation tells it.
+        ease: which ends of the motion are the source image.
 
     Yields:
         `controls` float32 (F, CONTROLS) and `opening` float32 (F,), the intended opening of the lips in mm.
         There are ceil(duration · fps) frames in all.
     """
-    driver = Driver(mouth, style, duration)
+    driver = Driver(mouth, style, duration, ease)
     if articulation is None:
         length = duration or 0.0
         for start in np.arange(0.0, length, _IDLE_SECONDS):
@@ -99,9 +103,13 @@ def _idle_closure(mouth: RestMouth) -> float:
 class Driver:
     """Moves a face, one window after the other. Its memory is a few seconds."""
 
-    def __init__(self, mouth: RestMouth, style: RenderOptions, duration: float | None) -> None:
+    def __init__(
+        self, mouth: RestMouth, style: RenderOptions, duration: float | None, ease: Ease = BOTH_ENDS
+    ) -> None:
         self._mouth = mouth
         self._style = style
+        self._ease = ease
+        self._tracks = (style.input_pitch, style.input_yaw, style.input_roll)
         self._duration = duration
         self._frame = 0
         self._lips = LipMotion(mouth, style.expression_scale)
@@ -147,8 +155,7 @@ class Driver:
         return self._moved(controls, np.zeros(len(times)), times, end)
 
     def _random(self, *stream: int) -> np.random.Generator:
-        """A separate random stream for each kind of motion: changing one leaves the others unchanged."""
-        return np.random.default_rng([self._style.seed, self._style.pose_style, *stream])
+        return random_stream(self._style.seed, self._style.pose_style, *stream)
 
     def _times(self, until: float, end: float | None) -> Signal:
         """Times of the middle of the next frames: those before `until`, or all if the end is known."""
@@ -179,8 +186,18 @@ class Driver:
             self._move_head(controls, times)
             add_gestures(controls, self._style.gestures, times)
             controls[:, PITCH : ROLL + 1] = head.keep_clean(controls[:, PITCH : ROLL + 1])
+            self._ease_ends(controls, opening, times, end)
         arrays = {"controls": controls.astype(np.float32), "opening": opening.astype(np.float32)}
         return Motion(self._style.fps, arrays)
+
+    def _ease_ends(self, controls: Signal, opening: Signal, times: Signal, end: float | None) -> None:
+        """Begin and end at the source image. Angles that follow a track keep to it."""
+        silent = end is not None and self._pauses and self._pause_end > end - 1.0 / RATE
+        mouth = self._ease.mouth(times, end, self._pauses[-1] if silent else None)
+        free = tuple(PITCH + k for k, track in enumerate(self._tracks) if track is not None)
+        apply_ease(controls, self._ease.head(times, end), mouth, free)
+        opening *= mouth
+        opening += (1.0 - mouth) * self._mouth.opening
 
     def _move_eyes(self, controls: Signal, times: Signal, end: float | None) -> None:
         for begin in self._blinks.decide(times[-1] + _BLINK_AHEAD, self._pauses, end):
@@ -201,9 +218,8 @@ class Driver:
         body = self._body[first - self._body_from : last - self._body_from].copy()
         if style.still:
             body[:, :5] = 0.0
-        tracks = (style.input_pitch, style.input_yaw, style.input_roll)
-        if any(tracks):
-            body[:, :3] = head.follow_tracks(body[:, :3], tracks, self._duration or 0.0, first)
+        if any(self._tracks):
+            body[:, :3] = head.follow_tracks(body[:, :3], self._tracks, self._duration or 0.0, first)
         moved = sample(body, times - first / RATE)
         controls[:, PITCH : ROLL + 1] += moved[:, :3]
         controls[:, SHIFT_X : SHIFT_Y + 1] += moved[:, 3:5]

@@ -1,4 +1,4 @@
-"""Head motion in 46 styles: slow wandering, nods at speech accents, breathing."""
+"""Head motion in 46 styles: turns that are held, nods at speech accents, breathing."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ import numpy as np
 
 from sadtalker_service.domain import Track
 from sadtalker_service.engines.mesh.motion.signals import RATE, Signal, Wander, smooth
+from sadtalker_service.engines.mesh.motion.turns import Turns
 
 POSE_STYLES = 46
 
-LIMITS = np.radians([10.0, 14.0, 13.0])
+LIMITS = np.radians([11.0, 16.0, 13.0])
 """Largest pitch, yaw and roll that the warp draws without artefacts, radians."""
 
+_CALM = 0.4
+"""Share of the motion that remains in silence."""
+_ACROSS, _DOWN, _TRAVEL = 0.26, 0.18, 4.2
+"""A head that turns also moves there: mm per degree of yaw and pitch, and the farthest that it goes, mm."""
 _TRACK_SMOOTHING, _TRACK_EDGE = 0.08, 0.4
 """Standard deviation of the low-pass filter over a given track, and the time on both sides that it needs,
 seconds."""
@@ -40,13 +45,13 @@ class HeadStyle:
 def head_style(number: int) -> HeadStyle:
     """Style 0..45. 0 is a calm, even-tempered speaker, and the others vary around it."""
     if number == 0:
-        return HeadStyle(pitch=2.1, yaw=3.6, roll=2.2, pace=1.0, nod=2.4, tilt=0.0, turn=0.0)
+        return HeadStyle(pitch=3.0, yaw=12.0, roll=2.6, pace=1.0, nod=2.6, tilt=0.0, turn=0.0)
     rng = np.random.default_rng([46, number])
-    lively = rng.uniform(0.65, 1.5)
+    lively = rng.uniform(0.6, 1.2)
     return HeadStyle(
-        pitch=2.1 * lively * rng.uniform(0.7, 1.3),
-        yaw=3.6 * lively * rng.uniform(0.6, 1.4),
-        roll=2.2 * lively * rng.uniform(0.5, 1.5),
+        pitch=3.0 * lively * rng.uniform(0.7, 1.3),
+        yaw=12.0 * lively * rng.uniform(0.6, 1.3),
+        roll=2.7 * lively * rng.uniform(0.5, 1.4),
         pace=rng.uniform(0.75, 1.4),
         nod=rng.uniform(1.0, 3.2),
         tilt=rng.uniform(-1.6, 1.6),
@@ -59,9 +64,10 @@ class HeadMotion:
 
     def __init__(self, seeds: Sequence[np.random.Generator], style: HeadStyle) -> None:
         """`seeds`: ten sources of random numbers, one for each movement."""
-        paces = [hertz * style.pace for hertz in (0.25, 0.16, 0.20, 0.7, 0.6, 0.5)]
+        self._turns = Turns(seeds[0], style.pace)
+        paces = [hertz * style.pace for hertz in (0.7, 0.6, 0.5)]
         self._waves = [
-            Wander(rng, hertz) for rng, hertz in zip(seeds, (*paces, 0.15, 0.2, 0.1), strict=False)
+            Wander(rng, hertz) for rng, hertz in zip(seeds[3:], (*paces, 0.15, 0.2, 0.1), strict=False)
         ]
         self._style = style
         self._nod_sizes = seeds[-1]
@@ -79,21 +85,22 @@ class HeadMotion:
         `liveliness` (T,) 0..1: how active the speech is. The head is calmer in silence.
         """
         length = len(liveliness)
-        calm = 0.45 + 0.55 * liveliness
-        *waves, across, down, pace = (wave.take(length) for wave in self._waves)
-        slow, quick = waves[:3], waves[3:]
+        calm = _CALM + (1.0 - _CALM) * liveliness
+        turned = self._turns.take(length, [at for at, _size in self._nods]) * calm[:, None]
+        *quick, across, down, pace = (wave.take(length) for wave in self._waves)
         nods, style = self._nodding(length), self._style
         breath = 0.27 * (1 + 0.12 * pace)  # about 16 per minute, never fully regular
         phase = self._phase + np.cumsum(breath) / RATE
         self._tick += length
         self._phase = float(phase[-1] % 1.0) if length else self._phase
+        pitch = style.pitch * (turned[:, 0] + 0.30 * quick[0] * calm) + style.nod * nods
+        yaw = style.yaw * (turned[:, 1] + 0.10 * quick[1] * calm) + style.turn
+        roll = style.roll * (turned[:, 2] + 0.25 * quick[2] * calm) + style.tilt
         return np.stack(
             [
-                np.radians(style.pitch * (0.88 * slow[0] + 0.47 * quick[0]) * calm + style.nod * nods),
-                np.radians(style.yaw * (0.95 * slow[1] + 0.30 * quick[1]) * calm + style.turn),
-                np.radians(style.roll * (0.93 * slow[2] + 0.36 * quick[2]) * calm + style.tilt),
-                0.9 * across,
-                0.5 * down + 0.4 * nods,
+                *np.radians([pitch, yaw, roll]),
+                _TRAVEL * np.tanh((0.9 * across - _ACROSS * yaw) / _TRAVEL),
+                _TRAVEL * np.tanh((0.5 * down + 0.4 * nods + _DOWN * pitch) / _TRAVEL),
                 np.sin(2 * np.pi * phase),
             ],
             axis=1,
