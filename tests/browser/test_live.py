@@ -14,7 +14,7 @@ from tests.support.running_service import RunningService
 
 LONG = 60_000
 """Milliseconds."""
-SHOWN = "document.getElementById('video').currentTime > 0.5"
+SHOWN = "() => document.getElementById('video').currentTime > 0.5"
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +57,10 @@ def test_one_click_then_text_microphone_and_the_end(
     # the fake microphone beeps
     page.get_by_label("It speaks with my voice").check()
     expect(state).to_have_text("Speaking", timeout=LONG)
-    page.wait_for_function("document.getElementById('level').value > 0", timeout=LONG)
+    page.wait_for_function("() => document.getElementById('level').value > 0", timeout=LONG)
     page.get_by_label("It listens to me").check()
     expect(state).to_have_text("Live", timeout=LONG)
-    page.wait_for_function("document.getElementById('level').value > 0", timeout=LONG)
+    page.wait_for_function("() => document.getElementById('level').value > 0", timeout=LONG)
     behind = page.evaluate(
         "(() => { const v = document.getElementById('video'); return v.buffered.end(0) - v.currentTime; })()"
     )
@@ -88,7 +88,7 @@ def test_killed_process_is_explained(page: Page, live_service: RunningService) -
     for _ in range(100):
         page.get_by_role("button", name="Start").click()
         page.wait_for_function(
-            "document.getElementById('start').hidden || document.getElementById('problem').textContent"
+            "() => document.getElementById('start').hidden || document.getElementById('problem').textContent"
         )
         if not page.get_by_role("button", name="Start").is_visible():
             break

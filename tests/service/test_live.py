@@ -89,6 +89,7 @@ def test_sound_in_video_out(client: httpx.Client, session: Event, live: LiveClie
     said = live.event("session.state_updated", state="connected")
     assert (said["width"], said["height"], said["fps"]) == (128, 128, 25)
     assert said["media_type"].startswith('video/mp4; codecs="avc1.')
+    live.read_until(lambda: live.binary > 60, "a second of idling")
     pcm, rate = speech(1.0)
     live.speak(pcm, rate, "one")
     started = live.event("agent.speak_started")
@@ -108,9 +109,9 @@ def test_sound_in_video_out(client: httpx.Client, session: Event, live: LiveClie
     begin, alike = heard(sound, pcm, rate)
     assert alike > 0.9
     at = round(25 * begin)
-    # the mouth moves while it speaks, and hardly before and after
+    # the lower face moves more while it speaks than before
     change = np.abs(np.diff(pictures.astype(int), axis=0))[:, 70:115, 30:98].mean(axis=(1, 2))
-    assert change[at : at + 25].mean() > 2 * change[1 : at - 2].mean()
+    assert change[at : at + 25].mean() > 1.3 * change[1 : at - 2].mean()
     assert len(pictures) / 25 == pytest.approx(len(sound) / 48_000, abs=0.12)
     ended = status(client, session)
     assert (ended["status"], ended["reason"], ended["resume"]) == ("closed", "ended_by_client", None)

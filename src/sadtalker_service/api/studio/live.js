@@ -8,8 +8,6 @@ import { LiveSession } from "./live_session.js";
 
 const MOST_FACES = 6;
 const LEVEL_MS = 200;
-const TRIES = 20;
-const TRY_MS = 500;
 const ENDS = {
   idle: "It ended because nothing was said for a while. Press Start to go on.",
   worker_lost: "The service lost this session. Press Start to go on.",
@@ -25,6 +23,7 @@ const video = element("video");
 const player = new LivePlayer(video);
 
 let imageId = new URLSearchParams(location.search).get("image_id");
+const uploaded = new Map(); // image_id -> URL of the file
 let session = null;
 let closeMicrophone = null;
 let asked = false; // whether the user ended the session
@@ -44,9 +43,11 @@ element("say-form").addEventListener("submit", (event) => {
 element("microphone").addEventListener("change", ({ target }) => attempt("", () => useMicrophone(target.value)));
 addEventListener("pagehide", () => session?.close());
 
+const [early] = element("image_file").files; // chosen before this script was there
 attempt("", async () => {
   await Promise.all([showFaces(), showVoices()]);
-  if (imageId) await choose(imageId);
+  if (early) await upload(early);
+  else if (imageId) await choose(imageId);
 });
 
 async function showFaces() {
@@ -68,14 +69,11 @@ function addFace(id, number) {
   element("known").append(label);
 }
 
-/** Show the preview of a face. It is made a little after the face is ready. */
-async function showPreview(picture, id, url = null) {
-  for (let left = TRIES; left && !url; left--) {
-    url = await client.fetch(`/api/avatar/${id}/preview`).then(async (response) => URL.createObjectURL(await response.blob()), () => null);
-    if (!url) await new Promise((resolve) => setTimeout(resolve, TRY_MS));
-  }
-  if (url) picture.src = url;
-  picture.hidden = !url;
+/** Show a face: its preview, or the picture that was just uploaded, whose preview takes a little longer. */
+async function showPreview(picture, id) {
+  picture.hidden = true;
+  picture.onload = () => (picture.hidden = false);
+  picture.src = uploaded.get(id) ?? (await client.mediaUrl(`/api/avatar/${id}/preview`));
 }
 
 async function showVoices() {
@@ -94,6 +92,7 @@ async function upload(file) {
   const { status, error } = await client.json(`/api/avatar/status/${id}?preprocess_mode=crop&wait=60`);
   if (status === "failed") throw new Error(error.message);
   imageId = id;
+  uploaded.set(id, URL.createObjectURL(file));
   await showFaces();
   await choose(id);
 }

@@ -32,6 +32,7 @@ log = structlog.get_logger(__name__)
 REPLACED, TOO_SLOW = 4001, 4002
 """Close codes: the same session was opened elsewhere; the client does not read what it gets."""
 _LAST_WORDS_SECONDS = 2.0
+_BROKEN = "An internal error occurred. The session is not the cause. The error was logged."
 
 
 class Viewer(Protocol):
@@ -173,6 +174,10 @@ class Carried:
             log.warning("live_session_failed", code=error.code, reason=error.message)
             outbox.put(error_event(error))
             self.end("failed")
+        except Exception:  # whatever it is, the session must end and say so
+            log.exception("live_session_broken")
+            outbox.put(error_event(SadTalkerError(_BROKEN)))
+            self.end("failed")
         finally:
             await self._stop_drawing()
             if self._connection is connection:
@@ -206,7 +211,7 @@ class Carried:
         drawing.start()
         receiving = asyncio.create_task(self._receive(connection, inbox, outbox))
         try:
-            waiting: set[asyncio.Future[Any]] = {receiving, sending, self.ended}
+            waiting: set[asyncio.Future[Any]] = {receiving, sending, outbox.overfull, self.ended}
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
             receiving.cancel()

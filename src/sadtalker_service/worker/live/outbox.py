@@ -18,15 +18,21 @@ class Outbox:
         self._waiting: deque[str | bytes] = deque()
         self._changed = asyncio.Event()
         self._closed = False
-        self.is_overfull = False
+        self.overfull: asyncio.Future[None] = loop.create_future()
+        """Done when the client was too slow, also while a message cannot be sent."""
+
+    @property
+    def is_overfull(self) -> bool:
         """Whether the client was too slow."""
+        return self.overfull.done()
 
     def put(self, *messages: str | bytes) -> None:
         """Add messages. After too many of them, and after `close`, they are dropped."""
         if self._closed or self.is_overfull:
             return
         self._waiting.extend(messages)
-        self.is_overfull = len(self._waiting) > MOST_WAITING
+        if len(self._waiting) > MOST_WAITING:
+            self.overfull.set_result(None)
         self._changed.set()
 
     def deliver(self, messages: Iterable[str | bytes]) -> None:
