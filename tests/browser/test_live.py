@@ -8,20 +8,12 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
-from tests.browser.conftest import running
 from tests.browser.studio import Studio
 from tests.support.running_service import RunningService
 
 LONG = 60_000
 """Milliseconds."""
 SHOWN = "() => document.getElementById('video').currentTime > 0.5"
-
-
-@pytest.fixture(scope="module")
-def live_service() -> Iterator[RunningService]:
-    """A service with a slot for a live session."""
-    with running({"LIVE_SLOTS": "1", "LIVE_MAX_LOAD": "1"}) as service:
-        yield service
 
 
 @pytest.fixture
@@ -33,10 +25,10 @@ def page(context: BrowserContext) -> Iterator[Page]:
 
 
 def test_one_click_then_text_microphone_and_the_end(
-    page: Page, live_service: RunningService, source_image: Path
+    page: Page, service: RunningService, source_image: Path
 ) -> None:
     studio = Studio(page)
-    page.goto(f"{live_service.url}/")
+    page.goto(f"{service.url}/")
     page.get_by_role("link", name="Live").click()
     expect(page.get_by_role("button", name="Start")).to_be_disabled()
     page.get_by_label("Upload a picture").set_input_files(source_image)
@@ -73,7 +65,7 @@ def test_one_click_then_text_microphone_and_the_end(
     expect(state).to_have_text("Live", timeout=LONG)
     # and taken: another visitor is told so
     other = page.context.new_page()
-    other.goto(f"{live_service.url}/studio/live.html")
+    other.goto(f"{service.url}/studio/live.html")
     other.get_by_label("Face 1").check(force=True)
     other.get_by_role("button", name="Start").click()
     expect(other.locator("#problem")).to_contain_text("is taken", timeout=LONG)
@@ -81,8 +73,8 @@ def test_one_click_then_text_microphone_and_the_end(
     assert studio.faults == []
 
 
-def test_killed_process_is_explained(page: Page, live_service: RunningService) -> None:
-    page.goto(f"{live_service.url}/studio/live.html")
+def test_killed_process_is_explained(page: Page, service: RunningService) -> None:
+    page.goto(f"{service.url}/studio/live.html")
     page.get_by_label("Face 1").check(force=True)
     # the slot of the test before is freed soon after its page has gone
     for _ in range(100):
@@ -94,6 +86,6 @@ def test_killed_process_is_explained(page: Page, live_service: RunningService) -
             break
         page.wait_for_timeout(200)
     expect(page.locator("#state")).to_have_text("Live", timeout=LONG)
-    live_service.kill("live")
+    service.kill("live")
     expect(page.locator("#problem")).to_contain_text("Press Start to go on.", timeout=LONG)
     expect(page.get_by_role("button", name="Start")).to_be_enabled()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 
 import aiortc
 import httpx
@@ -17,7 +20,7 @@ import pytest
 import soxr
 from numpy.typing import NDArray
 from tests.service.conftest import LIVE_IDLE, LIVE_QUEUE
-from tests.support.live import ENOUGH, Event, LiveClient, decoded, speech, start, upload
+from tests.support.live import ENOUGH, EXAMPLES, Event, LiveClient, decoded, speech, start, upload
 from tests.support.running_service import Role, RunningService, until
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
@@ -198,6 +201,17 @@ async def watch_over_webrtc(client: httpx.Client, session: Event) -> tuple[set[t
     finally:
         await viewer.close()
     return {p.to_ndarray(format="rgb24").shape for p in pictures}, sum(p.samples for p in pieces)
+
+
+def test_example_of_the_documents(service: RunningService, image_id: str, tmp_path: Path) -> None:
+    page = (EXAMPLES.parent / "docs" / "live-service.md").read_text()
+    program = page.partition("```python\n")[2].partition("```")[0]
+    program = program.replace("http://127.0.0.1:8000", service.url).replace("3 * speech", "speech")
+    (tmp_path / "examples").symlink_to(EXAMPLES)
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, timeout=ENOUGH)
+    pictures, sound = decoded((tmp_path / "live.mp4").read_bytes())
+    assert len(pictures) >= 25
+    assert np.abs(sound).max() > 0.05
 
 
 def test_metrics_show_sessions_and_slots(client: httpx.Client, live: LiveClient) -> None:
