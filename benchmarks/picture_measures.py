@@ -114,6 +114,8 @@ def lid_tone(closed: Picture, points: Points) -> float:
         around = np.concatenate(
             [_between(closed, crease, fold, (0.2, 0.9)), _between(closed, lower, below, (0.5, 1.0))]
         )
+        bright = around @ _LUMA
+        around = around[bright > 0.5 * np.percentile(bright, 85)]  # no lashes, brows and glasses
         worst = max(
             worst, float(np.linalg.norm(np.median(_lab(lid), axis=0) - np.median(_lab(around), axis=0)))
         )
@@ -163,7 +165,7 @@ def outline_steps(portrait: Portrait) -> float:
 
 
 def open_share(portrait: Portrait) -> float:
-    """Of five columns of a mouth that says p b m: share with .8 mm or more between the lips that is no lip."""
+    """Of five columns of a mouth that says p b m: share with 1.2 mm or more of no lip between the lips."""
     channels, tongue = shape_controls("PP", portrait.mouth)
     controls = portrait.rest(1)
     controls[0, : len(channels)], controls[0, TONGUE] = channels, tongue
@@ -178,7 +180,7 @@ def open_share(portrait: Portrait) -> float:
         lips = np.median(colours, axis=0)
         away = np.linalg.norm((colours - lips) * (0.6, 1.0, 1.0), axis=1) > 24.0
         run = max((len(part) for part in "".join("x" if flag else " " for flag in away).split()), default=0)
-        opened += run * np.linalg.norm(bottom - top) / len(steps) / scale > 0.8
+        opened += run * np.linalg.norm(bottom - top) / len(steps) / scale > 1.2
     return opened / 5
 
 

@@ -1,8 +1,7 @@
 """A LiveKit agent with a face: what it says comes out of an avatar that this machine draws.
 
-    pip install "livekit-agents[openai,silero]"
-    LIVEKIT_URL=... LIVEKIT_API_KEY=... LIVEKIT_API_SECRET=... OPENAI_API_KEY=... \
-        python examples/livekit_agent.py dev
+    pip install livekit-agents
+    LIVEKIT_URL=... LIVEKIT_API_KEY=... LIVEKIT_API_SECRET=... python examples/livekit_agent.py dev
 
 The agent's speech goes to `AvatarVideo` in place of the room, and comes back as video with its sound.
 """
@@ -79,9 +78,7 @@ def main() -> None:
             context.room, audio_recv=sound, video_gen=AvatarVideo(generator), options=options
         )
         context.add_shutdown_callback(generator.aclose)
-        session = AgentSession(
-            stt="openai/gpt-4o-mini-transcribe", llm="openai/gpt-4.1-mini", tts="openai/tts-1"
-        )
+        session = AgentSession(stt="deepgram/nova-3", llm="openai/gpt-4.1-mini", tts="cartesia/sonic-3")
         session.output.audio = sound
         await runner.start()
         await session.start(agent=Agent(instructions="Talk to me in short sentences."), room=context.room)

@@ -15,6 +15,7 @@ import numpy as np
 
 from sadtalker_service.engines.mesh.motion.head import POSE_STYLES, HeadMotion, head_style, keep_clean
 from sadtalker_service.engines.mesh.motion.signals import RATE
+from sadtalker_service.options.seeds import random_stream
 
 FILE = Path(__file__).resolve().parents[1] / "src/sadtalker_service/api/studio/poses.json"
 PREVIEW_RATE = 10
@@ -27,9 +28,7 @@ LIVELINESS = 0.85
 
 def movement(number: int) -> list[list[float]]:
     """Pitch, yaw and roll in degrees of style `number`, as in a video with seed 0: [[p, y, r], ...]."""
-    motion = HeadMotion(
-        [np.random.default_rng([0, number, 3, stream]) for stream in range(10)], head_style(number)
-    )
+    motion = HeadMotion([random_stream(0, number, 3, movement) for movement in range(10)], head_style(number))
     for at in ACCENTS:
         motion.accent(at, 0.8)
     ticks = int(SECONDS * RATE)

@@ -178,6 +178,8 @@ def test_image_with_extras_runs_the_neural_engine_with_an_inference_server(
                 video = tmp_path / "talking.mp4"
                 video.write_bytes(make_video(url, seconds=0.16, engine="sadtalker"))
         finally:
+            for inner in children(server.pid):  # ends everything in the container
+                os.kill(inner, signal.SIGKILL)
             server.kill()
     with av.open(str(video)) as container:
         assert sum(1 for _ in container.decode(video=0)) == 4

@@ -16,10 +16,17 @@ from scipy.ndimage import maximum_filter1d
 
 from sadtalker_service.domain import Artefact, Speech
 from sadtalker_service.speech.amplitude import AmplitudeRestorer
-from sadtalker_service.speech.closing import close_lips, closures_of, pauses_of, rest_in_pauses
+from sadtalker_service.speech.closing import (
+    close_lips,
+    closures_of,
+    pauses_of,
+    rest_in_pauses,
+    rest_in_silence,
+)
 from sadtalker_service.speech.coarticulation import TICK_RATE, viseme_weights
 from sadtalker_service.speech.loudness import accents, level_db, loudness
 from sadtalker_service.speech.phonemes import Phoneme, PhonemeTrack, Segmentation
+from sadtalker_service.speech.quiet import QuietStretches, united
 from sadtalker_service.speech.visemes import ARTICULATORS, JAW, OPENING, VISEMES
 
 __all__ = ["ARTICULATORS", "Articulation", "Articulator", "HeardWindow", "articulate", "joined"]
@@ -152,6 +159,9 @@ class Articulator:
         """Whether there was speech in the last ticks before `_settled`."""
         self._closures = np.zeros((0, 3), np.float32)
         """Those of the last windows."""
+        self._quiet = QuietStretches()
+        self._silence = np.zeros((0, 2), np.float32)
+        """The last stretches without a voice."""
 
     def push(self, heard: HeardWindow) -> Articulation:
         """The motion that follows and is settled. It may have no rows."""
@@ -167,9 +177,11 @@ class Articulator:
         motion = self._restorer.restored(visemes[here], [o[here] for o in opinions], self._shares)
         motion[:, OPENING] = _within_reach(motion[:, OPENING])
         new, all_near = self._closures_until(track, begin, stop, last=heard.end is not None)
-        pauses = pauses_of(track, until, self._memory_from)
+        quiet = self._quiet_until(heard.loudness, until)
+        pauses = united(pauses_of(track, until, self._memory_from), quiet)
         close_lips(motion, all_near, begin)
         rest_in_pauses(motion, pauses, until, begin, self._memory_from)
+        rest_in_silence(motion, quiet, until, begin)
         motion[:, JAW] = np.minimum(motion[:, JAW], 0.9 * motion[:, OPENING])
         gate = self._gate(visemes[begin - first :], stop - begin)
         window = Articulation(
@@ -189,6 +201,14 @@ class Articulator:
     def _shares(self) -> Float32:
         weights = np.array(self._weights, np.float32)
         return np.asarray(weights / weights.sum(), np.float32)
+
+    def _quiet_until(self, loudness: Float32, until: float) -> Float32:
+        """float32 (Q, 2): start and end of silence that reaches into the ticks that are not settled yet."""
+        new = self._quiet.add(loudness)
+        known = np.concatenate([self._silence, new])
+        known = known[~np.isin(known[:, 0], new[:, 0]) | (np.arange(len(known)) >= len(self._silence))]
+        self._silence = known[known[:, 1] > until - _MEMORY]
+        return np.asarray(np.minimum(known, np.float32(until)), np.float32)
 
     def _remember(self, heard: HeardWindow) -> None:
         new = heard.track.segmentations

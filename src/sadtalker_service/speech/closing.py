@@ -30,6 +30,8 @@ _SHORTEST_PAUSE = 0.15
 """A shorter silence is part of a word, seconds."""
 _AJAR, _SHUT = 0.5, 0.9
 """In a pause the mouth stays ajar up to the first time and is shut from the second, seconds."""
+_FALLING, _SILENT = 0.12, 0.45
+"""Where there is no voice at all, the mouth begins to shut and is shut, seconds."""
 _REOPEN = 0.2
 """Seconds in which a shut mouth opens before speech."""
 
@@ -99,6 +101,19 @@ def rest_in_pauses(
         since = np.inf if start <= speech_from else seconds - start
         until = np.inf if end >= duration else end - seconds
         shut = np.minimum(_ramp((since - _AJAR) / (_SHUT - _AJAR)), _ramp(until / _REOPEN))
+        inside = (seconds >= start) & (seconds <= end)
+        motion[inside] *= (1.0 - np.broadcast_to(shut, seconds.shape)[inside])[:, None]
+
+
+def rest_in_silence(motion: Float32, quiet: Float32, duration: float, begin: int = 0) -> None:
+    """Shut the mouth of `motion` (T, 8) within half a second in stretches (Q, 2) without any voice.
+
+    The first row is that of tick `begin`. The end of a stretch that reaches `duration` is not near.
+    """
+    seconds = np.arange(begin, begin + len(motion)) / TICK_RATE
+    for start, end in quiet:
+        until = np.inf if end >= duration else end - seconds
+        shut = np.minimum(_ramp((seconds - start - _FALLING) / (_SILENT - _FALLING)), _ramp(until / _REOPEN))
         inside = (seconds >= start) & (seconds <= end)
         motion[inside] *= (1.0 - np.broadcast_to(shut, seconds.shape)[inside])[:, None]
 

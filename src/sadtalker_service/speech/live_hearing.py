@@ -26,6 +26,8 @@ _REST = 60
 """Ticks of digital silence after which the source ends its search."""
 _HANGOVER = 8
 """Ticks by which phones may extend beyond the active sound."""
+_HELD = 0.8
+"""Seconds. A search stays longer than this in one phone only where it hears noise."""
 _SETTLED_PEAK = 12
 """Ticks after a peak of loudness that make it an accent."""
 
@@ -102,7 +104,7 @@ class LiveHearing:
             self._level[-dropped:] = level_db(np.zeros(dropped * TICK, np.float32))
             self._bands[-dropped:] = band_levels(np.zeros(dropped * TICK, np.float32), dropped)
         now = self._told / _SECOND
-        self._known = [p for p in self._known if p.start < now]
+        self._known = list(cut(self._known, 0.0, now))
         self._known_spans = [(a, min(b, now)) for a, b in self._known_spans if a < now]
         self._rest()
 
@@ -143,7 +145,7 @@ class LiveHearing:
         active = above_floor(self._bands)
         near = np.convolve(active, np.ones(2 * _HANGOVER + 1), mode="same") > 0
         spans = [(begin + a, begin + b) for a, b in spans_of(near)]
-        return within(phonemes, spans)
+        return within([p for phoneme in phonemes for p in _not_held(phoneme)], spans)
 
     def _filled(self, phonemes: Sequence[Phoneme]) -> tuple[Phoneme, ...]:
         """The guess where nothing is known, what is known, and silence between."""
@@ -175,6 +177,14 @@ class LiveHearing:
         now = self._told / _SECOND
         self._known = [p for p in self._known if p.end > now]
         self._known_spans = [(a, b) for a, b in self._known_spans if b > now]
+
+
+def _not_held(phoneme: Phoneme) -> tuple[Phoneme, ...]:
+    """The phoneme, with silence after `_HELD` seconds of it."""
+    if phoneme.label == SILENCE or phoneme.end - phoneme.start <= _HELD:
+        return (phoneme,)
+    turn = phoneme.start + _HELD
+    return (Phoneme(phoneme.label, phoneme.start, turn), Phoneme(SILENCE, turn, phoneme.end))
 
 
 def cut(phonemes: Sequence[Phoneme], start: float, end: float) -> tuple[Phoneme, ...]:

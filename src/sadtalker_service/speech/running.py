@@ -27,9 +27,10 @@ Samples = NDArray[np.float32]
 _SECOND = SPEECH_RATE // TICK
 _REMEMBERED = 2 * _SECOND
 """Ticks of sound from which the signal source takes the range of a voice."""
-_LONG = 8 * _SECOND
-_LONGEST = 20 * _SECOND
-"""Ticks after which the decoder begins anew: the first in a pause, the second anywhere."""
+_LONG = 5 * _SECOND
+_LONGEST = 15 * _SECOND
+"""Ticks after which the decoder begins anew: the first in a pause, the second anywhere. The longer it
+runs, the longer it takes to read its guess."""
 _REPEATED = _SECOND // 2
 """Ticks of sound that a decoder hears again when it begins anew."""
 _PAUSE = 0.15

@@ -32,5 +32,5 @@ def test_file_of_the_studio_is_what_the_engine_does() -> None:
     angles = np.array(kept["angles"])
     assert angles.shape == (POSE_STYLES, round(made.SECONDS * kept["rate"]), 3)
     assert (np.abs(angles) <= np.degrees(LIMITS) + 0.05).all()
-    assert (np.ptp(angles, axis=1) > 1.0).all()  # all move, about every axis
+    assert (np.ptp(angles, axis=1) > 0.5).all()  # all move, about every axis
     assert len(np.unique(angles.reshape(POSE_STYLES, -1), axis=0)) == POSE_STYLES

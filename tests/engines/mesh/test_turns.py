@@ -64,3 +64,16 @@ def test_a_speaking_head_moves_as_much_as_a_real_one_and_less_in_silence() -> No
     speaking, silent = spread
     assert speaking == pytest.approx([2.6, 10.0, 2.4], rel=0.2)
     assert (silent < 0.55 * speaking).all()
+
+
+def test_the_shoulders_follow_the_head_less_and_later() -> None:
+    lags, shares = [], []
+    for seed in range(8):
+        head = HeadMotion([np.random.default_rng([seed, i]) for i in range(10)], head_style(0))
+        body = head.take(np.full(30 * RATE, 0.8))
+        shift, shoulders = body[:, 3], body[:, 5]
+        shares.append(shoulders.std() / shift.std())
+        fits = [np.corrcoef(shift[: len(shift) - lag], shoulders[lag:])[0, 1] for lag in range(0, 100, 5)]
+        lags.append(5 * int(np.argmax(fits)) / RATE)
+    assert 0.12 < np.mean(shares) < 0.35
+    assert 0.2 < np.mean(lags) < 0.6

@@ -38,6 +38,20 @@ def test_bilabials_are_where_a_recogniser_hears_them(say, voice: str) -> None:
     assert np.quantile(np.abs(offsets), 0.85) <= 0.045
 
 
+@pytest.mark.parametrize("text", ["Please come home.", "please come home"])
+def test_last_sound_ends_where_it_fades(say, text: str) -> None:
+    samples, timeline = say(text)
+    loudest = np.abs(samples).max()
+    last = [one for one in timeline.phonemes if one.label != SILENCE][-1]
+    assert last.end - last.start < 0.35
+    assert np.abs(samples[int((last.end + 0.02) * VOICE_RATE) :]).max() < 0.1 * loudest
+    assert (
+        np.abs(samples[int((last.end - 0.015) * VOICE_RATE) : int(last.end * VOICE_RATE)]).max()
+        > 0.01 * loudest
+    )
+    assert timeline.words[-1].end == pytest.approx(last.end)
+
+
 def test_phonemes_cover_the_sound_without_gaps_and_words_lie_in_it(say) -> None:
     samples, timeline = say("Hello, this is a test. Here is more.")
     assert timeline.phonemes[0].start == 0

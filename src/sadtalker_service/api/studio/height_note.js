@@ -15,6 +15,7 @@ export function noteHeight() {
 
 function note({ width, height }, wanted, mode) {
   const whole = mode === "full" || mode === "extfull";
+  if (!whole && chosen.engine !== "mesh") return ""; // other engines have sizes of their own
   const most = whole ? Math.floor(height * Math.min(1, WIDEST / width)) : CROPPED;
   if (most >= wanted) return "";
   if (!whole) return `A close-up or a square video is ${most} pixels high.`;

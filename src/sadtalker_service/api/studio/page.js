@@ -25,6 +25,8 @@ export const chosen = {
   spoken: null,
   /** The request in progress: `stop` ends it here, `links` are those of its session. */
   work: null,
+  /** Name of the service's engine, once it is known. */
+  engine: null,
   /** The finished video on the page: `title`, `address`, and `blob` once it is kept. */
   video: null,
 };

@@ -1,7 +1,7 @@
 // A drawn head that moves as the chosen movement does. Its angles are those of the mesh engine, see
 // tools/make_pose_previews.py.
 
-const SHOWN = 1.8; // the head is small here, so its angles are drawn larger than they are
+const SHOWN = 1.3; // the head is small here, so its angles are drawn larger than they are
 const BACK_MS = 400; // the loop fades from its end to its beginning
 const circle = (cx, cy, cz, rx, ry, from = 0, to = 1) =>
   Array.from({ length: 25 }, (_, k) => {

@@ -12,7 +12,11 @@ const GENDERS = { female: "woman", male: "man" };
 /** Fill the list of voices. Without any voice, only recordings are offered. */
 export async function offerVoices() {
   const { default: first, voices } = await client.json("/api/voices");
-  const groups = Map.groupBy(voices, (voice) => (voice.source === "kokoro" ? voice.language_name : ROBOTIC));
+  const groups = new Map();
+  for (const voice of voices) {
+    const name = voice.source === "kokoro" ? voice.language_name : ROBOTIC;
+    groups.set(name, [...(groups.get(name) ?? []), voice]);
+  }
   const select = part("voice");
   select.replaceChildren(...[...groups].map(([name, members]) => group(name, members)));
   const kept = keptOption("voice");

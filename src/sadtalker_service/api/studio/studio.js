@@ -129,6 +129,7 @@ function offer() {
   part("record").hidden = !canRecord;
   offerVoices().catch((error) => complain(error.message, "voice"));
   offerFeatures(client, part("enhancer"), ({ name }) => {
+    chosen.engine = name;
     part("pose-preview").hidden = name !== "mesh"; // the movements of other engines are not known here
     part("style-field").classList.toggle("plain-number", name !== "mesh");
     refresh();

@@ -41,6 +41,7 @@ INDEX = {name: i for i, name in enumerate(CHANNELS)}
 
 Vector = NDArray[np.float64]
 _CORNERS = (61, 76, 62, 78, 291, 306, 292, 308)
+_JAW_SIDES = (172, 397)
 _CHIN, _SUBNASAL, _NOSE_BASE, _UNDER_LIP = 152, 2, 0, 17
 
 
@@ -80,6 +81,7 @@ class _Face:
         self.x, self.y = local[:, 0], local[:, 1]
         self.half_width = float(local[291, 0] - local[61, 0]) / 2
         self.lateral = np.abs(self.x) / self.half_width
+        self.half_jaw = float(local[_JAW_SIDES[1], 0] - local[_JAW_SIDES[0], 0]) / 2
         self.line = (local[61, 1] + local[291, 1]) / 2
         self.chin = float(local[_CHIN, 1])
         self.upper, self.lower, self.corner = (np.zeros(LANDMARKS, bool) for _ in range(3))
@@ -105,7 +107,8 @@ class _Face:
 def _jaw(out: Vector, face: _Face) -> None:
     """Hinge motion: full at the chin, less at the sides of the face, two fifths at the mouth corners."""
     x, y, lateral = face.x, face.y, face.lateral
-    weight = smoothstep(-2.0, face.chin * 0.35, y) * (0.12 + 0.88 * (1 - smoothstep(0.95, 2.1, lateral)))
+    outwards = np.abs(x) / face.half_jaw  # a small or a smiling mouth does not change the jaw
+    weight = smoothstep(-2.0, face.chin * 0.35, y) * (0.12 + 0.88 * (1 - smoothstep(0.40, 1.02, outwards)))
     weight[face.upper] = 0.0
     weight[face.lower] = (1 - 0.60 * smoothstep(0.26, 1.02, lateral))[face.lower]
     weight[face.corner] = 0.40

@@ -34,7 +34,7 @@ POSITIONS = np.linspace(-0.16, 1.16, COLUMNS)
 _ROWS = 16
 _LASHES_MM = 1.3
 """Height of the lowest part of the strip, in which the lashes are."""
-_TOWARDS_FACE = 0.75
+_TOWARDS_FACE = 0.8
 """Share of the skin around the eye in the colour of the lid."""
 _BELOW_LID = 1.5
 """How far the image goes on below the lower lid, mm. The edge of the lid cuts it."""
@@ -168,7 +168,7 @@ def _draw_lid(pixels: Uint8Image, p: Field, eye: Eye, scale: float, grain: Field
     skin = base + _fading_difference(_without_lashes(photo, new) - base, new)
     down = np.clip((level - crease) / np.maximum(lower - crease, 1e-6), 0.0, 1.0)
     round_lid = smoothstep(0.0, 4.0, (lower - upper) * mm)
-    light = 1.0 + round_lid * (0.05 * np.sin(np.pi * down**0.8) - 0.05 * smoothstep(0.75, 1.0, down))
+    light = 1.0 + round_lid * (0.04 * np.sin(np.pi * down**0.8) - 0.05 * smoothstep(0.75, 1.0, down))
     lit = skin * light[..., None]
     lit = lit + _tiled(grain, skin.shape) * (lit @ LUMA / 255.0)[..., None]
     skin = np.where(new[..., None], lit, skin)

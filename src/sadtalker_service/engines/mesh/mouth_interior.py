@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.ndimage import gaussian_filter, gaussian_filter1d, map_coordinates
 
 from sadtalker_service.domain import Uint8Image
 from sadtalker_service.engines.mesh.faceframe import FaceFrame, RestMouth
@@ -32,6 +32,8 @@ _ARCHES = {"upper": (_UPPER_TEETH, -0.004, 9.5, 1.0), "lower": (_LOWER_TEETH, 0.
 """Teeth, curvature of the row (1/mm), length of a tooth (mm), and 1 for hanging or -1 for standing teeth."""
 
 
+_SHADOW = np.array([30.0, 12.0, 13.0])
+"""Colour of what no light reaches, between the teeth and the cheeks."""
 _SHADED = np.array([0.86, 0.82, 0.78])
 """The lower teeth lie in the shadow of lip and tongue and take on their colour."""
 
@@ -51,7 +53,7 @@ class MouthInterior:
 
 ORIGIN = {"upper": (28.0, 10.0), "lower": (26.0, 4.0), "tongue": (22.0, 4.0)}
 """Distance from the left and top border of an image to its origin, mm."""
-SIZE = {"upper": (56.0, 18.0), "lower": (52.0, 15.0), "tongue": (44.0, 26.0)}
+SIZE = {"upper": (56.0, 24.0), "lower": (52.0, 15.0), "tongue": (44.0, 26.0)}
 """Width and height of an image, mm."""
 
 
@@ -93,7 +95,8 @@ def _grid(name: str) -> tuple[Field, Field]:
 def _arch(name: str, colour: Field) -> Field:
     """A row of teeth, float (h, w, 4), not premultiplied."""
     shade, alpha = _arch_shape(name)
-    return np.dstack([shade[..., None] * colour, alpha])
+    lit = shade[..., None] * colour + (1.0 - shade[..., None]) * _SHADOW
+    return np.dstack([lit, alpha])
 
 
 @lru_cache(maxsize=2)
@@ -115,13 +118,20 @@ def _arch_shape(name: str) -> tuple[Field, Field]:
             cover = np.clip((depth - corner) * DENSITY * 0.9 + 0.5, 0, 1)
             cover *= np.clip((1.0 - across) * half * DENSITY * 0.9 + 0.8, 0, 1)
             cover *= np.clip((length - depth) * DENSITY * 0.5 + 0.5, 0, 1)
-            rounded = 1 - 0.08 * np.clip(across, 0, 1) ** 2 - 0.11 * np.clip(across, 0, 1) ** 10
-            relief = rounded * (1 - 0.028 * centre) * np.clip(1 - max(0.0, centre - 13.0) / 16.0, 0.25, 1.0)
+            rounded = 1 - 0.07 * np.clip(across, 0, 1) ** 2 - 0.09 * np.clip(across, 0, 1) ** 6
+            relief = rounded * _along_arch(np.abs(x[0][columns]))
             relief = relief * (0.93 + 0.07 * np.clip(depth / 2.5, 0, 1))  # the translucent edge
             relief *= 1 - 0.35 * np.clip((depth - length * 0.55) / (length * 0.45), 0, 1)
             shade[:, columns] = np.where(cover > alpha[:, columns], relief, shade[:, columns])
             alpha[:, columns] = np.maximum(alpha[:, columns], cover)
-    return shade, alpha
+    end = start - teeth[-1][0]
+    return shade, alpha * np.clip((start - np.abs(x)) / (start - end + 2.0), 0.0, 1.0)
+
+
+def _along_arch(x: Field) -> Field:
+    """Light on teeth at a distance from the middle, mm. The arch turns away into the shadow of the cheek."""
+    turned: Field = 1.0 - 0.72 * np.clip((x - 3.0) / 18.0, 0.0, 1.0) ** 1.3
+    return turned
 
 
 def _add_gums(arch: Field, colour: Field) -> Field:
@@ -136,8 +146,9 @@ def _tongue(colour: Field) -> Field:
     x, y = _grid("tongue")
     dome = np.clip(1 - (x / 17.0) ** 2 - ((y - 11.0) / 9.5) ** 2, 0, 1)
     furrow = 1 - 0.10 * np.exp(-((x / 1.6) ** 2))
-    relief = (0.30 + 0.62 * np.sqrt(dome)) * furrow
-    return np.dstack([relief[..., None] * colour, np.clip(dome * 5, 0, 1)])
+    relief = (0.34 + 0.50 * np.sqrt(dome)) * furrow
+    rim = np.clip(dome / 0.6, 0, 1)
+    return np.dstack([relief[..., None] * colour, rim * rim * (3 - 2 * rim)])
 
 
 def _keep_photographed_teeth(
@@ -177,9 +188,13 @@ def _keep_photographed_teeth(
     rows = np.arange(x.shape[0])[:, None]
     above = opening.any(axis=0) & (rows < first) & (rows > first - round(6 * DENSITY))
     photo = photo[np.where(above, first, rows), np.arange(x.shape[1])]
-    keep = gaussian_filter((opening | above).astype(np.float64), 0.45 * DENSITY)[..., None]
+    bright = np.clip((gaussian_filter(photo @ LUMA, 0.5 * DENSITY) / max(1.0, level) - 0.3) / 0.3, 0.0, 1.0)
+    keep = gaussian_filter(np.where(opening, bright, above), 0.45 * DENSITY)[..., None]
     keep = np.clip(keep * 1.6 - 0.3, 0, 1)
     upper[..., :3] = upper[..., :3] * (1 - keep) + photo * keep
+    own = gaussian_filter1d(opening.any(axis=0).astype(np.float64), 1.5 * DENSITY)
+    below = rows > np.where(opening.any(axis=0), len(rows) - 1 - opening[::-1].argmax(axis=0), 0)
+    upper[..., 3] *= 1.0 - below * np.clip(2.0 * own, 0.0, 1.0)  # what the image shows is the whole tooth
     upper[..., 3] = np.maximum(upper[..., 3], keep[..., 0])
     return upper, lower
 

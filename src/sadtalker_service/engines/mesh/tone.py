@@ -25,6 +25,8 @@ LUMA = np.array([0.299, 0.587, 0.114])
 
 _SKIN_POINTS = (205, 425, 164, 18, 200)
 _LIP_POINTS = (15, 16, 86, 316, 85, 315)
+_MOST_COLOUR = 0.22
+"""Largest deviation of the blue of teeth from grey. About C* = 18 under white light."""
 _ENAMEL = np.array([1.0, 0.965, 0.875])
 """Colour of enamel under white light, relative to white."""
 
@@ -67,12 +69,22 @@ def _tooth(pixels: Uint8Image, p: Colour, skin: Colour, bright: float) -> Colour
     white, level = skin, bright
     if len(whites) >= 12:
         top = luma >= np.percentile(luma, 65)
-        white = whites[top].mean(axis=0)
-        level = float(white @ LUMA)
+        read = whites[top].mean(axis=0)
+        redder = read[0] * skin[1] > skin[0] * read[1]  # than the skin: not the white of an eye
+        white = skin if redder else read
+        level = float(read @ LUMA)
     level = float(np.clip(1.12 * level, 0.86 * bright, 1.15 * bright + 12.0))
     tint = (white / max(1.0, white @ LUMA)) ** 0.65 * (skin / max(1.0, skin @ LUMA)) ** 0.18 * _ENAMEL**0.8
-    tooth: Colour = np.clip(tint / (tint @ LUMA) * min(level, 232.0), 0.0, 245.0)
+    tooth: Colour = np.clip(_paler(tint / (tint @ LUMA)) * min(level, 232.0), 0.0, 245.0)
     return tooth
+
+
+def _paler(tint: Colour) -> Colour:
+    """A tint of luma 1 with no more colour than teeth have: towards yellow, however warm the light."""
+    warmth = float(np.clip(1.0 - tint[2], -0.05, _MOST_COLOUR))
+    pale = np.array([1.0 + 0.45 * warmth, 1.0, 1.0 - warmth])
+    result: Colour = pale / (pale @ LUMA)
+    return result
 
 
 def _sclera(pixels: Uint8Image, p: Colour, side: int) -> Colour:

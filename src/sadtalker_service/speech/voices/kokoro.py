@@ -12,11 +12,15 @@ from sadtalker_service.speech.phonemes import SILENCE
 from sadtalker_service.speech.voices.catalogue import VoiceCard
 from sadtalker_service.speech.voices.kokoro_model import MOST_PHONEMES, SOUNDS, UNIT, KokoroModel
 from sadtalker_service.speech.voices.port import VOICE_RATE, Phrase, Token, Utterance
+from sadtalker_service.speech.voices.settling import settled
 from sadtalker_service.speech.voices.tables import table
 from sadtalker_service.speech.voices.trimming import trimmed
 
 LATE = 0.060
 """Seconds by which the network's durations are late against what is heard (docs/voices.md)."""
+
+_OF_THE_SPACE = 0.6
+"""Share of the space before a word in which its first sound is already formed."""
 
 _STRESS = frozenset("ˈˌ")
 _LENGTHENS = frozenset("ː\u0303ʰʲᵝ")
@@ -42,7 +46,7 @@ class _Heard:
 class KokoroVoice:
     """Speaks with the network, which is loaded for the first phrase."""
 
-    version = "kokoro-1"
+    version = "kokoro-2"
 
     def __init__(self, load: Callable[[], KokoroModel]) -> None:
         """`load` gives the network."""
@@ -59,7 +63,7 @@ class KokoroVoice:
         length = len(samples) / VOICE_RATE
         phonemes = _phonemes(heard, length)
         words = _words(heard, phrase.tokens, length)
-        return trimmed(Utterance(samples, phonemes, words))
+        return trimmed(settled(Utterance(samples, phonemes, words)))
 
 
 def sounds_of(tokens: Sequence[Token]) -> tuple[str, list[int]]:
@@ -84,14 +88,15 @@ def label_of(sound: str) -> str:
 
 
 def _phonemes(heard: Sequence[_Heard], length: float) -> tuple[TimedLabel, ...]:
-    """Phonemes with pauses at punctuation. A stress mark belongs to its vowel, and the space between words to
-    the sound that follows: there the mouth closes for it already (docs/voices.md)."""
+    """Phonemes with pauses at punctuation. A stress mark belongs to its vowel, a part of the space between
+    words to the sound that follows: there the mouth closes for it already (docs/voices.md)."""
     found: list[list[object]] = []
-    early: int | None = None
+    early: float | None = None
     paused = True
     for one in heard:
         if one.sound in _STRESS or (one.sound == " " and not paused):
-            early = one.start if early is None else early
+            own = one.start if one.sound != " " else one.end - _OF_THE_SPACE * (one.end - one.start)
+            early = own if early is None else early
         elif one.sound in _LENGTHENS:
             if found:
                 found[-1][2] = one.end
@@ -122,5 +127,5 @@ def _words(heard: Sequence[_Heard], tokens: Sequence[Token], length: float) -> t
 
 def _seconds(unit: object, length: float) -> float:
     """The time at which a sound is heard that the network has at `unit`."""
-    seconds = int(str(unit)) * UNIT / VOICE_RATE - LATE
+    seconds = float(str(unit)) * UNIT / VOICE_RATE - LATE
     return float(min(max(0.0, seconds), length))

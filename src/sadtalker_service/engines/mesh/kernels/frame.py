@@ -18,6 +18,7 @@ from sadtalker_service.engines.mesh.kernels.scene import (
     ROLL,
     SHIFT_X,
     SHIFT_Y,
+    SWAY,
     TONGUE,
     YAW,
     Scene,
@@ -129,10 +130,11 @@ def _project_vertex(scene: Scene, control: F32, turn: F32, v: int, displacement:
     px, py, pz = x - scene.pivot[0], y - scene.pivot[1], z - scene.pivot[2]
     weight = scene.head[v]
     torso = scene.torso[v] * control[BREATH]
+    sway = scene.torso[v] * control[SWAY]
     mx = turn[0, 0] * px + turn[0, 1] * py + turn[0, 2] * pz + scene.pivot[0] - x + control[SHIFT_X]
     my = turn[1, 0] * px + turn[1, 1] * py + turn[1, 2] * pz + scene.pivot[1] - y + control[SHIFT_Y]
     mz = turn[2, 0] * px + turn[2, 1] * py + turn[2, 2] * pz + scene.pivot[2] - z
-    lx = scene.rest[v, 0] + displacement[0] + weight * mx + torso * _BREATH_SPREAD * scene.rest[v, 0]
+    lx = scene.rest[v, 0] + displacement[0] + weight * mx + torso * _BREATH_SPREAD * scene.rest[v, 0] + sway
     ly = scene.rest[v, 1] + displacement[1] + weight * my - torso * _BREATH_RISE
     lz = scene.rest[v, 2] + displacement[2] + weight * mz
     for k in range(2):

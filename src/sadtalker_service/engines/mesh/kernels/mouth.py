@@ -12,6 +12,8 @@ from sadtalker_service.engines.mesh.kernels.scene import Scene
 _ONE = np.float32(1.0)
 _EDGE = np.float32(0.35)
 """Coverage of the opening at the edge of a lip."""
+_CORNER = np.float32(3.0)
+"""In the last millimetres before the corners the line between the lips fades into that of the image."""
 _LOWER_TEETH = np.float32(2.8)
 """How far the lower teeth are below the upper teeth when the jaw is closed, mm."""
 
@@ -71,7 +73,8 @@ def draw_mouth(
             over_lower = height_at(lower, at) - my
             across = (mx - middle) / half
             if closed > 0.0:
-                line = closed * _seam(under_upper - over_lower, across, half_seam)
+                inwards = (_ONE - abs(across)) * half
+                line = closed * _seam(under_upper - over_lower, half_seam) * clamp01(inwards / _CORNER)
                 if line > 0.01:
                     for c in range(3):
                         value = out[y, x, c] * (_ONE - line) + scene.seam[c] * line
@@ -134,13 +137,10 @@ def _trace_lips(
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _seam(gap: float, across: float, half_width: float) -> float:
-    """Strength 0..1 of the line between closed lips, fading towards the corners.
-
-    `gap` is the gap between the upper and the lower lip, mm. `across` is -1 and 1 at the corners.
-    """
+def _seam(gap: float, half_width: float) -> float:
+    """Strength 0..1 of the line between closed lips. `gap` is the gap between both lips, mm."""
     off = np.float32(0.5) * gap / half_width
-    return np.exp(-off * off) * (_ONE - across**8)
+    return np.exp(-off * off)
 
 
 @njit(cache=True, nogil=True, inline="always")

@@ -16,9 +16,10 @@ GAZE_X, GAZE_Y = TONGUE + 1, TONGUE + 2
 PITCH, YAW, ROLL = TONGUE + 3, TONGUE + 4, TONGUE + 5
 SHIFT_X, SHIFT_Y = TONGUE + 6, TONGUE + 7
 BREATH = TONGUE + 8
-CONTROLS = TONGUE + 9
+SWAY = TONGUE + 9
+CONTROLS = TONGUE + 10
 """Columns of the control array, float32 (F, CONTROLS): the channels, tongue 0..1, gaze (mm), head angles
-(radians), head shift (mm), breath -1..1."""
+(radians), head shift (mm), breath -1..1, shift of the shoulders (mm)."""
 
 
 class Scene(NamedTuple):

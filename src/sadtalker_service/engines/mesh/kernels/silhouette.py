@@ -78,7 +78,8 @@ def soften_outline(
     facing = np.empty(triangles.shape[0], np.bool_)
     for t in range(triangles.shape[0]):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        facing[t] = _area(position, a, b, c) < _PRESSED * _area(texture, a, b, c)
+        at_rest = _area(texture, a, b, c)  # a triangle that faces away in the source image makes no edge
+        facing[t] = at_rest >= 0.0 or _area(position, a, b, c) < _PRESSED * at_rest
     any_edge = False
     for e in range(shared.shape[0]):
         if facing[shared[e, 2]] != facing[shared[e, 3]]:

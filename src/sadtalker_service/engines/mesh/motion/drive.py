@@ -20,6 +20,7 @@ from sadtalker_service.engines.mesh.kernels.scene import (
     ROLL,
     SHIFT_X,
     SHIFT_Y,
+    SWAY,
     TONGUE,
 )
 from sadtalker_service.engines.mesh.motion import head
@@ -119,7 +120,7 @@ class Driver:
         self._pause_end = -1.0
         movements = [self._random(3, i) for i in range(10)]
         self._head = head.HeadMotion(movements, head.head_style(style.pose_style))
-        self._body = np.zeros((0, 6))
+        self._body = np.zeros((0, 7))
         """Rows of `HeadMotion` from tick `_body_from` on."""
         self._body_from = 0
         self._liveliness = np.zeros(0)
@@ -217,13 +218,13 @@ class Driver:
         self._take_body(last)
         body = self._body[first - self._body_from : last - self._body_from].copy()
         if style.still:
-            body[:, :5] = 0.0
+            body[:, :6] = 0.0
         if any(self._tracks):
             body[:, :3] = head.follow_tracks(body[:, :3], self._tracks, self._duration or 0.0, first)
         moved = sample(body, times - first / RATE)
         controls[:, PITCH : ROLL + 1] += moved[:, :3]
         controls[:, SHIFT_X : SHIFT_Y + 1] += moved[:, 3:5]
-        controls[:, BREATH] = moved[:, 5]
+        controls[:, SWAY], controls[:, BREATH] = moved[:, 5], moved[:, 6]
         controls[:, INDEX["brow"]] += self._raised_brows(times)
         self._body = self._body[first - self._body_from :]
         self._body_from = first

@@ -10,6 +10,7 @@ import numpy as np
 from sadtalker_service.domain import Track
 from sadtalker_service.engines.mesh.motion.signals import RATE, Signal, Wander, smooth
 from sadtalker_service.engines.mesh.motion.turns import Turns
+from sadtalker_service.media.one_pole import one_pole
 
 POSE_STYLES = 46
 
@@ -20,6 +21,10 @@ _CALM = 0.4
 """Share of the motion that remains in silence."""
 _ACROSS, _DOWN, _TRAVEL = 0.26, 0.18, 4.2
 """A head that turns also moves there: mm per degree of yaw and pitch, and the farthest that it goes, mm."""
+_FOLLOW, _LEAN = 0.25, 0.12
+"""Share of the head's shift that the shoulders follow, and mm per degree of roll."""
+_LAG = float(np.exp(-1.0 / (0.2 * RATE)))
+"""Of each of two filters: together the shoulders are four tenths of a second late."""
 _TRACK_SMOOTHING, _TRACK_EDGE = 0.08, 0.4
 """Standard deviation of the low-pass filter over a given track, and the time on both sides that it needs,
 seconds."""
@@ -73,6 +78,8 @@ class HeadMotion:
         self._nod_sizes = seeds[-1]
         self._nods: list[tuple[float, float]] = []
         self._tick = 0
+        self._lagging = [np.zeros(1), np.zeros(1)]
+        """State of both filters of the shoulders."""
         self._phase = float(seeds[-1].random())
 
     def accent(self, at: float, strength: float) -> None:
@@ -80,7 +87,8 @@ class HeadMotion:
         self._nods.append((at, strength * self._nod_sizes.uniform(0.6, 1.0)))
 
     def take(self, liveliness: Signal) -> Signal:
-        """The next ticks, (T, 6): pitch, yaw and roll in radians, shift x and y in mm, and breath -1..1.
+        """The next ticks, (T, 7): pitch, yaw and roll in radians, shift x and y in mm, shift of the shoulders
+        in mm, and breath -1..1.
 
         `liveliness` (T,) 0..1: how active the speech is. The head is calmer in silence.
         """
@@ -96,15 +104,23 @@ class HeadMotion:
         pitch = style.pitch * (turned[:, 0] + 0.30 * quick[0] * calm) + style.nod * nods
         yaw = style.yaw * (turned[:, 1] + 0.10 * quick[1] * calm) + style.turn
         roll = style.roll * (turned[:, 2] + 0.25 * quick[2] * calm) + style.tilt
+        shift = _TRAVEL * np.tanh((0.9 * across - _ACROSS * yaw) / _TRAVEL)
         return np.stack(
             [
                 *np.radians([pitch, yaw, roll]),
-                _TRAVEL * np.tanh((0.9 * across - _ACROSS * yaw) / _TRAVEL),
+                shift,
                 _TRAVEL * np.tanh((0.5 * down + 0.4 * nods + _DOWN * pitch) / _TRAVEL),
+                self._shoulders(_FOLLOW * shift - _LEAN * roll),
                 np.sin(2 * np.pi * phase),
             ],
             axis=1,
         )
+
+    def _shoulders(self, wanted: Signal) -> Signal:
+        """What the shoulders do: they come after the head."""
+        for state in self._lagging:
+            wanted = one_pole(wanted[:, None], _LAG, state)[:, 0] * (1 - _LAG)
+        return wanted
 
     def _nodding(self, length: int) -> Signal:
         """A dip of the chin at each accent, with a small rise before it. 1 is a strong nod."""

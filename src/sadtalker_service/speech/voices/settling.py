@@ -1,0 +1,77 @@
+"""Corrects phoneme times where the network's durations are off: before pauses, and for m after a vowel."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sadtalker_service.domain import TimedLabel
+from sadtalker_service.speech.phonemes import SILENCE
+from sadtalker_service.speech.visemes import visemes_of
+from sadtalker_service.speech.voices.port import VOICE_RATE, Utterance
+
+_LATE = {(False, True): 0.015, (True, False): 0.025, (True, True): 0.060}
+"""(before a pause, m or n) -> seconds by which a consonant begins late after a vowel. The network lengthens
+what is before a pause, and gives the nasal end of a vowel to the vowel."""
+_NASALS = frozenset("mnɲŋ")
+_SHORTEST = 0.030
+_QUIET = 0.02
+"""Share of the loudest block below which nothing is heard any more, -34 dB."""
+_BLOCK = 120
+"""5 ms."""
+_VOWELS = frozenset({"aa", "E", "I", "O", "U"})
+
+
+def settled(utterance: Utterance) -> Utterance:
+    """An utterance of the network with corrected times.
+
+    The last sound before a pause has all of the silence after it in its duration: it ends where it fades.
+    """
+    level = _level(utterance.samples)
+    phonemes: list[TimedLabel] = []
+    ends: dict[float, float] = {}
+    following = [*utterance.phonemes[1:], TimedLabel(SILENCE, 0.0, 0.0)]
+    for one, then in zip(utterance.phonemes, following, strict=False):
+        last = then.label == SILENCE and one.label != SILENCE
+        start = one.start
+        if phonemes and not _is_vowel(one.label) and _is_vowel(phonemes[-1].label):
+            late = _LATE.get((last, one.label in _NASALS), 0.0)
+            start = max(min(start, phonemes[-1].start + _SHORTEST), start - late)
+            phonemes[-1] = replace(phonemes[-1], end=start)
+        end = one.end
+        if last:
+            ends[end] = end = min(end, max(start + _SHORTEST, _fades(level, start, end)))
+        phonemes.append(TimedLabel(one.label, start, end))
+    words = tuple(
+        replace(word, end=max(word.start, ends.get(word.end, word.end))) for word in utterance.words
+    )
+    return Utterance(utterance.samples, tuple(_without_gaps(phonemes)), words)
+
+
+def _without_gaps(phonemes: list[TimedLabel]) -> list[TimedLabel]:
+    """A pause begins where the sound before it ends."""
+    closed = phonemes[:1]
+    for before, one in pairwise(phonemes):
+        closed.append(replace(one, start=before.end) if one.label == SILENCE else one)
+    return closed
+
+
+def _is_vowel(label: str) -> bool:
+    return visemes_of(label)[0] in _VOWELS
+
+
+def _level(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """float32 (blocks,) loudness, 1 for the loudest block."""
+    blocks = samples[: len(samples) // _BLOCK * _BLOCK].reshape(-1, _BLOCK)
+    level = np.sqrt(np.square(blocks).mean(axis=1)) if len(blocks) else np.zeros(1, np.float32)
+    return np.asarray(level / max(float(level.max()), 1e-6), np.float32)
+
+
+def _fades(level: NDArray[np.float32], start: float, end: float) -> float:
+    """The time after which the sound between `start` and `end` is silent, seconds."""
+    first, stop = (round(time * VOICE_RATE / _BLOCK) for time in (start, end))
+    loud = np.flatnonzero(level[first:stop] > _QUIET)
+    return (first + int(loud[-1]) + 1) * _BLOCK / VOICE_RATE if len(loud) else start
