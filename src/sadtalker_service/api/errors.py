@@ -14,7 +14,6 @@ from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
-from starlette.routing import Match
 
 from sadtalker_service.api.schemas.problem import Problem, ProblemAnswer
 from sadtalker_service.errors import (
@@ -119,14 +118,15 @@ async def _http(request: Request, error: Exception) -> Response:
     problem = problem_of(code, f"{phrase}.", retryable=False)
     headers = dict(error.headers or {})
     if error.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
-        headers["Allow"] = _allowed(request)
+        headers["Allow"] = _allowed(request, headers.get("Allow", ""))
     return problem_response_of(error.status_code, problem, headers)
 
 
-def _allowed(request: Request) -> str:
-    """Methods of all routes of this path. The framework names those of the first one only."""
-    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
-    methods = {method for route in routes for method in getattr(route, "methods", None) or ()}
+def _allowed(request: Request, known: str) -> str:
+    """Methods of all routes with the path of the one that was found, whose own are `known`."""
+    path = getattr(request.scope.get("route"), "path", "")
+    methods = {name.strip() for name in known.split(",") if name.strip()}
+    methods |= {name.upper() for name in request.app.openapi()["paths"].get(path, ())}
     return ", ".join(sorted(methods))
 
 
