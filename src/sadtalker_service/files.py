@@ -68,6 +68,16 @@ def whole_file(path: Path, mode: int = 0o666) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def removed_on_error(path: Path) -> Iterator[None]:
+    """Context manager that removes the file `path` if its body does not end well."""
+    try:
+        yield
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
 def check_writable(path: Path) -> None:
     """Raise now the `OutputError` that `whole_file(path)` would raise later."""
     path = path.absolute()

@@ -242,6 +242,15 @@ class Settings(LiveSettings):
     """TCP port on `HOST` on which `sadtalker worker` answers `/metrics`. 0: none. `sadtalker serve` needs
     none, because its API includes the metrics of its workers."""
 
+    mark_videos: bool = True
+    """Sign every finished video with a C2PA manifest that says that it is synthetic. See docs/marking.md."""
+
+    marking_key_file: Path | None = None
+    """Private key for signing, PEM without a password. Default: a key that is made once, in `DATA_DIR`."""
+
+    marking_certificate_file: Path | None = None
+    """Certificate of that key and those of its issuers, PEM. Set both or neither."""
+
     log_format: Literal["auto", "json", "console"] = "auto"
     """`json` for machines, `console` for people. `auto` is `console` on a terminal, else `json`."""
 

@@ -31,7 +31,8 @@ def test_api_loads_no_engine() -> None:
     loaded = set(done.stdout.split())
     assert not loaded.intersection(_ENGINE_PARTS)
     engines = {name for name in loaded if name.startswith("sadtalker_service.engines.")}
-    assert engines <= {"sadtalker_service.engines.port", "sadtalker_service.engines.live_port"}
+    port = {"sadtalker_service.engines.port", "sadtalker_service.engines.live_port"}
+    assert engines <= port
 
 
 def test_front_page_is_json_for_programs(api: RunningApi, client: httpx.Client) -> None:

@@ -14,6 +14,7 @@ from sadtalker_service.domain import GestureCue, Track
 from sadtalker_service.errors import InvalidOption
 from sadtalker_service.options.fields import (
     parse_angles,
+    parse_background,
     parse_choice,
     parse_flag,
     parse_gestures,
@@ -21,7 +22,7 @@ from sadtalker_service.options.fields import (
     parse_whole,
 )
 
-PARSERS = [parse_angles, parse_flag, parse_gestures, parse_number, parse_whole]
+PARSERS = [parse_angles, parse_background, parse_flag, parse_gestures, parse_number, parse_whole]
 
 
 @pytest.mark.parametrize("text", ["0,30,-5.5", "0 30 -5.5", " 0, 30 ,-5.5", "0,+3e1,-.55e1"])
@@ -50,6 +51,10 @@ def test_gestures_may_be_written_short_or_as_json(text: str) -> None:
         (parse_number, "-2e-3", -0.002),
         (parse_whole, "-17", -17),
         (parse_gestures, "", ()),
+        (parse_background, " Transparent ", "transparent"),
+        (parse_background, "#1E90ff", "#1e90ff"),
+        (parse_background, "#19f", "#1199ff"),
+        (parse_background, "AB" * 32, "ab" * 32),
         (parse_gestures, "[]", ()),
     ],
 )

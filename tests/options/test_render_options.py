@@ -116,6 +116,14 @@ def test_an_option_that_makes_no_sense_is_named(option: str) -> None:
         ({"input_yaw": "0" * 16_001}, "input_yaw has 16,001 characters, but may have at most 16,000"),
         ({"gestures": " " * 16_001}, "gestures has 16,001 characters"),
         (
+            {"background": "blue"},
+            "background is 'blue', but must be a colour such as #1e90ff, transparent, still",
+        ),
+        ({"background": "#12345"}, "must be a colour"),
+        ({"background": 7}, "must be something like #1e90ff"),
+        ({"aspect_ratio": "4:3"}, "aspect_ratio is '4:3', but must be one of 16:9, 9:16, 1:1, none"),
+        ({"format": "avi"}, "format is 'avi', but must be one of mp4, webm, mov, none"),
+        (
             {"enhancer": "photoshop"},
             "enhancer is 'photoshop', but must be one of gfpgan, RestoreFormer, none",
         ),
@@ -155,3 +163,21 @@ def test_the_sizes_of_the_mesh_engine_are_those_of_the_description() -> None:
 
 def test_every_option_is_described() -> None:
     assert all(schema["description"] and "default" in schema for schema in OPTION_SCHEMA.values())
+
+
+@pytest.mark.parametrize(
+    ("given", "container", "picture"),
+    [
+        ({}, "mp4", None),
+        ({"background": "#ffffff"}, "mp4", None),
+        ({"background": "A" * 64}, "mp4", "a" * 64),
+        ({"background": "Transparent"}, "webm", None),
+        ({"background": "transparent", "format": "mov"}, "mov", None),
+        ({"background": "none", "format": "None"}, "mp4", None),
+    ],
+)
+def test_the_file_follows_from_the_background(
+    given: dict[str, str], container: str, picture: str | None
+) -> None:
+    options = RenderOptions(**given)
+    assert (options.container, options.picture) == (container, picture)

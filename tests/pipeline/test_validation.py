@@ -8,7 +8,7 @@ import pytest
 
 from sadtalker_service.domain import GestureCue
 from sadtalker_service.engines.port import card_of
-from sadtalker_service.errors import UnsupportedByEngine
+from sadtalker_service.errors import InvalidOption, UnsupportedByEngine
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.validation import Applied, apply_to_engine
 
@@ -89,3 +89,26 @@ def test_a_warning_names_the_supported_enhancers(engine) -> None:
         "enhancer RestoreFormer was not applied: the pattern engine has gfpgan, realesrgan.",
     )
     assert applied.options.enhancer is None
+
+
+@pytest.mark.parametrize("change", [{"background": "#ffffff"}, {"aspect_ratio": "1:1"}])
+def test_an_engine_without_backgrounds_or_shapes_says_so(engine, change: dict[str, str]) -> None:
+    with pytest.raises(UnsupportedByEngine, match="choose the engine mesh") as caught:
+        apply_to_engine(engine, RenderOptions(**change))
+    assert caught.value.param == next(iter(change))
+
+
+@pytest.mark.parametrize(
+    ("change", "message", "param"),
+    [
+        ({"background": "transparent", "format": "mp4"}, "cannot be mp4. Use format webm or mov", "format"),
+        ({"format": "webm"}, "webm is for transparent videos", "format"),
+        ({"background": "#ffffff", "format": "mov"}, "mov is for transparent videos", "format"),
+        ({"background": "transparent", "captions": "track"}, "Use captions=burned", "captions"),
+    ],
+)
+def test_formats_that_cannot_be_are_refused(engine, change: dict[str, str], message: str, param: str) -> None:
+    engine.capabilities = replace(engine.capabilities, backgrounds=True)
+    with pytest.raises(InvalidOption, match=message) as caught:
+        apply_to_engine(engine, RenderOptions(**change))
+    assert caught.value.param == param

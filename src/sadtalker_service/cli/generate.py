@@ -27,6 +27,7 @@ from sadtalker_service.pipeline.validation import apply_to_engine
 from sadtalker_service.settings import Settings, get_settings
 from sadtalker_service.speech.captions.lines import cues_of
 from sadtalker_service.store.cache import NoCache
+from sadtalker_service.telemetry.logs import command_logging
 
 _EXAMPLES = """\b
 Examples:
@@ -51,7 +52,11 @@ def command(**given: Any) -> None:
     Needs --source_image and one of --driven_audio, --text and --idle.
     """
     as_json, context = bool(given["as_json"]), click.get_current_context()
-    with errors_as_json(wanted=as_json), progress_bar(wanted=not as_json) as listener:
+    with (
+        command_logging(get_settings()),
+        errors_as_json(wanted=as_json),
+        progress_bar(wanted=not as_json) as listener,
+    ):
         options = GenerateOptions.of_command_line(given)
         ignored = leftover_warnings(context)
         asked = context.get_parameter_source("quality") is ParameterSource.COMMANDLINE
@@ -78,7 +83,7 @@ def _generate(
     engine = _engine(options, settings)
     given = {name for name in ("ref_eyeblink", "ref_pose", "checkpoint_dir") if getattr(options, name)}
     applied = apply_to_engine(engine, options.render, given)
-    output = output_file(options.output, options.result_dir, options.driven_audio)
+    output = output_file(options.output, options.result_dir, options.driven_audio, applied.options.container)
     captions = options.captions_file
     if captions and captions.suffix.lower() not in {".vtt", ".srt"}:
         raise InvalidOption(f"{captions} must end in .vtt or .srt.", param="captions_file")
@@ -91,6 +96,7 @@ def _generate(
         idle_seconds=options.idle or 0.0,
         ref_eyeblink=options.ref_eyeblink,
         ref_pose=options.ref_pose,
+        background_picture=options.background_picture,
         cache=NoCache() if options.no_cache else open_cache(settings, options.cache_dir),
         on_progress=listener,
         warnings=(*ignored, *applied.warnings),

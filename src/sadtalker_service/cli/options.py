@@ -15,7 +15,13 @@ from sadtalker_service.options.render_options import OPTION_SCHEMA
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
-_METAVARS = {"integer": "INTEGER", "number": "FLOAT", "angles": "DEGREES...", "gestures": "NAME@SECONDS,..."}
+_METAVARS = {
+    "integer": "INTEGER",
+    "number": "FLOAT",
+    "angles": "DEGREES...",
+    "gestures": "NAME@SECONDS,...",
+    "background": "COLOUR|FILE",
+}
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,7 @@ class GenerateOptions:
 
     render: RenderOptions
     source_image: Path
+    background_picture: Path | None
     driven_audio: Path | None
     idle: float | None
     text: str | None
@@ -49,7 +56,17 @@ class GenerateOptions:
         """Build the options from click's values. Raises `InvalidOption`."""
         render = {name: value for name, value in given.items() if name in OPTION_SCHEMA and value is not None}
         rest = {name: value for name, value in given.items() if name not in OPTION_SCHEMA}
-        return cls(RenderOptions(**render), **rest)
+        picture = picture_of(render)
+        return cls(RenderOptions(**render), background_picture=picture, **rest)
+
+
+def picture_of(render: dict[str, Any]) -> Path | None:
+    """The file that the option `background` names. It is taken out of `render` then."""
+    path = Path(render.get("background", ""))
+    if not path.is_file():
+        return None
+    del render["background"]
+    return path
 
 
 def video_options(without: Container[str] = ()) -> Iterator[Callable[..., Any]]:

@@ -9,18 +9,22 @@ from sadtalker_service.errors import InvalidOption
 from sadtalker_service.files import output_errors
 
 
-def output_file(output: Path | None, result_dir: Path, driven_audio: Path | None) -> Path:
+def output_file(
+    output: Path | None, result_dir: Path, driven_audio: Path | None, container: str = "mp4"
+) -> Path:
     """`--output`, or a file named after the time in `--result_dir`, as in SadTalker. Creates that folder.
+    It ends in `container`.
 
     Raises `InvalidOption`, `OutputError`.
     """
     if output:
-        if output.suffix.lower() != ".mp4":
-            raise InvalidOption(f"{output} must end in .mp4. No other format is supported.", param="output")
+        if output.suffix.lower() != f".{container}":
+            others = "The format of a video follows from --background and --format."
+            raise InvalidOption(f"{output} must end in .{container}. {others}", param="output")
         if driven_audio and output.resolve() == driven_audio.resolve():
             raise InvalidOption(f"{output} is the driven audio itself. Choose another file.", param="output")
         return output
-    path = result_dir / time.strftime("%Y_%m_%d_%H.%M.%S.mp4")
+    path = result_dir / time.strftime(f"%Y_%m_%d_%H.%M.%S.{container}")
     with output_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     return path

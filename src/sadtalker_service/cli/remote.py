@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -19,6 +19,7 @@ from sadtalker_service.cli.options import (
     OUTPUT_OPTIONS,
     SPEECH_OPTIONS,
     decorated,
+    picture_of,
     video_options,
 )
 from sadtalker_service.cli.output_file import output_file, read_transcript
@@ -37,7 +38,17 @@ _LOCAL_ONLY = frozenset(name for name, schema in OPTION_SCHEMA.items() if COMMAN
 _FIELDS = {"preprocess": "preprocess_mode"}
 """Option -> field of the API, where the names differ."""
 
-_OWN = ("engine", "ref_eyeblink", "ref_pose", "text", "voice", "language", "rate", "transcript")
+_OWN = (
+    "engine",
+    "ref_eyeblink",
+    "ref_pose",
+    "background_file",
+    "text",
+    "voice",
+    "language",
+    "rate",
+    "transcript",
+)
 """Fields of the API that are no video options."""
 
 _RETRIES = Retries(attempts=3)
@@ -159,7 +170,7 @@ def generate(
         options = _options(given)
         if (source_image is None) == (image_id is None):
             raise InvalidOption("Give either --source_image or --image_id.", param="source_image")
-        path = None if detach else output_file(output, result_dir, driven_audio)
+        path = None if detach else output_file(output, result_dir, driven_audio, _container(options))
         session = client.generate(
             _avatar(client, source_image, image_id, options),
             driven_audio,
@@ -198,8 +209,8 @@ def download(
 ) -> None:
     """Wait for the video of a session and download it."""
     with _service(given) as client:
-        path = output_file(output, result_dir, None)
         session = client.status(session_id, lane=lane)
+        path = output_file(output, result_dir, None, _container(session.record["settings"]))
         session = _downloaded(client, session, path, timeout, quiet=given["as_json"])
     _show(session, path, as_json=given["as_json"])
 
@@ -254,12 +265,21 @@ def _options(given: dict[str, Any]) -> VideoOptions:
     source = click.get_current_context().get_parameter_source
     written = {name: given[name] for name in given if source(name) is ParameterSource.COMMANDLINE}
     texts = {name: written[name] for name in OPTION_SCHEMA if name in written}
+    picture = picture_of(texts)
+    if picture:
+        written["background_file"] = picture
     RenderOptions(**texts)  # what is wrong is said before anything is sent
     fields = {_FIELDS.get(name, name): value for name, value in texts.items()}
     own = {name: written[name] for name in _OWN if name in written}
     if path := own.get("transcript"):
         own["transcript"] = read_transcript(path)
     return cast(VideoOptions, {"enhancer": NONE, **fields, **own})
+
+
+def _container(options: Mapping[str, Any]) -> str:
+    """Format of the file with these options."""
+    given = {name: options[name] for name in ("background", "format") if name in options}
+    return RenderOptions(**given).container
 
 
 def _is_image(id_: str) -> bool:

@@ -18,4 +18,5 @@ def command(engine: str | None) -> None:
         settings = get_settings()
         loaded = load_engine(engine or settings.engine, settings)
         loaded.warm_up()
+        loaded.prepare_machine()
     click.echo(f"The {loaded.name} engine is warm after {watch.seconds['warm up']:.1f} s.")

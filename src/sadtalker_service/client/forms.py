@@ -13,7 +13,7 @@ from sadtalker_service.errors import InvalidOption
 Angles: TypeAlias = Sequence[float] | str
 Gestures: TypeAlias = Sequence[tuple[str, float]] | str
 
-_FILES = ("ref_eyeblink", "ref_pose")
+_FILES = ("ref_eyeblink", "ref_pose", "background_file")
 
 
 class VideoOptions(TypedDict, total=False):
@@ -46,6 +46,12 @@ class VideoOptions(TypedDict, total=False):
     """`[("nod_yes", 1.5)]` or `"nod_yes@1.5"`, times in seconds."""
     quality: Literal["low", "medium", "high"]
     captions: Literal["track", "burned", "none"]
+    background: str
+    """`"#1e90ff"`, `"transparent"`, `"still"` or `"none"`."""
+    background_file: Source
+    """A picture behind the person."""
+    aspect_ratio: Literal["16:9", "9:16", "1:1", "none"]
+    format: Literal["mp4", "webm", "mov", "none"]
     fps: Literal[24, 25, 30, 50, 60]
     seed: int
     enhancer: Literal["gfpgan", "RestoreFormer", "none"]

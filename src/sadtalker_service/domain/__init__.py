@@ -58,6 +58,7 @@ from sadtalker_service.domain.values import (
     Lifetime,
     PreprocessMode,
     Quality,
+    SourceType,
     Uint8Image,
     width_cap,
 )
@@ -84,6 +85,7 @@ __all__ = [
     "Rendering",
     "SoundReading",
     "SourceImage",
+    "SourceType",
     "Speech",
     "SpeechFile",
     "SpokenText",

@@ -81,11 +81,12 @@ class Rendering:
     """
 
     background: Uint8Image
-    """uint8 (H, W, 3) RGB; H and W are even."""
+    """uint8 (H, W, 3) RGB, or (H, W, 4) RGBA of a person who was cut out; H and W are even."""
     box: tuple[int, int, int, int]
     """(x0, y0, x1, y1), all even, inside the background; the whole background if everything moves."""
     fps: int
     frames: int | None
     """None if it is not known before the last batch, because the motion comes in windows."""
     batches: Iterator[Uint8Image]
-    """uint8 (n, y1 - y0, x1 - x0, 3) RGB, n >= 1. A batch is valid until the next one is requested."""
+    """uint8 (n, y1 - y0, x1 - x0, 3 or 4 as in `background`), n >= 1. A batch is valid until the next one is
+    requested."""

@@ -23,6 +23,10 @@ QUALITIES: tuple[Quality, ...] = ("low", "medium", "high")
 Lifetime = Literal["forever", "month", "week"]
 """How long a cached artefact is kept: always, 30 days or 7 days. Settings can change the last two."""
 
+SourceType = Literal["trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"]
+"""How a video was made, as IPTC's vocabulary of digital source types calls it: by a trained model as a whole,
+or as a composite of other media (the source image) with what comes from trained models."""
+
 HEIGHT_CAP: Mapping[Quality, int] = MappingProxyType({"low": 480, "medium": 720, "high": 1080})
 """Largest height of a video, pixels. Its width is at most `width_cap`."""
 

@@ -26,6 +26,7 @@ from sadtalker_service.domain import (
     PreprocessMode,
     Rendering,
     SourceImage,
+    SourceType,
     SpokenTimeline,
 )
 from sadtalker_service.engines.live_port import LiveDriver
@@ -49,10 +50,17 @@ class Capabilities:
     """Of faces and of backgrounds."""
     gestures: tuple[str, ...] = ()
     reference_video: bool = False
+    backgrounds: bool = False
+    """Can cut the person out: `render` gives RGBA if `RenderOptions.background` is set, and RGB if it is
+    `still`."""
+    aspect_ratios: bool = False
+    """Can give the video another shape than that of the source image: `RenderOptions.aspect_ratio`."""
     honours: tuple[str, ...] = ()
     """Further options of SadTalker that have an effect here: `batch_size`, `checkpoint_dir`, `face3dvis`."""
     idle: bool = True
     """Can make a video of a length without any speech."""
+    source_type: SourceType = "trainedAlgorithmicMedia"
+    """How the manifest of a finished video calls what the engine makes."""
     live: bool = False
     """Can talk while its sound arrives, see `Engine.live_driver`."""
     timeout_factor: float = 1.0
@@ -230,6 +238,9 @@ class Engine(ABC):
 
     def warm_up(self) -> None:  # noqa: B027  an engine need not
         """Compile, load and touch everything, so that the first request is as fast as the second."""
+
+    def prepare_machine(self) -> None:  # noqa: B027  an engine need not
+        """Slow work that is done once per machine, at its installation, such as compiling what few need."""
 
     def expect_speech(self) -> None:  # noqa: B027  an engine need not
         """A recording will be heard soon: start what can load meanwhile. Returns at once."""

@@ -38,6 +38,12 @@ class MouthOutsidePicture(InvalidInput):
     code = "mouth_outside_picture"
 
 
+class PersonNotSeparable(InvalidInput):
+    """The person cannot be told from the background of the source image."""
+
+    code = "person_not_separable"
+
+
 class UnreadableAudio(InvalidInput):
     """The file contains no audio that can be decoded."""
 

@@ -122,6 +122,15 @@ class OutputError(SadTalkerError):
     tells_paths = True
 
 
+class MarkingFailed(SadTalkerError):
+    """The video could not be marked as synthetic. Its key or certificate is missing, wrong or expired."""
+
+    code = "marking_failed"
+    status = 503
+    exit_code = 3
+    tells_paths = True
+
+
 class Cancelled(SadTalkerError):
     """The work was cancelled on request."""
 

@@ -89,6 +89,13 @@ class VideoDeleted(NotFound):
     retryable = True
 
 
+class NoStream(SadTalkerError):
+    """A transparent video cannot be watched while it is rendered. Download it when it is ready."""
+
+    code = "no_stream"
+    status = 409
+
+
 class NotReady(InvalidInput):
     """The result does not exist yet; try again later. If it never will, `retryable` is false."""
 

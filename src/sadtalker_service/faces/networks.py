@@ -17,6 +17,7 @@ from sadtalker_service.errors import EngineUnavailable
 
 NetworkName = Literal["short_range", "full_range", "landmarks"]
 CONTAINER = "face_models.zip"
+PERSON_MASK = "person_mask.onnx"
 THREADS = 1
 """The graphs are so small (1-6 ms) that a second thread costs more than it saves."""
 
@@ -38,18 +39,30 @@ class Network:
 
 
 def load_networks(*names: NetworkName) -> tuple[Network, ...]:
-    """Load networks by name.
+    """Load networks of faces by name.
 
     Raises EngineUnavailable if the model file is not the one that was shipped.
     """
+    with zipfile.ZipFile(BytesIO(_verified(CONTAINER))) as archive:
+        return tuple(Network(archive.read(f"{name}.onnx")) for name in names)
+
+
+def load_person_mask() -> Network:
+    """Load the network that tells a person from the background: `image` 0..1 -> `mask` (256, 256), 0..1.
+
+    Raises EngineUnavailable if the model file is not the one that was shipped.
+    """
+    return Network(_verified(PERSON_MASK))
+
+
+def _verified(name: str) -> bytes:
     models = files(__package__) / "models"
-    data = (models / CONTAINER).read_bytes()
-    expected = json.loads((models / "ORIGIN.json").read_text())["files"][CONTAINER]["sha256"]
+    data = (models / name).read_bytes()
+    expected = json.loads((models / "ORIGIN.json").read_text())["files"][name]["sha256"]
     digest = hashlib.sha256(data).hexdigest()
     if digest != expected:
         raise EngineUnavailable(
-            f"The face models {models / CONTAINER} are damaged (SHA-256 {digest}, expected {expected}). "
+            f"The face models {models / name} are damaged (SHA-256 {digest}, expected {expected}). "
             "Install the package again."
         )
-    with zipfile.ZipFile(BytesIO(data)) as archive:
-        return tuple(Network(archive.read(f"{name}.onnx")) for name in names)
+    return data

@@ -76,7 +76,8 @@ class Retention:
             spec = session.spec
             yield source_image_name(spec.image_id)
             yield video_name(session.result_key)
-            yield from map(speech_name, filter(None, (spec.audio_id, spec.ref_eyeblink_id, spec.ref_pose_id)))
+            files = (spec.audio_id, spec.ref_eyeblink_id, spec.ref_pose_id, spec.options.picture)
+            yield from map(speech_name, filter(None, files))
 
     def _remove(self, entry: Entry, reason: str) -> int:
         kind, _, name = entry.name.partition("/")

@@ -36,6 +36,8 @@ class VideoRequest:
     ref_eyeblink: tuple[str, Path] | None = None
     """SHA-256 and file of a reference video."""
     ref_pose: tuple[str, Path] | None = None
+    background: tuple[str, Path] | None = None
+    """SHA-256 and file of the picture that `options.background` names."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The fields of the request, for display."""
     warnings: tuple[str, ...] = ()

@@ -289,8 +289,8 @@ class VideoService:
         self._artefacts.touch(source_image_name(request.image_id))
         if request.audio_id and request.audio_path:
             self._artefacts.put_file(request.audio_path, speech_name(request.audio_id))
-        for reference in filter(None, (request.ref_eyeblink, request.ref_pose)):
-            self._artefacts.put_file(reference[1], speech_name(reference[0]))
+        for file in filter(None, (request.ref_eyeblink, request.ref_pose, request.background)):
+            self._artefacts.put_file(file[1], speech_name(file[0]))
 
 
 def _check_face(records: Iterable[AvatarRecord], face_index: int) -> None:

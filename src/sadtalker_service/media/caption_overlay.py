@@ -55,8 +55,21 @@ def _frames(
             for cue, (top, colour, alpha) in zip(cues, pictures, strict=True):
                 if cue.start <= at < cue.end:
                     part = frame[top - upper : top - upper + len(alpha)]
-                    part[:] = np.rint(part * (1.0 - alpha) + colour * alpha).astype(np.uint8)
+                    part[:] = _over(part, colour, alpha)
         yield frames
+
+
+def _over(part: Uint8Image, colour: Float32, alpha: Float32) -> Uint8Image:
+    """A caption over RGB, or over RGBA that may be transparent."""
+    if part.shape[2] == 3:
+        mixed = part * (1.0 - alpha) + colour * alpha
+    else:
+        below = part[..., 3:] / np.float32(255) * (1.0 - alpha)
+        opaque = below + alpha
+        shown = (part[..., :3] * below + colour * alpha) / np.maximum(opaque, 1e-6)
+        mixed = np.concatenate([np.where(opaque > 0, shown, part[..., :3]), 255.0 * opaque], axis=2)
+    rounded: Uint8Image = np.rint(mixed).astype(np.uint8)
+    return rounded
 
 
 def _picture(cue: Cue, width: int, height: int) -> tuple[int, Float32, Float32]:

@@ -15,16 +15,20 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.packet import Packet
 from av.stream import Stream
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from sadtalker_service.domain import Quality
 from sadtalker_service.media.boxes import Writable
 from sadtalker_service.media.fragments import Fragmenter, LiveFragments
+from sadtalker_service.media.ring_frame import PixelFormat
 from sadtalker_service.media.soundtrack import Soundtrack
 from sadtalker_service.media.stopwatch import Stopwatch
 
 FASTSTART: Mapping[str, str] = MappingProxyType({"movflags": "+faststart"})
 """mp4 with its index before the media, so that playback can start early. Needs a named file."""
+
+NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 _BT709 = 1
 """Code of BT.709 for primaries, transfer and matrix in ITU-T H.273."""
@@ -33,7 +37,7 @@ _LIMITED_RANGE = 1
 _AAC_BITS_PER_SAMPLE = 4
 _AAC_MOST_BITS = 64_000
 """Largest bit rate per channel."""
-_SECONDS_PER_KEYFRAME = 4
+SECONDS_PER_KEYFRAME = 4
 _REORDERED_FRAMES = 2
 """x264 uses B-frames, one of them as a reference for the others. Decoding starts this many frames before
 0."""
@@ -74,6 +78,11 @@ class Mp4Encoder:
     Raises `OSError` or `av.FFmpegError` if `target` cannot be written.
     """
 
+    container = "mp4"
+    """FFmpeg's name of the format."""
+    pixel_format: PixelFormat = "yuv420p"
+    """Of the frames that it takes."""
+
     def __init__(
         self,
         target: str | Writable,
@@ -85,18 +94,22 @@ class Mp4Encoder:
         soundtrack: Soundtrack | None = None,
         layout: Mapping[str, str] = FASTSTART,
         stream: Writable | None = None,
+        tags: Mapping[str, str] = NO_TAGS,
     ) -> None:
         """`width` and `height` are even. `layout` holds options of FFmpeg's mp4 muxer.
 
         `stream` receives the same video as fragmented mp4: the initialisation segment now, and each fragment
-        as soon as it is encoded. If it raises `OSError`, it receives no more, and encoding continues.
+        as soon as it is encoded. If it raises `OSError`, it receives no more, and encoding continues. Both
+        have `tags` in their metadata.
         """
         self.watch = Stopwatch()
         self._fps = fps
         self._frames = 0
         self._soundtrack = soundtrack
-        self._container = av.open(target, "w", format="mp4", container_options=dict(layout))
-        self._video = self._add_video(width, height, EFFORTS[quality])
+        self._container = av.open(target, "w", format=self.container, container_options=dict(layout))
+        self._container.metadata.update(tags)
+        self._tags = tags
+        self._video = self._add_video(width, height, quality)
         self._audio = self._add_audio(soundtrack) if soundtrack else None
         self._live = LiveFragments(partial(self._fragmenter, stream)) if stream else None
 
@@ -149,6 +162,7 @@ class Mp4Encoder:
             self._audio,
             video_delay=Fraction(_REORDERED_FRAMES, self._fps),
             audio_delay=Fraction(_AAC_PRIMING_SAMPLES, self._soundtrack.rate if self._soundtrack else 1),
+            tags=self._tags,
         )
 
     def _encode_sound_until(self, seconds: Fraction) -> None:
@@ -160,7 +174,7 @@ class Mp4Encoder:
             while len(samples := track.take(audio.codec_context.frame_size or 1024, seconds)):
                 start = track.taken - len(samples)
                 frame = av.AudioFrame.from_ndarray(
-                    np.ascontiguousarray(samples.T), "fltp", _LAYOUTS[track.channels]
+                    np.ascontiguousarray(samples.T), "fltp", LAYOUTS[track.channels]
                 )
                 frame.sample_rate = track.rate
                 frame.time_base = Fraction(1, track.rate)
@@ -168,15 +182,15 @@ class Mp4Encoder:
                 packets += audio.encode(frame)
         self._mux(packets)
 
-    def _add_video(self, width: int, height: int, effort: Effort) -> VideoStream:
+    def _add_video(self, width: int, height: int, quality: Quality) -> VideoStream:
+        effort = EFFORTS[quality]
         stream = self._container.add_stream("libx264", rate=self._fps)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         context = stream.codec_context
         context.time_base = Fraction(1, self._fps)
-        context.gop_size = _SECONDS_PER_KEYFRAME * self._fps
-        context.thread_count = _encoder_threads()
-        context.color_range = _LIMITED_RANGE
-        context.colorspace = context.color_primaries = context.color_trc = _BT709
+        context.gop_size = SECONDS_PER_KEYFRAME * self._fps
+        context.thread_count = encoder_threads()
+        tag_colours(context)
         # chromaloc=1: chroma is sited in the middle of its 2x2 square, as `colour.rgb_to_yuv420` computes it.
         params = ":".join(filter(None, ("chromaloc=1", effort.params)))
         context.options = {"preset": effort.preset, "crf": str(effort.crf), "x264-params": params}
@@ -185,7 +199,7 @@ class Mp4Encoder:
     def _add_audio(self, track: Soundtrack) -> AudioStream:
         stream = self._container.add_stream("aac", rate=track.rate)
         context = stream.codec_context
-        context.layout = _LAYOUTS[track.channels]
+        context.layout = LAYOUTS[track.channels]
         context.bit_rate = track.channels * min(_AAC_MOST_BITS, _AAC_BITS_PER_SAMPLE * track.rate)
         # On speech this takes a third of the default coder's time, and is closer to the original at the same
         # bit rate.
@@ -193,9 +207,15 @@ class Mp4Encoder:
         return stream
 
 
-def _encoder_threads() -> int:
+def tag_colours(context: VideoCodecContext) -> None:
+    """Say that the pictures are as `colour` converts them."""
+    context.color_range = _LIMITED_RANGE
+    context.colorspace = context.color_primaries = context.color_trc = _BT709
+
+
+def encoder_threads() -> int:
     """Leave one core to the renderer. More than four threads gain little at these sizes."""
     return max(1, min(4, len(os.sched_getaffinity(0)) - 1))
 
 
-_LAYOUTS = MappingProxyType({1: "mono", 2: "stereo"})
+LAYOUTS = MappingProxyType({1: "mono", 2: "stereo"})

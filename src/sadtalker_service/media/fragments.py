@@ -52,13 +52,16 @@ class Fragmenter:
         *,
         video_delay: Fraction,
         audio_delay: Fraction = Fraction(0),
+        tags: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """`video` and `audio` are the tracks of the packets.
 
-        A delay is how far the first decoding time of the track is before 0, in seconds.
+        A delay is how far the first decoding time of the track is before 0, in seconds. `tags` are
+        its metadata.
         """
         self._pieces = Pieces(target, [video_delay, audio_delay][: 1 if audio is None else 2])
         self._container = av.open(self._pieces, "w", format="mp4", container_options=dict(_LAYOUT))
+        self._container.metadata.update(tags)
         self._tracks: dict[int, tuple[Stream, Fraction]] = {}
         self._tracks[video.index] = (self._container.add_stream_from_template(video), video_delay)
         if audio is not None:
@@ -129,6 +132,8 @@ class LiveFragments:
 def refragment(path: Path) -> Iterator[bytes]:
     """Pieces of a finished mp4 without encoding it again: the initialisation segment, then fragments.
 
+    Of its metadata the comment remains, which says that it is synthetic. A signature does not.
+
     Memory does not grow with the length. Raises `OSError` or `av.FFmpegError` if the file cannot be read.
     """
     ready = _Collected()
@@ -140,6 +145,7 @@ def refragment(path: Path) -> Iterator[bytes]:
             audio,
             video_delay=_delay(video),
             audio_delay=_delay(audio) if audio else Fraction(0),
+            tags={name: text for name, text in source.metadata.items() if name == "comment"},
         )
         for packet in source.demux([video, *([audio] if audio else [])]):
             fragmenter.mux(packet)

@@ -50,6 +50,7 @@ def _write(path: Path, changed: Path, cues: Sequence[Cue]) -> None:
         av.open(str(path)) as source,
         av.open(str(changed), "w", format="mp4", options={"movflags": "+faststart"}) as target,
     ):
+        target.metadata.update(source.metadata)
         streams = {
             s.index: target.add_stream_from_template(s)
             for s in (*source.streams.video, *source.streams.audio)

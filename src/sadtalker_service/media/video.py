@@ -16,13 +16,13 @@ from pathlib import Path
 from queue import SimpleQueue
 
 import av
-import numpy as np
 
-from sadtalker_service.domain import Quality, Rendering, Uint8Image
+from sadtalker_service.domain import Quality, Rendering
 from sadtalker_service.files import output_error, whole_file
+from sadtalker_service.media.alpha_encoder import MovEncoder, WebmEncoder
 from sadtalker_service.media.boxes import Writable
-from sadtalker_service.media.colour import rgb_to_yuv420
-from sadtalker_service.media.encoder import Mp4Encoder
+from sadtalker_service.media.encoder import FASTSTART, NO_TAGS, Mp4Encoder
+from sadtalker_service.media.ring_frame import RingFrame
 from sadtalker_service.media.soundtrack import Sound, Soundtrack
 from sadtalker_service.media.stopwatch import Stopwatch
 
@@ -57,8 +57,12 @@ def write_video(
     quality: Quality = "medium",
     on_frame: Callable[[int], None] | None = None,
     stream: Writable | None = None,
+    tags: Mapping[str, str] = NO_TAGS,
 ) -> VideoFile:
     """Encode `rendering` to `path`, which appears only when it is complete.
+
+    An RGB rendering becomes mp4. An RGBA rendering becomes WebM, or mov if `path` ends so, and has no
+    `stream`.
 
     `sound` is cut or padded to the length of the video. `on_frame` is called in this thread after each batch,
     with the number of frames given to the encoder so far. An exception that it raises ends the work. After
@@ -67,21 +71,29 @@ def write_video(
 
     `stream` receives the same video and audio as fragmented mp4 during rendering, one whole piece per call.
     The initialisation segment comes first, before anything is rendered, then fragments of a fifth of a
-    second. If it raises `OSError` it is dropped, and the file is still written.
+    second. If it raises `OSError` it is dropped, and the file is still written. `tags` become metadata of
+    both.
     """
     _check(rendering)
     with whole_file(path) as unfinished:
-        frames, seconds = _encode(rendering, unfinished, path, sound, quality, on_frame, stream)
+        frames, seconds = _encode(rendering, unfinished, path, sound, quality, on_frame, stream, tags)
         size = unfinished.stat().st_size
     height, width = rendering.background.shape[:2]
     return VideoFile(path, width, height, rendering.fps, frames, size, seconds)
 
 
-def initialisation(size: tuple[int, int], fps: int, *, sound: Sound | None, quality: Quality) -> bytes:
+def initialisation(
+    size: tuple[int, int],
+    fps: int,
+    *,
+    sound: Sound | None,
+    quality: Quality,
+    tags: Mapping[str, str] = NO_TAGS,
+) -> bytes:
     """The first piece that `write_video` sends to its `stream`.
 
     It is the same for every video of this size (width, height), rate and quality, with audio of this rate and
-    number of channels. Nothing is rendered or read.
+    number of channels, and the same tags. Nothing is rendered or read.
     """
     width, height = size
     pieces = _FirstPiece()
@@ -94,6 +106,7 @@ def initialisation(size: tuple[int, int], fps: int, *, sound: Sound | None, qual
         soundtrack=Soundtrack(sound, Fraction(1)) if sound else None,
         layout={},
         stream=pieces,
+        tags=tags,
     )
     encoder.abandon()
     return pieces.first
@@ -130,22 +143,28 @@ def _encode(
     quality: Quality,
     on_frame: Callable[[int], None] | None,
     stream: Writable | None,
+    tags: Mapping[str, str],
 ) -> tuple[int, Mapping[str, float]]:
     """Number of frames, and stage -> seconds."""
     track = Soundtrack(sound) if sound else None
     height, width = rendering.background.shape[:2]
     watch = Stopwatch()
+    alpha = rendering.background.shape[2] == 4
+    kind = (MovEncoder if path.suffix == ".mov" else WebmEncoder) if alpha else Mp4Encoder
     ring = [
-        _RingFrame(rendering.background) for _ in range(min(RING_FRAMES, rendering.frames or RING_FRAMES))
+        RingFrame(rendering.background, kind.pixel_format)
+        for _ in range(min(RING_FRAMES, rendering.frames or RING_FRAMES))
     ]
-    encoder = Mp4Encoder(
+    encoder = kind(
         f"file:{unfinished}",
         width=width,
         height=height,
         fps=rendering.fps,
         quality=quality,
         soundtrack=track,
-        stream=stream,
+        layout=FASTSTART if kind.container == "mp4" else {},
+        stream=None if alpha else stream,
+        tags=tags,
     )
     with closing(_EncoderThread(encoder, ring, path)) as thread:
         thread.start()
@@ -185,35 +204,15 @@ def _feed(
             on_frame(done)
 
 
-class _RingFrame:
-    """A frame of Y'CbCr 4:2:0 that shows the background. Its box is overwritten each time."""
-
-    def __init__(self, background: Uint8Image) -> None:
-        height, width = background.shape[:2]
-        self.frame = av.VideoFrame(width, height, "yuv420p")
-        self._y, self._cb, self._cr = (
-            np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-            for plane in self.frame.planes
-        )
-        self.paste(background, (0, 0, width, height))
-
-    def paste(self, picture: Uint8Image, box: tuple[int, int, int, int]) -> None:
-        """Write `picture`, uint8 (y1 - y0, x1 - x0, 3) RGB, into `box`."""
-        x0, y0, x1, y1 = box
-        if picture.shape != (y1 - y0, x1 - x0, 3):
-            raise ValueError(f"a picture of shape {picture.shape} does not fill the box {box}")
-        rgb_to_yuv420(np.ascontiguousarray(picture), self._y, self._cb, self._cr, x0, y0)
-
-
 class _EncoderThread:
     """Runs the encoder in a separate thread. An error on either side ends both."""
 
-    def __init__(self, encoder: Mp4Encoder, ring: list[_RingFrame], path: Path) -> None:
+    def __init__(self, encoder: Mp4Encoder, ring: list[RingFrame], path: Path) -> None:
         self._encoder = encoder
         self._path = path
-        self._free: SimpleQueue[_RingFrame | None] = SimpleQueue()
+        self._free: SimpleQueue[RingFrame | None] = SimpleQueue()
         """Frames to draw into. None means that the encoder has ended."""
-        self._ready: SimpleQueue[_RingFrame | _Last] = SimpleQueue()
+        self._ready: SimpleQueue[RingFrame | _Last] = SimpleQueue()
         """Frames to encode, at most as many as the ring has."""
         for frame in ring:
             self._free.put(frame)
@@ -228,7 +227,7 @@ class _EncoderThread:
         self._ready.put(_Last(keep=False))
         self._pool.shutdown(wait=True)
 
-    def free_frame(self) -> _RingFrame:
+    def free_frame(self) -> RingFrame:
         """Wait for a frame to draw into. Raises the error that ended the encoder, if there was one."""
         frame = self._free.get()
         if frame is None:
@@ -236,7 +235,7 @@ class _EncoderThread:
             raise RuntimeError("the encoder ended before the last frame")
         return frame
 
-    def send(self, frame: _RingFrame) -> None:
+    def send(self, frame: RingFrame) -> None:
         """Give a drawn frame to the encoder."""
         self._ready.put(frame)
 
@@ -253,7 +252,7 @@ class _EncoderThread:
 
     def _run(self) -> None:
         try:
-            while isinstance(item := self._next(), _RingFrame):
+            while isinstance(item := self._next(), RingFrame):
                 self._encoder.encode(item.frame)
                 self._free.put(item)
             if item.keep:
@@ -262,7 +261,7 @@ class _EncoderThread:
             self._encoder.abandon()
             self._free.put(None)
 
-    def _next(self) -> _RingFrame | _Last:
+    def _next(self) -> RingFrame | _Last:
         with self._encoder.watch("starve"):
             return self._ready.get()
 
@@ -278,7 +277,7 @@ class _Last:
 def _check(rendering: Rendering) -> None:
     height, width, channels = rendering.background.shape
     x0, y0, x1, y1 = rendering.box
-    if channels != 3 or height % 2 or width % 2 or any(side % 2 for side in rendering.box):
+    if channels not in {3, 4} or height % 2 or width % 2 or any(side % 2 for side in rendering.box):
         raise ValueError(f"background {rendering.background.shape} and box {rendering.box} must be even")
     if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
         raise ValueError(f"box {rendering.box} is not inside the background {rendering.background.shape}")

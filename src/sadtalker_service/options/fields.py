@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from sadtalker_service.domain import GestureCue, Track
+from sadtalker_service.domain import SHA256, GestureCue, Track
 from sadtalker_service.errors import InvalidOption
 from sadtalker_service.options.refusals import shown
 
@@ -18,6 +18,12 @@ _FLAGS = {
 }
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?", re.IGNORECASE | re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
+
+TRANSPARENT = "transparent"
+"""Value of a background that is not there."""
+STILL = "still"
+"""Value of the source image's own background, which does not move with the head."""
+_COLOUR, _SHORT_COLOUR = re.compile("#[0-9a-f]{6}"), re.compile("#[0-9a-f]{3}")
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -43,6 +49,22 @@ def parse_gestures(text: str, param: str) -> tuple[GestureCue, ...]:
         raise InvalidOption(
             f"{shown(text)} is not a list of gestures with times such as nod_yes@1.5,smile@3.", param=param
         ) from None
+
+
+def parse_background(text: str, param: str) -> str:
+    """Parse `#rrggbb` (or `#rgb`), `transparent`, `still`, or the SHA-256 of a picture.
+
+    Raises `InvalidOption`.
+    """
+    value = text.strip().lower()
+    if _SHORT_COLOUR.fullmatch(value):
+        value = "#" + "".join(2 * digit for digit in value[1:])
+    if value in {TRANSPARENT, STILL} or _COLOUR.fullmatch(value) or SHA256.fullmatch(value):
+        return value
+    raise InvalidOption(
+        f"{param} is {shown(text)}, but must be a colour such as #1e90ff, transparent, still, or a picture.",
+        param=param,
+    )
 
 
 def parse_flag(text: str, param: str) -> bool:

@@ -30,6 +30,7 @@ from sadtalker_service.domain import (
     MOST_FACES,
     PREPROCESS_MODES,
     QUALITIES,
+    SHA256,
     GestureCue,
     PreprocessMode,
     Quality,
@@ -37,7 +38,10 @@ from sadtalker_service.domain import (
 )
 from sadtalker_service.errors import InvalidOption
 from sadtalker_service.options.fields import (
+    STILL,
+    TRANSPARENT,
     parse_angles,
+    parse_background,
     parse_flag,
     parse_gestures,
     parse_number,
@@ -134,6 +138,11 @@ _ANGLES = (
     PlainSerializer(lambda track: track and list(track.degrees)),
     WithJsonSchema({"type": "string", "format": "angles", "maxLength": LONGEST_TEXT}),
 )
+_BACKGROUND = (
+    _text(parse_background),
+    BeforeValidator(lambda v: None if isinstance(v, str) and v.strip().lower() == NONE else v),  # comes first
+    WithJsonSchema({"type": "string", "format": "background", "maxLength": 64}),
+)
 _CUES = (
     BeforeValidator(_cues),
     WithJsonSchema({"type": "string", "format": "gestures", "maxLength": LONGEST_TEXT}),
@@ -180,6 +189,15 @@ class RenderOptions:
     captions: Annotated[Literal["track", "burned"] | None, *_or_none("track", "burned")] = None
     """Captions in the video: as a track that players switch on, or burned into the picture. Needs a text, or
     the transcript of the recording."""
+    background: Annotated[str | None, *_BACKGROUND, Field(examples=["#1e90ff"])] = None
+    """What is behind the person: a colour such as #1e90ff, a picture, transparent, or still: the background
+    of the source image without the person, which does not move at all. Without it, what is close to the head
+    moves along."""
+    aspect_ratio: Annotated[Literal["16:9", "9:16", "1:1"] | None, *_or_none("16:9", "9:16", "1:1")] = None
+    """Shape of the video, with room above the head. With a background, it may be wider than the source
+    image."""
+    format: Annotated[Literal["mp4", "webm", "mov"] | None, *_or_none("mp4", "webm", "mov")] = None
+    """Format of the file. A transparent video is webm (VP9) or mov (ProRes 4444), any other is mp4."""
     fps: Annotated[Literal[24, 25, 30, 50, 60], _WHOLE] = 25
     """Frames per second: 24, 25, 30, 50 or 60."""
     seed: Annotated[_Seed | None, _WHOLE, _SEED_SCHEMA] = None
@@ -205,6 +223,26 @@ class RenderOptions:
     def side(self) -> int:
         """Side of a close-up, pixels: `size`, or 512 if no size is set."""
         return self.size or DEFAULT_SIZE
+
+    @property
+    def transparent(self) -> bool:
+        """Whether the video has an alpha channel."""
+        return self.background == TRANSPARENT
+
+    @property
+    def backdrop(self) -> str | None:
+        """The colour, or the SHA-256 of the picture, that is put behind what the engine draws."""
+        return None if self.background in {TRANSPARENT, STILL} else self.background
+
+    @property
+    def picture(self) -> str | None:
+        """SHA-256 of the picture behind the person, if there is one."""
+        return self.background if self.background and SHA256.fullmatch(self.background) else None
+
+    @property
+    def container(self) -> Literal["mp4", "webm", "mov"]:
+        """Format of the file, also its suffix."""
+        return self.format or ("webm" if self.transparent else "mp4")
 
     @model_validator(mode="wrap")
     @classmethod

@@ -16,10 +16,11 @@ from sadtalker_service.options import RenderOptions
 from sadtalker_service.options.render_options import DEFAULTS
 from sadtalker_service.pipeline.cached import CachedComputation
 from sadtalker_service.pipeline.height import height_remark
+from sadtalker_service.pipeline.marking import marker_of
 from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.pipeline.progress import Listener, Reporter
 from sadtalker_service.pipeline.references import ReferenceVideo, ReferenceVideos
-from sadtalker_service.pipeline.sources import lazy_source_image
+from sadtalker_service.pipeline.sources import lazy_source_image, read_backdrop
 from sadtalker_service.pipeline.transcripts import with_recognised_words, with_transcript
 from sadtalker_service.pipeline.validation import apply_to_engine
 from sadtalker_service.settings import Settings
@@ -37,6 +38,7 @@ def make_video(
     idle_seconds: float = 0.0,
     ref_eyeblink: Path | str | None = None,
     ref_pose: Path | str | None = None,
+    background_picture: Path | str | None = None,
     cache: ArtefactCache | None = None,
     on_progress: Listener | None = None,
     warnings: tuple[str, ...] = (),
@@ -46,7 +48,8 @@ def make_video(
 ) -> VideoResult:
     """Make a video of the person in `source_image` speaking `driven_audio` or `text`.
 
-    If `driven_audio` is None, the person idles for `idle_seconds`.
+    If `driven_audio` is None, the person idles for `idle_seconds`. `background_picture` is shown behind the
+    person, in place of `options.background`.
 
     `cache` keeps the artefacts; the default is the folder from the settings. `on_progress` receives the
     progress. `warnings` come before those of the video. With `explain_height`, a video with fewer lines
@@ -56,6 +59,10 @@ def make_video(
     (`UnreadableImage`, `AudioTooLarge`, ...). After an error there is no file.
     """
     settings = engine.settings
+    backdrop = None
+    if background_picture is not None:
+        picture = read_backdrop(Path(background_picture), settings)
+        backdrop, options = picture.pixels, replace(options, background=picture.image_hash)
     references = {"ref_eyeblink": ref_eyeblink, "ref_pose": ref_pose}
     applied = apply_to_engine(engine, options, {name for name, path in references.items() if path})
     if [driven_audio is not None, text is not None, idle_seconds != 0.0].count(True) != 1:
@@ -69,7 +76,9 @@ def make_video(
     videos = ReferenceVideos(
         *(ReferenceVideo.of_file(Path(path), name) if path else None for name, path in references.items())
     )
-    pipeline = Pipeline(engine, cache or open_cache(settings), reporter=Reporter(on_progress))
+    pipeline = Pipeline(
+        engine, cache or open_cache(settings), reporter=Reporter(on_progress), marker=marker_of(settings)
+    )
     if driven_audio:
         engine.expect_speech()
     watch = Stopwatch(pipeline.clock)
@@ -92,6 +101,7 @@ def make_video(
             applied.options,
             Path(output),
             references=videos,
+            backdrop=backdrop,
             idle_seconds=idle_seconds,
             warnings=(*warnings, *applied.warnings),
         )

@@ -25,10 +25,14 @@ def height_remark(options: RenderOptions, image_size: tuple[int, int], made: int
         image_size: (width, height) of the source image, pixels.
         made: lines of the finished video; the expected height if None.
     """
+    if options.aspect_ratio and made is None:
+        return None  # the window depends on where the head is
     cap, lines = HEIGHT_CAP[options.quality], expected_height(options, image_size) if made is None else made
     if lines >= cap - 1:
         return None
-    if options.preprocess not in _FULL_FRAME:
+    if options.aspect_ratio:
+        why = f"it is a part of the source image in the shape {options.aspect_ratio}"
+    elif options.preprocess not in _FULL_FRAME:
         why = f"in mode {options.preprocess} it is a square of size {options.size}"
     elif image_size[0] * 9 > image_size[1] * 16 and image_size[0] * 9 > cap * 16:
         why = "the source image is wider than 16:9, and the width is limited to that of a 16:9 video"

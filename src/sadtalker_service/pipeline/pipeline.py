@@ -21,12 +21,17 @@ from sadtalker_service.domain import (
     SourceImage,
     Speech,
     SpeechFile,
+    Uint8Image,
     VideoResult,
 )
 from sadtalker_service.engines.port import NO_REFERENCES, Engine, Stage
 from sadtalker_service.errors import EmptyAudio, InvalidOption, UnsupportedByEngine
+from sadtalker_service.files import removed_on_error
 from sadtalker_service.media.audio import stream_sound
+from sadtalker_service.media.backdrop import in_front_of
 from sadtalker_service.media.boxes import Writable
+from sadtalker_service.media.encoder import NO_TAGS
+from sadtalker_service.media.marking.marker import Marker
 from sadtalker_service.media.stopwatch import Clock, Stopwatch, apart, measured
 from sadtalker_service.media.video import VideoFile, write_video
 from sadtalker_service.options import RenderOptions
@@ -62,6 +67,8 @@ class Pipeline:
     reporter: Reporter = field(default_factory=Reporter)
     """Receives every stage and batch of frames; raises `Cancelled` if the work must stop."""
     clock: Clock = time.perf_counter
+    marker: Marker | None = None
+    """Marks finished videos as synthetic; None: they are not marked."""
 
     def prepare(self, image: AnySourceImage, options: RenderOptions, *, previews: bool = False) -> Prepared:
         """Compute or load every stage that rendering needs; with `previews`, all stages.
@@ -99,6 +106,7 @@ class Pipeline:
         output: Path,
         *,
         references: ReferenceVideos = NO_VIDEOS,
+        backdrop: Uint8Image | None = None,
         stream: Writable | None = None,
         idle_seconds: float = 0.0,
         warnings: tuple[str, ...] = (),
@@ -108,6 +116,7 @@ class Pipeline:
         The frames of one window of the recording are drawn while the next one is heard.
 
         `stream` gets the video as fragmented mp4 while it is being made, see `media.video.write_video`.
+        `backdrop` is the picture that `options.background` names, uint8 (H, W, 3) RGB.
         `warnings` and those of the speech are handed on into the result. The work ends with `Cancelled`
         within one batch of frames; then, and after any other error, there is no file. Raises `EmptyAudio`,
         `OutputError` and what the engine raises.
@@ -137,7 +146,10 @@ class Pipeline:
             with watch("set_up"):
                 waited = measured(windows, watch, "motion")
                 captions = Captions(speech, options)
-                rendering = captions.drawn_into(engine.render(avatar, waited, options))
+                rendering = engine.render(avatar, waited, options)
+                if options.backdrop:
+                    rendering = in_front_of(rendering, options.backdrop, backdrop)
+                rendering = captions.drawn_into(rendering)
             reporter.rendering(engine.frame_count(duration, options.fps) if duration else 0)
             video = write_video(
                 rendering,
@@ -146,10 +158,15 @@ class Pipeline:
                 quality=options.quality,
                 on_frame=reporter.frames,
                 stream=stream,
+                tags=self.marker.tags(engine.capabilities.source_type) if self.marker else NO_TAGS,
             )
         reporter.finished(video.frames)
-        with watch("captions"):
-            captions.add_to(output)
+        with removed_on_error(output):
+            with watch("captions"):
+                captions.add_to(output)
+            if self.marker:
+                with watch("marking"):  # last: a signed file must not change
+                    self.marker.sign(output, engine.capabilities.source_type)
         problems = [*prepared.cache.problems, *computation.log.problems]
         told = (*speech.warnings, *known.warnings) if speech else ()
         said = (*warnings, *avatar.warnings, *told, *_too_late(options, video), *remarks)

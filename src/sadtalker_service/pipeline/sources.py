@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from sadtalker_service.domain import Artefact, LazySourceImage, SourceImage
-from sadtalker_service.errors import UnreadableImage
+from sadtalker_service.errors import ImageTooLarge, UnreadableImage
 from sadtalker_service.faces.best_frame import best_of_animation, best_of_video
 from sadtalker_service.faces.landmarker import FaceLandmarker
 from sadtalker_service.media.animation import animation_frames, is_animation
@@ -56,6 +56,24 @@ def read_source_image(
     """
     data = _read(path, settings)
     return _source_image(path, data, image_hash or hashlib.sha256(data).hexdigest(), settings, cache, terms)
+
+
+def read_backdrop(path: Path, settings: Settings, image_hash: str | None = None) -> SourceImage:
+    """Read and decode the picture of a background. Of a video or an animation, it is not the best frame that
+    counts: a video is refused, and an animation gives its first one.
+
+    Raises `UnreadableImage`, `ImageTooLarge`, with the parameter `background`.
+    """
+    try:
+        return decode_image(
+            _read(path, settings),
+            max_bytes=settings.max_image_bytes,
+            max_pixels=settings.max_image_pixels,
+            image_hash=image_hash,
+        )
+    except (UnreadableImage, ImageTooLarge) as error:
+        message = error.message.replace("The source image", "The picture of the background")
+        raise type(error)(message, param="background") from error
 
 
 def _source_image(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass, replace
 
 from sadtalker_service.engines.port import Engine, EngineCard
-from sadtalker_service.errors import UnsupportedByEngine
+from sadtalker_service.errors import InvalidOption, UnsupportedByEngine
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.options.refusals import shown
 from sadtalker_service.options.render_options import DEFAULTS, IF_HONOURED, OPTION_SCHEMA
@@ -58,6 +58,31 @@ def apply_to_engine(
 
 def _refuse(engine: HasCapabilities, options: RenderOptions, given: Set[str]) -> None:
     can = engine.capabilities
+    if options.background and not can.backgrounds:
+        raise UnsupportedByEngine(
+            f"The {engine.name} engine cannot replace the background. Leave out background, or choose the "
+            "engine mesh.",
+            param="background",
+        )
+    if options.aspect_ratio and not can.aspect_ratios:
+        raise UnsupportedByEngine(
+            f"The {engine.name} engine cannot choose the shape of the video. Leave out aspect_ratio, or "
+            "choose the engine mesh.",
+            param="aspect_ratio",
+        )
+    if options.transparent and options.container == "mp4":
+        raise InvalidOption("A transparent video cannot be mp4. Use format webm or mov.", param="format")
+    if options.container != "mp4" and not options.transparent:
+        raise InvalidOption(
+            f"{options.container} is for transparent videos. Leave out format, or set background to "
+            "transparent.",
+            param="format",
+        )
+    if options.transparent and options.captions == "track":
+        raise InvalidOption(
+            "A transparent video has no text track. Use captions=burned, or leave out captions.",
+            param="captions",
+        )
     smallest, largest = can.sizes
     if options.preprocess not in can.preprocess_modes:
         raise _unsupported(engine, "preprocess", options.preprocess, _names(can.preprocess_modes))

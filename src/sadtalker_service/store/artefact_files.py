@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 import tempfile
@@ -58,6 +59,9 @@ class Files(Protocol):
     def size(self, name: str) -> int | None:
         """Size in bytes, or None if it does not exist."""
 
+    def version(self, name: str) -> str | None:
+        """Text that changes with the content, or None if it does not exist."""
+
     def delete(self, name: str) -> bool:
         """Remove the file and return whether it existed."""
 
@@ -110,6 +114,14 @@ class LocalFiles:
             return (self._root / name).stat().st_size
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+    def version(self, name: str) -> str | None:
+        """Time of the last change, and size."""
+        try:
+            facts = (self._root / name).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return f"{facts.st_mtime_ns:x}-{facts.st_size:x}"
 
     def delete(self, name: str) -> bool:
         """Remove the file."""
@@ -195,6 +207,15 @@ class RemoteFiles:
             return int(self._files.info(self._at(name))["size"])
         except FileNotFoundError:
             return None
+
+    def version(self, name: str) -> str | None:
+        """The store's own tag, or time of the last change, and size."""
+        try:
+            facts = self._files.info(self._at(name))
+        except FileNotFoundError:
+            return None
+        tag = facts.get("ETag") or facts.get("etag") or f"{_changed_at(facts):.6f}"
+        return f"{hashlib.sha256(str(tag).encode()).hexdigest()[:16]}-{int(facts['size']):x}"
 
     def delete(self, name: str) -> bool:
         """Remove the file and its last-use mark."""

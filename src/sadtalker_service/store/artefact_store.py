@@ -1,8 +1,8 @@
 """Uploads and videos, in a folder or anything else that fsspec reaches (`s3://bucket/folder`).
 
     portraits/{sha256}        uploaded source images, bit for bit
-    speech/{sha256}           uploaded driven audio and reference videos
-    videos/{result_key}.mp4
+    speech/{sha256}           uploaded driven audio, reference videos and pictures of backgrounds
+    videos/{result_key}.mp4   also a WebM or mov has such a name
 
 Files are written completely or not at all.
 """
@@ -34,7 +34,7 @@ def source_image_name(image_id: str) -> str:
 
 
 def speech_name(audio_id: str) -> str:
-    """Name of an uploaded driven audio or reference video."""
+    """Name of an uploaded driven audio, reference video or picture of a background."""
     return f"speech/{audio_id}"
 
 
@@ -93,6 +93,10 @@ class ArtefactStore:
     def size(self, name: str) -> int | None:
         """Size in bytes, or None if it does not exist."""
         return self._files.size(_checked(name))
+
+    def version(self, name: str) -> str | None:
+        """Text that another file under this name would not have. None if there is no file."""
+        return self._files.version(_checked(name))
 
     def exists(self, name: str) -> bool:
         """Whether it exists."""

@@ -12,7 +12,9 @@ import structlog
 from sadtalker_service.errors import StoreUnavailable
 from sadtalker_service.jobs.dispatch import CeleryDispatch
 from sadtalker_service.jobs.stores import Stores
+from sadtalker_service.media.marking.marker import Marker
 from sadtalker_service.pipeline.cached import CacheTerms
+from sadtalker_service.pipeline.marking import marker_of
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.retry import best_effort
 from sadtalker_service.store.cache import CacheUnavailable
@@ -53,6 +55,11 @@ class WorkerContext(Stores):
     def loaded(self) -> LoadedEngines:
         """The engines; the default one is warm. Raises `EngineUnavailable`."""
         return load_engines(self.settings, self.engines)
+
+    @cached_property
+    def marker(self) -> Marker | None:
+        """Marks videos as synthetic; None if that is switched off. Raises `MarkingFailed`."""
+        return marker_of(self.settings)
 
     def cache_terms(self, on_wait: Callable[[], None] | None = None) -> CacheTerms:
         """Return how jobs use the cache: equal work is done once across all workers, lookups are counted.

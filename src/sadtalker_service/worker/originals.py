@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from sadtalker_service.domain import LazySourceImage, LazySpeech, SourceImage, Speech, SpeechFile
+from sadtalker_service.domain import LazySourceImage, LazySpeech, SourceImage, Speech, SpeechFile, Uint8Image
 from sadtalker_service.errors import NotFound
 from sadtalker_service.pipeline.cached import CacheTerms
 from sadtalker_service.pipeline.decoded_speech import find_decoded
 from sadtalker_service.pipeline.from_files import read_speech
 from sadtalker_service.pipeline.references import ReferenceVideo, ReferenceVideos
-from sadtalker_service.pipeline.sources import read_source_image
+from sadtalker_service.pipeline.sources import read_backdrop, read_source_image
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.records import VideoSpec
 from sadtalker_service.store.artefact_store import ArtefactStore, source_image_name, speech_name
@@ -72,6 +72,15 @@ def original_references(artefacts: ArtefactStore, spec: VideoSpec) -> Iterator[R
             return ReferenceVideo(video_id, stack.enter_context(_local(artefacts, name, "reference video")))
 
         yield ReferenceVideos(video(spec.ref_eyeblink_id), video(spec.ref_pose_id))
+
+
+def original_backdrop(artefacts: ArtefactStore, spec: VideoSpec, settings: Settings) -> Uint8Image | None:
+    """The picture behind the person, if there is one. Raises `NotFound`, `UnreadableImage`."""
+    picture = spec.options.picture
+    if picture is None:
+        return None
+    with _local(artefacts, speech_name(picture), "picture of the background") as path:
+        return read_backdrop(path, settings, picture).pixels
 
 
 @contextmanager

@@ -86,7 +86,7 @@ class WorkerChild:
     def _open(self) -> WorkerTasks:
         dispatch = CeleryDispatch(self._app, self._settings)
         context = WorkerContext(self._settings, self._worker, dispatch, self._shared)
-        context.artefacts, context.scratch  # noqa: B018  opened now, so that errors show at the start
+        context.artefacts, context.scratch, context.marker  # noqa: B018  opened now, so that errors show at the start
         heartbeat = Heartbeat(context.workers, self._worker, self._queues, lambda: self._shared.stopping)
         heartbeat.start()
         engines = context.loaded

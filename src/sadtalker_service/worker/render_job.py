@@ -22,7 +22,7 @@ from sadtalker_service.telemetry.logs import bound
 from sadtalker_service.worker.attempt import Attempt
 from sadtalker_service.worker.context import WorkerContext
 from sadtalker_service.worker.driven_audio import driven_audio
-from sadtalker_service.worker.originals import original_image, original_references
+from sadtalker_service.worker.originals import original_backdrop, original_image, original_references
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +56,7 @@ class RenderJob:
             context.forget_if_deleted(session.spec.image_id)
 
     def _make(self, session: Session, attempt: Attempt, start: float) -> None:
-        unfinished = self._context.scratch / f"{session.session_id}.mp4"
+        unfinished = self._context.scratch / f"{session.session_id}.{session.spec.options.container}"
         try:
             made = self._produce(session, attempt, unfinished, start)
             attempt.check()  # last chance for a fenced or cancelled attempt to end without a trace
@@ -71,7 +71,7 @@ class RenderJob:
         engine = context.loaded.engine(spec.engine, spec.engine_version)
         reporter = Reporter(attempt.report, attempt.must_stop)
         terms = context.cache_terms(reporter.check)
-        pipeline = Pipeline(engine, context.cache, terms, reporter)
+        pipeline = Pipeline(engine, context.cache, terms, reporter, marker=context.marker)
         prepared = pipeline.prepare(
             original_image(context.artefacts, spec.image_id, context.settings, context.cache, terms),
             spec.options,
@@ -85,6 +85,7 @@ class RenderJob:
                 spec.options,
                 output,
                 references=videos,
+                backdrop=original_backdrop(context.artefacts, spec, context.settings),
                 stream=_Timed(media, lambda: metrics.observe_first_bytes(context.clock() - start)),
                 idle_seconds=spec.audio_seconds,
                 warnings=session.warnings,

@@ -30,6 +30,7 @@ from sadtalker_service.domain import Progress, VideoResult
 from sadtalker_service.state.records import QueuePosition, Session
 from sadtalker_service.state.viewer import Viewer
 
+MEDIA_TYPES = {"mp4": "video/mp4", "webm": "video/webm", "mov": "video/quicktime"}
 MESSAGES = {
     "queued": "The request is waiting in the queue.",
     "generating": "The video is being rendered.",
@@ -95,7 +96,7 @@ def session_status(
         video_ready=ready,
         download_url=links.download if ready else None,
         performance=performance(session) if ready else None,
-        video=video_facts(outcome) if ready and outcome else None,
+        video=video_facts(session, outcome) if ready and outcome else None,
         error=problem_of(failure.code, failure.message, retryable=failure.retryable, param=failure.param)
         if failure
         else None,
@@ -119,7 +120,7 @@ def links_of(session: Session) -> SessionLinks:
     return SessionLinks(
         status=f"{base}/status/{name}",
         events=f"{base}/events/{name}",
-        stream=f"{base}/stream/{name}",
+        stream=None if session.spec.options.transparent else f"{base}/stream/{name}",
         download=f"{base}/download/{name}",
         cancel=f"{base}/session/{name}",
         captions=f"{base}/captions/{name}.vtt",
@@ -152,7 +153,7 @@ def _final_progress(moment: Progress) -> Progress:
     return replace(moment, frame=moment.total, eta_seconds=0.0)
 
 
-def video_facts(outcome: VideoResult) -> VideoFacts:
+def video_facts(session: Session, outcome: VideoResult) -> VideoFacts:
     """The finished video."""
     return VideoFacts(
         width=outcome.width,
@@ -161,6 +162,7 @@ def video_facts(outcome: VideoResult) -> VideoFacts:
         frames=outcome.frames,
         seconds=round(outcome.video_seconds, 3),
         size_bytes=outcome.size_bytes,
+        media_type=MEDIA_TYPES[session.spec.options.container],
     )
 
 

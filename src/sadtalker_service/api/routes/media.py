@@ -15,15 +15,19 @@ from sadtalker_service.api.delivery.downloads import file_response
 from sadtalker_service.api.delivery.events import session_events
 from sadtalker_service.api.delivery.streaming import MEDIA_TYPE, media_response
 from sadtalker_service.api.ids import LanePath, SessionPath, lane_of, session_id_of
+from sadtalker_service.api.presenters.videos import MEDIA_TYPES
 from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.schemas.waiting import WaitQuery
 from sadtalker_service.api.services import services_of
+from sadtalker_service.errors import NoStream
 from sadtalker_service.state.records import Session
 from sadtalker_service.store.artefact_store import video_name
 
 router = APIRouter(prefix="/api/{lane}", tags=["videos"])
 
-_VIDEO = {"content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_STREAM = {"content": {MEDIA_TYPE: _BINARY}}
+_VIDEO = {"content": dict.fromkeys(MEDIA_TYPES.values(), _BINARY)}
 
 
 async def _followed(request: Request, lane: LanePath, session_id: SessionPath) -> Session:
@@ -67,7 +71,7 @@ async def events(
 @router.get(
     "/stream/{session_id}",
     response_class=StreamingResponse,
-    responses={200: {"description": "Fragmented mp4 (H.264, AAC).", **_VIDEO}, **problems(404, 409)},
+    responses={200: {"description": "Fragmented mp4 (H.264, AAC).", **_STREAM}, **problems(404, 409)},
     summary="Watch a video while it is rendered",
 )
 async def stream(request: Request, lane: LanePath, session_id: SessionPath) -> Response:
@@ -75,6 +79,8 @@ async def stream(request: Request, lane: LanePath, session_id: SessionPath) -> R
     services = services_of(request)
     services.drain.check()
     session, _ = await fetch_session(request, lane_of(lane), session_id_of(session_id))
+    if session.spec.options.transparent:
+        raise NoStream("A transparent video has no stream. Download it when it is ready.")
     return await media_response(request, services, session)
 
 
@@ -103,16 +109,16 @@ async def download(
     session, position = await fetch_session(request, lane_of(lane), session_id_of(session_id), wait)
     if session.state != "ready":
         raise no_video(session, position)
-    name = video_name(session.result_key)
+    name, container = video_name(session.result_key), session.spec.options.container
     await run_in_threadpool(services.artefacts.touch, name)
-    size = session.outcome.size_bytes if session.outcome else 0
+    version = await run_in_threadpool(services.artefacts.version, name)  # a video may have been made again
     return await file_response(
         request,
         services.artefacts,
         name,
-        media_type=MEDIA_TYPE,
-        filename=f"sadtalker_{session.lane}_{session.session_id[:8]}.mp4",
-        etag=f"{session.result_key[:32]}-{size:x}",
+        media_type=MEDIA_TYPES[container],
+        filename=f"sadtalker_{session.lane}_{session.session_id[:8]}.{container}",
+        etag=f"{session.result_key[:32]}-{version}",
     )
 
 

@@ -23,6 +23,7 @@ from sadtalker_service.api.schemas.videos import CancelAnswer, GenerateAnswer, S
 from sadtalker_service.api.schemas.waiting import WaitQuery
 from sadtalker_service.api.services import Services, services_of
 from sadtalker_service.api.upload.audio_facts import inspect_audio
+from sadtalker_service.api.upload.backdrop import check_backdrop
 from sadtalker_service.api.upload.forms import (
     GENERATE_TEXTS,
     ReadText,
@@ -147,6 +148,8 @@ async def _accept(
         sound = await _text(services, audio, form.texts.get("language", ""))
     else:
         sound = await inspect_audio(services, audio, options_of(form).audio_track)
+    if picture := form.files.get("background_file"):
+        await check_backdrop(services, picture)
     request_id = request.state.request_id
     spec = video_request(form, lane, sound, request_id=request_id, received_at=received_at)
     if spec.callback_url is not None:

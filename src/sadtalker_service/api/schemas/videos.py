@@ -63,6 +63,9 @@ class GenerateForm(BaseModel):
         description="Video whose head motion the avatar copies (neural engine only).",
         json_schema_extra=_FILE,
     )
+    background_file: bytes | None = Field(
+        None, description="A picture behind the person, in place of `background`.", json_schema_extra=_FILE
+    )
     transcript: str = Field(
         "",
         description="The words of `audio_file`, English: they are found in the sound, for captions.",
@@ -82,7 +85,7 @@ class SessionLinks(BaseModel):
 
     status: str
     events: str
-    stream: str
+    stream: str | None = Field(description="null for a transparent video, which has none.")
     download: str
     cancel: str
     captions: str = Field(description="WebVTT; `.srt` in place of `.vtt` for SubRip.")
@@ -115,6 +118,7 @@ class VideoFacts(BaseModel):
     frames: int
     seconds: float
     size_bytes: int
+    media_type: str = Field(examples=["video/mp4"])
 
 
 class GenerateAnswer(BaseModel):

@@ -6,7 +6,7 @@ const WIDTH = 44; // columns, unless a word is longer
 const COPIED_MS = 1500;
 
 /** Return the request as commands for a shell with curl and jq. They can be pasted as they are. */
-export function shellCommands({ service, lane, mode, image, audio, spoken, fields, keyed }) {
+export function shellCommands({ service, lane, mode, image, audio, spoken, fields, backdrop, keyed }) {
   const curl = ["curl -sS", ...(keyed ? [`-H "Authorization: Bearer $API_KEY"`] : [])];
   const options = Object.entries(fields).map(([name, value]) => `-F ${quoted(`${name}=${value}`)}`);
   const asMode = mode === "full" ? [] : [`-F preprocess_mode=${mode}`];
@@ -18,12 +18,15 @@ export function shellCommands({ service, lane, mode, image, audio, spoken, field
     ? Object.entries(spoken).map(([name, value]) => `--form-string ${quoted(`${name}=${value}`)}`)
     : [`-F ${attached("audio_file", audio.name)}`];
   const generate = [...curl, "-F image_id=$image", ...said, ...options,
-    `$service/api/${lane}/generate`, "| jq -r .session_id)"];
+    ...(backdrop ? [`-F ${attached("background_file", backdrop)}`] : []), `$service/api/${lane}/generate`, "| jq -r .session_id)"];
   return [
     `service=${service}`,
     image.file ? wrapped(["image=$(" + upload[0], ...upload.slice(1)]) : `image=${image.imageId}`,
     wrapped(["session=$(" + generate[0], ...generate.slice(1)]),
-    wrapped([...curl, "--output talking.mp4", `$service/api/${lane}/stream/$session`]),
+    // a transparent video has no stream; the download waits for the video
+    fields.background === "transparent"
+      ? wrapped([...curl, "-f --output talking.webm", `"$service/api/${lane}/download/$session?wait=60"`])
+      : wrapped([...curl, "--output talking.mp4", `$service/api/${lane}/stream/$session`]),
   ].join("\n");
 }
 

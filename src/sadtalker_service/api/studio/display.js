@@ -1,5 +1,6 @@
 // Updates the page after each change.
 
+import { backdropFile } from "./backdrop.js";
 import { shellCommands } from "./command.js";
 import { options } from "./fields.js";
 import { noteHeight } from "./height_note.js";
@@ -91,6 +92,7 @@ export function refresh() {
     audio: chosen.audio ?? { name: "speech.wav" },
     spoken: speechFrom() === "text" ? spokenFields() : null,
     fields: options(form),
+    backdrop: backdropFile()?.name,
     keyed: Boolean(client.key),
   });
   listeners.forEach((act) => act());

@@ -11,6 +11,8 @@ const DEFAULTS = {
   seed: "",
   gestures: "",
   enhancer: "gfpgan",
+  background: "",
+  aspect_ratio: "none",
 };
 
 /** Always sent: only an explicit height gets a warning if the video is lower. */

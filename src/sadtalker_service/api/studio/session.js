@@ -1,5 +1,6 @@
 // One request for a video: sent, followed to its end, cancelled, or resumed after a reload.
 
+import { backdropFile, missingBackdrop } from "./backdrop.js";
 import { busy, lookAtFilm, mark, refresh, spokenFields } from "./display.js";
 import { record, recorder } from "./driven_audio.js";
 import { complain, forgive, numbersAreRight, options } from "./fields.js";
@@ -11,6 +12,7 @@ import { expectVideo } from "./video_store.js";
 import { addVideo } from "./videos.js";
 import { bytes, fileName } from "./words.js";
 
+const SUFFIXES = { "video/webm": "webm", "video/quicktime": "mov" };
 const CANCELLED = "Cancelled. Nothing was kept.";
 const BESIDE_THE_FIELD = "No video was made. See the message beside the field.";
 const TITLE = 80; // characters
@@ -23,7 +25,8 @@ export async function generate() {
   const said = speech();
   if (!said) complain(...NO_SPEECH[speechFrom()]);
   if (!image) complain("Choose a source image.", "image_file");
-  if (!said || !image || chosen.work) return;
+  if (missingBackdrop()) complain(missingBackdrop(), "background");
+  if (!said || !image || missingBackdrop() || chosen.work) return;
   if (!numbersAreRight(form)) return caption.say("failed", BESIDE_THE_FIELD);
   const mine = (chosen.work = { stop: new AbortController(), links: null });
   stop();
@@ -58,6 +61,7 @@ async function requestBody(image, said) {
     body.set("audio_file", said.file, said.name);
   }
   for (const [name, value] of Object.entries(options(form))) body.set(name, value);
+  if (backdropFile()) body.set("background_file", backdropFile());
   const transcript = part("transcript").value.trim();
   if (said.kind === "recording" && body.has("captions") && transcript) body.set("transcript", transcript);
   body.set("user_data", titleOf(said)); // comes back with the session, also after a reload
@@ -83,7 +87,8 @@ async function attend(mine, session, seconds) {
     if (record.status === "queued" || record.status === "generating") {
       caption.going(record);
       mark((record.progress?.percent ?? 0) / 100);
-      if (record.status === "generating" && !player.watching) player.watch(session.links.stream, seconds);
+      const { stream } = session.links; // a transparent video has none
+      if (record.status === "generating" && stream && !player.watching) player.watch(stream, seconds);
       continue;
     }
     await ended(record);
@@ -107,7 +112,7 @@ async function ended(record) {
   const shown = (chosen.video = { title, address: `${location.origin}/#/${record.lane}/${record.session_id}`, blob: null });
   part("share").hidden = false;
   caption.ready(record);
-  part("download").download = fileName(title);
+  part("download").download = fileName(title, SUFFIXES[record.video?.media_type]);
   const without = record.warnings.some((warning) => warning.startsWith("captions were not applied"));
   const captioned = record.settings.voice || (["track", "burned"].includes(record.settings.captions) && !without);
   offerCaptions(captioned ? record.links.captions : null);

@@ -1,5 +1,6 @@
 // The studio: makes a video from a source image and a text or driven audio. This module connects the page's events.
 
+import { connectBackdrop } from "./backdrop.js";
 import { copy } from "./command.js";
 import { leaveVideo, mark, onRefresh, refresh } from "./display.js";
 import { listen, record, showAudio, takeAudio } from "./driven_audio.js";
@@ -138,6 +139,7 @@ function offer() {
 }
 
 restoreOptions(form);
+connectBackdrop();
 part("text").value = keptText("text");
 part("transcript").value = keptText("transcript");
 for (const connect of [connectForm, connectFiles, connectButtons, connectVideo]) connect();

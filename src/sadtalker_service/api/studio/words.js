@@ -46,9 +46,9 @@ export function bytes(count) {
 }
 
 /** Return a name for the file of a video: `hello-and-welcome.mp4`. */
-export function fileName(title) {
+export function fileName(title, suffix = "mp4") {
   const plain = title.normalize("NFKD").replace(/\.\w{2,4}$/, "").replace(/[^\p{Letter}\p{Number}]+/gu, "-");
-  return `${plain.replace(/^-|-$/g, "").toLowerCase().slice(0, 40).replace(/-$/, "") || "video"}.mp4`;
+  return `${plain.replace(/^-|-$/g, "").toLowerCase().slice(0, 40).replace(/-$/, "") || "video"}.${suffix}`;
 }
 
 /** Return the progress of a session in one line. */

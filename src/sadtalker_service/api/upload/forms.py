@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,7 +16,7 @@ from sadtalker_service.api.ids import image_id_of
 from sadtalker_service.api.schemas.avatars import UploadForm
 from sadtalker_service.api.schemas.videos import GenerateForm
 from sadtalker_service.api.upload.multipart import FileKind, Form, ReceivedFile
-from sadtalker_service.domain import SpokenText
+from sadtalker_service.domain import SHA256, SpokenText
 from sadtalker_service.errors import (
     AudioTooLarge,
     ImageTooLarge,
@@ -41,7 +41,7 @@ from sadtalker_service.settings import Settings
 from sadtalker_service.state.records import Lane
 from sadtalker_service.state.registry import EngineRegistry, WorkerRegistry
 
-_FILES = frozenset({"image_file", "audio_file", "ref_eyeblink", "ref_pose"})
+_FILES = frozenset({"image_file", "audio_file", "ref_eyeblink", "ref_pose", "background_file"})
 _OF_TEXT = ("text", "voice", "rate", "language")
 """Fields that have no effect next to driven audio."""
 _CALLED = {"preprocess": "preprocess_mode"}
@@ -77,6 +77,7 @@ def generate_files(settings: Settings) -> tuple[FileKind, ...]:
         audio_kind(settings),
         FileKind("ref_eyeblink", most, RequestTooLarge, ("video/", "application/mp4"), "a video"),
         FileKind("ref_pose", most, RequestTooLarge, ("video/", "application/mp4"), "a video"),
+        FileKind("background_file", settings.max_image_bytes, ImageTooLarge, ("image/",), "an image"),
     )
 
 
@@ -160,6 +161,8 @@ def remarks(form: Form) -> tuple[str, ...]:
         for name in _OF_TEXT
         if "audio_file" in form.files and form.texts.get(name, "").strip()
     ]
+    if "background_file" in form.files and form.texts.get("background", "").strip():
+        no_effect.append("background has no effect together with background_file.")
     return (*unknown, *no_effect)
 
 
@@ -172,7 +175,13 @@ def unknown_fields(form: Form, known: Sequence[str]) -> tuple[str, ...]:
 
 def options_of(form: Form) -> RenderOptions:
     """The options of the video. Raises `InvalidOption`."""
-    return options_from_texts(_given(form), FORM_DEFAULTS, _CALLED)
+    options = options_from_texts(_given(form), FORM_DEFAULTS, _CALLED)
+    picture = form.files.get("background_file")
+    if picture:
+        return replace(options, background=picture.sha256)
+    if options.background and SHA256.fullmatch(options.background):
+        raise InvalidOption("Send the picture as background_file.", param="background")
+    return options
 
 
 def _given(form: Form) -> dict[str, str]:
@@ -191,6 +200,8 @@ def video_request(
     spoken = sound.spoken if isinstance(sound, ReadText) else None
     given = {name for name, text in _given(form).items() if text.strip()}
     options = options_of(form)
+    if options.background:
+        given.add("background")
     return VideoRequest(
         lane=lane,
         image_id=required_image_id(form),
@@ -204,6 +215,7 @@ def video_request(
         engine=texts.get("engine", "").strip() or None,
         ref_eyeblink=_reference(form, "ref_eyeblink"),
         ref_pose=_reference(form, "ref_pose"),
+        background=_reference(form, "background_file"),
         settings=_settings(options, given) | ({"voice": spoken.voice, "rate": spoken.rate} if spoken else {}),
         warnings=(*remarks(form), *sound.warnings),
         explain_height=bool(texts.get("quality", "").strip()),

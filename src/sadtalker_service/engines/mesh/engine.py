@@ -26,7 +26,8 @@ from sadtalker_service.engines.detection import detect_face
 from sadtalker_service.engines.live_port import LiveDriver
 from sadtalker_service.engines.mesh import previews, stages
 from sadtalker_service.engines.mesh.faceframe import RestMouth
-from sadtalker_service.engines.mesh.layout import frame_size
+from sadtalker_service.engines.mesh.framing import window_of
+from sadtalker_service.engines.mesh.layout import frame_size, lay_out
 from sadtalker_service.engines.mesh.lids import warn_of_covered_eyes
 from sadtalker_service.engines.mesh.live import MeshLiveDriver
 from sadtalker_service.engines.mesh.motion.drive import drive_windows
@@ -42,6 +43,7 @@ from sadtalker_service.engines.port import (
 )
 from sadtalker_service.errors import InvalidOption
 from sadtalker_service.faces.landmarker import FaceLandmarker
+from sadtalker_service.faces.matte import warm_up_matting
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.options.seeds import seeded
 from sadtalker_service.speech import articulation_windows, recognize_speech, start_word_alignment
@@ -67,6 +69,9 @@ class MeshEngine(Engine):
         preprocess_modes=PREPROCESS_MODES,
         sizes=(128, 1024),
         gestures=tuple(GESTURES),
+        backgrounds=True,
+        aspect_ratios=True,
+        source_type="compositeWithTrainedAlgorithmicMedia",
         live=True,
     )
 
@@ -82,6 +87,7 @@ class MeshEngine(Engine):
         return (
             Stage("face_detection", False, "month", self._detect),
             *(Stage(name, True, _LIFETIMES[name], compute) for name, compute in stages.RIG_STAGES),
+            *((Stage("person_matte", True, "week", stages.cut_person),) if options.background else ()),
             Stage("visemes", False, "week", previews.viseme_pictures, essential=False),
             Stage("gestures", False, "week", previews.gesture_clips, essential=False),
         )
@@ -99,6 +105,10 @@ class MeshEngine(Engine):
         recognize_speech(Speech("", np.zeros(SPEECH_RATE // 2, np.float32), Path()))
         start_word_alignment()  # only long-lived processes warm up
         warm_up_renderer()
+
+    def prepare_machine(self) -> None:
+        """Compile what cuts out persons."""
+        warm_up_matting()
 
     def expect_speech(self) -> None:
         """Start the process that recognises words."""
@@ -134,6 +144,11 @@ class MeshEngine(Engine):
 
     def frame_size(self, avatar: Avatar, options: RenderOptions) -> tuple[int, int]:
         """Size of the video, derived from the window of the source image that is shown."""
+        if options.aspect_ratio:
+            x0, y0, x1, y1 = window_of(
+                lay_out(avatar.artefacts, options), options.aspect_ratio, options.quality
+            )
+            return x1 - x0, y1 - y0
         return frame_size(avatar.artefacts, options)
 
     def render(

@@ -20,6 +20,7 @@ from sadtalker_service.engines.mesh.mouth_interior import DENSITY, ORIGIN
 from sadtalker_service.engines.mesh.surface import HOLES
 from sadtalker_service.faces.topology import EYES, LIPS, LOWER_LIP, UPPER_LIP
 from sadtalker_service.options import RenderOptions
+from sadtalker_service.options.fields import STILL
 
 _PIVOT_BELOW_EARS = (0.0, 18.0, 10.0)
 """Offset from the midpoint between the ears to the joint of skull and neck, mm."""
@@ -36,16 +37,22 @@ class Layout:
     """Placement of everything in the video."""
 
     background: Uint8Image
-    """uint8 (H, W, 3), even sides."""
+    """uint8 (H, W, 3 or 4), even sides."""
     box: Rect
     """The part that moves, with even sides."""
     scene: Scene
+    behind: Uint8Image | None = None
+    """uint8 (H, W, 3): the background without the person, if it is to stand still."""
+    matte: NDArray[np.uint64] | None = None
+    """Texels of the person's opacity, as large as those of the scene. Then `background` is RGBA."""
 
 
 def lay_out(artefacts: Mapping[str, Artefact], style: RenderOptions) -> Layout:
     """Place an avatar in a video of the requested size and quality."""
     crop = artefacts["face_crop"]
-    source_region = assemble_source_region(crop, artefacts["background"])
+    cut = artefacts["person_matte"] if style.background else None
+    source_region = cut.arrays["foreground"] if cut else assemble_source_region(crop, artefacts["background"])
+    alpha = cut.arrays["alpha"] if cut else None
     sx0, sy0, *_ = crop.record["stage"]
     wx0, wy0, wx1, wy1 = crop.record["window"]
     width, height = video_size((wx1 - wx0, wy1 - wy0), crop.record["square"], style)
@@ -56,6 +63,10 @@ def lay_out(artefacts: Mapping[str, Artefact], style: RenderOptions) -> Layout:
         source_region = np.asarray(
             Image.fromarray(source_region).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
         )
+        if alpha is not None:
+            alpha = np.asarray(
+                Image.fromarray(alpha).resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
+            )
         fx, fy = size[0] / (crop.record["stage"][2] - sx0), size[1] / (crop.record["stage"][3] - sy0)
     left = min(max(round((wx0 - sx0) * fx), 0), size[0] - width)
     top = min(max(round((wy0 - sy0) * fy), 0), size[1] - height)
@@ -67,8 +78,21 @@ def lay_out(artefacts: Mapping[str, Artefact], style: RenderOptions) -> Layout:
     )
     box = _even_box(moving, (background.shape[1], background.shape[0]))
     origin = np.array([-sx0 * fx - left, -sy0 * fy - top])
-    scene = _scene(artefacts, source_region, (left, top), box, moving, origin, np.array([fx, fy]))
-    return Layout(background, box, scene)
+    place = ((left, top), box, moving, origin, np.array([fx, fy]))
+    scene = _scene(artefacts, source_region, *place)
+    if alpha is None:
+        return Layout(background, box, scene)
+    at_rest = _even(np.ascontiguousarray(alpha[top : top + height, left : left + width, None]))
+    matte = _scene(artefacts, np.repeat(alpha[..., None], 3, axis=2), *place).texels
+    behind = None
+    if cut and style.background == STILL:
+        whole = cut.arrays["behind"]
+        if not exact:
+            whole = np.asarray(
+                Image.fromarray(whole).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+            )
+        behind = _even(np.ascontiguousarray(whole[top : top + height, left : left + width]))
+    return Layout(np.concatenate([background, at_rest], axis=2), box, scene, behind, matte)
 
 
 def frame_size(artefacts: Mapping[str, Artefact], style: RenderOptions) -> tuple[int, int]:

@@ -17,6 +17,8 @@ from sadtalker_service.engines.mesh.mouth_interior import draw_mouth_interior
 from sadtalker_service.engines.mesh.surface import build_surface, outline
 from sadtalker_service.engines.mesh.tone import measure_tone
 from sadtalker_service.faces.landmarker import CHIN, DEFAULT_MIN_FACE_PIXELS, FOREHEAD
+from sadtalker_service.faces.matte import cut_out
+from sadtalker_service.faces.networks import load_person_mask
 from sadtalker_service.faces.topology import EYES, LANDMARKS
 
 Artefacts = Mapping[str, Artefact]
@@ -141,6 +143,23 @@ def cut_background(source_image: SourceImage, mode: PreprocessMode, artefacts: A
         "right": picture[y0:y1, x1:sx1],
     }
     return Artefact({name: np.ascontiguousarray(strip) for name, strip in strips.items()})
+
+
+def cut_person(source_image: SourceImage, mode: PreprocessMode, artefacts: Artefacts) -> Artefact:
+    """`person_matte`: how opaque the person is, and their colours, over the source region.
+
+    Raises `PersonNotSeparable`.
+    """
+    canvas, (x0, y0, x1, y1), _moving = _rectangles(source_image, mode, artefacts)
+    picture = scale_picture(upright(source_image, artefacts), canvas.scale)
+    matte = cut_out(load_person_mask(), picture, landmarks_of(artefacts) * np.float32(canvas.scale))
+    return Artefact(
+        {
+            "alpha": np.ascontiguousarray(matte.alpha[y0:y1, x0:x1]),
+            "foreground": np.ascontiguousarray(matte.foreground[y0:y1, x0:x1]),
+            "behind": np.ascontiguousarray(matte.behind[y0:y1, x0:x1]),
+        }
+    )
 
 
 def _rectangles(

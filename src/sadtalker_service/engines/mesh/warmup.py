@@ -11,6 +11,7 @@ from sadtalker_service.engines.mesh.channels import CHANNELS
 from sadtalker_service.engines.mesh.kernels.scene import CONTROLS
 from sadtalker_service.engines.mesh.renderer import render
 from sadtalker_service.faces.topology import LANDMARKS
+from sadtalker_service.media.backdrop import in_front_of
 from sadtalker_service.options import RenderOptions
 
 
@@ -22,13 +23,18 @@ def warm_up_renderer() -> None:
     source_image = SourceImage("", np.full((128, 128, 3), 127, np.uint8))
     detection = Artefact({"landmarks": _scattered_landmarks(128)}, {"quarter_turns": 0})
     artefacts = stages.build_all(source_image, "crop", detection)
+    x0, y0, x1, y1 = artefacts["face_crop"].record["stage"]
+    opaque = np.full((y1 - y0, x1 - x0), 255, np.uint8)
+    artefacts["person_matte"] = Artefact({"alpha": opaque, "foreground": np.repeat(opaque[..., None], 3, 2)})
     avatar = Avatar("", "mesh", "crop", artefacts)
     controls = np.full((1, CONTROLS), 0.1, np.float32)
     controls[0, len(CHANNELS) :] = 0.01
-    for batch in render(
-        avatar, iter([Motion(25, {"controls": controls})]), RenderOptions(preprocess="crop", size=128)
-    ).batches:
-        del batch
+    for colour in (None, "#000000"):
+        options = RenderOptions(preprocess="crop", size=128, background=colour)
+        rendering = render(avatar, iter([Motion(25, {"controls": controls})]), options)
+        shown = in_front_of(rendering, colour, None) if colour else rendering
+        for batch in shown.batches:
+            del batch
 
 
 def _scattered_landmarks(side: int) -> NDArray[np.float32]:

@@ -82,6 +82,32 @@ def _mouth_moved(control: F32) -> float:
 
 
 @njit(cache=True, nogil=True)
+def draw_mattes(scene: Scene, matte: NDArray[np.uint64], controls: F32, mattes: NDArray[np.uint8]) -> None:
+    """Draw how opaque the person is in each frame of a batch: the matte moves with the head.
+
+    Args:
+        scene: rig and source image.
+        matte: texels of the opacity, in all three lanes; as large as `scene.texels`.
+        controls: float32 (n, CONTROLS), see `scene`.
+        mattes: uint8 (n, H, W, 3), thrice the opacity. Must hold that at rest where the mesh does not reach.
+    """
+    vertices = scene.rest.shape[0]
+    displacement = np.empty((vertices, 3), np.float32)
+    position = np.empty((vertices, 2), np.float32)
+    still = np.empty((2, 18, 2), np.float32)
+    shade = np.empty(vertices, np.float32)
+    plain = np.zeros(scene.shaded.shape[0], np.bool_)
+    turn = np.empty((3, 3), np.float32)
+    shade[:] = FULL_SHADE
+    for f in range(controls.shape[0]):
+        control = controls[f]
+        _rotation(control[PITCH], control[YAW], control[ROLL], turn)
+        _displace(scene, control, displacement)
+        _project(scene, control, turn, displacement, position, still)
+        draw_triangles(matte, scene.triangles, plain, position, scene.texture, shade, mattes[f])
+
+
+@njit(cache=True, nogil=True)
 def _rotation(pitch: float, yaw: float, roll: float, turn: F32) -> None:
     """Rotation about the head's axes: roll · yaw · pitch."""
     cp, sp = np.cos(pitch), np.sin(pitch)

@@ -31,6 +31,8 @@ _SPANS = 6
 _ACROSS, _DOWN = 4, 2
 _REACH = np.float32(1.5)
 """Pixels on both sides of an edge."""
+_VISIBLE = 45
+"""Difference of two neighbours, summed over the channels, from which an edge is painted again."""
 _WIDEST = 40
 """Longest stretch, pixels. Longer ones are edges that lie flat."""
 
@@ -90,7 +92,8 @@ def soften_outline(
     lanes = np.empty((_DOWN, _WIDEST * _ACROSS), np.uint64)
     for y in range(out.shape[0]):
         for k in range(counts[y]):
-            _paint_again(drawing, y, spans[y, k, 0], spans[y, k, 1], lanes, out)
+            if _has_step(out, y, spans[y, k, 0], spans[y, k, 1]):
+                _paint_again(drawing, y, spans[y, k, 0], spans[y, k, 1], lanes, out)
 
 
 @njit(cache=True, nogil=True, fastmath=True, inline="always")
@@ -99,6 +102,20 @@ def _area(points: NDArray[np.float32], a: int, b: int, c: int) -> float:
     ux, uy = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1]
     vx, vy = points[c, 0] - points[a, 0], points[c, 1] - points[a, 1]
     return ux * vy - uy * vx
+
+
+@njit(cache=True, nogil=True)
+def _has_step(out: NDArray[np.uint8], y: int, x0: int, x1: int) -> bool:
+    """Whether neighbours in the stretch of a row, or those above it, differ so much that it can be seen."""
+    above = max(y - 1, 0)
+    for x in range(max(x0, 1), x1):
+        across, down = np.int64(0), np.int64(0)
+        for c in range(3):
+            across += abs(np.int64(out[y, x, c]) - np.int64(out[y, x - 1, c]))
+            down += abs(np.int64(out[y, x, c]) - np.int64(out[above, x, c]))
+        if across > _VISIBLE or down > _VISIBLE:
+            return True
+    return False
 
 
 @njit(cache=True, nogil=True, fastmath=True)
