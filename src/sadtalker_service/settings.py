@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from sadtalker_service.live_settings import LiveSettings
 
 
 def _switched_on(value: object) -> object:
@@ -36,7 +38,7 @@ HubFolder = Annotated[Path | None, BeforeValidator(_unset_if_empty)]
 """A folder that other programs may have set, possibly to an empty text."""
 
 
-class Settings(BaseSettings):
+class Settings(LiveSettings):
     """Settings from the environment (names in capitals, e.g. `DATA_DIR`) or from a `.env` file."""
 
     model_config = SettingsConfigDict(
@@ -217,7 +219,8 @@ class Settings(BaseSettings):
 
     api_keys: str = ""
     """API keys as a JSON list: `[{"name": "shop", "key": "...", "owner": "shop", "admin": false,
-    "vip": true, "per_minute": 60}]`. `name` and `key` are required. Empty: the API needs no key."""
+    "vip": true, "live": true, "per_minute": 60}]`. `name` and `key` are required. Empty: the API needs no
+    key."""
 
     api_keys_file: Path | None = None
     """File with such a JSON list, as an alternative to `API_KEYS`."""

@@ -48,8 +48,9 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def service() -> Iterator[RunningService]:
-    """A ready service with the mesh engine and one worker."""
-    with running({}) as service:
+    """A ready service with the mesh engine, one worker and a slot for a live session."""
+    # tests share the processors with others, so that no load is too high
+    with running({"LIVE_SLOTS": "1", "LIVE_MAX_LOAD": "1"}) as service:
         yield service
 
 

@@ -14,7 +14,10 @@ from tests.support.every_metric import count_everything
 from tests.support.servers import StoreServer
 
 from sadtalker_service.jobs.gauges import StoreGauges
+from sadtalker_service.jobs.live_gauges import LiveGauges
 from sadtalker_service.settings import Settings
+from sadtalker_service.state.live_records import LiveWorker
+from sadtalker_service.state.live_sessions import LiveSessionStore
 from sadtalker_service.state.records import WorkerFacts
 from sadtalker_service.state.registry import WorkerRegistry
 from sadtalker_service.state.sessions import SessionStore
@@ -38,7 +41,9 @@ def exported(queue_server: StoreServer, cache_server: StoreServer, tmp_path: Pat
     workers.beat("first@host", WorkerFacts(("vip", "normal"), "mesh", "idle"))
     servers = {"queue": queue, "cache": cache_server.client()}
     gauges = StoreGauges(settings, SessionStore(queue, settings), workers, servers, {"data": tmp_path})
-    parsed = text_string_to_metric_families(metrics.render(gauges).decode())
+    live = LiveSessionStore(queue, settings)
+    live.beat("live@host", LiveWorker("unix:///run/live.sock", slots=2, load=0.3, engines=("mesh",)))
+    parsed = text_string_to_metric_families(metrics.render(gauges, LiveGauges(live)).decode())
     return {sample.name: set(sample.labels) for family in parsed for sample in family.samples}
 
 

@@ -1,6 +1,6 @@
 """Record every metric of the service once."""
 
-from sadtalker_service.telemetry import metrics
+from sadtalker_service.telemetry import live_metrics, metrics
 
 
 def count_everything() -> None:
@@ -23,3 +23,6 @@ def count_everything() -> None:
     metrics.artefact_removed("videos", "age")
     metrics.connection_cut("unread")
     metrics.request_refused("wrong_key")
+    live_metrics.session_ended("ended_by_client")
+    live_metrics.frames_drawn(24, 1)
+    live_metrics.observe_latency(0.18)

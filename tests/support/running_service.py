@@ -17,12 +17,13 @@ SUPPORT = Path(__file__).parent
 PATTERN_ENGINE = {"ENGINE": "pattern", "PYTHONPATH": str(SUPPORT)}
 """Environment for the engine in `pattern_engine.py`, which is warm at once."""
 
-Role = Literal["api", "render", "prepare", "queue", "cache"]
+Role = Literal["api", "render", "prepare", "live", "queue", "cache"]
 
 _SIGNS: Mapping[Role, str] = {
     "api": "sadtalker_service.api",
     "render": "render-",
     "prepare": "prepare-",
+    "live": "service live",
     "queue": "queue.sock",
     "cache": "cache.sock",
 }
@@ -49,7 +50,8 @@ class RunningService:
             self._begin = log.tell()
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "sadtalker_service", "serve", *options],
-                env={**os.environ, "LOG_FORMAT": "json", **(env or {})},
+                # a process for live sessions only where a test asks for one: it takes seconds to start
+                env={**os.environ, "LOG_FORMAT": "json", "LIVE_SLOTS": "0", **(env or {})},
                 cwd=data_dir,  # without the developer's .env
                 stdout=log,
                 stderr=subprocess.STDOUT,

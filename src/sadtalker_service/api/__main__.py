@@ -19,8 +19,10 @@ import structlog
 import uvicorn
 
 from sadtalker_service.api.app import create_app
+from sadtalker_service.api.delivery.live_relay import CUT_BYTES
 from sadtalker_service.api.http_protocol import GuardedProtocol, connection_limits
 from sadtalker_service.api.shutdown import Drain
+from sadtalker_service.api.web_socket import GuardedWebSocket
 from sadtalker_service.errors import SadTalkerError
 from sadtalker_service.files import keep_files_private
 from sadtalker_service.jobs.janitor import run_janitor
@@ -31,6 +33,8 @@ log = structlog.get_logger(__name__)
 
 _KEEP_ALIVE_SECONDS = 20
 """Keeps the connection of clients that poll every few seconds."""
+_PING_SECONDS = 10.0
+"""A WebSocket client that does not answer a ping for so long is gone."""
 _FINISH_SECONDS = 20
 """How long responses may still run after the process stops listening. Streams end at once."""
 
@@ -92,7 +96,11 @@ def _config(app: object, settings: Settings) -> uvicorn.Config:
         port=settings.port,
         loop="uvloop",
         http=partial(GuardedProtocol, limits=connection_limits(settings)),  # type: ignore[arg-type]  # makes one
-        ws="none",
+        ws=partial(GuardedWebSocket, send_seconds=settings.send_timeout_seconds),  # type: ignore[arg-type]  # as above
+        ws_max_size=CUT_BYTES,
+        ws_ping_interval=_PING_SECONDS,
+        ws_ping_timeout=_PING_SECONDS,
+        ws_per_message_deflate=False,  # video and sound do not get smaller
         log_config=None,  # telemetry/logs.py configures all logs
         access_log=False,  # api/requests.py logs requests
         server_header=False,

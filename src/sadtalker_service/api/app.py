@@ -30,6 +30,7 @@ from sadtalker_service.api.routes import (
     health,
     home,
     images,
+    live,
     media,
     previews,
     reference,
@@ -73,6 +74,7 @@ def create_app(
         openapi_tags=[
             {"name": "avatars", "description": "Source images and the avatars prepared from them."},
             {"name": "videos", "description": "Requests for videos in two lanes; `vip` is served first."},
+            {"name": "live", "description": "Avatars that talk while their sound arrives."},
             {"name": "speech", "description": "Driven audio for programs that draw the face themselves."},
             {"name": "voices", "description": "Texts as speech."},
             {"name": "operation", "description": "Health, statistics and metrics of the service."},
@@ -110,10 +112,12 @@ def _add_routes(app: FastAPI, *, protected: bool) -> None:
         videos,
         media,
         captions,
+        live,
         health,
     ):
         app.include_router(module.router, dependencies=needed)
     app.include_router(health.open_router)
+    app.include_router(live.open_router)
     app.include_router(home.open_router)
     app.include_router(reference.open_router)
     if home.STUDIO.is_dir():

@@ -116,7 +116,18 @@ async def _http(request: Request, error: Exception) -> Response:
     phrase = http.HTTPStatus(error.status_code).phrase
     code = re.sub(r"[^a-z]+", "_", phrase.lower())
     problem = problem_of(code, f"{phrase}.", retryable=False)
-    return problem_response_of(error.status_code, problem, error.headers or {})
+    headers = dict(error.headers or {})
+    if error.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = _allowed(request, headers.get("Allow", ""))
+    return problem_response_of(error.status_code, problem, headers)
+
+
+def _allowed(request: Request, known: str) -> str:
+    """Methods of all routes with the path of the one that was found, whose own are `known`."""
+    path = getattr(request.scope.get("route"), "path", "")
+    methods = {name.strip() for name in known.split(",") if name.strip()}
+    methods |= {name.upper() for name in request.app.openapi()["paths"].get(path, ())}
+    return ", ".join(sorted(methods))
 
 
 async def _store(request: Request, error: Exception) -> Response:

@@ -9,6 +9,7 @@ A client that does not read its answer is disconnected too. The application limi
 from __future__ import annotations
 
 import asyncio
+import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ _SLACK_BYTES = 80_000_000
 _REST_BYTES = 64_000_000
 _REST_SECONDS = 5.0
 """Limits on a body that continues after its response. Many clients send everything before they read."""
+
+_WEBSOCKETS = re.compile(rb"/api/live/[^/?]+/ws(\?.*)?")
 
 Phase = Literal["head", "body", "answer", "idle"]
 Reason = Literal["head", "body", "rest_of_body", "pipeline", "stray_bytes", "unread", "malformed"]
@@ -99,9 +102,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has disconnected."""
-        for timer in (self._timer, self._send_timer, self._watch_timer):
-            if timer is not None:
-                timer.cancel()
+        self._cancel_timers()
         for cycle in self._cycles:  # the base class notifies only the latest one
             if not cycle.response_complete:
                 cycle.disconnected = True
@@ -168,6 +169,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head of a request is complete."""
         super().on_headers_complete()
+        if self._becomes_websocket():
+            return
         self._cycles = [*(cycle for cycle in self._cycles if not cycle.response_complete), self.cycle]
         self._enter("body", self._limits.body_seconds, lambda: self._cut("body"))
         if len(self.pipeline) > _MOST_PIPELINED:
@@ -177,6 +180,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The body of a request is complete."""
         super().on_message_complete()
+        if self._becomes_websocket():
+            return
         self._enter("answer")
         if self.cycle.response_complete:
             self._be_idle()
@@ -192,6 +197,19 @@ class GuardedProtocol(HttpToolsProtocol):
             self._be_idle()
         elif self._phase == "body":
             self._enter("body", self._limits.rest_seconds, lambda: self._cut("rest_of_body"))
+
+    def _should_upgrade(self) -> bool:
+        """Only live sessions have WebSockets. Elsewhere the request is answered in HTTP."""
+        return super()._should_upgrade() and _WEBSOCKETS.fullmatch(self.url) is not None
+
+    def _becomes_websocket(self) -> bool:
+        return bool(self.parser.should_upgrade()) and self._should_upgrade()
+
+    def handle_websocket_upgrade(self) -> None:
+        """The connection becomes a WebSocket, which has limits of its own."""
+        self._upgraded = True
+        self._cancel_timers()
+        super().handle_websocket_upgrade()
 
     def _unsupported_upgrade_warning(self) -> None:
         """The request asks for another protocol. It is answered in HTTP and is the last one."""
@@ -221,6 +239,11 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self.loop.call_later(seconds, then) if seconds is not None and then else None
+
+    def _cancel_timers(self) -> None:
+        for timer in (self._timer, self._send_timer, self._watch_timer):
+            if timer is not None:
+                timer.cancel()
 
     def _most_bytes(self) -> int:
         if self._phase != "body":

@@ -19,6 +19,7 @@ from sadtalker_service.pipeline.timelines import Timelines
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.async_sessions import AsyncSessions
 from sadtalker_service.state.endings import Endings
+from sadtalker_service.state.live_sessions import AsyncLiveSessions
 from sadtalker_service.store.connections import connect_async, connect_async_shared, run_dir
 
 _KNOWN_AUDIOS = 2_000
@@ -41,6 +42,7 @@ class Services(Stores):
         """Connection of `polls`."""
         self.cache_async = connect_async(self.urls.cache, retries=False)
         self.polls = AsyncSessions(self.polls_client, settings)
+        self.live_polls = AsyncLiveSessions(self.polls_client, settings)
         self.queue_stats_cache = QueueStatsCache(self.polls, time.monotonic)
         self.inspector = Inspector(inspection_limits(settings))
         self.speech_desk = SpeechDesk(settings, lambda: self.cache)

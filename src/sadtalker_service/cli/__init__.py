@@ -30,6 +30,7 @@ INTERRUPTED = 130
         "serve": ("sadtalker_service.cli.serve", "Run the service: stores, API and workers."),
         "remote": ("sadtalker_service.cli.remote", "Use a service that runs elsewhere."),
         "worker": ("sadtalker_service.cli.worker", "Run a worker for a service that runs elsewhere."),
+        "live": ("sadtalker_service.cli.live", "Carry live sessions for a service that runs elsewhere."),
         "inference": (
             "sadtalker_service.cli.inference",
             "Run the networks of the sadtalker engine for all workers on this machine.",

@@ -32,14 +32,14 @@ def command(queues: str, name: str | None) -> int:
     chosen = [queue.strip() for queue in queues.split(",") if queue.strip()]
     keep_files_private()
     settings = settings_with()
-    with _metrics_of_its_own(settings):
+    with metrics_of_its_own(settings):
         # imported after the environment is set, because the metrics choose their folder on import
         code: int = import_module("sadtalker_service.worker.worker").run_worker(settings, chosen, name)
     return code
 
 
 @contextmanager
-def _metrics_of_its_own(settings: Settings) -> Iterator[None]:
+def metrics_of_its_own(settings: Settings) -> Iterator[None]:
     """Context manager that serves `/metrics` for the processes of this worker, if `METRICS_PORT` is set.
 
     Otherwise they use the metrics folder of the parent process, which the API of `sadtalker serve` reads.

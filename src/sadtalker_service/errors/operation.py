@@ -13,6 +13,37 @@ class LaneFull(SadTalkerError):
     retryable = True
 
 
+class LiveSlotsFull(SadTalkerError):
+    """Every slot for live sessions is taken, or the machines are too busy for another one."""
+
+    code = "live_slots_full"
+    status = 429
+    retryable = True
+
+
+class LiveUnavailable(SadTalkerError):
+    """No live worker is running that could carry the session."""
+
+    code = "live_unavailable"
+    status = 503
+    retryable = True
+
+
+class LiveSessionLost(SadTalkerError):
+    """The process that carried the live session has ended. A new session continues where it stopped."""
+
+    code = "live_session_lost"
+    status = 503
+    retryable = True
+
+
+class NotInstalled(SadTalkerError):
+    """An optional package that the request needs is not installed on the server."""
+
+    code = "not_installed"
+    status = 501
+
+
 class Busy(SadTalkerError):
     """As many requests of this kind are being processed as is allowed."""
 

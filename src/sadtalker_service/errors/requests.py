@@ -52,6 +52,21 @@ class RequestTooLarge(InvalidInput):
     status = 413
 
 
+class LiveQueueFull(InvalidInput):
+    """The live session already keeps as much driven audio for later as it may."""
+
+    code = "live_queue_full"
+    status = 429
+    retryable = True
+
+
+class LiveSessionEnded(InvalidInput):
+    """The live session has ended. Start a new one."""
+
+    code = "live_session_ended"
+    status = 410
+
+
 class UploadTooSlow(InvalidInput):
     """The body of the request did not arrive in time."""
 

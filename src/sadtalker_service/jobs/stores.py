@@ -10,10 +10,12 @@ from functools import cached_property
 import redis
 
 from sadtalker_service.jobs.dispatch import Dispatch
+from sadtalker_service.jobs.live_service import LiveService
 from sadtalker_service.jobs.video_service import VideoService
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.avatars import AvatarStore
 from sadtalker_service.state.idempotency import IdempotencyKeys
+from sadtalker_service.state.live_sessions import LiveSessionStore
 from sadtalker_service.state.preparations import Preparations
 from sadtalker_service.state.registry import EngineRegistry, WorkerRegistry
 from sadtalker_service.state.sessions import SessionStore
@@ -80,6 +82,18 @@ class Stores:
     def workers(self) -> WorkerRegistry:
         """Heartbeats of workers."""
         return WorkerRegistry(self.queue)
+
+    @cached_property
+    def live(self) -> LiveSessionStore:
+        """Live sessions and the workers that carry them."""
+        return LiveSessionStore(self.queue, self.settings)
+
+    @cached_property
+    def live_service(self) -> LiveService:
+        """What starts and ends live sessions."""
+        return LiveService(
+            live=self.live, avatars=self.avatars, engines=self.engines, artefacts=self.artefacts
+        )
 
     @cached_property
     def idempotency(self) -> IdempotencyKeys:

@@ -12,14 +12,14 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from sadtalker_service.domain import SPEECH_RATE, Artefact, Speech, SpokenText, TimedLabel
+from sadtalker_service.domain import SPEECH_RATE, Artefact, Speech, SpokenText, SpokenTimeline, TimedLabel
 from sadtalker_service.files import output_errors
 from sadtalker_service.media.sound_writer import SOUND_FORMATS, write_sound
 from sadtalker_service.pipeline.cached import CachedComputation
 from sadtalker_service.speech.voices.catalogue import VoiceCard
 from sadtalker_service.speech.voices.port import VOICE_RATE, Phrase, Utterance, Voice
 from sadtalker_service.speech.voices.speaker import Script, read_text, recite, speak, voice_for
-from sadtalker_service.speech.voices.trimming import silence
+from sadtalker_service.speech.voices.trimming import Timeline, silence
 from sadtalker_service.store.keys import voice_key
 
 KIND = "voice"
@@ -83,6 +83,23 @@ def spoken_pieces(
     lead = script.lead
     for utterance, pause in speak(script, voice):
         yield np.concatenate([silence(lead), utterance.samples, silence(pause)])
+        lead = 0.0
+
+
+def spoken_sentences(
+    script: Script, computation: CachedComputation, threads: int = 0
+) -> Iterator[tuple[NDArray[np.float32], SpokenTimeline]]:
+    """The phrases of a script while they are spoken: float32 (n,) at 24 kHz, and what is said when in them.
+
+    The phonemes are empty where the voice cannot tell them. Raises `EngineUnavailable`.
+    """
+    voice = CachedVoice(voice_for(script.card, threads), computation)
+    lead = script.lead
+    for utterance, pause in speak(script, voice):
+        timeline = Timeline()
+        timeline.add_silence(lead)
+        timeline.add(utterance, pause)
+        yield np.concatenate([silence(lead), utterance.samples, silence(pause)]), timeline.finish()
         lead = 0.0
 
 

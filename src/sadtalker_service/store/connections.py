@@ -288,7 +288,7 @@ def _run_path(settings: Settings) -> Path:
     """
     data_dir = settings.data_dir.expanduser().absolute()
     folder = data_dir / "run"
-    if len(os.fsencode(folder / "inference.sock")) <= LONGEST_SOCKET_PATH:
+    if len(os.fsencode(folder / "live-012345.sock")) <= LONGEST_SOCKET_PATH:
         return folder
     name = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"sadtalker-{os.geteuid()}-{name}"

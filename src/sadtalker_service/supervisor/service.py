@@ -23,6 +23,7 @@ from sadtalker_service.store.connections import check_queue_server, connect, run
 from sadtalker_service.supervisor.child import ChildSpec
 from sadtalker_service.supervisor.embedded_stores import embedded_servers
 from sadtalker_service.supervisor.listener import address_for_clients, is_public, listen
+from sadtalker_service.supervisor.live_worker import live_workers
 from sadtalker_service.supervisor.lock import only_service
 from sadtalker_service.supervisor.supervisor import Supervisor
 from sadtalker_service.telemetry.metrics_folder import fresh_metrics_folder
@@ -85,7 +86,16 @@ def service_stages(settings: Settings, folder: Path, listener: int) -> tuple[tup
     return (
         embedded_servers(settings),
         tuple(_helper(helper, for_workers) for helper in wanted),
-        (_api(settings, environment, listener), *_workers(settings, {**for_workers, **found_by})),
+        (
+            _api(settings, environment, listener),
+            *_workers(settings, {**for_workers, **found_by}),
+            *live_workers(
+                settings,
+                {**for_workers, **found_by},
+                f"live-{_place(settings)}",
+                renders=render_workers(settings) > 0,
+            ),
+        ),
     )
 
 
@@ -122,10 +132,7 @@ def _helper(helper: Helper, environment: dict[str, str]) -> ChildSpec:
 def _workers(settings: Settings, environment: dict[str, str]) -> list[ChildSpec]:
     """The render workers and, if there are any, one worker that prepares avatars. So an avatar never waits
     for a video to finish."""
-    count = render_workers(settings)
-    # another service on this machine may use the same queue, so worker names include the data folder and stay
-    # the same after a restart
-    place = hashlib.sha256(os.fsencode(settings.data_dir.expanduser().absolute())).hexdigest()[:6]
+    count, place = render_workers(settings), _place(settings)
     queues = {f"render-{number + 1}": f"{VIP},{NORMAL}" for number in range(count)}
     if count:
         queues["prepare"] = PREPARE
@@ -146,6 +153,12 @@ def _worker(
         grace=settings.shutdown_grace_seconds + _WORKER_GRACE,
         nice=_WORKER_NICE,
     )
+
+
+def _place(settings: Settings) -> str:
+    """Part of the workers' names: another service on this machine may use the same queue. The same after a
+    restart."""
+    return hashlib.sha256(os.fsencode(settings.data_dir.expanduser().absolute())).hexdigest()[:6]
 
 
 class _Heartbeat:

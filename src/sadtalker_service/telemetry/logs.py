@@ -20,6 +20,7 @@ from sadtalker_service.settings import Settings
 
 TALKATIVE = (
     "celery", "multiprocessing", "kombu", "httpcore", "httpx", "fsspec", "numba", "PIL", "asyncio", "urllib3",
+    "websockets",
 )  # fmt: skip
 """Libraries whose routine events only repeat ours. Their warnings are kept."""
 

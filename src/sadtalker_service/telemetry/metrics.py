@@ -152,7 +152,7 @@ _cut = Counter(
 _refused = Counter(
     "sadtalker_requests_refused",
     "Requests refused before processing by reason (host, origin, no_key, wrong_key, many_wrong_keys,"
-    " lane, rate).",
+    " lane, live, rate).",
     ("reason",),
     registry=REGISTRY,
 )

@@ -37,6 +37,11 @@ class LoadedEngines:
         self._engines = MappingProxyType({engine.name: engine for engine in (default, *others)})
         self._warm = {default.name}
 
+    @property
+    def live_names(self) -> tuple[str, ...]:
+        """Names of the engines that can talk live."""
+        return tuple(name for name, engine in self._engines.items() if engine.capabilities.live)
+
     def engine(self, name: str, version: str) -> Engine:
         """Return the engine called `name`, warm. Raises `EngineUnavailable`, also if its version differs."""
         if name not in self._engines:

@@ -7,15 +7,17 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from tests.support.jobs import CARD
 from tests.support.running_api import VIDEO, RunningApi, audio_bytes, image_bytes, running_api
 from tests.support.servers import StoreServer
 
 from sadtalker_service.settings import Settings
+from sadtalker_service.state.live_records import LiveWorker
 
 KEYS = [
     {"name": "cluster", "key": "k-cluster-1"},
     {"name": "cluster after a rotation", "key": "k-cluster-2", "owner": "cluster"},
-    {"name": "bank", "key": "k-bank-1", "vip": False},
+    {"name": "bank", "key": "k-bank-1", "vip": False, "live": False},
     {"name": "operator", "key": "k-operator-1", "admin": True},
 ]
 SHOP, SHOP_NEW, BANK, OPERATOR = ({"X-API-Key": entry["key"]} for entry in KEYS)
@@ -107,9 +109,44 @@ def test_every_route_of_a_session_hides_those_of_others(
 
 def test_key_without_vip_right_is_refused_on_every_vip_route(owned: RunningApi, bank: httpx.Client) -> None:
     session_id = owned.accepted(bank, lane="standard")
-    for method, path in routes(owned, "session_id"):
+    of_lanes = [(method, path) for method, path in routes(owned, "session_id") if "{lane}" in path]
+    assert len(of_lanes) >= 5
+    for method, path in of_lanes:
         answer = bank.request(method, path.replace("{lane}", "vip").replace("{session_id}", session_id))
         assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden"), (method, path)
+
+
+def test_live_session_belongs_to_the_owner_of_its_key(
+    owned: RunningApi, cluster: httpx.Client, bank: httpx.Client, operator: httpx.Client
+) -> None:
+    facts = LiveWorker("unix:///nowhere.sock", slots=2, load=0.1, engines=(CARD.name,))
+    owned.services.live.beat("live@host", facts)
+    body = {"image_id": owned.upload(cluster)["image_id"]}
+    started = cluster.post("/api/live", json=body)
+    assert started.status_code == 201
+    session_id = started.json()["session_id"]
+    for method in ("GET", "DELETE"):
+        hidden = bank.request(method, f"/api/live/{session_id}")
+        unknown = bank.request(method, f"/api/live/{NOBODYS_SESSION}")
+        assert status_and_message(hidden, session_id) == status_and_message(unknown, NOBODYS_SESSION)
+        assert hidden.status_code == 404
+    assert operator.get(f"/api/live/{session_id}").json()["status"] == "waiting"
+    assert cluster.delete(f"/api/live/{session_id}").json()["reason"] == "ended_by_request"
+
+
+def test_key_without_the_right_to_live_sessions_is_refused(owned: RunningApi, bank: httpx.Client) -> None:
+    answer = bank.post("/api/live", json={"image_id": owned.upload(bank)["image_id"]})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")
+
+
+def test_avatar_of_another_owner_cannot_be_used_live(
+    owned: RunningApi, cluster: httpx.Client, bank: httpx.Client, operator: httpx.Client
+) -> None:
+    facts = LiveWorker("unix:///nowhere.sock", slots=2, load=0.1, engines=(CARD.name,))
+    owned.services.live.beat("live@host", facts)
+    image_id = owned.upload(bank)["image_id"]
+    assert cluster.post("/api/live", json={"image_id": image_id}).status_code == 404
+    assert operator.post("/api/live", json={"image_id": image_id}).status_code == 201
 
 
 def test_avatar_of_another_owner_cannot_be_used_for_a_video(

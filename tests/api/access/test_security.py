@@ -201,3 +201,5 @@ def test_unknown_path_and_method(api: RunningApi, client: httpx.Client) -> None:
     answer = client.put("/api/avatar/upload", content=image_bytes())
     assert (answer.status_code, answer.json()["error"]["code"]) == (405, "method_not_allowed")
     assert answer.headers["allow"] == "POST"
+    answer = client.put("/api/live/0b8f8f6e-5f0e-4a53-9d0f-3f0f5f1f2f3f")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "DELETE, GET")

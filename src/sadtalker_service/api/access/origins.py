@@ -49,7 +49,7 @@ class AllowedCallers:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI request."""
-        if scope["type"] == "http":
+        if scope["type"] in {"http", "websocket"}:
             try:
                 self._check(scope)
             except InvalidInput as error:
@@ -60,7 +60,7 @@ class AllowedCallers:
     def _check(self, scope: Scope) -> None:
         """Raises `MalformedRequest`, `HostNotAllowed`, `OriginNotAllowed`."""
         headers = Headers(scope=scope)
-        host = _host(headers, must_be_there=scope["http_version"] != "1.0")
+        host = _host(headers, must_be_there=scope.get("http_version") != "1.0")
         if self._open_to_all or host is None:
             return
         if scope["path"] not in _PROBES and not self._answers_to(host, scope):
@@ -69,7 +69,8 @@ class AllowedCallers:
                 f"This service does not answer to the host name {host[:100]}. Without API keys it serves this"
                 " machine only. Use localhost, or ask the operator to set ALLOWED_HOSTS or API_KEYS."
             )
-        if scope["method"] not in _READING and not self._may_change(headers, host):
+        # a page of another origin may open a WebSocket here, as it may send a form
+        if scope.get("method", "POST") not in _READING and not self._may_change(headers, host):
             metrics.request_refused("origin")
             raise OriginNotAllowed(
                 "Pages of other origins may not use this service. Ask the operator to add the page's origin"

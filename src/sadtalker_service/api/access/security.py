@@ -36,6 +36,7 @@ class _KeyEntry(BaseModel):
     owner: str | None = Field(None, min_length=1, max_length=64)
     admin: bool = False
     vip: bool = True
+    live: bool = True
     per_minute: int | None = Field(None, ge=1)
 
 
@@ -56,6 +57,8 @@ class ApiKey:
     """Whether it sees the avatars and videos of all owners, and may delete and cancel them."""
     vip: bool
     """Whether it may use the VIP lane."""
+    live: bool
+    """Whether it may start live sessions."""
     per_minute: int | None
     """Requests it may send per minute; None for no limit."""
 
@@ -82,7 +85,8 @@ def load_keys(settings: Settings) -> tuple[ApiKey, ...]:
     if len({entry.key for entry in entries}) < len(entries):
         raise StoreMisconfigured("API_KEYS has the same key twice, so its owner is ambiguous. Remove one.")
     return tuple(
-        ApiKey(e.name, digest_of(e.key), e.owner or e.name, e.admin, e.vip, e.per_minute) for e in entries
+        ApiKey(e.name, digest_of(e.key), e.owner or e.name, e.admin, e.vip, e.live, e.per_minute)
+        for e in entries
     )
 
 
@@ -184,6 +188,14 @@ def require_lane(request: Request, lane: Lane) -> None:
     if key is not None and lane == "vip" and not key.vip:
         metrics.request_refused("lane")
         raise Forbidden("This API key may not use the VIP lane. Use /api/standard.")
+
+
+def require_live(request: Request) -> None:
+    """Raises `Forbidden` if the request's key may not start live sessions."""
+    key: ApiKey | None = getattr(request.state, "api_key", None)
+    if key is not None and not key.live:
+        metrics.request_refused("live")
+        raise Forbidden("This API key may not start live sessions. Ask the operator for one that may.")
 
 
 def viewer_of(request: Request) -> Viewer:

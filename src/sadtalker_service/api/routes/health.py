@@ -9,6 +9,7 @@ from sadtalker_service.api.health import Health
 from sadtalker_service.api.schemas.stats import Alive, Ready
 from sadtalker_service.api.services import services_of
 from sadtalker_service.jobs.gauges import StoreGauges
+from sadtalker_service.jobs.live_gauges import LiveGauges
 from sadtalker_service.telemetry import metrics
 
 open_router = APIRouter(tags=["operation"])
@@ -52,7 +53,9 @@ def prometheus(request: Request) -> Response:
         {"queue": services.queue, "cache": services.cache_client},
         {"data": folder},
     )
-    return Response(metrics.render(gauges), headers={"Content-Type": metrics.CONTENT_TYPE})
+    return Response(
+        metrics.render(gauges, LiveGauges(services.live)), headers={"Content-Type": metrics.CONTENT_TYPE}
+    )
 
 
 for path, endpoint in (("/livez", livez), ("/readyz", readyz)):

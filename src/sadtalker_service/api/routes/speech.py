@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
@@ -16,14 +15,9 @@ from starlette.responses import StreamingResponse
 from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.schemas.voices import SpeechRequest
 from sadtalker_service.api.services import services_of
+from sadtalker_service.api.upload.json_body import read_json
 from sadtalker_service.domain import SpokenText
-from sadtalker_service.errors import (
-    InvalidOption,
-    MalformedRequest,
-    RequestTooLarge,
-    TextTooLong,
-    UploadTooSlow,
-)
+from sadtalker_service.errors import InvalidOption, TextTooLong
 from sadtalker_service.media.sound_writer import SOUND_FORMATS
 
 log = structlog.get_logger(__name__)
@@ -92,20 +86,7 @@ def _event(values: dict[str, str]) -> bytes:
 async def _body(request: Request) -> SpeechRequest:
     """Raises `RequestTooLarge`, `UploadTooSlow`, `MalformedRequest`, `TextTooLong`, `InvalidOption`."""
     seconds = services_of(request).settings.upload_timeout_seconds
-    data = bytearray()
-    try:
-        async with asyncio.timeout(seconds):
-            async for chunk in request.stream():
-                data += chunk
-                if len(data) > _LARGEST_BODY:
-                    raise RequestTooLarge(f"The body has more than {_LARGEST_BODY:,} bytes, the limit.")
-        values = json.loads(data)
-    except TimeoutError as error:
-        raise UploadTooSlow(f"The body did not arrive within {seconds:g} seconds.") from error
-    except (ValueError, RecursionError) as error:
-        raise MalformedRequest(
-            'The body is not JSON such as {"input": "Hello", "voice": "af_heart"}.'
-        ) from error
+    values = await read_json(request, _LARGEST_BODY, seconds, '{"input": "Hello", "voice": "af_heart"}')
     voice = values.get("voice") if isinstance(values, dict) else None
     if isinstance(voice, dict) and isinstance(voice.get("id"), str):  # newer clients
         values["voice"] = voice["id"]

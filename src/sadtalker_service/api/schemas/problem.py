@@ -46,11 +46,14 @@ _MEANINGS = {
     405: "The path does not support this method.",
     408: "The body did not arrive in time.",
     409: "The current state does not allow this.",
+    410: "The live session has ended.",
     413: "Too many bytes, pixels or seconds.",
     415: "The type of the body or of a part is not supported.",
     416: "The range is outside the file.",
     422: "A field is missing or invalid, or the engine does not support the request.",
-    429: "The lane is full, the key has reached its rate limit, or this address sent many wrong keys.",
+    429: "The lane or every live slot is full, the key has reached its rate limit, or this address sent many"
+    " wrong keys.",
+    501: "An optional package is not installed on this server.",
     503: "The store, the engine or this instance is not accepting work right now.",
     507: "The disk is full.",
 }

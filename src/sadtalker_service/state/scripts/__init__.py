@@ -11,10 +11,13 @@ from functools import lru_cache
 from importlib.resources import files
 
 _SHARED = ("common", "transitions")
+_OF_LIVE = ("common", "live")
+"""In front of the scripts of live sessions, whose names begin with `live_`."""
 
 
 @lru_cache
 def source(name: str) -> str:
     """Text of the script `name`, after the shared functions."""
     folder = files(__name__)
-    return "".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in (*_SHARED, name))
+    shared = _OF_LIVE if name.startswith("live_") else _SHARED
+    return "".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in (*shared, name))

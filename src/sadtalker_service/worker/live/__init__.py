@@ -1,0 +1,1 @@
+"""Carries live sessions: their connections, their drawing, their leases."""

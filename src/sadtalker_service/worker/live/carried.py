@@ -1,0 +1,275 @@
+"""A live session in the process that carries it: its avatar, its connection, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Protocol
+
+import structlog
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+
+from sadtalker_service.errors import NotReady, SadTalkerError
+from sadtalker_service.live.avatar import LiveAvatar, LiveFrame
+from sadtalker_service.state.live_records import (
+    RESUMABLE,
+    EndReason,
+    LiveFigures,
+    LiveSession,
+    LiveState,
+    request_body,
+)
+from sadtalker_service.worker.live.drawing import Drawing
+from sadtalker_service.worker.live.inbox import Inbox
+from sadtalker_service.worker.live.messages import LIVE_RATE, error_event, event
+from sadtalker_service.worker.live.outbox import Outbox
+
+log = structlog.get_logger(__name__)
+
+REPLACED, TOO_SLOW = 4001, 4002
+"""Close codes: the same session was opened elsewhere; the client does not read what it gets."""
+_LAST_WORDS_SECONDS = 2.0
+_BROKEN = "An internal error occurred. The session is not the cause. The error was logged."
+
+
+class Viewer(Protocol):
+    """A WebRTC connection, see `live.webrtc.WebRtcOutput`."""
+
+    async def answer(self, offer: str) -> str:
+        """The answer to an SDP offer."""
+
+    def push(self, frame: LiveFrame) -> None:
+        """Send a frame."""
+
+    async def close(self) -> None:
+        """End it."""
+
+
+class Carried:
+    """For the event loop's thread."""
+
+    def __init__(
+        self,
+        session: LiveSession,
+        make_avatar: Callable[[LiveSession], LiveAvatar],
+        make_inbox: Callable[[LiveSession, LiveAvatar, Callable[[SadTalkerError], None]], Inbox],
+    ) -> None:
+        """`make_avatar` takes a while, and is called in a thread. `make_inbox` gets what reports an error
+        to the client, from any thread."""
+        self.session = session
+        self._make_avatar = make_avatar
+        self._make_inbox = make_inbox
+        self._loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[EndReason] = self._loop.create_future()
+        self.recorded = asyncio.Event()
+        """Set once the queue server knows the end: only then is the client told."""
+        self._connection: ServerConnection | None = None
+        self._with_video = True
+        self._viewer: Viewer | None = None
+        self._turn = asyncio.Lock()
+        """Held by the connection that is served."""
+        self._avatar: LiveAvatar | None = None
+        self._inbox: Inbox | None = None
+        self._outbox: Outbox | None = None
+        self._drawing: Drawing | None = None
+        self._before = LiveFigures()
+        """Of earlier connections."""
+        self._heard_at = self._away_since = time.monotonic()
+
+    @property
+    def state(self) -> LiveState:
+        """As the queue server shows it."""
+        if self.ended.done():
+            return "closed"
+        return "connected" if self._connection else "away"
+
+    @property
+    def figures(self) -> LiveFigures:
+        """What was measured so far."""
+        before, drawing = self._before, self._drawing
+        if drawing is None or self._avatar is None:
+            return before
+        width, height = self._avatar.size
+        return LiveFigures(
+            before.frames + drawing.frames, before.late + drawing.late, drawing.latency, width, height
+        )
+
+    def quiet_seconds(self) -> float:
+        """Time since the last message of the client, or since what it sent was spoken."""
+        speaks = self._drawing is not None and self._drawing.is_speaking
+        if speaks or (self._inbox is not None and self._inbox.is_waiting):
+            self._heard_at = time.monotonic()
+        return time.monotonic() - self._heard_at
+
+    def away_seconds(self) -> float:
+        """How long the client has had no connection; 0 while it has one."""
+        return 0.0 if self._connection else time.monotonic() - self._away_since
+
+    def end(self, reason: EndReason) -> None:
+        """End the session. Only the first reason counts."""
+        if not self.ended.done():
+            self.ended.set_result(reason)
+
+    async def serve(self, connection: ServerConnection, *, with_video: bool = True) -> None:
+        """Serve a connection of the client until it or the session ends. It replaces an earlier one.
+
+        Without `with_video` it carries events only; the picture goes to a WebRTC viewer.
+        """
+        self._with_video = with_video
+        with structlog.contextvars.bound_contextvars(session_id=self.session.session_id):
+            await self._take_over(connection)
+
+    async def _take_over(self, connection: ServerConnection) -> None:
+        earlier, self._connection = self._connection, connection
+        if earlier is not None:
+            await earlier.close(REPLACED, "The session was opened by another connection.")
+        async with self._turn:
+            if self._connection is connection:
+                await self._serve(connection)
+
+    async def answer(self, offer: str, make_viewer: Callable[[], Viewer]) -> str:
+        """The SDP answer to an offer of WebRTC. The picture then goes to this viewer, no longer to an earlier
+        one.
+
+        Raises `NotReady` without an open WebSocket, `InvalidInput` for what is no offer.
+        """
+        drawing = self._drawing
+        if drawing is None:
+            raise NotReady("Open the WebSocket of the session first. It carries the events.", retry_after=1.0)
+        viewer = make_viewer()
+        answer = await viewer.answer(offer)
+        await self._close_viewer()
+        self._viewer = viewer
+
+        def show(frame: LiveFrame) -> None:
+            self._loop.call_soon_threadsafe(viewer.push, frame)
+
+        drawing.viewer = show
+        return answer
+
+    async def _close_viewer(self) -> None:
+        viewer, self._viewer = self._viewer, None
+        if viewer:
+            await viewer.close()
+
+    async def close(self) -> None:
+        """Give back the avatar, after the end."""
+        async with self._turn:
+            if self._inbox:
+                self._inbox.close()
+            if self._avatar:
+                await asyncio.to_thread(self._avatar.close)
+
+    async def _serve(self, connection: ServerConnection) -> None:
+        self._outbox = outbox = Outbox(self._loop)
+        self._heard_at = time.monotonic()
+        outbox.put(self._state_event("connecting"))
+        sending = asyncio.create_task(_send(connection, outbox))
+        try:
+            await self._talk(connection, outbox, sending)
+        except SadTalkerError as error:
+            log.warning("live_session_failed", code=error.code, reason=error.message)
+            outbox.put(error_event(error))
+            self.end("failed")
+        except Exception:  # whatever it is, the session must end and say so
+            log.exception("live_session_broken")
+            outbox.put(error_event(SadTalkerError(_BROKEN)))
+            self.end("failed")
+        finally:
+            await self._stop_drawing()
+            if self._connection is connection:
+                self._connection, self._away_since = None, time.monotonic()
+            await self._say_goodbye(connection, outbox, sending)
+
+    async def _talk(self, connection: ServerConnection, outbox: Outbox, sending: asyncio.Task[None]) -> None:
+        if self._avatar is None:
+            self._avatar = await asyncio.to_thread(self._make_avatar, self.session)
+            self._inbox = self._make_inbox(self.session, self._avatar, self._report)
+        avatar, inbox = self._avatar, self._inbox
+        assert inbox is not None  # noqa: S101  made with the avatar
+        self._drawing = drawing = Drawing(
+            avatar,
+            self.session.spec.options.quality,
+            outbox.deliver,
+            self._on_failure,
+            with_video=self._with_video,
+        )
+        width, height = avatar.size
+        outbox.put(
+            self._state_event(
+                "connected",
+                width=width,
+                height=height,
+                fps=avatar.fps,
+                sample_rate=LIVE_RATE,
+                media_type=drawing.media_type,
+            )
+        )
+        drawing.start()
+        receiving = asyncio.create_task(self._receive(connection, inbox, outbox))
+        try:
+            waiting: set[asyncio.Future[Any]] = {receiving, sending, outbox.overfull, self.ended}
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            receiving.cancel()
+            with suppress(asyncio.CancelledError):
+                await receiving
+
+    async def _receive(self, connection: ServerConnection, inbox: Inbox, outbox: Outbox) -> None:
+        with suppress(ConnectionClosed):
+            async for data in connection:
+                self._heard_at = time.monotonic()
+                try:
+                    if inbox.take(data):
+                        self.end("ended_by_client")
+                except SadTalkerError as error:
+                    outbox.put(error_event(error))
+
+    def _report(self, error: SadTalkerError) -> None:
+        """In a thread that speaks texts."""
+        if self._outbox:
+            self._outbox.deliver([error_event(error)])
+
+    def _on_failure(self, _error: Exception) -> None:
+        """In the thread that draws."""
+        self._loop.call_soon_threadsafe(self.end, "failed")
+
+    async def _stop_drawing(self) -> None:
+        await self._close_viewer()
+        if self._drawing is None:
+            return
+        await asyncio.to_thread(self._drawing.stop)
+        self._before, self._drawing = self.figures, None
+        if self._inbox:
+            self._inbox.interrupt()  # a client that comes back does not want to hear the rest
+
+    async def _say_goodbye(
+        self, connection: ServerConnection, outbox: Outbox, sending: asyncio.Task[None]
+    ) -> None:
+        code, why = 1000, ""
+        if outbox.is_overfull:
+            code, why = TOO_SLOW, "The client reads more slowly than the video is made."
+        elif self.ended.done():
+            why = reason = self.ended.result()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WORDS_SECONDS):
+                    await self.recorded.wait()
+            resume = {"method": "POST", "href": "/api/live", "body": request_body(self.session.spec)}
+            more = {"resume": resume} if reason in RESUMABLE else {}
+            outbox.put(self._state_event("closed", reason=reason, **more))
+        outbox.close()
+        await asyncio.wait({sending}, timeout=_LAST_WORDS_SECONDS)
+        sending.cancel()
+        await connection.close(code, why)
+
+    def _state_event(self, state: str, **more: object) -> str:
+        return event("session.state_updated", session_id=self.session.session_id, state=state, **more)
+
+
+async def _send(connection: ServerConnection, outbox: Outbox) -> None:
+    with suppress(ConnectionClosed):
+        while (message := await outbox.next()) is not None:
+            await connection.send(message)

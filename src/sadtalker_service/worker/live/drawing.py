@@ -1,0 +1,109 @@
+"""Draws and encodes the frames of one connection, each when it is due, in a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import structlog
+
+from sadtalker_service.domain import Quality
+from sadtalker_service.live.avatar import LIVE_FPS, LiveAvatar, LiveEvent, LiveFrame, SpeakStarted
+from sadtalker_service.live.pacing import Pacer
+from sadtalker_service.media.live_encoder import LiveEncoder
+from sadtalker_service.telemetry import live_metrics
+from sadtalker_service.worker.live.messages import event
+
+log = structlog.get_logger(__name__)
+
+Deliver = Callable[[Sequence[str | bytes]], None]
+
+
+class Drawing:
+    """The stream of one connection, from `start` to `stop`."""
+
+    def __init__(
+        self,
+        avatar: LiveAvatar,
+        quality: Quality,
+        deliver: Deliver,
+        on_failure: Callable[[Exception], None],
+        *,
+        with_video: bool = True,
+    ) -> None:
+        """`deliver` and `on_failure` are called in the thread. Without `with_video`, only events are
+        delivered."""
+        self._avatar = avatar
+        self._deliver = deliver
+        self._on_failure = on_failure
+        self.viewer: Callable[[LiveFrame], None] | None = None
+        """Gets every frame, in the thread."""
+        self._pacer = Pacer(LIVE_FPS, time.monotonic)
+        self._encoder = LiveEncoder(avatar.size, LIVE_FPS, quality) if with_video else None
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="live", daemon=True)
+        self.is_speaking = False
+        self.latency: float | None = None
+        """Seconds from the arrival of sound to its frame, of the latest utterance."""
+
+    @property
+    def media_type(self) -> str | None:
+        """Of the video, for players."""
+        return self._encoder.media_type if self._encoder else None
+
+    @property
+    def frames(self) -> int:
+        """Frames that were drawn."""
+        return self._pacer.frames
+
+    @property
+    def late(self) -> int:
+        """Those of them that were late."""
+        return self._pacer.late
+
+    def start(self) -> None:
+        """Begin with the first frame."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End it, and wait for the thread."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            if self._encoder:
+                self._deliver([self._encoder.initialisation])
+            turn = self._pacer.turn()
+            while not self._stopped.wait(turn.wait):
+                self._hand_on(self._avatar.next_frame(draw=turn.draw))
+                self._pacer.done()
+                turn = self._pacer.turn()
+            if self._encoder:
+                self._deliver([self._encoder.close()])
+        except Exception as error:
+            log.exception("live_drawing_failed")
+            self._on_failure(error)
+
+    def _hand_on(self, frame: LiveFrame) -> None:
+        messages: list[str | bytes] = [*self._messages(frame.events)]
+        piece = self._encoder.encode(frame.picture, frame.sound) if self._encoder else b""
+        if viewer := self.viewer:
+            viewer(frame)
+        if messages or piece:
+            self._deliver([*messages, *([piece] if piece else [])])
+
+    def _messages(self, events: Sequence[LiveEvent]) -> Iterator[str]:
+        for one in events:
+            self.is_speaking = isinstance(one, SpeakStarted)
+            if isinstance(one, SpeakStarted):
+                self.latency = one.waited
+                live_metrics.observe_latency(one.waited)
+                yield event(
+                    "agent.speak_started",
+                    event_id=one.event_id,
+                    latency_ms=round(1000 * one.waited),
+                )
+            else:
+                yield event("agent.speak_ended", event_id=one.event_id, interrupted=one.interrupted)
