@@ -151,7 +151,7 @@ def test_files_lie_by_stage_and_image(tmp_path: Path) -> None:
     assert files == {
         f"face_detection/{HASH}/mesh/1.0.safetensors",
         f"face_mesh/{HASH}/full/mesh/1.0.safetensors",
-        f"motion/{HASH}/mesh/1.0/3.0.safetensors",
+        f"motion/{HASH}/mesh/1.0/4.0.safetensors",
     }
 
 
