@@ -18,6 +18,7 @@ from scipy import ndimage
 
 from sadtalker_service.domain import Uint8Image
 from sadtalker_service.errors import PersonNotSeparable
+from sadtalker_service.faces.matting import load_matting
 from sadtalker_service.faces.networks import Network
 from sadtalker_service.faces.topology import OVAL
 
@@ -137,21 +138,18 @@ def _inside(polygon: Float, size: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def _solve(pixels: Float, trimap: Float) -> Float:
-    from pymatting import estimate_alpha_cf, ichol  # noqa: PLC0415  takes a second
-
     if not (trimap == 0.5).any():
         return trimap
     # With a smaller shift the decomposition can fail. Then it prints, and tries the next.
-    preconditioner = partial(ichol, shifts=SHIFTS, max_nnz=MOST_ENTRIES)
-    alpha: Float = estimate_alpha_cf(pixels, trimap, preconditioner=preconditioner)
+    matting = load_matting()
+    preconditioner = partial(matting.incomplete_cholesky, shifts=SHIFTS, max_nnz=MOST_ENTRIES)
+    alpha: Float = matting.estimate_alpha(pixels, trimap, preconditioner=preconditioner)
     return alpha
 
 
 def _layers(pixels: Float, alpha: Float) -> tuple[Float, Float]:
     """Colours of the person and of the background, each where it is hidden too."""
-    from pymatting import estimate_foreground_ml  # noqa: PLC0415
-
-    foreground, background = estimate_foreground_ml(pixels, alpha, return_background=True)
+    foreground, background = load_matting().estimate_foreground(pixels, alpha, return_background=True)
     # Where little of the background is seen, the estimate of its colours has those of the person.
     filled, share = (
         _continued(pixels, (alpha == 0).astype(np.float64)),
@@ -193,8 +191,3 @@ def _floats(picture: Image.Image) -> Float:
 def _bytes(values: NDArray[np.floating]) -> NDArray[np.uint8]:
     rounded: NDArray[np.uint8] = np.rint(np.clip(values, 0.0, 1.0) * 255.0).astype(np.uint8)
     return rounded
-
-
-def warm_up_matting() -> None:
-    """Compile pymatting's kernels or load them: a minute for the first time on a machine."""
-    import pymatting  # noqa: F401, PLC0415

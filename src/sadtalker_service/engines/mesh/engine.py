@@ -43,7 +43,7 @@ from sadtalker_service.engines.port import (
 )
 from sadtalker_service.errors import InvalidOption
 from sadtalker_service.faces.landmarker import FaceLandmarker
-from sadtalker_service.faces.matte import warm_up_matting
+from sadtalker_service.faces.matting import load_matting
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.options.seeds import seeded
 from sadtalker_service.speech import articulation_windows, recognize_speech, start_word_alignment
@@ -108,7 +108,7 @@ class MeshEngine(Engine):
 
     def prepare_machine(self) -> None:
         """Compile what cuts out persons."""
-        warm_up_matting()
+        load_matting()
 
     def expect_speech(self) -> None:
         """Start the process that recognises words."""
