@@ -5,13 +5,13 @@
 # Actual: the package's __init__ imports every method, and their functions have explicit signatures, so numba compiles
 #   all of them during the import: closed form, KNN, random walk, k-d tree, and the rest. A process that only wants one
 #   method waits for all. The second import takes the code from the cache, if the cache folder can be written.
-# Seen with: pymatting 1.1.16, numba 0.66.1, numpy 2.4.6; Python 3.11.
+# Seen with: pymatting 1.1.16, numba 0.68.1, numpy 2.4.6; Python 3.11.
 # Source: pymatting/__init__.py and the decorators in pymatting/util and pymatting/laplacian.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install --quiet pymatting==1.1.16 numba==0.66.1 numpy==2.4.6
+"$folder/venv/bin/pip" install --quiet pymatting==1.1.16 numba==0.68.1 numpy==2.4.6
 export NUMBA_CACHE_DIR="$folder/cache"
 cat > "$folder/timed.py" <<'PY'
 import time

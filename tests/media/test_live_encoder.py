@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+
+import av
 import numpy as np
 import pytest
 from tests.support.live import decoded
@@ -23,6 +26,15 @@ def pieces() -> list[bytes]:
         picture = np.full((48, 64, 3), 235 if number == FLASH else 16, np.uint8)
         made.append(encoder.encode(picture, BEEP if number == FLASH else np.zeros(960, np.float32)))
     return [*made, encoder.close()]
+
+
+def test_the_first_piece_carries_the_tags() -> None:
+    encoder = LiveEncoder((64, 48), 25, tags={"comment": "synthetic"})
+    begin = encoder.initialisation + encoder.encode(
+        np.zeros((48, 64, 3), np.uint8), np.zeros(960, np.float32)
+    )
+    with av.open(io.BytesIO(begin + encoder.close())) as container:
+        assert container.metadata["comment"] == "synthetic"
 
 
 def test_picture_and_sound_are_together(pieces: list[bytes]) -> None:

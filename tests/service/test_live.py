@@ -109,6 +109,7 @@ def test_sound_in_video_out(client: httpx.Client, session: Event, live: LiveClie
     assert live.wait_closed()["reason"] == "ended_by_client"
     assert live.closed == (1000, "ended_by_client")
     pictures, sound = decoded(bytes(live.video))
+    assert b"Synthetic media" in bytes(live.video[:4_000]), "the stream says that it is synthetic"
     begin, alike = heard(sound, pcm, rate)
     assert alike > 0.9
     at = round(25 * begin)

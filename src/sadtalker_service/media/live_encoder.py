@@ -21,6 +21,7 @@ from scipy.signal import firwin
 from sadtalker_service.domain import Quality, Uint8Image
 from sadtalker_service.media.boxes import Pieces
 from sadtalker_service.media.colour import rgb_to_yuv420
+from sadtalker_service.media.encoder import NO_TAGS
 
 SOUND_RATE = 48_000
 """Sample rate of the sound in the video, Hz: twice that of the sound that comes in."""
@@ -49,8 +50,14 @@ _LAYOUT: Mapping[str, str] = MappingProxyType(
 class LiveEncoder:
     """One stream, from its first frame. Use it in one thread at a time."""
 
-    def __init__(self, size: tuple[int, int], fps: int, quality: Quality = "medium") -> None:
-        """`size`: (width, height), both even."""
+    def __init__(
+        self,
+        size: tuple[int, int],
+        fps: int,
+        quality: Quality = "medium",
+        tags: Mapping[str, str] = NO_TAGS,
+    ) -> None:
+        """`size`: (width, height), both even. The first piece has `tags` in its metadata."""
         self._fps = fps
         self._frames = self._samples = 0
         self._made = _Made()
@@ -62,6 +69,7 @@ class LiveEncoder:
             # would wait for one more; `frag_every_frame` writes no duration, so that it is shown late.
             container_options={**_LAYOUT, "frag_duration": str(round(0.5e6 / fps))},
         )
+        self._container.metadata.update(tags)
         width, height = size
         self._video = self._container.add_stream("libx264", rate=fps)
         self._video.width, self._video.height, self._video.pix_fmt = width, height, "yuv420p"

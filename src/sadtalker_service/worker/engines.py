@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 import structlog
 
+from sadtalker_service.domain import SourceType
 from sadtalker_service.engines.port import Engine, card_of
 from sadtalker_service.engines.registry import installed_engines, load_engine, obstacles
 from sadtalker_service.errors import EngineUnavailable
@@ -41,6 +42,11 @@ class LoadedEngines:
     def live_names(self) -> tuple[str, ...]:
         """Names of the engines that can talk live."""
         return tuple(name for name, engine in self._engines.items() if engine.capabilities.live)
+
+    def source_type(self, name: str) -> SourceType | None:
+        """What the videos of an engine are, or None if it is not loaded."""
+        engine = self._engines.get(name)
+        return engine.capabilities.source_type if engine else None
 
     def engine(self, name: str, version: str) -> Engine:
         """Return the engine called `name`, warm. Raises `EngineUnavailable`, also if its version differs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from sadtalker_service.errors import NotReady, SadTalkerError
 from sadtalker_service.live.avatar import LiveAvatar, LiveFrame
+from sadtalker_service.media.encoder import NO_TAGS
 from sadtalker_service.state.live_records import (
     RESUMABLE,
     EndReason,
@@ -56,12 +57,14 @@ class Carried:
         session: LiveSession,
         make_avatar: Callable[[LiveSession], LiveAvatar],
         make_inbox: Callable[[LiveSession, LiveAvatar, Callable[[SadTalkerError], None]], Inbox],
+        tags: Mapping[str, str] = NO_TAGS,
     ) -> None:
         """`make_avatar` takes a while, and is called in a thread. `make_inbox` gets what reports an error
-        to the client, from any thread."""
+        to the client, from any thread. `tags` become metadata of the video."""
         self.session = session
         self._make_avatar = make_avatar
         self._make_inbox = make_inbox
+        self._tags = tags
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[EndReason] = self._loop.create_future()
         self.recorded = asyncio.Event()
@@ -196,6 +199,7 @@ class Carried:
             outbox.deliver,
             self._on_failure,
             with_video=self._with_video,
+            tags=self._tags,
         )
         width, height = avatar.size
         outbox.put(

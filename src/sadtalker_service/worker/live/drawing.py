@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import structlog
 
 from sadtalker_service.domain import Quality
 from sadtalker_service.live.avatar import LIVE_FPS, LiveAvatar, LiveEvent, LiveFrame, SpeakStarted
 from sadtalker_service.live.pacing import Pacer
+from sadtalker_service.media.encoder import NO_TAGS
 from sadtalker_service.media.live_encoder import LiveEncoder
 from sadtalker_service.telemetry import live_metrics
 from sadtalker_service.worker.live.messages import event
@@ -31,16 +32,17 @@ class Drawing:
         on_failure: Callable[[Exception], None],
         *,
         with_video: bool = True,
+        tags: Mapping[str, str] = NO_TAGS,
     ) -> None:
         """`deliver` and `on_failure` are called in the thread. Without `with_video`, only events are
-        delivered."""
+        delivered. The video has `tags` in its metadata."""
         self._avatar = avatar
         self._deliver = deliver
         self._on_failure = on_failure
         self.viewer: Callable[[LiveFrame], None] | None = None
         """Gets every frame, in the thread."""
         self._pacer = Pacer(LIVE_FPS, time.monotonic)
-        self._encoder = LiveEncoder(avatar.size, LIVE_FPS, quality) if with_video else None
+        self._encoder = LiveEncoder(avatar.size, LIVE_FPS, quality, tags) if with_video else None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="live", daemon=True)
         self.is_speaking = False

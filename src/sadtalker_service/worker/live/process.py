@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -21,13 +21,15 @@ from sadtalker_service.domain import SpokenText, SpokenTimeline
 from sadtalker_service.errors import SadTalkerError, StartFailed
 from sadtalker_service.jobs.stores import Stores
 from sadtalker_service.live.avatar import LiveAvatar
+from sadtalker_service.media.encoder import NO_TAGS
+from sadtalker_service.media.marking.tags import tags_of
 from sadtalker_service.pipeline.cached import CachedComputation, CacheTerms
 from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.pipeline.spoken import spoken_sentences
 from sadtalker_service.settings import Settings
 from sadtalker_service.speech.voices.choice import resolve
 from sadtalker_service.speech.voices.speaker import read_text
-from sadtalker_service.state.live_records import LiveSession, LiveWorker
+from sadtalker_service.state.live_records import LiveSession, LiveSpec, LiveWorker
 from sadtalker_service.state.retry import best_effort, retry_while_unavailable
 from sadtalker_service.store.connections import run_dir
 from sadtalker_service.store.keys import lifetimes
@@ -96,7 +98,12 @@ class LiveProcess:
             await server.stop("worker_stopped")
 
     def _carry(self, session: LiveSession) -> Carried:
-        return Carried(session, self._make_avatar, self._make_inbox)
+        return Carried(session, self._make_avatar, self._make_inbox, self._tags(session.spec))
+
+    def _tags(self, spec: LiveSpec) -> Mapping[str, str]:
+        """What marks the stream as synthetic."""
+        source_type = self._engines.source_type(spec.engine)
+        return tags_of(source_type) if source_type and self._settings.mark_videos else NO_TAGS
 
     def _make_avatar(self, session: LiveSession) -> LiveAvatar:
         """In a thread. Raises the errors of preparing an avatar, `EngineUnavailable`,
