@@ -42,7 +42,7 @@ HAZE = 0.03
 
 MOST_UNSURE = 0.15
 """Largest area where the network is not sure, relative to the person. Ten pictures and a photo have 0.03 to
-0.13; the same faces on their own colour or on noise 0.17 to 1."""
+0.13; the same faces on their own colour or on noise 0.15 to 1, and one of them is just below this."""
 LEAST_FACE = 0.9
 """Smallest mean of the network over the face. Faces that it takes for a person have 0.98 and more."""
 LEAST_BACKGROUND = 0.02
