@@ -22,6 +22,8 @@ from sadtalker_service.bench.table import page, update
 from sadtalker_service.cli.spelling import SadTalkerCommand
 from sadtalker_service.errors import EngineUnavailable
 from sadtalker_service.extras import how_to_get
+from sadtalker_service.settings import get_settings
+from sadtalker_service.telemetry.logs import command_logging
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _MEMORY_SECONDS = (10, 600)
@@ -131,5 +133,5 @@ def sadtalker(
 @contextmanager
 def _status(*, wanted: bool) -> Iterator[Tell]:
     console = Console(stderr=True, quiet=not wanted)
-    with console.status("") as status:
+    with command_logging(get_settings()), console.status("") as status:
         yield status.update
