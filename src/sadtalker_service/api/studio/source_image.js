@@ -4,7 +4,7 @@ import { pause } from "./client.js";
 import { describe, leaveVideo, refresh, shade } from "./display.js";
 import { complain, forgive } from "./fields.js";
 import { notPicture } from "./file_kind.js";
-import { keepInput } from "./keep.js";
+import { keepInput, keepText } from "./keep.js";
 import { chosen, client, form, imageView, part } from "./page.js";
 import { Shelf } from "./shelf.js";
 
@@ -23,7 +23,10 @@ export async function takeImage(file, { restored = false, face = 0 } = {}) {
   offerFace(face);
   remark([]);
   if (!restored) leaveVideo();
-  if (!restored) keepInput("image", { file });
+  if (!restored) {
+    keepText("face", "0");
+    keepInput("image", { file });
+  }
   refresh();
   describe("image", `${file.name}`);
   const shown = await imageView.show(file);
@@ -113,7 +116,7 @@ export function chooseFace() {
   const face = Number(part("face_index").value);
   const image = chosen.image;
   imageView.mark(imageView.boxes, face);
-  if (image?.file) keepInput("image", { file: image.file, face });
+  if (image?.file) keepText("face", String(face)); // at once: a page that is left may not complete more
   if (image) prepare(image).catch(() => {});
   refresh();
 }

@@ -27,7 +27,7 @@ const AUDIO_NAME = /\.(wav|mp3|m4a|aac|ogg|oga|opus|flac|webm|mp4|mov|mkv|amr|ai
 async function restoreInputs() {
   const [image, audio] = await Promise.all([keptInput("image"), keptInput("audio")]);
   if (audio?.file && !chosen.audio) takeAudio(audio.file, { restored: true });
-  if (image?.file && !chosen.image) takeImage(image.file, { restored: true, face: image.face });
+  if (image?.file && !chosen.image) takeImage(image.file, { restored: true, face: Number(keptText("face")) });
   refresh();
   if (!image?.avatar || chosen.image) return;
   try {
