@@ -111,3 +111,20 @@ def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
         size, kind = _HEADER.unpack_from(data, at)
         yield kind, at, at + size
         at += size
+
+
+class Collected:
+    """Collects pieces until they are taken."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+
+    def write(self, data: bytes, /) -> int:
+        """Keep `data` and return its length."""
+        self._pieces.append(data)
+        return len(data)
+
+    def taken(self) -> list[bytes]:
+        """The pieces since the last call."""
+        pieces, self._pieces = self._pieces, []
+        return pieces

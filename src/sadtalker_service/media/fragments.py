@@ -19,7 +19,7 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from sadtalker_service.media.boxes import Pieces, Writable
+from sadtalker_service.media.boxes import Collected, Pieces, Writable
 
 log = structlog.get_logger(__name__)
 
@@ -136,7 +136,7 @@ def refragment(path: Path) -> Iterator[bytes]:
 
     Memory does not grow with the length. Raises `OSError` or `av.FFmpegError` if the file cannot be read.
     """
-    ready = _Collected()
+    ready = Collected()
     with av.open(f"file:{path}") as source:
         video, audio = source.streams.video[0], next(iter(source.streams.audio), None)
         fragmenter = Fragmenter(
@@ -157,18 +157,3 @@ def refragment(path: Path) -> Iterator[bytes]:
 def _delay(stream: Stream) -> Fraction:
     """How far the first decoding time is before 0, in seconds."""
     return max(Fraction(0), -stream.index_entries[0].timestamp * Fraction(stream.time_base or 0))
-
-
-class _Collected:
-    """Collects pieces until they are taken."""
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-
-    def write(self, data: bytes, /) -> int:
-        self._pieces.append(data)
-        return len(data)
-
-    def taken(self) -> list[bytes]:
-        pieces, self._pieces = self._pieces, []
-        return pieces

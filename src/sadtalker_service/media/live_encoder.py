@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.signal import firwin
 
 from sadtalker_service.domain import Quality, Uint8Image
-from sadtalker_service.media.boxes import Pieces
+from sadtalker_service.media.boxes import Collected, Pieces
 from sadtalker_service.media.colour import rgb_to_yuv420
 from sadtalker_service.media.encoder import NO_TAGS
 
@@ -60,7 +60,7 @@ class LiveEncoder:
         """`size`: (width, height), both even. The first piece has `tags` in its metadata."""
         self._fps = fps
         self._frames = self._samples = 0
-        self._made = _Made()
+        self._made = Collected()
         self._container = av.open(
             Pieces(self._made, (Fraction(0), Fraction(_PRIMING, SOUND_RATE))),
             "w",
@@ -144,21 +144,6 @@ class _Doubler:
         spread[len(self._before) :: 2] = sound
         self._before = spread[-len(self._before) :].copy()
         return np.clip(np.convolve(spread, self._taps, "valid"), -1.0, 1.0)
-
-
-class _Made:
-    """Collects pieces until they are taken."""
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-
-    def write(self, data: bytes, /) -> int:
-        self._pieces.append(data)
-        return len(data)
-
-    def taken(self) -> list[bytes]:
-        pieces, self._pieces = self._pieces, []
-        return pieces
 
 
 def _media_type(initialisation: bytes) -> str:
