@@ -182,7 +182,7 @@ class Carried:
             outbox.put(error_event(SadTalkerError(_BROKEN)))
             self.end("failed")
         finally:
-            await self._stop_drawing()
+            await self.stop_drawing()
             if self._connection is connection:
                 self._connection, self._away_since = None, time.monotonic()
             await self._say_goodbye(connection, outbox, sending)
@@ -191,6 +191,8 @@ class Carried:
         if self._avatar is None:
             self._avatar = await asyncio.to_thread(self._make_avatar, self.session)
             self._inbox = self._make_inbox(self.session, self._avatar, self._report)
+        if self.ended.done():  # while the avatar was made
+            return
         avatar, inbox = self._avatar, self._inbox
         assert inbox is not None  # noqa: S101  made with the avatar
         self._drawing = drawing = Drawing(
@@ -241,12 +243,15 @@ class Carried:
         """In the thread that draws."""
         self._loop.call_soon_threadsafe(self.end, "failed")
 
-    async def _stop_drawing(self) -> None:
+    async def stop_drawing(self) -> None:
+        """Draw no more frames for this connection. Only then are `figures` final. May be called again."""
         await self._close_viewer()
-        if self._drawing is None:
+        drawing = self._drawing
+        if drawing is None:
             return
-        await asyncio.to_thread(self._drawing.stop)
-        self._before, self._drawing = self.figures, None
+        await asyncio.to_thread(drawing.stop)
+        if self._drawing is drawing:
+            self._before, self._drawing = self.figures, None
         if self._inbox:
             self._inbox.interrupt()  # a client that comes back does not want to hear the rest
 

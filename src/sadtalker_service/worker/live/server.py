@@ -124,6 +124,7 @@ class LiveServer:
     async def _until_end(self, carried: Carried) -> None:
         reason = await asyncio.shield(carried.ended)
         session_id = carried.session.session_id
+        await carried.stop_drawing()  # frames are counted until the last one
         try:
             await asyncio.to_thread(self._live.end, session_id, reason, carried.figures)
         except StoreUnavailable as error:  # its lease ends by itself
