@@ -46,6 +46,7 @@ serve: install ## set up .venv and run the service (stores, API, workers) on por
 test: $(DEVELOP) $(TORCH) $(WARMED) ## set up, check style, types and imports, and run the tests (TESTS=... selects some)
 	@$(MAKE) --no-print-directory --keep-going lint; lint=$$?; \
 	[ $$lint -eq 0 ] || echo "make: the checks above failed; running the tests anyway." >&2; \
+	$(BIN)/python -m compileall -q src tests/support; \
 	$(BIN)/pytest --numprocesses=$(PROCESSES) --dist=loadscope --no-loadscope-reorder --durations=10 \
 		$(TESTS); tests=$$?; \
 	if [ $$lint -ne 0 ]; then exit $$lint; fi; exit $$tests
@@ -101,9 +102,11 @@ $(STAMPS)/torch: $(INSTALLED)
 	@touch $@
 
 # Compile all kernels now, so that no request waits for the compiler. All of them, because numba does not notice
-# changes in a file that a kernel calls or takes a constant from.
+# changes in a file that a kernel calls or takes a constant from. The modules too: where PYTHONDONTWRITEBYTECODE is
+# set, each process would compile them again.
 $(WARMED): $(INSTALLED) $(COMPILED_SOURCES)
 	@find src -name '*.nbi' -delete
+	@$(BIN)/python -m compileall -q src
 	@$(BIN)/sadtalker warmup
 	@touch $@
 
