@@ -43,7 +43,7 @@ class Layout:
     scene: Scene
     behind: Uint8Image | None = None
     """uint8 (H, W, 3): the background without the person, if it is to stand still."""
-    matte: NDArray[np.uint64] | None = None
+    matte: NDArray[np.uint32] | None = None
     """Texels of the person's opacity, as large as those of the scene. Then `background` is RGBA."""
 
 

@@ -36,7 +36,7 @@ def scene(source_image: SourceImage, detection: Artefact) -> tuple[Scene, NDArra
     fit = artefacts["3dmm_coeffs"].record
     closed = np.zeros(CONTROLS, np.float32)
     closed[: len(CHANNELS)] = rest_closure(RestMouth(fit["rest_opening"], fit["rest_width"]))
-    grey = np.uint64(0x0080_0080_0080)
+    grey = np.uint32(0x80_8080)
     return placed._replace(
         **coloured,
         texels=np.full_like(placed.texels, grey),

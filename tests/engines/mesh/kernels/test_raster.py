@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.spatial import Delaunay
 
-from sadtalker_service.engines.mesh.kernels.raster import FULL_SHADE, draw_triangles
+from sadtalker_service.engines.mesh.kernels.painting import FULL_SHADE
+from sadtalker_service.engines.mesh.kernels.raster import draw_triangles
 from sadtalker_service.engines.mesh.kernels.texels import PAD, pack
 
 F32 = NDArray[np.float32]
@@ -51,7 +52,8 @@ def draw(
     shaded = np.full(len(triangles), shade is not None)
     if shade is None:
         shade = np.full(len(position), FULL_SHADE, np.float32)
-    draw_triangles(pack(source), triangles, shaded, np.float32(position), np.float32(texture), shade, out)
+    points = np.float32(position)[None]
+    draw_triangles(pack(source), triangles, shaded, points, np.float32(texture), shade[None], out[None])
     return out
 
 
@@ -149,7 +151,7 @@ def test_outside_of_the_source_its_border_goes_on(dx: int, dy: int) -> None:
     source[0], source[-1], source[:, 0], source[:, -1] = 10, 20, 30, 40
     source[0, -1] = 50
     out = draw(source, corners(9, 6), texture_of(corners(9, 6) + np.float32([dx, dy])), size=(6, 9))
-    outermost = pack(source)[:, :-1] & np.uint64(0xFF)  # the last texel has no neighbour to be blended with
+    outermost = pack(source)[:, :-1] & np.uint32(0xFF)  # the last texel has no neighbour to be blended with
     row = np.full(6, len(outermost) - 2 if dy > 0 else 0) if dy else np.arange(6) * 2 + PAD
     column = np.full(9, outermost.shape[1] - 1 if dx > 0 else 0) if dx else np.arange(9) * 2 + PAD
     assert np.abs(out[..., 0].astype(int) - outermost[np.ix_(row, column)].astype(int)).max() <= 1
@@ -166,6 +168,33 @@ def test_shade_multiplies_the_colour() -> None:
     bright = draw(source, corners(), texture_of(corners()), shade=np.full(4, 900, np.float32))
     assert not dark.any()
     assert np.array_equal(bright, source)
+
+
+def test_frames_that_are_drawn_together_are_those_that_are_drawn_alone(picture: Picture) -> None:
+    rng = np.random.default_rng(8)
+    points, triangles = triangulation(rng, 40, WIDTH, HEIGHT)
+    moved = (points + rng.normal(0.0, 1.5, (5, *points.shape))).astype(np.float32)
+    shade = rng.uniform(50.0, 256.0, moved.shape[:2]).astype(np.float32)
+    shaded = np.arange(len(triangles)) % 2 == 0
+    together = np.full((5, HEIGHT, WIDTH, 3), UNTOUCHED, np.uint8)
+    alone = together.copy()
+    texels, texture = pack(picture), texture_of(points)
+    draw_triangles(texels, triangles, shaded, moved, texture, shade, together)
+    for f in range(5):
+        one = slice(f, f + 1)
+        draw_triangles(texels, triangles, shaded, moved[one], texture, shade[one], alone[one])
+    assert np.array_equal(together, alone)
+    assert len({frame.tobytes() for frame in together}) == 5
+
+
+def test_a_picture_with_a_fourth_channel_gets_the_same_colours(picture: Picture) -> None:
+    points, triangles = triangulation(np.random.default_rng(4), 40, WIDTH, HEIGHT)
+    moved = points * np.float32(0.9) + np.float32(1.3)
+    out = np.full((1, HEIGHT, WIDTH, 4), UNTOUCHED, np.uint8)
+    shade = np.full((1, len(points)), FULL_SHADE, np.float32)
+    flags = np.zeros(len(triangles), np.bool_)
+    draw_triangles(pack(picture), triangles, flags, moved[None], texture_of(points), shade, out)
+    assert np.array_equal(out[0, ..., :3], draw(picture, moved, texture_of(points), triangles))
 
 
 GUARD = 8
@@ -196,10 +225,10 @@ def test_no_triangle_ever_paints_outside_of_the_picture_or_of_itself(
         pack(source),
         triangles,
         np.full(len(triangles), shaded),
-        points,
+        points[None],
         np.array(texture, np.float32),
-        np.array(shade if shaded else [FULL_SHADE] * 5, np.float32),
-        guarded[GUARD : GUARD + height],
+        np.array([shade if shaded else [FULL_SHADE] * 5], np.float32),
+        guarded[None, GUARD : GUARD + height],
     )
     assert (guarded[:GUARD] == UNTOUCHED).all()
     assert (guarded[GUARD + height :] == UNTOUCHED).all()

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sadtalker_service.engines.mesh.kernels.raster import FULL_SHADE, draw_triangles
+from sadtalker_service.engines.mesh.kernels.painting import FULL_SHADE
+from sadtalker_service.engines.mesh.kernels.raster import draw_triangles
 from sadtalker_service.engines.mesh.kernels.silhouette import shared_edges, soften_outline
 from sadtalker_service.engines.mesh.kernels.texels import PAD, pack
 
@@ -34,12 +35,12 @@ def drawn(position: NDArray[np.float32], soft: bool) -> NDArray[np.uint8]:
     texture = (at_rest * 2 + PAD - 1.0).astype(np.float32)
     position = np.concatenate([position, BACKGROUND])
     out = np.full((SIDE, SIDE, 3), 99, np.uint8)
-    shade = np.full(len(texture), FULL_SHADE, np.float32)
+    shade = np.full((1, len(texture)), FULL_SHADE, np.float32)
     flags = np.zeros(len(TRIANGLES), np.bool_)
-    drawing = draw_triangles(pack(source), TRIANGLES, flags, position, texture, shade, out)
+    drawing = draw_triangles(pack(source), TRIANGLES, flags, position[None], texture, shade, out[None])
     if soft:
         edges = shared_edges(TRIANGLES, 0, NO_VERTEX)
-        soften_outline(drawing, edges, TRIANGLES, position, texture, out)
+        soften_outline(drawing, 0, edges, TRIANGLES, position, texture, out)
     return out
 
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from sadtalker_service.engines.mesh.kernels.texels import PAD, pack
 
 
-def lanes(texels: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """uint64 (h, w, 4): the four 16-bit lanes, R, G, B and the unused one."""
-    return np.stack([(texels >> np.uint64(16 * k)) & np.uint64(0xFFFF) for k in range(4)], axis=-1)
+def channels(texels: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """uint32 (h, w, 4): the four bytes, R, G, B and the unused one."""
+    return np.stack([(texels >> np.uint32(8 * k)) & np.uint32(0xFF) for k in range(4)], axis=-1)
 
 
 def ramp(height: int, width: int, step_x: int, step_y: int) -> NDArray[np.uint8]:
@@ -28,16 +28,15 @@ def ramp(height: int, width: int, step_x: int, step_y: int) -> NDArray[np.uint8]
 def test_every_second_texel_is_a_pixel_of_the_source(height: int, width: int, seed: int) -> None:
     values = np.array([0, 1, 127, 128, 254, 255], np.uint8)
     pixels = np.random.default_rng(seed).choice(values, (height, width, 3))
-    texels = lanes(pack(pixels))
+    texels = channels(pack(pixels))
     assert texels.shape == (2 * height + 2 * PAD, 2 * width + 2 * PAD, 4)
     assert np.array_equal(texels[PAD : PAD + 2 * height : 2, PAD : PAD + 2 * width : 2, :3], pixels)
-    assert texels[..., :3].max() <= 255  # no overshoot leaks into the next lane
-    assert not texels[..., 3].any()
+    assert not texels[..., 3].any()  # no overshoot leaks into the next channel
 
 
 @pytest.mark.parametrize(("step_x", "step_y"), [(2, 0), (0, 2), (2, 2), (4, -1), (-2, 6)])
 def test_texels_between_pixels_of_a_ramp_are_exactly_half_way(step_x: int, step_y: int) -> None:
-    inner = lanes(pack(ramp(14, 16, step_x, step_y)))[PAD:-PAD, PAD:-PAD, :3].astype(float)
+    inner = channels(pack(ramp(14, 16, step_x, step_y)))[PAD:-PAD, PAD:-PAD, :3].astype(float)
     y, x = np.mgrid[:28, :32] / 2
     plane = 60 + step_x * x + step_y * y
     expected = np.stack([plane, plane + 7, 255 - plane], axis=-1)
@@ -56,11 +55,11 @@ def test_the_border_is_repeated_outwards() -> None:
 
 def test_a_flat_picture_stays_flat() -> None:
     pixels = np.full((7, 5, 3), (3, 128, 252), np.uint8)
-    assert np.array_equal(np.unique(lanes(pack(pixels)).reshape(-1, 4), axis=0), [[3, 128, 252, 0]])
+    assert np.array_equal(np.unique(channels(pack(pixels)).reshape(-1, 4), axis=0), [[3, 128, 252, 0]])
 
 
 def test_a_sharp_edge_is_sharper_than_its_linear_interpolation() -> None:
     pixels = np.zeros((8, 12, 3), np.uint8)
     pixels[:, 5:7] = 200
-    between = int(lanes(pack(pixels))[PAD, 2 * 5 + 1 + PAD, 0])
+    between = int(channels(pack(pixels))[PAD, 2 * 5 + 1 + PAD, 0])
     assert between > 200  # a line two pixels wide keeps its middle: Lanczos overshoots, tents do not

@@ -10,7 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from sadtalker_service.engines.mesh.kernels.contour import ENTRIES, clamp01, fill_curve, height_at
-from sadtalker_service.engines.mesh.kernels.raster import blend
+from sadtalker_service.engines.mesh.kernels.sampling import blend
 from sadtalker_service.engines.mesh.kernels.scene import Scene
 from sadtalker_service.engines.mesh.lashes import ABOVE, ROWS_PER_MM
 from sadtalker_service.engines.mesh.surface import EYE_HOLE_GROWTH

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from sadtalker_service.engines.mesh.channels import INDEX
 from sadtalker_service.engines.mesh.kernels.eyes import draw_eye
 from sadtalker_service.engines.mesh.kernels.mouth import draw_mouth
-from sadtalker_service.engines.mesh.kernels.raster import FULL_SHADE, draw_triangles
+from sadtalker_service.engines.mesh.kernels.painting import FULL_SHADE
+from sadtalker_service.engines.mesh.kernels.raster import draw_triangles
 from sadtalker_service.engines.mesh.kernels.scene import (
     BREATH,
     GAZE_X,
@@ -43,33 +44,35 @@ def draw_frames(scene: Scene, controls: F32, frames: NDArray[np.uint8]) -> None:
         controls: float32 (n, CONTROLS), see `scene`.
         frames: uint8 (n, H, W, 3), RGB. Must hold the image at rest where the mesh does not reach.
     """
-    vertices = scene.rest.shape[0]
+    count, vertices = controls.shape[0], scene.rest.shape[0]
     displacement = np.empty((vertices, 3), np.float32)
-    position = np.empty((vertices, 2), np.float32)
-    still = np.empty((2, 18, 2), np.float32)
-    shade = np.empty(vertices, np.float32)
-    turn = np.empty((3, 3), np.float32)
+    position = np.empty((count, vertices, 2), np.float32)
+    still = np.empty((count, 2, 18, 2), np.float32)
+    shade = np.empty((count, vertices), np.float32)
+    turn = np.empty((count, 3, 3), np.float32)
     place = np.empty((2, 3), np.float32)
-    for f in range(controls.shape[0]):
+    for f in range(count):
         control = controls[f]
-        _rotation(control[PITCH], control[YAW], control[ROLL], turn)
+        _rotation(control[PITCH], control[YAW], control[ROLL], turn[f])
         _displace(scene, control, displacement)
-        _project(scene, control, turn, displacement, position, still)
-        _shade(scene, control, shade)
-        drawing = draw_triangles(
-            scene.texels, scene.triangles, scene.shaded, position, scene.texture, shade, frames[f]
-        )
-        soften_outline(drawing, scene.edges, scene.triangles, position, scene.texture, frames[f])
+        _project(scene, control, turn[f], displacement, position[f], still[f])
+        _shade(scene, control, shade[f])
+    drawing = draw_triangles(
+        scene.texels, scene.triangles, scene.shaded, position, scene.texture, shade, frames
+    )
+    for f in range(count):
+        control = controls[f]
+        soften_outline(drawing, f, scene.edges, scene.triangles, position[f], scene.texture, frames[f])
         for side in range(2):
             if scene.hidden[side]:  # covered eyes neither blink nor change their gaze
                 blink, gaze_x, gaze_y = np.float32(0.0), np.float32(0.0), np.float32(0.0)
             else:
                 blink = min(max(control[_BLINK + side], np.float32(0.0)), np.float32(1.0))
                 gaze_x, gaze_y = control[GAZE_X], control[GAZE_Y]
-            draw_eye(scene, side, position, still[side], blink, gaze_x, gaze_y, frames[f])
-        _place_mouth(scene, control, turn, place)
+            draw_eye(scene, side, position[f], still[f, side], blink, gaze_x, gaze_y, frames[f])
+        _place_mouth(scene, control, turn[f], place)
         jaw = np.float32(10.0) * control[_JAW] + scene.jaw_rest
-        draw_mouth(scene, position, place, jaw, control[TONGUE], _mouth_moved(control), frames[f])
+        draw_mouth(scene, position[f], place, jaw, control[TONGUE], _mouth_moved(control), frames[f])
 
 
 @njit(cache=True, nogil=True)
@@ -82,29 +85,29 @@ def _mouth_moved(control: F32) -> float:
 
 
 @njit(cache=True, nogil=True)
-def draw_mattes(scene: Scene, matte: NDArray[np.uint64], controls: F32, mattes: NDArray[np.uint8]) -> None:
+def draw_mattes(scene: Scene, matte: NDArray[np.uint32], controls: F32, mattes: NDArray[np.uint8]) -> None:
     """Draw how opaque the person is in each frame of a batch: the matte moves with the head.
 
     Args:
         scene: rig and source image.
-        matte: texels of the opacity, in all three lanes; as large as `scene.texels`.
+        matte: texels of the opacity, in all three channels; as large as `scene.texels`.
         controls: float32 (n, CONTROLS), see `scene`.
         mattes: uint8 (n, H, W, 3), thrice the opacity. Must hold that at rest where the mesh does not reach.
     """
-    vertices = scene.rest.shape[0]
+    count, vertices = controls.shape[0], scene.rest.shape[0]
     displacement = np.empty((vertices, 3), np.float32)
-    position = np.empty((vertices, 2), np.float32)
+    position = np.empty((count, vertices, 2), np.float32)
     still = np.empty((2, 18, 2), np.float32)
-    shade = np.empty(vertices, np.float32)
+    shade = np.empty((count, vertices), np.float32)
     plain = np.zeros(scene.shaded.shape[0], np.bool_)
     turn = np.empty((3, 3), np.float32)
     shade[:] = FULL_SHADE
-    for f in range(controls.shape[0]):
+    for f in range(count):
         control = controls[f]
         _rotation(control[PITCH], control[YAW], control[ROLL], turn)
         _displace(scene, control, displacement)
-        _project(scene, control, turn, displacement, position, still)
-        draw_triangles(matte, scene.triangles, plain, position, scene.texture, shade, mattes[f])
+        _project(scene, control, turn, displacement, position[f], still)
+    draw_triangles(matte, scene.triangles, plain, position, scene.texture, shade, mattes)
 
 
 @njit(cache=True, nogil=True)

@@ -25,7 +25,7 @@ CONTROLS = TONGUE + 10
 class Scene(NamedTuple):
     """A rig placed on an image of a certain size. V vertices, T triangles, C channels."""
 
-    texels: NDArray[np.uint64]
+    texels: NDArray[np.uint32]
     """See `texels.pack`."""
     rest: F32
     """(V, 3) mm."""

@@ -21,8 +21,8 @@ from sadtalker_service.engines.mesh.kernels.raster import (
     TOP_Y,
     UPPER,
     Drawing,
-    blend,
 )
+from sadtalker_service.engines.mesh.kernels.sampling import blend
 
 _PRESSED = np.float32(0.3 / 4.0)
 """A triangle with less than this share of its area in texels, four of which are a pixel, makes an edge."""
@@ -62,18 +62,21 @@ def shared_edges(triangles: NDArray[np.int32], first: int, without: NDArray[np.i
 @njit(cache=True, nogil=True, fastmath=True)
 def soften_outline(
     drawing: Drawing,
+    f: int,
     shared: NDArray[np.int32],
     triangles: NDArray[np.int32],
     position: NDArray[np.float32],
     texture: NDArray[np.float32],
     out: NDArray[np.uint8],
 ) -> None:
-    """Soften the outline that `draw_triangles` drew.
+    """Soften the outline that `draw_triangles` drew in one frame.
 
     Args:
         drawing: what `draw_triangles` returned.
+        f: number of the frame.
         shared: int32 (E, 4), see `shared_edges`.
-        triangles, position, texture, out: as of `draw_triangles`.
+        triangles, texture: as of `draw_triangles`.
+        position, out: the same of this frame.
     """
     spans = np.zeros((out.shape[0], _SPANS, 2), np.int32)
     counts = np.zeros(out.shape[0], np.int32)
@@ -93,7 +96,7 @@ def soften_outline(
     for y in range(out.shape[0]):
         for k in range(counts[y]):
             if _has_step(out, y, spans[y, k, 0], spans[y, k, 1]):
-                _paint_again(drawing, y, spans[y, k, 0], spans[y, k, 1], lanes, out)
+                _paint_again(drawing, f, y, spans[y, k, 0], spans[y, k, 1], lanes, out)
 
 
 @njit(cache=True, nogil=True, fastmath=True, inline="always")
@@ -151,7 +154,7 @@ def _mark(
 
 @njit(cache=True, nogil=True, fastmath=True)
 def _paint_again(
-    drawing: Drawing, y: int, x0: int, x1: int, lanes: NDArray[np.uint64], out: NDArray[np.uint8]
+    drawing: Drawing, f: int, y: int, x0: int, x1: int, lanes: NDArray[np.uint64], out: NDArray[np.uint8]
 ) -> None:
     """Paint the pixels x0 to x1 of row y as the mean of `_ACROSS` x `_DOWN` samples."""
     for x in range(x0, x1):
@@ -160,14 +163,14 @@ def _paint_again(
         for row in range(_DOWN):
             for i in range(_ACROSS):
                 lanes[row, (x - x0) * _ACROSS + i] = colour
-    for k in range(drawing.starts[y], drawing.starts[y + 1]):
-        t = drawing.active[k]
-        edge = drawing.edges[t]
+    for k in range(drawing.starts[f, y], drawing.starts[f, y + 1]):
+        t = drawing.active[f, k]
+        edge, plane = drawing.edges[f, t], drawing.planes[f, t]
         lowest = edge[TOP_X] + (edge[BOTTOM_Y] - edge[TOP_Y]) * edge[LONG]
         if max(edge[TOP_X], edge[MIDDLE_X], lowest) < x0 or min(edge[TOP_X], edge[MIDDLE_X], lowest) > x1:
             continue
         for row in range(_DOWN):
-            _sample(drawing, t, edge, np.float32(y + (row + 0.5) / _DOWN), x0, x1, lanes[row])
+            _sample(drawing.texels, edge, plane, np.float32(y + (row + 0.5) / _DOWN), x0, x1, lanes[row])
     for x in range(x0, x1):
         total = np.uint64(0)
         for row in range(_DOWN):
@@ -180,15 +183,15 @@ def _paint_again(
 
 @njit(cache=True, nogil=True, fastmath=True, inline="always")
 def _sample(
-    drawing: Drawing,
-    t: int,
+    texels: NDArray[np.uint32],
     edge: NDArray[np.float32],
+    plane: NDArray[np.float32],
     yc: float,
     x0: int,
     x1: int,
     lanes: NDArray[np.uint64],
 ) -> None:
-    """Colours of triangle t on the line at height `yc`, at every sample that is inside it."""
+    """Colours of a triangle on the line at height `yc`, at every sample that is inside it."""
     if yc < edge[TOP_Y] or yc > edge[BOTTOM_Y]:
         return
     a = edge[TOP_X] + (yc - edge[TOP_Y]) * edge[LONG]
@@ -199,7 +202,6 @@ def _sample(
     left, right = max(min(a, b), np.float32(x0)), min(max(a, b), np.float32(x1))
     if right <= left:
         return
-    texels, plane = drawing.texels, drawing.planes[t]
     first = int((left - x0) * _ACROSS + np.float32(0.5))
     last = min(int((right - x0) * _ACROSS + np.float32(0.5)), (x1 - x0) * _ACROSS)
     wide, high = np.float32(texels.shape[1] - 2), np.float32(texels.shape[0] - 2)

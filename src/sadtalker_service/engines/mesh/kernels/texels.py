@@ -1,4 +1,4 @@
-"""Source images as texels: RGB in three 16-bit lanes of a uint64, at twice the resolution.
+"""Source images as texels: RGB in the three lower bytes of a uint32, at twice the resolution.
 
 Texel (2 i, 2 j) is exactly source pixel (i, j). The texels in between are interpolated with a Lanczos-3
 kernel. Parts of the face that do not move are therefore reproduced bit for bit, and sub-pixel motion stays
@@ -14,12 +14,6 @@ from numpy.typing import NDArray
 PAD = 2
 """Texels of border on every side, replicated from the edge, so that a bilinear tap never leaves the array."""
 
-LANE_MASK = np.uint64(0x000000FF_00FF00FF)
-"""Eight bits in each of the three lanes."""
-
-LANE_HALF = np.uint64(0x00000080_00800080)
-"""One half in each lane, for rounding before a shift by eight."""
-
 _OFFSETS = np.arange(6) - 2.5
 HALF_PIXEL_TAPS: NDArray[np.float32] = (
     np.sinc(_OFFSETS) * np.sinc(_OFFSETS / 3.0) / np.sum(np.sinc(_OFFSETS) * np.sinc(_OFFSETS / 3.0))
@@ -27,24 +21,24 @@ HALF_PIXEL_TAPS: NDArray[np.float32] = (
 """Lanczos-3 weights of the six pixels around a point halfway between two pixels."""
 
 
-def pack(pixels: NDArray[np.uint8]) -> NDArray[np.uint64]:
+def pack(pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:
     """Pack an image into texels.
 
     Args:
         pixels: uint8 (H, W, 3).
 
     Returns:
-        uint64 (2 H + 2 PAD, 2 W + 2 PAD). Pixel (i, j) is texel (2 i + PAD, 2 j + PAD).
+        uint32 (2 H + 2 PAD, 2 W + 2 PAD). Pixel (i, j) is texel (2 i + PAD, 2 j + PAD).
     """
     height, width = pixels.shape[:2]
-    texels = np.empty((2 * height + 2 * PAD, 2 * width + 2 * PAD), np.uint64)
+    texels = np.empty((2 * height + 2 * PAD, 2 * width + 2 * PAD), np.uint32)
     # Always pass a writable array: numba compiles a second version of the kernel for a read-only one.
     _upsample(np.array(pixels, order="C"), HALF_PIXEL_TAPS, texels)
     return texels
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _upsample(pixels: NDArray[np.uint8], taps: NDArray[np.float32], texels: NDArray[np.uint64]) -> None:
+def _upsample(pixels: NDArray[np.uint8], taps: NDArray[np.float32], texels: NDArray[np.uint32]) -> None:
     height, width = pixels.shape[:2]
     row = np.empty((width, 3), np.float32)
     for y in range(2 * height):
@@ -62,7 +56,7 @@ def _upsample(pixels: NDArray[np.uint8], taps: NDArray[np.float32], texels: NDAr
                     row[x, c] = pixels[i, x, c]
         out = texels[y + PAD]
         for x in range(width):
-            out[2 * x + PAD] = _lanes(row[x, 0], row[x, 1], row[x, 2])
+            out[2 * x + PAD] = _texel(row[x, 0], row[x, 1], row[x, 2])
             r = np.float32(0.0)
             g = np.float32(0.0)
             b = np.float32(0.0)
@@ -71,7 +65,7 @@ def _upsample(pixels: NDArray[np.uint8], taps: NDArray[np.float32], texels: NDAr
                 r += taps[k] * tap[0]
                 g += taps[k] * tap[1]
                 b += taps[k] * tap[2]
-            out[2 * x + 1 + PAD] = _lanes(r, g, b)
+            out[2 * x + 1 + PAD] = _texel(r, g, b)
         out[:PAD] = out[PAD]
         out[2 * width + PAD :] = out[2 * width + PAD - 1]
     for k in range(PAD):
@@ -80,8 +74,8 @@ def _upsample(pixels: NDArray[np.uint8], taps: NDArray[np.float32], texels: NDAr
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _lanes(r: float, g: float, b: float) -> np.uint64:
-    red = np.uint64(min(max(r + 0.5, 0.0), 255.0))
-    green = np.uint64(min(max(g + 0.5, 0.0), 255.0))
-    blue = np.uint64(min(max(b + 0.5, 0.0), 255.0))
-    return red | (green << np.uint64(16)) | (blue << np.uint64(32))
+def _texel(r: float, g: float, b: float) -> np.uint32:
+    red = np.uint32(min(max(r + 0.5, 0.0), 255.0))
+    green = np.uint32(min(max(g + 0.5, 0.0), 255.0))
+    blue = np.uint32(min(max(b + 0.5, 0.0), 255.0))
+    return red | (green << np.uint32(8)) | (blue << np.uint32(16))
