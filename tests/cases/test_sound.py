@@ -254,3 +254,12 @@ def test_two_sentences_far_apart_are_as_loud_as_one(tmp_path: Path) -> None:
     assert far.most(0.0, 2.0) > 6
     assert far.most(22.0, 24.0) > 6
     assert far.most(3.0, 21.7) < 1
+
+
+@pytest.mark.parametrize(("dbfs", "slope", "before"), [(-50, 0.0, 0.7), (-30, 0.0, 2.5), (-30, 0.5, 0.3)])
+def test_noise_switched_on_in_silence_moves_nothing(dbfs: int, slope: float, before: float) -> None:
+    on = np.concatenate([silence(before), noise(3, dbfs, slope, seed=-dbfs)])
+    assert opening(on).max() < 0.5
+    assert opening(np.concatenate([on, silence(0.8)]) + noise(before + 3.8, -76, 0.0)).max() < 0.5
+    said = np.concatenate([voice(1), on])
+    assert opening(said)[195:].max() < 1
