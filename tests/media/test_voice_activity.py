@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.cases.recordings import RATE, Sound, noise, silence, voice
+from tests.cases.recordings import RATE, Sound, breath, noise, silence, voice
 
 from sadtalker_service.media.voice_activity import TICK, activity
 
@@ -30,6 +30,14 @@ def test_noise_that_begins_suddenly_is_no_voice(before: str, seconds: float, dbf
         on = BEFORE[before]
         assert not active(np.concatenate([on, sound, on[::-1]])).any()
         assert not active(np.concatenate([on, sound])).any()
+
+
+def test_breath_and_noise_that_swells_are_no_voice() -> None:
+    swelling = noise(3.0, -35, 0.6, seed=6) * (0.03 + np.hanning(3 * RATE)[:, None])
+    for sound in (breath(0.6, -48), breath(1.0, -34, seed=1), swelling):
+        for floor in (-120, -68):
+            whole = np.concatenate([silence(0.8), sound, silence(0.8)])
+            assert not active(whole + noise(len(whole) / RATE, floor, 0.2, seed=7)).any()
 
 
 def test_a_voice_is_found_in_noise_that_has_just_begun() -> None:

@@ -44,11 +44,11 @@ _DEAD_DB = -85.0
 to it."""
 _ABOVE_FLOOR_DB = 6.0
 """Mean over the bands. Steady noise stays below 4, and 90 % of clean speech is above the threshold."""
-_NOISE_TICKS = 50
-"""Sound whose bands keep their level for this many ticks is noise, whatever was before it."""
-_NOISE_DB = 1.8
-"""Standard deviation of the level of a band over that time, mean over the bands. Noise has 0.8 to 1, a voice
-more than 2."""
+_NOISE_TICKS = 40
+"""Sound whose spectrum keeps its shape for this many ticks is noise, whatever was before it."""
+_NOISE_DB = 1.5
+"""Standard deviation of the level of a band against the mean of the bands over that time, mean over the
+bands. Noise and breath have 0.8 to 1.3, a voice more than 2."""
 _NOISE_EDGE = 15
 """Ticks before and after such noise in which its level is the floor: its beginning is no voice either."""
 _SHORTEST = 4
@@ -173,18 +173,20 @@ def above_floor(levels: Float32) -> Flags:
 
 
 def _noise_level(smooth: Float32) -> Float32:
-    """float32 (T, 16): level of the steady noise at each tick or next to it, dBFS; -inf without noise.
+    """float32 (T, 16): highest level of the noise at each tick or next to it, dBFS; -inf without noise.
 
-    The quietest moment nearby is not the floor of noise that begins suddenly.
+    The quietest moment nearby is not the floor of noise that begins suddenly, swells or fades.
     """
     level = np.full(smooth.shape, -np.inf, np.float32)
     if len(smooth) < _NOISE_TICKS:
         return level
     middle = slice(_NOISE_TICKS // 2, len(smooth) - (_NOISE_TICKS - 1) // 2)
-    wide = smooth.astype(np.float64)
-    mean, square = (uniform_filter1d(x, _NOISE_TICKS, axis=0)[middle] for x in (wide, wide**2))
+    shape = smooth.astype(np.float64)
+    shape -= shape.mean(axis=1, keepdims=True)
+    mean, square = (uniform_filter1d(x, _NOISE_TICKS, axis=0)[middle] for x in (shape, shape**2))
     spread = np.sqrt(np.maximum(square - mean**2, 0.0)).mean(axis=1)
-    level[middle] = np.where((spread < _NOISE_DB)[:, None], mean, -np.inf)
+    highest = maximum_filter1d(smooth, _NOISE_TICKS, axis=0)[middle]
+    level[middle] = np.where((spread < _NOISE_DB)[:, None], highest, -np.inf)
     return maximum_filter1d(level, _NOISE_TICKS + 2 * _NOISE_EDGE + 1, axis=0, mode="nearest")
 
 
