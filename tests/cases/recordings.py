@@ -48,6 +48,38 @@ def noise(seconds: float, dbfs: float, slope: float = 0.5, seed: int = 0) -> Sou
     return (sound / sound.std() * 10 ** (dbfs / 20))[:, None]
 
 
+def with_pauses(said: Sound, seconds: float, count: int) -> tuple[Sound, list[tuple[float, float]]]:
+    """`said` (n, 1) with pauses of digital silence at so many quiet moments, and where they are, seconds."""
+    power = np.convolve(np.square(said[:, 0]), np.ones(RATE // 50), "same")
+    reach, ramp = RATE // 4, np.linspace(0.0, 1.0, RATE // 200)[:, None]
+    cuts = [0]
+    for number in range(1, count + 1):
+        first = len(said) * number // (count + 1) - reach
+        cuts.append(first + int(np.argmin(power[first : first + 2 * reach])))
+    parts, spans, at = [], [], 0.0
+    for first, last in zip(cuts, [*cuts[1:], len(said)], strict=True):
+        part = said[first:last].copy()
+        part[: len(ramp)] *= ramp
+        part[-len(ramp) :] *= ramp[::-1]
+        parts += [part, silence(seconds)]
+        at += len(part) / RATE
+        spans.append((at, at + seconds))
+        at += seconds
+    return np.concatenate(parts[:-1]), spans[:-1]
+
+
+def breath(seconds: float, dbfs: float, seed: int = 0) -> Sound:
+    """Air that is drawn in, (n, 1): noise with the resonances of an open throat, which swells and fades."""
+    count = round(seconds * RATE)
+    hertz = np.fft.rfftfreq(count, 1 / RATE)
+    shape = 0.05 + sum(
+        g * np.exp(-(((hertz - f) / 600) ** 2)) for f, g in ((700, 0.4), (1600, 1), (2800, 0.6))
+    )
+    sound = np.fft.irfft(np.fft.rfft(np.random.default_rng(seed).standard_normal(count)) * shape, count)
+    sound *= np.hanning(count) ** 0.7
+    return (sound / np.sqrt(np.mean(sound**2)) * 10 ** (dbfs / 20))[:, None]
+
+
 def tones(seconds: float, *hertz: float, level: float = 0.2) -> Sound:
     """A held chord of pure tones, (n, 1)."""
     t = np.arange(round(seconds * RATE)) / RATE

@@ -13,6 +13,7 @@ from tests.cases.case import Case
 from tests.cases.recordings import (
     RATE,
     Sound,
+    breath,
     encode,
     noise,
     silence,
@@ -20,6 +21,7 @@ from tests.cases.recordings import (
     tune,
     voice,
     wav_bytes,
+    with_pauses,
     write_float_wav,
     write_wav,
 )
@@ -254,3 +256,31 @@ def test_two_sentences_far_apart_are_as_loud_as_one(tmp_path: Path) -> None:
     assert far.most(0.0, 2.0) > 6
     assert far.most(22.0, 24.0) > 6
     assert far.most(3.0, 21.7) < 1
+
+
+@pytest.mark.parametrize(("dbfs", "slope", "before"), [(-50, 0.0, 0.7), (-30, 0.0, 2.5), (-30, 0.5, 0.3)])
+def test_noise_switched_on_in_silence_moves_nothing(dbfs: int, slope: float, before: float) -> None:
+    on = np.concatenate([silence(before), noise(3, dbfs, slope, seed=-dbfs)])
+    assert opening(on).max() < 0.5
+    assert opening(np.concatenate([on, silence(0.8)]) + noise(before + 3.8, -76, 0.0)).max() < 0.5
+    said = np.concatenate([voice(1), on])
+    assert opening(said)[195:].max() < 1
+
+
+@pytest.mark.parametrize("dbfs", [-100, -62, -50])
+def test_a_pause_is_shut_after_half_a_second(dbfs: int) -> None:
+    said, spans = with_pauses(0.5 * voice(3.2), 1.5, 2)
+    mouth = opening(said + noise(len(said) / RATE, dbfs, 0.0, seed=-dbfs))
+    for start, end in spans:
+        assert mouth[round(100 * start) + 50 : round(100 * end) - 30].max() < 1
+        assert mouth[round(100 * start) - 60 : round(100 * start)].max() > 4
+    assert mouth[0] < 1
+
+
+def test_a_breath_is_no_speech() -> None:
+    said, ((start, end),) = with_pauses(0.5 * voice(3.0), 2.5, 1)
+    at = round((start + 0.9) * RATE)
+    said[at : at + RATE] += breath(1.0, -38, seed=5)
+    mouth = opening(said)
+    assert mouth[round(100 * start) + 50 : round(100 * end) - 30].max() < 2
+    assert opening(np.concatenate([silence(0.5), breath(0.8, -44), silence(0.5)])).max() < 2

@@ -25,7 +25,7 @@ from sadtalker_service.speech.closing import (
 )
 from sadtalker_service.speech.coarticulation import TICK_RATE, viseme_weights
 from sadtalker_service.speech.loudness import accents, level_db, loudness
-from sadtalker_service.speech.phonemes import Phoneme, PhonemeTrack, Segmentation
+from sadtalker_service.speech.phonemes import Phoneme, PhonemeTrack, Segmentation, append
 from sadtalker_service.speech.quiet import QuietStretches, united, within
 from sadtalker_service.speech.visemes import ARTICULATORS, JAW, OPENING, VISEMES
 
@@ -121,6 +121,13 @@ class HeardWindow:
     ahead: PhonemeTrack | None = None
     """Phonemes after the window that may still change. With them the motion is returned up to the end of the
     window, and without them only what no later phoneme can change."""
+    active: NDArray[np.bool_] | None = None
+    """bool (n,) of the ticks of the window: where there may be a voice. None if that is not known."""
+
+    @property
+    def voice(self) -> Float32:
+        """float32 (n,): the loudness where there may be a voice, and 0 elsewhere."""
+        return self.loudness if self.active is None else self.loudness * self.active
 
 
 def articulate(track: PhonemeTrack, speech: Speech) -> Articulation:
@@ -175,7 +182,7 @@ class Articulator:
         motion = self._restorer.restored(visemes[here], [o[here] for o in opinions], self._shares)
         motion[:, OPENING] = _within_reach(motion[:, OPENING])
         new, all_near = self._closures_until(track, begin, stop, last=heard.end is not None)
-        quiet = self._quiet.until(heard.loudness, until, until - _MEMORY)
+        quiet = self._quiet.until(heard.voice, until, until - _MEMORY)
         pauses = united(pauses_of(track, until, self._memory_from), quiet)
         close_lips(motion, all_near, begin)
         rest_in_pauses(motion, pauses, until, begin, self._memory_from)
@@ -265,16 +272,6 @@ def _length(segmentation: Segmentation) -> float:
     """Seconds from the first to the last phoneme."""
     phonemes = segmentation.phonemes
     return phonemes[-1].end - phonemes[0].start if phonemes else 0.0
-
-
-def append(so_far: list[Phoneme], phonemes: Iterable[Phoneme]) -> None:
-    """Append phonemes. One that goes on in the next window becomes one again."""
-    for phoneme in phonemes:
-        last = so_far[-1] if so_far else None
-        if last and last.label == phoneme.label and abs(last.end - phoneme.start) < 1e-6:
-            so_far[-1] = Phoneme(last.label, last.start, phoneme.end)
-        else:
-            so_far.append(phoneme)
 
 
 def _average(opinions: Sequence[Float32], shares: Float32) -> Float32:

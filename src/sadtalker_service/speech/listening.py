@@ -20,10 +20,17 @@ from numpy.typing import NDArray
 
 from sadtalker_service.domain import SPEECH_RATE, Speech, SpokenTimeline
 from sadtalker_service.media.voice_activity import ACTIVITY_MARGIN, TICK, Activity, activity
-from sadtalker_service.speech.articulation import Articulation, Articulator, HeardWindow, append, joined
+from sadtalker_service.speech.articulation import Articulation, Articulator, HeardWindow, joined
 from sadtalker_service.speech.belief import BELIEF_MARGIN, believed
 from sadtalker_service.speech.loudness import LOUDNESS_MARGIN, accents, level_db, loudness, pitched_share
-from sadtalker_service.speech.phonemes import SILENCE, Phoneme, PhonemeSource, PhonemeTrack, Segmentation
+from sadtalker_service.speech.phonemes import (
+    SILENCE,
+    Phoneme,
+    PhonemeSource,
+    PhonemeTrack,
+    Segmentation,
+    append,
+)
 from sadtalker_service.speech.signal_source import SignalSource
 from sadtalker_service.speech.sound_buffer import SoundBuffer
 from sadtalker_service.speech.utterances import recognize_stretches, utterances
@@ -153,15 +160,19 @@ class _Listener:
 
     def hear(self, sound: SoundBuffer, begin: int, stop: int, limit: int, end: int | None) -> HeardWindow:
         """The window from tick `begin` to `stop`, from samples before `limit`."""
-        track = self._known or self._believed(sound, begin, stop, limit)
+        track, active = (self._known, None) if self._known else self._believed(sound, begin, stop, limit)
         loud, peaks = self._loudness(sound, begin, stop, limit)
         inside = tuple(
             replace(s, phonemes=_cut(s.phonemes, begin / _RATE, stop / _RATE)) for s in track.segmentations
         )
-        return HeardWindow(PhonemeTrack(inside), loud, peaks, None if end is None else end / SPEECH_RATE)
+        until = None if end is None else end / SPEECH_RATE
+        return HeardWindow(PhonemeTrack(inside), loud, peaks, until, active=active)
 
-    def _believed(self, sound: SoundBuffer, begin: int, stop: int, limit: int) -> PhonemeTrack:
-        """What `source` hears in the window and around it, where it is plausible."""
+    def _believed(
+        self, sound: SoundBuffer, begin: int, stop: int, limit: int
+    ) -> tuple[PhonemeTrack, NDArray[np.bool_]]:
+        """What `source` hears in the window and around it, where it is plausible, and where in the window
+        there may be a voice."""
         beyond = max(stop, -(-limit // TICK))
         latest = min(beyond, stop + self._pace.after)
         first = max(0, begin - max(BELIEF_MARGIN, self._pace.before))
@@ -170,7 +181,7 @@ class _Listener:
         segmentations = self._with_recent(track, begin, latest)
         kept = believed(_moved(PhonemeTrack(segmentations), -first), active)
         self._remember(segmentations, begin, stop)
-        return _moved(kept, first)
+        return _moved(kept, first), active.active[begin - first : stop - first]
 
     @staticmethod
     def _activity(sound: SoundBuffer, first: int, last: int, limit: int) -> Activity:

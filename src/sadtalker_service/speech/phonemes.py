@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -68,3 +69,13 @@ class PhonemeSource(Protocol):
 
     def phonemes(self, speech: Speech) -> PhonemeTrack:
         """The phonemes of a recording. The track is empty if there is no voice."""
+
+
+def append(so_far: list[Phoneme], phonemes: Iterable[Phoneme]) -> None:
+    """Append phonemes. One that goes on in the next window becomes one again."""
+    for phoneme in phonemes:
+        last = so_far[-1] if so_far else None
+        if last and last.label == phoneme.label and abs(last.end - phoneme.start) < 1e-6:
+            so_far[-1] = Phoneme(last.label, last.start, phoneme.end)
+        else:
+            so_far.append(phoneme)

@@ -19,23 +19,30 @@ from sadtalker_service.speech.voices.port import VOICE_RATE
 from sadtalker_service.speech.voices.speaker import read_text, recite
 
 TEXTS = ("please remember to bring the blue umbrella", "my brother made a big map of the bay")
+FINAL = ("a warm room", "tom came home")
+"""The last sound before a pause is the hardest: the network lengthens it."""
 
 
 @pytest.mark.parametrize(
     "voice",
-    ["af_heart", *(pytest.param(voice, marks=pytest.mark.slow) for voice in ("am_michael", "bf_emma"))],
+    [
+        "af_heart",
+        *(
+            pytest.param(v, marks=pytest.mark.slow)
+            for v in ("am_michael", "bf_emma", "bm_george", "af_bella")
+        ),
+    ],
 )
 def test_bilabials_are_where_a_recogniser_hears_them(say, voice: str) -> None:
     offsets = []
-    for text in TEXTS:
+    for text in (*TEXTS, *FINAL):
         samples, timeline = say(text, voice)
         heard = [one for one in aligned_phonemes(samples, VOICE_RATE, text) if one.label in {"P", "B", "M"}]
         ours = [one for one in timeline.phonemes if one.label in {"p", "b", "m"}]
         assert [one.label.upper() for one in ours] == [one.label for one in heard]
         offsets += [mine.start - theirs.start for mine, theirs in zip(ours, heard, strict=True)]
-    # in the middle within a frame of 40 ms; one in ten may be as far off as a recogniser errs
-    assert abs(np.mean(offsets)) <= 0.020
-    assert np.quantile(np.abs(offsets), 0.85) <= 0.045
+    assert abs(np.mean(offsets)) <= 0.010
+    assert np.abs(offsets).max() <= 0.040
 
 
 @pytest.mark.parametrize("text", ["Please come home.", "please come home"])

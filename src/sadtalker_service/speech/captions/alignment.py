@@ -12,59 +12,11 @@ from pocketsphinx import Decoder
 
 from sadtalker_service.domain import SPEECH_RATE, Speech, TimedLabel
 from sadtalker_service.media.voice_activity import TICK, activity
+from sadtalker_service.speech.voices.arpabet import arpabet_of
 from sadtalker_service.speech.voices.english import EnglishReader
+from sadtalker_service.speech.voices.kokoro import label_of
 from sadtalker_service.speech.voices.port import Token
 from sadtalker_service.speech.voices.scripts import without_pictures
-
-_ARPABET = {
-    "A": "EY",
-    "I": "AY",
-    "O": "OW",
-    "Q": "OW",
-    "W": "AW",
-    "Y": "OY",
-    "ʤ": "JH",
-    "ʧ": "CH",
-    "ᵊ": "AH",
-    "ᵻ": "IH",
-    "b": "B",
-    "d": "D",
-    "f": "F",
-    "h": "HH",
-    "i": "IY",
-    "j": "Y",
-    "k": "K",
-    "l": "L",
-    "m": "M",
-    "n": "N",
-    "p": "P",
-    "s": "S",
-    "t": "T",
-    "u": "UW",
-    "v": "V",
-    "w": "W",
-    "z": "Z",
-    "æ": "AE",
-    "ð": "DH",
-    "ŋ": "NG",
-    "ɑ": "AA",
-    "ɔ": "AO",
-    "ə": "AH",
-    "ɛ": "EH",
-    "ɜ": "ER",
-    "ɡ": "G",
-    "ɪ": "IH",
-    "ɹ": "R",
-    "ɾ": "T",
-    "ʃ": "SH",
-    "ʊ": "UH",
-    "ʌ": "AH",
-    "ʒ": "ZH",
-    "θ": "TH",
-    "ɐ": "AH",
-    "ʔ": "T",
-}
-"""Phonemes of Kokoro's American voices -> those of pocketsphinx's dictionary."""
 
 
 def align_words(speech: Speech, text: str) -> tuple[tuple[TimedLabel, ...], bool]:
@@ -108,8 +60,8 @@ def _aligned(samples: NDArray[np.float32], tokens: Sequence[Token]) -> tuple[Tim
 
 def _phones(spoken: str) -> list[str]:
     """In ARPAbet; `ɜɹ` is one of its phonemes."""
-    phones = [_ARPABET[sound] for sound in re.sub("ɜɹ", "ɜ", spoken) if sound in _ARPABET]
-    return [name for name, _ in groupby(phones)] if phones else []
+    phones = (arpabet_of(label_of(sound)) for sound in re.sub("ɜɹ", "ɜ", spoken))
+    return [name for name, _ in groupby(phone for phone in phones if phone is not None)]
 
 
 def _spread(speech: Speech, tokens: Sequence[Token]) -> tuple[TimedLabel, ...]:

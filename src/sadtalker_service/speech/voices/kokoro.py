@@ -9,6 +9,7 @@ import numpy as np
 
 from sadtalker_service.domain import TimedLabel
 from sadtalker_service.speech.phonemes import SILENCE
+from sadtalker_service.speech.voices.aligning import aligned
 from sadtalker_service.speech.voices.catalogue import VoiceCard
 from sadtalker_service.speech.voices.kokoro_model import MOST_PHONEMES, SOUNDS, UNIT, KokoroModel
 from sadtalker_service.speech.voices.port import VOICE_RATE, Phrase, Token, Utterance
@@ -46,7 +47,7 @@ class _Heard:
 class KokoroVoice:
     """Speaks with the network, which is loaded for the first phrase."""
 
-    version = "kokoro-2"
+    version = "kokoro-3"
 
     def __init__(self, load: Callable[[], KokoroModel]) -> None:
         """`load` gives the network."""
@@ -63,7 +64,7 @@ class KokoroVoice:
         length = len(samples) / VOICE_RATE
         phonemes = _phonemes(heard, length)
         words = _words(heard, phrase.tokens, length)
-        return trimmed(settled(Utterance(samples, phonemes, words)))
+        return trimmed(aligned(settled(Utterance(samples, phonemes, words))))
 
 
 def sounds_of(tokens: Sequence[Token]) -> tuple[str, list[int]]:

@@ -22,13 +22,17 @@ _QUIET = 0.02
 """Share of the loudest block below which nothing is heard any more, -34 dB."""
 _BLOCK = 120
 """5 ms."""
+_STOPS = frozenset("pbtdkɡcɟʈɖ")
+_CLOSED = 0.060
+"""Seconds before its burst at which a stop after a silence begins. Nothing is heard of its beginning."""
 _VOWELS = frozenset({"aa", "E", "I", "O", "U"})
 
 
 def settled(utterance: Utterance) -> Utterance:
     """An utterance of the network with corrected times.
 
-    The last sound before a pause has all of the silence after it in its duration: it ends where it fades.
+    The last sound before a pause has all of the silence after it in its duration: it ends where it fades. A
+    word after a pause without punctuation has the silence in its first sound.
     """
     level = _level(utterance.samples)
     phonemes: list[TimedLabel] = []
@@ -37,9 +41,12 @@ def settled(utterance: Utterance) -> Utterance:
     for one, then in zip(utterance.phonemes, following, strict=False):
         last = then.label == SILENCE and one.label != SILENCE
         start = one.start
-        if phonemes and not _is_vowel(one.label) and _is_vowel(phonemes[-1].label):
+        if phonemes and _begins_word(one, utterance.words):
+            start = _after_silence(level, one.label, one.start, one.end)
+        if phonemes and start == one.start and not _is_vowel(one.label) and _is_vowel(phonemes[-1].label):
             late = _LATE.get((last, one.label in _NASALS), 0.0)
             start = max(min(start, phonemes[-1].start + _SHORTEST), start - late)
+        if phonemes and SILENCE not in {one.label, phonemes[-1].label}:
             phonemes[-1] = replace(phonemes[-1], end=start)
         end = one.end
         if last:
@@ -68,6 +75,20 @@ def _level(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     blocks = samples[: len(samples) // _BLOCK * _BLOCK].reshape(-1, _BLOCK)
     level = np.sqrt(np.square(blocks).mean(axis=1)) if len(blocks) else np.zeros(1, np.float32)
     return np.asarray(level / max(float(level.max()), 1e-6), np.float32)
+
+
+def _begins_word(phoneme: TimedLabel, words: tuple[TimedLabel, ...]) -> bool:
+    return any(phoneme.start <= word.start < phoneme.end for word in words)
+
+
+def _after_silence(level: NDArray[np.float32], label: str, start: float, end: float) -> float:
+    """When a stop or a nasal is formed, seconds, if it begins with silence."""
+    if label not in _STOPS | _NASALS:
+        return start
+    first, stop = (round(time * VOICE_RATE / _BLOCK) for time in (start, end + _SHORTEST))
+    silent = int(np.argmax(np.append(level[first:stop] > _QUIET, True)))
+    heard = (first + silent) * _BLOCK / VOICE_RATE - (_CLOSED if label in _STOPS else 0.0)
+    return max(start, min(heard, end - _SHORTEST)) if silent else start
 
 
 def _fades(level: NDArray[np.float32], start: float, end: float) -> float:
