@@ -14,6 +14,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ from tests.support.manifests import manifest_of, origin_of
 from tests.support.running_service import RunningService, until
 from tests.support.servers import cache_store, queue_store
 from tests.support.stun import StunServer
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 CLAIMED = "198.51.100.7"
@@ -243,17 +244,20 @@ def test_recording_is_a_video_like_others(machines: Machines, client: httpx.Clie
     assert not list((machines.back.data_dir / "live").iterdir())
 
 
-def test_recording_of_a_killed_process_is_there_after_its_restart(
-    machines: Machines, client: httpx.Client
+@pytest.mark.parametrize(
+    ("number", "reason"), [(signal.SIGKILL, "worker_lost"), (signal.SIGTERM, "worker_stopped")]
+)
+def test_recording_outlives_its_process(
+    machines: Machines, client: httpx.Client, number: signal.Signals, reason: str
 ) -> None:
     record = opened(machines, client, record=True)
     with LiveClient(machines.front.url, record) as live:
         live.connected()
         spoken(live)
         shown = live.binary
-        os.kill(machines.back.pid("live"), signal.SIGKILL)
+        os.kill(machines.back.pid("live"), number)
         live.read_until(lambda: live.closed is not None, "the end")
-    until(lambda: machines.status(client, record)["reason"] == "worker_lost", "the end")
+    until(lambda: machines.status(client, record)["reason"] == reason, "the end")
     ended = saved(machines, client, record)
     assert ended["recording"]["status"] == "ready"
     assert ended["resume"]["body"]["record"] is True
@@ -261,6 +265,52 @@ def test_recording_of_a_killed_process_is_there_after_its_restart(
     # all but the frame that was being written; the client has got the same pieces
     assert min(50, shown - 5) <= len(pictures) <= 50
     assert np.abs(sound).max() > 0.05
+
+
+def test_session_over_the_direct_link_outlives_the_api(machines: Machines, client: httpx.Client) -> None:
+    record = opened(machines, client)
+    with LiveClient(machines.front.url, record) as live:
+        live.connected()
+        killed = machines.front.kill("api")
+        spoken(live)
+        machines.front.pid("api", other_than=killed)
+        until(lambda: answers(client, record["links"]["status"]), "the API")
+        assert machines.status(client, record)["status"] == "connected"
+        live.send("session.close")
+        live.wait_closed()
+
+
+def answers(client: httpx.Client, path: str) -> bool:
+    try:
+        return client.get(path).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_two_hundred_connections_to_one_session(machines: Machines, client: httpx.Client) -> None:
+    record = opened(machines, client)
+    path = record["links"]["websocket"]
+
+    def connection(number: int) -> int | None:
+        """Connect and leave without a word. Every third one has no token."""
+        try:
+            with connect(path if number % 3 else path.partition("?")[0], open_timeout=ENOUGH) as one:
+                one.socket.close()
+        except InvalidStatus as refused:
+            return refused.response.status_code
+        except ConnectionClosed:  # another one has come
+            return None
+        return None
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(connection, range(200)))
+    assert set(answers[::3]) == {401}
+    assert {*answers[1::3], *answers[2::3]} == {None}
+    with LiveClient(machines.front.url, record) as last:
+        last.connected()
+        spoken(last)
+        last.send("session.close")
+        last.wait_closed()
 
 
 def test_nobody_comes_and_nothing_is_recorded(machines: Machines, client: httpx.Client) -> None:
