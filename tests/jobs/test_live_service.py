@@ -85,6 +85,11 @@ def test_recording_has_a_state_until_it_is_deleted_like_other_videos(stores: Sto
         return facts.status, facts.seconds
 
     assert told() == ("recording", 0.0)
+    nobody = begun(stores, record=True).session_id
+    stores.live_service.end(nobody, SHOP)
+    unseen = live_answer(stores.live_service.get(nobody, SHOP), settings).recording
+    assert unseen is not None
+    assert unseen.status == "lost"  # nobody will make a video of it
     figures = LiveFigures(100, 0, None, 64, 64, 4.0, "length")
     stores.live.renew(name, "one", "connected", figures)
     assert told() == ("stopped", 4.0)

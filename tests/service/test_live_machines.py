@@ -24,13 +24,17 @@ import aiortc
 import httpx
 import numpy as np
 import pytest
-from tests.support.live import ENOUGH, Event, LiveClient, decoded, speech, start, upload
+from tests.support.live import ENOUGH, EXAMPLES, Event, LiveClient, decoded, speech, start
 from tests.support.manifests import manifest_of, origin_of
 from tests.support.running_service import RunningService, until
 from tests.support.servers import cache_store, queue_store
 from tests.support.stun import StunServer
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
+
+from sadtalker_service.engines.port import card_of
+from sadtalker_service.engines.registry import load_engine
+from sadtalker_service.state.registry import EngineRegistry
 
 CLAIMED = "198.51.100.7"
 """Address that the STUN server tells, of a network for documentation."""
@@ -50,7 +54,7 @@ class Machines:
     front: RunningService
     """Has the API, and no other process."""
     back: RunningService
-    """Makes avatars and carries live sessions, one at a time."""
+    """Carries live sessions, one at a time."""
     stun: StunServer
     direct: str
     """Where clients reach the live worker."""
@@ -86,12 +90,22 @@ def machines() -> Iterator[Machines]:
             "LIVE_ICE_SERVERS": json.dumps([{"urls": [stun.url]}]),
         }
         drawing = {"LIVE_SLOTS": "1", "LIVE_PORT": str(port), "LIVE_PUBLIC_URL": direct}
-        back = stack.enter_context(RunningService(folder / "b", {**shared, **drawing}))
+        back = RunningService(folder / "b", {**shared, **drawing}, workers=0)
         front = stack.enter_context(RunningService(folder / "f", shared, workers=0))
+        stack.enter_context(back)
+        # no worker makes videos here, which costs the time to start one; it would say what it can do
+        EngineRegistry(stores[0].client()).publish(card_of(load_engine("mesh")), default=True)
         found = Machines(front, back, stun, direct)
         with client_of(front.url, "shop") as client:
-            found.image_id = upload(client)
+            found.image_id = uploaded(client)
         yield found
+
+
+def uploaded(client: httpx.Client) -> str:
+    """Id of the example's source image. The live worker prepares its avatar."""
+    files = {"image_file": (EXAMPLES / "portrait.jpg").read_bytes()}
+    answer = client.post("/api/avatar/upload", files=files, data={"preprocess_mode": "crop"})
+    return str(answer.raise_for_status().json()["image_id"])
 
 
 @pytest.fixture
@@ -347,5 +361,5 @@ def test_recordings_go_with_their_avatar(machines: Machines, client: httpx.Clien
     client.delete(f"/api/avatar/{machines.image_id}").raise_for_status()
     assert machines.status(client, record)["recording"]["status"] == "deleted"
     assert client.get(ended["links"]["recording"]).status_code in {404, 410}
-    machines.image_id = upload(client)
+    machines.image_id = uploaded(client)
     assert start(client, machines.image_id)["recording"] is None

@@ -117,6 +117,8 @@ class LiveSession:
     reason: EndReason | None = None
     """Why it has ended."""
     figures: LiveFigures = field(default_factory=LiveFigures)
+    began: bool = False
+    """Whether its client has ever connected."""
     saved: LiveRecording | None = None
     """What has become of its recording, once that is known."""
 
@@ -161,5 +163,6 @@ def read_live_session(session_id: str, fields: Mapping[str, bytes]) -> LiveSessi
         ended_at=float(text["ended_at"]) if "ended_at" in text else None,
         reason=cast("EndReason | None", text.get("reason")),
         figures=LiveFigures.from_json(json.loads(text["figures"])) if "figures" in text else LiveFigures(),
+        began="figures" in text,
         saved=LiveRecording.from_json(json.loads(text["recording"])) if "recording" in text else None,
     )

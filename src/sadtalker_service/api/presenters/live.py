@@ -128,7 +128,7 @@ def _recording(session: LiveSession, now: float | None) -> LiveRecordingFacts | 
         status = saved.status
     elif session.state != "closed":
         status = "stopped" if figures.stopped else "recording"
-    elif not figures.recorded and session.reason == "never_connected":
+    elif not session.began:
         status = "lost"
     else:
         ended = session.ended_at or session.started_at

@@ -22,6 +22,7 @@ from sadtalker_service.domain import SpokenText, SpokenTimeline
 from sadtalker_service.errors import SadTalkerError, StartFailed, StoreUnavailable
 from sadtalker_service.jobs.stores import Stores
 from sadtalker_service.live.avatar import LiveAvatar
+from sadtalker_service.live.ice import ice_servers
 from sadtalker_service.media.encoder import NO_TAGS
 from sadtalker_service.media.marking.tags import SOURCE_TYPES, tags_of
 from sadtalker_service.pipeline.cached import CachedComputation, CacheTerms
@@ -81,6 +82,7 @@ class LiveProcess:
 
     def run(self) -> None:
         """Load the engines and serve."""
+        ice_servers(self._settings)  # an error now, not with the first viewer
         retry_while_unavailable(lambda: self._live.leave(self._worker, "worker_lost"))
         self._engines = load_engines(self._settings, self._stores.engines)
         self._recordings = Recordings(self._settings, self._stores, self._engines.source_type)
