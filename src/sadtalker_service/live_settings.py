@@ -25,6 +25,12 @@ class LiveSettings(BaseSettings):
     live_idle_seconds: float = Field(300.0, gt=0)
     """A live session ends after this time without a message from its client, seconds."""
 
+    live_max_seconds: float = Field(14_400.0, gt=0)
+    """Longest duration of a live session, seconds, however busy it is. Then it ends."""
+
+    live_recording_seconds: float = Field(3_600.0, ge=0)
+    """Longest recording of a live session, seconds. The session goes on without it. 0: none is recorded."""
+
     live_grace_seconds: float = Field(15.0, gt=0)
     """How long the slot of a live session is kept for a client that has not connected yet, or has lost its
     connection, seconds."""

@@ -145,11 +145,18 @@ def resident(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-@pytest.mark.parametrize("keys", ["no json", '[{"name": "a"}]'])
-def test_it_does_not_start_with_unreadable_keys(folder: Path, keys: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("API_KEYS", "no json", "API_KEYS cannot be read"),
+        ("API_KEYS", '[{"name": "a"}]', "API_KEYS cannot be read"),
+        ("LIVE_ICE_SERVERS", "http://stun.example", "LIVE_ICE_SERVERS has 'http://stun.example'"),
+    ],
+)
+def test_it_does_not_start_with_unreadable_settings(folder: Path, name: str, value: str, told: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "sadtalker_service.api"],
-        env={**os.environ, "DATA_DIR": str(folder), "API_KEYS": keys},
+        env={**os.environ, "DATA_DIR": str(folder), name: value},
         cwd=folder,
         capture_output=True,
         text=True,
@@ -157,4 +164,4 @@ def test_it_does_not_start_with_unreadable_keys(folder: Path, keys: str) -> None
         timeout=120,
     )
     assert done.returncode == 3
-    assert done.stderr.startswith("sadtalker: API_KEYS cannot be read")
+    assert done.stderr.startswith(f"sadtalker: {told}")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
 from tests.browser.studio import Studio
+from tests.support.live import decoded
 from tests.support.running_service import RunningService
 
 LONG = 60_000
@@ -32,6 +34,7 @@ def test_one_click_then_text_microphone_and_the_end(
     page.get_by_role("link", name="Live").click()
     expect(page.get_by_role("button", name="Start")).to_be_disabled()
     page.get_by_label("Upload a picture").set_input_files(source_image)
+    page.get_by_label("Record it as a video").check()
     page.get_by_role("button", name="Start").click(timeout=LONG)
     state = page.locator("#state")
     expect(state).to_have_text("Live", timeout=LONG)
@@ -60,6 +63,14 @@ def test_one_click_then_text_microphone_and_the_end(
     page.get_by_role("button", name="End").click()
     expect(state).to_have_text("Ended", timeout=LONG)
     expect(page.locator("#problem")).to_be_empty()
+    link = page.get_by_role("link", name="Download the recording")
+    expect(link).to_be_visible(timeout=LONG)
+    with page.expect_download() as download:
+        link.click()
+    pictures, sound = decoded(download.value.path().read_bytes())
+    assert len(pictures) > 25
+    assert np.abs(sound).max() > 0.05
+    page.get_by_label("Record it as a video").uncheck()
     # the slot is free again
     page.get_by_role("button", name="Start").click()
     expect(state).to_have_text("Live", timeout=LONG)

@@ -29,6 +29,7 @@ from tests.support.servers import written
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.connections import check_queue_server, store_urls
 from sadtalker_service.supervisor.embedded_stores import server_program
+from sadtalker_service.worker.live.process import live_address
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads((Path(__file__).parent / "schema" / "compose-spec.json").read_text())
@@ -37,7 +38,7 @@ PLAIN = read_compose(FILES[:1], {})
 GPU = read_compose(FILES, {})
 SERVICES: dict[str, dict[str, Any]] = PLAIN["services"]
 GPU_SERVICES: dict[str, dict[str, Any]] = GPU["services"]
-OURS = ("microservice", "worker")
+OURS = ("microservice", "worker", "live")
 STORES = ("redis", "redis-cache")
 NETWORKS = ("inference", "worker")
 """Services that use the GPU and the checkpoints."""
@@ -191,6 +192,31 @@ def test_api_and_worker_share_the_artefacts_and_no_other_folder() -> None:
         assert set.intersection(*volumes) == {"artefacts:/data/artefacts"}
         for name in OURS:
             assert services[name]["environment"]["ARTEFACT_URL"] == "file:///data/artefacts"
+
+
+def test_live_process_answers_the_api_where_it_says(tmp_path: Path) -> None:
+    service = SERVICES["live"]
+    program, command, *options = service["command"]
+    assert (program, command) == ("sadtalker", "live")
+    environment = {key.lower(): value for key, value in service["environment"].items() if value}
+    settings = Settings.model_validate({**environment, "live_port": int(options[1]), "data_dir": tmp_path})
+    assert options[0] == "--port"
+    # containers of one service share its name, so each must be reached by its own
+    assert live_address(settings, "live-1@host") == f"tcp://{socket.gethostname()}:{options[1]}"
+    assert f"http://127.0.0.1:{options[1]}/livez" in " ".join(service["healthcheck"]["test"])
+
+
+@pytest.mark.parametrize(
+    ("values", "address"),
+    [
+        ({"host": "192.0.2.7"}, "tcp://192.0.2.7:8600"),
+        ({"host": "2001:db8::7"}, "tcp://[2001:db8::7]:8600"),
+        ({"host": "::"}, f"tcp://{socket.gethostname()}:8600"),
+        ({"host": "0.0.0.0", "live_address": "live.example:1"}, "tcp://live.example:1"),  # noqa: S104
+    ],
+)
+def test_address_of_a_live_process(values: dict[str, Any], address: str) -> None:
+    assert live_address(Settings(live_port=8600, **values), "live-1@host") == address
 
 
 def test_worker_may_stop_later_than_its_grace_period() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from tests.support.servers import StoreServer
 from sadtalker_service.domain import Artefact, SourceImage, Speech
 from sadtalker_service.errors import Cancelled
 from sadtalker_service.options import RenderOptions
-from sadtalker_service.pipeline.cached import CachedComputation, CacheTerms
+from sadtalker_service.pipeline.cached import CachedComputation, CacheTerms, WindowsLog
 from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.store.cache import ArtefactCache, MemoryCache
 from sadtalker_service.store.connections import connect
@@ -150,3 +150,89 @@ def test_work_continues_without_the_server_and_reports_the_reason(
     assert report.frames == 50
     assert report.cache_misses == ("face_detection", "face_mesh", "motion")
     assert any("does not answer" in warning for warning in report.warnings)
+
+
+# ---------------------------------------------------------------------- windows of two at once
+
+
+class Recording:
+    """Windows that are computed one by one, as those of a recording."""
+
+    def __init__(self, server: StoreServer) -> None:
+        self.client = server.client()
+        self.computed = 0
+
+    def windows(self, log: WindowsLog, seen: CachedComputation, last: int = 4) -> Generator[Artefact]:
+        def compute() -> Iterator[Artefact]:
+            for number in range(last):
+                self.computed += 1
+                yield Artefact({"a": np.full(3, float(number))}, {})
+            log.warnings = ("quiet",)
+
+        yield from seen.windows("motion", KEY, "week", compute, log)
+
+    def user(self, clock: Clock | None = None) -> CachedComputation:
+        terms = CacheTerms(single_flight=RedisSingleFlight(self.client))
+        return CachedComputation(RedisCache(self.client), terms, *([clock] if clock else []))
+
+
+def numbers(windows: Iterator[Artefact]) -> list[float]:
+    return [float(window.arrays["a"][0]) for window in windows]
+
+
+def test_equal_recordings_at_once_are_heard_once_and_nobody_waits_for_the_end(
+    cache_server: StoreServer,
+) -> None:
+    recording = Recording(cache_server)
+    one, two, logs = recording.user(), recording.user(), [WindowsLog(), WindowsLog()]
+    leading, following = recording.windows(logs[0], one), recording.windows(logs[1], two)
+    # the second one gets each window as soon as the first one has made it
+    for number in range(3):
+        assert numbers(iter([next(leading)])) == [number]
+        assert numbers(iter([next(following)])) == [number]
+    assert numbers(leading) == [3.0]
+    assert numbers(following) == [3.0]
+    assert recording.computed == 4
+    assert [log.warnings for log in logs] == [("quiet",), ("quiet",)]
+    assert (one.log.hits, one.log.misses) == ([], ["motion"])
+    assert (two.log.hits, two.log.misses) == (["motion"], [])
+    third = recording.user()
+    assert numbers(recording.windows(WindowsLog(), third)) == [0.0, 1.0, 2.0, 3.0]
+    assert third.log.hits == ["motion"]
+
+
+def test_who_follows_goes_on_alone_when_the_other_one_gives_up(cache_server: StoreServer) -> None:
+    recording = Recording(cache_server)
+    leading = recording.windows(WindowsLog(), recording.user())
+    following = recording.windows(WindowsLog(), recording.user())
+    next(leading)
+    next(leading)
+    assert numbers(iter([next(following)])) == [0.0]
+    leading.close()  # cancelled
+    assert numbers(following) == [1.0, 2.0, 3.0]
+    assert numbers(recording.windows(WindowsLog(), recording.user())) == [0.0, 1.0, 2.0, 3.0]
+
+
+def test_who_follows_does_not_wait_long_for_one_who_is_slower(cache_server: StoreServer) -> None:
+    recording = Recording(cache_server)
+    leading = recording.windows(WindowsLog(), recording.user())
+    next(leading)  # and then it draws for a long time
+    impatient = recording.user(Clock())
+    assert numbers(recording.windows(WindowsLog(), impatient)) == [0.0, 1.0, 2.0, 3.0]
+    assert impatient.log.misses == ["motion"]
+    assert numbers(leading) == [1.0, 2.0, 3.0]
+
+
+def test_who_follows_can_be_cancelled(cache_server: StoreServer) -> None:
+    recording = Recording(cache_server)
+    leading = recording.windows(WindowsLog(), recording.user())
+    next(leading)
+
+    def stopped() -> None:
+        raise Cancelled("stopped")
+
+    terms = CacheTerms(single_flight=RedisSingleFlight(recording.client), on_wait=stopped)
+    computation = CachedComputation(RedisCache(recording.client), terms)
+    with pytest.raises(Cancelled):
+        numbers(recording.windows(WindowsLog(), computation))
+    leading.close()

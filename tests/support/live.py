@@ -56,8 +56,9 @@ class LiveClient:
     """An open session. It collects what comes."""
 
     def __init__(self, url: str, record: Event) -> None:
-        """`url` of the service, `record` from `start`."""
-        self.address = url.replace("http", "ws", 1) + record["links"]["websocket"]
+        """`url` of the service, `record` from `start`. Its link may lead elsewhere."""
+        link = record["links"]["websocket"]
+        self.address = link if link.startswith("ws") else url.replace("http", "ws", 1) + link
         self.events: list[Event] = []
         self.video = bytearray()
         """Everything since the beginning: the initialisation segment, and fragments."""

@@ -43,6 +43,7 @@ from sadtalker_service.api.services import Services
 from sadtalker_service.api.shutdown import Drain
 from sadtalker_service.api.threads import allow_threads
 from sadtalker_service.jobs.dispatch import Dispatch
+from sadtalker_service.live.ice import ice_servers
 from sadtalker_service.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -63,6 +64,7 @@ def create_app(
     happens when the application stops. Raises `StoreMisconfigured` for API keys that cannot be read.
     """
     keys = KeyRing(load_keys(settings))
+    ice_servers(settings)  # an error now, not in every answer
     app = FastAPI(
         title="SadTalker microservice",
         version=__version__,

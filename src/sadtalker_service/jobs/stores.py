@@ -92,7 +92,12 @@ class Stores:
     def live_service(self) -> LiveService:
         """What starts and ends live sessions."""
         return LiveService(
-            live=self.live, avatars=self.avatars, engines=self.engines, artefacts=self.artefacts
+            live=self.live,
+            sessions=self.sessions,
+            avatars=self.avatars,
+            engines=self.engines,
+            artefacts=self.artefacts,
+            recording_seconds=self.settings.live_recording_seconds,
         )
 
     @cached_property

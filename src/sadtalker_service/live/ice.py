@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sadtalker_service.errors import InvalidOption
+from sadtalker_service.errors import InvalidOption, StoreMisconfigured
+from sadtalker_service.settings import Settings
 
 _SCHEMES = ("stun:", "stuns:", "turn:", "turns:")
 
@@ -25,6 +26,14 @@ class IceServer:
         """As one of `iceServers` in a browser's `RTCConfiguration`."""
         given = {"username": self.username, "credential": self.credential}
         return {"urls": list(self.urls), **{name: value for name, value in given.items() if value}}
+
+
+def ice_servers(settings: Settings) -> tuple[IceServer, ...]:
+    """The servers of LIVE_ICE_SERVERS. Raises `StoreMisconfigured` if they cannot be read."""
+    try:
+        return parse_ice_servers(settings.live_ice_servers, "LIVE_ICE_SERVERS")
+    except InvalidOption as error:
+        raise StoreMisconfigured(error.message) from error
 
 
 def parse_ice_servers(text: str, param: str) -> tuple[IceServer, ...]:

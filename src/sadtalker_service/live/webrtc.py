@@ -6,6 +6,7 @@ The browser makes an offer; `answer` answers it, and from then on every frame th
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ import av
 import numpy as np
 from aiortc import (
     RTCConfiguration,
+    RTCDataChannel,
     RTCIceServer,
     RTCPeerConnection,
     RTCRtpSender,
@@ -43,14 +45,21 @@ class WebRtcOutput:
     """One viewer. All methods belong to one event loop."""
 
     def __init__(
-        self, ice_servers: Sequence[IceServer] = (), on_closed: Callable[[], None] | None = None
+        self,
+        ice_servers: Sequence[IceServer] = (),
+        on_closed: Callable[[], None] | None = None,
+        mark: str = "",
     ) -> None:
-        """`on_closed` is called once, when the viewer is gone or the connection failed."""
+        """`on_closed` is called once, when the viewer is gone or the connection failed. `mark` says in one
+        line that the picture is synthetic: in the SDP answer, and on every data channel that the viewer
+        opens."""
         servers = [RTCIceServer(list(s.urls), s.username, s.credential) for s in ice_servers]
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=servers))
         self._pictures = _PushedTrack("video", _MOST_PICTURES)
         self._sound = _PushedTrack("audio", _MOST_PIECES)
         self._on_closed = on_closed
+        self._mark = mark
+        self._connection.on("datachannel", self._tell_mark)
         self._connection.on("connectionstatechange", self._state_changed)
 
     @property
@@ -76,7 +85,7 @@ class WebRtcOutput:
                 " and one audio (Opus).",
                 param="sdp",
             ) from error
-        return str(self._connection.localDescription.sdp)
+        return _marked(str(self._connection.localDescription.sdp), self._mark)
 
     async def _apply(self, offer: str) -> None:
         await self._connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
@@ -106,10 +115,21 @@ class WebRtcOutput:
             if transceiver.kind == "video":
                 transceiver.setCodecPreferences(ordered)
 
+    def _tell_mark(self, channel: RTCDataChannel) -> None:
+        if self._mark:
+            channel.send(json.dumps({"type": "synthetic_media", "mark": self._mark}))
+
     def _state_changed(self) -> None:
         if self.state in {"failed", "closed"} and self._on_closed:
             call, self._on_closed = self._on_closed, None
             call()
+
+
+def _marked(sdp: str, mark: str) -> str:
+    """`sdp` with `mark` as the information about its session (RFC 8866, 5.4), which follows the name."""
+    begin, name, rest = sdp.partition("\r\ns=")
+    line, end, more = rest.partition("\r\n")
+    return f"{begin}{name}{line}{end}i={mark}\r\n{more}" if mark and name else sdp
 
 
 class _PushedTrack(MediaStreamTrack):

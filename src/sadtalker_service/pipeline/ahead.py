@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import Queue
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import Generic, TypeVar
+
+from sadtalker_service.errors import Cancelled
 
 T = TypeVar("T")
 
@@ -23,29 +25,55 @@ class _End:
 
 
 @contextmanager
-def taken_ahead(source: Iterator[T], most: int = 2) -> Iterator[Iterator[T]]:
+def taken_ahead(source: Iterator[T], most: int = 2, turn: Lock | None = None) -> Iterator[Iterator[T]]:
     """Context manager with an iterator over the items of `source`, of which at most `most` wait.
 
     The second one is begun when it is asked for: what is made of the first one must not wait for it. An error
     of `source` is raised where its item would have come. At the end of the context nothing more is taken. It
-    waits for the item that is being made.
+    waits for the item that is being made, unless the work was cancelled and there is a `turn`: the thread
+    holds it as long as it runs. Take it before something is begun that must not run beside.
     """
     ready: Queue[_Item[T] | _End] = Queue(most)
     stopped, wanted = Event(), Event()
-    thread = Thread(target=_take, args=(source, ready, stopped, wanted), name="hearing", daemon=True)
+    if turn:
+        turn.acquire()
+    arguments = (source, ready, stopped, wanted, turn)
+    # with a turn it may outlive its context, but not the process: that would end it inside foreign code
+    thread = Thread(target=_take, args=arguments, name="hearing", daemon=turn is None)
     thread.start()
+    waits = True
     try:
         yield _items(ready, wanted)
+    except Cancelled:
+        waits = turn is None
+        raise
     finally:
         stopped.set()
         wanted.set()
-        while thread.is_alive():
-            while not ready.empty():
-                ready.get()
+        _empty(ready)
+        while waits and thread.is_alive():
             thread.join(0.01)
+            _empty(ready)
 
 
-def _take(source: Iterator[T], ready: Queue[_Item[T] | _End], stopped: Event, wanted: Event) -> None:
+def _empty(ready: Queue[_Item[T] | _End]) -> None:
+    while not ready.empty():
+        ready.get()
+
+
+def _take(
+    source: Iterator[T], ready: Queue[_Item[T] | _End], stopped: Event, wanted: Event, turn: Lock | None
+) -> None:
+    try:
+        _put_items(source, ready, stopped, wanted)
+    finally:
+        if isinstance(source, Generator):
+            source.close()
+        if turn:
+            turn.release()
+
+
+def _put_items(source: Iterator[T], ready: Queue[_Item[T] | _End], stopped: Event, wanted: Event) -> None:
     try:
         for value in source:
             if not stopped.is_set():

@@ -49,6 +49,22 @@ class WindowsLog:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class _Windows:
+    """An artefact that comes window by window, see `CachedComputation.windows`."""
+
+    kind: str
+    key: str
+    lifetime: Lifetime
+    compute: Callable[[], Iterator[Artefact]]
+    log: WindowsLog
+
+
+_PATIENCE_SECONDS = 3.0
+"""Longest wait for a window of somebody else, who may draw more slowly. A window takes about a second."""
+_POLL_SECONDS = 0.02
+
+
 class CachedComputation:
     """Returns artefacts from the cache, or computes and stores them. A failing cache only costs time."""
 
@@ -101,59 +117,79 @@ class CachedComputation:
     ) -> Iterator[Artefact]:
         """The windows of an artefact that comes piece by piece, from the cache or as they are computed.
 
-        They are kept one by one, and found again once all were computed: under `key` is their number. `log`
-        is kept with them: at the end it has what it had when they were computed. Who comes before that
-        computes too, because waiting for the end would take longer than the first window.
+        They are kept one by one, and under `key` is their number once all were computed. `log` is kept with
+        them: at the end it has what it had when they were computed. Who comes before that takes each window
+        as soon as it is kept, and computes only if the other one gives up, or is too slow.
         """
+        work = _Windows(kind, key, lifetime, compute, log)
         start = self._clock()
         found = self._get(key)
-        self._count(kind, hit=found is not None)
-        seconds = self._clock() - start
-        if found is None:
-            return self._computed_windows(key, lifetime, compute, log)
-        return self._kept_windows(found, seconds, kind, key, lifetime, compute, log)
+        if found is not None:
+            self._count(kind, hit=True)
+            return self._kept_windows(found, self._clock() - start, work)
+        if not self._available:  # single flight needs the server too
+            self._count(kind, hit=False)
+            return self._computed_windows(work)
+        return self._shared_windows(work)
 
-    def _kept_windows(
-        self,
-        found: Artefact,
-        seconds: float,
-        kind: str,
-        key: str,
-        lifetime: Lifetime,
-        compute: Callable[[], Iterator[Artefact]],
-        log: WindowsLog,
-    ) -> Iterator[Artefact]:
+    def _shared_windows(self, work: _Windows) -> Iterator[Artefact]:
+        """The windows, computed here or at this moment by somebody else."""
+        with self._terms.single_flight.lead(work.key) as ours:
+            if ours:
+                self._count(work.kind, hit=False)
+                yield from self._computed_windows(work)
+                return
+        number, since = 0, self._clock()
+        while self._clock() - since < _PATIENCE_SECONDS:
+            is_led = self._terms.single_flight.is_led(work.key)  # before looking: it may end in between
+            part = self._get(window_key(work.key, number))
+            if part is not None:
+                if not number:
+                    self._count(work.kind, hit=True)
+                yield part
+                number, since = number + 1, self._clock()
+                continue
+            whole = self._get(work.key)
+            if whole is not None and whole.record["windows"] == number:
+                work.log.warnings = tuple(whole.record.get("warnings", ()))
+                return
+            if not is_led:
+                break
+            if self._terms.on_wait:
+                self._terms.on_wait()
+            time.sleep(_POLL_SECONDS)
+        self._count(work.kind, hit=False)
+        yield from islice(self._computed_windows(work), number, None)
+
+    def _kept_windows(self, found: Artefact, seconds: float, work: _Windows) -> Iterator[Artefact]:
         """The windows that were kept, and from the first that is missing on those that are computed again."""
         for number in range(found.record["windows"]):
             start = self._clock()
-            part = self._get(window_key(key, number))
+            part = self._get(window_key(work.key, number))
             seconds += self._clock() - start
             if part is None:
-                self._count(kind, hit=False)
-                yield from islice(self._computed_windows(key, lifetime, compute, log), number, None)
+                self._count(work.kind, hit=False)
+                yield from islice(self._computed_windows(work), number, None)
                 return
             yield part
-        log.warnings = tuple(found.record.get("warnings", ()))
+        work.log.warnings = tuple(found.record.get("warnings", ()))
         self.log.saved_seconds += max(0.0, found.seconds - seconds)
 
-    def _computed_windows(
-        self, key: str, lifetime: Lifetime, compute: Callable[[], Iterator[Artefact]], log: WindowsLog
-    ) -> Iterator[Artefact]:
+    def _computed_windows(self, work: _Windows) -> Iterator[Artefact]:
         seconds, number, kept = 0.0, 0, True
-        windows = compute()
+        windows = work.compute()
         while True:
             start = self._clock()
             part = next(windows, None)
             seconds += self._clock() - start
             if part is None:
                 break
-            kept = kept and self._put(window_key(key, number), part, lifetime)
+            kept = kept and self._put(window_key(work.key, number), part, work.lifetime)
             number += 1
             yield part
         if kept:
-            self._put(
-                key, Artefact({}, {"windows": number, "warnings": list(log.warnings)}, seconds), lifetime
-            )
+            said = {"windows": number, "warnings": list(work.log.warnings)}
+            self._put(work.key, Artefact({}, said, seconds), work.lifetime)
 
     def _put(self, key: str, artefact: Artefact, lifetime: Lifetime) -> bool:
         """Whether the cache took it."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +70,8 @@ class Pipeline:
     clock: Clock = time.perf_counter
     marker: Marker | None = None
     """Marks finished videos as synthetic; None: they are not marked."""
+    turn: Lock | None = None
+    """Held while a recording is heard, after a cancellation too: `render` does not wait for its end then."""
 
     def prepare(self, image: AnySourceImage, options: RenderOptions, *, previews: bool = False) -> Prepared:
         """Compute or load every stage that rendering needs; with `previews`, all stages.
@@ -142,7 +145,7 @@ class Pipeline:
         needed = duration if speech is None or options.has_tracks else None
         motion = engine.drive(avatar, features, options, needed, reference_motion)
         remarks: list[str] = []
-        with taken_ahead(measured(_noting(motion, remarks), hearing, "drive")) as windows:
+        with taken_ahead(measured(_noting(motion, remarks), hearing, "drive"), turn=self.turn) as windows:
             with watch("set_up"):
                 waited = measured(windows, watch, "motion")
                 captions = Captions(speech, options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ EndReason = Literal[
     "never_connected",
     "client_gone",
     "idle",
+    "time_limit",
     "avatar_deleted",
     "worker_lost",
     "worker_stopped",
@@ -39,6 +41,27 @@ class LiveSpec(JsonRecord):
     engine_version: str
     voice: str = ""
     """Voice of texts that name none; empty for the default one."""
+    record: bool = False
+    """Whether what it shows becomes a video."""
+
+
+StopReason = Literal["length", "storage"]
+"""Why a recording stops before its session: it is as long as it may be, or it cannot be written."""
+
+RecordingStatus = Literal["recording", "stopped", "saving", "ready", "lost", "deleted"]
+"""`stopped`: the session goes on without it. `saving`: the session has ended, the video is being made.
+`lost`: there will be no video. `deleted`: there was one."""
+
+
+@dataclass(frozen=True)
+class LiveRecording(JsonRecord):
+    """The recording of a live session."""
+
+    status: RecordingStatus
+    seconds: float = 0.0
+    """Its length so far."""
+    message: str = ""
+    """Why it has stopped or is lost, and what to do. A sentence for users, or empty."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +77,10 @@ class LiveFigures(JsonRecord):
     utterance."""
     width: int = 0
     height: int = 0
+    recorded: float = 0.0
+    """Seconds that were recorded."""
+    stopped: StopReason | None = None
+    """Why the recording has stopped before the session."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +117,21 @@ class LiveSession:
     reason: EndReason | None = None
     """Why it has ended."""
     figures: LiveFigures = field(default_factory=LiveFigures)
+    began: bool = False
+    """Whether its client has ever connected."""
+    saved: LiveRecording | None = None
+    """What has become of its recording, once that is known."""
 
 
 RESUMABLE: frozenset[EndReason] = frozenset(
-    {"never_connected", "client_gone", "idle", "worker_lost", "worker_stopped", "failed"}
+    {"never_connected", "client_gone", "idle", "time_limit", "worker_lost", "worker_stopped", "failed"}
 )
 """Ends after which the same request starts the session anew."""
+
+
+def recording_key(session_id: str) -> str:
+    """Name of the video of a live session: 64 hexadecimal digits, as of other videos."""
+    return hashlib.sha256(f"live session {session_id}".encode()).hexdigest()
 
 
 def request_body(spec: LiveSpec) -> dict[str, Any]:
@@ -106,6 +142,8 @@ def request_body(spec: LiveSpec) -> dict[str, Any]:
     body: dict[str, Any] = {"image_id": spec.image_id, "engine": spec.engine, **options}
     if spec.voice:
         body["voice"] = spec.voice
+    if spec.record:
+        body["record"] = True
     return body
 
 
@@ -125,4 +163,6 @@ def read_live_session(session_id: str, fields: Mapping[str, bytes]) -> LiveSessi
         ended_at=float(text["ended_at"]) if "ended_at" in text else None,
         reason=cast("EndReason | None", text.get("reason")),
         figures=LiveFigures.from_json(json.loads(text["figures"])) if "figures" in text else LiveFigures(),
+        began="figures" in text,
+        saved=LiveRecording.from_json(json.loads(text["recording"])) if "recording" in text else None,
     )

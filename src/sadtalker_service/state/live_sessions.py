@@ -23,6 +23,7 @@ from sadtalker_service.settings import Settings
 from sadtalker_service.state.live_records import (
     EndReason,
     LiveFigures,
+    LiveRecording,
     LiveSession,
     LiveSpec,
     LiveState,
@@ -94,6 +95,11 @@ class LiveSessionStore:
         if not answer:
             return "worker_lost"
         return answer[1].decode() if answer[0] == b"closed" else None
+
+    def saved(self, session_id: str, recording: LiveRecording) -> None:
+        """Record what has become of the recording of a session. Does nothing if the session is unknown."""
+        text = json.dumps(recording.to_json(), separators=(",", ":"))
+        self._queue.script("live_saved", session_id, text)
 
     def beat(self, name: str, facts: LiveWorker) -> None:
         """Report the live worker `name`."""

@@ -80,6 +80,31 @@ class SessionStore(SessionReader):
             raise self._lane_full(session.lane)
         return read_view(answer[1])
 
+    def add_finished(self, session: Session) -> bool:
+        """Add a session that has ended, with a published video that no job has made. Adding the same id again
+        changes nothing. False if the avatar was deleted, at least for the session's owner."""
+        if session.outcome is None:
+            raise ValueError("the session has no video")
+        return bool(
+            self._queue.named_script(
+                "add_finished",
+                id=session.session_id,
+                base=constant_part(session),
+                lane=session.lane,
+                key=session.result_key,
+                image=session.spec.image_id,
+                owner=session.owner,
+                engine=session.spec.engine,
+                seconds=session.spec.audio_seconds,
+                queued_at=session.queued_at,
+                started_at=session.started_at or session.queued_at,
+                outcome=_text(session.outcome),
+                now=self._now(),
+                ttl=self._ttl,
+                result_ttl=_ms(self._settings.video_retention_seconds),
+            )
+        )
+
     def check_room(self, lane: Lane, result_key: str) -> None:
         """Raises the `LaneFull` that `accept` would raise now."""
         if not self._queue.script("room", result_key, lane, self._settings.max_waiting):

@@ -35,16 +35,49 @@ class RedisSingleFlight:
     @contextmanager
     def acquire(self, key: str, on_wait: Callable[[], None] | None = None) -> Iterator[bool]:
         """See `SingleFlight.acquire`. Yields True immediately if the server is unreachable."""
-        # thread_local=False, because the renewing thread needs the token too
-        lock = self._client.lock(_PREFIX + key, timeout=self._lease_seconds, thread_local=False)
+        lock = self._lock(key)
         role = self._acquire_or_wait(lock, on_wait)
         if role != "leader":
             yield role == "uncoordinated"
             return
+        with self._renewed(lock):
+            yield True
+
+    @contextmanager
+    def lead(self, key: str) -> Iterator[bool]:
+        """See `SingleFlight.lead`. Yields True if the server is unreachable."""
+        lock = self._lock(key)
+        try:
+            ours = bool(lock.acquire(blocking=False))
+        except redis.RedisError as error:
+            log.warning("flights_unavailable", flight=lock.name, reason=str(error))
+            yield True
+            return
+        if not ours:
+            yield False
+            return
+        with self._renewed(lock):
+            yield True
+
+    def is_led(self, key: str) -> bool:
+        """See `SingleFlight.is_led`."""
+        try:
+            return bool(self._lock(key).locked())
+        except redis.RedisError:
+            return False
+
+    def _lock(self, key: str) -> Lock:
+        # thread_local=False, because the renewing thread needs the token too
+        lock: Lock = self._client.lock(_PREFIX + key, timeout=self._lease_seconds, thread_local=False)
+        return lock
+
+    @contextmanager
+    def _renewed(self, lock: Lock) -> Iterator[None]:
+        """Renew an acquired lock, and release it at the end."""
         done = threading.Event()
         threading.Thread(target=self._renew, args=(lock, done), name="single-flight", daemon=True).start()
         try:
-            yield True
+            yield
         finally:
             done.set()
             self._release(lock)

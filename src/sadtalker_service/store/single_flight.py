@@ -22,6 +22,15 @@ class SingleFlight(Protocol):
         while waiting. An exception that it raises (`Cancelled`) ends the wait. Raises no errors of its own.
         """
 
+    def lead(self, key: str) -> AbstractContextManager[bool]:
+        """As `acquire`, but never waits: False at once if another caller leads.
+
+        For a computation whose parts others can use before its end.
+        """
+
+    def is_led(self, key: str) -> bool:
+        """Whether a caller computes `key` now. False if that cannot be known."""
+
 
 class NoSingleFlight:
     """No coordination: every caller computes."""
@@ -31,3 +40,14 @@ class NoSingleFlight:
         """Always yields True immediately."""
         del key, on_wait
         yield True
+
+    @contextmanager
+    def lead(self, key: str) -> Iterator[bool]:
+        """Always yields True."""
+        del key
+        yield True
+
+    def is_led(self, key: str) -> bool:
+        """Nobody knows of others."""
+        del key
+        return False

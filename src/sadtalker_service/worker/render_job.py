@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 
 import structlog
 
@@ -32,6 +33,8 @@ class RenderJob:
 
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
+        self._hearing = Lock()
+        """Held while a recording is heard; for a moment also by a job that was cancelled."""
 
     def make(self, session_id: str) -> None:
         """Make the video of a session that still needs one.
@@ -68,10 +71,12 @@ class RenderJob:
 
     def _produce(self, session: Session, attempt: Attempt, output: Path, start: float) -> VideoResult:
         context, spec = self._context, session.spec
+        with self._hearing:  # the engine may not be used beside it
+            pass
         engine = context.loaded.engine(spec.engine, spec.engine_version)
         reporter = Reporter(attempt.report, attempt.must_stop)
         terms = context.cache_terms(reporter.check)
-        pipeline = Pipeline(engine, context.cache, terms, reporter, marker=context.marker)
+        pipeline = Pipeline(engine, context.cache, terms, reporter, marker=context.marker, turn=self._hearing)
         prepared = pipeline.prepare(
             original_image(context.artefacts, spec.image_id, context.settings, context.cache, terms),
             spec.options,

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from sadtalker_service.api.schemas.live import LiveAnswer, LiveLinks, LiveResume, LiveVideo
+from sadtalker_service.api.schemas.live import (
+    IceServerFacts,
+    LiveAnswer,
+    LiveLinks,
+    LiveRecordingFacts,
+    LiveResume,
+    LiveVideo,
+)
+from sadtalker_service.live.ice import ice_servers
 from sadtalker_service.settings import Settings
 from sadtalker_service.state.live_records import (
     RESUMABLE,
     EndReason,
     LiveSession,
     LiveState,
+    RecordingStatus,
     request_body,
 )
 
@@ -33,6 +43,7 @@ _REASONS: Mapping[EndReason, str] = MappingProxyType(
         "client_gone": "The client did not come back. Send the request in resume to start it anew.",
         "idle": "No message came for a long time. Send the request in resume, and keep the session alive with"
         " session.keep_alive.",
+        "time_limit": "The session was as long as one may be. Send the request in resume to go on.",
         "avatar_deleted": "The avatar was deleted.",
         "worker_lost": "The process that carried the session has died. Send the request in resume to go on.",
         "worker_stopped": "The process that carried the session was stopped. Send the request in resume to go"
@@ -41,11 +52,33 @@ _REASONS: Mapping[EndReason, str] = MappingProxyType(
     }
 )
 
+_RECORDINGS: Mapping[RecordingStatus, str] = MappingProxyType(
+    {
+        "recording": "The session is being recorded. The video is there after its end.",
+        "stopped": "The recording is as long as it may be, or its disk is full. What was recorded is there"
+        " after the end of the session.",
+        "saving": "The video is being made. Ask again in a moment.",
+        "ready": "The video is ready. Download it with links.recording.",
+        "lost": "Nothing was recorded, or the machine that recorded it has not come back.",
+        "deleted": "The video was deleted.",
+    }
+)
+_SAVED_WITHIN_SECONDS = 900.0
+"""A killed process comes back within this time, or its recordings count as lost. If it comes back later, they
+are ready after all."""
+
 
 def live_answer(
-    session: LiveSession, settings: Settings, token: str | None = None, warnings: tuple[str, ...] = ()
+    session: LiveSession,
+    settings: Settings,
+    token: str | None = None,
+    warnings: tuple[str, ...] = (),
+    now: float | None = None,
 ) -> LiveAnswer:
-    """The session. `token` is known only when it starts."""
+    """The session. `token` is known only when it starts. `now`: seconds since 1970, the present by default.
+
+    Raises `StoreMisconfigured` for unreadable ICE servers.
+    """
     figures = session.figures
     is_over = session.reason in RESUMABLE
     return LiveAnswer(
@@ -58,6 +91,9 @@ def live_answer(
         frames=figures.frames,
         late_frames=figures.late,
         latency_ms=None if figures.latency is None else round(1000 * figures.latency, 1),
+        max_seconds=settings.live_max_seconds,
+        recording=_recording(session, now),
+        ice_servers=[IceServerFacts(**one.for_browser()) for one in ice_servers(settings)] if token else [],
         links=_links(session, token),
         resume=LiveResume(body=request_body(session.spec)) if is_over else None,
         warnings=list(warnings),
@@ -72,6 +108,34 @@ def _links(session: LiveSession, token: str | None) -> LiveLinks:
         websocket=direct or relay,
         relay=relay if direct else None,
         offer=f"{base}/offer?token={token}" if token else None,
+        recording=f"/api/standard/download/{session.session_id}" if _is_ready(session) else None,
         status=base,
         end=base,
+    )
+
+
+def _is_ready(session: LiveSession) -> bool:
+    return session.saved is not None and session.saved.status == "ready"
+
+
+def _recording(session: LiveSession, now: float | None) -> LiveRecordingFacts | None:
+    """What is known of the recording: said by the worker, or else concluded from the session's state."""
+    if not session.spec.record:
+        return None
+    saved, figures = session.saved, session.figures
+    status: RecordingStatus
+    if saved:
+        status = saved.status
+    elif session.state != "closed":
+        status = "stopped" if figures.stopped else "recording"
+    elif not session.began:
+        status = "lost"
+    else:
+        ended = session.ended_at or session.started_at
+        status = "saving" if (now or time.time()) - ended < _SAVED_WITHIN_SECONDS else "lost"
+    return LiveRecordingFacts(
+        status=status,
+        seconds=round(saved.seconds if saved and saved.seconds else figures.recorded, 2),
+        message=(saved and saved.message) or _RECORDINGS[status],
+        video=f"/api/standard/status/{session.session_id}" if status == "ready" else None,
     )

@@ -165,4 +165,5 @@ def _request(values: Any) -> LiveRequest:
         options=live_options(given, called),
         engine=form.engine,
         voice=form.voice,
+        record=form.record,
     )

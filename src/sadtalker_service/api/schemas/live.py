@@ -10,7 +10,7 @@ from sadtalker_service.api.schemas.avatars import IMAGE_ID
 from sadtalker_service.api.schemas.videos import SESSION_ID
 from sadtalker_service.jobs.live_service import LIVE_OPTIONS
 from sadtalker_service.options.render_options import OPTION_SCHEMA
-from sadtalker_service.state.live_records import EndReason, LiveState
+from sadtalker_service.state.live_records import EndReason, LiveState, RecordingStatus
 
 
 class LiveForm(BaseModel):
@@ -21,6 +21,9 @@ class LiveForm(BaseModel):
     image_id: str = Field(description="Of the uploaded source image.", examples=[IMAGE_ID])
     engine: str | None = Field(None, max_length=64, description="Engine; the default one if it is left out.")
     voice: str = Field("", max_length=200, description="Voice of `agent.say` where it names none.")
+    record: bool = Field(
+        False, description="Keep what is shown as a video, for download after the end.", strict=True
+    )
 
 
 class LiveLinks(BaseModel):
@@ -33,6 +36,7 @@ class LiveLinks(BaseModel):
         None, description="The same through this service, where `websocket` leads directly to a worker."
     )
     offer: str | None = Field(None, description="WebRTC offer, with `POST`; only in the same answer.")
+    recording: str | None = Field(None, description="The video of the recording, once it is ready.")
     status: str
     end: str = Field(description="Ends the session, with `DELETE`.")
 
@@ -53,6 +57,26 @@ class LiveVideo(BaseModel):
     fps: int
 
 
+class LiveRecordingFacts(BaseModel):
+    """The recording of a session. Its video is one like others: same links, same lifetime."""
+
+    status: RecordingStatus = Field(
+        description="`recording`, `stopped`: the session goes on without it, `saving`: the session has ended"
+        " and the video is being made, `ready`, `lost`, `deleted`."
+    )
+    seconds: float = Field(description="Length so far.")
+    message: str = Field(description="What this means, and what to do.")
+    video: str | None = Field(None, description="Status of the video, once it is ready.")
+
+
+class IceServerFacts(BaseModel):
+    """A STUN or TURN server, as `iceServers` of a browser's `RTCPeerConnection` takes it."""
+
+    urls: list[str]
+    username: str | None = None
+    credential: str | None = None
+
+
 class LiveAnswer(BaseModel):
     """A live session."""
 
@@ -69,6 +93,11 @@ class LiveAnswer(BaseModel):
     late_frames: int = Field(0, description="Frames that were ready only after they were due.")
     latency_ms: float | None = Field(
         None, description="From the arrival of sound to its frame, of the latest utterance."
+    )
+    max_seconds: float = Field(description="Longest duration of the session.")
+    recording: LiveRecordingFacts | None = Field(None, description="Only with `record`.")
+    ice_servers: list[IceServerFacts] = Field(
+        [], description="For WebRTC; only in the answer to `POST /api/live`."
     )
     links: LiveLinks
     resume: LiveResume | None = Field(None, description="The request that starts the session anew.")

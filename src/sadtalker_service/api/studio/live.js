@@ -4,12 +4,14 @@ import { Client } from "./client.js";
 import { askForKey } from "./key.js";
 import { hasMicrophone, openMicrophone } from "./live_microphone.js";
 import { LivePlayer } from "./live_player.js";
+import { hideRecording, offerRecording, tellStopped } from "./live_recording.js";
 import { LiveSession } from "./live_session.js";
 
 const MOST_FACES = 6;
 const LEVEL_MS = 200;
 const ENDS = {
   idle: "It ended because nothing was said for a while. Press Start to go on.",
+  time_limit: "It was as long as a session may be. Press Start to go on.",
   worker_lost: "The service lost this session. Press Start to go on.",
   worker_stopped: "The service is restarting. Press Start in a moment.",
   avatar_deleted: "The face was deleted.",
@@ -108,11 +110,14 @@ async function choose(id) {
 
 async function start() {
   asked = false;
-  const opened = await LiveSession.start(client, { image_id: imageId, preprocess_mode: "crop" });
+  hideRecording();
+  const record = element("record").checked;
+  const opened = await LiveSession.start(client, { image_id: imageId, preprocess_mode: "crop", record });
   session = opened;
   opened.addEventListener("state", ({ detail }) => opened === session && follow(detail));
   opened.addEventListener("piece", ({ detail }) => opened === session && player.append(detail));
   opened.addEventListener("problem", ({ detail }) => (element("problem").textContent = detail.message));
+  opened.addEventListener("recording", ({ detail }) => opened === session && tellStopped(detail));
   opened.addEventListener("started", ({ detail }) => spoken(detail));
   opened.addEventListener("ended", () => opened === session && show("live", "Live"));
   show("busy", "Starting ...");
@@ -138,7 +143,9 @@ function spoken({ latency_ms: latency }) {
 }
 
 function finish(reason) {
+  const { recorded } = session;
   session = null;
+  if (recorded) offerRecording(client, recorded);
   useMicrophone("off");
   document.querySelector('[name="use"][value="off"]').checked = true;
   player.close();
@@ -150,6 +157,7 @@ function finish(reason) {
 
 function arrange(isLive) {
   element("start").hidden = isLive;
+  element("record").disabled = isLive;
   for (const id of ["end", "interrupt"]) element(id).hidden = !isLive;
   element("say-form").hidden = !isLive || element("say-form").dataset.voices === "0";
   element("microphone").hidden = !isLive || !hasMicrophone;

@@ -2,18 +2,20 @@
 
 const KEEP_ALIVE_MS = 30_000;
 
-/** Fires `state` (`connecting`, `connected`, `closed`), `piece`, `started`, `ended` and `problem`. */
+/** Fires `state` (`connecting`, `connected`, `closed`), `piece`, `started`, `ended`, `recording` and `problem`. */
 export class LiveSession extends EventTarget {
   /** Claim a slot and connect. Rejects with the service's reason. */
   static async start(client, body) {
     const headers = { "Content-Type": "application/json" };
     const response = await client.fetch("/api/live", { method: "POST", headers, body: JSON.stringify(body) });
-    const { links } = await response.json();
-    return new LiveSession(links.relay ?? links.websocket);
+    const { links, recording } = await response.json();
+    return new LiveSession(links.relay ?? links.websocket, recording ? links.status : null);
   }
 
-  constructor(path) {
+  /** `recorded`: where to ask for the recording after the end, or null. */
+  constructor(path, recorded = null) {
     super();
+    this.recorded = recorded;
     const address = new URL(path, location.href);
     address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
     this.socket = new WebSocket(address);
@@ -47,6 +49,7 @@ export class LiveSession extends EventTarget {
       if (message.state === "closed") this.over(message);
       else this.fire("state", message);
     }
+    if (message.type === "session.recording_updated") this.fire("recording", message);
     if (message.type === "agent.speak_started") this.fire("started", message);
     if (message.type === "agent.speak_ended") this.fire("ended", message);
     if (message.type === "error") this.fire("problem", message.error);

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any
 
 import structlog
 from websockets.asyncio.server import ServerConnection
@@ -27,6 +28,8 @@ from sadtalker_service.worker.live.drawing import Drawing
 from sadtalker_service.worker.live.inbox import Inbox
 from sadtalker_service.worker.live.messages import LIVE_RATE, error_event, event
 from sadtalker_service.worker.live.outbox import Outbox
+from sadtalker_service.worker.live.recording import Recording
+from sadtalker_service.worker.live.viewers import Viewer
 
 log = structlog.get_logger(__name__)
 
@@ -34,19 +37,6 @@ REPLACED, TOO_SLOW = 4001, 4002
 """Close codes: the same session was opened elsewhere; the client does not read what it gets."""
 _LAST_WORDS_SECONDS = 2.0
 _BROKEN = "An internal error occurred. The session is not the cause. The error was logged."
-
-
-class Viewer(Protocol):
-    """A WebRTC connection, see `live.webrtc.WebRtcOutput`."""
-
-    async def answer(self, offer: str) -> str:
-        """The answer to an SDP offer."""
-
-    def push(self, frame: LiveFrame) -> None:
-        """Send a frame."""
-
-    async def close(self) -> None:
-        """End it."""
 
 
 class Carried:
@@ -58,10 +48,15 @@ class Carried:
         make_avatar: Callable[[LiveSession], LiveAvatar],
         make_inbox: Callable[[LiveSession, LiveAvatar, Callable[[SadTalkerError], None]], Inbox],
         tags: Mapping[str, str] = NO_TAGS,
+        facts: Mapping[str, object] = MappingProxyType({}),
+        recording: Recording | None = None,
     ) -> None:
         """`make_avatar` takes a while, and is called in a thread. `make_inbox` gets what reports an error
-        to the client, from any thread. `tags` become metadata of the video."""
+        to the client, from any thread. `tags` become metadata of the video, and the client gets `facts` with
+        its first picture. `recording` gets everything that is shown."""
         self.session = session
+        self.recording = recording
+        self._facts = facts
         self._make_avatar = make_avatar
         self._make_inbox = make_inbox
         self._tags = tags
@@ -80,7 +75,7 @@ class Carried:
         self._drawing: Drawing | None = None
         self._before = LiveFigures()
         """Of earlier connections."""
-        self._heard_at = self._away_since = time.monotonic()
+        self._began_at = self._heard_at = self._away_since = time.monotonic()
 
     @property
     def state(self) -> LiveState:
@@ -92,13 +87,29 @@ class Carried:
     @property
     def figures(self) -> LiveFigures:
         """What was measured so far."""
-        before, drawing = self._before, self._drawing
+        before, drawing, recording = self._before, self._drawing, self.recording
         if drawing is None or self._avatar is None:
             return before
         width, height = self._avatar.size
         return LiveFigures(
-            before.frames + drawing.frames, before.late + drawing.late, drawing.latency, width, height
+            before.frames + drawing.frames,
+            before.late + drawing.late,
+            drawing.latency,
+            width,
+            height,
+            recording.seconds if recording else 0.0,
+            recording.stopped if recording else None,
         )
+
+    @property
+    def mark(self) -> str:
+        """What says that the video is synthetic, in words; empty if that is switched off."""
+        return self._tags.get("comment", "")
+
+    @property
+    def seconds(self) -> float:
+        """How long the session has been carried."""
+        return time.monotonic() - self._began_at
 
     def quiet_seconds(self) -> float:
         """Time since the last message of the client, or since what it sent was spoken."""
@@ -170,7 +181,7 @@ class Carried:
         self._outbox = outbox = Outbox(self._loop)
         self._heard_at = time.monotonic()
         outbox.put(self._state_event("connecting"))
-        sending = asyncio.create_task(_send(connection, outbox))
+        sending = asyncio.create_task(outbox.send_to(connection))
         try:
             await self._talk(connection, outbox, sending)
         except SadTalkerError as error:
@@ -202,6 +213,7 @@ class Carried:
             self._on_failure,
             with_video=self._with_video,
             tags=self._tags,
+            recording=self.recording,
         )
         width, height = avatar.size
         outbox.put(
@@ -212,6 +224,7 @@ class Carried:
                 fps=avatar.fps,
                 sample_rate=LIVE_RATE,
                 media_type=drawing.media_type,
+                **self._facts,
             )
         )
         drawing.start()
@@ -266,19 +279,18 @@ class Carried:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_WORDS_SECONDS):
                     await self.recorded.wait()
-            resume = {"method": "POST", "href": "/api/live", "body": request_body(self.session.spec)}
-            more = {"resume": resume} if reason in RESUMABLE else {}
-            outbox.put(self._state_event("closed", reason=reason, **more))
+            outbox.put(self._state_event("closed", reason=reason, **dict(self._after(reason))))
         outbox.close()
         await asyncio.wait({sending}, timeout=_LAST_WORDS_SECONDS)
         sending.cancel()
         await connection.close(code, why)
 
+    def _after(self, reason: EndReason) -> Iterator[tuple[str, object]]:
+        """What the client can do after the end."""
+        if self.recording:
+            yield "recording", {"status": "saving" if self.recording.seconds else "lost"}
+        if reason in RESUMABLE:
+            yield "resume", {"method": "POST", "href": "/api/live", "body": request_body(self.session.spec)}
+
     def _state_event(self, state: str, **more: object) -> str:
         return event("session.state_updated", session_id=self.session.session_id, state=state, **more)
-
-
-async def _send(connection: ServerConnection, outbox: Outbox) -> None:
-    with suppress(ConnectionClosed):
-        while (message := await outbox.next()) is not None:
-            await connection.send(message)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
+
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
 
 MOST_WAITING = 150
 """Messages, about three seconds of frames. A live picture that is older than that is of no use."""
@@ -43,6 +47,12 @@ class Outbox:
         """No message follows those that wait."""
         self._closed = True
         self._changed.set()
+
+    async def send_to(self, connection: ServerConnection) -> None:
+        """Send messages until the end, or until the connection ends."""
+        with suppress(ConnectionClosed):
+            while (message := await self.next()) is not None:
+                await connection.send(message)
 
     async def next(self) -> str | bytes | None:
         """Wait for the next message; None at the end, or when the client was too slow."""

@@ -7,7 +7,8 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,12 @@ from numpy.typing import NDArray
 from websockets.asyncio.server import serve, unix_serve
 
 from sadtalker_service.domain import SpokenText, SpokenTimeline
-from sadtalker_service.errors import SadTalkerError, StartFailed
+from sadtalker_service.errors import SadTalkerError, StartFailed, StoreUnavailable
 from sadtalker_service.jobs.stores import Stores
 from sadtalker_service.live.avatar import LiveAvatar
+from sadtalker_service.live.ice import ice_servers
 from sadtalker_service.media.encoder import NO_TAGS
-from sadtalker_service.media.marking.tags import tags_of
+from sadtalker_service.media.marking.tags import SOURCE_TYPES, tags_of
 from sadtalker_service.pipeline.cached import CachedComputation, CacheTerms
 from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.pipeline.spoken import spoken_sentences
@@ -40,11 +42,16 @@ from sadtalker_service.worker.engines import LoadedEngines, load_engines
 from sadtalker_service.worker.live.carried import Carried
 from sadtalker_service.worker.live.inbox import Inbox
 from sadtalker_service.worker.live.messages import CUT_BYTES
+from sadtalker_service.worker.live.recording import Recording
+from sadtalker_service.worker.live.recordings import Recordings
 from sadtalker_service.worker.live.server import LiveServer
 from sadtalker_service.worker.originals import original_image
 
 log = structlog.get_logger(__name__)
 
+_EVERYWHERE = {"0.0.0.0", "::", ""}  # noqa: S104  compared with, not listened on
+_SAVE_SECONDS = 30.0
+"""How often recordings are looked for that were left behind."""
 _PING_SECONDS = 10.0
 """A client that does not answer a ping for so long is gone."""
 
@@ -70,11 +77,15 @@ class LiveProcess:
         self._stores = Stores(settings)
         self._live = self._stores.live
         self._engines: LoadedEngines
+        self._recordings: Recordings
+        self._saver = ThreadPoolExecutor(1, "live-saver")
 
     def run(self) -> None:
         """Load the engines and serve."""
+        ice_servers(self._settings)  # an error now, not with the first viewer
         retry_while_unavailable(lambda: self._live.leave(self._worker, "worker_lost"))
         self._engines = load_engines(self._settings, self._stores.engines)
+        self._recordings = Recordings(self._settings, self._stores, self._engines.source_type)
         try:
             asyncio.run(self._serve())
         finally:
@@ -85,20 +96,56 @@ class LiveProcess:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopped.set)
         facts = LiveWorker(
-            address=_address(self._settings, self._worker),
+            address=live_address(self._settings, self._worker),
             slots=self._settings.slots_for_live,
             load=0.0,
             engines=self._engines.live_names,
             public_url=self._settings.live_public_url.rstrip("/"),
         )
-        server = LiveServer(self._worker, facts, self._live, self._settings, self._carry)
+        server = LiveServer(self._worker, facts, self._live, self._settings, self._carry, self._save)
         async with _listening(self._settings, self._worker, server):
             log.info("live_worker_ready", worker=self._worker, **facts.to_json())
+            saving = asyncio.create_task(self._save_all_until(stopped))
             await server.beat_until(stopped)
             await server.stop("worker_stopped")
+            await saving
+
+    async def _save(self, recording: Recording) -> None:
+        await self._in_saver(lambda: self._recordings.save(recording))
+
+    async def _save_all_until(self, stopped: asyncio.Event) -> None:
+        """Make the videos of recordings that were left behind, again and again."""
+        while not stopped.is_set():
+            await self._in_saver(self._recordings.save_all)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_SAVE_SECONDS):
+                    await stopped.wait()
+
+    async def _in_saver(self, work: Callable[[], None]) -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._saver, work)
+        except StoreUnavailable as error:  # the next round tries it again
+            log.warning("live_recording_waits", reason=error.message)
+        except Exception:  # whatever it is, sessions go on
+            log.exception("live_recording_failed")
 
     def _carry(self, session: LiveSession) -> Carried:
-        return Carried(session, self._make_avatar, self._make_inbox, self._tags(session.spec))
+        source_type = self._engines.source_type(session.spec.engine)
+        facts: dict[str, object] = {
+            "synthetic": True,
+            "digital_source_type": source_type and f"{SOURCE_TYPES}{source_type}",
+        }
+        recording = self._recordings.open(session)
+        if recording:
+            facts["recording"] = {"status": "recording", "longest": self._settings.live_recording_seconds}
+        return Carried(
+            session,
+            self._make_avatar,
+            self._make_inbox,
+            self._tags(session.spec),
+            {**facts, "max_seconds": self._settings.live_max_seconds},
+            recording,
+        )
 
     def _tags(self, spec: LiveSpec) -> Mapping[str, str]:
         """What marks the stream as synthetic."""
@@ -145,10 +192,14 @@ def _socket(settings: Settings, worker: str) -> Path:
     return run_dir(settings) / f"{worker.partition('@')[0]}.sock"
 
 
-def _address(settings: Settings, worker: str) -> str:
+def live_address(settings: Settings, worker: str) -> str:
     """Where the API reaches this worker."""
     if settings.live_port:
-        return f"tcp://{settings.live_address or f'{settings.host}:{settings.live_port}'}"
+        host = settings.host
+        if host in _EVERYWHERE:  # no address to connect to; the name is that of the machine or container
+            host = socket.gethostname()
+        host = f"[{host}]" if ":" in host else host
+        return f"tcp://{settings.live_address or f'{host}:{settings.live_port}'}"
     return f"unix://{_socket(settings, worker)}"
 
 

@@ -6,8 +6,9 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from urllib.parse import parse_qs, urlsplit
 
@@ -33,11 +34,12 @@ from sadtalker_service.telemetry import live_metrics
 from sadtalker_service.worker.live.carried import Carried
 from sadtalker_service.worker.live.load import LoadMeter
 from sadtalker_service.worker.live.messages import error_object
+from sadtalker_service.worker.live.recording import Recording
 from sadtalker_service.worker.live.viewers import make_viewer
 
 log = structlog.get_logger(__name__)
 
-PATH = "/api/live/"
+PATH, ALIVE = "/api/live/", "/livez"
 
 
 class LiveServer:
@@ -50,13 +52,15 @@ class LiveServer:
         live: LiveSessionStore,
         settings: Settings,
         carry: Callable[[LiveSession], Carried],
+        save: Callable[[Recording], Awaitable[None]],
     ) -> None:
-        """`carry` makes a session."""
+        """`carry` makes a session, `save` the video of its recording."""
         self._name = name
         self._facts = facts
         self._live = live
         self._settings = settings
         self._carry = carry
+        self._save = save
         self._carried: dict[str, Carried] = {}
         self._ends: set[asyncio.Task[None]] = set()
         self._load = LoadMeter()
@@ -68,7 +72,9 @@ class LiveServer:
     # ------------------------------------------------------------------ connections
 
     async def admit(self, connection: ServerConnection, request: Request) -> Response | None:
-        """Before a connection is accepted: the refusal, or None."""
+        """Before a connection is accepted: the answer if it is none to accept, or None."""
+        if request.path == ALIVE:
+            return connection.respond(HTTPStatus.OK, "alive\n")
         try:
             target = _target(request.path)
             session = await asyncio.to_thread(self._live.get, target.session_id)
@@ -103,7 +109,8 @@ class LiveServer:
             offer = await connection.recv(decode=True)
             if carried is None:
                 raise NotReady("Open the WebSocket of the session first. It carries the events.")
-            await connection.send(await carried.answer(str(offer), lambda: make_viewer(self._settings)))
+            answer = await carried.answer(str(offer), partial(make_viewer, self._settings, carried.mark))
+            await connection.send(answer)
         except SadTalkerError as error:
             refusal = {"error": error_object(error), "status": error.status}
             await connection.send(json.dumps(refusal))
@@ -136,6 +143,8 @@ class LiveServer:
         del self._carried[session_id]
         live_metrics.session_ended(reason)
         log.info("live_session_ended", session_id=session_id, reason=reason, **figures.to_json())
+        if carried.recording:
+            await self._save(carried.recording)
 
     # ------------------------------------------------------------------ beats
 
@@ -183,6 +192,8 @@ class LiveServer:
             carried.end("client_gone")
         elif carried.quiet_seconds() > settings.live_idle_seconds:
             carried.end("idle")
+        elif carried.seconds > settings.live_max_seconds:
+            carried.end("time_limit")
         else:
             try:
                 reason = await asyncio.to_thread(
