@@ -70,6 +70,10 @@ class Pipeline:
     marker: Marker | None = None
     """Marks finished videos as synthetic; None: they are not marked."""
 
+    def computation(self) -> CachedComputation:
+        """A new one on this cache, with its own log."""
+        return CachedComputation(self.cache, self.terms)
+
     def prepare(self, image: AnySourceImage, options: RenderOptions, *, previews: bool = False) -> Prepared:
         """Compute or load every stage that rendering needs; with `previews`, all stages.
 
@@ -77,7 +81,7 @@ class Pipeline:
         (`NoFaceFound`, `FaceTooSmall`, `MouthOutsidePicture`, ...) and `Cancelled`.
         """
         engine, mode, options = self.engine, options.preprocess, self._sized(options)
-        computation, watch = CachedComputation(self.cache, self.terms), Stopwatch()
+        computation, watch = self.computation(), Stopwatch()
         artefacts: dict[str, Artefact] = {}
         for stage in engine.stages_for(options):
             if not (stage.essential or previews):
@@ -126,7 +130,7 @@ class Pipeline:
         options = seeded(self._sized(options), *inputs)
         watch, hearing, start = Stopwatch(self.clock), Stopwatch(self.clock), self.clock()
         duration = self._duration(speech, options, idle_seconds)
-        computation = CachedComputation(self.cache, self.terms)
+        computation = self.computation()
         features, reference_motion, known = None, NO_REFERENCES, WindowsLog()
         if speech:
             reporter.stage("speech_features")

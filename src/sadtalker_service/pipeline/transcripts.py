@@ -45,6 +45,20 @@ def transcript_id(text: str) -> str:
     return hashlib.sha256(" ".join(text.split()).encode()).hexdigest()
 
 
+def with_words(
+    recording: Speech | SpeechFile,
+    transcript: str,
+    computation: CachedComputation,
+    check: Callable[[], None],
+    threads: int,
+) -> Speech | SpeechFile:
+    """The driven audio with the times of its words: those of `transcript`, or if that is empty, recognised
+    ones. Raises what `with_transcript` and `check` raise."""
+    if transcript:
+        return with_transcript(recording, transcript, computation)
+    return with_recognised_words(recording, computation, threads, check)
+
+
 def with_transcript(recording: Speech | SpeechFile, text: str, computation: CachedComputation) -> Speech:
     """The recording with the times of the words of `text`. Raises what `check_transcript` raises."""
     check_transcript(text)

@@ -12,7 +12,6 @@ from sadtalker_service.api.access.security import viewer_of
 from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.schemas.timeline import TimelineAnswer, TimelineForm
 from sadtalker_service.api.services import Services, services_of
-from sadtalker_service.api.upload.audio_facts import inspect_audio
 from sadtalker_service.api.upload.forms import (
     audio_kind,
     form_body,
@@ -20,6 +19,7 @@ from sadtalker_service.api.upload.forms import (
     required_audio,
     unknown_fields,
 )
+from sadtalker_service.api.upload.inspecting import inspect_audio
 from sadtalker_service.api.upload.multipart import ReceivedFile
 from sadtalker_service.api.upload.receiving import receive_form
 from sadtalker_service.errors import AudioTooLarge

@@ -226,7 +226,7 @@ def video_request(
     )
 
 
-def fingerprint(form: Form) -> str:
+def form_hash(form: Form) -> str:
     """A hash of everything in the form; equal if the same request is sent again."""
     files = {name: file.sha256 for name, file in form.files.items()}
     text = json.dumps([dict(form.texts), files], sort_keys=True)
