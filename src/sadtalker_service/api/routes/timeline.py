@@ -16,7 +16,7 @@ from sadtalker_service.api.upload.forms import (
     audio_kind,
     form_body,
     options_of,
-    required_audio,
+    required_file,
     unknown_fields,
 )
 from sadtalker_service.api.upload.inspecting import inspect_audio
@@ -48,7 +48,7 @@ async def timeline(request: Request) -> TimelineAnswer:
     viewer_of(request)
     kinds, timeout = (audio_kind(services.settings),), services.settings.upload_timeout_seconds
     async with receive_form(request, _TEXTS, kinds, services.uploads, timeout) as form:
-        audio, options = required_audio(form), options_of(form)
+        audio, options = required_file(form, "audio_file"), options_of(form)
         facts = await inspect_audio(services, audio, options.audio_track)
         if facts.seconds > LONGEST_SECONDS:
             raise AudioTooLarge(
