@@ -1,4 +1,4 @@
-"""STUN and TURN servers, as a setting names them."""
+"""STUN and TURN servers from a setting."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class IceServer:
     credential: str | None = None
 
     def for_browser(self) -> dict[str, Any]:
-        """As one of `iceServers` in a browser's `RTCConfiguration`."""
+        """This server as an entry of `iceServers` in a browser's `RTCConfiguration`."""
         given = {"username": self.username, "credential": self.credential}
         return {"urls": list(self.urls), **{name: value for name, value in given.items() if value}}
 

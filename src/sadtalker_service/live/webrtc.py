@@ -61,7 +61,7 @@ class WebRtcOutput:
     async def answer(self, offer: str) -> str:
         """The SDP answer to a browser's SDP offer, with all ICE candidates in it.
 
-        Raises `InvalidInput` for what is no offer to receive video and audio.
+        Raises `InvalidInput` if this is no offer to receive video and audio.
         """
         for track in (self._pictures, self._sound):
             self._connection.addTrack(track)
@@ -94,7 +94,7 @@ class WebRtcOutput:
                 self._sound.push(piece)
 
     async def close(self) -> None:
-        """End the connection. More frames go nowhere."""
+        """End the connection. Further frames are dropped."""
         self._pictures.stop()
         self._sound.stop()
         await self._connection.close()
@@ -113,7 +113,7 @@ class WebRtcOutput:
 
 
 class _PushedTrack(MediaStreamTrack):
-    """A track of what is pushed. It keeps nothing before the first frame is asked for."""
+    """A track of the pushed frames. It keeps none before the first one is requested."""
 
     def __init__(self, kind: str, most: int) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class _PushedTrack(MediaStreamTrack):
         self._arrived = asyncio.Event()
 
     def push(self, frame: av.VideoFrame | av.AudioFrame) -> None:
-        """Append a frame. The oldest one gives way."""
+        """Append a frame. If the track is full, the oldest one is dropped."""
         self._frames.append(frame)
         self._arrived.set()
 
@@ -139,7 +139,7 @@ class _PushedTrack(MediaStreamTrack):
         return self._frames.popleft()
 
     def stop(self) -> None:
-        """No more frames."""
+        """End the track."""
         super().stop()
         self.wanted = False
         with suppress(RuntimeError):  # the loop may be closed already

@@ -99,11 +99,11 @@ class CachedComputation:
         compute: Callable[[], Iterator[Artefact]],
         log: WindowsLog,
     ) -> Iterator[Artefact]:
-        """The windows of an artefact that comes piece by piece, from the cache or as they are computed.
+        """Return the windows of an artefact that is computed piece by piece: from the cache, or as computed.
 
-        They are kept one by one, and found again once all were computed: under `key` is their number. `log`
-        is kept with them: at the end it has what it had when they were computed. Who comes before that
-        computes too, because waiting for the end would take longer than the first window.
+        Each window is stored on its own. `key` holds their number, and is written after the last one. `log`
+        is stored with them: at the end it is as it was when they were computed. A second job that starts
+        before the end computes them too, because waiting would take longer than the first window.
         """
         start = self._clock()
         found = self._get(key)
@@ -123,7 +123,7 @@ class CachedComputation:
         compute: Callable[[], Iterator[Artefact]],
         log: WindowsLog,
     ) -> Iterator[Artefact]:
-        """The windows that were kept, and from the first that is missing on those that are computed again."""
+        """The stored windows. From the first missing one on, they are computed again."""
         for number in range(found.record["windows"]):
             start = self._clock()
             part = self._get(window_key(key, number))
@@ -156,7 +156,7 @@ class CachedComputation:
             )
 
     def _put(self, key: str, artefact: Artefact, lifetime: Lifetime) -> bool:
-        """Whether the cache took it."""
+        """Whether the cache stored it."""
         try:
             self._cache.put(key, artefact, self._terms.lifetimes[lifetime])
         except CacheUnavailable as error:

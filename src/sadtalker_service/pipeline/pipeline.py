@@ -117,12 +117,12 @@ class Pipeline:
     ) -> VideoResult:
         """Make the video of `prepared` speaking `speech`, or idling for `idle_seconds` if that is None.
 
-        The frames of one window of the recording are drawn while the next one is heard.
+        The frames of one window of the driven audio are drawn while the next window is recognised.
 
         `stream` gets the video as fragmented mp4 while it is being made, see `media.video.write_video`.
         `backdrop` is the picture that `options.background` names, uint8 (H, W, 3) RGB.
-        `warnings` and those of the speech are handed on into the result. The work ends with `Cancelled`
-        within one batch of frames; then, and after any other error, there is no file. Raises `EmptyAudio`,
+        `warnings` and those of the speech become part of the result. If the work is cancelled, it ends with
+        `Cancelled` within one batch of frames. After an error there is no file. Raises `EmptyAudio`,
         `OutputError` and what the engine raises.
         """
         engine, reporter, avatar = self.engine, self.reporter, prepared.avatar
@@ -200,7 +200,7 @@ class Pipeline:
     def _duration(
         self, speech: DrivenAudio | None, options: RenderOptions, idle_seconds: float
     ) -> float | None:
-        """Seconds of video to make, None if that is not known before the sound was decoded."""
+        """Seconds of video to make. None if they are not known before the audio is decoded."""
         if speech is None:
             if not self.engine.capabilities.idle:
                 raise UnsupportedByEngine(
@@ -221,7 +221,7 @@ class Pipeline:
         computation: CachedComputation,
         known: WindowsLog,
     ) -> Iterator[Artefact]:
-        """Windows from the cache, or as they are heard. `known` gets what was said when they were."""
+        """Windows of the speech features, from the cache or as computed. `known` gets their warnings."""
         track = speech.reading.track if speech.reading else 0
         key = speech_features_key(speech.audio_hash, self.engine.name, self.engine.version, track)
 
@@ -234,7 +234,7 @@ class Pipeline:
 
 
 def _long_enough(speech: DrivenAudio, options: RenderOptions) -> Iterator[NDArray[np.float32]]:
-    """The pieces of the recording. Raises `EmptyAudio` at its end if it is shorter than a frame."""
+    """The pieces of the driven audio. Raises `EmptyAudio` at its end if it is shorter than a frame."""
     samples = 0
     for piece in speech.pieces():
         samples += len(piece)
@@ -245,7 +245,7 @@ def _long_enough(speech: DrivenAudio, options: RenderOptions) -> Iterator[NDArra
 def _refuse_shorter(seconds: float, options: RenderOptions) -> None:
     if seconds * options.fps < 1:
         raise EmptyAudio(
-            f"The recording is {seconds * 1000:.0f} ms long, shorter than one frame.", param="driven_audio"
+            f"The driven audio is {seconds * 1000:.0f} ms long, shorter than one frame.", param="driven_audio"
         )
 
 
@@ -257,7 +257,7 @@ def _compute(
 
 
 def _too_late(options: RenderOptions, video: VideoFile) -> Iterator[str]:
-    """What was asked for after the end of the video."""
+    """Warnings about gestures after the end of the video."""
     end = video.frames / video.fps
     for cue in options.gestures:
         if cue.at >= end:
@@ -265,7 +265,7 @@ def _too_late(options: RenderOptions, video: VideoFile) -> Iterator[str]:
 
 
 def _noting(motion: Iterator[Motion], remarks: list[str]) -> Iterator[Motion]:
-    """The windows of a motion. What an engine says in `warnings` of their records is added to `remarks`."""
+    """The windows of a motion. The `warnings` in their records are added to `remarks`."""
     for window in motion:
         remarks += window.record.get("warnings", ())
         yield window

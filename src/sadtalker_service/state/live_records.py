@@ -95,7 +95,7 @@ class LiveSession:
 RESUMABLE: frozenset[EndReason] = frozenset(
     {"never_connected", "client_gone", "idle", "worker_lost", "worker_stopped", "failed"}
 )
-"""Ends after which the same request starts the session anew."""
+"""Ends after which it makes sense to send the same request again."""
 
 
 def request_body(spec: LiveSpec) -> dict[str, Any]:

@@ -130,5 +130,5 @@ def _local(artefacts: ArtefactStore, name: str, what: str) -> Iterator[Path]:
         try:
             path = stack.enter_context(artefacts.local(name))
         except FileNotFoundError as error:
-            raise NotFound(f"The {what} is not kept any more. Upload it again.") from error
+            raise NotFound(f"The {what} has been removed. Upload it again.") from error
         yield path

@@ -71,7 +71,7 @@ class LiveAnswer(BaseModel):
         None, description="From the arrival of sound to its frame, of the latest utterance."
     )
     links: LiveLinks
-    resume: LiveResume | None = Field(None, description="The request that starts the session anew.")
+    resume: LiveResume | None = Field(None, description="The request that starts the session again.")
     warnings: list[str] = []
 
 

@@ -60,7 +60,7 @@ Part = Span | Break
 def parse_markup(text: str, param: str = "text") -> list[Part]:
     """Parse `text`. It is SSML if it has one of the elements, and plain text otherwise.
 
-    Raises `InvalidOption` for SSML that is not well-formed, for an element or a value that is not known here.
+    Raises `InvalidOption` for SSML that is not well-formed, and for an unknown element or value.
     """
     if not _LOOKS_LIKE_SSML.search(text):
         return [Span(text)]

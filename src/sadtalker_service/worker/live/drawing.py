@@ -51,7 +51,7 @@ class Drawing:
 
     @property
     def media_type(self) -> str | None:
-        """Of the video, for players."""
+        """Media type of the video, for players."""
         return self._encoder.media_type if self._encoder else None
 
     @property

@@ -1,4 +1,4 @@
-"""What a client's messages do to its avatar."""
+"""Carries out the messages of a client."""
 
 from __future__ import annotations
 
@@ -107,7 +107,8 @@ class Inbox:
         with self._lock:
             if self._texts >= _MOST_TEXTS:
                 raise Busy(
-                    f"{self._texts} texts wait to be spoken already. Try again in a moment.", retry_after=5.0
+                    f"{self._texts} texts are already waiting to be spoken. Try again in a moment.",
+                    retry_after=5.0,
                 )
             self._texts += 1
             turn = self._turn

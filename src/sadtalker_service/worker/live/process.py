@@ -101,7 +101,7 @@ class LiveProcess:
         return Carried(session, self._make_avatar, self._make_inbox, self._tags(session.spec))
 
     def _tags(self, spec: LiveSpec) -> Mapping[str, str]:
-        """What marks the stream as synthetic."""
+        """Metadata that marks the stream as synthetic."""
         source_type = self._engines.source_type(spec.engine)
         return tags_of(source_type) if source_type and self._settings.mark_videos else NO_TAGS
 

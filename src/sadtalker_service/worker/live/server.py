@@ -68,7 +68,7 @@ class LiveServer:
     # ------------------------------------------------------------------ connections
 
     async def admit(self, connection: ServerConnection, request: Request) -> Response | None:
-        """Before a connection is accepted: the refusal, or None."""
+        """Called before a connection is accepted. Returns the refusal, or None."""
         try:
             target = _target(request.path)
             session = await asyncio.to_thread(self._live.get, target.session_id)
@@ -79,7 +79,7 @@ class LiveServer:
         return None
 
     async def serve(self, connection: ServerConnection) -> None:
-        """An accepted connection, until it ends."""
+        """Serve an accepted connection until it ends."""
         session: LiveSession = connection.session  # type: ignore[attr-defined]  # set by `admit`
         target: _Target = connection.target  # type: ignore[attr-defined]  # as above
         if target.is_offer:
@@ -150,7 +150,7 @@ class LiveServer:
                 continue
 
     async def stop(self, reason: EndReason) -> None:
-        """End every session, and wait until their clients know."""
+        """End every session, and wait until the clients are notified."""
         for carried in list(self._carried.values()):
             carried.end(reason)
         while self._ends:
@@ -197,7 +197,7 @@ class LiveServer:
 
 @dataclass(frozen=True)
 class _Target:
-    """What a connection asks for."""
+    """The session that a connection requests."""
 
     session_id: str
     token: str = field(repr=False)
