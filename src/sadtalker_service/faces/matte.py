@@ -110,8 +110,8 @@ def _check(mask: NDArray[np.float32], face: NDArray[np.bool_]) -> None:
         )
     if not face.any() or mask[face].mean() < LEAST_FACE or unsure > MOST_UNSURE * person:
         raise PersonNotSeparable(
-            "The person cannot be told from the background of this source image. Use a picture with a plain "
-            "background of another colour, or leave out background.",
+            "The person cannot be separated from the background of this source image. Use a picture with a "
+            "plain background of another colour, or leave out background.",
             param="background",
         )
 

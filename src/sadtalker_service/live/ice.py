@@ -39,7 +39,7 @@ def parse_ice_servers(text: str, param: str) -> tuple[IceServer, ...]:
     try:
         entries = json.loads(text)
     except json.JSONDecodeError as error:
-        raise InvalidOption(f"{param} is no valid JSON: {error}.", param=param) from error
+        raise InvalidOption(f"{param} is not valid JSON: {error}.", param=param) from error
     return tuple(_server(entry, param) for entry in entries)
 
 

@@ -242,13 +242,13 @@ class SoundQueue:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise AlreadyEnded("The live session has ended. Begin a new one.")
+            raise AlreadyEnded("The live session has ended. Start a new one.")
 
     def _check_room(self, seconds: float) -> None:
         waiting = self._seconds()
         if waiting + seconds > self.limit:
             raise AudioTooLarge(
-                f"{waiting:.0f} s of sound are waiting to be spoken, and {seconds:.1f} s more would be over"
+                f"{waiting:.0f} s of sound are waiting to be spoken, and {seconds:.1f} s more would exceed"
                 f" the limit of {self.limit:.0f} s. Send it later, or interrupt first.",
                 param="audio",
                 retry_after=max(1.0, waiting + seconds - self.limit),

@@ -72,7 +72,7 @@ class WebRtcOutput:
             await self.close()
             _log.info("webrtc_offer_refused: %s", error)
             raise InvalidInput(
-                "This is no SDP offer that can be answered. It must offer to receive one video (H.264 or VP8)"
+                "This SDP offer cannot be answered. It must offer to receive one video (H.264 or VP8)"
                 " and one audio (Opus).",
                 param="sdp",
             ) from error

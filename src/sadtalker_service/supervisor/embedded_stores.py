@@ -145,7 +145,7 @@ def _end_old_server(address: Path) -> None:
         except redis.RedisError as error:  # it is still loading its file, or does not end
             log.info("old_server_busy", reason=str(error))
         time.sleep(_POLL_SECONDS)
-    raise StartFailed(f"An old server still listens on {address}. End it first.")
+    raise StartFailed(f"An old server still listens on {address}. Stop it first.")
 
 
 def _accepts(address: Path) -> bool:

@@ -52,8 +52,8 @@ async def timeline(request: Request) -> TimelineAnswer:
         facts = await inspect_audio(services, audio, options.audio_track)
         if facts.seconds > LONGEST_SECONDS:
             raise AudioTooLarge(
-                f"The driven audio is {facts.seconds:.1f} s long. A timeline may have {LONGEST_SECONDS:g} s."
-                " Cut it, or make a video.",
+                f"The driven audio is {facts.seconds:.1f} s long. A timeline may be at most"
+                f" {LONGEST_SECONDS:g} s long. Cut it, or make a video.",
                 param="audio_file",
             )
         values = await _timeline(services, audio, facts, options)

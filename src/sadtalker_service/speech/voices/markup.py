@@ -151,5 +151,5 @@ def _break_seconds(element: ElementTree.Element) -> float:
         raise ValueError(f'<break time="{time[:40]}"> is not a time such as "500ms" or "1.5s".')
     seconds = float(found[1]) / (1000.0 if found[2] == "ms" else 1.0)
     if seconds > LONGEST_BREAK:
-        raise ValueError(f"A <break> may have at most {LONGEST_BREAK:g} seconds.")
+        raise ValueError(f"A <break> may last at most {LONGEST_BREAK:g} seconds.")
     return seconds

@@ -93,8 +93,7 @@ def check_text(text: str, rate: float, param: str = "text") -> None:
     """Raises `InvalidOption` for an empty text and a rate out of bounds, `TextTooLong`."""
     if len(text) > MOST_CHARACTERS:
         raise TextTooLong(
-            f"The text has {len(text):,} characters; at most {MOST_CHARACTERS:,} are spoken."
-            " Cut it in parts.",
+            f"The text has {len(text):,} characters; at most {MOST_CHARACTERS:,} are spoken. Split it.",
             param=param,
         )
     if not text.strip():
@@ -115,7 +114,7 @@ def read_text(spoken: SpokenText, param: str = "text") -> Script:
     parts = parse_markup(text, param)
     silences = sum(part.seconds for part in parts if isinstance(part, Break))
     if silences > _LONGEST_SILENCE:
-        raise InvalidOption(f"The breaks of a text may take {_LONGEST_SILENCE:g} s together.", param=param)
+        raise InvalidOption(f"The breaks of a text may last {_LONGEST_SILENCE:g} s together.", param=param)
     try:
         phrases = phrases_of(parts, reader_for(card), spoken.rate)
     except InvalidOption as error:
@@ -123,7 +122,7 @@ def read_text(spoken: SpokenText, param: str = "text") -> Script:
     if not phrases:
         raise InvalidOption("The text has no word that could be spoken.", param=param)
     lead = LEAD + (parts[0].seconds if isinstance(parts[0], Break) else 0.0)
-    warnings = (f"{pictures} pictures (emoji) in the text are not spoken.",) if pictures else ()
+    warnings = (f"{pictures} emoji in the text are not spoken.",) if pictures else ()
     return Script(card, tuple(phrases), lead, warnings)
 
 

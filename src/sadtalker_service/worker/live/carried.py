@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 REPLACED, TOO_SLOW = 4001, 4002
 """Close codes: the same session was opened elsewhere; the client does not read what it gets."""
 _LAST_WORDS_SECONDS = 2.0
-_BROKEN = "An internal error occurred. The session is not the cause. The error was logged."
+_BROKEN = "An internal error occurred. It was logged, and is not caused by your request."
 
 
 class Viewer(Protocol):

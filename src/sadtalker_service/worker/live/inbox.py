@@ -96,8 +96,8 @@ class Inbox:
         seconds, waiting = len(sound.samples) / sound.rate, self._avatar.queued_seconds
         if waiting + seconds > self._queue_seconds:
             raise LiveQueueFull(
-                f"{waiting:.0f} s of sound wait to be spoken, and at most {self._queue_seconds:g} s may wait."
-                " This piece was not taken. Send it again later, and no faster than it is heard.",
+                f"{waiting:.0f} s of sound are already waiting. At most {self._queue_seconds:g} s may wait,"
+                " so this piece was refused. Send it again later, no faster than in real time.",
                 param="audio",
                 retry_after=max(1.0, waiting + seconds - self._queue_seconds),
             )
