@@ -183,7 +183,7 @@ def make(
     engine: Any, cache: Any, image: Any, options: Any, sound: Path, whole: bool
 ) -> dict[str, float | None]:
     from sadtalker_service.errors import Cancelled  # noqa: PLC0415
-    from sadtalker_service.pipeline.from_files import read_speech  # noqa: PLC0415
+    from sadtalker_service.media.audio import open_speech  # noqa: PLC0415
     from sadtalker_service.pipeline.pipeline import Pipeline  # noqa: PLC0415
     from sadtalker_service.pipeline.progress import Reporter  # noqa: PLC0415
 
@@ -191,7 +191,8 @@ def make(
     reporter = Reporter(cancelled=lambda: not whole and viewer.picture is not None)
     pipeline = Pipeline(engine, cache, reporter=reporter)
     began = viewer.began = time.perf_counter()
-    speech = read_speech(sound, engine.settings)
+    limits = engine.settings
+    speech = open_speech(sound, max_bytes=limits.max_audio_bytes, max_seconds=limits.max_audio_seconds)
     prepared = pipeline.prepare(image, options)
     total = None
     try:

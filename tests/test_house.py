@@ -51,14 +51,28 @@ def test_the_client_may_import_what_the_server_and_it_share_and_no_more() -> Non
     assert rooms - {"__init__", "client"} - above_or_beside - forbidden == {"errors", "files", "extras"}
 
 
-def test_only_settings_reads_the_environment() -> None:
+def test_architecture_page_lists_what_there_is() -> None:
+    page = (REPOSITORY / "docs" / "architecture.md").read_text()
+    cells = "".join(line.split("|")[1] for line in page.splitlines() if line.startswith("| `"))
+    listed = {name.rstrip("/") for name in re.findall(r"`([^`]+)`", cells)}
+    top = {path.name for path in PACKAGE.iterdir()} - {
+        "__init__.py",
+        "__main__.py",
+        "__pycache__",
+        "py.typed",
+    }
+    assert top <= listed
+    assert not [name for name in listed if not (PACKAGE / name).exists()]
+
+
+def test_only_one_file_reads_the_environment() -> None:
     readers = {
         str(path.relative_to(PACKAGE))
         for path in PACKAGE.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and node.attr in {"environ", "environb", "getenv"}
     }
-    assert readers <= {"settings.py"}
+    assert readers <= {"environment.py"}
 
 
 def test_version_is_the_same_everywhere() -> None:

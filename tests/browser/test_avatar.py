@@ -140,7 +140,7 @@ def test_page_says_what_is_wrong(
     expect(problem).not_to_be_empty(timeout=LONG)
     (tmp_path / "long.wav").write_bytes(silence(121))
     page.get_by_label("Driven audio").set_input_files(tmp_path / "long.wav")
-    expect(problem).to_contain_text("A timeline may have 120 s.", timeout=LONG)
+    expect(problem).to_contain_text("A timeline may be at most 120 s long.", timeout=LONG)
     (tmp_path / "grey.png").write_bytes(grey())
     page.get_by_label("Source image").set_input_files(tmp_path / "grey.png")
     expect(problem).to_contain_text("face", timeout=LONG)

@@ -121,7 +121,7 @@ def test_an_engine_that_cannot_run_here_says_what_is_missing(install) -> None:
 def test_what_is_no_engine_is_refused_with_what_it_lacks(install) -> None:
     install("duck", "class Engine:\n    name = 'duck'\n")
     install("half", engine("half").replace("    drive = frame_size = render = None\n", "    drive = None\n"))
-    with pytest.raises(EngineUnavailable, match=r"duck_engine:Engine is no subclass of .*port\.Engine"):
+    with pytest.raises(EngineUnavailable, match=r"duck_engine:Engine is not a subclass of .*port\.Engine"):
         load_engine("duck")
     with pytest.raises(EngineUnavailable, match="half_engine:Engine lacks frame_size, render"):
         load_engine("half")

@@ -84,7 +84,7 @@ def test_what_cannot_be_told_apart_is_refused(portrait: Portrait) -> None:
     face = inside_face(portrait)
     noise = np.random.default_rng(1).integers(0, 255, portrait.pixels.shape, dtype=np.uint8)
     hidden = np.where(face[..., None], portrait.pixels, noise)
-    with pytest.raises(PersonNotSeparable, match="cannot be told from the background"):
+    with pytest.raises(PersonNotSeparable, match="cannot be separated from the background"):
         cut_out(portrait.network, hidden, portrait.landmarks)
 
 

@@ -335,5 +335,5 @@ def test_an_engine_without_live_form_says_so(engine: MeshEngine, avatar: Avatar)
     other = PatternEngine()
     assert not other.capabilities.live
     assert engine.capabilities.live
-    with pytest.raises(UnsupportedByEngine, match="pattern engine cannot talk live"):
+    with pytest.raises(UnsupportedByEngine, match="pattern engine cannot run live sessions"):
         other.live_driver(avatar, OPTIONS)

@@ -17,8 +17,8 @@ from typing import Any
 
 import click
 
+from sadtalker_service.environment import child_environment
 from sadtalker_service.errors import SadTalkerError
-from sadtalker_service.settings import child_environment
 from sadtalker_service.supervisor.child import ChildSpec
 from sadtalker_service.supervisor.supervisor import Supervisor
 

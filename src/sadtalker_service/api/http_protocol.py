@@ -120,12 +120,8 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.transport.is_closing() or self._bytes <= self._most_bytes():
             return
         if self._phase == "head":
-            self._refuse(
-                431,
-                "headers_too_large",
-                f"The headers are larger than the limit of {MOST_HEAD_BYTES:,} bytes.",
-                "head",
-            )
+            message = f"The headers are larger than the limit of {MOST_HEAD_BYTES:,} bytes."
+            self._refuse(431, "headers_too_large", message, "head")
         else:
             self._cut("body" if self._phase == "body" else "stray_bytes")
 

@@ -56,7 +56,7 @@ class SpeechDesk:
         The rest is not spoken when the generator is closed. Raises `Busy`, `EngineUnavailable`.
         """
         if self._waiting >= MOST_WAITING:
-            raise Busy("Many texts wait to be spoken. Try again in a moment.", retry_after=5.0)
+            raise Busy("Too many texts are waiting to be spoken. Try again in a moment.", retry_after=5.0)
         self._waiting += 1
         try:
             async with aclosing(self._pieces(script, form)) as pieces:

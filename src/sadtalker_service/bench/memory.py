@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sadtalker_service.pipeline.from_files import read_speech
+from sadtalker_service.media.audio import open_speech
 from sadtalker_service.settings import Settings
 
 
@@ -47,7 +47,10 @@ def _peak(source_image: Path, speech: Path, folder: Path) -> int:
 
 def _repeated(driven_audio: Path, seconds: int, folder: Path) -> Path:
     """A WAV file with the driven audio repeated."""
-    speech = read_speech(driven_audio, Settings())
+    settings = Settings()
+    speech = open_speech(
+        driven_audio, max_bytes=settings.max_audio_bytes, max_seconds=settings.max_audio_seconds
+    )
     pcm = (np.concatenate(list(speech.pieces())) * 32_767).astype("<i2").tobytes()
     wanted = seconds * 16_000 * 2
     path = folder / f"speech-{seconds}.wav"

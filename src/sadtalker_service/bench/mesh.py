@@ -17,11 +17,11 @@ from PIL import Image
 
 from sadtalker_service.domain import VideoResult
 from sadtalker_service.engines.mesh import MeshEngine
-from sadtalker_service.media.audio import stream_sound
+from sadtalker_service.media.audio import open_speech, stream_sound
 from sadtalker_service.media.image import encode_png
 from sadtalker_service.media.video import write_video
 from sadtalker_service.options import RenderOptions
-from sadtalker_service.pipeline.from_files import make_video, read_speech
+from sadtalker_service.pipeline.from_files import make_video
 from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.pipeline.sources import read_source_image
 from sadtalker_service.settings import Settings
@@ -173,8 +173,11 @@ class _Work:
 
     def keep_frames(self) -> None:
         """Render all frames into memory, for `write`."""
-        source_image = read_source_image(self._source_image, self._settings)
-        speech = read_speech(self._speech, self._settings)
+        settings = self._settings
+        source_image = read_source_image(self._source_image, settings)
+        speech = open_speech(
+            self._speech, max_bytes=settings.max_audio_bytes, max_seconds=settings.max_audio_seconds
+        )
         self._reading = speech.reading
         avatar = Pipeline(self.engine, NoCache()).prepare(source_image, self._options).avatar
         features = self.engine.extract_speech_features(speech.pieces())

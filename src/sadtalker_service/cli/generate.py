@@ -113,7 +113,7 @@ def _write_captions(path: Path, result: VideoResult) -> None:
     cues = cues_of(result.words, result.video_seconds)
     if not cues:
         raise InvalidOption(
-            "There are no captions: give --text, --transcript or --captions.", param="captions_file"
+            "The video has no captions. Give --text, --transcript or --captions.", param="captions_file"
         )
     with output_errors(path):
         path.write_text(to_vtt(cues) if path.suffix.lower() == ".vtt" else to_srt(cues), encoding="utf-8")

@@ -49,7 +49,7 @@ Examples:
     help=f"Sound file: {', '.join(name for name in SOUND_FORMATS if name != 'pcm')}.",
 )
 @click.option("--list", "as_list", is_flag=True, help="List the voices that can speak here.")
-@click.option("--no_cache", is_flag=True, help="Speak everything anew and store nothing.")
+@click.option("--no_cache", is_flag=True, help="Speak everything again and store nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print phonemes and words with their times.")
 def command(text: str | None, **given: Any) -> None:
     """Speak TEXT, plain or with SSML, into a sound file. TEXT is - for the standard input."""

@@ -11,10 +11,11 @@ from pathlib import Path
 import click
 
 from sadtalker_service.cli.service_settings import settings_with
+from sadtalker_service.environment import set_environment
 from sadtalker_service.errors import StartFailed
 from sadtalker_service.files import keep_files_private
 from sadtalker_service.jobs.queues import NORMAL, PREPARE, VIP
-from sadtalker_service.settings import Settings, set_environment
+from sadtalker_service.settings import Settings
 from sadtalker_service.telemetry.metrics_folder import fresh_metrics_folder
 
 

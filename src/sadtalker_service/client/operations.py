@@ -29,7 +29,7 @@ class Which:
 
     image_id: str
     fields: dict[str, str]
-    """`preprocess_mode` and `face_index`, as far as they are known."""
+    """`preprocess_mode` and `face_index`, where known."""
 
 
 def which_avatar(avatar: Avatar | str, preprocess_mode: str | None, face_index: int | None) -> Which:
@@ -187,7 +187,7 @@ def _image_id(avatar: Avatar | str) -> str:
 def _plain(name: str, param: str) -> str:
     """An id, which becomes part of a path. Raises `InvalidOption` for other text."""
     if not name.replace("-", "").isalnum() or not name.isascii():
-        raise InvalidOption(f"{name!r} is not an id. Use the one that the service answered.", param=param)
+        raise InvalidOption(f"{name!r} is not an id. Use one from an answer of the service.", param=param)
     return name
 
 

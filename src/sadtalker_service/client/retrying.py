@@ -67,7 +67,7 @@ def _again(request: Request, error: ClientError) -> bool:
 
 
 def api_error(answer: Answer, *, answer_was_lost: bool = False) -> ApiError:
-    """The error that an answer tells of, whether the service or a proxy gave it."""
+    """The error in an answer, from the service or from a proxy."""
     body = _object(answer)
     error: Mapping[str, Any] | None = body.get("error") if isinstance(body.get("error"), dict) else None
     if error is None:

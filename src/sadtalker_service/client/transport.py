@@ -26,7 +26,7 @@ def http_settings(url: str, api_key: str | None, timeout: float) -> dict[str, An
     if parsed.scheme not in {"http", "https"} or not parsed.host:
         raise InvalidOption(f"{url!r} is not an address like {DEFAULT_URL}.", param="url")
     if api_key is not None and not (api_key.isascii() and api_key.isprintable() and " " not in api_key):
-        raise InvalidOption("The API key has characters that no key has.", param="api_key")
+        raise InvalidOption("The API key has characters that no API key can have. Check it.", param="api_key")
     headers = {"Accept-Encoding": "identity"}  # a resumed download counts bytes as they are stored
     if api_key:
         headers["Authorization"] = f"Bearer {api_key}"

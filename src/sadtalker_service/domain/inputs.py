@@ -79,7 +79,7 @@ class Speech:
     warnings: tuple[str, ...] = ()
     """What of the file was left out or guessed."""
     timeline: SpokenTimeline | None = None
-    """What is said when, for a synthesised voice; None for a recording."""
+    """Phonemes and words with their times, for a synthesised voice; None for a recording."""
 
     @property
     def duration(self) -> float:
@@ -102,7 +102,7 @@ class Speech:
 
 @dataclass(frozen=True, eq=False)
 class SpeechFile:
-    """A driven audio that is decoded piece by piece, each time that its pieces are asked for."""
+    """Driven audio that is decoded piece by piece, each time its pieces are requested."""
 
     audio_hash: str
     """As of `Speech`."""
@@ -113,18 +113,18 @@ class SpeechFile:
     decode: Callable[[], Iterator[NDArray[np.float32]]]
     """See `pieces`."""
     expected: float | None = None
-    """Seconds, as far as the file says. What decodes may differ."""
+    """Seconds according to the file. The decoded audio may differ."""
     notes: list[str] = field(default_factory=list)
     """Grows while pieces are taken."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What of the file was left out or guessed. Complete when all pieces were taken."""
+        """What was left out of the file or guessed. Complete when all pieces were taken."""
         return tuple(dict.fromkeys(self.notes))
 
     @cached_property
     def duration(self) -> float:
-        """Seconds of what decodes. All of it is decoded to know that."""
+        """Seconds of the decoded audio. All of it is decoded to find out."""
         return sum(len(piece) for piece in self.decode()) / SPEECH_RATE
 
     @property
@@ -133,18 +133,18 @@ class SpeechFile:
         return self
 
     def pieces(self) -> Iterator[NDArray[np.float32]]:
-        """float32 (n,), mono, 16 kHz, -1..1. Raises what decoding raises, at the latest at the end."""
+        """float32 (n,), mono, 16 kHz, -1..1. Raises the errors of decoding, at the latest at the end."""
         return self.decode()
 
     def whole(self) -> Speech:
-        """All of it in memory. Raises what decoding raises."""
+        """All of it in memory. Raises the errors of decoding."""
         samples = np.concatenate(list(self.decode()))
         return Speech(self.audio_hash, samples, self.path, self.reading, self.warnings)
 
 
 @dataclass(frozen=True, eq=False)
 class LazySpeech:
-    """A driven audio that is decoded on first use of its samples. For a known one that never happens."""
+    """Driven audio that is decoded when its samples are first used. Known driven audio never is."""
 
     audio_hash: str
     """SHA-256 of the uploaded bytes."""
@@ -164,7 +164,7 @@ class LazySpeech:
         return self.load()
 
     def pieces(self) -> Iterator[NDArray[np.float32]]:
-        """As of `SpeechFile`. Raises what `load` raises, with the first one."""
+        """As in `SpeechFile`. Raises the errors of `load` with the first one."""
         yield from self.opened.pieces()
 
 

@@ -1,1 +1,1 @@
-"""The engines that draw, behind one port (`base.py`)."""
+"""The engines that draw, behind one port (`port.py`)."""

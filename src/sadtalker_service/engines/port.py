@@ -228,7 +228,7 @@ class Engine(ABC):
         Raises `UnsupportedByEngine` where `capabilities.live` is false.
         """
         raise UnsupportedByEngine(
-            f"The {self.name} engine cannot talk live. Use the mesh engine for live sessions.", param="engine"
+            f"The {self.name} engine cannot run live sessions. Use the mesh engine.", param="engine"
         )
 
     @property

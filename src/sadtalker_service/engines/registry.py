@@ -113,7 +113,7 @@ def _load(entry: EntryPoint) -> type[Engine]:
         ) from error
     if not (isinstance(engine, type) and issubclass(engine, Engine)):
         raise EngineUnavailable(
-            f"The engine {entry.name!r} does not load: {entry.value} is no subclass of"
+            f"The engine {entry.name!r} does not load: {entry.value} is not a subclass of"
             " sadtalker_service.engines.port.Engine.",
             param="engine",
         )

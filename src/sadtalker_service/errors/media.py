@@ -39,7 +39,7 @@ class MouthOutsidePicture(InvalidInput):
 
 
 class PersonNotSeparable(InvalidInput):
-    """The person cannot be told from the background of the source image."""
+    """The person cannot be separated from the background of the source image."""
 
     code = "person_not_separable"
 

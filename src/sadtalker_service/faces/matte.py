@@ -1,7 +1,7 @@
 """Cut a person out of a picture: how opaque each pixel is, and its colour without the background's.
 
-A small network says roughly where the person is (MediaPipe's selfie segmentation, Tkachenka et al. 2021). Its
-edge is a band of unknown pixels, in which the opacity is solved for from the colours on both sides
+A small network finds roughly where the person is (MediaPipe's selfie segmentation, Tkachenka et al. 2021).
+Its edge is a band of unknown pixels, in which the opacity is solved for from the colours on both sides
 (closed-form matting, Levin et al. 2008). Then the colours of the person are estimated without the background
 that shines through hair (multi-level estimation, Germer et al. 2020). Both are pymatting's.
 """
@@ -53,7 +53,7 @@ Float = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Matte:
-    """A person, cut out."""
+    """A person who was cut out."""
 
     alpha: NDArray[np.uint8]
     """uint8 (H, W): 0 background .. 255 person."""
@@ -94,7 +94,7 @@ def cut_out(network: Network, pixels: Uint8Image, landmarks: NDArray[np.floating
 
 
 def person_mask(network: Network, picture: Image.Image) -> NDArray[np.float32]:
-    """What the network says: float32 (256, 256), 0 background .. 1 person."""
+    """Output of the network: float32 (256, 256), 0 background .. 1 person."""
     small = picture.resize((NETWORK_SIDE, NETWORK_SIDE), Image.Resampling.BILINEAR)
     return network(np.asarray(small, np.float32) / np.float32(255))["mask"]
 
@@ -110,8 +110,8 @@ def _check(mask: NDArray[np.float32], face: NDArray[np.bool_]) -> None:
         )
     if not face.any() or mask[face].mean() < LEAST_FACE or unsure > MOST_UNSURE * person:
         raise PersonNotSeparable(
-            "The person cannot be told from the background of this source image. Use a picture with a plain "
-            "background of another colour, or leave out background.",
+            "The person cannot be separated from the background of this source image. Use a picture with a "
+            "plain background of another colour, or leave out background.",
             param="background",
         )
 

@@ -29,7 +29,7 @@ _FADE = 120
 
 @dataclass(frozen=True, eq=False)
 class LiveFrame:
-    """One frame of a live session and the sound that is heard while it is shown."""
+    """One frame of a live session, and the sound that plays while it is shown."""
 
     index: int
     """Counts from 0 at the beginning of the session. The frame's time is index / fps seconds."""
@@ -42,11 +42,11 @@ class LiveFrame:
 
 
 class LiveAvatar:
-    """Takes sound at any time and gives one frame after the other.
+    """Takes sound at any time, and draws one frame after the other.
 
     `push_audio`, `end_audio`, `say`, `clear_buffer` and `listen` may be called from any thread, `next_frame`
-    from one at a time. Sound is shown `look_ahead` seconds after it was taken from the queue, because the
-    lips need that much to know what follows. Picture and sound are delayed alike.
+    from one at a time. Sound plays `look_ahead` seconds after it was taken from the queue, because the
+    lips need to know the sounds that follow. Picture and sound have the same delay.
     """
 
     fps = LIVE_FPS
@@ -60,7 +60,7 @@ class LiveAvatar:
         clock: Callable[[], float] = time.monotonic,
         queue_seconds: float = LONGEST_QUEUE,
     ) -> None:
-        """`clock`: seconds, tells how long sound has waited. `queue_seconds`: how much sound may wait.
+        """`clock`: seconds; measures how long sound has waited. `queue_seconds`: how much sound may wait.
 
         Raises `UnsupportedByEngine` if the engine cannot talk live.
         """
@@ -101,8 +101,7 @@ class LiveAvatar:
         Args:
             samples: float (n,), mono, -1..1, of any length.
             rate: 8,000 to 48,000 Hz.
-            event_id: of the utterance to which it belongs. Another one than before begins a new utterance,
-                and an empty one continues the newest.
+            event_id: id of its utterance. A new id begins a new utterance, an empty one continues the latest.
 
         Raises `AudioTooLarge` if more than `queue_seconds` would wait, `InvalidOption` for the rate,
         `InvalidInput` for the samples, and `AlreadyEnded` after `close`.
@@ -110,9 +109,9 @@ class LiveAvatar:
         self._queue.push(samples, rate, event_id)
 
     def end_audio(self, event_id: str = "") -> None:
-        """The utterance is complete. Without an id: the newest one.
+        """Mark the utterance as complete; without an id, the latest one.
 
-        An utterance without this ends when no sound came for a second.
+        Without this call, an utterance ends when no sound has come for a second.
         """
         self._queue.finish(event_id)
 
@@ -137,11 +136,11 @@ class LiveAvatar:
         self._queue.clear()
 
     def listen(self, level: float) -> None:
-        """The level of the visitor's voice, 0..1, until the next call."""
+        """Set the level of the visitor's voice, 0..1, until the next call."""
         self._visitor = min(max(float(level), 0.0), 1.0)
 
     def next_frame(self, *, draw: bool = True) -> LiveFrame:
-        """The next frame. Never waits for sound: without any, the avatar idles.
+        """Draw the next frame. It never waits for sound: without any, the avatar idles.
 
         `draw`: False repeats the last picture, to catch up with the time. Sound and motion go on.
         """
@@ -160,7 +159,7 @@ class LiveAvatar:
         return frame
 
     def close(self) -> None:
-        """End the session and give back what it holds. More sound is refused."""
+        """End the session and free its resources. Further sound is refused."""
         self._queue.close()
         self._driver.close()
         self._canvas.close()

@@ -1,4 +1,4 @@
-"""What happens at a frame of a live session."""
+"""Events at a frame of a live session."""
 
 from __future__ import annotations
 

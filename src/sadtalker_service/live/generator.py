@@ -63,7 +63,7 @@ class AvatarGenerator:
     async def push_audio(self, frame: PcmFrame | SegmentEnd) -> None:
         """Speak this piece, or end the utterance. Waits while too much sound is queued.
 
-        Raises as `LiveAvatar.push_audio`.
+        Raises the errors of `LiveAvatar.push_audio`.
         """
         if isinstance(frame, SegmentEnd):
             self.avatar.end_audio(self._event_id)
@@ -82,7 +82,7 @@ class AvatarGenerator:
         self._event_id = ""
 
     async def __aiter__(self) -> AsyncIterator[LiveFrame]:
-        """Frames without end, each when it is due, until `aclose`."""
+        """Frames, each when it is due, until `aclose`."""
         loop = asyncio.get_running_loop()
         while not self._closed:
             turn = self.pacer.turn()
@@ -113,7 +113,7 @@ class AvatarGenerator:
 def mono(frame: PcmFrame) -> NDArray[np.float32]:
     """float32 (n,) -1..1, the mean of the channels.
 
-    Raises `InvalidInput` if the data is not 16-bit samples of so many channels.
+    Raises `InvalidInput` if the data is not 16-bit samples of this many channels.
     """
     data = bytes(frame.data)
     if frame.num_channels < 1 or len(data) % (2 * frame.num_channels):

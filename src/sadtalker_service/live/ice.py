@@ -1,4 +1,4 @@
-"""STUN and TURN servers, as a setting names them."""
+"""STUN and TURN servers from a setting."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class IceServer:
     credential: str | None = None
 
     def for_browser(self) -> dict[str, Any]:
-        """As one of `iceServers` in a browser's `RTCConfiguration`."""
+        """This server as an entry of `iceServers` in a browser's `RTCConfiguration`."""
         given = {"username": self.username, "credential": self.credential}
         return {"urls": list(self.urls), **{name: value for name, value in given.items() if value}}
 
@@ -48,7 +48,7 @@ def parse_ice_servers(text: str, param: str) -> tuple[IceServer, ...]:
     try:
         entries = json.loads(text)
     except json.JSONDecodeError as error:
-        raise InvalidOption(f"{param} is no valid JSON: {error}.", param=param) from error
+        raise InvalidOption(f"{param} is not valid JSON: {error}.", param=param) from error
     return tuple(_server(entry, param) for entry in entries)
 
 

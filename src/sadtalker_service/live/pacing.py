@@ -21,7 +21,7 @@ class Turn:
 
 
 class Pacer:
-    """Frame n is due n / fps seconds after the first one, however long the frames before took.
+    """Frame n is due n / fps seconds after the first one, no matter how long earlier frames took.
 
     For each frame: take a `turn`, wait, make the frame, call `done`. Picture and sound come from the same
     frames and cannot drift apart.
@@ -46,7 +46,7 @@ class Pacer:
         return self._index
 
     def turn(self) -> Turn:
-        """Of the next frame."""
+        """The turn of the next frame."""
         now = self._clock()
         if self._start is None:
             self._start = now
@@ -60,7 +60,7 @@ class Pacer:
         return Turn(max(0.0, wait), draw)
 
     def done(self) -> None:
-        """The frame was made."""
+        """Record that the frame was made."""
         due = (self._start or 0.0) + self._index * self._period
         self.late += self._clock() > due + self._period
         self._index += 1

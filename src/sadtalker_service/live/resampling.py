@@ -17,7 +17,7 @@ _PASS = 0.92
 
 
 class StreamResampler:
-    """A polyphase filter that gives every sample as soon as it can: n pieces give what one would.
+    """A polyphase filter that returns each sample as early as possible. Pieces give the same as the whole.
 
     The libraries' streams hold back up to 30 ms, which a live voice cannot afford.
     """

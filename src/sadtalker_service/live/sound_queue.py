@@ -1,4 +1,4 @@
-"""The sound that waits to be spoken: utterances in the order in which they came, safe for several threads."""
+"""The queue of sound to speak: utterances in the order of arrival. Safe to use from several threads."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Taken:
 
 
 class SoundQueue:
-    """What was pushed and not spoken yet."""
+    """Sound that was pushed and is not spoken yet."""
 
     def __init__(self, clock: Callable[[], float], limit: float = LONGEST_QUEUE) -> None:
         """`clock`: seconds. `limit`: seconds of sound that may wait."""
@@ -86,7 +86,7 @@ class SoundQueue:
             return self._seconds()
 
     def push(self, samples: Samples, rate: int, event_id: str) -> None:
-        """Append sound to the utterance `event_id`, or begin it. Raises as `LiveAvatar.push_audio`."""
+        """Append sound to the utterance `event_id`, or begin it. Raises as `LiveAvatar.push_audio` does."""
         checked = _checked(samples, rate)
         with self._changed:
             self._check_open()
@@ -94,7 +94,7 @@ class SoundQueue:
             self._append(self._open(event_id), checked, rate)
 
     def finish(self, event_id: str) -> None:
-        """The utterance is complete. Unknown ones are ignored, they have ended already."""
+        """Mark the utterance as complete. An unknown one has already ended, and is ignored."""
         with self._changed:
             for one in self._all():
                 if one.event_id == event_id or (not event_id and one is self._newest()):
@@ -103,7 +103,7 @@ class SoundQueue:
     def push_sentence(self, samples: Samples, timeline: SpokenTimeline, event_id: str, turn: int) -> bool:
         """Append a sentence whose phonemes are known, once there is room.
 
-        Whether it was: not if there was an interruption since `turn`.
+        Returns False if there was an interruption since `turn`; then it is not appended.
         """
         checked = _checked(samples, LIVE_RATE)
         seconds = len(checked) / LIVE_RATE
@@ -140,7 +140,7 @@ class SoundQueue:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Take no more sound. Who waits for room is released."""
+        """Take no more sound. Threads that wait for room are released."""
         with self._changed:
             self._closed = True
             self._current = None
@@ -242,13 +242,13 @@ class SoundQueue:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise AlreadyEnded("The live session has ended. Begin a new one.")
+            raise AlreadyEnded("The live session has ended. Start a new one.")
 
     def _check_room(self, seconds: float) -> None:
         waiting = self._seconds()
         if waiting + seconds > self.limit:
             raise AudioTooLarge(
-                f"{waiting:.0f} s of sound are waiting to be spoken, and {seconds:.1f} s more would be over"
+                f"{waiting:.0f} s of sound are waiting to be spoken, and {seconds:.1f} s more would exceed"
                 f" the limit of {self.limit:.0f} s. Send it later, or interrupt first.",
                 param="audio",
                 retry_after=max(1.0, waiting + seconds - self.limit),

@@ -70,7 +70,7 @@ class WebRtcOutput:
     async def answer(self, offer: str) -> str:
         """The SDP answer to a browser's SDP offer, with all ICE candidates in it.
 
-        Raises `InvalidInput` for what is no offer to receive video and audio.
+        Raises `InvalidInput` if this is no offer to receive video and audio.
         """
         for track in (self._pictures, self._sound):
             self._connection.addTrack(track)
@@ -81,7 +81,7 @@ class WebRtcOutput:
             await self.close()
             _log.info("webrtc_offer_refused: %s", error)
             raise InvalidInput(
-                "This is no SDP offer that can be answered. It must offer to receive one video (H.264 or VP8)"
+                "This SDP offer cannot be answered. It must offer to receive one video (H.264 or VP8)"
                 " and one audio (Opus).",
                 param="sdp",
             ) from error
@@ -103,7 +103,7 @@ class WebRtcOutput:
                 self._sound.push(piece)
 
     async def close(self) -> None:
-        """End the connection. More frames go nowhere."""
+        """End the connection. Further frames are dropped."""
         self._pictures.stop()
         self._sound.stop()
         await self._connection.close()
@@ -133,7 +133,7 @@ def _marked(sdp: str, mark: str) -> str:
 
 
 class _PushedTrack(MediaStreamTrack):
-    """A track of what is pushed. It keeps nothing before the first frame is asked for."""
+    """A track of the pushed frames. It keeps none before the first one is requested."""
 
     def __init__(self, kind: str, most: int) -> None:
         super().__init__()
@@ -144,7 +144,7 @@ class _PushedTrack(MediaStreamTrack):
         self._arrived = asyncio.Event()
 
     def push(self, frame: av.VideoFrame | av.AudioFrame) -> None:
-        """Append a frame. The oldest one gives way."""
+        """Append a frame. If the track is full, the oldest one is dropped."""
         self._frames.append(frame)
         self._arrived.set()
 
@@ -159,7 +159,7 @@ class _PushedTrack(MediaStreamTrack):
         return self._frames.popleft()
 
     def stop(self) -> None:
-        """No more frames."""
+        """End the track."""
         super().stop()
         self.wanted = False
         with suppress(RuntimeError):  # the loop may be closed already

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 from types import MappingProxyType
-from typing import Literal
 
 import av
 from av.audio.stream import AudioStream
@@ -22,8 +21,6 @@ from sadtalker_service.media.encoder import (
 )
 from sadtalker_service.media.ring_frame import PixelFormat
 from sadtalker_service.media.soundtrack import Soundtrack
-
-AlphaContainer = Literal["webm", "mov"]
 
 VP9_CRF: Mapping[Quality, int] = MappingProxyType({"low": 36, "medium": 28, "high": 20})
 """Constant rate factor of VP9, 0 .. 63 worst."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import structlog
 
-from sadtalker_service.settings import bare_environment
+from sadtalker_service.environment import bare_environment
 
 log = structlog.get_logger(__name__)
 

@@ -15,9 +15,9 @@ from io import BytesIO
 import pi_heif
 from PIL import Image
 
+from sadtalker_service.environment import bare_environment
 from sadtalker_service.errors import UnreadableImage
 from sadtalker_service.media.pixel_limit import check_pixels
-from sadtalker_service.settings import bare_environment
 
 TIMEOUT = 60.0
 """Seconds. A photo of 12 million pixels takes about one."""

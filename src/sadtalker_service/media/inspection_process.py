@@ -88,7 +88,7 @@ def _audio(question: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
 
 
 def _written(speech: SpeechFile, target: str) -> float:
-    """Seconds of the recording, all of which is decoded. The samples go into the file `target`, if any.
+    """Decode all of the recording and return its seconds. The samples go into the file `target`, if any.
 
     A recording beyond `LONGEST_KEPT` is not written. A reader without the samples decodes again.
     """

@@ -36,7 +36,7 @@ class Stopwatch:
 
 
 def measured(items: Iterator[T], watch: Stopwatch, stage: str) -> Iterator[T]:
-    """The items. The seconds until each is there are added to `stage`, in the thread that takes them."""
+    """Give `items`, and add the seconds until each one arrives to `stage`, in the thread that takes it."""
     while True:
         with watch(stage):
             try:
@@ -49,7 +49,9 @@ def measured(items: Iterator[T], watch: Stopwatch, stage: str) -> Iterator[T]:
 def apart(
     seconds: Mapping[str, float], outer: str, inner: str, of: Mapping[str, float] | None = None
 ) -> Mapping[str, float]:
-    """The seconds, with those of stage `inner`, which ran within `outer`, taken off that. `of`: where the
-    inner stage stands, by default beside the outer one."""
+    """Subtract the seconds of stage `inner`, which ran within `outer`, from those of `outer`.
+
+    `of` holds the seconds of `inner`; by default that is `seconds`.
+    """
     within = (seconds if of is None else of).get(inner, 0.0)
     return {stage: max(0.0, s - within) if stage == outer else s for stage, s in seconds.items()}

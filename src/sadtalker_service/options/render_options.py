@@ -187,12 +187,12 @@ class RenderOptions:
     """Quality of the video: at most 480, 720 or 1080 pixels high, with more encoder effort for higher
     quality."""
     captions: Annotated[Literal["track", "burned"] | None, *_or_none("track", "burned")] = None
-    """Captions in the video: as a track that players switch on, or burned into the picture. Needs a text, or
-    the transcript of the recording."""
+    """Captions: a track that players can switch on, or burned into the picture. Needs a text, a transcript,
+    or the extra captions, which recognises the words."""
     background: Annotated[str | None, *_BACKGROUND, Field(examples=["#1e90ff"])] = None
-    """What is behind the person: a colour such as #1e90ff, a picture, transparent, or still: the background
-    of the source image without the person, which does not move at all. Without it, what is close to the head
-    moves along."""
+    """Background behind the person: a colour such as #1e90ff, a picture, transparent, or still. still is the
+    background of the source image, which then does not move at all. Without this option, the area close to
+    the head moves with it."""
     aspect_ratio: Annotated[Literal["16:9", "9:16", "1:1"] | None, *_or_none("16:9", "9:16", "1:1")] = None
     """Shape of the video, with room above the head. With a background, it may be wider than the source
     image."""
@@ -201,7 +201,7 @@ class RenderOptions:
     fps: Annotated[Literal[24, 25, 30, 50, 60], _WHOLE] = 25
     """Frames per second: 24, 25, 30, 50 or 60."""
     seed: Annotated[_Seed | None, _WHOLE, _SEED_SCHEMA] = None
-    """Number that blinks, glances and head motion come from. Equal seeds give equal motion. By default it is
+    """Determines blinks, glances and head motion: equal seeds give equal motion. By default it is
     derived from the source image and the driven audio, so equal requests give equal videos."""
     enhancer: Annotated[Literal["gfpgan", "RestoreFormer"] | None, *_or_none("gfpgan", "RestoreFormer")] = (
         None
@@ -216,7 +216,7 @@ class RenderOptions:
 
     @property
     def has_tracks(self) -> bool:
-        """Whether head angles follow a track over the whole video, whose length must be known then."""
+        """Whether head angles follow a track over the whole video. Its length must be known then."""
         return any((self.input_yaw, self.input_pitch, self.input_roll))
 
     @property
@@ -231,7 +231,7 @@ class RenderOptions:
 
     @property
     def backdrop(self) -> str | None:
-        """The colour, or the SHA-256 of the picture, that is put behind what the engine draws."""
+        """The colour, or the SHA-256 of the picture, that is put behind the drawn person."""
         return None if self.background in {TRANSPARENT, STILL} else self.background
 
     @property

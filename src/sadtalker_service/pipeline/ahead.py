@@ -1,4 +1,4 @@
-"""Take the items of an iterator in another thread, a few ahead of whoever uses them."""
+"""Takes the items of an iterator in another thread, a few ahead of their use."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class _End:
 
 @contextmanager
 def taken_ahead(source: Iterator[T], most: int = 2, turn: Lock | None = None) -> Iterator[Iterator[T]]:
-    """Context manager with an iterator over the items of `source`, of which at most `most` wait.
+    """Context manager that gives the items of `source`. At most `most` of them wait to be used.
 
-    The second one is begun when it is asked for: what is made of the first one must not wait for it. An error
-    of `source` is raised where its item would have come. At the end of the context nothing more is taken. It
-    waits for the item that is being made, unless the work was cancelled and there is a `turn`: the thread
-    holds it as long as it runs. Take it before something is begun that must not run beside.
+    The second item is begun only when it is requested, so that the use of the first one need not wait. An
+    error of `source` is raised in place of its item. When the context ends, no more items are taken. It waits
+    for the item that is being made, unless the work was cancelled and there is a `turn`, which the thread
+    holds while it runs. Take `turn` before anything that must not run at the same time.
     """
     ready: Queue[_Item[T] | _End] = Queue(most)
     stopped, wanted = Event(), Event()

@@ -115,11 +115,12 @@ class CachedComputation:
         compute: Callable[[], Iterator[Artefact]],
         log: WindowsLog,
     ) -> Iterator[Artefact]:
-        """The windows of an artefact that comes piece by piece, from the cache or as they are computed.
+        """Return the windows of an artefact that is computed piece by piece: from the cache, or as computed.
 
-        They are kept one by one, and under `key` is their number once all were computed. `log` is kept with
-        them: at the end it has what it had when they were computed. Who comes before that takes each window
-        as soon as it is kept, and computes only if the other one gives up, or is too slow.
+        Each window is stored on its own. `key` holds their number, and is written after the last one. `log`
+        is stored with them: at the end it is as it was when they were computed. A second job that starts
+        before the end takes each window as soon as it is stored. It computes them itself only if the first
+        job gives up or is too slow.
         """
         work = _Windows(kind, key, lifetime, compute, log)
         start = self._clock()
@@ -192,7 +193,7 @@ class CachedComputation:
             self._put(work.key, Artefact({}, said, seconds), work.lifetime)
 
     def _put(self, key: str, artefact: Artefact, lifetime: Lifetime) -> bool:
-        """Whether the cache took it."""
+        """Whether the cache stored it."""
         try:
             self._cache.put(key, artefact, self._terms.lifetimes[lifetime])
         except CacheUnavailable as error:

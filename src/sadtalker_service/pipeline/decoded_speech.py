@@ -15,10 +15,10 @@ _SECONDS = 3600.0
 
 
 def keep_decoded(cache: ArtefactCache, audio_hash: str, reading: SoundReading | None, samples: Path) -> None:
-    """Keep what `media.inspection` wrote into `samples`. A cache that fails costs time only.
+    """Keep the samples that `media.inspection` wrote into `samples`. A failing cache only costs time.
 
-    A recording beyond `LONGEST_KEPT` is not there: decoding it piece by piece costs little, and holding it
-    costs memory.
+    Driven audio longer than `LONGEST_KEPT` is not kept: decoding it piece by piece costs little, and holding
+    it costs memory.
     """
     if reading is None:
         return

@@ -6,22 +6,21 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sadtalker_service.domain import HEIGHT_CAP, SoundReading, Speech, SpeechFile, SpokenText, VideoResult
+from sadtalker_service.domain import HEIGHT_CAP, Speech, SpeechFile, SpokenText, VideoResult
 from sadtalker_service.engines.port import Engine
-from sadtalker_service.errors import InvalidOption, UnreadableAudio
+from sadtalker_service.errors import InvalidOption
 from sadtalker_service.files import check_writable
 from sadtalker_service.media.audio import open_speech
 from sadtalker_service.media.stopwatch import Stopwatch
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.options.render_options import DEFAULTS
-from sadtalker_service.pipeline.cached import CachedComputation
 from sadtalker_service.pipeline.height import height_remark
 from sadtalker_service.pipeline.marking import marker_of
 from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.pipeline.progress import Listener, Reporter
 from sadtalker_service.pipeline.references import ReferenceVideo, ReferenceVideos
 from sadtalker_service.pipeline.sources import lazy_source_image, read_backdrop
-from sadtalker_service.pipeline.transcripts import with_recognised_words, with_transcript
+from sadtalker_service.pipeline.transcripts import with_words
 from sadtalker_service.pipeline.validation import apply_to_engine
 from sadtalker_service.settings import Settings
 from sadtalker_service.store.cache import ArtefactCache
@@ -81,20 +80,29 @@ def make_video(
     )
     if driven_audio:
         engine.expect_speech()
-    watch = Stopwatch(pipeline.clock)
+    watch, computation = Stopwatch(pipeline.clock), pipeline.computation()
+    check, threads = pipeline.reporter.check, settings.voice_threads
+    speech: Speech | SpeechFile | None = None
     with watch("decode"):
         image = lazy_source_image(Path(source_image), settings, pipeline.cache)
-        track = applied.options.audio_track
-        speech: Speech | SpeechFile | None = None
         if driven_audio:
-            speech = read_speech(Path(driven_audio), settings, track)
+            speech = open_speech(
+                Path(driven_audio),
+                max_bytes=settings.max_audio_bytes,
+                max_seconds=settings.max_audio_seconds,
+                audio_track=applied.options.audio_track,
+            )
     with TemporaryDirectory() as folder:
         if text:
+            # imported only here, because driven audio needs no voices
+            from sadtalker_service.pipeline.spoken import speak_text  # noqa: PLC0415
+
+            pipeline.reporter.stage("voice")
             with watch("voice"):
-                speech = _spoken(text, Path(folder, "speech.wav"), pipeline)
+                speech = speak_text(text, Path(folder, "speech.wav"), computation, check, threads)
         elif speech and (transcript or applied.options.captions):
             with watch("alignment"):
-                speech = _with_words(speech, transcript, pipeline)
+                speech = with_words(speech, transcript, computation, check, threads)
         result = pipeline.render(
             pipeline.prepare(image, applied.options),
             speech,
@@ -115,48 +123,6 @@ def make_video(
     )
 
 
-def _spoken(text: SpokenText, file: Path, pipeline: Pipeline) -> Speech:
-    reporter = pipeline.reporter
-    reporter.stage("voice")
-    computation = CachedComputation(pipeline.cache, pipeline.terms)
-    from sadtalker_service.pipeline.spoken import speak_text  # noqa: PLC0415  a recording needs no voices
-
-    return speak_text(text, file, computation, reporter.check, pipeline.engine.settings.voice_threads)
-
-
-def _with_words(speech: Speech | SpeechFile, transcript: str, pipeline: Pipeline) -> Speech | SpeechFile:
-    computation = CachedComputation(pipeline.cache, pipeline.terms)
-    if transcript:
-        return with_transcript(speech, transcript, computation)
-    threads = pipeline.engine.settings.voice_threads
-    return with_recognised_words(speech, computation, threads, pipeline.reporter.check)
-
-
 def open_cache(settings: Settings, folder: Path | None = None) -> DirectoryCache:
     """Open the cache in `folder`; the default is a folder inside `DATA_DIR`."""
     return DirectoryCache(folder or settings.data_dir / "cache", settings.cache_max_bytes)
-
-
-def read_speech(
-    path: Path,
-    settings: Settings,
-    audio_track: int | None = None,
-    audio_hash: str | None = None,
-    reading: SoundReading | None = None,
-) -> SpeechFile:
-    """The sound in `path`; of a track, from 1 on, or of that with the voice. Its sha256 and how it was read
-    before may be known.
-
-    Raises `UnreadableAudio`, `AudioTooLarge`, `EmptyAudio`, `InvalidOption`; and so does taking its pieces.
-    """
-    try:
-        return open_speech(
-            path,
-            max_bytes=settings.max_audio_bytes,
-            max_seconds=settings.max_audio_seconds,
-            audio_track=audio_track,
-            audio_hash=audio_hash,
-            reading=reading,
-        )
-    except OSError as error:
-        raise UnreadableAudio(f"Cannot read {path}: {error.strerror}.", param="driven_audio") from error

@@ -17,7 +17,7 @@ ENGINE = "mesh"
 def fetch_features(cache: ArtefactCache, key: str, folder: Path) -> bool:
     """Write the windows of the features under `key` into a new `folder`, if the cache has all of them.
 
-    A cache that fails costs time only.
+    A failing cache only costs time.
     """
     try:
         known = cache.get(key)
@@ -34,7 +34,7 @@ def fetch_features(cache: ArtefactCache, key: str, folder: Path) -> bool:
 
 
 def keep_features(cache: ArtefactCache, key: str, folder: Path, seconds: float) -> None:
-    """Keep the windows in `folder` under `key` for `seconds`. A cache that fails costs time only."""
+    """Keep the windows in `folder` under `key` for `seconds`. A failing cache only costs time."""
     try:
         files = sorted(folder.iterdir())
         for number, file in enumerate(files):

@@ -73,6 +73,10 @@ class Pipeline:
     turn: Lock | None = None
     """Held while a recording is heard, after a cancellation too: `render` does not wait for its end then."""
 
+    def computation(self) -> CachedComputation:
+        """A new one on this cache, with its own log."""
+        return CachedComputation(self.cache, self.terms)
+
     def prepare(self, image: AnySourceImage, options: RenderOptions, *, previews: bool = False) -> Prepared:
         """Compute or load every stage that rendering needs; with `previews`, all stages.
 
@@ -80,7 +84,7 @@ class Pipeline:
         (`NoFaceFound`, `FaceTooSmall`, `MouthOutsidePicture`, ...) and `Cancelled`.
         """
         engine, mode, options = self.engine, options.preprocess, self._sized(options)
-        computation, watch = CachedComputation(self.cache, self.terms), Stopwatch()
+        computation, watch = self.computation(), Stopwatch()
         artefacts: dict[str, Artefact] = {}
         for stage in engine.stages_for(options):
             if not (stage.essential or previews):
@@ -116,12 +120,12 @@ class Pipeline:
     ) -> VideoResult:
         """Make the video of `prepared` speaking `speech`, or idling for `idle_seconds` if that is None.
 
-        The frames of one window of the recording are drawn while the next one is heard.
+        The frames of one window of the driven audio are drawn while the next window is recognised.
 
         `stream` gets the video as fragmented mp4 while it is being made, see `media.video.write_video`.
         `backdrop` is the picture that `options.background` names, uint8 (H, W, 3) RGB.
-        `warnings` and those of the speech are handed on into the result. The work ends with `Cancelled`
-        within one batch of frames; then, and after any other error, there is no file. Raises `EmptyAudio`,
+        `warnings` and those of the speech become part of the result. If the work is cancelled, it ends with
+        `Cancelled` within one batch of frames. After an error there is no file. Raises `EmptyAudio`,
         `OutputError` and what the engine raises.
         """
         engine, reporter, avatar = self.engine, self.reporter, prepared.avatar
@@ -129,7 +133,7 @@ class Pipeline:
         options = seeded(self._sized(options), *inputs)
         watch, hearing, start = Stopwatch(self.clock), Stopwatch(self.clock), self.clock()
         duration = self._duration(speech, options, idle_seconds)
-        computation = CachedComputation(self.cache, self.terms)
+        computation = self.computation()
         features, reference_motion, known = None, NO_REFERENCES, WindowsLog()
         if speech:
             reporter.stage("speech_features")
@@ -199,7 +203,7 @@ class Pipeline:
     def _duration(
         self, speech: DrivenAudio | None, options: RenderOptions, idle_seconds: float
     ) -> float | None:
-        """Seconds of video to make, None if that is not known before the sound was decoded."""
+        """Seconds of video to make. None if they are not known before the audio is decoded."""
         if speech is None:
             if not self.engine.capabilities.idle:
                 raise UnsupportedByEngine(
@@ -220,7 +224,7 @@ class Pipeline:
         computation: CachedComputation,
         known: WindowsLog,
     ) -> Iterator[Artefact]:
-        """Windows from the cache, or as they are heard. `known` gets what was said when they were."""
+        """Windows of the speech features, from the cache or as computed. `known` gets their warnings."""
         track = speech.reading.track if speech.reading else 0
         key = speech_features_key(speech.audio_hash, self.engine.name, self.engine.version, track)
 
@@ -233,7 +237,7 @@ class Pipeline:
 
 
 def _long_enough(speech: DrivenAudio, options: RenderOptions) -> Iterator[NDArray[np.float32]]:
-    """The pieces of the recording. Raises `EmptyAudio` at its end if it is shorter than a frame."""
+    """The pieces of the driven audio. Raises `EmptyAudio` at its end if it is shorter than a frame."""
     samples = 0
     for piece in speech.pieces():
         samples += len(piece)
@@ -244,7 +248,7 @@ def _long_enough(speech: DrivenAudio, options: RenderOptions) -> Iterator[NDArra
 def _refuse_shorter(seconds: float, options: RenderOptions) -> None:
     if seconds * options.fps < 1:
         raise EmptyAudio(
-            f"The recording is {seconds * 1000:.0f} ms long, shorter than one frame.", param="driven_audio"
+            f"The driven audio is {seconds * 1000:.0f} ms long, shorter than one frame.", param="driven_audio"
         )
 
 
@@ -256,7 +260,7 @@ def _compute(
 
 
 def _too_late(options: RenderOptions, video: VideoFile) -> Iterator[str]:
-    """What was asked for after the end of the video."""
+    """Warnings about gestures after the end of the video."""
     end = video.frames / video.fps
     for cue in options.gestures:
         if cue.at >= end:
@@ -264,7 +268,7 @@ def _too_late(options: RenderOptions, video: VideoFile) -> Iterator[str]:
 
 
 def _noting(motion: Iterator[Motion], remarks: list[str]) -> Iterator[Motion]:
-    """The windows of a motion. What an engine says in `warnings` of their records is added to `remarks`."""
+    """The windows of a motion. The `warnings` in their records are added to `remarks`."""
     for window in motion:
         remarks += window.record.get("warnings", ())
         yield window

@@ -33,13 +33,13 @@ class Reporter:
         self._report(Progress(name))
 
     def rendering(self, total: int) -> None:
-        """Rendering of `total` frames begins, 0 if their number is not known. Raises `Cancelled`."""
+        """Report that rendering begins: of `total` frames, 0 if unknown. Raises `Cancelled`."""
         self._total = total
         self._start = self._clock()
         self._report(Progress("render", 0, total))
 
     def frames(self, done: int) -> None:
-        """`done` frames are rendered. Raises `Cancelled`."""
+        """Report that `done` frames are rendered. Raises `Cancelled`."""
         self._done = done
         self._total = max(done, self._total) if self._total else 0  # it may have been an estimate
         seconds = self._clock() - self._start
@@ -48,7 +48,7 @@ class Reporter:
         self._report(Progress("render", done, self._total, fps, eta))
 
     def finished(self, total: int) -> None:
-        """All frames are rendered: `total`. Tells it if that was not known. Raises `Cancelled`."""
+        """Report that all `total` frames are rendered, if the number was not known. Raises `Cancelled`."""
         if self._total != total:
             self._total = total
             self.frames(total)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from sadtalker_service.domain import Artefact, LazySourceImage, SourceImage
@@ -27,6 +27,8 @@ _VIDEO = (
     "The source is a video. The frame at {seconds:.1f} s was used, the best of {count} examined "
     "(sharp, mouth closed, eyes open)."
 )
+_landmarker = lru_cache(maxsize=1)(FaceLandmarker)
+"""`min_face_pixels` -> landmarker. Loaded for the first animation or video; most processes never need it."""
 _ANIMATION = "The source image is an animation that starts without a clear face. Frame {number} was used."
 
 
@@ -59,8 +61,7 @@ def read_source_image(
 
 
 def read_backdrop(path: Path, settings: Settings, image_hash: str | None = None) -> SourceImage:
-    """Read and decode the picture of a background. Of a video or an animation, it is not the best frame that
-    counts: a video is refused, and an animation gives its first one.
+    """Read and decode the picture of a background. A video is refused; an animation gives its first frame.
 
     Raises `UnreadableImage`, `ImageTooLarge`, with the parameter `background`.
     """
@@ -96,7 +97,17 @@ def _source_image(
         )
 
     def choose() -> Artefact:
-        return _of_video(path, settings) if is_clip else _of_animation(data, settings)
+        landmarker = _landmarker(settings.min_face_pixels)
+        if is_clip:
+            frames = clip_frames(path, max_pixels=settings.max_image_pixels)
+            frame, count = best_of_video(frames, landmarker)
+            words = [_VIDEO.format(seconds=frame.seconds or 0.0, count=count)]
+        else:
+            opened = partial(animation_frames, data, max_pixels=settings.max_image_pixels)
+            # without a face, use the first one; the engine reports that it has none
+            frame = best_of_animation(opened(), landmarker) or next(opened())
+            words = [] if frame.number == 1 else [_ANIMATION.format(number=frame.number)]
+        return Artefact({"pixels": frame.pixels}, {"warnings": words})
 
     key = stage_key(FRAME, image_hash, None, "faces", _CHOICE_VERSION)
     chosen = CachedComputation(cache or NoCache(), terms).artefact(FRAME, key, "week", choose)
@@ -111,26 +122,3 @@ def _read(path: Path, settings: Settings) -> bytes:
             )  # one byte over the limit, so that decoding notices
     except OSError as error:
         raise UnreadableImage(f"Cannot read {path}: {error.strerror}.", param="source_image") from error
-
-
-def _of_video(path: Path, settings: Settings) -> Artefact:
-    frames = clip_frames(path, max_pixels=settings.max_image_pixels)
-    frame, count = best_of_video(frames, _landmarker(settings.min_face_pixels))
-    words = _VIDEO.format(seconds=frame.seconds or 0.0, count=count)
-    return Artefact({"pixels": frame.pixels}, {"warnings": [words]})
-
-
-def _of_animation(data: bytes, settings: Settings) -> Artefact:
-    landmarker = _landmarker(settings.min_face_pixels)
-    frames = animation_frames(data, max_pixels=settings.max_image_pixels)
-    frame = best_of_animation(frames, landmarker)
-    if frame is None:  # use the first one; the engine will report that it has no face
-        frame = next(animation_frames(data, max_pixels=settings.max_image_pixels))
-    words = [] if frame.number == 1 else [_ANIMATION.format(number=frame.number)]
-    return Artefact({"pixels": frame.pixels}, {"warnings": words})
-
-
-@lru_cache(maxsize=1)
-def _landmarker(min_face_pixels: int) -> FaceLandmarker:
-    """Loaded for the first animation or video; most processes never need it."""
-    return FaceLandmarker(min_face_pixels)

@@ -1,4 +1,4 @@
-"""Texts as speech: every phrase is looked for in the cache, and spoken only if it is not there."""
+"""Speaks texts. A phrase that is in the cache is not spoken again."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from sadtalker_service.store.keys import voice_key
 KIND = "voice"
 """Kind of the artefact that holds a spoken phrase."""
 _READING = 2
-"""Raise it when texts begin to be read differently."""
+"""Raise this whenever texts are read differently."""
 
 
 @dataclass(frozen=True)
 class CachedVoice:
-    """A `Voice` that speaks a phrase once. What it gives has 16 bits, from the cache or not."""
+    """A `Voice` that speaks each phrase once. Its samples have 16 bits, from the cache or not."""
 
     voice: Voice
     computation: CachedComputation
 
     @property
     def version(self) -> str:
-        """That of the voice."""
+        """Version of the voice."""
         return self.voice.version
 
     def speak(self, phrase: Phrase, card: VoiceCard) -> Utterance:
-        """The phrase, spoken now or before. Raises what the voice raises."""
+        """Speak the phrase, or return it from the cache. Raises the errors of the voice."""
         key = voice_key(_phrase_hash(phrase, card), self.version)
         artefact = self.computation.artefact(
             KIND, key, "week", lambda: _to_artefact(self.voice.speak(phrase, card))
@@ -50,7 +50,7 @@ class CachedVoice:
 
 
 def spoken_id(spoken: SpokenText) -> str:
-    """What names a spoken text as `audio_hash` names a recording: 64 hexadecimal digits."""
+    """Identifies a spoken text as `audio_hash` identifies driven audio: 64 hexadecimal digits."""
     facts = [_READING, spoken.text, spoken.voice, spoken.rate]
     return hashlib.sha256(json.dumps(facts, ensure_ascii=False).encode()).hexdigest()
 
@@ -89,9 +89,9 @@ def spoken_pieces(
 def spoken_sentences(
     script: Script, computation: CachedComputation, threads: int = 0
 ) -> Iterator[tuple[NDArray[np.float32], SpokenTimeline]]:
-    """The phrases of a script while they are spoken: float32 (n,) at 24 kHz, and what is said when in them.
+    """The phrases of a script while they are spoken: float32 (n,) at 24 kHz, and the times of their words.
 
-    The phonemes are empty where the voice cannot tell them. Raises `EngineUnavailable`.
+    The phonemes are empty if the voice does not know them. Raises `EngineUnavailable`.
     """
     voice = CachedVoice(voice_for(script.card, threads), computation)
     lead = script.lead

@@ -45,7 +45,7 @@ class Timelines:
         """
         if not self._places.acquire(blocking=False):
             raise Busy(
-                "As many recordings are being analysed as may be at a time. Try again in a moment.",
+                "Too many recordings are being analysed at the moment. Try again in a moment.",
                 retry_after=_RETRY_SECONDS,
             )
         question = {

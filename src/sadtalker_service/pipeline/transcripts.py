@@ -1,4 +1,4 @@
-"""The words of a recording: from a text of it that the caller has, or recognised."""
+"""Finds the times of the words in driven audio: of a given transcript, or of recognised words."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from sadtalker_service.speech.voices.scripts import check_scripts, without_pictu
 from sadtalker_service.store.keys import captions_key
 
 MOST_CHARACTERS = 20_000
-"""Of a transcript: 20 minutes of speech."""
+"""Longest transcript: 20 minutes of speech."""
 _KIND = "captions"
 _VERSION = "1"
-_NOT_FOUND = "The transcript could not be found in the recording: the times of its words are estimates."
+_NOT_FOUND = "The transcript does not match the driven audio, so the times of its words are estimates."
 _RECOGNISED = (
-    "The words of the captions were recognised (language: {language}) and may be wrong. Send them as"
-    " transcript to have them exactly."
+    "The words of the captions were recognised (language: {language}) and may be wrong. Send the words"
+    " as transcript to have them exactly."
 )
-_NO_VOICE = "No speech was found in the recording, so there are no captions."
+_NO_VOICE = "No speech was found in the driven audio, so there are no captions."
 
 
 def check_transcript(text: str, param: str = "transcript") -> None:
@@ -41,14 +41,28 @@ def check_transcript(text: str, param: str = "transcript") -> None:
 
 
 def transcript_id(text: str) -> str:
-    """What names a transcript: 64 hexadecimal digits."""
+    """Identifies a transcript: 64 hexadecimal digits."""
     return hashlib.sha256(" ".join(text.split()).encode()).hexdigest()
 
 
+def with_words(
+    recording: Speech | SpeechFile,
+    transcript: str,
+    computation: CachedComputation,
+    check: Callable[[], None],
+    threads: int,
+) -> Speech | SpeechFile:
+    """The driven audio with the times of its words: those of `transcript`, or if that is empty, recognised
+    ones. Raises what `with_transcript` and `check` raise."""
+    if transcript:
+        return with_transcript(recording, transcript, computation)
+    return with_recognised_words(recording, computation, threads, check)
+
+
 def with_transcript(recording: Speech | SpeechFile, text: str, computation: CachedComputation) -> Speech:
-    """The recording with the times of the words of `text`. Raises what `check_transcript` raises."""
+    """The driven audio with the times of the words of `text`. Raises the errors of `check_transcript`."""
     check_transcript(text)
-    speech = recording.whole()  # its words are looked for in all of it
+    speech = recording.whole()  # its words may be anywhere in it
 
     def align() -> Artefact:
         from sadtalker_service.speech.captions.alignment import align_words  # noqa: PLC0415  loads a recogniser
@@ -66,7 +80,7 @@ def with_recognised_words(
     threads: int = 1,
     check: Callable[[], None] = lambda: None,
 ) -> Speech | SpeechFile:
-    """The recording with its words, as a network hears them; unchanged where the extra is not installed.
+    """The driven audio with its words, recognised by a network. Unchanged if the extra is not installed.
 
     `check` is called every few seconds of speech and may raise.
     """

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sadtalker_service.domain import SPEECH_RATE
-from sadtalker_service.settings import set_environment
+from sadtalker_service.environment import set_environment
 from sadtalker_service.speech.phonemes import SILENCE, Phoneme
 
 _NETWORK, _SYMBOLS = "hama/assets/asr_waveform_fp16.onnx", "hama/assets/g2p_vocab.json"

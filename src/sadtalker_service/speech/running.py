@@ -154,34 +154,3 @@ def running_source() -> RunningSource:
         _log.warning("recogniser_missing, lips follow the signal alone: %s", error)
         return RunningSignal()
     return RunningPhones(StreamingDecoder())
-
-
-class Blend:
-    """Several sources, each with a weight."""
-
-    def __init__(self, sources: tuple[tuple[RunningSource, float], ...]) -> None:
-        """`sources` with their weights. Each has one segmentation."""
-        self._sources = sources
-
-    def begin(self, tick: int) -> None:
-        """See `RunningSource`."""
-        for source, _ in self._sources:
-            source.begin(tick)
-
-    def push(self, samples: Samples) -> None:
-        """See `RunningSource`."""
-        for source, _ in self._sources:
-            source.push(samples)
-
-    def guess(self) -> tuple[Segmentation, ...]:
-        """See `RunningSource`."""
-        return tuple(
-            Segmentation(one.phonemes, one.weight * weight)
-            for source, weight in self._sources
-            for one in source.guess()
-        )
-
-    def close(self) -> None:
-        """See `RunningSource`."""
-        for source, _ in self._sources:
-            source.close()

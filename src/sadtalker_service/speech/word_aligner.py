@@ -20,7 +20,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from sadtalker_service.settings import bare_environment
+from sadtalker_service.environment import bare_environment
 from sadtalker_service.speech.phonemes import Phoneme
 from sadtalker_service.speech.word_pipe import LENGTH
 

@@ -44,19 +44,19 @@ class IdempotencyKeys:
         self._kept = round(1000 * settings.idempotency_seconds)
         self._lease = round(1000 * lease_seconds)
 
-    def claim(self, scope: str, key: str, fingerprint: str, session_id: str) -> Claim:
+    def claim(self, scope: str, key: str, request_hash: str, session_id: str) -> Claim:
         """The claim of this request, or that of the first one if it was answered.
 
-        `scope` separates users (owner and lane). `fingerprint` is a hash of the whole request. `session_id`
+        `scope` separates users (owner and lane). `request_hash` is a hash of the whole request. `session_id`
         is used for a new session. If the process of a request dies, its claim passes to the next request with
         the same session id, because the session may already have been accepted.
 
         Raises `Conflict` while the first request is being processed, with the time until its claim ends, and
-        `IdempotencyKeyReused` for a different fingerprint.
+        `IdempotencyKeyReused` for a different request.
         """
         record, token = _name(scope, key), secrets.token_hex(8)
         answer = self._queue.script(
-            "claim_key", record, fingerprint, token, self._lease, self._kept, session_id
+            "claim_key", record, request_hash, token, self._lease, self._kept, session_id
         )
         match answer[0]:
             case b"new" | b"done":

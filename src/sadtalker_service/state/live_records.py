@@ -126,7 +126,7 @@ class LiveSession:
 RESUMABLE: frozenset[EndReason] = frozenset(
     {"never_connected", "client_gone", "idle", "time_limit", "worker_lost", "worker_stopped", "failed"}
 )
-"""Ends after which the same request starts the session anew."""
+"""Ends after which it makes sense to send the same request again."""
 
 
 def recording_key(session_id: str) -> str:

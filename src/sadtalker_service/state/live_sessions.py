@@ -107,7 +107,7 @@ class LiveSessionStore:
         self._queue.script("live_beat", name, text, _FORGET_SECONDS)
 
     def leave(self, name: str, reason: EndReason) -> None:
-        """The worker `name` carries no session any more: it starts anew, or stops."""
+        """The worker `name` carries no session any more, because it restarts or stops."""
         self._queue.script("live_leave", name, reason, self._kept)
 
     def workers(self) -> Mapping[str, tuple[LiveWorker, int]]:

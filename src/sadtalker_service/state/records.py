@@ -99,7 +99,7 @@ class Session(JsonRecord):
     outcome: VideoResult | None = None
     failure: Failure | None = None
     warnings: tuple[str, ...] = ()
-    """What of the request and its driven audio was left out or guessed."""
+    """What was left out of the request or its driven audio, or guessed."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The fields of the request, for display."""
     callback_url: str | None = None

@@ -31,8 +31,15 @@ class StreamBroken(OSError):
 class MediaStream:
     """Writes a stream. A context manager that marks the stream as complete on success, else as broken."""
 
-    def __init__(self, client: redis.Redis, session_id: str, attempt: int, image_id: str) -> None:
-        """`client` is that of the cache.
+    def __init__(
+        self,
+        client: redis.Redis,
+        session_id: str,
+        attempt: int,
+        image_id: str,
+        on_first: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`client` is that of the cache. `on_first` is called after the first piece was sent.
 
         `image_id` names the source image in the video, so that deleting it also finds the stream. Nothing is
         sent before the first piece.
@@ -40,6 +47,7 @@ class MediaStream:
         self._client = client
         self._key = stream_key(session_id, attempt)
         self._index = streams_key(image_id)
+        self._on_first = on_first
         self._pieces = 0
 
     def write(self, data: bytes, /) -> int:
@@ -49,6 +57,8 @@ class MediaStream:
         Raises `StreamBroken`, also for all later pieces.
         """
         self._add(_DATA, bytes(data))
+        if self._pieces == 1:
+            self._on_first()
         return len(data)
 
     def __enter__(self) -> Self:

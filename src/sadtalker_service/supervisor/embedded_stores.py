@@ -18,9 +18,10 @@ import structlog
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from sadtalker_service.environment import bare_environment
 from sadtalker_service.errors import StartFailed, StoreMisconfigured
 from sadtalker_service.files import make_private
-from sadtalker_service.settings import Settings, bare_environment
+from sadtalker_service.settings import Settings
 from sadtalker_service.store.connections import cache_socket, queue_socket, store_urls
 from sadtalker_service.supervisor.child import ChildSpec
 
@@ -130,7 +131,7 @@ def _end_old_server(address: Path) -> None:
     """Make sure that no server of a killed supervisor still writes to the same file.
 
     A new server silently takes over the socket of an old one, so check first. On Linux the old server dies
-    with its supervisor within a moment. On other systems it is told to end. Raises `StartFailed`.
+    with its supervisor within a moment. On other systems it is sent a SIGTERM. Raises `StartFailed`.
     """
     until = time.monotonic() + _OLD_SERVER_SECONDS
     while time.monotonic() < until:
@@ -144,7 +145,7 @@ def _end_old_server(address: Path) -> None:
         except redis.RedisError as error:  # it is still loading its file, or does not end
             log.info("old_server_busy", reason=str(error))
         time.sleep(_POLL_SECONDS)
-    raise StartFailed(f"An old server still listens on {address}. End it first.")
+    raise StartFailed(f"An old server still listens on {address}. Stop it first.")
 
 
 def _accepts(address: Path) -> bool:

@@ -15,9 +15,10 @@ import structlog
 
 from sadtalker_service.engines.port import Helper
 from sadtalker_service.engines.registry import check_engine, helpers
+from sadtalker_service.environment import child_environment, worker_environment
 from sadtalker_service.errors import EngineUnavailable, StartFailed, StoreUnavailable
 from sadtalker_service.jobs.queues import NORMAL, PREPARE, VIP
-from sadtalker_service.settings import Settings, child_environment, worker_environment
+from sadtalker_service.settings import Settings
 from sadtalker_service.state.registry import WorkerRegistry
 from sadtalker_service.store.connections import check_queue_server, connect, run_dir, store_urls
 from sadtalker_service.supervisor.child import ChildSpec

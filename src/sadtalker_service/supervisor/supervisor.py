@@ -39,7 +39,7 @@ class Supervisor:
             stages: children by stage. The children of a stage start together once all of the previous stage
                 are ready. They stop together, in reverse order of the stages.
             on_ready: called with a child's name each time it becomes ready.
-            on_stop: called once, before the first child is told to stop.
+            on_stop: called once, before the first child is stopped.
             clock: returns seconds.
         """
         self._stages = [[Child(spec, clock) for spec in stage] for stage in stages]

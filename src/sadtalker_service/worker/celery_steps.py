@@ -53,5 +53,5 @@ class AcknowledgementWatch(bootsteps.StartStopStep):  # type: ignore[misc]  # Ce
         elif self._stuck_since is None:
             self._stuck_since = now
         elif now - self._stuck_since > _STUCK_SECONDS:
-            log.warning("message_not_acknowledged", consequence="connects anew")
+            log.warning("message_not_acknowledged", consequence="connects again")
             raise NoConnection("A message could not be acknowledged.")

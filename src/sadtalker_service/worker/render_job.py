@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -10,7 +9,7 @@ from threading import Lock
 import structlog
 
 from sadtalker_service.domain import VideoResult
-from sadtalker_service.media.boxes import Writable
+from sadtalker_service.media.stopwatch import Stopwatch
 from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.pipeline.progress import Reporter
 from sadtalker_service.state.records import Session
@@ -22,8 +21,12 @@ from sadtalker_service.telemetry import metrics
 from sadtalker_service.telemetry.logs import bound
 from sadtalker_service.worker.attempt import Attempt
 from sadtalker_service.worker.context import WorkerContext
-from sadtalker_service.worker.driven_audio import driven_audio
-from sadtalker_service.worker.originals import original_backdrop, original_image, original_references
+from sadtalker_service.worker.originals import (
+    driven_audio,
+    original_backdrop,
+    original_image,
+    original_references,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -54,20 +57,17 @@ class RenderJob:
         ):
             log.info("job_started", lane=session.lane)
             metrics.job_started(session.lane, max(0.0, (session.started_at or 0.0) - session.queued_at))
-            self._make(session, attempt, start)
+            unfinished = context.scratch / f"{session.session_id}.{session.spec.options.container}"
+            try:
+                made = self._produce(session, attempt, unfinished, start)
+                attempt.check()  # last chance for a fenced or cancelled attempt to end without a trace
+                published = self._publish(session, attempt, made, unfinished, start)
+            finally:
+                unfinished.unlink(missing_ok=True)
+            if published:
+                self._count(session, published)
         if not attempt.succeeded:
             context.forget_if_deleted(session.spec.image_id)
-
-    def _make(self, session: Session, attempt: Attempt, start: float) -> None:
-        unfinished = self._context.scratch / f"{session.session_id}.{session.spec.options.container}"
-        try:
-            made = self._produce(session, attempt, unfinished, start)
-            attempt.check()  # last chance for a fenced or cancelled attempt to end without a trace
-            published = self._publish(session, attempt, made, unfinished, start)
-        finally:
-            unfinished.unlink(missing_ok=True)
-        if published:
-            self._count(session, published)
 
     def _produce(self, session: Session, attempt: Attempt, output: Path, start: float) -> VideoResult:
         context, spec = self._context, session.spec
@@ -76,26 +76,35 @@ class RenderJob:
         engine = context.loaded.engine(spec.engine, spec.engine_version)
         reporter = Reporter(attempt.report, attempt.must_stop)
         terms = context.cache_terms(reporter.check)
-        pipeline = Pipeline(engine, context.cache, terms, reporter, marker=context.marker, turn=self._hearing)
+        pipeline = Pipeline(
+            engine, context.cache, terms, reporter, context.clock, context.marker, self._hearing
+        )
         prepared = pipeline.prepare(
             original_image(context.artefacts, spec.image_id, context.settings, context.cache, terms),
             spec.options,
         )
-        media = MediaStream(context.cache_client, session.session_id, session.attempt, session.spec.image_id)
+        media = MediaStream(
+            context.cache_client,
+            session.session_id,
+            session.attempt,
+            spec.image_id,
+            lambda: metrics.observe_first_bytes(context.clock() - start),
+        )
         references = original_references(context.artefacts, spec)
-        with driven_audio(context, session, terms, reporter) as audio, references as videos, media:
+        watch = Stopwatch(context.clock)
+        with driven_audio(context, session, pipeline, watch) as speech, references as videos, media:
             made = pipeline.render(
                 prepared,
-                audio.speech,
+                speech,
                 spec.options,
                 output,
                 references=videos,
                 backdrop=original_backdrop(context.artefacts, spec, context.settings),
-                stream=_Timed(media, lambda: metrics.observe_first_bytes(context.clock() - start)),
+                stream=media,
                 idle_seconds=spec.audio_seconds,
                 warnings=session.warnings,
             )
-            return replace(made, seconds={**audio.seconds, **made.seconds})
+            return replace(made, seconds={**watch.seconds, **made.seconds})
 
     def _publish(
         self, session: Session, attempt: Attempt, made: VideoResult, file: Path, start: float
@@ -129,19 +138,3 @@ class RenderJob:
         )
         statistics = self._context.statistics
         best_effort(lambda: statistics.job_done(kind, session.lane, session.spec.engine, result))
-
-
-class _Timed:
-    """Passes pieces on to a stream, and calls `on_first` after the first one."""
-
-    def __init__(self, stream: Writable, on_first: Callable[[], None]) -> None:
-        self._stream = stream
-        self._on_first: Callable[[], None] | None = on_first
-
-    def write(self, data: bytes, /) -> int:
-        """Write one piece."""
-        written = self._stream.write(data)
-        if self._on_first:
-            self._on_first()
-            self._on_first = None
-        return written

@@ -28,7 +28,7 @@ WORKER_LOST = 1012
 """Close code: the worker has died, and the session with it."""
 _OPEN_SECONDS, _ANSWER_SECONDS = 5.0, 20.0
 _LOST_MESSAGE = (
-    "The process that carried the live session has died. Send the request in resume to start it anew."
+    "The process that carried the live session has died. Send the request in resume to start it again."
 )
 
 

@@ -39,8 +39,8 @@ _REASONS: Mapping[EndReason, str] = MappingProxyType(
     {
         "ended_by_client": "The client has ended the session.",
         "ended_by_request": "The session was ended on request.",
-        "never_connected": "No client has connected in time. Send the request in resume to start it anew.",
-        "client_gone": "The client did not come back. Send the request in resume to start it anew.",
+        "never_connected": "No client connected in time. Send the request in resume to start it again.",
+        "client_gone": "The client did not come back. Send the request in resume to start it again.",
         "idle": "No message came for a long time. Send the request in resume, and keep the session alive with"
         " session.keep_alive.",
         "time_limit": "The session was as long as one may be. Send the request in resume to go on.",

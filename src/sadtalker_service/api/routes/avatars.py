@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from statistics import fmean
 from typing import Annotated
 
@@ -18,11 +17,10 @@ from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.schemas.waiting import WaitQuery
 from sadtalker_service.api.services import Services, services_of
 from sadtalker_service.api.upload.forms import UPLOAD_TEXTS, form_body, remarks, required_file, upload_files
-from sadtalker_service.api.upload.multipart import ReceivedFile
+from sadtalker_service.api.upload.inspecting import inspect_image
 from sadtalker_service.api.upload.receiving import receive_form
 from sadtalker_service.domain import PREPROCESS_MODES, PreprocessMode
 from sadtalker_service.errors import NotFound
-from sadtalker_service.media.inspection import ImageFacts
 from sadtalker_service.state.avatars import AvatarStore
 from sadtalker_service.state.viewer import Viewer
 
@@ -60,7 +58,7 @@ async def upload(request: Request, response: Response) -> UploadAnswer:
         image = required_file(form, "image_file")
         mode = mode_of(form.texts.get("preprocess_mode"))
         face = face_index_of(form.texts.get("face_index"))
-        facts = await _facts(services, image)
+        facts = await inspect_image(services, image)
         viewer, keep = viewer_of(request), services.video_service.upload
         record, known = await run_in_threadpool(
             keep, image.path, image.sha256, mode, facts, viewer, face_index=face
@@ -136,17 +134,6 @@ def _status(
         )
     figures = services.statistics.snapshot() if record.state == "ready" else None
     return avatar_status(record, services.video_service.summary(image_id, viewer), figures)
-
-
-async def _facts(services: Services, image: ReceivedFile) -> ImageFacts:
-    """Size and media type of a source image. A known one is not decoded again.
-
-    Raises `UnreadableImage`, `ImageTooLarge`.
-    """
-    known = await run_in_threadpool(services.avatars.modes, image.sha256)
-    if known:
-        return ImageFacts(known[0].width, known[0].height, known[0].media_type)
-    return await asyncio.wrap_future(services.inspector.inspect_image(image.path))
 
 
 def expected_preparation(avatars: AvatarStore) -> float | None:

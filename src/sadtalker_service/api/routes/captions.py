@@ -48,8 +48,8 @@ async def _cues(request: Request, lane: str, session_id: str) -> tuple[Cue, ...]
     cues = cues_of(session.outcome.words, session.outcome.video_seconds)
     if not cues:
         raise NotFound(
-            "This video has no captions: nothing says when which word is spoken. Send a text in place of the"
-            " recording, or the recording's own words as transcript, or ask for captions with the request.",
+            "This video has no captions, because the times of its words are not known. Request it again with"
+            " a text instead of driven audio, with transcript, or with captions.",
             param="session_id",
         )
     return cues

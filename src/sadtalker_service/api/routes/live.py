@@ -69,7 +69,7 @@ async def start(request: Request) -> LiveAnswer:
 
 @router.get("/{session_id}", response_model=LiveAnswer, responses=problems(404), summary="Get a live session")
 async def status(request: Request, session_id: SessionPath) -> LiveAnswer:
-    """State, figures, and after the end the reason and the request that starts it anew."""
+    """State and figures. After the end also the reason, and the request that starts it again."""
     services, name = services_of(request), session_id_of(session_id)
     session = await run_in_threadpool(services.live_service.get, name, viewer_of(request))
     return live_answer(session, services.settings)
@@ -79,7 +79,7 @@ async def status(request: Request, session_id: SessionPath) -> LiveAnswer:
     "/{session_id}", response_model=LiveAnswer, responses=problems(404), summary="End a live session"
 )
 async def end(request: Request, session_id: SessionPath) -> LiveAnswer:
-    """End the session and free its slot. Its client is told within a second."""
+    """End the session and free its slot. Its client is notified within a second."""
     services, name = services_of(request), session_id_of(session_id)
     session = await run_in_threadpool(services.live_service.end, name, viewer_of(request))
     log.info("live_session_deleted", session_id=name, reason=session.reason)

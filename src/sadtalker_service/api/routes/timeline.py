@@ -12,14 +12,14 @@ from sadtalker_service.api.access.security import viewer_of
 from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.schemas.timeline import TimelineAnswer, TimelineForm
 from sadtalker_service.api.services import Services, services_of
-from sadtalker_service.api.upload.audio_facts import inspect_audio
 from sadtalker_service.api.upload.forms import (
     audio_kind,
     form_body,
     options_of,
-    required_audio,
+    required_file,
     unknown_fields,
 )
+from sadtalker_service.api.upload.inspecting import inspect_audio
 from sadtalker_service.api.upload.multipart import ReceivedFile
 from sadtalker_service.api.upload.receiving import receive_form
 from sadtalker_service.errors import AudioTooLarge
@@ -48,12 +48,12 @@ async def timeline(request: Request) -> TimelineAnswer:
     viewer_of(request)
     kinds, timeout = (audio_kind(services.settings),), services.settings.upload_timeout_seconds
     async with receive_form(request, _TEXTS, kinds, services.uploads, timeout) as form:
-        audio, options = required_audio(form), options_of(form)
+        audio, options = required_file(form, "audio_file"), options_of(form)
         facts = await inspect_audio(services, audio, options.audio_track)
         if facts.seconds > LONGEST_SECONDS:
             raise AudioTooLarge(
-                f"The driven audio is {facts.seconds:.1f} s long. A timeline may have {LONGEST_SECONDS:g} s."
-                " Cut it, or make a video.",
+                f"The driven audio is {facts.seconds:.1f} s long. A timeline may be at most"
+                f" {LONGEST_SECONDS:g} s long. Cut it, or make a video.",
                 param="audio_file",
             )
         values = await _timeline(services, audio, facts, options)

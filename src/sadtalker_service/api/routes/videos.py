@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Annotated
 
@@ -22,14 +18,12 @@ from sadtalker_service.api.schemas.problem import problems
 from sadtalker_service.api.schemas.videos import CancelAnswer, GenerateAnswer, SessionStatus
 from sadtalker_service.api.schemas.waiting import WaitQuery
 from sadtalker_service.api.services import Services, services_of
-from sadtalker_service.api.upload.audio_facts import inspect_audio
-from sadtalker_service.api.upload.backdrop import check_backdrop
 from sadtalker_service.api.upload.forms import (
     GENERATE_TEXTS,
     ReadText,
     audio_or_text,
     check_engine,
-    fingerprint,
+    form_hash,
     generate_body,
     generate_files,
     options_of,
@@ -37,14 +31,15 @@ from sadtalker_service.api.upload.forms import (
     required_image_id,
     video_request,
 )
+from sadtalker_service.api.upload.inspecting import inspect_audio, inspect_background
 from sadtalker_service.api.upload.multipart import Form, ReceivedFile
 from sadtalker_service.api.upload.receiving import receive_form
 from sadtalker_service.domain import SpokenText
-from sadtalker_service.errors import AlreadyEnded, NotFound, StoreUnavailable
+from sadtalker_service.errors import AlreadyEnded, NotFound
 from sadtalker_service.jobs.webhooks import check_receiver
 from sadtalker_service.media.inspection import AudioFacts
 from sadtalker_service.speech.voices.speaker import estimated_seconds
-from sadtalker_service.state.idempotency import RENEWAL_SECONDS, Claim, IdempotencyKeys
+from sadtalker_service.state.async_idempotency import claimed
 from sadtalker_service.state.records import ENDED, Lane, QueuePosition, Session
 
 log = structlog.get_logger(__name__)
@@ -85,7 +80,8 @@ async def generate(
     ) as form:
         audio = audio_or_text(form)
         required_image_id(form)
-        async with _once(services, f"{viewer_of(request).owner}:{in_lane}", key, fingerprint(form)) as claim:
+        scope = f"{viewer_of(request).owner}:{in_lane}"
+        async with claimed(services.idempotency, scope, key, form_hash(form)) as claim:
             session_id = claim.session_id if claim else None
             if session_id is None or (claim and not claim.answered):
                 session_id = await _accept(request, services, in_lane, form, audio, session_id)
@@ -149,7 +145,7 @@ async def _accept(
     else:
         sound = await inspect_audio(services, audio, options_of(form).audio_track)
     if picture := form.files.get("background_file"):
-        await check_backdrop(services, picture)
+        await inspect_background(services, picture)
     request_id = request.state.request_id
     spec = video_request(form, lane, sound, request_id=request_id, received_at=received_at)
     if spec.callback_url is not None:
@@ -180,36 +176,3 @@ async def _present(services: Services, session_id: str) -> tuple[Session, QueueP
             "The session of this request no longer exists. Send the request without its Idempotency-Key."
         )
     return found
-
-
-@asynccontextmanager
-async def _once(services: Services, scope: str, key: str | None, print_: str) -> AsyncIterator[Claim | None]:
-    """Context manager that gives the claim on the `Idempotency-Key`, None without a key.
-
-    The claim is renewed until it exits. If this process dies, the same request may be sent again a few
-    seconds later. Raises `Conflict` while the first request is being processed, `IdempotencyKeyReused`.
-    """
-    if key is None:
-        yield None
-        return
-    keys = services.idempotency
-    claim = await run_in_threadpool(keys.claim, scope, key, print_, str(uuid.uuid4()))
-    if claim.answered:
-        yield claim
-        return
-    renewal = asyncio.create_task(_keep_claim(keys, claim))
-    answered = False
-    try:
-        yield claim
-        answered = True
-    finally:
-        renewal.cancel()
-        # also after an error, because the key must not stay taken
-        await run_in_threadpool(keys.complete if answered else keys.release, claim)
-
-
-async def _keep_claim(keys: IdempotencyKeys, claim: Claim) -> None:
-    while True:
-        await asyncio.sleep(RENEWAL_SECONDS)
-        with suppress(StoreUnavailable):
-            await run_in_threadpool(keys.renew, claim)

@@ -61,7 +61,7 @@ async def sample(request: Request, voice: VoicePath) -> Response:
     desk = services_of(request).speech_desk
     card = next((card for card in await run_in_threadpool(installed_voices) if card.id == voice), None)
     if card is None:
-        raise NotFound("There is no such voice; GET /api/voices lists those there are.", param="voice")
+        raise NotFound("There is no such voice. GET /api/voices lists the voices.", param="voice")
     script = await desk.read(SpokenText(SAMPLES[card.language.partition("-")[0]], card.id))
     file = b"".join([piece async for piece in desk.speak(script, "mp3")])
     return Response(file, media_type="audio/mpeg", headers={"Cache-Control": "private, max-age=86400"})

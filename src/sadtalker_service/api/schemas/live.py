@@ -100,7 +100,7 @@ class LiveAnswer(BaseModel):
         [], description="For WebRTC; only in the answer to `POST /api/live`."
     )
     links: LiveLinks
-    resume: LiveResume | None = Field(None, description="The request that starts the session anew.")
+    resume: LiveResume | None = Field(None, description="The request that starts the session again.")
     warnings: list[str] = []
 
 

@@ -95,14 +95,8 @@ def required_file(form: Form, name: str) -> ReceivedFile:
     return form.files[name]
 
 
-def required_audio(form: Form) -> ReceivedFile:
-    """The file `audio_file`. Raises `InvalidOption`."""
-    return required_file(form, "audio_file")
-
-
 def audio_or_text(form: Form) -> ReceivedFile | SpokenText:
-    """The file `audio_file`, or the text in its place, its voice as it was asked for. Raises
-    `InvalidOption`."""
+    """The file `audio_file`, or the text that is sent instead. Raises `InvalidOption`."""
     texts = form.texts
     if "audio_file" in form.files:
         return form.files["audio_file"]
@@ -192,7 +186,7 @@ def _given(form: Form) -> dict[str, str]:
 def video_request(
     form: Form, lane: Lane, sound: AudioFacts | ReadText, *, request_id: str | None, received_at: float
 ) -> VideoRequest:
-    """What `form` asks for; `sound` tells of its driven audio or its text.
+    """The request in `form`. `sound` describes its driven audio or its text.
 
     Raises `InvalidOption` for a field that cannot be read, `NotFound` for an invalid `image_id`.
     """
@@ -226,7 +220,7 @@ def video_request(
     )
 
 
-def fingerprint(form: Form) -> str:
+def form_hash(form: Form) -> str:
     """A hash of everything in the form; equal if the same request is sent again."""
     files = {name: file.sha256 for name, file in form.files.items()}
     text = json.dumps([dict(form.texts), files], sort_keys=True)

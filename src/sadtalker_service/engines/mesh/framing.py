@@ -24,7 +24,7 @@ RATIOS = {"16:9": 16 / 9, "9:16": 9 / 16, "1:1": 1.0}
 HEAD_ROOM, CHIN_ROOM = 0.22, 0.3
 """Free height above the hair, and least height kept below the chin, in face heights."""
 HAIR = 0.38
-"""Height of the hair above the face if nothing tells it, in face heights."""
+"""Assumed height of the hair above the face, in face heights, if it cannot be measured."""
 HEAD_WIDTH = 1.45
 """Width that a window of a cut-out person should have at least, in face widths."""
 SEEN = 32

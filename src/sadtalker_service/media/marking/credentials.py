@@ -1,8 +1,8 @@
-"""The key and the certificate with which videos are signed: those of the settings, or made once.
+"""The key and the certificate that sign videos: from the settings, or made once.
 
-The made ones are in one file, `DATA_DIR/marking.pem`, so that they are there together or not at all. The
-certificate is signed by its own key. Nobody vouches for it: a verifier says that a file is unchanged, and
-that it does not know the signer.
+Those that were made are in one file, `DATA_DIR/marking.pem`, so that one never exists without the other. The
+certificate is signed by its own key, so no authority vouches for it. A verifier reports that a file is
+unchanged, and that the signer is unknown.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ FILE = "marking.pem"
 
 _PRIVATE = 0o600
 _VALID = timedelta(days=3650)
-"""A signature without a trusted time counts only while its certificate is valid."""
+"""A signature without a trusted timestamp is valid only as long as its certificate."""
 _CLOCKS = timedelta(days=1)
-"""The certificate is valid from this long ago: clocks of other machines differ."""
+"""The certificate is valid from this long before now, because clocks of other machines differ."""
 _ALGORITHMS = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
 """Elliptic curve -> name of the algorithm in C2PA (specification 2.1, section 13.2.1)."""
 
@@ -118,7 +118,7 @@ def _make(path: Path) -> None:
     log.info(
         "marking_key_made",
         file=str(path),
-        remark="Videos are signed with a certificate that nobody vouches for. See docs/marking.md.",
+        remark="Videos are signed with a certificate of unknown issuer. See docs/marking.md.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Tags in a file that say in words that it is synthetic. Any program reads them, and anybody removes them."""
+"""Metadata that says in words that a file is synthetic. Any program can read it, and anyone can remove it."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def find_voice(voice: str, language: str, voices: Sequence[VoiceCard], param: st
         near = difflib.get_close_matches(wanted, [*known, *_ALIASES], 1)
         hint = f" Did you mean {near[0]}?" if near else ""
         raise InvalidOption(
-            f"There is no voice called {voice.strip()[:60]!r}.{hint} GET /api/voices lists those there are.",
+            f"There is no voice called {voice.strip()[:60]!r}.{hint} GET /api/voices lists the voices.",
             param=param,
         )
     if tag is not None and not _speaks(card, tag):

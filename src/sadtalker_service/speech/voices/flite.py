@@ -30,7 +30,7 @@ def is_installed() -> bool:
 
 
 class FliteVoice:
-    """Speaks with the program flite, which also tells the times of its phonemes."""
+    """Speaks with the program flite, which also reports the times of its phonemes."""
 
     version = "flite-2"
 

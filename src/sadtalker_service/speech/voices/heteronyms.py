@@ -1,4 +1,4 @@
-"""Which of several pronunciations is meant: by the words around it."""
+"""Chooses between several pronunciations of a word by the words around it."""
 
 from __future__ import annotations
 

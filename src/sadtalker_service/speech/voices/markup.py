@@ -60,7 +60,7 @@ Part = Span | Break
 def parse_markup(text: str, param: str = "text") -> list[Part]:
     """Parse `text`. It is SSML if it has one of the elements, and plain text otherwise.
 
-    Raises `InvalidOption` for SSML that is not well-formed, for an element or a value that is not known here.
+    Raises `InvalidOption` for SSML that is not well-formed, and for an unknown element or value.
     """
     if not _LOOKS_LIKE_SSML.search(text):
         return [Span(text)]
@@ -151,5 +151,5 @@ def _break_seconds(element: ElementTree.Element) -> float:
         raise ValueError(f'<break time="{time[:40]}"> is not a time such as "500ms" or "1.5s".')
     seconds = float(found[1]) / (1000.0 if found[2] == "ms" else 1.0)
     if seconds > LONGEST_BREAK:
-        raise ValueError(f"A <break> may have at most {LONGEST_BREAK:g} seconds.")
+        raise ValueError(f"A <break> may last at most {LONGEST_BREAK:g} seconds.")
     return seconds

@@ -31,7 +31,7 @@ class TextReader(Protocol):
 
 
 def phrases_of(parts: Sequence[Part], reader: TextReader, rate: float) -> list[Phrase]:
-    """The phrases of a text, in order. Empty if nothing of it is spoken.
+    """The phrases of a text, in order. Empty if no part of it is spoken.
 
     `rate` multiplies that of every part. Raises what the reader raises.
     """

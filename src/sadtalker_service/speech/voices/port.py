@@ -1,4 +1,4 @@
-"""What a voice is given and what it gives: the port of text to speech."""
+"""The port of text to speech: the input and the output of a voice."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Token:
 
 @dataclass(frozen=True)
 class Phrase:
-    """What is spoken in one breath: a sentence, or a part of a long one."""
+    """A part of a text that is spoken in one breath: a sentence, or a part of a long one."""
 
     tokens: tuple[Token, ...]
     pause: float = 0.0
@@ -63,7 +63,7 @@ class Voice(Protocol):
 
     @property
     def version(self) -> str:
-        """Part of every cache key: another one when the same phrase sounds different."""
+        """Part of every cache key. It changes when the same phrase sounds different."""
 
     def speak(self, phrase: Phrase, card: VoiceCard) -> Utterance:
         """Speak a phrase with one of its voices."""

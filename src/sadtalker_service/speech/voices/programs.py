@@ -6,8 +6,8 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 
+from sadtalker_service.environment import bare_environment
 from sadtalker_service.errors import EngineUnavailable
-from sadtalker_service.settings import bare_environment
 
 _SECONDS = 60.0
 
@@ -18,7 +18,7 @@ def find_program(name: str) -> str | None:
 
 
 def run_program(name: str, arguments: Sequence[str], text: str = "") -> bytes:
-    """What the program writes to its output, given `text` as its input. Raises `EngineUnavailable`."""
+    """Run the program with `text` as its input, and return its output. Raises `EngineUnavailable`."""
     path = find_program(name)
     if path is None:
         raise EngineUnavailable(f"The program {name} is not installed here.", param="voice")

@@ -11,7 +11,7 @@ from sadtalker_service.errors import InvalidOption
 _NOT_READ = re.compile(
     "[\U0001f000-\U0001faff\U00002600-\U000027bf\U0001f1e6-\U0001f1ff\ufe0f\u200d\u200b-\u200f\u2060\ufeff\u00ad]"
 )
-"""Pictures and marks that nobody hears."""
+"""Pictures and marks that are not spoken."""
 
 
 def without_pictures(text: str) -> tuple[str, int]:

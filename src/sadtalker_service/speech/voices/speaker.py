@@ -93,8 +93,7 @@ def check_text(text: str, rate: float, param: str = "text") -> None:
     """Raises `InvalidOption` for an empty text and a rate out of bounds, `TextTooLong`."""
     if len(text) > MOST_CHARACTERS:
         raise TextTooLong(
-            f"The text has {len(text):,} characters; at most {MOST_CHARACTERS:,} are spoken."
-            " Cut it in parts.",
+            f"The text has {len(text):,} characters; at most {MOST_CHARACTERS:,} are spoken. Split it.",
             param=param,
         )
     if not text.strip():
@@ -115,7 +114,7 @@ def read_text(spoken: SpokenText, param: str = "text") -> Script:
     parts = parse_markup(text, param)
     silences = sum(part.seconds for part in parts if isinstance(part, Break))
     if silences > _LONGEST_SILENCE:
-        raise InvalidOption(f"The breaks of a text may take {_LONGEST_SILENCE:g} s together.", param=param)
+        raise InvalidOption(f"The breaks of a text may last {_LONGEST_SILENCE:g} s together.", param=param)
     try:
         phrases = phrases_of(parts, reader_for(card), spoken.rate)
     except InvalidOption as error:
@@ -123,7 +122,7 @@ def read_text(spoken: SpokenText, param: str = "text") -> Script:
     if not phrases:
         raise InvalidOption("The text has no word that could be spoken.", param=param)
     lead = LEAD + (parts[0].seconds if isinstance(parts[0], Break) else 0.0)
-    warnings = (f"{pictures} pictures (emoji) in the text are not spoken.",) if pictures else ()
+    warnings = (f"{pictures} emoji in the text are not spoken.",) if pictures else ()
     return Script(card, tuple(phrases), lead, warnings)
 
 
@@ -137,7 +136,7 @@ def speak(script: Script, voice: Voice | None = None) -> Recital:
 
 
 def recite(script: Script, voice: Voice | None = None) -> tuple[NDArray[np.float32], SpokenTimeline]:
-    """A whole script: float32 (N,) at 24 kHz, and what is said when. Raises `EngineUnavailable`."""
+    """Speak a script: float32 (N,) at 24 kHz, and the times of its words. Raises `EngineUnavailable`."""
     timeline = Timeline()
     timeline.add_silence(script.lead)
     pieces = [silence(script.lead)]
@@ -148,7 +147,7 @@ def recite(script: Script, voice: Voice | None = None) -> tuple[NDArray[np.float
 
 
 def estimated_seconds(text: str, rate: float) -> float:
-    """About how long a text takes to speak, rather too long: limits and forecasts rest on it."""
+    """Estimated seconds to speak a text, on the high side. Limits and forecasts use it."""
     breaks = re.findall(r'<break[^>]*time="(\d+(?:\.\d+)?)(ms|s)"', text)
     silences = sum(float(number) / (1000 if unit == "ms" else 1) for number, unit in breaks)
     # a digit becomes a word, and so does a sign of another script
@@ -158,7 +157,7 @@ def estimated_seconds(text: str, rate: float) -> float:
 
 @lru_cache(maxsize=16)
 def reader_for(card: VoiceCard) -> TextReader:
-    """What reads texts for a voice. Loaded once per language."""
+    """The reader of texts for a voice. Loaded once per language."""
     if card.language in {"en-us", "en-gb"}:
         return EnglishReader.load(british=card.language == "en-gb")
     if card.language == "es":
@@ -177,5 +176,5 @@ def _voice_of(source: Source, threads: int) -> Voice:
 
 
 def voice_for(card: VoiceCard, threads: int = 0) -> Voice:
-    """What speaks with the voice `card`. `threads`: 0 for as many as help, which is two."""
+    """The voice of `card`, ready to speak. `threads`: 0 for as many as help, which is two."""
     return _voice_of(card.source, threads or min(2, len(os.sched_getaffinity(0))))

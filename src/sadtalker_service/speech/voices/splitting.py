@@ -40,7 +40,7 @@ class Piece:
 def split(text: str, is_abbreviation: Callable[[str, str], bool] = lambda _word, _next: False) -> list[Piece]:
     """The pieces of `text`. A line that ends without punctuation ends a sentence, as in a list.
 
-    `is_abbreviation(word, next)` tells whether the full stop of `word` is a part of it.
+    `is_abbreviation(word, next)` returns whether the full stop of `word` is part of it.
     """
     pieces: list[Piece] = []
     for paragraph in _PARAGRAPHS.split(text.strip()):

@@ -1,4 +1,4 @@
-"""Word times where a voice tells only those of its phonemes, or not even these."""
+"""Word times for a voice that reports only the times of its phonemes, or none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sadtalker_service.speech.voices.port import Token
 
 
 def spread_words(tokens: Sequence[Token], phonemes: Sequence[TimedLabel]) -> tuple[TimedLabel, ...]:
-    """Words in the stretches where something is said: each takes the share that its own phonemes suggest.
+    """Spread words over the stretches with speech. Each word gets the share that its phonemes suggest.
 
     A comma is held against the nearest pause. Empty if `phonemes` is.
     """

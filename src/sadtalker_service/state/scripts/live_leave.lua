@@ -1,4 +1,4 @@
--- A live worker starts anew, or stops: none of its sessions is carried any more.
+-- A live worker restarts or stops, so none of its sessions is carried any more.
 local name, reason, kept = unpack(ARGV)
 for _, id in ipairs(redis.call('ZRANGE', 'live_leases:' .. name, 0, -1)) do
   end_live(id, reason, kept)

@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 REPLACED, TOO_SLOW = 4001, 4002
 """Close codes: the same session was opened elsewhere; the client does not read what it gets."""
 _LAST_WORDS_SECONDS = 2.0
-_BROKEN = "An internal error occurred. The session is not the cause. The error was logged."
+_BROKEN = "An internal error occurred. It was logged, and is not caused by your request."
 
 
 class Carried:
@@ -79,14 +79,14 @@ class Carried:
 
     @property
     def state(self) -> LiveState:
-        """As the queue server shows it."""
+        """The state that the queue server shows."""
         if self.ended.done():
             return "closed"
         return "connected" if self._connection else "away"
 
     @property
     def figures(self) -> LiveFigures:
-        """What was measured so far."""
+        """The figures measured so far."""
         before, drawing, recording = self._before, self._drawing, self.recording
         if drawing is None or self._avatar is None:
             return before
@@ -112,7 +112,7 @@ class Carried:
         return time.monotonic() - self._began_at
 
     def quiet_seconds(self) -> float:
-        """Time since the last message of the client, or since what it sent was spoken."""
+        """Time since the last message of the client, or since its last sound was spoken."""
         speaks = self._drawing is not None and self._drawing.is_speaking
         if speaks or (self._inbox is not None and self._inbox.is_waiting):
             self._heard_at = time.monotonic()
@@ -148,7 +148,7 @@ class Carried:
         """The SDP answer to an offer of WebRTC. The picture then goes to this viewer, no longer to an earlier
         one.
 
-        Raises `NotReady` without an open WebSocket, `InvalidInput` for what is no offer.
+        Raises `NotReady` without an open WebSocket, `InvalidInput` for an unusable offer.
         """
         drawing = self._drawing
         if drawing is None:
@@ -170,7 +170,7 @@ class Carried:
             await viewer.close()
 
     async def close(self) -> None:
-        """Give back the avatar, after the end."""
+        """Free the avatar, after the end."""
         async with self._turn:
             if self._inbox:
                 self._inbox.close()

@@ -56,7 +56,7 @@ class Drawing:
 
     @property
     def media_type(self) -> str | None:
-        """Of the video, for players."""
+        """Media type of the video, for players."""
         return self._encoder.media_type if self._encoder and self._with_video else None
 
     @property

@@ -1,4 +1,4 @@
-"""What a client's messages do to its avatar."""
+"""Carries out the messages of a client."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ class Inbox:
         seconds, waiting = len(sound.samples) / sound.rate, self._avatar.queued_seconds
         if waiting + seconds > self._queue_seconds:
             raise LiveQueueFull(
-                f"{waiting:.0f} s of sound wait to be spoken, and at most {self._queue_seconds:g} s may wait."
-                " This piece was not taken. Send it again later, and no faster than it is heard.",
+                f"{waiting:.0f} s of sound are already waiting. At most {self._queue_seconds:g} s may wait,"
+                " so this piece was refused. Send it again later, no faster than in real time.",
                 param="audio",
                 retry_after=max(1.0, waiting + seconds - self._queue_seconds),
             )
@@ -107,7 +107,8 @@ class Inbox:
         with self._lock:
             if self._texts >= _MOST_TEXTS:
                 raise Busy(
-                    f"{self._texts} texts wait to be spoken already. Try again in a moment.", retry_after=5.0
+                    f"{self._texts} texts are already waiting to be spoken. Try again in a moment.",
+                    retry_after=5.0,
                 )
             self._texts += 1
             turn = self._turn

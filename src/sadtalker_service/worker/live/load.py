@@ -14,7 +14,7 @@ class LoadMeter:
     """A number between 0 and 1 over the last seconds.
 
     It is the larger of two: the share of this machine's processors that the process takes, and the share of
-    its frames that were late. The second is high on a machine that others keep busy.
+    its frames that were late. The second is high on a machine that is busy with other work.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """The messages of a live session. Names are those of HeyGen's LiveAvatar LITE, so that clients know them.
 
 A text message is a JSON object with a `type`. A binary message is sound, as of an `agent.speak` of the
-session's rate. Every message is checked here, and nothing of it is trusted.
+session's rate. Every message is checked here, because no part of it can be trusted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Messages on their way to a client. A client that reads too slowly is cut off instead of lagging behind."""
+"""Messages to a client. A client that reads too slowly is disconnected, so that it cannot lag behind."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Outbox:
         self._loop.call_soon_threadsafe(self.put, *messages)
 
     def close(self) -> None:
-        """No message follows those that wait."""
+        """Add no further message to those that wait."""
         self._closed = True
         self._changed.set()
 

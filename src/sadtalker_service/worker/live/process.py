@@ -148,7 +148,7 @@ class LiveProcess:
         )
 
     def _tags(self, spec: LiveSpec) -> Mapping[str, str]:
-        """What marks the stream as synthetic."""
+        """Metadata that marks the stream as synthetic."""
         source_type = self._engines.source_type(spec.engine)
         return tags_of(source_type) if source_type and self._settings.mark_videos else NO_TAGS
 

@@ -72,7 +72,7 @@ class LiveServer:
     # ------------------------------------------------------------------ connections
 
     async def admit(self, connection: ServerConnection, request: Request) -> Response | None:
-        """Before a connection is accepted: the answer if it is none to accept, or None."""
+        """Called before a connection is accepted. Returns the answer if it is not to be accepted, or None."""
         if request.path == ALIVE:
             return connection.respond(HTTPStatus.OK, "alive\n")
         try:
@@ -85,7 +85,7 @@ class LiveServer:
         return None
 
     async def serve(self, connection: ServerConnection) -> None:
-        """An accepted connection, until it ends."""
+        """Serve an accepted connection until it ends."""
         session: LiveSession = connection.session  # type: ignore[attr-defined]  # set by `admit`
         target: _Target = connection.target  # type: ignore[attr-defined]  # as above
         if target.is_offer:
@@ -159,7 +159,7 @@ class LiveServer:
                 continue
 
     async def stop(self, reason: EndReason) -> None:
-        """End every session, and wait until their clients know."""
+        """End every session, and wait until the clients are notified."""
         for carried in list(self._carried.values()):
             carried.end(reason)
         while self._ends:
@@ -208,7 +208,7 @@ class LiveServer:
 
 @dataclass(frozen=True)
 class _Target:
-    """What a connection asks for."""
+    """The session that a connection requests."""
 
     session_id: str
     token: str = field(repr=False)

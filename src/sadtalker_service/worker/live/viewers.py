@@ -1,4 +1,4 @@
-"""WebRTC viewers of live sessions, where the extra `webrtc` is installed."""
+"""WebRTC viewers of live sessions. They need the extra `webrtc`."""
 
 from __future__ import annotations
 
