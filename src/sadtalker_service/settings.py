@@ -75,6 +75,10 @@ class Settings(LiveSettings):
     """Compile the SadTalker networks with torch at the start: takes minutes and needs a C++ compiler, but
     speeds up rendering."""
 
+    sadtalker_encoder: Literal["auto", "x264", "nvenc"] = "auto"
+    """Encoder of the SadTalker engine's mp4 files: `x264`, or `nvenc` of the GPU. `auto` is `nvenc` if the
+    networks run on a GPU that has one. Where it does not work, `x264` is used, and the log says why."""
+
     sadtalker_inference: Path | None = None
     """Unix socket of a `sadtalker inference` process, which runs the SadTalker networks for this process.
     Default: `serve` starts one for its workers, and other commands load the networks themselves."""

@@ -277,5 +277,20 @@ def test_the_profile_names_what_takes_long() -> None:
     )
     assert ended.returncode == 0, ended.stderr
     assert "128, float32, 1 at once: " in ended.stdout
-    assert "| us per frame | share | launches per batch | kernel |" in ended.stdout
+    assert "| us per frame | share | operations per batch | kernel |" in ended.stdout
     assert "convolution" in ended.stdout
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["out of time", "stopped"])
+def test_a_profile_that_ends_early_names_what_is_missing(stopped: bool) -> None:
+    torch = pytest.importorskip("torch")
+    from sadtalker_service.bench.sadtalker.choices import planned
+    from sadtalker_service.bench.sadtalker.kernels import profiles
+
+    def tell(_: str) -> None:
+        raise KeyboardInterrupt if stopped else AssertionError("a case began")
+
+    seconds = iter([0.0] if stopped else [0.0, 11.0, 12.0])
+    plan = planned(torch.device("cpu"), sizes=[128], batches=[2, 1], budget=0 if stopped else 10)
+    lines = list(profiles(torch.device("cpu"), plan, tell, lambda: next(seconds)))
+    assert lines == [f"Not profiled: 128, float32, {batch} at once." for batch in (2, 1)]

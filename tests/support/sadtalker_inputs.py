@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sadtalker_service.engines.sadtalker.driving.parts import Part
+from sadtalker_service.engines.sadtalker.driving.pieces import Piece
 
 RATE = 16_000
 
@@ -33,3 +37,17 @@ def photo(height: int, width: int) -> NDArray[np.uint8]:
     squares = 1.0 - 2.0 * np.mod(np.floor(16 * u) + np.floor(12 * v) + channel, 2.0)
     values = 0.5 + 0.45 * (0.40 * slow + 0.30 * cross + 0.12 * fast + 0.18 * squares)
     return np.round(255 * values.astype(np.float32)).astype(np.uint8)
+
+
+def pieces_of(windows: NDArray[np.float32], size: int = 256) -> Iterator[Piece]:
+    """The pieces of a video with these mel windows (T, 80, 16)."""
+    total = len(windows)
+    for first in range(0, total, size):
+        last = first + size >= total
+        shown = windows[first : first + size + (not last)]
+        yield Piece(first, shown, total, exactly=True, duration=total / 25 if last else None)
+
+
+def rows_of_parts(parts: Iterable[Part]) -> NDArray[np.float32]:
+    """A whole track."""
+    return np.concatenate([part.rows for part in parts])

@@ -31,6 +31,7 @@ from sadtalker_service.domain import (
 )
 from sadtalker_service.engines.live_port import LiveDriver
 from sadtalker_service.errors import UnsupportedByEngine
+from sadtalker_service.media.h264 import X264, VideoEncoder
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.settings import Settings, get_settings
 
@@ -235,6 +236,11 @@ class Engine(ABC):
     def stages(self) -> tuple[Stage, ...]:
         """Those of videos with the default options."""
         return self.stages_for(RenderOptions(size=self.capabilities.default_size))
+
+    @property
+    def video_encoder(self) -> VideoEncoder:
+        """What encodes the mp4 of its videos."""
+        return X264
 
     def warm_up(self) -> None:  # noqa: B027  an engine need not
         """Compile, load and touch everything, so that the first request is as fast as the second."""

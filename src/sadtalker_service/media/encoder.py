@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from types import MappingProxyType
@@ -21,6 +20,7 @@ from av.video.stream import VideoStream
 from sadtalker_service.domain import Quality
 from sadtalker_service.media.boxes import Writable
 from sadtalker_service.media.fragments import Fragmenter, LiveFragments
+from sadtalker_service.media.h264 import X264, VideoEncoder
 from sadtalker_service.media.ring_frame import PixelFormat
 from sadtalker_service.media.soundtrack import Soundtrack
 from sadtalker_service.media.stopwatch import Stopwatch
@@ -38,37 +38,8 @@ _AAC_BITS_PER_SAMPLE = 4
 _AAC_MOST_BITS = 64_000
 """Largest bit rate per channel."""
 SECONDS_PER_KEYFRAME = 4
-_REORDERED_FRAMES = 2
-"""x264 uses B-frames, one of them as a reference for the others. Decoding starts this many frames before
-0."""
 _AAC_PRIMING_SAMPLES = 1024
 """One AAC frame. FFmpeg's encoder starts this many samples before 0."""
-
-
-@dataclass(frozen=True)
-class Effort:
-    """Effort of x264."""
-
-    preset: str
-    crf: int
-    """Constant rate factor, 0 lossless .. 51 worst. Adding 6 halves the bit rate."""
-    params: str = ""
-    """Options of x264, `name=value:name=value`."""
-
-
-# Measured on talking heads of 512x512, one core: milliseconds of CPU per frame / kbit/s / dB of PSNR.
-#   low    2.1 / 350 / 40.8  (plain `ultrafast` 1.1 / 809 / 39.9)
-#   medium 3.3 / 609 / 43.7  (plain `veryfast` 6.0 / 590 / 43.6)
-#   high   4.1 / 916 / 45.5  (plain `veryfast` 6.3 / 884 / 45.5, `faster` 10.3 / 929 / 46.4; all at crf 18)
-# On faces that hardly move, finer motion search and smaller partitions gain little, and look-ahead gains
-# much. Weighted prediction only helps with fades.
-EFFORTS: Mapping[Quality, Effort] = MappingProxyType(
-    {
-        "low": Effort("ultrafast", 26, "cabac=1:mbtree=1:rc-lookahead=10:bframes=3:no-deblock=0:deblock=0,0"),
-        "medium": Effort("veryfast", 21, "subme=1:partitions=i8x8,i4x4:weightp=0"),
-        "high": Effort("veryfast", 17, "subme=1:partitions=i8x8,i4x4:weightp=0"),
-    }
-)
 
 
 class Mp4Encoder:
@@ -95,12 +66,16 @@ class Mp4Encoder:
         layout: Mapping[str, str] = FASTSTART,
         stream: Writable | None = None,
         tags: Mapping[str, str] = NO_TAGS,
+        encoder: VideoEncoder = X264,
     ) -> None:
-        """`width` and `height` are even. `layout` holds options of FFmpeg's mp4 muxer.
+        """`width` and `height` are even. `layout` holds options of FFmpeg's mp4 muxer. `encoder` encodes
+        H.264.
 
         `stream` receives the same video as fragmented mp4: the initialisation segment now, and each fragment
         as soon as it is encoded. If it raises `OSError`, it receives no more, and encoding continues. Both
         have `tags` in their metadata.
+
+        Raises `OSError` or `av.FFmpegError` if an encoder other than x264 cannot be opened.
         """
         self.watch = Stopwatch()
         self._fps = fps
@@ -109,8 +84,11 @@ class Mp4Encoder:
         self._container = av.open(target, "w", format=self.container, container_options=dict(layout))
         self._container.metadata.update(tags)
         self._tags = tags
+        self._encoder = encoder
         self._video = self._add_video(width, height, quality)
         self._audio = self._add_audio(soundtrack) if soundtrack else None
+        if encoder is not X264:
+            self._open_encoders()
         self._live = LiveFragments(partial(self._fragmenter, stream)) if stream else None
 
     def encode(self, frame: av.VideoFrame) -> None:
@@ -147,6 +125,14 @@ class Mp4Encoder:
         with suppress(OSError, av.FFmpegError):
             self._container.close()
 
+    def _open_encoders(self) -> None:
+        try:
+            self._container.start_encoding()
+        except (OSError, av.FFmpegError):
+            with suppress(OSError, av.FFmpegError):
+                self._container.close()
+            raise
+
     def _mux(self, packets: list[Packet[Stream]]) -> None:
         with self.watch("mux"):
             for packet in packets:
@@ -160,7 +146,7 @@ class Mp4Encoder:
             stream,
             self._video,
             self._audio,
-            video_delay=Fraction(_REORDERED_FRAMES, self._fps),
+            video_delay=Fraction(self._encoder.reordered, self._fps),
             audio_delay=Fraction(_AAC_PRIMING_SAMPLES, self._soundtrack.rate if self._soundtrack else 1),
             tags=self._tags,
         )
@@ -183,17 +169,14 @@ class Mp4Encoder:
         self._mux(packets)
 
     def _add_video(self, width: int, height: int, quality: Quality) -> VideoStream:
-        effort = EFFORTS[quality]
-        stream = self._container.add_stream("libx264", rate=self._fps)
+        stream = self._container.add_stream(self._encoder.name, rate=self._fps)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         context = stream.codec_context
         context.time_base = Fraction(1, self._fps)
         context.gop_size = SECONDS_PER_KEYFRAME * self._fps
         context.thread_count = encoder_threads()
         tag_colours(context)
-        # chromaloc=1: chroma is sited in the middle of its 2x2 square, as `colour.rgb_to_yuv420` computes it.
-        params = ":".join(filter(None, ("chromaloc=1", effort.params)))
-        context.options = {"preset": effort.preset, "crf": str(effort.crf), "x264-params": params}
+        self._encoder.set_up(context, quality)
         return stream
 
     def _add_audio(self, track: Soundtrack) -> AudioStream:

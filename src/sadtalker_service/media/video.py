@@ -11,20 +11,24 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
 import av
+import structlog
 
 from sadtalker_service.domain import Quality, Rendering
 from sadtalker_service.files import output_error, whole_file
 from sadtalker_service.media.alpha_encoder import MovEncoder, WebmEncoder
 from sadtalker_service.media.boxes import Writable
 from sadtalker_service.media.encoder import FASTSTART, NO_TAGS, Mp4Encoder
+from sadtalker_service.media.h264 import X264, VideoEncoder
 from sadtalker_service.media.ring_frame import RingFrame
 from sadtalker_service.media.soundtrack import Sound, Soundtrack
 from sadtalker_service.media.stopwatch import Stopwatch
+
+log = structlog.get_logger(__name__)
 
 RING_FRAMES = 12
 """Largest number of frames between the renderer and the encoder."""
@@ -58,6 +62,7 @@ def write_video(
     on_frame: Callable[[int], None] | None = None,
     stream: Writable | None = None,
     tags: Mapping[str, str] = NO_TAGS,
+    encoder: VideoEncoder = X264,
 ) -> VideoFile:
     """Encode `rendering` to `path`, which appears only when it is complete.
 
@@ -73,66 +78,18 @@ def write_video(
     The initialisation segment comes first, before anything is rendered, then fragments of a fifth of a
     second. If it raises `OSError` it is dropped, and the file is still written. `tags` become metadata of
     both.
+
+    `encoder` encodes mp4, or x264 if it cannot be opened for this video. The initialisation segment is that
+    of the encoder that is used.
     """
     _check(rendering)
     with whole_file(path) as unfinished:
-        frames, seconds = _encode(rendering, unfinished, path, sound, quality, on_frame, stream, tags)
+        frames, seconds = _encode(
+            rendering, unfinished, path, sound, quality, on_frame, stream, tags, encoder
+        )
         size = unfinished.stat().st_size
     height, width = rendering.background.shape[:2]
     return VideoFile(path, width, height, rendering.fps, frames, size, seconds)
-
-
-def initialisation(
-    size: tuple[int, int],
-    fps: int,
-    *,
-    sound: Sound | None,
-    quality: Quality,
-    tags: Mapping[str, str] = NO_TAGS,
-) -> bytes:
-    """The first piece that `write_video` sends to its `stream`.
-
-    It is the same for every video of this size (width, height), rate and quality, with audio of this rate and
-    number of channels, and the same tags. Nothing is rendered or read.
-    """
-    width, height = size
-    pieces = _FirstPiece()
-    encoder = Mp4Encoder(
-        _NullTarget(),
-        width=width,
-        height=height,
-        fps=fps,
-        quality=quality,
-        soundtrack=Soundtrack(sound, Fraction(1)) if sound else None,
-        layout={},
-        stream=pieces,
-        tags=tags,
-    )
-    encoder.abandon()
-    return pieces.first
-
-
-class _FirstPiece:
-    """Keeps the first piece."""
-
-    first = b""
-
-    def write(self, data: bytes, /) -> int:
-        self.first = self.first or data
-        return len(data)
-
-
-class _NullTarget:
-    """A target that discards its data."""
-
-    def write(self, data: bytes, /) -> int:
-        return len(data)
-
-    def seek(self, position: int, whence: int = 0) -> int:
-        return position
-
-    def tell(self) -> int:
-        return 0
 
 
 def _encode(
@@ -144,6 +101,7 @@ def _encode(
     on_frame: Callable[[int], None] | None,
     stream: Writable | None,
     tags: Mapping[str, str],
+    wanted: VideoEncoder,
 ) -> tuple[int, Mapping[str, float]]:
     """Number of frames, and stage -> seconds."""
     track = Soundtrack(sound) if sound else None
@@ -155,7 +113,8 @@ def _encode(
         RingFrame(rendering.background, kind.pixel_format)
         for _ in range(min(RING_FRAMES, rendering.frames or RING_FRAMES))
     ]
-    encoder = kind(
+    open_encoder = partial(
+        kind,
         f"file:{unfinished}",
         width=width,
         height=height,
@@ -166,12 +125,24 @@ def _encode(
         stream=None if alpha else stream,
         tags=tags,
     )
+    encoder = open_encoder() if alpha else _opened(open_encoder, wanted)
     with closing(_EncoderThread(encoder, ring, path)) as thread:
         thread.start()
         frames = _feed(thread, rendering, watch, on_frame)
         with watch("finish"):
             thread.finish()
     return frames, {**watch.seconds, **encoder.watch.seconds}
+
+
+def _opened(open_encoder: Callable[..., Mp4Encoder], wanted: VideoEncoder) -> Mp4Encoder:
+    """An encoder that uses `wanted`, or x264 if that cannot be opened."""
+    try:
+        return open_encoder(encoder=wanted)
+    except (OSError, av.FFmpegError) as error:
+        if wanted is X264:
+            raise
+        log.warning("video_encoder_not_opened", encoder=wanted.name, reason=f"{error}", used=X264.name)
+        return open_encoder(encoder=X264)
 
 
 def _feed(

@@ -166,6 +166,7 @@ class Pipeline:
                 on_frame=reporter.frames,
                 stream=stream,
                 tags=self.marker.tags(engine.capabilities.source_type) if self.marker else NO_TAGS,
+                encoder=engine.video_encoder,
             )
         reporter.finished(video.frames)
         with removed_on_error(output):

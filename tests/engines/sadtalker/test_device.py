@@ -10,9 +10,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from sadtalker_service.engines.sadtalker.device import DeviceConfig, choose_device  # noqa: E402
+from sadtalker_service.engines.sadtalker.engine import SadTalkerEngine  # noqa: E402
 from sadtalker_service.engines.sadtalker.runtime.batch_size import suggested_batch  # noqa: E402
 from sadtalker_service.engines.sadtalker.runtime.models import Models  # noqa: E402
 from sadtalker_service.errors import EngineUnavailable  # noqa: E402
+from sadtalker_service.settings import Settings  # noqa: E402
 
 GB = 1_000_000_000
 
@@ -99,3 +101,40 @@ def test_a_gpu_computes_float32_in_float32(tmp_path: Path) -> None:
         assert not torch.backends.cudnn.allow_tf32
     finally:
         torch.backends.cudnn.allow_tf32 = before
+
+
+@pytest.mark.parametrize(
+    ("device", "setting", "driver", "tried"),
+    [
+        ("auto", "auto", False, None),
+        ("auto", "auto", True, "0"),
+        ("cuda:1", "auto", True, "1"),
+        ("cpu", "auto", True, None),
+        ("auto", "x264", True, None),
+        ("cpu", "nvenc", False, "0"),
+    ],
+)
+def test_nvenc_is_tried_once_where_the_networks_run_on_a_gpu(
+    device: str,
+    setting: Any,
+    driver: bool,
+    tried: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def works(encoder: Any) -> Any:
+        asked.append(encoder.options["medium"]["gpu"])
+        return encoder
+
+    monkeypatch.setattr("sadtalker_service.engines.sadtalker.engine.usable_encoder", works)
+    monkeypatch.setattr(
+        "sadtalker_service.engines.sadtalker.engine._NVIDIA_DRIVER", tmp_path if driver else tmp_path / "none"
+    )
+    engine = SadTalkerEngine(
+        Settings(sadtalker_checkpoints_path=tmp_path, sadtalker_device=device, sadtalker_encoder=setting)
+    )
+    names = {engine.video_encoder.name for _ in range(2)}
+    assert names == {"libx264" if tried is None else "h264_nvenc"}
+    assert asked == ([] if tried is None else [tried])

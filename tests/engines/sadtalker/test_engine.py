@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch")
 from sadtalker_service.domain import Artefact, Avatar, Motion, Track  # noqa: E402
 from sadtalker_service.engines.port import NO_REFERENCES, References  # noqa: E402
 from sadtalker_service.engines.sadtalker.engine import SadTalkerEngine  # noqa: E402
+from sadtalker_service.engines.sadtalker.speaking import spoken_motion  # noqa: E402
 from sadtalker_service.media.image import decode_image  # noqa: E402
 from sadtalker_service.media.video import write_video  # noqa: E402
 from sadtalker_service.options import RenderOptions  # noqa: E402
@@ -157,6 +158,24 @@ def test_motion_has_as_many_frames_as_the_audio(
     )
     assert motion.coefficients["keypoints"].shape == (frames, 15, 3)
     assert motion.coefficients["keypoints"].dtype == np.float32
+
+
+def test_motion_made_in_pieces_is_that_of_the_whole_clip(engine: SadTalkerEngine, avatars: Any) -> None:
+    """At another rate, with an angle that depends on the length."""
+    avatar, seconds = avatars("full"), 2.6
+    options = RenderOptions(size=256, seed=5, preprocess="full", fps=30, input_yaw=Track((-20.0, 20.0)))
+    times = np.arange(round(16_000 * seconds)) / 16_000
+    samples = (0.3 * np.sin(2 * np.pi * 140 * times) * np.sin(2 * np.pi * 4 * times)).astype(np.float32)
+
+    def parts(piece: int) -> list[Any]:
+        features, networks = engine.extract_speech_features(iter([samples])), engine._networks(256)
+        motion = spoken_motion(avatar, networks, features, options, seconds, NO_REFERENCES, piece)
+        return [part.coefficients["keypoints"] for part in motion]
+
+    whole, cut = parts(256), parts(32)
+    assert [len(part) for part in whole] == [78]
+    assert len(cut) == 3
+    assert np.abs(whole[0] - np.concatenate(cut)).max() < KEYPOINTS
 
 
 def test_other_rates_show_the_same_motion(

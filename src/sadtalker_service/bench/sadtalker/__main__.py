@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 
 from sadtalker_service.bench.sadtalker.choices import device_named, planned
-from sadtalker_service.bench.sadtalker.kernels import profiled, table
+from sadtalker_service.bench.sadtalker.kernels import profiles
 from sadtalker_service.bench.sadtalker.measuring import measure
 from sadtalker_service.bench.sadtalker.page import page
-from sadtalker_service.bench.sadtalker.report import Case, Plan, Report
+from sadtalker_service.bench.sadtalker.report import Plan, Report
 from sadtalker_service.bench.sadtalker.subjects import TYPES
 from sadtalker_service.errors import SadTalkerError
 
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(error.exit_code)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends it early loses nothing
     if chosen.profile:
-        _profile(device, plan)
+        _profile(device, plan, chosen.output)
         return
     output = chosen.output
     report = measure(
@@ -55,17 +55,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _keep(report: Report, path: Path) -> None:
     """Replace the file, so that it is whole at any time."""
+    _replace(path, json.dumps(asdict(report), indent=1))
+
+
+def _replace(path: Path, text: str) -> None:
     unfinished = path.with_name(f"{path.name}.part")
-    unfinished.write_text(json.dumps(asdict(report), indent=1))
+    unfinished.write_text(text)
     unfinished.replace(path)
 
 
-def _profile(device: torch.device, plan: Plan) -> None:
-    for size in plan.sizes:
-        for batch in plan.batches:
-            case = Case(size, plan.precisions[0], batch)
-            sys.stdout.write("\n".join((*table(case, profiled(device, case)), "", "")))
-            sys.stdout.flush()
+def _profile(device: torch.device, plan: Plan, path: Path | None) -> None:
+    """Print a table for each case as it comes. What ends it early, loses only the case that was running."""
+    written: list[str] = []
+    for line in profiles(device, plan, _say):
+        written.append(line)
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+        if path:
+            _replace(path, "\n".join(written) + "\n")
 
 
 def _say(line: str) -> None:
@@ -92,7 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-original", action="store_true", help="do not time the original's structure")
     parser.add_argument("--budget", type=float, default=0.0, help="seconds after which no case begins")
     parser.add_argument(
-        "--output", type=Path, help="JSON file with everything measured so far, replaced after each case"
+        "--output",
+        type=Path,
+        help="file with everything so far, replaced after each case: JSON, of a profile Markdown",
     )
     parser.add_argument(
         "--profile", action="store_true", help="instead, print the kernels of each size and batch size"

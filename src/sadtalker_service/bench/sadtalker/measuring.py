@@ -14,11 +14,9 @@ from sadtalker_service.bench import cores
 from sadtalker_service.bench.sadtalker.clip import FRAME_RATE, Clips
 from sadtalker_service.bench.sadtalker.frames import Frames
 from sadtalker_service.bench.sadtalker.report import Case, Clip, Device, Plan, Rendered, Report, Work
-from sadtalker_service.bench.sadtalker.subjects import drawn, renderer, work
+from sadtalker_service.bench.sadtalker.subjects import drawn, prepare_arithmetic, renderer, work
 from sadtalker_service.engines.sadtalker.networks.fusing import frozen
 from sadtalker_service.engines.sadtalker.networks.generator import Generator
-from sadtalker_service.engines.sadtalker.renderer.arithmetic import use_full_float32
-from sadtalker_service.engines.sadtalker.renderer.host_memory import keep_freed_memory
 
 Tell = Callable[[str], None]
 """Called with a description of each measurement."""
@@ -37,10 +35,7 @@ def measure(
 ) -> Report:
     """Measure everything in the plan, as far as its budget allows. `KeyboardInterrupt` ends it early, without
     loss of what has been measured."""
-    if device.type == "cpu":
-        keep_freed_memory()
-    else:
-        use_full_float32()
+    prepare_arithmetic(device)
     measuring = _Measuring(device, plan, tell, keep, clock)
     with torch.inference_mode(), suppress(KeyboardInterrupt):
         measuring.run()

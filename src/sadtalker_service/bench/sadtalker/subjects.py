@@ -13,7 +13,9 @@ from sadtalker_service.engines.sadtalker.networks.generator import Generator
 from sadtalker_service.engines.sadtalker.networks.keypoint_detector import KeypointDetector
 from sadtalker_service.engines.sadtalker.networks.mapping import KEYPOINTS
 from sadtalker_service.engines.sadtalker.networks.spade import SpectralConv2d
+from sadtalker_service.engines.sadtalker.renderer.arithmetic import use_full_float32
 from sadtalker_service.engines.sadtalker.renderer.gpu.choosing import candidates, choose_steps
+from sadtalker_service.engines.sadtalker.renderer.host_memory import keep_freed_memory
 from sadtalker_service.engines.sadtalker.renderer.renderer import FaceRenderer
 
 TYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
@@ -21,6 +23,14 @@ TYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.
 _POWER_ROUNDS = 8
 _CHOOSING_SIZE, _CHOOSING_BATCH = 256, 4
 _MATRIX = {"cuda": 8192, "cpu": 2048}
+
+
+def prepare_arithmetic(device: torch.device) -> None:
+    """Settings of this process, as in the engine."""
+    if device.type == "cpu":
+        keep_freed_memory()
+    else:
+        use_full_float32()
 
 
 def renderer(device: torch.device, precision: str) -> FaceRenderer:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
-from functools import cached_property, partial
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,33 +36,24 @@ from sadtalker_service.engines.port import (
 )
 from sadtalker_service.engines.sadtalker import stages
 from sadtalker_service.engines.sadtalker.canvas import Canvas
-from sadtalker_service.engines.sadtalker.driving import angles
-from sadtalker_service.engines.sadtalker.driving.blinking import blinks
-from sadtalker_service.engines.sadtalker.driving.coefficients import drive, driving_semantics
 from sadtalker_service.engines.sadtalker.driving.mel import (
-    BANDS,
-    VIDEO_RATE,
-    idle_windows,
     mel_columns,
-    mel_windows,
 )
+from sadtalker_service.engines.sadtalker.driving.pieces import whole_frames
 from sadtalker_service.engines.sadtalker.driving.reference import (
-    expressions,
     read_reference,
-    taken_over,
 )
-from sadtalker_service.engines.sadtalker.driving.reference import (
-    motion as head_motion,
-)
-from sadtalker_service.engines.sadtalker.driving.tracks import at_rate
 from sadtalker_service.engines.sadtalker.enhancing.available import available_enhancers
 from sadtalker_service.engines.sadtalker.enhancing.window import face_window
 from sadtalker_service.engines.sadtalker.inference_server.choice import choose_inference
 from sadtalker_service.engines.sadtalker.inference_server.process import device_is_lost
 from sadtalker_service.engines.sadtalker.pasting import Paste
 from sadtalker_service.engines.sadtalker.readiness import Readiness, readiness
+from sadtalker_service.engines.sadtalker.speaking import spoken_motion
 from sadtalker_service.errors import FaceTooSmall, NoFaceFound
 from sadtalker_service.faces.landmarker import FaceLandmarker
+from sadtalker_service.media.h264 import X264, VideoEncoder, nvenc
+from sadtalker_service.media.h264_trial import usable_encoder
 from sadtalker_service.media.video_frames import read_footage
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.options.seeds import seeded
@@ -130,6 +121,15 @@ class SadTalkerEngine(Engine):
             timeout_factor=1.0 if self._expects_gpu else _CPU_TIMEOUT_FACTOR,
         )
 
+    @cached_property
+    def video_encoder(self) -> VideoEncoder:
+        """NVENC or x264, by the setting `SADTALKER_ENCODER`. NVENC is tried once, in a second at most."""
+        chosen = self.settings.sadtalker_encoder
+        if chosen == "x264" or (chosen == "auto" and not self._expects_gpu):
+            return X264
+        _, _, gpu = self.settings.sadtalker_device.partition(":")
+        return usable_encoder(nvenc(int(gpu or 0)))
+
     def is_lost(self, error: Exception) -> bool:
         """Whether this process can no longer use the GPU."""
         return device_is_lost(error)
@@ -159,8 +159,9 @@ class SadTalkerEngine(Engine):
         )
 
     def warm_up(self) -> None:
-        """Load the face landmarker and the networks of the default size, and draw a frame."""
+        """Load the face landmarker and the networks of the default size, draw a frame, choose the encoder."""
         self._landmarker  # noqa: B018
+        self.video_encoder  # noqa: B018
         self._inference.warm_up(self._ready.default_size, full_frame=self._ready.full_frame)
 
     def extract_speech_features(
@@ -189,57 +190,14 @@ class SadTalkerEngine(Engine):
         duration: float | None,
         references: References = NO_REFERENCES,
     ) -> Iterator[Motion]:
-        """Keypoints of every frame, (F, 15, 3)."""
-        mel = np.zeros((0, BANDS), np.float32)
-        if speech_features is not None:
-            windows = list(speech_features)
-            mel = np.concatenate([window.arrays["mel"] for window in windows])
-            duration = windows[-1].record["end"] if duration is None else duration
+        """Keypoints, (F, 15, 3) in each part, as soon as what they depend on has been heard."""
         options = seeded(options, avatar.image_hash)
-        yield self._motion(avatar, mel, options, duration or 0.0, references)
-
-    def _motion(
-        self,
-        avatar: Avatar,
-        mel: NDArray[np.float32],
-        options: RenderOptions,
-        duration: float,
-        references: References,
-    ) -> Motion:
-        full_frame, networks = stages.is_full_frame(avatar.mode), self._networks(options.side)
-        source = avatar.artefacts[stages.named("3dmm_coeffs", options.side)].arrays["row"]
-        frames = _frames(duration, VIDEO_RATE)
-        numbers = np.arange(frames)
-        windows = idle_windows(frames) if len(mel) == 0 else mel_windows(mel, numbers)
-        rows = drive(
-            windows,
-            source,
-            blinks(frames, options.seed or 0),
-            expression=networks.expression,
-            pose=partial(networks.pose, style=options.pose_style, seed=options.seed or 0),
-            reference_expression=taken_over(expressions, references.eyeblink, frames),
-            reference_motion=taken_over(head_motion, references.pose, frames),
-        )
-        semantics = driving_semantics(
-            rows,
-            source,
-            full_frame=full_frame,
-            still=options.still,
-            expression_scale=options.expression_scale,
-        )
-        canonical = avatar.artefacts[stages.named("face_mesh", options.side)].arrays["canonical"]
-        keypoints = networks.keypoints(
-            semantics, canonical, angles.free_view(options, frames), full_frame=full_frame
-        )
-        if options.fps != VIDEO_RATE:
-            wanted = _frames(duration, options.fps)
-            flat = at_rate(keypoints.reshape(frames, -1), VIDEO_RATE, options.fps, wanted)
-            keypoints = flat.reshape(wanted, *keypoints.shape[1:])
-        return Motion(options.fps, {"keypoints": keypoints})
+        networks = self._networks(options.side)
+        return spoken_motion(avatar, networks, speech_features, options, duration, references)
 
     def frame_count(self, duration: float, fps: int) -> int:
         """Whole frames only, as in the original."""
-        return _frames(duration, fps)
+        return whole_frames(duration, fps)
 
     def frame_size(self, avatar: Avatar, options: RenderOptions) -> tuple[int, int]:
         """Size of the source image or of its moving part. Runs the background enhancer if there is one."""
@@ -315,8 +273,3 @@ class SadTalkerEngine(Engine):
     @cached_property
     def _inference(self) -> Inference:
         return choose_inference(self.settings, self._ready)
-
-
-def _frames(duration: float, fps: int) -> int:
-    """Number of whole frames in `duration` seconds, at least one."""
-    return max(1, int(duration * fps + 1e-6))

@@ -42,7 +42,7 @@ class Networks(Protocol):
     def expression(self, windows: Float32, reference: Float32, blink: Float32) -> Float32:
         """See `driving.coefficients.ExpressionNetwork`."""
 
-    def pose(self, windows: Float32, source: Float32, *, style: int, seed: int) -> Float32:
+    def pose(self, windows: Float32, source: Float32, *, style: int, seed: int, chunk: int = 0) -> Float32:
         """See `driving.coefficients.PoseNetwork`. `style` is 0..45, `seed` is the seed of the noise."""
 
     def keypoints(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.support.sadtalker_inputs import speech_like
+from tests.support.sadtalker_inputs import pieces_of, rows_of_parts, speech_like
 
 torch = pytest.importorskip("torch")
 
@@ -38,7 +38,10 @@ def audio_networks(checkpoints: Any) -> Any:
     return found.audio_to_expression, found.audio_to_pose
 
 
-def driven(networks: Any, windows: Any, source: Any, style: int, blink: Any, **references: Any) -> Any:
+def driven(
+    networks: Any, windows: Any, source: Any, style: int, blink: Any, piece: int = 256, **references: Any
+) -> Any:
+    """Rows of the whole clip, made in pieces of `piece` frames."""
     to_expression, to_pose = networks
     noise = draw_noise(chunk_count(len(windows)), torch.Generator().manual_seed(11))
 
@@ -49,20 +52,31 @@ def driven(networks: Any, windows: Any, source: Any, style: int, blink: Any, **r
         speech_features = tensor(windows)[:, None]
         return to_expression(speech_features, tensor(reference), tensor(closing)[:, None]).numpy()
 
-    def pose(windows: Any, pose: Any) -> Any:
-        return to_pose(tensor(windows)[:, None], tensor(pose), style, noise).numpy()
+    def pose(windows: Any, pose: Any, *, chunk: int) -> Any:
+        drawn = noise[chunk : chunk + chunk_count(len(windows))]
+        return to_pose(tensor(windows)[:, None], tensor(pose), style, drawn).numpy()
 
-    return drive(windows, source, blink, expression=expression, pose=pose, **references)
+    def closing(piece: Any) -> Any:
+        return blink[piece.first : piece.first + piece.frames]
+
+    taken = {
+        name: lambda frames, first, track=track: track[first : first + frames]
+        for name, track in references.items()
+    }
+    pieces = pieces_of(windows, piece)
+    return rows_of_parts(drive(pieces, source, blink=closing, expression=expression, pose=pose, **taken))
 
 
+@pytest.mark.parametrize("piece", [256, 32])
 @pytest.mark.parametrize("clip", CLIPS)
-def test_coefficients_of_driven_audio(clip: str, audio_networks: Any, golden: Any) -> None:
+def test_coefficients_of_driven_audio(clip: str, piece: int, audio_networks: Any, golden: Any) -> None:
+    """Also if the audio comes in pieces."""
     wanted = golden("e2e_audio")
     milliseconds, style = CLIPS[clip]
     samples = speech_like(milliseconds)
     frames = frame_count(len(samples))
     windows = mel_windows(mel_spectrogram(samples), np.arange(frames))
-    rows = driven(audio_networks, windows, wanted["source_coeff"][0], style, blinks(frames, 7))
+    rows = driven(audio_networks, windows, wanted["source_coeff"][0], style, blinks(frames, 7), piece)
     assert wanted.error(f"{clip}.coeff", rows) < COEFFICIENT
 
 
@@ -79,6 +93,7 @@ def test_coefficients_with_a_reference_video(audio_networks: Any, golden: Any) -
         wanted["source_coeff"][0],
         0,
         blinks(frames, 7),
+        32,
         reference_expression=reference[:, :64],
         reference_motion=reference[:, 64:70] - reference[0, 64:70],
     )
@@ -91,3 +106,16 @@ def test_coefficients_without_audio(audio_networks: Any, golden: Any) -> None:
     still = np.zeros(50, np.float32)
     rows = driven(audio_networks, idle_windows(50), wanted["source_coeff"][0], 2, still)
     assert wanted.error("idle.coeff", rows) < COEFFICIENT
+
+
+@pytest.mark.parametrize("frames", [1, 2, 33, 64, 65, 97])
+def test_pieces_of_any_length_give_the_motion_of_the_whole_clip(
+    frames: int, audio_networks: Any, golden: Any
+) -> None:
+    """The last chunk of head motion is made of the last 32 windows, wherever a piece begins."""
+    source = golden("e2e_audio")["source_coeff"][0]
+    windows = np.random.default_rng(frames).uniform(-4, 4, (frames, 80, 16)).astype(np.float32)
+    blink = np.linspace(0, 1, frames, dtype=np.float32)
+    whole, cut = (driven(audio_networks, windows, source, 3, blink, piece) for piece in (256, 32))
+    assert whole.shape == (frames, 70)
+    assert np.abs(whole - cut).max() < COEFFICIENT

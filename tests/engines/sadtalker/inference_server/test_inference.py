@@ -32,7 +32,7 @@ from sadtalker_service.engines.sadtalker.inference_server.choice import choose_i
 from sadtalker_service.engines.sadtalker.inference_server.client import RemoteInference
 from sadtalker_service.engines.sadtalker.inference_server.process import device_is_lost
 from sadtalker_service.engines.sadtalker.inference_server.server import InferenceServer, is_listening
-from sadtalker_service.engines.sadtalker.inference_server.wire import Channel, ChannelClosed, Message
+from sadtalker_service.engines.sadtalker.inference_server.wire import VERSION, Channel, ChannelClosed, Message
 from sadtalker_service.engines.sadtalker.readiness import Readiness, readiness
 from sadtalker_service.errors import EngineUnavailable
 from sadtalker_service.settings import Settings
@@ -233,8 +233,8 @@ class EchoNetworks:
     def expression(self, windows: Any, reference: Any, blink: Any) -> Any:
         return np.stack([windows, reference, blink]) + np.float32(self.size)
 
-    def pose(self, windows: Any, source: Any, *, style: int, seed: int) -> Any:
-        return np.stack([windows, source]) + np.array([self.size + style + seed], np.float32)
+    def pose(self, windows: Any, source: Any, *, style: int, seed: int, chunk: int = 0) -> Any:
+        return np.stack([windows, source]) + np.array([self.size + style + seed + 1000 * chunk], np.float32)
 
     def keypoints(self, semantics: Any, canonical: Any, view: Any, *, full_frame: bool) -> Any:
         return np.stack([semantics, canonical, view["yaw"] * 2, view["roll"] * 3]) + np.float32(full_frame)
@@ -271,7 +271,7 @@ def test_every_request_and_response_is_passed_on_completely(echo: RemoteInferenc
             networks.regress(pictures),
             *(encoded.volume, encoded.canonical, encoded.keypoints),
             networks.expression(a, b, c),
-            networks.pose(a, b, style=3, seed=40),
+            networks.pose(a, b, style=3, seed=40, chunk=8),
             networks.keypoints(a, b, {"roll": c, "yaw": a}, full_frame=False),
             *inference.frames(512, a.astype(np.float16), b, np.stack([a, b]), 5),
             np.array(face.side(256)),
@@ -293,7 +293,7 @@ def ask(server: InferenceServer, version: str) -> Message:
     """The server's response to a request from a worker with these checkpoints."""
     one, other = Pipe()
     with Channel(one) as channel:
-        about = {"call": "regress", "version": 1, "checkpoints": version, "size": 256}
+        about = {"call": "regress", "version": VERSION, "checkpoints": version, "size": 256}
         channel.send(Message(about, {"pictures": np.zeros((1, 4, 4, 3), np.uint8)}))
         server.answer(Channel(other))
         return channel.receive()

@@ -9,8 +9,12 @@ from numpy.typing import NDArray
 
 _BLINK = (0.5, 0.9, 1.0, 0.9, 0.5)
 """Eye closure in the frames of a blink, 0..1."""
+FRAMES_OF_A_BLINK = len(_BLINK)
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 10, 70
 """Frames from the end of a blink to the next. The longest is excluded, and at most half of the video."""
+SETTLED_FROM = 2 * _LONGEST_PAUSE
+"""The blinks of a video of at least so many frames do not change if it becomes longer, except for another
+blink that begins in its last `FRAMES_OF_A_BLINK` frames."""
 
 
 def blinks(frames: int, seed: int) -> NDArray[np.float32]:

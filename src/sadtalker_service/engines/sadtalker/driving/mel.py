@@ -85,16 +85,27 @@ def _columns(sound: SoundBuffer, first: int, last: int, end: int) -> NDArray[np.
     return np.clip(features, -_LARGEST, _LARGEST).astype(np.float32)
 
 
-def mel_windows(mel: NDArray[np.float32], frames: NDArray[np.integer]) -> NDArray[np.float32]:
+def mel_windows(
+    mel: NDArray[np.float32], frames: NDArray[np.integer], before: int = 0
+) -> NDArray[np.float32]:
     """(M, 80) features, (n,) frame numbers -> (n, 80, 16): the features that each frame of video depends on.
 
     A window begins two frames of video before its own. The first two windows begin 6 and 3 columns before the
     audio, not 7 and 4, because the position is rounded towards zero. Columns outside repeat the outermost
-    one.
+    one. `before`: columns that come before `mel`, of which no window needs any.
     """
-    first = np.trunc(_COLUMNS_PER_SECOND * (np.asarray(frames) - 2) / VIDEO_RATE).astype(np.intp)
-    columns = np.clip(first[:, None] + np.arange(WINDOW), 0, len(mel) - 1)
+    columns = np.clip(first_columns(frames)[:, None] + np.arange(WINDOW), 0, before + len(mel) - 1) - before
     return np.ascontiguousarray(mel[columns].transpose(0, 2, 1))
+
+
+def first_columns(frames: NDArray[np.integer] | int) -> NDArray[np.intp]:
+    """Number of the first column of the window of each frame. May be negative."""
+    return np.trunc(_COLUMNS_PER_SECOND * (np.asarray(frames) - 2) / VIDEO_RATE).astype(np.intp)
+
+
+def windows_within(columns: int) -> int:
+    """Number of frames whose windows lie within the first `columns` columns of longer audio."""
+    return max(0, ((columns - WINDOW) * VIDEO_RATE) // _COLUMNS_PER_SECOND + 3)
 
 
 def idle_windows(frames: int) -> NDArray[np.float32]:

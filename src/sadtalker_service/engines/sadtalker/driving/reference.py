@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -20,7 +21,7 @@ from sadtalker_service.engines.sadtalker.alignment.cropping import (
     to_square,
 )
 from sadtalker_service.engines.sadtalker.alignment.landmarks68 import five_points, to_68
-from sadtalker_service.engines.sadtalker.driving.coefficients import EXPRESSION, POSE, rows_of
+from sadtalker_service.engines.sadtalker.driving.coefficients import EXPRESSION, POSE, TakenOver, rows_of
 from sadtalker_service.engines.sadtalker.driving.mel import VIDEO_RATE
 from sadtalker_service.engines.sadtalker.driving.tracks import Float32, resampled, there_and_back
 from sadtalker_service.errors import NoFaceFound
@@ -55,18 +56,19 @@ class ReferenceTrack:
         return resampled(self.rows, self.times - self.times[0], np.arange(count) / VIDEO_RATE)
 
 
-def expressions(track: Float32, frames: int) -> Float32:
-    """(M, 73) at 25 fps -> (frames, 64) reference expression, including the person's blinks.
+def expressions(track: Float32, frames: int, first: int = 0) -> Float32:
+    """(M, 73) at 25 fps -> (frames, 64) reference expression, including the person's blinks, from frame
+    `first` on.
 
     A track that is too short is played back and forth, because a restart would jump.
     """
-    return there_and_back(track[:, EXPRESSION], frames)
+    return there_and_back(track[:, EXPRESSION], frames, first)
 
 
-def motion(track: Float32, frames: int) -> Float32:
-    """(M, 73) at 25 fps -> (frames, 6) head motion relative to the first frame."""
+def motion(track: Float32, frames: int, first: int = 0) -> Float32:
+    """(M, 73) at 25 fps -> (frames, 6) head motion relative to the first frame, from frame `first` on."""
     poses = track[:, POSE]
-    return there_and_back(poses - poses[0], frames)
+    return there_and_back(poses - poses[0], frames, first)
 
 
 def read_reference(
@@ -119,8 +121,6 @@ def _aligned_faces(
         yield seconds, align(square, five_points(into_square(points, crop, rect, SIZE)))
 
 
-def taken_over(
-    what: Callable[[NDArray[np.float32], int], NDArray[np.float32]], reference: Artefact | None, frames: int
-) -> NDArray[np.float32] | None:
-    """What of a reference video a video of `frames` takes over, None without one."""
-    return None if reference is None else what(reference.arrays["rows"], frames)
+def taken_over(what: Callable[[Float32, int, int], Float32], reference: Artefact | None) -> TakenOver | None:
+    """What of a reference video is taken over, None without one."""
+    return None if reference is None else partial(what, reference.arrays["rows"])

@@ -12,6 +12,8 @@ Float32 = NDArray[np.float32]
 
 _WINDOW, _ORDER = 13, 2
 """Frames (half a second) and polynomial order of the Savitzky-Golay filter."""
+SMOOTHED_OVER = _WINDOW // 2
+"""Frames before and after a frame that its smoothed value depends on."""
 
 
 def smoothed(track: Float32) -> Float32:
@@ -34,12 +36,13 @@ def repeated(track: Float32, frames: int) -> Float32:
     return track[np.arange(frames) % len(track)]
 
 
-def there_and_back(track: Float32, frames: int) -> Float32:
-    """(frames, C) of a track, played forwards and backwards in turn, without a jump."""
+def there_and_back(track: Float32, frames: int, first: int = 0) -> Float32:
+    """(frames, C) of a track, played forwards and backwards in turn, without a jump. Starts at frame
+    `first`."""
     last = len(track) - 1
     if last == 0:
         return np.repeat(track, frames, axis=0)
-    return track[last - np.abs(np.arange(frames) % (2 * last) - last)]
+    return track[last - np.abs(np.arange(first, first + frames) % (2 * last) - last)]
 
 
 def resampled(track: Float32, times: NDArray[np.floating], wanted: NDArray[np.floating]) -> Float32:

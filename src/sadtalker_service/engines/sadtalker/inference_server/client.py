@@ -147,9 +147,10 @@ class RemoteNetworks:
         """See `inference_port.Networks`."""
         return self._found("expression", {"windows": windows, "reference": reference, "blink": blink})
 
-    def pose(self, windows: Float32, source: Float32, *, style: int, seed: int) -> Float32:
+    def pose(self, windows: Float32, source: Float32, *, style: int, seed: int, chunk: int = 0) -> Float32:
         """See `inference_port.Networks`."""
-        return self._found("pose", {"windows": windows, "source": source}, style=style, seed=seed)
+        arrays = {"windows": windows, "source": source}
+        return self._found("pose", arrays, style=style, seed=seed, chunk=chunk)
 
     def keypoints(
         self, semantics: Float32, canonical: Float32, view: Mapping[str, Float32], *, full_frame: bool

@@ -240,7 +240,13 @@ def _expression(inference: Inference, request: Message) -> Message:
 def _pose(inference: Inference, request: Message) -> Message:
     values, arrays = request.values, request.arrays
     networks = inference.motion(values["size"])
-    found = networks.pose(arrays["windows"], arrays["source"], style=values["style"], seed=values["seed"])
+    found = networks.pose(
+        arrays["windows"],
+        arrays["source"],
+        style=values["style"],
+        seed=values["seed"],
+        chunk=values["chunk"],
+    )
     return Message(arrays={"found": found})
 
 

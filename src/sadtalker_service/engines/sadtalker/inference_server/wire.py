@@ -16,7 +16,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-VERSION = 1
+VERSION = 2
 """Version of the protocol. Changes with it."""
 
 _LONGEST_LINE = 100_000

@@ -39,8 +39,8 @@ class MotionNetworks:
         self._step = _STEP if models.device_config.on_gpu else 1
 
     def warm_up(self, *, full_frame: bool) -> None:
-        """Run everything that a clip needs, once for each of the shapes of clips up to ten seconds."""
-        for frames in (self._step, 2 * self._step):
+        """Run everything that a clip needs, once for each of the shapes that occur."""
+        for frames in (self._step, 2 * self._step, 3 * self._step):
             coefficients = FULL if full_frame else CLOSE_UP
             windows = np.zeros((frames, MELS, STEPS), np.float32)
             self.expression(
@@ -79,9 +79,9 @@ class MotionNetworks:
         return _array(torch.cat(parts)[: len(windows)])
 
     @torch.inference_mode()
-    def pose(self, windows: Float32, source: Float32, *, style: int, seed: int) -> Float32:
+    def pose(self, windows: Float32, source: Float32, *, style: int, seed: int, chunk: int = 0) -> Float32:
         """See `inference_port.Networks`."""
-        noise = draw_noise(chunk_count(len(windows)), torch.Generator().manual_seed(seed))
+        noise = draw_noise(chunk + chunk_count(len(windows)), torch.Generator().manual_seed(seed))[chunk:]
         network = self._models.of_size(self._size).audio_to_pose
         speech_features = self._tensor(windows)[:, None]
         found = network(

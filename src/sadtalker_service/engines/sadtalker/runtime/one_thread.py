@@ -48,9 +48,10 @@ class NetworksInThread:
         """See `inference_port.Networks`."""
         return self._thread.run(partial(self._networks.expression, windows, reference, blink))
 
-    def pose(self, windows: Float32, source: Float32, *, style: int, seed: int) -> Float32:
+    def pose(self, windows: Float32, source: Float32, *, style: int, seed: int, chunk: int = 0) -> Float32:
         """See `inference_port.Networks`."""
-        return self._thread.run(partial(self._networks.pose, windows, source, style=style, seed=seed))
+        work = partial(self._networks.pose, windows, source, style=style, seed=seed, chunk=chunk)
+        return self._thread.run(work)
 
     def keypoints(
         self, semantics: Float32, canonical: Float32, view: Mapping[str, Float32], *, full_frame: bool
