@@ -178,8 +178,8 @@ def _tuck(basis: Vector, face: _Face) -> None:
 def _eyes(basis: Vector, face: _Face) -> None:
     """Blink and squint. Squinting lifts the lower lid.
 
-    The renderer draws a blink as skin that comes down over the eyeball. Around it, only the lower lid and the
-    fold above move, and only slightly.
+    The renderer draws a blink as skin that comes down over the eyeball. Around it, only the lower lid moves,
+    and only slightly. What is above may be the frame of glasses.
     """
     local = face.local
     for eye, name in zip(EYES, ("blink_right", "blink_left"), strict=True):
@@ -188,7 +188,6 @@ def _eyes(basis: Vector, face: _Face) -> None:
         opening = local[lower] - local[upper]
         opening[:, 2] = 0.0
         blink[lower] = -0.04 * opening
-        blink[list(eye.rings_above[1])] = 0.05 * opening
         squint[lower] = -0.25 * opening
         squint[upper] = 0.08 * opening
 
