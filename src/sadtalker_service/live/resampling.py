@@ -6,7 +6,8 @@ from math import gcd
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import firwin
+
+from sadtalker_service.media.low_pass import low_pass
 
 Samples = NDArray[np.float32]
 
@@ -28,7 +29,7 @@ class StreamResampler:
         self._up, self._down = target // common, source // common
         longer = max(self._up, self._down)
         taps = 2 * _REACH * longer
-        kernel = firwin(taps + 1, _PASS / longer, window=("kaiser", 8.0)) * self._up
+        kernel = low_pass(taps + 1, _PASS / longer, beta=8.0) * self._up
         self._width = -(-len(kernel) // self._up)
         padded = np.pad(kernel, (0, self._width * self._up - len(kernel)))
         self._phases = padded.reshape(self._width, self._up).T.astype(np.float32)

@@ -16,12 +16,12 @@ import numpy as np
 from av.packet import Packet
 from av.stream import Stream
 from numpy.typing import NDArray
-from scipy.signal import firwin
 
 from sadtalker_service.domain import Quality, Uint8Image
 from sadtalker_service.media.boxes import Collected, Pieces
 from sadtalker_service.media.colour import rgb_to_yuv420
 from sadtalker_service.media.encoder import NO_TAGS
+from sadtalker_service.media.low_pass import low_pass
 
 SOUND_RATE = 48_000
 """Sample rate of the sound in the video, Hz: twice that of the sound that comes in."""
@@ -134,7 +134,7 @@ class _Doubler:
     """Doubles the sample rate, piece by piece; the sound is 0.3 ms late."""
 
     def __init__(self) -> None:
-        self._taps = np.asarray(2.0 * firwin(31, 0.5), np.float32)
+        self._taps = np.asarray(2.0 * low_pass(31, 0.5, beta=5.0), np.float32)
         self._before = np.zeros(len(self._taps) - 1, np.float32)
 
     def double(self, sound: NDArray[np.float32]) -> NDArray[np.float32]:
