@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
@@ -61,3 +64,41 @@ def test_tables_of_a_gpu_show_what_there_is(tmp_path: Path) -> None:
         "Not measured: compiled, frames-256, frames-512.",
     ):
         assert line in done.stdout.splitlines()
+
+
+RECORD = """#!/bin/bash
+if [[ $1 == - ]]; then cat >/dev/null; echo "$KIND"; exit; fi
+printf '%s\\0' "$@" >>"$RECORDED"; echo >>"$RECORDED"
+"""
+"""An interpreter that notes its arguments and runs nothing."""
+
+
+@pytest.mark.parametrize("kind", ["cuda", "cpu"])
+def test_every_command_of_the_measurement_on_a_gpu_is_accepted(kind: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from sadtalker_service.bench.sadtalker.__main__ import _parser
+
+    python, recorded = tmp_path / "python", tmp_path / "recorded"
+    python.write_text(RECORD)
+    python.chmod(0o755)
+    command = [str(FOLDER / "gpu.sh"), str(tmp_path / "out"), str(python)]
+    environment = {**os.environ, "KIND": kind, "RECORDED": str(recorded)}
+    done = subprocess.run(
+        command, env=environment, cwd=FOLDER.parent, capture_output=True, text=True, timeout=60, check=False
+    )
+    steps = [line.partition(":")[0] for line in done.stdout.splitlines() if ": exit 0 after " in line]
+    assert steps == ["checks", "frames-256", "service", "frames-512", "profile", "compiled", "page"]
+    calls = [line.split("\0")[:-1] for line in recorded.read_text().splitlines()]
+    assert len(calls) == len(steps)
+    for arguments in calls:
+        if arguments[0] == "-m":
+            assert _parser().parse_args(arguments[2:]).device == kind
+        else:
+            assert all(
+                option in (FOLDER.parent / arguments[0]).read_text() for option in options_of(arguments)
+            )
+
+
+def options_of(arguments: list[str]) -> list[str]:
+    """The options as a script declares them."""
+    return [f'"{argument}"' for argument in arguments if argument.startswith("--")]
