@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from threading import Lock
 
 import numpy as np
@@ -124,3 +125,18 @@ def _send(process: subprocess.Popen[bytes], samples: NDArray[np.float32]) -> Non
     data = samples.astype("<f4").tobytes()
     process.stdin.write(LENGTH.pack(len(data)) + data)
     process.stdin.flush()
+
+
+@lru_cache(maxsize=1)
+def word_aligner() -> WordAligner:
+    """That of the default recogniser."""
+    return WordAligner()
+
+
+def start_word_aligner() -> None:
+    """Start the process of the default recogniser, if there is a core for it.
+
+    This module imports little: a command starts it before all that it has to import itself.
+    """
+    if len(os.sched_getaffinity(0)) > 1:
+        word_aligner().start()
