@@ -10,7 +10,6 @@ import ctypes
 import json
 from collections.abc import Iterator, Mapping
 from ctypes import POINTER, byref, c_char_p, c_double, c_int, c_int32, c_size_t, c_void_p
-from functools import lru_cache
 from weakref import finalize
 
 import pocketsphinx
@@ -43,6 +42,21 @@ _FUNCTIONS: Mapping[str, tuple[object, tuple[object, ...]]] = {
 }
 """Name -> type of the result, and of the arguments."""
 
+
+def _opened() -> ctypes.CDLL:
+    """The library that the Python package contains. Raises `ImportError` if it hides its functions."""
+    try:
+        library = ctypes.CDLL(pocketsphinx.pocketsphinx.__file__)
+        for name, (result, arguments) in _FUNCTIONS.items():
+            function = getattr(library, name)
+            function.restype, function.argtypes = result, arguments
+    except (AttributeError, OSError) as error:
+        raise ImportError(f"pocketsphinx cannot be called from C: {error}") from error
+    return library
+
+
+_LIBRARY = _opened()
+
 Found = tuple[str, int, int]
 """A label, its first frame, and the first frame after it."""
 
@@ -52,7 +66,7 @@ class Decoder:
 
     def __init__(self, **options: str | float | bool) -> None:
         """`options` are those of pocketsphinx. There is no default model. Raises `RuntimeError`."""
-        self._library = library = _library()
+        self._library = library = _LIBRARY
         config = library.ps_config_init(None)
         if not library.ps_config_parse_json(config, json.dumps(options).encode()):
             raise RuntimeError("pocketsphinx does not accept its options")
@@ -121,13 +135,3 @@ class Decoder:
     def _check(code: int) -> None:
         if code < 0:
             raise RuntimeError("pocketsphinx gave up")
-
-
-@lru_cache(maxsize=1)
-def _library() -> ctypes.CDLL:
-    """The library that the Python package contains."""
-    library = ctypes.CDLL(pocketsphinx.pocketsphinx.__file__)
-    for name, (result, arguments) in _FUNCTIONS.items():
-        function = getattr(library, name)
-        function.restype, function.argtypes = result, arguments
-    return library
