@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from sadtalker_service.engines.mesh.channels import CHANNELS
 from sadtalker_service.engines.mesh.faceframe import FaceFrame, fit_face_frame
-from sadtalker_service.engines.mesh.surface import Surface, build_surface, outline
+from sadtalker_service.engines.mesh.surface import HOLES, Surface, build_surface, outline
 from sadtalker_service.faces.topology import EYES, LANDMARKS, LOWER_LIP, OVAL, TRIANGLES, UPPER_LIP
 
 Landmarks = NDArray[np.float32]
@@ -140,3 +142,47 @@ def test_a_face_cut_off_by_the_border_still_gives_finite_numbers(
 def test_extfull_moves_a_wider_region(landmarks: Landmarks, frame: FaceFrame) -> None:
     extents = [np.ptp(outline(landmarks, frame, (5000, 5000), reach), axis=0) for reach in (1.0, 1.3)]
     assert (extents[1] > 1.1 * extents[0]).all()
+
+
+@pytest.mark.parametrize("yaw", [0.0, -20.0, 20.0])
+def test_a_turned_head_neither_smears_nor_folds_its_skin(
+    landmarks: Landmarks, frame: FaceFrame, yaw: float
+) -> None:
+    """Also if the source image shows it turned, so that one cheek is seen edge-on."""
+    turned = Rotation.from_euler("Y", yaw, degrees=True).apply(landmarks - frame.origin) + frame.origin
+    source = fit_face_frame(turned)
+    surface = build_surface(turned, source, SIZE, 1.0)
+    skin = surface.triangles[HOLES:]
+    ends = np.unique(
+        np.sort(np.concatenate([skin[:, [0, 1]], skin[:, [1, 2]], skin[:, [2, 0]]]), axis=1), axis=0
+    )
+
+    def lengths(vertices: NDArray[np.floating]) -> NDArray[np.float64]:
+        seen = source.to_picture(vertices)[:, :2]
+        return np.linalg.norm(seen[ends[:, 0]] - seen[ends[:, 1]], axis=1)
+
+    at_rest = lengths(surface.rest)
+    for angles in product((-10.0, 0.0, 10.0), (-15.0, 15.0)):
+        turn = Rotation.from_euler("XY", angles, degrees=True)
+        stretch = lengths(surface.rest + turn.apply(surface.turning) - surface.turning) / at_rest
+        assert stretch.min() > 0.3
+        assert stretch.max() < 1.7
+
+
+def test_the_depth_for_turning_is_seen_at_the_same_place(surface: Surface, frame: FaceFrame) -> None:
+    apart = frame.to_picture(surface.turning) - frame.to_picture(surface.rest)
+    assert np.abs(apart[:, :2]).max() < 0.01
+    nose, cheek = 4, 234
+    depth = surface.turning @ frame.axes
+    assert depth[cheek, 2] - depth[nose, 2] > 80.0  # mm
+
+
+def test_a_jaw_that_opens_makes_an_oval_mouth(surface: Surface) -> None:
+    """Heights of the opening fall towards the corners as those of an ellipse, within a quarter."""
+    jaw = surface.basis[CHANNELS.index("jaw"), :, 1]
+    heights = jaw[list(LOWER_LIP[-1])] - jaw[list(UPPER_LIP[-1])]
+    x = surface.rest[list(UPPER_LIP[-1]), 0]
+    half = (x[-1] - x[0]) / 2
+    ellipse = np.sqrt(np.clip(1.0 - ((x - x.mean()) / half) ** 2, 0.0, 1.0))
+    assert np.abs(heights / heights[5] - ellipse).max() < 0.25
+    assert (np.diff(jaw[list(UPPER_LIP[-1])][:6]) <= 0.0).all()  # the upper lip bends down to the corner

@@ -109,8 +109,9 @@ def _jaw(out: Vector, face: _Face) -> None:
     x, y, lateral = face.x, face.y, face.lateral
     outwards = np.abs(x) / face.half_jaw  # a small or a smiling mouth does not change the jaw
     weight = smoothstep(-2.0, face.chin * 0.35, y) * (0.12 + 0.88 * (1 - smoothstep(0.40, 1.02, outwards)))
-    weight[face.upper] = 0.0
-    weight[face.lower] = (1 - 0.60 * smoothstep(0.26, 1.02, lateral))[face.lower]
+    # The opening is an oval: both lips bend into the corners, which go down two fifths of the way.
+    weight[face.upper] = (0.40 * smoothstep(0.40, 1.05, lateral))[face.upper]
+    weight[face.lower] = (0.40 + 0.60 * np.sqrt(np.clip(1.0 - lateral**2.4, 0.0, 1.0)))[face.lower]
     weight[face.corner] = 0.40
     cheek = face.skin & (lateral > 0.9) & (np.abs(y) < face.chin * 0.35)
     follow = 0.40 * (1 - smoothstep(0.9, 1.9, lateral)) * smoothstep(-14.0, 2.0, y)
@@ -178,8 +179,8 @@ def _tuck(basis: Vector, face: _Face) -> None:
 def _eyes(basis: Vector, face: _Face) -> None:
     """Blink and squint. Squinting lifts the lower lid.
 
-    The renderer draws a blink as skin that comes down over the eyeball. Around it, only the lower lid and the
-    fold above move, and only slightly.
+    The renderer draws a blink as skin that comes down over the eyeball. Around it, only the lower lid moves,
+    and only slightly. What is above may be the frame of glasses.
     """
     local = face.local
     for eye, name in zip(EYES, ("blink_right", "blink_left"), strict=True):
@@ -188,7 +189,6 @@ def _eyes(basis: Vector, face: _Face) -> None:
         opening = local[lower] - local[upper]
         opening[:, 2] = 0.0
         blink[lower] = -0.04 * opening
-        blink[list(eye.rings_above[1])] = 0.05 * opening
         squint[lower] = -0.25 * opening
         squint[upper] = 0.08 * opening
 

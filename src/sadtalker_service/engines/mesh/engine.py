@@ -64,7 +64,7 @@ class MeshEngine(Engine):
     """
 
     name = "mesh"
-    version = "3"
+    version = "4"
     capabilities = Capabilities(
         preprocess_modes=PREPROCESS_MODES,
         sizes=(128, 1024),

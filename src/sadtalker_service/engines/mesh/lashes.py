@@ -63,6 +63,6 @@ def _band(pixels: Uint8Image, p: Field, eye: Eye, scale: float, dark: float) -> 
         cover[row] = np.minimum(cover[row], cover[row - 1])
     cover *= np.clip((BELOW - offsets) / BELOW, 0.0, 1.0)
     edge = np.clip(np.minimum(columns, 1.0 - columns) / 0.10, 0.0, 1.0)
-    faint = _FAINTEST * np.exp(-((offsets / 0.4) ** 2))
+    faint = _FAINTEST * np.exp(-((offsets / np.where(offsets > 0.0, 0.9, 0.45)) ** 2))
     soft = gaussian_filter(np.maximum(gaussian_filter1d(cover, 2.5, axis=1), faint), (1.1, 0.6)) * edge
     return (255.0 * soft).round().astype(np.uint8)

@@ -16,6 +16,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter, gaussian_filt
 
 from sadtalker_service.domain import Artefact, Uint8Image
 from sadtalker_service.engines.mesh.channels import smoothstep
+from sadtalker_service.engines.mesh.lid_fill import brightness, clearness, fill, leaves
 from sadtalker_service.engines.mesh.surface import EYE_HOLE_GROWTH
 from sadtalker_service.engines.mesh.tone import LUMA
 from sadtalker_service.faces.topology import EYES, Eye
@@ -36,12 +37,22 @@ _LASHES_MM = 1.3
 """Height of the lowest part of the strip, in which the lashes are."""
 _TOWARDS_FACE = 0.8
 """Share of the skin around the eye in the colour of the lid."""
-_BELOW_LID = 1.5
-"""How far the image goes on below the lower lid, mm. The edge of the lid cuts it."""
-_BESIDE = 0.08
+_BELOW_LID = 1.2
+"""How far the eye goes on below the line of the lower lid, mm. The edge of the closed lid is there."""
+_BESIDE = 0.05
 """And beyond the corners, in eye widths."""
-_FADED, _RIM = 0.35, 2.6
-"""Share of the rim's deviation that remains in the middle of the lid, and how far it reaches, mm."""
+_LASHES_UP, _LASHES_DOWN, _LASHES_BESIDE = 4.5, 1.8, 0.2
+"""How far lashes reach over the fold and under the lower lid, mm, and beside the corners, in eye widths."""
+_FEATHER = 3.6
+"""Distance over which the new skin fades into that of the image, mm."""
+_MOST_GRAIN = 2.5
+"""Largest standard deviation of the grain of a lid, levels of white skin."""
+_ENDS = 0.13
+"""How far the skin of a lid goes on beyond the corners, in eye widths."""
+_TOWARDS_SKIN = 0.95
+"""Share of the skin around the eye in the colour of the lid. Shadows and make-up at its rim are the rest."""
+_FOLD = 0.05
+"""How much darker the fold of a closed lid is."""
 
 Field = NDArray[np.float64]
 
@@ -159,59 +170,47 @@ def _draw_lid(pixels: Uint8Image, p: Field, eye: Eye, scale: float, grain: Field
     crease, upper, lower = (
         np.interp(across, POSITIONS, curve) for curve in (lines.crease, lines.upper, lines.lower)
     )
-    mm = 1.0 / scale
-    inside = (across > -_BESIDE) & (across < 1.0 + _BESIDE)
-    new = inside & (level > crease + 0.2 * (upper - crease) - 0.5 * scale) & (level < lower + 0.9 * scale)
     photo = sample(pixels, grid, 0.5 * step)
-    colours = lid_colours(pixels, p, eye, lines, scale)
-    base = np.stack([np.interp(across, POSITIONS, colours[:, c]) for c in range(3)], axis=-1)
-    skin = base + _fading_difference(_without_lashes(photo, new) - base, new)
-    down = np.clip((level - crease) / np.maximum(lower - crease, 1e-6), 0.0, 1.0)
-    round_lid = smoothstep(0.0, 4.0, (lower - upper) * mm)
-    light = 1.0 + round_lid * (0.04 * np.sin(np.pi * down**0.8) - 0.05 * smoothstep(0.75, 1.0, down))
-    lit = skin * light[..., None]
-    lit = lit + _tiled(grain, skin.shape) * (lit @ LUMA / 255.0)[..., None]
-    skin = np.where(new[..., None], lit, skin)
-    fades_in = smoothstep(0.0, 0.5, (level - crease) / np.maximum(upper - crease, 0.8 * scale))
-    opening = inside & (level > upper - 0.9 * scale) & (level < lower + _BELOW_LID * scale)
-    soft = gaussian_filter(opening.astype(np.float64), 0.55 * DENSITY)
-    shown = np.maximum(fades_in * (level < lower), np.clip(1.6 * soft - 0.3, 0, 1))
-    shown = np.where(level > upper, shown, np.minimum(shown, np.maximum(fades_in, 1.6 * soft - 0.3)))
-    shown *= smoothstep(POSITIONS[0], -_BESIDE / 2, across) * smoothstep(
-        POSITIONS[-1], 1 + _BESIDE / 2, across
+    outside = np.abs(across - 0.5) - 0.5  # of the corners, eye widths
+    eye_shown = (outside < _BESIDE) & (level > upper - 0.4 * scale) & (level < lower + _BELOW_LID * scale)
+    near = (level > crease) & (level < lower + _BELOW_LID * scale) & (outside < _ENDS)
+    reach = level > np.minimum(crease, upper) - _LASHES_UP * scale
+    reach &= (level < lower + _LASHES_DOWN * scale) & (outside < _LASHES_BESIDE)
+    bright = brightness(photo, eye_shown, DENSITY)
+    gone, stays = leaves(bright, eye_shown, reach, near, DENSITY)
+    skin = fill(photo, clearness(bright, DENSITY) * ~gone, DENSITY)
+    lid = (level > crease) & (level < lower) & (outside < 0.0)
+    away = distance_transform_edt(~(gone | lid)) / DENSITY
+    ends = 1.0 - smoothstep(0.0, _ENDS, outside)
+    shown = gaussian_filter((1.0 - smoothstep(0.0, _FEATHER, away)) * ~stays * ends, 0.5 * DENSITY)
+    skin = skin * _relief(across, level, crease, lower, scale)[..., None]
+    share = _TOWARDS_SKIN * (1.0 - smoothstep(0.0, 2.0, away)) * (1.0 - smoothstep(-0.06, 0.06, outside))
+    middle = lid & (outside < -0.1) & (level > crease + 0.25 * (lower - crease))
+    x, y = (
+        ((_points_around(p, eye) - grid[0, 0]) / step)
+        .round()
+        .astype(int)
+        .T.clip(0, [[width - 1], [height - 1]])
     )
-    shown = gaussian_filter(shown, 0.2 * DENSITY)
+    closed = photo + shown[..., None] * (skin - photo)  # the skin around is partly new too
+    target = (_usual(closed[y, x]) + skin_around(pixels, p, eye, scale)) / 2
+    skin = skin + share[..., None] * (target - np.median(skin[middle], axis=0))
+    skin = skin + grain * (skin @ LUMA / 255.0)[..., None]
+    skin = np.where(shown[..., None] > 0.002, skin, photo)
     return np.dstack([skin, 255.0 * shown]).clip(0, 255).round().astype(np.uint8)
 
 
-def _without_lashes(picture: Field, hole: NDArray[np.bool_]) -> Field:
-    """Replace everything clearly darker than the skin with the surrounding skin."""
-    luma = picture @ LUMA
-    skin = np.percentile(luma[~hole], 60)
-    trust = np.clip((luma / max(1.0, skin) - 0.5) / 0.3, 0, 1) * ~hole
-    share = (trust + 0.02 * ~hole)[..., None]  # a little of everything, as clear skin may be missing
-    sigma = (2.0 * DENSITY, 2.0 * DENSITY, 0)
-    around = gaussian_filter(picture * share, sigma)
-    mean = around / np.maximum(gaussian_filter(share, sigma), 1e-6)
-    cleared: Field = picture * trust[..., None] + mean * (1 - trust[..., None])
-    return cleared
-
-
-def _fading_difference(difference: Field, hole: NDArray[np.bool_]) -> Field:
-    """Continue a field (h, w, 3) into a hole: smoothly at its rim, and less and less with the distance."""
-    known = (~hole).astype(np.float64)[..., None]
-    filled = np.broadcast_to(difference[~hole].mean(axis=0), difference.shape).copy()
-    for sigma in (5.0, 2.5, 1.2, 0.6):
-        reach = (sigma * DENSITY, sigma * DENSITY, 0)
-        weight = gaussian_filter(known, reach)
-        mean = gaussian_filter(difference * known, reach) / np.maximum(weight, 1e-6)
-        blend = np.clip(weight / 0.3, 0, 1)
-        filled = mean * blend + filled * (1 - blend)
-    far = distance_transform_edt(hole)[..., None] / DENSITY
-    kept = _FADED + (1.0 - _FADED) * np.exp(-((far / _RIM) ** 2))
-    soft = gaussian_filter(np.where(hole[..., None], filled * kept, difference), (0.8, 0.8, 0))
-    faded: Field = np.where(hole[..., None], soft, difference)
-    return faded
+def _relief(across: Field, level: Field, crease: Field, lower: Field, scale: float) -> Field:
+    """Light on a closed lid: round over the eyeball, darker at the lashes, with a soft fold above."""
+    height = np.maximum(lower - crease, 1.0)
+    down = np.clip((level - crease) / height, 0.0, 1.0)
+    middle = np.sin(np.pi * np.clip(across, 0.0, 1.0)) ** 0.7
+    size = smoothstep(2.0, 7.0, height / scale) * middle
+    fold = np.exp(-(((level - crease) / (0.9 * scale)) ** 2))
+    relief: Field = 1.0 + size * (
+        0.035 * np.sin(np.pi * down) - 0.05 * smoothstep(0.7, 1.0, down) - _FOLD * fold
+    )
+    return relief
 
 
 def lid_colours(pixels: Uint8Image, p: Field, eye: Eye, lines: EyeLines, scale: float) -> Field:
@@ -229,18 +228,24 @@ def lid_colours(pixels: Uint8Image, p: Field, eye: Eye, lines: EyeLines, scale: 
 
 def skin_around(pixels: Uint8Image, p: Field, eye: Eye, scale: float) -> Field:
     """(3,) colour of the skin over the crease and under the lower lid, without shadows, lashes and shine."""
-    share = np.linspace(0.1, 1.0, 8)[:, None, None]
-    samples = []
-    for near, far in (eye.rings_above, eye.rings_below):
+    return _usual(sample(pixels, _points_around(p, eye), 0.0))
+
+
+def _points_around(p: Field, eye: Eye) -> Field:
+    """(n, 2) points over the crease and under the lower lid, pixels."""
+    points = []
+    for (near, far), shares in zip((eye.rings_above, eye.rings_below), ((0.2, 0.9), (0.5, 1.0)), strict=True):
         first, second = p[list(near[1:-1])], p[list(far[1:-1])]
-        samples.append((first + share * (second - first)).reshape(-1, 2))
-    colours = sample(pixels, np.concatenate(samples), 0.0)
+        share = np.linspace(*shares, 8)[:, None, None]
+        points.append((first + share * (second - first)).reshape(-1, 2))
+    return np.concatenate(points)
+
+
+def _usual(colours: Field) -> Field:
+    """(3,) median of colours (n, 3) without those of brows, lashes and glasses."""
     luma = colours @ LUMA
-    clear = luma > 0.5 * np.percentile(luma, 85)  # no brow, no lashes, no glasses
-    colours, luma = colours[clear], luma[clear]
-    usual = (luma >= np.percentile(luma, 40)) & (luma <= np.percentile(luma, 75))
-    mean: Field = colours[usual].mean(axis=0)
-    return mean
+    middle: Field = np.median(colours[luma > 0.5 * np.percentile(luma, 85)], axis=0)
+    return middle
 
 
 def _mean(strip: Field, weight: Field) -> Field:
@@ -269,25 +274,18 @@ def sample(pixels: Uint8Image, at: Field, blur: float) -> Field:
 
 
 def _grain(pixels: Uint8Image, p: Field, scale: float) -> Field:
-    """float (n, n, 1): what is finer than a millimetre in the skin of the cheek, in levels of white skin."""
-    side = round(9.0 * DENSITY)
-    step = scale / DENSITY
-    offset = (np.arange(side) + 0.5 - side / 2) * step
+    """float (h, w, 1): noise as strong as what is finer than a millimetre in the skin of the calmer cheek, in
+    levels of white skin."""
+    width, height = (round(2 * half * DENSITY) for half in HALF_SIZE)
+    offset = (np.arange(27) - 13.0) * scale / DENSITY
     grid = np.stack(np.meshgrid(offset, offset), axis=-1)
-    patches = []
+    sizes = []
     for middle in (p[[50, 205, 118]].mean(axis=0), p[[280, 425, 347]].mean(axis=0)):
         luma = sample(pixels, grid + middle, 0.0) @ LUMA
         fine = luma - gaussian_filter(luma, 0.8 * DENSITY)
-        patches.append(fine * 255.0 / max(30.0, float(luma.mean())))
-    calm = min(patches, key=lambda patch: float(patch.std()))
-    limit = 2.0 * float(calm.std()) + 1e-6
-    grain: Field = 0.7 * np.clip(calm, -limit, limit)[..., None]
+        sizes.append(
+            float(np.subtract(*np.percentile(fine, [84, 16]))) * 127.5 / max(30.0, float(luma.mean()))
+        )
+    noise = gaussian_filter(np.random.default_rng(0).standard_normal((height, width, 1)), (0.9, 0.9, 0))
+    grain: Field = noise * (min(0.8 * min(sizes), _MOST_GRAIN) / noise.std())
     return grain
-
-
-def _tiled(grain: Field, shape: tuple[int, ...]) -> Field:
-    """The grain mirrored over an image of that shape."""
-    rows, columns = (np.abs((np.arange(n) + len(grain)) % (2 * len(grain)) - len(grain)) for n in shape[:2])
-    last = len(grain) - 1
-    tiled: Field = grain[np.minimum(rows, last)][:, np.minimum(columns, last)]
-    return tiled

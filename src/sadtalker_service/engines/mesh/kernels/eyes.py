@@ -20,7 +20,7 @@ _LID_HEIGHT = np.float32(10.0)
 """Largest height of a lid above the opening, mm."""
 _LID_BESIDE = np.float32(4.5)
 """How far a lid extends beyond the corners, mm."""
-_GROWN_UP, _GROWN_DOWN = np.float32(EYE_HOLE_GROWTH[0]), np.float32(0.35 * EYE_HOLE_GROWTH[1])
+_GROWN_UP, _GROWN_DOWN = np.float32(EYE_HOLE_GROWTH[0]), np.float32(0.12 * EYE_HOLE_GROWTH[1])
 """The hole begins so far over the upper lash line, and ends so far under a closed lid, in eye widths."""
 _SHOWN = np.float32(0.12)
 """Closure from which the skin of the lid is opaque. Up to there the lid covers next to nothing."""

@@ -21,7 +21,7 @@ _CALM = 0.4
 """Share of the motion that remains in silence."""
 _ACROSS, _DOWN, _TRAVEL = 0.26, 0.18, 4.2
 """A head that turns also moves there: mm per degree of yaw and pitch, and the farthest that it goes, mm."""
-_FOLLOW, _LEAN = 0.25, 0.12
+_FOLLOW, _LEAN = 0.25, 0.07
 """Share of the head's shift that the shoulders follow, and mm per degree of roll."""
 _LAG = float(np.exp(-1.0 / (0.2 * RATE)))
 """Of each of two filters: together the shoulders are four tenths of a second late."""
@@ -50,13 +50,13 @@ class HeadStyle:
 def head_style(number: int) -> HeadStyle:
     """Style 0..45. 0 is a calm, even-tempered speaker, and the others vary around it."""
     if number == 0:
-        return HeadStyle(pitch=3.0, yaw=12.0, roll=2.6, pace=1.0, nod=2.6, tilt=0.0, turn=0.0)
+        return HeadStyle(pitch=4.8, yaw=15.0, roll=4.7, pace=1.0, nod=2.6, tilt=0.0, turn=0.0)
     rng = np.random.default_rng([46, number])
     lively = rng.uniform(0.6, 1.2)
     return HeadStyle(
-        pitch=3.0 * lively * rng.uniform(0.7, 1.3),
-        yaw=12.0 * lively * rng.uniform(0.6, 1.3),
-        roll=2.7 * lively * rng.uniform(0.5, 1.4),
+        pitch=4.8 * lively * rng.uniform(0.7, 1.3),
+        yaw=15.0 * lively * rng.uniform(0.6, 1.3),
+        roll=4.8 * lively * rng.uniform(0.5, 1.4),
         pace=rng.uniform(0.75, 1.4),
         nod=rng.uniform(1.0, 3.2),
         tilt=rng.uniform(-1.6, 1.6),
