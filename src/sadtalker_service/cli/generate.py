@@ -21,11 +21,11 @@ from sadtalker_service.engines.registry import AUTO, FALLBACK, load_engine
 from sadtalker_service.errors import InvalidOption
 from sadtalker_service.files import output_errors
 from sadtalker_service.media.cues import to_srt, to_vtt
-from sadtalker_service.pipeline.from_files import make_video, open_cache
 from sadtalker_service.pipeline.progress import Listener
 from sadtalker_service.pipeline.validation import apply_to_engine
 from sadtalker_service.settings import Settings, get_settings
 from sadtalker_service.speech.captions.lines import cues_of
+from sadtalker_service.speech.word_aligner import start_word_aligner
 from sadtalker_service.store.cache import NoCache
 from sadtalker_service.telemetry.logs import command_logging
 
@@ -80,6 +80,10 @@ def _generate(
     explain_height: bool,
 ) -> tuple[Path, VideoResult]:
     settings = _changed(settings, options)
+    if options.driven_audio and (options.engine or settings.engine) in {AUTO, FALLBACK}:
+        start_word_aligner()  # it loads while this process imports
+    from sadtalker_service.pipeline.from_files import make_video, open_cache  # noqa: PLC0415
+
     engine = _engine(options, settings)
     given = {name for name in ("ref_eyeblink", "ref_pose", "checkpoint_dir") if getattr(options, name)}
     applied = apply_to_engine(engine, options.render, given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -103,16 +104,18 @@ def make_video(
         elif speech and (transcript or applied.options.captions):
             with watch("alignment"):
                 speech = with_words(speech, transcript, computation, check, threads)
-        result = pipeline.render(
-            pipeline.prepare(image, applied.options),
-            speech,
-            applied.options,
-            Path(output),
-            references=videos,
-            backdrop=backdrop,
-            idle_seconds=idle_seconds,
-            warnings=(*warnings, *applied.warnings),
-        )
+        with pipeline.hearing(speech, applied.options) if speech else nullcontext() as hearing:
+            result = pipeline.render(
+                pipeline.prepare(image, applied.options),
+                speech,
+                applied.options,
+                Path(output),
+                references=videos,
+                backdrop=backdrop,
+                idle_seconds=idle_seconds,
+                warnings=(*warnings, *applied.warnings),
+                hearing=hearing,
+            )
     missing = explain_height and result.height < HEIGHT_CAP[options.quality]
     remark = height_remark(applied.options, image.opened.size, made=result.height) if missing else None
     return replace(

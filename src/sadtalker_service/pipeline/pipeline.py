@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sadtalker_service.domain import (
-    SPEECH_RATE,
     Artefact,
     Avatar,
     DrivenAudio,
     LazySourceImage,
     Motion,
     SourceImage,
-    Speech,
     SpeechFile,
     Uint8Image,
     VideoResult,
 )
 from sadtalker_service.engines.port import NO_REFERENCES, Engine, Stage
-from sadtalker_service.errors import EmptyAudio, InvalidOption, UnsupportedByEngine
+from sadtalker_service.errors import InvalidOption, UnsupportedByEngine
 from sadtalker_service.files import removed_on_error
 from sadtalker_service.media.audio import stream_sound
 from sadtalker_service.media.backdrop import in_front_of
@@ -38,12 +34,13 @@ from sadtalker_service.media.video import VideoFile, write_video
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.options.seeds import seeded
 from sadtalker_service.pipeline.ahead import taken_ahead
-from sadtalker_service.pipeline.cached import CachedComputation, CacheLog, CacheTerms, WindowsLog
+from sadtalker_service.pipeline.cached import CachedComputation, CacheLog, CacheTerms
 from sadtalker_service.pipeline.captioned import Captions
+from sadtalker_service.pipeline.hearing import Hearing, begun, hear, refuse_shorter
 from sadtalker_service.pipeline.progress import Reporter
 from sadtalker_service.pipeline.references import NO_VIDEOS, ReferenceVideos, extract_reference_motion
 from sadtalker_service.store.cache import ArtefactCache
-from sadtalker_service.store.keys import speech_features_key, stage_key
+from sadtalker_service.store.keys import stage_key
 
 AnySourceImage = SourceImage | LazySourceImage
 
@@ -117,6 +114,7 @@ class Pipeline:
         stream: Writable | None = None,
         idle_seconds: float = 0.0,
         warnings: tuple[str, ...] = (),
+        hearing: Hearing | None = None,
     ) -> VideoResult:
         """Make the video of `prepared` speaking `speech`, or idling for `idle_seconds` if that is None.
 
@@ -124,6 +122,7 @@ class Pipeline:
 
         `stream` gets the video as fragmented mp4 while it is being made, see `media.video.write_video`.
         `backdrop` is the picture that `options.background` names, uint8 (H, W, 3) RGB.
+        `hearing` is what `self.hearing` returned for `speech` and these options, if it was begun before.
         `warnings` and those of the speech become part of the result. If the work is cancelled, it ends with
         `Cancelled` within one batch of frames. After an error there is no file. Raises `EmptyAudio`,
         `OutputError` and what the engine raises.
@@ -131,14 +130,14 @@ class Pipeline:
         engine, reporter, avatar = self.engine, self.reporter, prepared.avatar
         inputs = (avatar.image_hash, str(avatar.face_index), *((speech.audio_hash,) if speech else ()))
         options = seeded(self._sized(options), *inputs)
-        watch, hearing, start = Stopwatch(self.clock), Stopwatch(self.clock), self.clock()
+        watch, driving, start = Stopwatch(self.clock), Stopwatch(self.clock), self.clock()
         duration = self._duration(speech, options, idle_seconds)
-        computation = self.computation()
-        features, reference_motion, known = None, NO_REFERENCES, WindowsLog()
-        if speech:
+        hearing = hearing or (self._hear(speech, options) if speech else None)
+        computation = hearing.computation if hearing else self.computation()
+        features, reference_motion, waiting = None, NO_REFERENCES, Stopwatch(self.clock)
+        if hearing:
             reporter.stage("speech_features")
-            heard = self._speech_features(speech, options, computation, known)
-            features = measured(heard, hearing, "speech_features")
+            features = measured(hearing.windows, waiting, "speech_features")
         if references:
             reporter.stage("reference_motion")
             with watch("reference_motion"):
@@ -149,7 +148,7 @@ class Pipeline:
         needed = duration if speech is None or options.has_tracks else None
         motion = engine.drive(avatar, features, options, needed, reference_motion)
         remarks: list[str] = []
-        with taken_ahead(measured(_noting(motion, remarks), hearing, "drive"), turn=self.turn) as windows:
+        with taken_ahead(measured(_noting(motion, remarks), driving, "drive"), turn=self.turn) as windows:
             with watch("set_up"):
                 waited = measured(windows, watch, "motion")
                 captions = Captions(speech, options)
@@ -176,10 +175,12 @@ class Pipeline:
                 with watch("marking"):  # last: a signed file must not change
                     self.marker.sign(output, engine.capabilities.source_type)
         problems = [*prepared.cache.problems, *computation.log.problems]
-        told = (*speech.warnings, *known.warnings) if speech else ()
+        told = (*speech.warnings, *hearing.known.warnings) if speech and hearing else ()
         said = (*warnings, *avatar.warnings, *told, *_too_late(options, video), *remarks)
         said = (*said, *captions.remarks(), *problems)
-        seconds = {**prepared.seconds, **apart(hearing.seconds, "drive", "speech_features"), **watch.seconds}
+        heard = hearing.watch.seconds if hearing else {}
+        driven = apart(driving.seconds, "drive", "speech_features", waiting.seconds)
+        seconds = {**prepared.seconds, **heard, **driven, **watch.seconds}
         return VideoResult(
             engine=engine.name,
             width=video.width,
@@ -196,6 +197,18 @@ class Pipeline:
             warnings=tuple(dict.fromkeys(said)),
             words=captions.words,
         )
+
+    @contextmanager
+    def hearing(self, speech: DrivenAudio, options: RenderOptions) -> Iterator[Hearing]:
+        """Hear the beginning of `speech` now, in another thread, while the avatar is prepared. For `render`.
+
+        Its errors are raised there. At the end of the context nothing more is heard.
+        """
+        with begun(self._hear(speech, self._sized(options))) as hearing:
+            yield hearing
+
+    def _hear(self, speech: DrivenAudio, options: RenderOptions) -> Hearing:
+        return hear(self.engine, speech, options, self.computation(), self.clock)
 
     def _sized(self, options: RenderOptions) -> RenderOptions:
         """Return `options` with the engine's default size if none was chosen."""
@@ -215,42 +228,8 @@ class Pipeline:
             return idle_seconds
         if isinstance(speech, SpeechFile) and not options.has_tracks:
             return speech.expected
-        _refuse_shorter(speech.duration, options)
+        refuse_shorter(speech.duration, options)
         return speech.duration
-
-    def _speech_features(
-        self,
-        speech: DrivenAudio,
-        options: RenderOptions,
-        computation: CachedComputation,
-        known: WindowsLog,
-    ) -> Iterator[Artefact]:
-        """Windows of the speech features, from the cache or as computed. `known` gets their warnings."""
-        track = speech.reading.track if speech.reading else 0
-        key = speech_features_key(speech.audio_hash, self.engine.name, self.engine.version, track)
-
-        def hear() -> Iterator[Artefact]:
-            timeline = speech.timeline if isinstance(speech, Speech) else None
-            yield from self.engine.extract_speech_features(_long_enough(speech, options), timeline)
-            known.warnings = speech.opened.warnings
-
-        return computation.windows("motion", key, "week", hear, known)
-
-
-def _long_enough(speech: DrivenAudio, options: RenderOptions) -> Iterator[NDArray[np.float32]]:
-    """The pieces of the driven audio. Raises `EmptyAudio` at its end if it is shorter than a frame."""
-    samples = 0
-    for piece in speech.pieces():
-        samples += len(piece)
-        yield piece
-    _refuse_shorter(samples / SPEECH_RATE, options)
-
-
-def _refuse_shorter(seconds: float, options: RenderOptions) -> None:
-    if seconds * options.fps < 1:
-        raise EmptyAudio(
-            f"The driven audio is {seconds * 1000:.0f} ms long, shorter than one frame.", param="driven_audio"
-        )
 
 
 def _compute(

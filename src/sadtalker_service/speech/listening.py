@@ -34,6 +34,7 @@ from sadtalker_service.speech.phonemes import (
 from sadtalker_service.speech.signal_source import SignalSource
 from sadtalker_service.speech.sound_buffer import SoundBuffer
 from sadtalker_service.speech.utterances import recognize_stretches, utterances
+from sadtalker_service.speech.word_aligner import word_aligner
 
 _log = logging.getLogger(__name__)
 
@@ -284,4 +285,4 @@ def default_source() -> PhonemeSource:
     except ImportError as error:  # no wheel for this platform
         _log.warning("recogniser_missing, lips follow the signal alone: %s", error)
         return SignalSource()
-    return PocketsphinxRecogniser()
+    return PocketsphinxRecogniser(word_aligner())

@@ -11,9 +11,10 @@ from threading import Lock
 import numpy as np
 import soxr
 from numpy.typing import NDArray
-from pocketsphinx import Decoder, get_model_path
+from pocketsphinx import get_model_path
 
 from sadtalker_service.domain import SPEECH_RATE
+from sadtalker_service.speech.decoder import Decoder
 from sadtalker_service.speech.phonemes import SILENCE, Phoneme
 
 _HOP, _EDGE = 0.01, 0.0078
@@ -23,7 +24,7 @@ _HOP, _EDGE = 0.01, 0.0078
 _SHORTEST = SPEECH_RATE // 2
 """Shorter pieces are padded with silence to this number of samples."""
 
-_WORD_SEARCH: dict[str, object] = {
+_WORD_SEARCH: dict[str, float | bool] = {
     "ds": 2,  # new Gaussians every other frame
     "pl_window": 2,  # frames of the phone lookahead
     "maxhmmpf": 1000,
@@ -61,7 +62,7 @@ class RecognitionPasses:
         played = samples if speed == 1.0 else soxr.resample(samples, SPEECH_RATE, SPEECH_RATE * speed)
         with self._lock:
             self._decode(self._phones, PHONES, _pcm(played))
-            found = [(s.word, s.start_frame, s.end_frame + 1) for s in self._phones.seg() or ()]
+            found = list(self._phones.segments())
         return timed_phonemes(found, 1.0 / speed, len(samples) / SPEECH_RATE)
 
     def recognize_words(self, samples: Samples) -> list[Phoneme] | None:
@@ -70,15 +71,14 @@ class RecognitionPasses:
         with self._lock:
             decoder = self._words
             self._decode(decoder, _WORDS, pcm)
-            if not decoder.hyp():
+            if not decoder.has_words():
                 return None
             try:
-                decoder.set_alignment()
+                decoder.align_words()
                 _run(decoder, pcm)
             except RuntimeError:  # the search gave up before the end, so nothing is aligned
                 return None
-            phones = [phone for word in decoder.get_alignment() for phone in word]
-            found = [(p.name, p.start, p.start + p.duration) for p in phones]
+            found = list(decoder.aligned_phones())
         return timed_phonemes(found, 1.0, len(samples) / SPEECH_RATE)
 
     def load_words(self) -> None:
@@ -127,18 +127,15 @@ def _word_decoder() -> Decoder:
 def phone_decoder() -> Decoder:
     """Without the word model, which is most of what there is to load."""
     model = get_model_path("en-us/en-us")
-    return _with_phone_loops(Decoder(hmm=model, lm=None, dict=None, loglevel="FATAL", **_WORD_SEARCH))
+    return _with_phone_loops(Decoder(hmm=model, loglevel="FATAL", **_WORD_SEARCH))
 
 
 def _with_phone_loops(decoder: Decoder) -> Decoder:
     """Add two searches. Each takes its beams from the configuration at the time it is added."""
-    config = decoder.config
-    phone_model = get_model_path("en-us/en-us-phone.lm.bin")
-    config["lw"] = _PHONE_LM_WEIGHT
-    config["beam"], config["pbeam"] = _PHONE_BEAM, _PHONE_END_BEAM
-    decoder.add_allphone_file(PHONES, phone_model)
-    config["beam"], config["pbeam"] = 0.0, 0.0
-    decoder.add_allphone_file(_ALL_PHONES, phone_model)
+    model = get_model_path("en-us/en-us-phone.lm.bin")
+    beams = {"beam": _PHONE_BEAM, "pbeam": _PHONE_END_BEAM}
+    decoder.add_phone_loop(PHONES, model, lw=_PHONE_LM_WEIGHT, **beams)
+    decoder.add_phone_loop(_ALL_PHONES, model, beam=0.0, pbeam=0.0)
     return decoder
 
 

@@ -47,9 +47,11 @@ class PocketsphinxRecogniser(RecognitionPasses):
     processed before.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, aligner: WordAligner | None = None) -> None:
+        """`aligner`: for `start_word_alignment_process`. By default a new one."""
         super().__init__()
         self._aligner: WordAligner | None = None
+        self._new_aligner = aligner
         self._network = _network()
 
     def phonemes(self, speech: Speech) -> PhonemeTrack:
@@ -77,7 +79,7 @@ class PocketsphinxRecogniser(RecognitionPasses):
 
         The result is the same, in less time.
         """
-        self._aligner = self._aligner or WordAligner()
+        self._aligner = self._aligner or self._new_aligner or WordAligner()
         if now:
             self._aligner.start()
 

@@ -48,8 +48,7 @@ class StreamingDecoder:
         """The best guess so far. Times are seconds since `begin`."""
         if not self._running:
             return []
-        found = [(s.word, s.start_frame, s.end_frame + 1) for s in self._decoder.seg() or ()]
-        return timed_phonemes(found, 1.0, self._seconds)
+        return timed_phonemes(list(self._decoder.segments()), 1.0, self._seconds)
 
     def end(self) -> None:
         """End the search, if there is one."""

@@ -175,3 +175,14 @@ def test_the_depth_for_turning_is_seen_at_the_same_place(surface: Surface, frame
     nose, cheek = 4, 234
     depth = surface.turning @ frame.axes
     assert depth[cheek, 2] - depth[nose, 2] > 80.0  # mm
+
+
+def test_a_jaw_that_opens_makes_an_oval_mouth(surface: Surface) -> None:
+    """Heights of the opening fall towards the corners as those of an ellipse, within a quarter."""
+    jaw = surface.basis[CHANNELS.index("jaw"), :, 1]
+    heights = jaw[list(LOWER_LIP[-1])] - jaw[list(UPPER_LIP[-1])]
+    x = surface.rest[list(UPPER_LIP[-1]), 0]
+    half = (x[-1] - x[0]) / 2
+    ellipse = np.sqrt(np.clip(1.0 - ((x - x.mean()) / half) ** 2, 0.0, 1.0))
+    assert np.abs(heights / heights[5] - ellipse).max() < 0.25
+    assert (np.diff(jaw[list(UPPER_LIP[-1])][:6]) <= 0.0).all()  # the upper lip bends down to the corner

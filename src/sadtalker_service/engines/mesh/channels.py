@@ -109,8 +109,9 @@ def _jaw(out: Vector, face: _Face) -> None:
     x, y, lateral = face.x, face.y, face.lateral
     outwards = np.abs(x) / face.half_jaw  # a small or a smiling mouth does not change the jaw
     weight = smoothstep(-2.0, face.chin * 0.35, y) * (0.12 + 0.88 * (1 - smoothstep(0.40, 1.02, outwards)))
-    weight[face.upper] = 0.0
-    weight[face.lower] = (1 - 0.60 * smoothstep(0.26, 1.02, lateral))[face.lower]
+    # The opening is an oval: both lips bend into the corners, which go down two fifths of the way.
+    weight[face.upper] = (0.40 * smoothstep(0.40, 1.05, lateral))[face.upper]
+    weight[face.lower] = (0.40 + 0.60 * np.sqrt(np.clip(1.0 - lateral**2.4, 0.0, 1.0)))[face.lower]
     weight[face.corner] = 0.40
     cheek = face.skin & (lateral > 0.9) & (np.abs(y) < face.chin * 0.35)
     follow = 0.40 * (1 - smoothstep(0.9, 1.9, lateral)) * smoothstep(-14.0, 2.0, y)

@@ -144,7 +144,7 @@ def _add_gums(arch: Field, colour: Field) -> Field:
 
 def _tongue(colour: Field) -> Field:
     x, y = _grid("tongue")
-    dome = np.clip(1 - (x / 17.0) ** 2 - ((y - 11.0) / 9.5) ** 2, 0, 1)
+    dome = np.clip(1 - (x / 18.5) ** 2 - ((y - 11.0) / 9.5) ** 2, 0, 1)
     furrow = 1 - 0.10 * np.exp(-((x / 1.6) ** 2))
     relief = (0.34 + 0.50 * np.sqrt(dome)) * furrow
     rim = np.clip(dome / 0.6, 0, 1)
@@ -189,10 +189,11 @@ def _keep_photographed_teeth(
     above = opening.any(axis=0) & (rows < first) & (rows > first - round(6 * DENSITY))
     photo = photo[np.where(above, first, rows), np.arange(x.shape[1])]
     bright = np.clip((gaussian_filter(photo @ LUMA, 0.5 * DENSITY) / max(1.0, level) - 0.3) / 0.3, 0.0, 1.0)
-    keep = gaussian_filter(np.where(opening, bright, above), 0.45 * DENSITY)[..., None]
+    shown = np.where(opening | above, bright, 0.0)  # not the dark beside the row
+    keep = gaussian_filter(shown, (0.45 * DENSITY, 0.9 * DENSITY))[..., None]
     keep = np.clip(keep * 1.6 - 0.3, 0, 1)
     upper[..., :3] = upper[..., :3] * (1 - keep) + photo * keep
-    own = gaussian_filter1d(opening.any(axis=0).astype(np.float64), 1.5 * DENSITY)
+    own = gaussian_filter1d(np.where(opening, bright, 0.0).max(axis=0), 1.5 * DENSITY)
     below = rows > np.where(opening.any(axis=0), len(rows) - 1 - opening[::-1].argmax(axis=0), 0)
     upper[..., 3] *= 1.0 - below * np.clip(2.0 * own, 0.0, 1.0)  # what the image shows is the whole tooth
     upper[..., 3] = np.maximum(upper[..., 3], keep[..., 0])

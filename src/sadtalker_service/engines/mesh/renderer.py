@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import cycle
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +17,11 @@ from sadtalker_service.media.backdrop import laid_over
 from sadtalker_service.options import RenderOptions
 
 BATCH = 8
-"""Frames drawn per call without the GIL. A cancelled job stops after at most one batch."""
+"""Frames drawn at a time without the GIL. A cancelled job stops after at most two batches."""
 
 
 def render(avatar: Avatar, motion: Iterator[Motion], style: RenderOptions) -> Rendering:
-    """Render the video of a motion. Memory holds one batch of frames, whatever the length."""
+    """Render the video of a motion. Memory holds two batches of frames, whatever the length."""
     layout = lay_out(avatar.artefacts, style)
     rendering = Rendering(
         background=layout.background,
@@ -37,16 +38,47 @@ def render(avatar: Avatar, motion: Iterator[Motion], style: RenderOptions) -> Re
 
 
 def _batches(layout: Layout, motion: Iterator[Motion]) -> Iterator[Uint8Image]:
-    """Yield batches, each drawn by two threads. Together with the encoder they keep two cores busy."""
-    buffer, mattes = _blank(layout, BATCH), _blank_mattes(layout, BATCH)
-    with ThreadPoolExecutor(1, thread_name_prefix="draw") as second:
-        for part in _controls(motion):
-            batch = buffer[: len(part)]
-            half = len(part) // 2
-            other = second.submit(_draw, layout, part[half:], batch[half:], mattes[half:])
-            _draw(layout, part[:half], batch[:half], mattes)
-            other.result()
-            yield batch
+    """Yield batches. While one is used, two threads draw the next one, if its motion is there already."""
+    with ThreadPoolExecutor(2, thread_name_prefix="draw") as threads:
+        buffers = cycle([_Batch(layout, threads), _Batch(layout, threads)])
+        for window in motion:
+            begun: _Batch | None = None
+            for controls in _parts(window):
+                following = next(buffers)
+                following.begin(controls)
+                if begun:
+                    yield begun.drawn()
+                begun = following
+            if begun:
+                yield begun.drawn()
+
+
+class _Batch:
+    """Frames that are drawn in other threads, again and again."""
+
+    def __init__(self, layout: Layout, threads: ThreadPoolExecutor) -> None:
+        self._layout = layout
+        self._threads = threads
+        self._frames = _blank(layout, BATCH)
+        self._mattes = _blank_mattes(layout, BATCH)
+        self._count = 0
+        self._halves: list[Future[None]] = []
+
+    def begin(self, controls: NDArray[np.float32]) -> None:
+        """Draw a frame for each row of controls, at most `BATCH`."""
+        self._count = len(controls)
+        middle = self._count // 2
+        parts = [slice(0, middle), slice(middle, self._count)] if middle else [slice(0, self._count)]
+        self._halves = [
+            self._threads.submit(_draw, self._layout, controls[part], self._frames[part], self._mattes[part])
+            for part in parts
+        ]
+
+    def drawn(self) -> Uint8Image:
+        """Wait for the frames, uint8 (n, h, w, channels). They stay until the next `begin`."""
+        for half in self._halves:
+            half.result()
+        return self._frames[: self._count]
 
 
 def _draw(
@@ -55,16 +87,14 @@ def _draw(
     """Draw frames, and their opacity if the person is cut out."""
     draw_frames(layout.scene, controls, frames)
     if layout.matte is not None:
-        mattes = mattes[: len(frames)]
         draw_mattes(layout.scene, layout.matte, controls, mattes)
         frames[..., 3] = mattes[..., 0]
 
 
-def _controls(motion: Iterator[Motion]) -> Iterator[NDArray[np.float32]]:
-    """Controls of at most `BATCH` frames at a time, without waiting for motion that is not there yet."""
-    for window in motion:
-        controls = np.array(window.coefficients["controls"], np.float32, order="C")
-        yield from (controls[start : start + BATCH] for start in range(0, len(controls), BATCH))
+def _parts(window: Motion) -> Iterator[NDArray[np.float32]]:
+    """Controls of at most `BATCH` frames at a time."""
+    controls = np.array(window.coefficients["controls"], np.float32, order="C")
+    return (controls[start : start + BATCH] for start in range(0, len(controls), BATCH))
 
 
 def _blank(layout: Layout, frames: int) -> Uint8Image:

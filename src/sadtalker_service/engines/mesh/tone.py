@@ -25,8 +25,11 @@ LUMA = np.array([0.299, 0.587, 0.114])
 
 _SKIN_POINTS = (205, 425, 164, 18, 200)
 _LIP_POINTS = (15, 16, 86, 316, 85, 315)
-_MOST_COLOUR = 0.22
-"""Largest deviation of the blue of teeth from grey. About C* = 18 under white light."""
+_MOST_COLOUR = 0.34
+"""Largest deviation of the blue of teeth from grey. Half of it is reached under the light of a lamp, nearly
+all in a painting in browns."""
+_REDNESS = 0.35
+"""Share of the red of the scene that teeth take on. Without it they look green beside warm skin."""
 _ENAMEL = np.array([1.0, 0.965, 0.875])
 """Colour of enamel under white light, relative to white."""
 
@@ -81,8 +84,9 @@ def _tooth(pixels: Uint8Image, p: Colour, skin: Colour, bright: float) -> Colour
 
 def _paler(tint: Colour) -> Colour:
     """A tint of luma 1 with no more colour than teeth have: towards yellow, however warm the light."""
-    warmth = float(np.clip(1.0 - tint[2], -0.05, _MOST_COLOUR))
-    pale = np.array([1.0 + 0.45 * warmth, 1.0, 1.0 - warmth])
+    warmth = float(_MOST_COLOUR * (1.0 - np.exp(-max(1.0 - tint[2], -0.05) / _MOST_COLOUR)))
+    red = _REDNESS * float(np.clip(tint[0] - tint[1] - 0.08, 0.0, 0.3))
+    pale = np.array([1.0 + 0.45 * warmth + red, 1.0, 1.0 - warmth])
     result: Colour = pale / (pale @ LUMA)
     return result
 

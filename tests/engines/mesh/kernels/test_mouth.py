@@ -112,3 +112,9 @@ def test_the_teeth_turn_with_the_head(scene: tuple[Scene, NDArray[np.float32]]) 
         near = np.abs(x - x.mean()) < 40
         tilts.append(np.degrees(np.arctan(np.polyfit(x[near], y[near], 1)[0])))
     assert tilts[1] - tilts[0] == pytest.approx(12.0, abs=3.0)
+
+
+def test_pursed_lips_put_the_teeth_into_their_shadow(scene: tuple[Scene, NDArray[np.float32]]) -> None:
+    lit, shaded = (draw(scene, jaw=AJAR, pucker=pucker)[..., 2].max() - 128 for pucker in (0.0, 1.0))
+    assert lit > 60
+    assert shaded < 0.7 * lit

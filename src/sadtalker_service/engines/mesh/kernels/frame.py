@@ -26,7 +26,7 @@ from sadtalker_service.engines.mesh.kernels.scene import (
 )
 from sadtalker_service.engines.mesh.kernels.silhouette import soften_outline
 
-_JAW, _BLINK = INDEX["jaw"], INDEX["blink_right"]
+_JAW, _PUCKER, _BLINK = INDEX["jaw"], INDEX["pucker"], INDEX["blink_right"]
 _BREATH_RISE, _BREATH_SPREAD = np.float32(1.1), np.float32(0.012)
 """A breath lifts the chest by 1.1 mm and widens it by 1.2 %."""
 _MOUTH_CHANNELS = INDEX["smile"]
@@ -72,7 +72,8 @@ def draw_frames(scene: Scene, controls: F32, frames: NDArray[np.uint8]) -> None:
             draw_eye(scene, side, position[f], still[f, side], blink, gaze_x, gaze_y, frames[f])
         _place_mouth(scene, control, turn[f], place)
         jaw = np.float32(10.0) * control[_JAW] + scene.jaw_rest
-        draw_mouth(scene, position[f], place, jaw, control[TONGUE], _mouth_moved(control), frames[f])
+        tongue, moved = control[TONGUE], _mouth_moved(control)
+        draw_mouth(scene, position[f], place, jaw, tongue, control[_PUCKER], moved, frames[f])
 
 
 @njit(cache=True, nogil=True)

@@ -14,6 +14,8 @@ _EDGE = np.float32(0.35)
 """Coverage of the opening at the edge of a lip."""
 _CORNER = np.float32(3.0)
 """In the last millimetres before the corners the line between the lips fades into that of the image."""
+_PUCKERED = np.float32(0.55)
+"""Share of the shadow in the mouth when the lips are pursed."""
 _LOWER_TEETH = np.float32(2.8)
 """How far the lower teeth are below the upper teeth when the jaw is closed, mm."""
 
@@ -25,6 +27,7 @@ def draw_mouth(
     place: NDArray[np.float32],
     jaw: float,
     tongue: float,
+    pucker: float,
     moved: float,
     out: NDArray[np.uint8],
 ) -> None:
@@ -37,6 +40,7 @@ def draw_mouth(
             hang at y = 0.
         jaw: how far the jaw is open, mm.
         tongue: 0 down, 1 with its tip at the teeth.
+        pucker: 0 to 1. Lips that come forward put the teeth into their shadow.
         moved: 0 for the mouth of the source image, which is left as it is, to 1.
         out: uint8 (H, W, 3), painted in place.
     """
@@ -57,6 +61,7 @@ def draw_mouth(
     half_seam = np.float32(0.45) + np.float32(0.35) / scene.scale  # mm, at least a third of a pixel
     lower_at = jaw + _LOWER_TEETH
     tongue_at = jaw * np.float32(0.8) - np.float32(4.2) - tongue * np.float32(2.5)
+    shadow = _PUCKERED * clamp01(pucker)
     lifted = clamp01((tongue - np.float32(0.55)) * np.float32(2.0))
     layer = np.empty(4, np.float32)
     colour = np.empty(3, np.float32)
@@ -94,7 +99,8 @@ def draw_mouth(
             _over(scene.upper, scene.anchors[0], scene.density, mx, my, _ONE, layer, colour)
             light = _light(under_upper, over_lower, across) * alpha
             for c in range(3):
-                value = out[y, x, c] * (_ONE - alpha) + colour[c] * light + np.float32(0.5)
+                shaded = colour[c] * (_ONE - shadow) + scene.cavity[c] * shadow
+                value = out[y, x, c] * (_ONE - alpha) + shaded * light + np.float32(0.5)
                 out[y, x, c] = np.uint8(min(max(value, np.float32(0.0)), np.float32(255.0)))
 
 
