@@ -49,7 +49,7 @@ def noise(seconds: float, dbfs: float, slope: float = 0.5, seed: int = 0) -> Sou
 
 
 def with_pauses(said: Sound, seconds: float, count: int) -> tuple[Sound, list[tuple[float, float]]]:
-    """`said` (n, 1) with pauses of digital silence at so many quiet moments, and where they are, seconds."""
+    """`said` (n, 1) with pauses of digital silence at `count` quiet moments, and where they are, seconds."""
     power = np.convolve(np.square(said[:, 0]), np.ones(RATE // 50), "same")
     reach, ramp = RATE // 4, np.linspace(0.0, 1.0, RATE // 200)[:, None]
     cuts = [0]

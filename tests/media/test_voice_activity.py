@@ -50,6 +50,16 @@ def test_a_voice_is_found_in_noise_that_has_just_begun() -> None:
     assert not found[380:].any()
 
 
+@pytest.mark.parametrize("hertz", [98, 233, 415])
+def test_a_note_that_is_held_is_no_noise(hertz: int) -> None:
+    t = np.arange(2 * RATE) / RATE
+    wobble = 1 + 0.02 * np.sin(2 * np.pi * 5.2 * t)
+    phase = 2 * np.pi * hertz * np.cumsum(wobble) / RATE
+    note = sum(np.sin(k * phase) / k**1.5 for k in range(1, 3000 // hertz))
+    sound = np.concatenate([silence(0.8), 0.05 * np.asarray(note)[:, None], silence(0.8)])
+    assert active(sound)[85:275].all()
+
+
 def test_a_word_between_digital_silence_is_a_voice_up_to_its_edges() -> None:
     for seconds in (0.25, 0.7, 1.4):
         word = voice(seconds, 1.0)

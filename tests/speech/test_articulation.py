@@ -228,3 +228,16 @@ def test_weights_move_with_the_time_of_what_is_said() -> None:
     early = viseme_weights(Segmentation(phonemes(SENTENCE, start=0.2)), 500)
     late = viseme_weights(Segmentation(phonemes(SENTENCE, start=0.7)), 500)
     assert np.abs(early[20:400] - late[70:450]).max() < 1e-3
+
+
+def test_lips_round_before_a_sound_that_needs_it_and_before_they_close_in_on_it() -> None:
+    """Through a sound that leaves them free, as in `ku`."""
+    mouth = say(". AA K UW AA .", length=0.14)
+    begins = 2 * 0.14
+    rounded, narrowed = (
+        [at(mouth, begins + t, column) for t in np.arange(0.0, 0.3, 0.01)] for column in (PUCKER, OPENING)
+    )
+    half_round = next(i for i, value in enumerate(rounded) if value > max(rounded) / 2)
+    half_narrow = next(i for i, value in enumerate(narrowed) if value < (narrowed[0] + min(narrowed)) / 2)
+    assert half_round < half_narrow
+    assert min(at(mouth, t, WIDTH) for t in np.arange(0.42, 0.56, 0.01)) < -4

@@ -49,6 +49,8 @@ _NOISE_TICKS = 40
 _NOISE_DB = 1.5
 """Standard deviation of the level of a band against the mean of the bands over that time, mean over the
 bands. Noise and breath have 0.8 to 1.3, a voice more than 2."""
+_NOISE_PITCHED = 0.5
+"""Largest share of it with a pitch. Above it the sound is a note that is held."""
 _NOISE_EDGE = 15
 """Ticks before and after such noise in which its level is the floor: its beginning is no voice either."""
 _SHORTEST = 4
@@ -110,7 +112,8 @@ def activity(samples: Float32) -> Activity:
     ticks = max(1, -(-len(samples) // TICK))
     levels = band_levels(samples, ticks)
     steady = _steady(samples, ticks)
-    active = above_floor(levels) | (_held(samples, levels) & ~steady)
+    pitch = pitched_ticks(samples, ticks)
+    active = above_floor(levels, pitch) | (_held(pitch, levels) & ~steady)
     active = binary_closing(
         binary_opening(np.pad(active, _JOIN), np.ones(_SHORTEST, np.bool_)), np.ones(_JOIN, np.bool_)
     )
@@ -160,19 +163,24 @@ def _frames(samples: Float32, count: int, size: int, hop: int) -> Iterator[Float
     yield from (frames[start : start + _BLOCK] for start in range(0, count, _BLOCK))
 
 
-def above_floor(levels: Float32) -> Flags:
-    """bool (T,): louder than the quietest moment nearby, and than noise that goes on."""
+def above_floor(levels: Float32, pitch: Flags | None = None) -> Flags:
+    """bool (T,): louder than the quietest moment nearby, and than noise that goes on.
+
+    Args:
+        levels: float32 (T, 16), as from `band_levels`.
+        pitch: bool (T,), which ticks have a pitch, if that is known: a note that is held is no noise.
+    """
     smooth = gaussian_filter1d(levels, _SMOOTHING, axis=0, mode="nearest")
     dead = smooth.max(axis=1) < _DEAD_DB
     floor = np.where(dead[:, None], np.float32(np.inf), smooth)
     floor = minimum_filter1d(floor, 2 * _FLOOR_TICKS + 1, axis=0, mode="nearest")
-    floor = np.maximum(floor, _noise_level(smooth))
+    floor = np.maximum(floor, _noise_level(smooth, pitch))
     above = np.where(np.isfinite(floor), np.maximum(smooth - floor, 0.0), 0.0).mean(axis=1)
     found: Flags = (above > _ABOVE_FLOOR_DB) & ~dead
     return found
 
 
-def _noise_level(smooth: Float32) -> Float32:
+def _noise_level(smooth: Float32, pitch: Flags | None) -> Float32:
     """float32 (T, 16): highest level of the noise at each tick or next to it, dBFS; -inf without noise.
 
     The quietest moment nearby is not the floor of noise that begins suddenly, swells or fades.
@@ -186,18 +194,25 @@ def _noise_level(smooth: Float32) -> Float32:
     mean, square = (uniform_filter1d(x, _NOISE_TICKS, axis=0)[middle] for x in (shape, shape**2))
     spread = np.sqrt(np.maximum(square - mean**2, 0.0)).mean(axis=1)
     highest = maximum_filter1d(smooth, _NOISE_TICKS, axis=0)[middle]
-    level[middle] = np.where((spread < _NOISE_DB)[:, None], highest, -np.inf)
+    is_noise = spread < _NOISE_DB
+    if pitch is not None:
+        is_noise &= uniform_filter1d(pitch.astype(np.float64), _NOISE_TICKS)[middle] < _NOISE_PITCHED
+    level[middle] = np.where(is_noise[:, None], highest, -np.inf)
     return maximum_filter1d(level, _NOISE_TICKS + 2 * _NOISE_EDGE + 1, axis=0, mode="nearest")
 
 
-def _held(samples: Float32, levels: Float32) -> Flags:
-    """bool (T,): pitched, and about as loud as the sound around it."""
-    ticks = len(levels)
+def pitched_ticks(samples: Float32, ticks: int) -> Flags:
+    """bool (T,): which ticks have a pitch."""
     hops = -(-ticks // 3)
     has_pitch = np.concatenate([pitched(f) for f in _frames(samples, hops, _PITCH_WINDOW, _HOP)])
+    return np.repeat(has_pitch, 3)[:ticks]
+
+
+def _held(pitch: Flags, levels: Float32) -> Flags:
+    """bool (T,): pitched, and about as loud as the sound around it."""
     loud = levels.max(axis=1)
     around = -minimum_filter1d(-loud, 2 * _FLOOR_TICKS + 1, mode="nearest")
-    found: Flags = np.repeat(has_pitch, 3)[:ticks] & (loud > around - _BESIDE_LOUD_DB) & (loud > _DEAD_DB)
+    found: Flags = pitch & (loud > around - _BESIDE_LOUD_DB) & (loud > _DEAD_DB)
     return found
 
 

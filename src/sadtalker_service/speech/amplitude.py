@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sadtalker_service.media.one_pole import one_pole
 from sadtalker_service.speech.coarticulation import TICK_RATE
-from sadtalker_service.speech.visemes import JAW, VISEME_TARGETS, VISEMES
+from sadtalker_service.speech.visemes import JAW
 
 Float32 = NDArray[np.float32]
 
@@ -32,17 +32,25 @@ class AmplitudeRestorer:
     def __init__(self) -> None:
         self._sums: NDArray[np.float64] | None = None
 
-    def restored(self, visemes: Float32, opinions: Sequence[Float32], shares: Float32) -> Float32:
-        """float32 (T, 8): the motion of `visemes` (T, 15), the mean of the opinions, amplified."""
-        motion = visemes @ VISEME_TARGETS
-        weight = (1.0 - visemes[:, VISEMES.index("sil")] + 1e-3).astype(np.float64)[:, None]
+    def restored(self, spoken: Float32, motions: Sequence[Float32], shares: Float32) -> Float32:
+        """float32 (T, 8): the weighted mean of the motions (T, 8), amplified.
+
+        Args:
+            spoken: float32 (T,), share of speech in each tick, 0..1.
+            motions: that of each segmentation.
+            shares: the weight of each. They sum to 1.
+        """
+        motion = np.zeros_like(motions[0])
+        for single, share in zip(motions, shares, strict=True):
+            motion += share * single
+        weight = (spoken + 1e-3).astype(np.float64)[:, None]
         moving = motion[:, :_COLUMNS].astype(np.float64)
         rows = [weight, weight * moving, weight * moving**2]
-        for opinion, share in zip(opinions, shares, strict=True):
-            single = (opinion @ VISEME_TARGETS[:, :_COLUMNS]).astype(np.float64)
-            rows += [share * weight * single, share * weight * single**2]
+        for opinion, share in zip(motions, shares, strict=True):
+            one_moves = opinion[:, :_COLUMNS].astype(np.float64)
+            rows += [share * weight * one_moves, share * weight * one_moves**2]
         sums = self._remembered(np.concatenate(rows, axis=1))
-        rest = sums[:, 1:].reshape(len(motion), 1 + len(opinions), 2, _COLUMNS) / sums[:, :1, None, None]
+        rest = sums[:, 1:].reshape(len(motion), 1 + len(motions), 2, _COLUMNS) / sums[:, :1, None, None]
         mean = rest[:, 0, 0]
         variance = np.maximum(rest[:, 0, 1] - mean**2, 0.0)
         parts = rest[:, 1:] / np.asarray(shares, np.float64)[:, None, None]

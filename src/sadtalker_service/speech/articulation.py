@@ -23,7 +23,7 @@ from sadtalker_service.speech.closing import (
     rest_in_pauses,
     rest_in_silence,
 )
-from sadtalker_service.speech.coarticulation import TICK_RATE, viseme_weights
+from sadtalker_service.speech.coarticulation import TICK_RATE, blended
 from sadtalker_service.speech.loudness import accents, level_db, loudness
 from sadtalker_service.speech.phonemes import Phoneme, PhonemeTrack, Segmentation, append
 from sadtalker_service.speech.quiet import QuietStretches, united, within
@@ -176,10 +176,11 @@ class Articulator:
         until = known / TICK_RATE if heard.end is None else heard.end
         track = self._track(heard.ahead)
         first = max(0, begin - _SMOOTHED)
-        opinions = [viseme_weights(s, known - first, first) for s in track.segmentations]
-        visemes = _average(opinions, self._shares)
+        opinions = [blended(s, known - first, first) for s in track.segmentations]
+        visemes = _average([weights for weights, _ in opinions], self._shares)
         here = slice(begin - first, stop - first)
-        motion = self._restorer.restored(visemes[here], [o[here] for o in opinions], self._shares)
+        spoken = 1.0 - visemes[here, VISEMES.index("sil")]
+        motion = self._restorer.restored(spoken, [moves[here] for _, moves in opinions], self._shares)
         motion[:, OPENING] = _within_reach(motion[:, OPENING])
         new, all_near = self._closures_until(track, begin, stop, last=heard.end is not None)
         quiet = self._quiet.until(heard.voice, until, until - _MEMORY)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from sadtalker_service.speech.phonemes import Segmentation
-from sadtalker_service.speech.visemes import VISEMES, as_visemes
+from sadtalker_service.speech.visemes import PUCKER, VISEME_TARGETS, VISEMES, WIDTH, as_visemes
 
 TICK_RATE = 100
 """Ticks per second of all motion. Tick i is at i / TICK_RATE seconds."""
@@ -26,6 +26,9 @@ _DOMINANCE: dict[str, tuple[float, float]] = {
 """Strength of each viseme, and the time in seconds over which it fades outside its own segment. p b m f v and
 rounding dominate their neighbours, while k g h let the next vowel through."""
 
+_ROUNDING = 1.6
+"""Factor by which the width of the lips fades more slowly than their opening: lips round and spread for a
+sound before it begins, through others that leave them free (docs/speech.md)."""
 _STEEPNESS = 1.4
 """Exponent of the fading, between an exponential (1) and a Gaussian (2)."""
 _REACH = 0.25
@@ -40,12 +43,29 @@ _SMOOTHING = 2.5
 Float32 = NDArray[np.float32]
 
 
-def viseme_weights(segmentation: Segmentation, length: int, begin: int = 0) -> Float32:
-    """float32 (length, 15): the share of every viseme at each tick from `begin` on. Each row sums to 1."""
+def blended(segmentation: Segmentation, length: int, begin: int = 0) -> tuple[Float32, Float32]:
+    """How a mouth speaks a segmentation from tick `begin` on.
+
+    Returns the shares of the visemes, float32 (length, 15), and the motion, float32 (length, 8), as
+    `ARTICULATORS`.
+    """
+    weights = viseme_weights(segmentation, length, begin)
+    motion = weights @ VISEME_TARGETS
+    shape = viseme_weights(segmentation, length, begin, _ROUNDING)
+    motion[:, (WIDTH, PUCKER)] = shape @ VISEME_TARGETS[:, (WIDTH, PUCKER)]
+    return weights, motion
+
+
+def viseme_weights(segmentation: Segmentation, length: int, begin: int = 0, slower: float = 1.0) -> Float32:
+    """float32 (length, 15): the share of every viseme at each tick from `begin` on. Each row sums to 1.
+
+    `slower`: factor by which neighbours fade more slowly into each other.
+    """
     weights = np.zeros((length, len(VISEMES)))
     weights[:, VISEMES.index("sil")] = _IDLE
     for viseme, start, end in as_visemes(segmentation.phonemes):
         strength, fade = _DOMINANCE[VISEMES[viseme]]
+        fade *= slower
         middle = (start + end) / 2 - LEAD - begin / TICK_RATE
         half = max(end - start, _SHORTEST) / 2
         first = max(0, int((middle - half - _REACH) * TICK_RATE))

@@ -16,7 +16,7 @@ from sadtalker_service.speech.running import RunningSource
 
 Float32 = NDArray[np.float32]
 
-FASTEST = np.array([3.6, 1.0, 2.6, 0.05, 0.29, 0.29, 0.09, 0.05], np.float32)
+FASTEST = np.array([3.6, 0.75, 2.6, 0.04, 0.29, 0.29, 0.09, 0.05], np.float32)
 """Largest change of each articulator in a tick, mm and shares: what 999 of 1000 ticks of recordings stay
 below. A guess that is corrected would jump."""
 _SHUTTING = 10

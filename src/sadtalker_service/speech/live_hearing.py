@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sadtalker_service.domain import SPEECH_RATE
-from sadtalker_service.media.voice_activity import TICK, above_floor, band_levels
+from sadtalker_service.media.voice_activity import TICK, above_floor, band_levels, pitched_ticks
 from sadtalker_service.speech.articulation import HeardWindow
 from sadtalker_service.speech.belief import spans_of, within
 from sadtalker_service.speech.loudness import accents, level_db, loudness
@@ -52,6 +52,7 @@ class LiveHearing:
         self._accents_told = 0.0
         self._sound = np.zeros(0, np.float32)
         self._bands = np.zeros((0, 16), np.float32)
+        self._pitch = np.zeros(0, np.bool_)
         self._level = np.zeros(0, np.float32)
         self._known: list[Phoneme] = []
         self._known_spans: list[tuple[float, float]] = []
@@ -103,6 +104,7 @@ class LiveHearing:
         if dropped:
             self._level[-dropped:] = level_db(np.zeros(dropped * TICK, np.float32))
             self._bands[-dropped:] = band_levels(np.zeros(dropped * TICK, np.float32), dropped)
+            self._pitch[-dropped:] = False
         now = self._told / _SECOND
         self._known = list(cut(self._known, 0.0, now))
         self._known_spans = [(a, min(b, now)) for a, b in self._known_spans if a < now]
@@ -126,7 +128,9 @@ class LiveHearing:
         changed = min(count + _EDGE, ticks)
         bands = band_levels(self._sound, ticks)[ticks - changed :]
         kept = len(self._bands) - (changed - count)
+        pitch = pitched_ticks(self._sound, ticks)[ticks - changed :]
         self._bands = np.concatenate([self._bands[: max(kept, 0)], bands])[-_LEVELS:]
+        self._pitch = np.concatenate([self._pitch[: max(kept, 0)], pitch])[-_LEVELS:]
         self._level = np.concatenate([self._level, level_db(samples)])[-_LEVELS:]
 
     def _rest(self) -> None:
@@ -142,7 +146,7 @@ class LiveHearing:
     def _plausible(self, phonemes: Sequence[Phoneme]) -> tuple[Phoneme, ...]:
         """The phonemes within sound that is louder than the noise around it."""
         begin = (self._heard - len(self._bands)) / _SECOND
-        active = above_floor(self._bands)
+        active = above_floor(self._bands, self._pitch)
         near = np.convolve(active, np.ones(2 * _HANGOVER + 1), mode="same") > 0
         spans = [(begin + a, begin + b) for a, b in spans_of(near)]
         return within([p for phoneme in phonemes for p in _not_held(phoneme)], spans)
