@@ -258,12 +258,9 @@ def test_recording_is_a_video_like_others(machines: Machines, client: httpx.Clie
     assert not list((machines.back.data_dir / "live").iterdir())
 
 
+@pytest.mark.slow  # it waits for another process; tests/worker/live/test_recordings.py has the rest
 @pytest.mark.parametrize(
-    ("number", "reason"),
-    [
-        (signal.SIGKILL, "worker_lost"),
-        pytest.param(signal.SIGTERM, "worker_stopped", marks=pytest.mark.slow),
-    ],
+    ("number", "reason"), [(signal.SIGKILL, "worker_lost"), (signal.SIGTERM, "worker_stopped")]
 )
 def test_recording_outlives_its_process(
     machines: Machines, client: httpx.Client, number: signal.Signals, reason: str
