@@ -39,19 +39,19 @@ SHOP = Viewer("shop")
 
 @pytest.fixture
 def stores(queue_server: StoreServer, cache_server: StoreServer, tmp_path: Path) -> Iterator[Stores]:
-    """A ready avatar of one owner, and a live worker with one engine."""
+    """A ready avatar of one owner."""
     settings = Settings(
         _env_file=None, data_dir=tmp_path, queue_url=queue_server.url, redis_url=cache_server.url
     )
     stores = Stores(settings)
     record = AvatarRecord(IMAGE, "crop", "ready", 0.0, 0.0, 64, 64, 10, "image/jpeg")
     stores.avatars.add(record, "shop")
-    stores.live.beat("one", LiveWorker("unix:///x", 4, 0.0, ("fast",)))
     yield stores
     stores.close()
 
 
 def begun(stores: Stores, engine: str | None = None, *, record: bool = False) -> LiveSession:
+    stores.live.beat("one", LiveWorker("unix:///x", 9, 0.0, ("fast",)))  # it counts for four seconds
     request = LiveRequest(IMAGE, RenderOptions(preprocess="crop"), engine, record=record)
     return stores.live_service.start(request, SHOP).session
 
@@ -65,6 +65,7 @@ def test_engine_that_cannot_talk_live_is_refused_and_another_one_is_named(stores
     with pytest.raises(UnsupportedByEngine, match=r"slow engine cannot talk live.* Send engine=fast"):
         begun(stores, "slow")
     # nobody has asked for the default engine by name
+    stores.live.beat("one", LiveWorker("unix:///x", 9, 0.0, ("fast",)))
     started = stores.live_service.start(LiveRequest(IMAGE, RenderOptions(preprocess="crop")), SHOP)
     assert started.session.spec.engine == "fast"
     assert started.warnings == (

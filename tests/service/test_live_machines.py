@@ -258,6 +258,7 @@ def test_recording_is_a_video_like_others(machines: Machines, client: httpx.Clie
     assert not list((machines.back.data_dir / "live").iterdir())
 
 
+@pytest.mark.slow  # it waits for another process; tests/worker/live/test_recordings.py has the rest
 @pytest.mark.parametrize(
     ("number", "reason"), [(signal.SIGKILL, "worker_lost"), (signal.SIGTERM, "worker_stopped")]
 )
@@ -281,6 +282,7 @@ def test_recording_outlives_its_process(
     assert np.abs(sound).max() > 0.05
 
 
+@pytest.mark.slow  # it waits for another API
 def test_session_over_the_direct_link_outlives_the_api(machines: Machines, client: httpx.Client) -> None:
     record = opened(machines, client)
     with LiveClient(machines.front.url, record) as live:
@@ -308,7 +310,8 @@ def test_two_hundred_connections_to_one_session(machines: Machines, client: http
     def connection(number: int) -> int | None:
         """Connect and leave without a word. Every third one has no token."""
         try:
-            with connect(path if number % 3 else path.partition("?")[0], open_timeout=ENOUGH) as one:
+            link = path if number % 3 else path.partition("?")[0]
+            with connect(link, open_timeout=ENOUGH, close_timeout=0.1) as one:
                 one.socket.close()
         except InvalidStatus as refused:
             return refused.response.status_code
@@ -337,6 +340,7 @@ def test_nobody_comes_and_nothing_is_recorded(machines: Machines, client: httpx.
     assert (answer.status_code, answer.json()["error"]["param"]) == (422, "record")
 
 
+@pytest.mark.slow  # as long as a session may be
 def test_session_ends_after_its_longest_duration(machines: Machines, client: httpx.Client) -> None:
     record = opened(machines, client)
     with LiveClient(machines.front.url, record) as live:

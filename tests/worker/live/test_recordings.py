@@ -35,7 +35,6 @@ def stores(
     )
     stores = Stores(settings)
     stores.avatars.add(AvatarRecord(IMAGE, "crop", "ready", 0.0, 0.0, 64, 64, 10, "image/jpeg"), "shop")
-    stores.live.beat("one", LiveWorker("unix:///x", 9, 0.0, ("mesh",)))
     yield stores
     stores.close()
 
@@ -47,6 +46,7 @@ def recordings(stores: Stores) -> Recordings:
 
 def left_behind(stores: Stores, recordings: Recordings, name: str, *, ended: bool = True) -> Path:
     """A session that was recorded by a process that is dead now."""
+    stores.live.beat("one", LiveWorker("unix:///x", 9, 0.0, ("mesh",)))
     spec = LiveSpec(IMAGE, RenderOptions(preprocess="crop"), "mesh", "1", record=True)
     session = stores.live.claim(name, "digest", "shop", spec)
     recording = recordings.open(session)

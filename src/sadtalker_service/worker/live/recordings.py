@@ -91,20 +91,27 @@ class Recordings:
             return True
         if session.state != "closed":  # the lease of a killed worker has not ended yet
             return False
-        made = self._finished(folder, session, lock)
-        if "error" in made:
-            log.warning("live_recording_not_made", session_id=session_id, **made)
-            if made["retryable"]:
-                return False
-            saved = LiveRecording("lost", message=made["message"])
-        else:
-            try:
-                saved = self._published(session, folder / FINISHED, made)
-            except OutputError as error:
-                log.warning("live_recording_not_stored", session_id=session_id, reason=error.message)
-                return False
+        saved = self._saved(folder, session, lock)
+        if saved is None:
+            return False
         retry_while_unavailable(lambda: self._tell(session_id, saved))
         return True
+
+    def _saved(self, folder: Path, session: LiveSession, lock: int) -> LiveRecording | None:
+        """What has become of a recording; None if it must be tried again."""
+        image_id, key = session.spec.image_id, recording_key(session.session_id)
+        # from here on a deletion of the avatar includes the video
+        if not retry_while_unavailable(lambda: self._stores.avatars.link_video(image_id, key)):
+            return _DELETED
+        made = self._finished(folder, session, lock)
+        if "error" in made:
+            log.warning("live_recording_not_made", session_id=session.session_id, **made)
+            return None if made["retryable"] else LiveRecording("lost", message=made["message"])
+        try:
+            return self._published(session, folder / FINISHED, made)
+        except OutputError as error:
+            log.warning("live_recording_not_stored", session_id=session.session_id, reason=error.message)
+            return None
 
     def _finished(self, folder: Path, session: LiveSession, lock: int) -> dict[str, Any]:
         """The facts of the finished file, or `error`, `message` and whether it is `retryable`."""
@@ -131,19 +138,19 @@ class Recordings:
     def _published(self, session: LiveSession, file: Path, made: dict[str, Any]) -> LiveRecording:
         """Raises `OutputError`, `StoreUnavailable`."""
         stores, video = self._stores, _session_of(session, made)
-        key, image_id = video.result_key, session.spec.image_id
-        if retry_while_unavailable(lambda: stores.avatars.link_video(image_id, key)):
-            stores.artefacts.put_file(file, video_name(key))
-            if retry_while_unavailable(lambda: stores.sessions.add_finished(video)):
-                log.info("live_recording_saved", session_id=session.session_id, **made)
-                return LiveRecording("ready", made["seconds"])
-            stores.artefacts.delete(video_name(key))
-        return LiveRecording("lost", message="The avatar was deleted, and its recordings with it.")
+        name = video_name(video.result_key)
+        stores.artefacts.put_file(file, name)
+        if retry_while_unavailable(lambda: stores.sessions.add_finished(video)):
+            log.info("live_recording_saved", session_id=session.session_id, **made)
+            return LiveRecording("ready", made["seconds"])
+        stores.artefacts.delete(name)
+        return _DELETED
 
     def _tell(self, session_id: str, saved: LiveRecording) -> None:
         self._stores.live.saved(session_id, saved)
 
 
+_DELETED = LiveRecording("lost", message="The avatar was deleted, and its recordings with it.")
 _UNWRITTEN = "The recording could not be written: the disk is full or cannot be used."
 
 
