@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -12,7 +12,6 @@ import structlog
 from sadtalker_service.domain import PreprocessMode
 from sadtalker_service.engines.port import EngineCard
 from sadtalker_service.errors import EngineUnavailable, NotFound
-from sadtalker_service.faces.numbering import no_such_face
 from sadtalker_service.jobs.deletion import AvatarDeletion, no_avatar
 from sadtalker_service.jobs.dispatch import Dispatch, send_waiting
 from sadtalker_service.jobs.summaries import AvatarCache, ImageSummary, summary_of
@@ -21,6 +20,7 @@ from sadtalker_service.media.inspection import ImageFacts
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.height import height_remark
 from sadtalker_service.pipeline.validation import apply_to_engine
+from sadtalker_service.state.avatar_fields import check_face
 from sadtalker_service.state.avatars import AvatarStore
 from sadtalker_service.state.failures import error_of
 from sadtalker_service.state.records import AvatarRecord, Session, VideoSpec, slot_of
@@ -87,7 +87,7 @@ class VideoService:
         prepared again if the cache has lost some of its artefacts. Raises `OutputError` if it cannot be
         stored, `InvalidOption` if it is known to have fewer faces.
         """
-        _check_face(self._avatars.modes(image_id), face_index)
+        check_face(self._avatars.modes(image_id), face_index)
         now = self._clock()
         record = AvatarRecord(
             image_id=image_id,
@@ -225,7 +225,7 @@ class VideoService:
             others = self._avatars.modes(image_id, viewer)
             if not others:
                 raise no_avatar()
-            _check_face(others, face_index)
+            check_face(others, face_index)
             record = others[0]
         elif record.failure is not None:
             raise error_of(record.failure)
@@ -291,10 +291,3 @@ class VideoService:
             self._artefacts.put_file(request.audio_path, speech_name(request.audio_id))
         for file in filter(None, (request.ref_eyeblink, request.ref_pose, request.background)):
             self._artefacts.put_file(file[1], speech_name(file[0]))
-
-
-def _check_face(records: Iterable[AvatarRecord], face_index: int) -> None:
-    """Raises `InvalidOption` if the source image is known to have fewer faces."""
-    count = max((len(record.faces) for record in records), default=0)
-    if count and face_index >= count:
-        raise no_such_face(face_index, count)

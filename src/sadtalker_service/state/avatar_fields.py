@@ -1,4 +1,4 @@
-"""How an avatar is stored on the server, and the format of a list's cursor."""
+"""How an avatar is stored on the server, the faces it is known to have, and the format of a list's cursor."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import base64
 import binascii
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from sadtalker_service.domain import PreprocessMode
 from sadtalker_service.errors import InvalidOption
+from sadtalker_service.faces.numbering import no_such_face
 from sadtalker_service.state.records import AvatarRecord, mode_and_face
 
 
@@ -67,3 +68,10 @@ def _invalid_cursor() -> InvalidOption:
     return InvalidOption(
         "cursor is invalid. Use the next_cursor of a previous page, or leave it out.", param="cursor"
     )
+
+
+def check_face(records: Iterable[AvatarRecord], face_index: int) -> None:
+    """Raises `InvalidOption` if the source image is known to have fewer faces."""
+    count = max((len(record.faces) for record in records), default=0)
+    if count and face_index >= count:
+        raise no_such_face(face_index, count)

@@ -61,11 +61,9 @@ class RenderJob:
             try:
                 made = self._produce(session, attempt, unfinished, start)
                 attempt.check()  # last chance for a fenced or cancelled attempt to end without a trace
-                published = self._publish(session, attempt, made, unfinished, start)
+                self._publish(session, attempt, made, unfinished, start)
             finally:
                 unfinished.unlink(missing_ok=True)
-            if published:
-                self._count(session, published)
         if not attempt.succeeded:
             context.forget_if_deleted(session.spec.image_id)
 
@@ -108,22 +106,19 @@ class RenderJob:
 
     def _publish(
         self, session: Session, attempt: Attempt, made: VideoResult, file: Path, start: float
-    ) -> VideoResult | None:
-        """Store the video and finish the session. Returns None if the session ended in the meantime."""
-        context, key = self._context, session.result_key
-        if not retry_while_unavailable(lambda: context.avatars.link_video(session.spec.image_id, key)):
+    ) -> None:
+        """Store the video, finish the session and count it, unless the session ended in the meantime."""
+        context, spec, key = self._context, session.spec, session.result_key
+        if not retry_while_unavailable(lambda: context.avatars.link_video(spec.image_id, key)):
             attempt.abandon()
         context.artefacts.put_file(file, video_name(key))
-        published = replace(made, total_seconds=context.clock() - start)
-        if attempt.finish(published):
-            return published
-        if retry_while_unavailable(lambda: context.sessions.known_result(key)) is None:
-            context.artefacts.delete(video_name(key))
-        return None
-
-    def _count(self, session: Session, result: VideoResult) -> None:
-        engine = self._context.loaded.engine(session.spec.engine, session.spec.engine_version)
-        essential = {stage.name for stage in engine.stages_for(session.spec.options) if stage.essential}
+        result = replace(made, total_seconds=context.clock() - start)
+        if not attempt.finish(result):
+            if retry_while_unavailable(lambda: context.sessions.known_result(key)) is None:
+                context.artefacts.delete(video_name(key))
+            return
+        engine = context.loaded.engine(spec.engine, spec.engine_version)
+        essential = {stage.name for stage in engine.stages_for(spec.options) if stage.essential}
         kind: RequestKind = "first" if essential & set(result.cache_misses) else "cached_avatar"
         log.info(
             "job_ready",
@@ -136,5 +131,4 @@ class RenderJob:
         metrics.observe_job(
             kind, result.total_seconds, video_seconds=result.video_seconds, frames=result.frames
         )
-        statistics = self._context.statistics
-        best_effort(lambda: statistics.job_done(kind, session.lane, session.spec.engine, result))
+        best_effort(lambda: context.statistics.job_done(kind, session.lane, spec.engine, result))

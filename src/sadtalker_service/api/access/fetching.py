@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from fastapi import Request
 
-from sadtalker_service.api.access.security import require_lane, viewer_of
+from sadtalker_service.api.access.security import require_lane
 from sadtalker_service.api.services import services_of
 from sadtalker_service.errors import NotFound, NotReady, SadTalkerError, VideoDeleted
 from sadtalker_service.state.records import ENDED, Lane, QueuePosition, Session
+from sadtalker_service.state.viewer import Viewer
 
 
 async def fetch_session(
@@ -18,19 +19,18 @@ async def fetch_session(
     Raises `Forbidden` for a lane that the client's key may not use. Raises `NotFound` for an unknown session,
     with the same message for a session of another owner.
     """
-    require_lane(request, lane)
-    found = await _find_session(request, lane, session_id)
+    viewer = require_lane(request, lane)
+    found = await _find_session(request, viewer, lane, session_id)
     if wait <= 0 or found[0].state in ENDED:
         return found
     services = services_of(request)
     await services.endings.session(session_id, wait, services.drain.wait())
-    return await _find_session(request, lane, session_id)
+    return await _find_session(request, viewer, lane, session_id)
 
 
 async def _find_session(
-    request: Request, lane: Lane, session_id: str
+    request: Request, viewer: Viewer, lane: Lane, session_id: str
 ) -> tuple[Session, QueuePosition | None]:
-    viewer = viewer_of(request)
     found = await services_of(request).polls.read_status(session_id)
     if found is None or not viewer.sees(found[0].owner):
         raise NotFound(

@@ -182,12 +182,13 @@ def _sent_key(request: Request) -> str | None:
     return request.headers.get("x-api-key")
 
 
-def require_lane(request: Request, lane: Lane) -> None:
-    """Raises `Forbidden` if the request's key may not use the lane."""
+def require_lane(request: Request, lane: Lane) -> Viewer:
+    """The client, see `viewer_of`. Raises `Forbidden` if its key may not use the lane, `Unauthorized`."""
     key: ApiKey | None = getattr(request.state, "api_key", None)
     if key is not None and lane == "vip" and not key.vip:
         metrics.request_refused("lane")
         raise Forbidden("This API key may not use the VIP lane. Use /api/standard.")
+    return viewer_of(request)
 
 
 def require_live(request: Request) -> None:

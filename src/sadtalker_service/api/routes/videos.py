@@ -11,7 +11,7 @@ from fastapi import APIRouter, Header, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from sadtalker_service.api.access.fetching import fetch_session
-from sadtalker_service.api.access.security import require_lane, viewer_of
+from sadtalker_service.api.access.security import require_lane
 from sadtalker_service.api.ids import LanePath, SessionPath, idempotency_key_of, lane_of, session_id_of
 from sadtalker_service.api.presenters.videos import cancel_answer, generate_answer, session_status
 from sadtalker_service.api.schemas.problem import problems
@@ -40,7 +40,8 @@ from sadtalker_service.jobs.webhooks import check_receiver
 from sadtalker_service.media.inspection import AudioFacts
 from sadtalker_service.speech.voices.speaker import estimated_seconds
 from sadtalker_service.state.async_idempotency import claimed
-from sadtalker_service.state.records import ENDED, Lane, QueuePosition, Session
+from sadtalker_service.state.records import ENDED, Lane
+from sadtalker_service.state.viewer import Viewer
 
 log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/api/{lane}", tags=["videos"])
@@ -72,7 +73,7 @@ async def generate(
 ) -> GenerateAnswer:
     """Make the avatar speak the driven audio or the text. The avatar may still be in preparation."""
     services, in_lane = services_of(request), lane_of(lane)
-    require_lane(request, in_lane)
+    viewer = require_lane(request, in_lane)
     services.drain.check()
     key, settings = idempotency_key_of(idempotency_key), services.settings
     async with receive_form(
@@ -80,12 +81,17 @@ async def generate(
     ) as form:
         audio = audio_or_text(form)
         required_image_id(form)
-        scope = f"{viewer_of(request).owner}:{in_lane}"
+        scope = f"{viewer.owner}:{in_lane}"
         async with claimed(services.idempotency, scope, key, form_hash(form)) as claim:
             session_id = claim.session_id if claim else None
             if session_id is None or (claim and not claim.answered):
-                session_id = await _accept(request, services, in_lane, form, audio, session_id)
-    session, queue_position = await _present(services, session_id)
+                session_id = await _accept(request, services, viewer, in_lane, form, audio, session_id)
+    found = await services.polls.read_status(session_id)
+    if found is None:
+        raise NotFound(
+            "The session of this request no longer exists. Send the request without its Idempotency-Key."
+        )
+    session, queue_position = found
     response.status_code = 200 if session.state == "ready" else 202
     figures = await run_in_threadpool(services.statistics.snapshot)
     speedup = figures.speedup("cached_avatar")
@@ -131,6 +137,7 @@ async def cancel(request: Request, lane: LanePath, session_id: SessionPath) -> C
 async def _accept(
     request: Request,
     services: Services,
+    viewer: Viewer,
     lane: Lane,
     form: Form,
     audio: ReceivedFile | SpokenText,
@@ -150,7 +157,7 @@ async def _accept(
     spec = video_request(form, lane, sound, request_id=request_id, received_at=received_at)
     if spec.callback_url is not None:
         await check_receiver(spec.callback_url, services.settings)
-    session = await run_in_threadpool(services.video_service.generate, spec, viewer_of(request), session_id)
+    session = await run_in_threadpool(services.video_service.generate, spec, viewer, session_id)
     log.info(
         "session_accepted",
         session_id=session.session_id,
@@ -167,12 +174,3 @@ async def _text(services: Services, spoken: SpokenText, language: str) -> ReadTe
     script = await services.speech_desk.read(spoken, language)
     seconds = estimated_seconds(spoken.text, spoken.rate)
     return ReadText(replace(spoken, voice=script.card.id), seconds, script.warnings)
-
-
-async def _present(services: Services, session_id: str) -> tuple[Session, QueuePosition | None]:
-    found = await services.polls.read_status(session_id)
-    if found is None:
-        raise NotFound(
-            "The session of this request no longer exists. Send the request without its Idempotency-Key."
-        )
-    return found
