@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +55,8 @@ class Portrait:
         image = SourceImage(path.stem, np.array(Image.open(path).convert("RGB")))
         detection = detect_face(_LANDMARKER, image)
         self.artefacts = stages.build_all(image, "crop", detection)
-        self.options = RenderOptions(preprocess="crop", size=512, quality="high", seed=len(path.stem) + 7)
+        seed = crc32(path.stem.encode())  # another motion for each image
+        self.options = RenderOptions(preprocess="crop", size=512, quality="high", seed=seed)
         self.layout = lay_out(self.artefacts, self.options)
         self._audio, self._seconds = audio, seconds
         fit = self.artefacts["3dmm_coeffs"].record

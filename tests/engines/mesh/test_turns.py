@@ -54,7 +54,7 @@ def test_the_windows_do_not_change_the_motion() -> None:
 
 
 def test_a_speaking_head_moves_as_much_as_a_real_one_and_less_in_silence() -> None:
-    """Of yaw about three quarters are seen, as a source image has no other side."""
+    """Of yaw about two thirds are seen, as a source image has no other side."""
     spread = []
     for loud in (0.8, 0.0):
         clips = []

@@ -110,7 +110,7 @@ def _jaw(out: Vector, face: _Face) -> None:
     outwards = np.abs(x) / face.half_jaw  # a small or a smiling mouth does not change the jaw
     weight = smoothstep(-2.0, face.chin * 0.35, y) * (0.12 + 0.88 * (1 - smoothstep(0.40, 1.02, outwards)))
     # The opening is an oval: both lips bend into the corners, which go down two fifths of the way.
-    weight[face.upper] = (0.40 * smoothstep(0.40, 1.05, lateral))[face.upper]
+    weight[face.upper] = (0.40 * smoothstep(0.62, 1.08, lateral))[face.upper]
     weight[face.lower] = (0.40 + 0.60 * np.sqrt(np.clip(1.0 - lateral**2.4, 0.0, 1.0)))[face.lower]
     weight[face.corner] = 0.40
     cheek = face.skin & (lateral > 0.9) & (np.abs(y) < face.chin * 0.35)

@@ -36,9 +36,6 @@ is pure skin and drags no part of the eyeball along."""
 HOLES = 18 + 2 * 14
 """Triangles of mouth and eyes, the first in drawing order."""
 
-_DEPTH_GAIN = 1.25
-"""Landmark networks see faces flatter than they are. With this gain, three quarters of a yaw and all of a
-pitch are seen again in the drawn frames."""
 _STEEPEST = 2.0
 """Largest depth per distance in the image. Steeper parts are seen edge-on, so the image shows too little of
 them to be turned towards the viewer: they would smear on one side and fold on the other."""
@@ -114,10 +111,10 @@ def _grow_eye_holes(points: Array) -> Array:
 
 
 def _turning(rest: Array, axes: Array) -> Array:
-    """The vertices (V, 3) with more depth, which nowhere changes faster than `_STEEPEST` across the image."""
+    """The vertices (V, 3) with a depth that nowhere changes faster than `_STEEPEST` across the image."""
     seen = rest @ axes  # x, y and depth as the camera sees them, mm
     steep = np.linalg.norm(seen[:, None, :2] - seen[None, :, :2], axis=2) * _STEEPEST
-    depth = (_DEPTH_GAIN * seen[:, 2] + steep).min(axis=1)
+    depth = (seen[:, 2] + steep).min(axis=1)
     return np.column_stack([seen[:, :2], depth]) @ axes.T
 
 

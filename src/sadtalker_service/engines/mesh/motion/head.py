@@ -50,12 +50,12 @@ class HeadStyle:
 def head_style(number: int) -> HeadStyle:
     """Style 0..45. 0 is a calm, even-tempered speaker, and the others vary around it."""
     if number == 0:
-        return HeadStyle(pitch=4.8, yaw=15.0, roll=4.7, pace=1.0, nod=2.6, tilt=0.0, turn=0.0)
+        return HeadStyle(pitch=5.0, yaw=16.0, roll=4.7, pace=1.0, nod=2.6, tilt=0.0, turn=0.0)
     rng = np.random.default_rng([46, number])
     lively = rng.uniform(0.6, 1.2)
     return HeadStyle(
-        pitch=4.8 * lively * rng.uniform(0.7, 1.3),
-        yaw=15.0 * lively * rng.uniform(0.6, 1.3),
+        pitch=5.0 * lively * rng.uniform(0.7, 1.3),
+        yaw=16.0 * lively * rng.uniform(0.6, 1.3),
         roll=4.8 * lively * rng.uniform(0.5, 1.4),
         pace=rng.uniform(0.75, 1.4),
         nod=rng.uniform(1.0, 3.2),
