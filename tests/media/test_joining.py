@@ -54,6 +54,19 @@ def test_parts_follow_one_another_with_picture_and_sound_together(tmp_path: Path
     assert beeps == pytest.approx([8 / FPS, (30 + 8) / FPS, (70 + 8) / FPS], abs=0.045)
 
 
+def test_a_part_may_be_cut_at_any_byte(tmp_path: Path) -> None:
+    """Within each kind of box and between them. Each frame whose fragment is whole is kept."""
+    whole = part(tmp_path, 0, 30, 100).read_bytes()
+    cut, frames = tmp_path / "cut.mp4", []
+    for length in range(len(whole) // 3, len(whole), 61):
+        cut.write_bytes(whole[:length])
+        frames.append(join([cut], tmp_path / "whole.mp4", FPS).frames)
+    assert frames == sorted(frames)
+    assert frames[0] > 3
+    assert frames[-1] >= 28
+    assert max(np.diff(frames)) == 1
+
+
 @pytest.mark.parametrize("cut", [0.3, 0.5, 0.77, 0.99])
 def test_what_is_complete_in_a_cut_part_is_kept(tmp_path: Path, cut: float) -> None:
     parts = [part(tmp_path, 0, 50, 100, cut=cut), part(tmp_path, 1, 10, 200)]

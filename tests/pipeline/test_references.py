@@ -64,7 +64,7 @@ def test_reference_motion_and_enhancers_reach_the_engine(
         references=ReferenceVideos(pose=grey),
     )
     assert [progress.stage for progress in seen[:3]] == ["speech_features", "reference_motion", "drive"]
-    assert report.cache_misses[-1] == "reference"
+    assert "reference" in report.cache_misses
     assert sketch.batches == [3]
     reference_motion = extract_reference_motion(
         sketch, ReferenceVideos(pose=grey), "full", CachedComputation(NoCache())

@@ -5,11 +5,14 @@ Each may have been cut off at any byte, as by a process that was killed. What is
 
 from __future__ import annotations
 
+import io
+import os
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
+from typing import BinaryIO, cast
 
 import av
 from av.container import InputContainer, OutputContainer
@@ -92,14 +95,60 @@ class _Joining:
 
 def _packets(part: Path) -> Iterator[Packet[Stream]]:
     """The packets that are complete, in their order."""
-    try:
-        with av.open(f"file:{part}", format="mp4") as source:
-            if not (source.streams.video and source.streams.audio):
-                return
-            for packet in source.demux(video=0, audio=0):
-                if packet.is_corrupt:  # cut off within it
+    with part.open("rb") as file:
+        length = complete_bytes(file)
+        if not length:
+            return
+        try:
+            with av.open(_Beginning(file, length), mode="r", format="mp4") as source:
+                if not (source.streams.video and source.streams.audio):
                     return
-                if packet.size and packet.dts is not None:
-                    yield packet
-    except av.FFmpegError:  # cut off elsewhere
-        return
+                for packet in source.demux(video=0, audio=0):
+                    if packet.size and packet.dts is not None and not packet.is_corrupt:
+                        yield packet
+        except av.FFmpegError:  # damaged in another way
+            return
+
+
+def complete_bytes(file: BinaryIO) -> int:
+    """Length of the complete boxes at the beginning of an mp4; a fragment's index counts only with its data.
+
+    FFmpeg cannot open a short file that ends within a box or between a description and its data.
+    """
+    end = file.seek(0, os.SEEK_END)
+    at = found = 0
+    while at + 8 <= end:
+        file.seek(at)
+        size, kind = struct.unpack(">I4s", file.read(8))
+        if size < 8 or at + size > end:  # cut off, or none of the boxes that `LiveEncoder` writes
+            break
+        at += size
+        if kind != b"moof":
+            found = at
+    return found
+
+
+class _Beginning(io.RawIOBase):
+    """The first bytes of a file, for PyAV."""
+
+    def __init__(self, file: BinaryIO, length: int) -> None:
+        self._file, self._length = file, length
+        file.seek(0)
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(0, self._length - self._file.tell())
+        return self._file.read(left if size < 0 else min(size, left))
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        if whence == os.SEEK_END:
+            offset, whence = self._length + offset, os.SEEK_SET
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
