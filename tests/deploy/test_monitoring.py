@@ -105,7 +105,9 @@ def test_scrape_targets_are_services_and_ports_of_the_compose_file() -> None:
     jobs = {job["job_name"]: job for job in config["scrape_configs"]}
     assert jobs["sadtalker"]["static_configs"] == [{"targets": ["microservice:8000"]}]
     (discovered,) = jobs["sadtalker-worker"]["dns_sd_configs"]
-    assert discovered["names"] == ["worker"]
-    assert str(discovered["port"]) == compose["worker"]["environment"]["METRICS_PORT"]
+    ports = {name: one.get("environment", {}).get("METRICS_PORT") for name, one in compose.items()}
+    served = {name: port for name, port in ports.items() if port}
+    assert served == dict.fromkeys(discovered["names"], str(discovered["port"]))
+    assert {"worker", "live"} <= set(served)
     assert "metrics_path" not in jobs["sadtalker"]
     assert all((DEPLOY / "prometheus" / name).exists() for name in config["rule_files"])
