@@ -42,7 +42,7 @@ def test_bilabials_are_where_a_recogniser_hears_them(say, voice: str) -> None:
         assert [one.label.upper() for one in ours] == [one.label for one in heard]
         offsets += [mine.start - theirs.start for mine, theirs in zip(ours, heard, strict=True)]
     assert abs(np.mean(offsets)) <= 0.010
-    assert np.abs(offsets).max() <= 0.040
+    assert np.abs(offsets).max() <= 0.045  # 40 ms, and half a frame of the recogniser
 
 
 @pytest.mark.parametrize("text", ["Please come home.", "please come home"])

@@ -24,9 +24,9 @@ from sadtalker_service.speech.voices.port import VOICE_RATE, Utterance
 if TYPE_CHECKING:
     from pocketsphinx import Decoder
 
-_HEARD = 2 / 3
-"""Share of the alignment in a time. The rest is that of the network. With this share closures are nearest to
-the fall of the sound (docs/voices.md)."""
+_HEARD = 0.8
+"""Share of the alignment in a time. The rest is that of the network: closures are about as near to
+the fall of the sound with 0.67 to 1 (docs/voices.md)."""
 _FARTHEST = 0.100
 """Seconds. An alignment that is farther from the network's time has put a pause into the phoneme."""
 _SHORTEST = 0.020
