@@ -14,8 +14,8 @@ _EDGE = np.float32(0.35)
 """Coverage of the opening at the edge of a lip."""
 _CORNER = np.float32(3.0)
 """In the last millimetres before the corners the line between the lips fades into that of the image."""
-_PUCKERED = np.float32(0.55)
-"""Share of the shadow in the mouth when the lips are pursed."""
+_PUCKERED = np.float32(0.4)
+"""Share of the shadow in the mouth when the lips are fully pursed. Half of that has none."""
 _LOWER_TEETH = np.float32(2.8)
 """How far the lower teeth are below the upper teeth when the jaw is closed, mm."""
 
@@ -40,7 +40,7 @@ def draw_mouth(
             hang at y = 0.
         jaw: how far the jaw is open, mm.
         tongue: 0 down, 1 with its tip at the teeth.
-        pucker: 0 to 1. Lips that come forward put the teeth into their shadow.
+        pucker: 0 to 1. Lips that come far forward put the teeth into their shadow.
         moved: 0 for the mouth of the source image, which is left as it is, to 1.
         out: uint8 (H, W, 3), painted in place.
     """
@@ -61,7 +61,7 @@ def draw_mouth(
     half_seam = np.float32(0.45) + np.float32(0.35) / scene.scale  # mm, at least a third of a pixel
     lower_at = jaw + _LOWER_TEETH
     tongue_at = jaw * np.float32(0.8) - np.float32(4.2) - tongue * np.float32(2.5)
-    shadow = _PUCKERED * clamp01(pucker)
+    shadow = _PUCKERED * clamp01(np.float32(2.0) * pucker - _ONE)
     lifted = clamp01((tongue - np.float32(0.55)) * np.float32(2.0))
     layer = np.empty(4, np.float32)
     colour = np.empty(3, np.float32)
