@@ -20,7 +20,7 @@ KEY = "c" * 64
 CARD = EngineCard(
     name="pattern",
     version="1",
-    capabilities=Capabilities(("crop", "full"), (64, 512), enhancers=(), gestures=("smile",)),
+    capabilities=Capabilities(("crop", "full"), (64, 512), enhancers=(), gestures=("smile",), live=True),
     stages=(("face_detection", False, True), ("face_mesh", True, True), ("visemes", False, False)),
 )
 

@@ -100,6 +100,8 @@ def test_command_line(environment: Mapping[str, str], service: RunningService, f
         "--preprocess",
         "full",
         "--still",
+        "--quality",
+        "high",  # the only frame is a key frame, which x264 draws coarsely otherwise
     )
     there = {**environment, "SADTALKER_INFERENCE": str(service.data_dir / "run" / "inference.sock")}
     report = generate(there, *arguments, "--output", output)
