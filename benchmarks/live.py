@@ -92,9 +92,14 @@ def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=str(__doc__).split("\n", 1)[0])
     parser.add_argument("--seconds", type=float, default=30.0, help="of each run in real time")
     parser.add_argument("--sessions", type=int, default=2, help="at once")
-    parser.add_argument("--minutes", type=float, default=30.0, help="of session for the growth of memory")
+    parser.add_argument(
+        "--minutes", type=float, default=30.0, help="of session for the growth of memory, > 1"
+    )
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.minutes <= 1:
+        parser.error("--minutes must be more than 1: memory is compared with that after one minute")
+    return options
 
 
 class WatchedEngine(MeshEngine):
