@@ -6,6 +6,7 @@ With `--fd NUMBER` it accepts on an inherited listening socket, otherwise it lis
 from __future__ import annotations
 
 import asyncio
+import gc
 import resource
 import signal
 import socket
@@ -86,6 +87,7 @@ def main(fd: int | None) -> None:
         sys.exit(error.exit_code)
     server = DrainingServer(_config(app, settings), app.state.drain, settings.drain_seconds)
     server.run(None if fd is None else [_given_socket(fd)])
+    gc.freeze()  # as the command does, so that it is gone sooner
     sys.exit(0 if server.started else 3)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from collections.abc import Sequence
@@ -66,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = _print_error(error.format_message(), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         code = _print_error("interrupted.", INTERRUPTED)
+    gc.freeze()  # the last collections of the interpreter would walk through all models: 0.3 s
     sys.exit(code if isinstance(code, int) else 0)
 
 
