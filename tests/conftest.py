@@ -32,7 +32,20 @@ TOGETHER = (
 """Folders whose tests run in one process each. A test belongs to the first that fits."""
 APART = tuple(
     f"tests/service/test_{name}.py"
-    for name in ("serve", "workers_die", "kills", "private", "engine_choice", "retried_requests", "lanes")
+    for name in (
+        "serve",
+        "workers_die",
+        "live_machines",
+        "two_users",
+        "kills",
+        "private",
+        "engine_choice",
+        "retried_requests",
+        "lanes",
+        "cancel",
+        "cached_videos",
+        "worker_metrics",
+    )
 )
 """Files in these folders that share nothing with the others: any process may take them."""
 
