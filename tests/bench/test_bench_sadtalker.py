@@ -177,6 +177,16 @@ def test_the_command_measures_with_torch_alone() -> None:
     assert clip["encoded"] is None
 
 
+def test_a_frame_is_the_same_in_every_batch() -> None:
+    """Its difference from the trained form is measured with one frame, in every batch."""
+    torch = pytest.importorskip("torch")
+    from sadtalker_service.bench.sadtalker.subjects import inputs
+
+    one, many = (inputs(torch.device("cpu"), 32, frames) for frames in (1, 7))
+    for alone, batch in zip(one, many, strict=True):
+        assert torch.equal(alone[:1], batch[:1])
+
+
 def test_encoding_beside_gives_the_same_video() -> None:
     torch = pytest.importorskip("torch")
     from sadtalker_service.bench.sadtalker.encoder import encode, encode_beside, is_possible

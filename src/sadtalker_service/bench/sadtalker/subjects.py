@@ -71,11 +71,16 @@ def _settle(conv: SpectralConv2d) -> None:
 
 
 def inputs(device: torch.device, size: int, frames: int) -> tuple[Tensor, Tensor, Tensor]:
-    """An image (1, 3, size, size), its keypoints (1, 15, 3) and those of the frames (frames, 15, 3)."""
+    """An image (1, 3, size, size), its keypoints (1, 15, 3) and those of the frames (frames, 15, 3).
+
+    A frame is the same in every number of frames. Each is drawn on its own for that: the first numbers of a
+    longer `torch.randn` are not those of a shorter one.
+    """
     generator = torch.Generator().manual_seed(1)
     pictures = torch.rand(1, 3, size, size, generator=generator)
     source = torch.randn(1, KEYPOINTS, 3, generator=generator) * 0.35
-    driving = source + torch.randn(frames, KEYPOINTS, 3, generator=generator) * 0.06
+    moved = [torch.randn(1, KEYPOINTS, 3, generator=generator) * 0.06 for _ in range(frames)]
+    driving = source + torch.cat(moved)
     return pictures.to(device), source.to(device), driving.to(device)
 
 
