@@ -20,8 +20,9 @@ from importlib.metadata import version
 
 import av
 import numpy as np
+from av import library_versions
 
-print("PyAV", version("av"), "libavformat", ".".join(map(str, av.library_versions["libavformat"])))
+print("PyAV", version("av"), "libavformat", ".".join(map(str, library_versions["libavformat"])))
 av.logging.set_level(None)
 FRAMES, RATE = 30, 25
 

@@ -18,6 +18,7 @@ new one.
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from sadtalker_service.domain import Progress, VideoResult
 from sadtalker_service.errors import Cancelled, LaneFull, NotFound, WorkerLost
@@ -56,15 +57,7 @@ class SessionStore(SessionReader):
         """
         answer = self._queue.named_script(
             "accept",
-            id=session.session_id,
-            base=constant_part(session),
-            lane=session.lane,
-            key=session.result_key,
-            image=session.spec.image_id,
-            owner=session.owner,
-            engine=session.spec.engine,
-            seconds=session.spec.audio_seconds,
-            queued_at=session.queued_at,
+            **_facts(session),
             callback=int(session.callback_url is not None),
             now=self._now(),
             max_waiting=self._settings.max_waiting,
@@ -88,15 +81,7 @@ class SessionStore(SessionReader):
         return bool(
             self._queue.named_script(
                 "add_finished",
-                id=session.session_id,
-                base=constant_part(session),
-                lane=session.lane,
-                key=session.result_key,
-                image=session.spec.image_id,
-                owner=session.owner,
-                engine=session.spec.engine,
-                seconds=session.spec.audio_seconds,
-                queued_at=session.queued_at,
+                **_facts(session),
                 started_at=session.started_at or session.queued_at,
                 outcome=_text(session.outcome),
                 now=self._now(),
@@ -267,6 +252,21 @@ class SessionStore(SessionReader):
             f"The lane {lane} is full: {waiting} requests are waiting. Try again later.",
             retry_after=min(max(pause, 1.0), _LONGEST_PAUSE_SECONDS),
         )
+
+
+def _facts(session: Session) -> dict[str, Any]:
+    """What every script is told that adds a session."""
+    return {
+        "id": session.session_id,
+        "base": constant_part(session),
+        "lane": session.lane,
+        "key": session.result_key,
+        "image": session.spec.image_id,
+        "owner": session.owner,
+        "engine": session.spec.engine,
+        "seconds": session.spec.audio_seconds,
+        "queued_at": session.queued_at,
+    }
 
 
 def _text(record: Progress | VideoResult | Failure) -> str:
