@@ -20,15 +20,19 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import soxr
+from numpy.typing import NDArray
 
 from sadtalker_service.bench.machine import this_machine
-from sadtalker_service.domain import SpokenText
+from sadtalker_service.domain import SPEECH_RATE, Speech, SpokenText
 from sadtalker_service.engines.mesh import MeshEngine
 from sadtalker_service.media.image import decode_image
 from sadtalker_service.options import RenderOptions
 from sadtalker_service.pipeline.cached import CachedComputation
 from sadtalker_service.pipeline.pipeline import Pipeline
 from sadtalker_service.pipeline.spoken import speak_text
+from sadtalker_service.speech.articulation import articulate
+from sadtalker_service.speech.phonemes import Phoneme, PhonemeTrack
 from sadtalker_service.speech.voices.kokoro import KokoroVoice
 from sadtalker_service.speech.voices.kokoro_model import KokoroModel
 from sadtalker_service.speech.voices.port import VOICE_RATE
@@ -55,6 +59,8 @@ OTHERS = (
 )
 """Sentences that no time was corrected by."""
 VOICES = ("af_heart", "am_michael", "bf_emma", "bm_george")
+SHUT = 0.5
+"""Millimetres."""
 SENTENCE = "Hello, and welcome to this short demonstration."
 
 
@@ -83,12 +89,13 @@ def phoneme_times(voice: str, texts: tuple[str, ...]) -> dict[str, Any]:
     """Offsets of the starts of p, b and m from where the recogniser hears them, milliseconds.
 
     `beyond` lists those over 40 ms: word, offset, and for how long the recogniser hears the sound. More than
-    200 ms means that it put a pause into it.
+    200 ms means that it put a pause into it. `shut_ms` is the largest distance from where a sound is heard to
+    begin to a time at which the lips are shut.
     """
     from tests.support.forced_alignment import aligned_phonemes  # noqa: PLC0415  only found from here
 
     found: list[tuple[str, float, float]] = []
-    skipped = []
+    skipped, shut_ms = [], 0.0
     for text in texts:
         samples, timeline = recite(read_text(SpokenText(text, voice)))
         heard = [one for one in aligned_phonemes(samples, VOICE_RATE, text) if one.label in {"P", "B", "M"}]
@@ -100,6 +107,8 @@ def phoneme_times(voice: str, texts: tuple[str, ...]) -> dict[str, Any]:
             (b.word, 1000 * (a.start - b.start), 1000 * (b.end - b.start))
             for a, b in zip(ours, heard, strict=True)
         ]
+        shut = shut_times(samples, timeline.phonemes)
+        shut_ms = max(shut_ms, *(1000 * float(np.abs(shut - one.start).min()) for one in heard))
     offsets = np.array([offset for _, offset, _ in found])
     return {
         "voice": voice,
@@ -108,8 +117,16 @@ def phoneme_times(voice: str, texts: tuple[str, ...]) -> dict[str, Any]:
         "deviation_ms": float(offsets.std()),
         "within_40_ms": float(np.mean(np.abs(offsets) <= 40.001)),
         "beyond": [one for one in found if abs(one[1]) > 40.001],
+        "shut_ms": shut_ms,
         "skipped": skipped,
     }
+
+
+def shut_times(samples: NDArray[np.float32], phonemes: tuple[Phoneme, ...]) -> NDArray[np.float64]:
+    """Times, seconds, at which the lips are less than half a millimetre apart."""
+    sound = soxr.resample(samples, VOICE_RATE, SPEECH_RATE).astype(np.float32)
+    spoken = articulate(PhonemeTrack.exact(phonemes), Speech("-", sound, Path("-")))
+    return np.flatnonzero(spoken.articulators[:, 0] < SHUT) / spoken.rate
 
 
 def first_picture() -> dict[str, float]:
@@ -183,7 +200,8 @@ def main() -> None:
         beyond = ", ".join(f"{word} {ms:+.0f} (heard for {long:.0f})" for word, ms, long in row["beyond"])
         print(
             f"{row['voice']:10} p b m: {row['count']} at {row['mean_ms']:+.0f} ms in the mean,"
-            f" deviation {row['deviation_ms']:.0f}, {100 * row['within_40_ms']:.1f} % within 40 ms"
+            f" deviation {row['deviation_ms']:.0f}, {100 * row['within_40_ms']:.1f} % within 40 ms,"
+            f" lips shut within {row['shut_ms']:.0f} ms"
             f"{'; beyond: ' + beyond if beyond else ''}"
             f"{'; skipped: ' + '; '.join(row['skipped']) if row['skipped'] else ''}"
         )
